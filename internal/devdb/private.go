@@ -1,0 +1,85 @@
+package devdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// PrivateOptions says what a throw-away cluster is like.
+type PrivateOptions struct {
+	// Major is the major version wanted, as in Options.
+	Major int
+
+	// Settings are added to the configuration. The time zone is UTC and everything
+	// durable unless they say otherwise.
+	Settings map[string]string
+
+	// Dir is the folder in which the directory of the cluster is made. It is os.TempDir()
+	// when empty. Where the server's user cannot work in it, /var/tmp takes its place.
+	Dir string
+
+	// Logf hears what takes time. It may be nil.
+	Logf func(format string, args ...any)
+}
+
+// StartPrivate creates and starts a cluster of the caller's own, as durable as
+// PostgreSQL is by default. It takes about as long as a first call of URL, without
+// a deadline at most two minutes. Whoever starts it has to call Remove; it does
+// not end with the process. DATABASE_URL does not count: such a server is not there to
+// be killed.
+func StartPrivate(ctx context.Context, o PrivateOptions) (*Cluster, error) {
+	shared := Options{Major: o.Major, Logf: o.Logf}
+	p, err := shared.settle(ctx) // for programs that have been fetched
+	if err != nil {
+		return nil, err
+	}
+	progs, err := shared.findPrograms(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := p.account.tempDir(ctx, o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("no directory to keep a PostgreSQL cluster in: %w", err)
+	}
+	settings := settingsOf(Dev, progs.major)
+	for _, name := range slices.Sorted(maps.Keys(o.Settings)) {
+		settings = append(settings, setting{name, o.Settings[name]})
+	}
+	c := &Cluster{server: server{
+		dir:      filepath.Join(dir, "cluster"),
+		programs: progs,
+		account:  p.account,
+		private:  true,
+		settings: settings,
+		logf:     shared.log,
+	}}
+	if err := c.Restart(ctx); err != nil {
+		rm := c.Remove(context.WithoutCancel(ctx))
+		return nil, errors.Join(err, rm)
+	}
+	return c, nil
+}
+
+// tempDir makes a directory in parent, or where a can work.
+func (a account) tempDir(ctx context.Context, parent string) (string, error) {
+	if parent == "" {
+		parent = os.TempDir()
+	}
+	var errs []error
+	for _, parent := range []string{parent, "/var/tmp", "/tmp"} {
+		dir, err := os.MkdirTemp(parent, "oauthdb-")
+		if err == nil {
+			if err = a.canUse(ctx, dir); err == nil {
+				return dir, nil
+			}
+			os.Remove(dir)
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}

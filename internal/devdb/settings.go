@@ -1,0 +1,47 @@
+package devdb
+
+import "strings"
+
+// setting is one line of PostgreSQL's configuration.
+type setting struct{ name, value string }
+
+// common holds for every cluster: reachable from this machine alone, over TCP, with a
+// password.
+var common = []setting{
+	{"listen_addresses", "127.0.0.1"},
+	{"unix_socket_directories", ""},
+	{"password_encryption", "scram-sha-256"},
+	{"max_connections", "300"},
+	{"log_timezone", "UTC"},
+	{"log_line_prefix", "%m [%p] %d %a "},
+	{"lc_messages", "C"},
+}
+
+// settingsOf returns the configuration of a cluster, later lines winning.
+func settingsOf(kind Kind, major int) []setting {
+	if kind != Test {
+		return append(common[:len(common):len(common)], setting{"timezone", "UTC"})
+	}
+	s := append(common[:len(common):len(common)],
+		setting{"fsync", "off"},
+		setting{"synchronous_commit", "off"},
+		setting{"full_page_writes", "off"},
+		setting{"shared_buffers", "256MB"},
+		setting{"max_wal_size", "2GB"},
+		setting{"checkpoint_timeout", "30min"},
+		setting{"jit", "off"},
+		// No whole hour from UTC, so that whoever forgets the zone sees it.
+		setting{"timezone", "Asia/Kathmandu"},
+	)
+	return s
+}
+
+// render writes settings as a configuration file.
+func render(settings []setting) []byte {
+	var b strings.Builder
+	b.WriteString("# Written by devdb at every start: changes are lost.\n")
+	for _, s := range settings {
+		b.WriteString(s.name + " = '" + strings.ReplaceAll(s.value, "'", "''") + "'\n")
+	}
+	return []byte(b.String())
+}
