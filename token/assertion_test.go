@@ -1,0 +1,48 @@
+package token_test
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/oauthdb/oauthdb/token"
+)
+
+func TestAssertionIDsAreUnambiguous(t *testing.T) {
+	t.Parallel()
+	seen := map[token.Digest][2]string{}
+	for _, pair := range [][2]string{
+		{"ab", "c"},
+		{"a", "bc"},
+		{"abc", ""},
+		{"", "abc"},
+		{"", ""},
+		{"c", "ab"},
+		{"a\x00", "bc"},
+		{"a", "\x00bc"},
+	} {
+		id := token.AssertionID(pair[0], pair[1])
+		if other, ok := seen[id]; ok || !id.Valid() {
+			t.Errorf("%q and %q run together", pair, other)
+		}
+		seen[id] = pair
+	}
+	// A small alphabet, zeros among it, so that collisions of a naive concatenation do come up.
+	part := rapid.StringMatching(`[ab\x00\x01]{0,4}`)
+	rapid.Check(t, func(t *rapid.T) {
+		a := [2]string{part.Draw(t, "client"), part.Draw(t, "jti")}
+		b := [2]string{part.Draw(t, "other client"), part.Draw(t, "other jti")}
+		if (a == b) != (token.AssertionID(a[0], a[1]) == token.AssertionID(b[0], b[1])) {
+			t.Fatalf("%q and %q", a, b)
+		}
+	})
+}
+
+// TestAssertionIDIsStable: an assertion accepted before an upgrade must be recognised after it.
+func TestAssertionIDIsStable(t *testing.T) {
+	t.Parallel()
+	const want = "2o0PZiRmVQVSGfKYSPpBwA-YC7x-7_3WJ2EHDr1DVUs"
+	if got := token.AssertionID("client", "jti"); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
