@@ -78,9 +78,9 @@ func mustKnow(kind Kind) {
 }
 
 // Parse returns a presented credential as a Raw if it has the form of a token of the kind that this scheme mints. The
-// error is, or wraps, one of [ErrMalformed], [ErrForeign], [ErrKind] and [ErrChecksum], found in this order. To the
-// client all of them mean what an unknown token means: invalid_token (RFC 6750 §3.1), invalid_grant (RFC 6749 §5.2), or
-// at introspection "active": false (RFC 7662 §2.2). An unknown kind is an ErrKind.
+// error is, or wraps, one of [ErrMalformed], [ErrForeign], [ErrKind] and [ErrChecksum]; a wrong kind is told before a
+// wrong length. To the client all of them mean what an unknown token means: invalid_token (RFC 6750 §3.1),
+// invalid_grant (RFC 6749 §5.2), or at introspection "active": false (RFC 7662 §2.2). An unknown kind is an ErrKind.
 //
 // That a token parses says nothing about whether it was ever issued.
 func (s Scheme) Parse(kind Kind, presented string) (Raw, error) {
