@@ -1,0 +1,325 @@
+-- GetRefreshToken returns one refresh token in whatever state it is; zero rows: no such token.
+-- name: GetRefreshToken :one
+SELECT r.*
+FROM oauth_refresh_token AS r
+WHERE r.id = @id::refresh_token_id;
+
+-- FindRefreshTokenByToken returns the refresh token that a digest stands for, in whatever state it is: to look at, never to decide
+-- by (RotateRefreshToken and IntrospectRefreshToken decide). Zero rows: no such token.
+-- name: FindRefreshTokenByToken :one
+SELECT r.*
+FROM oauth_refresh_token AS r
+WHERE r.token = @token::token_digest;
+
+-- ListAuthorizationRefreshTokens lists the refresh tokens of a family, oldest first: its whole history.
+-- name: ListAuthorizationRefreshTokens :many
+SELECT r.*
+FROM oauth_refresh_token AS r
+WHERE r.authorization_id = @authorization_id::authorization_id
+ORDER BY r.created_at, r.id;
+
+-- IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks: a row only where the
+-- token is live, that is unexpired, neither spent nor revoked, of a family that is not revoked, and of an enabled client.
+-- name: IntrospectRefreshToken :one
+SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.confirmation,
+    r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time) AS auth_time, a.acr, a.amr,
+    u.email AS username
+FROM oauth_refresh_token AS r
+JOIN oauth_client AS c ON c.client_id = r.client_id
+JOIN "user" AS u ON u.id = r.user_id
+LEFT JOIN oauth_authorization AS a ON a.id = r.authorization_id
+WHERE r.token = @token::token_digest
+  AND r.revoked IS NULL
+  AND (r.expires_at IS NULL OR r.expires_at > now())
+  AND a.revoked_at IS NULL
+  AND NOT c.disabled;
+
+-- RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
+-- 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the
+-- server derives (token.Successor). Only the immediate predecessor is forgiven, only within the grace interval (0: never), and
+-- only while its successor has not been used.
+-- scopes and resources narrow the access token (NULL: all that was granted); the refresh token keeps what it has (RFC 6749,
+-- section 6). confirmation is the key that the caller has proven to hold: it binds the access token, and must be the family's,
+-- where the family has one (RFC 9449, section 5). A lifetime of NULL never expires; no token outlives the family's
+-- max_expires_at. A token that another server wrote gets a family here, which lasts for family_lifetime at most, if given.
+-- rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
+-- access token is new. reused: a spent token came back; the family is revoked by this statement, or, where the token has none,
+-- all such tokens of this client and user, with the families that were adopted from such. expired. revoked: the family was
+-- ended before. disabled: the client is. exceeded: scopes or resources beyond the grant: nothing changes. mismatched:
+-- another key: nothing changes. Zero rows: no such token of this client.
+-- name: RotateRefreshToken :one
+WITH presented AS MATERIALIZED (
+    -- what to lock by: user, client, session, family, token, in this order, everywhere
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id
+    FROM oauth_refresh_token AS r
+    WHERE r.token = @presented::token_digest AND r.client_id = @client_id::client_id
+), owner AS MATERIALIZED (
+    SELECT u.id
+    FROM presented AS p
+    JOIN "user" AS u ON u.id = p.user_id
+    WHERE p.authorization_id IS NOT NULL
+    FOR KEY SHARE OF u
+), sole_owner AS MATERIALIZED (
+    -- tokens without a family have no row in common but their user's
+    SELECT u.id
+    FROM presented AS p
+    JOIN "user" AS u ON u.id = p.user_id
+    WHERE p.authorization_id IS NULL
+    FOR UPDATE OF u
+), client AS MATERIALIZED (
+    SELECT c.client_id, c.disabled
+    FROM (SELECT o.id FROM owner AS o UNION ALL SELECT s.id FROM sole_owner AS s) AS o
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    FOR KEY SHARE OF c
+), signed_in AS MATERIALIZED (
+    SELECT s.id
+    FROM client AS c
+    CROSS JOIN presented AS p
+    JOIN session AS s ON s.id = p.session_id
+    FOR KEY SHARE OF s
+), family AS MATERIALIZED (
+    SELECT a.id, a.revoked_at, a.confirmation, a.max_expires_at, a.current_refresh_token
+    FROM client AS c
+    CROSS JOIN presented AS p
+    LEFT JOIN signed_in AS s ON true
+    JOIN oauth_authorization AS a ON a.id = p.authorization_id
+    FOR NO KEY UPDATE OF a
+), current AS MATERIALIZED (
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id,
+        r.auth_time, r.successor, r.successor_id, r.resources, r.created_at, c.disabled, f.id AS family_id,
+        f.revoked_at AS family_revoked_at, f.max_expires_at, coalesce(f.confirmation, r.confirmation) AS bound_to,
+        -- a family that began while this statement waited is not in its snapshot: then the token's own row has to tell
+        (
+            r.successor IS NOT NULL
+            AND @grace::interval > interval '0'
+            AND now() < r.revoked + @grace::interval
+            AND (f.id IS NULL OR f.current_refresh_token = r.successor)
+        ) AS forgiven
+    FROM client AS c
+    CROSS JOIN presented AS p
+    LEFT JOIN family AS f ON true
+    JOIN oauth_refresh_token AS r ON r.id = p.id
+    FOR NO KEY UPDATE OF r
+), verdict AS MATERIALIZED (
+    SELECT k.id, k.client_id, k.user_id, k.session_id, k.reference_id, k.scopes, k.resources, k.auth_time, k.created_at,
+        k.authorization_id, k.family_id, k.revoked, k.successor, k.successor_id, k.bound_to,
+        CASE WHEN k.authorization_id IS NULL THEN new_authorization_id() END AS new_family_id,
+        CASE WHEN k.authorization_id IS NULL THEN now() + sqlc.narg('family_lifetime')::interval ELSE k.max_expires_at END AS max_expires_at,
+        (
+            CASE
+                WHEN k.bound_to IS NOT NULL AND NOT coalesce(sqlc.narg('confirmation')::token_confirmation, '{}'::jsonb) @> k.bound_to THEN 'mismatched'
+                WHEN k.family_revoked_at IS NOT NULL THEN 'revoked'
+                WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
+                WHEN k.disabled THEN 'disabled'
+                WHEN k.revoked IS NULL AND k.expires_at <= now() THEN 'expired'
+                WHEN NOT coalesce(sqlc.narg('scopes')::text[], k.scopes) <@ k.scopes THEN 'exceeded'
+                WHEN sqlc.narg('resources')::text[] IS NOT NULL
+                    AND NOT sqlc.narg('resources')::text[] <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
+                WHEN k.revoked IS NOT NULL THEN 'replayed'
+                ELSE 'rotated'
+            END
+        )::rotation_outcome AS outcome
+    FROM current AS k
+), issue AS MATERIALIZED (
+    SELECT v.id, v.client_id, v.user_id, v.session_id, v.reference_id, v.scopes, v.resources, v.auth_time, v.created_at,
+        v.family_id, v.new_family_id, v.max_expires_at, v.bound_to, v.outcome, v.successor,
+        coalesce(v.authorization_id, v.new_family_id) AS authorization_id,
+        coalesce(v.successor_id, @successor_id::refresh_token_id) AS successor_id,
+        least(now() + sqlc.narg('access_token_lifetime')::interval, v.max_expires_at)::timestamptz AS access_token_expires_at,
+        -- of the successor, which a retry did not write: it counts from the rotation
+        least(coalesce(v.revoked, now()) + sqlc.narg('refresh_token_lifetime')::interval, v.max_expires_at)::timestamptz AS refresh_token_expires_at
+    FROM verdict AS v
+    WHERE v.outcome IN ('rotated', 'replayed')
+), adopted AS (
+    INSERT INTO oauth_authorization (
+        id, client_id, status, scopes, resources, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time,
+        decided_at, adopted_at, confirmation, max_expires_at, current_refresh_token
+    )
+    SELECT i.new_family_id, i.client_id, 'approved', i.scopes, i.resources,
+        CASE
+            WHEN i.access_token_expires_at IS NOT NULL AND i.refresh_token_expires_at IS NOT NULL
+            THEN greatest(i.access_token_expires_at, i.refresh_token_expires_at)
+        END,
+        i.user_id, i.session_id, i.reference_id, i.scopes, i.auth_time, i.created_at, now(), i.bound_to, i.max_expires_at,
+        @successor::token_digest
+    FROM issue AS i
+    WHERE i.outcome = 'rotated' AND i.new_family_id IS NOT NULL
+), adopted_access AS (
+    UPDATE oauth_access_token AS t
+    SET authorization_id = i.new_family_id, updated_at = now()
+    FROM issue AS i
+    WHERE i.outcome = 'rotated' AND i.new_family_id IS NOT NULL AND t.refresh_id = i.id AND t.authorization_id IS NULL
+), moved_along AS (
+    UPDATE oauth_authorization AS a
+    SET current_refresh_token = CASE WHEN i.outcome = 'rotated' THEN @successor::token_digest ELSE a.current_refresh_token END,
+        expires_at = CASE
+            WHEN i.access_token_expires_at IS NULL THEN NULL
+            WHEN i.outcome = 'replayed' THEN CASE WHEN a.expires_at IS NOT NULL THEN greatest(a.expires_at, i.access_token_expires_at) END
+            WHEN i.refresh_token_expires_at IS NOT NULL THEN greatest(a.expires_at, i.access_token_expires_at, i.refresh_token_expires_at)
+        END,
+        updated_at = now()
+    FROM issue AS i
+    WHERE a.id = i.family_id
+), spent AS (
+    UPDATE oauth_refresh_token AS r
+    SET revoked = now(), successor = @successor::token_digest, successor_id = i.successor_id,
+        authorization_id = i.authorization_id, updated_at = now()
+    FROM issue AS i
+    WHERE r.id = i.id AND i.outcome = 'rotated'
+    RETURNING r.successor
+), successor AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources,
+        confirmation
+    )
+    SELECT i.successor_id, @successor::token_digest, i.client_id, i.session_id, i.user_id, i.reference_id,
+        i.refresh_token_expires_at, i.scopes, i.authorization_id, i.auth_time, i.resources, i.bound_to
+    FROM issue AS i
+    WHERE i.outcome = 'rotated'
+), access AS (
+    INSERT INTO oauth_access_token (
+        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources,
+        confirmation
+    )
+    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, i.client_id, i.session_id, i.user_id,
+        i.reference_id, i.successor_id, i.access_token_expires_at, coalesce(sqlc.narg('scopes')::text[], i.scopes),
+        i.authorization_id, coalesce(sqlc.narg('resources')::text[], i.resources),
+        coalesce(sqlc.narg('confirmation')::token_confirmation, i.bound_to)
+    FROM issue AS i
+), strays AS MATERIALIZED (
+    -- the reused token's kin: without a family when this statement began. One that was adopted in the meantime is seen with
+    -- its new family.
+    SELECT r.id, r.authorization_id, r.revoked
+    FROM verdict AS v
+    JOIN oauth_refresh_token AS r ON r.user_id = v.user_id AND r.client_id = v.client_id
+    WHERE v.outcome = 'reused' AND v.successor IS NULL
+      AND r.id IN (
+        SELECT s.id
+        FROM oauth_refresh_token AS s
+        JOIN verdict AS w ON s.user_id = w.user_id AND s.client_id = w.client_id
+        WHERE s.authorization_id IS NULL
+    )
+    ORDER BY r.id
+    FOR NO KEY UPDATE OF r
+), doomed AS (
+    SELECT v.authorization_id AS id
+    FROM verdict AS v
+    WHERE v.outcome = 'reused' AND v.authorization_id IS NOT NULL
+    UNION
+    SELECT s.authorization_id
+    FROM strays AS s
+    WHERE s.authorization_id IS NOT NULL
+    UNION
+    SELECT a.id
+    FROM verdict AS v
+    JOIN oauth_authorization AS a ON a.user_id = v.user_id AND a.client_id = v.client_id
+    WHERE v.outcome = 'reused' AND v.successor IS NULL AND a.adopted_at IS NOT NULL
+), condemned AS (
+    -- an upsert, since it reaches a row that is younger than this statement's snapshot
+    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
+    SELECT d.id, v.client_id, v.user_id, v.scopes, now(), 'refresh_token_reused'
+    FROM doomed AS d
+    CROSS JOIN verdict AS v
+    ORDER BY d.id
+    ON CONFLICT (id) DO UPDATE
+    SET revoked_at = coalesce(a.revoked_at, excluded.revoked_at),
+        revoked_reason = coalesce(a.revoked_reason, excluded.revoked_reason),
+        updated_at = now()
+), ended_refresh_tokens AS (
+    UPDATE oauth_refresh_token AS r
+    SET revoked = now(), updated_at = now()
+    FROM strays AS s
+    WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
+), ended_access_tokens AS (
+    UPDATE oauth_access_token AS t
+    SET revoked = now(), updated_at = now()
+    FROM verdict AS v
+    WHERE v.outcome = 'reused' AND v.successor IS NULL
+      AND t.user_id = v.user_id AND t.client_id = v.client_id AND t.authorization_id IS NULL AND t.revoked IS NULL
+)
+SELECT v.outcome::rotation_outcome AS outcome,
+    coalesce(i.authorization_id, v.authorization_id) AS authorization_id,
+    v.user_id::user_id AS user_id, v.session_id, v.reference_id,
+    coalesce(s.successor, i.successor) AS successor,
+    i.successor_id,
+    coalesce(sqlc.narg('scopes')::text[], v.scopes)::text[] AS scopes,
+    coalesce(sqlc.narg('resources')::text[], v.resources) AS resources,
+    v.auth_time, i.access_token_expires_at, i.refresh_token_expires_at
+FROM verdict AS v
+LEFT JOIN issue AS i ON i.id = v.id
+LEFT JOIN spent AS s ON true;
+
+-- AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
+-- that came with them, and says how many. Tokens that a call holds, and spent, revoked or expired ones, are left as they are.
+-- Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
+-- name: AdoptRefreshTokens :one
+WITH unadopted AS MATERIALIZED (
+    SELECT r.id
+    FROM oauth_refresh_token AS r
+    JOIN "user" AS u ON u.id = r.user_id
+    JOIN oauth_client AS c ON c.client_id = r.client_id
+    WHERE r.authorization_id IS NULL AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())
+    ORDER BY r.id
+    LIMIT @batch_size::integer
+    FOR KEY SHARE OF u, c SKIP LOCKED
+), locked AS MATERIALIZED (
+    -- a session that is being ended has its tokens seen to by that call
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.resources, r.auth_time, r.created_at,
+        r.confirmation, r.token, r.expires_at, new_authorization_id() AS new_family_id
+    FROM unadopted AS n
+    JOIN oauth_refresh_token AS r ON r.id = n.id
+    WHERE r.authorization_id IS NULL AND r.revoked IS NULL
+    FOR NO KEY UPDATE OF r SKIP LOCKED
+), families AS (
+    INSERT INTO oauth_authorization (
+        id, client_id, status, scopes, resources, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time,
+        decided_at, adopted_at, confirmation, current_refresh_token
+    )
+    SELECT k.new_family_id, k.client_id, 'approved', k.scopes, k.resources,
+        CASE
+            WHEN k.expires_at IS NOT NULL
+                AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = k.id AND t.expires_at IS NULL)
+            THEN greatest(k.expires_at, (SELECT max(t.expires_at) FROM oauth_access_token AS t WHERE t.refresh_id = k.id))
+        END,
+        k.user_id, k.session_id, k.reference_id, k.scopes, k.auth_time, k.created_at, now(), k.confirmation, k.token
+    FROM locked AS k
+), adopted AS (
+    UPDATE oauth_refresh_token AS r
+    SET authorization_id = k.new_family_id, updated_at = now()
+    FROM locked AS k
+    WHERE r.id = k.id
+    RETURNING r.id
+), adopted_access AS (
+    UPDATE oauth_access_token AS t
+    SET authorization_id = k.new_family_id, updated_at = now()
+    FROM locked AS k
+    WHERE t.refresh_id = k.id AND t.authorization_id IS NULL
+)
+SELECT (SELECT count(*) FROM adopted)::bigint AS adopted;
+
+-- DeleteExpiredRefreshTokens collects at most batch_size refresh tokens, and says how many: those of a family once the whole
+-- family expired more than retention ago, since a spent token is the evidence by which its reuse is recognised; those without
+-- a family by their own expiry. A token that an access token still refers to waits for that one (DeleteExpiredAccessTokens
+-- first). What a call holds is left for the next time.
+-- name: DeleteExpiredRefreshTokens :execrows
+WITH of_families AS MATERIALIZED (
+    SELECT r.id
+    FROM oauth_authorization AS a
+    JOIN oauth_refresh_token AS r ON r.authorization_id = a.id
+    WHERE a.expires_at <= now() - @retention::interval
+      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
+    ORDER BY a.expires_at
+    LIMIT @batch_size::integer
+    FOR UPDATE OF r SKIP LOCKED
+), of_none AS MATERIALIZED (
+    SELECT r.id
+    FROM oauth_refresh_token AS r
+    WHERE r.authorization_id IS NULL AND r.expires_at <= now() - @retention::interval
+      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
+    ORDER BY r.expires_at
+    LIMIT @batch_size::integer
+    FOR UPDATE OF r SKIP LOCKED
+)
+DELETE FROM oauth_refresh_token AS r
+USING (SELECT f.id FROM of_families AS f UNION ALL SELECT n.id FROM of_none AS n LIMIT @batch_size::integer) AS d
+WHERE r.id = d.id;
