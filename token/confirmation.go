@@ -1,5 +1,11 @@
 package token
 
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+)
+
 // Confirmation binds a token to a key that its holder must prove to have: the "cnf" claim of RFC 7800 §3.1, as far as
 // OAuth uses it for opaque tokens. It is the Go type of the jsonb columns named confirmation, as *Confirmation: nil,
 // which is NULL, for a bearer token. Introspection returns it as it is (RFC 9449 §6.2, RFC 8705 §3.2).
@@ -16,3 +22,13 @@ type Confirmation struct {
 
 // IsZero reports whether c binds to nothing. Such a one should be a nil *Confirmation, which is NULL: '{}' isn't.
 func (c Confirmation) IsZero() bool { return c == Confirmation{} }
+
+// Value implements [driver.Valuer]: the JSON text. Queries take a confirmation as a domain over jsonb, whose OID differs
+// from one database to the next, and pgx writes a value of a type that it doesn't know by its text.
+func (c Confirmation) Value() (driver.Value, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("token: encode confirmation: %w", err)
+	}
+	return string(text), nil
+}
