@@ -141,11 +141,13 @@ type state struct {
 func (s *server) data() string { return filepath.Join(s.dir, "data") }
 func (s *server) log() string  { return filepath.Join(s.dir, "log") }
 
+func (s *server) address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
 func (s *server) url(port int) string {
 	u := url.URL{
 		Scheme:   "postgres",
 		User:     url.UserPassword("postgres", s.state.Password),
-		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Host:     s.address(port),
 		Path:     "/postgres",
 		RawQuery: "sslmode=disable",
 	}
@@ -162,7 +164,7 @@ func (s *server) run(ctx context.Context) (pid, port int, err error) {
 	if err := s.remember(); err != nil {
 		return 0, 0, err
 	}
-	for busy, locked := 0, 0; ; {
+	for busy, blank := 0, 0; ; {
 		pm, err := readPostmaster(s.data())
 		if err != nil {
 			return 0, 0, err
@@ -180,6 +182,18 @@ func (s *server) run(ctx context.Context) (pid, port int, err error) {
 				return 0, 0, fmt.Errorf("the server (pid %d, log in %s) does not accept connections: %w: %w", pm.pid, s.log(), perr, err)
 			}
 			continue
+		}
+		if pm.exists && pm.pid == 0 {
+			// It is being written, or was when the machine crashed.
+			if blank++; blank < 10 {
+				if err := pause(ctx, 50*time.Millisecond); err != nil {
+					return 0, 0, err
+				}
+				continue
+			}
+			if err := os.Remove(filepath.Join(s.data(), "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return 0, 0, err
+			}
 		}
 		if pm.pid != 0 {
 			if err := pm.disown(s); err != nil {
@@ -211,12 +225,7 @@ func (s *server) run(ctx context.Context) (pid, port int, err error) {
 				return 0, 0, err
 			}
 		case strings.Contains(why, "lock file"):
-			// Its owner shows up in the next round, unless a crash of the machine left it empty.
-			if locked++; locked > 10 && pm.pid == 0 {
-				if err := os.Remove(filepath.Join(s.data(), "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
-					return 0, 0, err
-				}
-			}
+			// Its owner shows up in the next round.
 		default:
 			if now, perr := readPostmaster(s.data()); perr != nil || !now.running(s.data()) {
 				return 0, 0, err

@@ -17,6 +17,7 @@ import (
 // postmaster is what the file postmaster.pid in a data directory claims. The zero
 // value stands for no file.
 type postmaster struct {
+	exists    bool
 	pid, port int
 	content   string
 }
@@ -29,7 +30,7 @@ func readPostmaster(data string) (postmaster, error) {
 	if err != nil {
 		return postmaster{}, fmt.Errorf("looking for a running server: %w", err)
 	}
-	pm := postmaster{content: string(b)}
+	pm := postmaster{exists: true, content: string(b)}
 	lines := strings.Split(pm.content, "\n")
 	pm.pid, _ = strconv.Atoi(strings.TrimSpace(lines[0])) // zero while the file is being written
 	if len(lines) > 3 {
