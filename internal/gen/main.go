@@ -1,0 +1,115 @@
+// Command gen writes what is generated from the migrated schema rather than by sqlc:
+//
+//	store/constraints.go   a constant for each constraint and unique index, from the catalog
+//	db/schema.sql          the dump that reviewers diff
+//
+// With -check it writes nothing, and fails if a file is not what it would write. It runs in the repository's root, as
+// `make generate` and `make check` do, and starts a PostgreSQL if none is running.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
+
+	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/migrations"
+)
+
+func main() {
+	check := flag.Bool("check", false, "write nothing; fail if a generated file is stale")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *check); err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}
+
+// output is one generated file.
+type output struct {
+	path string
+	text []byte
+}
+
+func run(ctx context.Context, check bool) (err error) {
+	cluster, err := devdb.Start(ctx, devdb.Options{Kind: devdb.Test})
+	if err != nil {
+		return err
+	}
+	scratch, drop, err := scratchDatabase(ctx, cluster.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	db, err := sql.Open("pgx", scratch)
+	if err != nil {
+		return fmt.Errorf("open scratch database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := migrations.Up(ctx, db, migrations.Options{}); err != nil {
+		return err
+	}
+
+	constraints, err := constraintsFile(ctx, db)
+	if err != nil {
+		return err
+	}
+	schema, err := schemaFile(ctx, cluster, scratch)
+	if err != nil {
+		return err
+	}
+	var stale []string
+	for _, o := range []output{{"store/constraints.go", constraints}, {"db/schema.sql", schema}} {
+		old, err := os.ReadFile(o.path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		switch {
+		case bytes.Equal(old, o.text):
+		case check:
+			stale = append(stale, o.path)
+		default:
+			if err := os.WriteFile(o.path, o.text, 0o644); err != nil {
+				return err
+			}
+			fmt.Println("wrote", o.path)
+		}
+	}
+	if len(stale) > 0 {
+		return fmt.Errorf("stale: %s; run `make generate` and commit what it writes", strings.Join(stale, ", "))
+	}
+	return nil
+}
+
+// scratchDatabase creates a database of its own on the server and returns its URL, and how to drop it.
+func scratchDatabase(ctx context.Context, server string) (string, func() error, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", nil, errors.New("the server's address is not a URL") // url.Parse's error holds the password
+	}
+	admin, err := sql.Open("pgx", server)
+	if err != nil {
+		return "", nil, fmt.Errorf("open server: %w", err)
+	}
+	name := "oauthdb_gen_" + strings.ToLower(rand.Text())
+	if _, err := admin.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("create scratch database: %w", err), admin.Close())
+	}
+	u.Path = "/" + name
+	return u.String(), func() error {
+		_, err := admin.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+		return errors.Join(err, admin.Close())
+	}, nil
+}
