@@ -11,7 +11,9 @@ import (
 // constraintsFile renders store/constraints.go: what a violation can name, table by table.
 func constraintsFile(ctx context.Context, db *sql.DB) ([]byte, error) {
 	rows, err := db.QueryContext(ctx, `
-		SELECT c.relname, n.conname, pg_get_constraintdef(n.oid)
+		SELECT v.relation, v.name, v.definition
+		FROM (
+		SELECT c.relname AS relation, n.conname AS name, pg_get_constraintdef(n.oid) AS definition
 		FROM pg_constraint AS n
 		JOIN pg_class AS c ON c.oid = n.conrelid
 		WHERE n.connamespace = 'public'::regnamespace AND n.contype <> 'n' AND c.relname <> 'oauthdb_version'
@@ -22,7 +24,8 @@ func constraintsFile(ctx context.Context, db *sql.DB) ([]byte, error) {
 		JOIN pg_class AS c ON c.oid = x.indrelid
 		WHERE x.indisunique AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'oauthdb_version'
 			AND NOT EXISTS (SELECT FROM pg_constraint AS n WHERE n.conindid = x.indexrelid)
-		ORDER BY relname COLLATE "C", 2 COLLATE "C"`)
+		) AS v
+		ORDER BY v.relation COLLATE "C", v.name COLLATE "C"`)
 	if err != nil {
 		return nil, fmt.Errorf("read constraints: %w", err)
 	}
