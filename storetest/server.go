@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx, which pgtestdb opens by its name
+	"github.com/peterldowns/pgtestdb"
+
+	"github.com/oauthdb/oauthdb/internal/devdb"
+)
+
+// known is what server has found out, the same for every test of the process. The
+// channel holds one value: who takes it out may look, and puts it back.
+var known = func() chan answer {
+	c := make(chan answer, 1)
+	c <- answer{}
+	return c
+}()
+
+type answer struct {
+	found bool
+	conf  pgtestdb.Config
+	err   error
+}
+
+// server returns how pgtestdb connects to the server that tests use, starting it if need
+// be.
+func server(ctx context.Context) (pgtestdb.Config, error) {
+	var a answer
+	select {
+	case a = <-known:
+	case <-ctx.Done():
+		return pgtestdb.Config{}, context.Cause(ctx)
+	}
+	defer func() { known <- a }()
+	if !a.found {
+		a.conf, a.err = connect(ctx)
+		// The end of one test says nothing about the server.
+		a.found = a.err == nil || ctx.Err() == nil
+	}
+	return a.conf, a.err
+}
+
+func connect(ctx context.Context) (pgtestdb.Config, error) {
+	c, err := devdb.Start(ctx, devdb.Options{Kind: devdb.Test})
+	if err != nil {
+		return pgtestdb.Config{}, err
+	}
+	conf, err := describe(c.URL)
+	if err != nil {
+		return pgtestdb.Config{}, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	conn, err := pgx.Connect(ctx, c.URL)
+	if err != nil {
+		return pgtestdb.Config{}, err
+	}
+	defer conn.Close(ctx)
+	if err := suits(ctx, conn); err != nil {
+		return pgtestdb.Config{}, err
+	}
+	if !c.External {
+		if err := dropOld(ctx, conn); err != nil {
+			return pgtestdb.Config{}, fmt.Errorf("dropping databases that failed tests left: %w", err)
+		}
+	}
+	return conf, nil
+}
+
+// describe translates a connection URL into the parts that pgtestdb puts together again.
+func describe(rawURL string) (pgtestdb.Config, error) {
+	cfg, err := pgx.ParseConfig(rawURL) // knows PGUSER and the password file too; its error hides the password
+	if err != nil {
+		return pgtestdb.Config{}, err
+	}
+	if !strings.HasPrefix(rawURL, "postgres://") && !strings.HasPrefix(rawURL, "postgresql://") {
+		return pgtestdb.Config{}, errors.New("tests need it as a URL: postgres://user:password@host:port/database")
+	}
+	_, rawQuery, _ := strings.Cut(rawURL, "?")
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return pgtestdb.Config{}, errors.New("its query (after the question mark) cannot be read")
+	}
+	for _, name := range []string{"host", "port", "user", "password", "dbname", "passfile"} {
+		query.Del(name)
+	}
+	host := cfg.Host
+	switch {
+	case strings.HasPrefix(host, "/"):
+		query.Set("host", host)
+		host = ""
+	case strings.Contains(host, ":"):
+		host = "[" + host + "]"
+	}
+	role, err := testRole(cfg.Password)
+	if err != nil {
+		return pgtestdb.Config{}, err
+	}
+	return pgtestdb.Config{
+		DriverName: "pgx",
+		Host:       host,
+		Port:       strconv.Itoa(int(cfg.Port)),
+		User:       url.User(cfg.User).String(),
+		Password:   url.User(cfg.Password).String(),
+		Database:   url.PathEscape(cfg.Database),
+		Options:    query.Encode(),
+		TestRole:   role,
+		// A connection that a test leaks is reported by New; the database need not stay for it.
+		ForceTerminateConnections: true,
+	}, nil
+}
+
+// testRole is the role that tests run as: a plain one. Its password derives from that of
+// the superuser, so that every process finds the same and nobody else can guess it. It is
+// printed by tests that fail, so the way back is made expensive. The name changes with the
+// password, as an existing role keeps the password that it was created with.
+func testRole(superuser string) (*pgtestdb.Role, error) {
+	key, err := pbkdf2.Key(sha256.New, superuser, []byte("oauthdb storetest role"), 50_000, 20)
+	if err != nil {
+		return nil, err
+	}
+	return &pgtestdb.Role{
+		Username:     "oauthdb_test_" + hex.EncodeToString(key[:4]),
+		Password:     hex.EncodeToString(key[4:]),
+		Capabilities: pgtestdb.DefaultRoleCapabilities,
+	}, nil
+}
+
+// suits checks what would otherwise fail later and less clearly.
+func suits(ctx context.Context, conn *pgx.Conn) error {
+	var super bool
+	var role string
+	var version int
+	err := conn.QueryRow(ctx, `
+		SELECT r.rolsuper, r.rolname::text, current_setting('server_version_num')::int / 10000
+		FROM pg_roles AS r
+		WHERE r.rolname = current_user`).Scan(&super, &role, &version)
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking the server about its version and the role: %w", err)
+	case version < devdb.Oldest:
+		return fmt.Errorf("the server is PostgreSQL %d; the oldest supported is %d", version, devdb.Oldest)
+	case !super:
+		return fmt.Errorf("role %q of DATABASE_URL is not a superuser: tests need one, to create their role and to mark the template", role)
+	}
+	return nil
+}
+
+// dropOld drops databases that failed tests left more than a day ago.
+func dropOld(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `
+		SELECT d.datname::text
+		FROM pg_database AS d
+		WHERE d.datname ~ '^testdb_tpl_[0-9a-f]+_inst_[0-9a-f]+$'
+			AND (pg_stat_file('base/' || d.oid || '/PG_VERSION', true)).modification < now() - interval '1 day'
+			AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datid = d.oid)`)
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		// Somebody may look at it again, or drop it too: the next run sees to it.
+		if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
+}
