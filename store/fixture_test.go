@@ -41,7 +41,9 @@ var challenge = token.S256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
 var serial atomic.Int64
 
 // unique returns a word that no other call in this process returns.
-func unique(prefix string) string { return fmt.Sprintf("%s%d%s", prefix, serial.Add(1), rand.Text()[:6]) }
+func unique(prefix string) string {
+	return fmt.Sprintf("%s%d%s", prefix, serial.Add(1), rand.Text()[:6])
+}
 
 // ptr returns a pointer to v, for the nullable parameters.
 func ptr[T any](v T) *T { return &v }
