@@ -27,10 +27,11 @@ WHERE c.client_id = @client_id::client_id
   AND c.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id;
 
 -- CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
--- tenant or the client is one that skips consent; missing are the scopes to ask for. Zero rows: no such client, or it is
+-- tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
+-- empty list of scopes either. Zero rows: no such client, or it is
 -- disabled.
 -- name: CheckConsent :one
-SELECT (coalesce(c.skip_consent, false) OR @scopes::text[] <@ coalesce(g.scopes, ARRAY[]::text[]))::boolean AS covered,
+SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND @scopes::text[] <@ g.scopes))::boolean AS covered,
     ARRAY(
         SELECT u.scope
         FROM unnest(@scopes::text[]) WITH ORDINALITY AS u (scope, n)

@@ -10,7 +10,7 @@ import (
 )
 
 const CheckConsent = `-- name: CheckConsent :one
-SELECT (coalesce(c.skip_consent, false) OR $1::text[] <@ coalesce(g.scopes, ARRAY[]::text[]))::boolean AS covered,
+SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND $1::text[] <@ g.scopes))::boolean AS covered,
     ARRAY(
         SELECT u.scope
         FROM unnest($1::text[]) WITH ORDINALITY AS u (scope, n)
@@ -38,7 +38,8 @@ type CheckConsentRow struct {
 }
 
 // CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
-// tenant or the client is one that skips consent; missing are the scopes to ask for. Zero rows: no such client, or it is
+// tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
+// empty list of scopes either. Zero rows: no such client, or it is
 // disabled.
 func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error) {
 	row := q.db.QueryRow(ctx, CheckConsent,

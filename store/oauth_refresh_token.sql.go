@@ -335,7 +335,7 @@ WITH presented AS MATERIALIZED (
             r.successor IS NOT NULL
             AND $5::interval > interval '0'
             AND now() < r.revoked + $5::interval
-            AND (f.id IS NULL OR f.current_refresh_token = r.successor)
+            AND (f.id IS NULL OR f.current_refresh_token IS NOT DISTINCT FROM r.successor)
         ) AS forgiven
     FROM client AS c
     CROSS JOIN presented AS p

@@ -24,7 +24,8 @@ type Querier interface {
 	// (RFC 6749, section 2.3.1). A client that has no secret, or is disabled, is never authenticated. Zero rows: no such client.
 	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (AuthenticateClientRow, error)
 	// CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
-	// tenant or the client is one that skips consent; missing are the scopes to ask for. Zero rows: no such client, or it is
+	// tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
+	// empty list of scopes either. Zero rows: no such client, or it is
 	// disabled.
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
 	// CreateAccount adds a way to sign in. An identity that is taken violates account_provider_account_uidx.
