@@ -1,0 +1,49 @@
+package migrations
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+)
+
+// newDatabase creates an empty database for the test and returns its URL.
+func newDatabase(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("OAUTHDB_TEST_URL")
+	if server == "" {
+		t.Skip("OAUTHDB_TEST_URL is not set")
+	}
+	admin := open(t, server)
+	name := "migrations_" + strings.ToLower(rand.Text())
+	if _, err := admin.Exec(`CREATE DATABASE ` + name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.ExecContext(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// open connects to the database at url, with a pool of its own, as another process would.
+func open(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}

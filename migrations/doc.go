@@ -1,0 +1,43 @@
+// Package migrations is the schema of oauthdb: numbered SQL files, and the calls that apply them.
+//
+// A deployment step, or a server as it starts, brings a database up to date with one call:
+//
+//	conn, err := sql.Open("pgx", url) // import _ "github.com/jackc/pgx/v5/stdlib"
+//	if err != nil {
+//		return err
+//	}
+//	defer conn.Close()
+//	applied, err := migrations.Up(ctx, conn, migrations.Options{Logger: slog.Default()})
+//
+// Whoever holds a pgx pool already lends it: stdlib.OpenDBFromPool(pool). A server whose role may not alter the schema
+// asks [Pending] instead, which only reads, and refuses to start on a schema older than its own.
+//
+// # What a run guarantees
+//
+//   - Runs are serialised. Each holds a session-level advisory lock of oauthdb's own, so that of several servers that
+//     start together one migrates and the others wait ([Options.LockWait]), then find nothing left to do. The lock is
+//     polled for, never queued for: a session that waits inside a statement holds a snapshot, and CREATE INDEX
+//     CONCURRENTLY would wait for it in turn.
+//   - A file is applied whole or not at all: it runs in a transaction, together with the row that records its version.
+//     When it fails, the version before it stands, and [Error] says which file it was.
+//   - A file marked NO TRANSACTION holds one statement. When CREATE INDEX CONCURRENTLY fails it leaves an invalid index
+//     behind, which has to be dropped before the next run.
+//   - Statements don't queue for a table lock longer than [Options.LockTimeout], since everything that comes after them
+//     queues too. Files marked NO TRANSACTION are exempt: concurrent index builds block nobody, and wait for older
+//     transactions by design.
+//   - No statement_timeout applies, whatever the role, the database or the connection string say: how long a statement
+//     takes depends on the size of the tables.
+//
+// # What a connection must offer
+//
+// A run changes the schema on a connection of its own, which it opens with the configuration of the one it is given and
+// closes at the end; hooks of a pool, such as AfterConnect, don't run on it. The driver has to be pgx's for database/sql.
+// The session lock and settings belong to one server session, so connect to PostgreSQL itself or to a pooler in session
+// mode, never through a pooler in transaction mode. Connect as the role that is to own the tables; they are created in
+// the first schema of the search_path.
+//
+// # Beside other migrations
+//
+// Applied versions are recorded in a table of our own, oauthdb_version, so that an application which keeps its migrations
+// with goose in the same database has its goose_db_version to itself.
+package migrations

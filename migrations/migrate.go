@@ -1,0 +1,440 @@
+package migrations
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"math"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// DefaultTable is the table that records applied versions.
+const DefaultTable = "oauthdb_version"
+
+// Options alter how migrations run. The zero value is the default.
+type Options struct {
+	// Logger gets a line for each migration applied or undone, and one when the run has to wait for another. Nil is
+	// silent.
+	Logger *slog.Logger
+
+	// Table records applied versions. It is a lower-case identifier, with or without a schema; a schema must exist.
+	// Empty means [DefaultTable].
+	Table string
+
+	// LockTimeout bounds how long a statement waits for a lock on a table, index or row before the migration fails with
+	// SQLSTATE 55P03. Zero means 5 seconds; negative means no bound. A run that failed so can simply be repeated.
+	LockTimeout time.Duration
+
+	// LockWait bounds how long a run waits for another one to finish. It is rounded up to whole seconds. Zero means 5
+	// minutes.
+	LockWait time.Duration
+}
+
+// Result is a migration that a run applied or undid.
+type Result struct {
+	Version   int64
+	Name      string // of the file
+	Direction string // "up" or "down"
+	Duration  time.Duration
+	Empty     bool // the file has no statement in this direction; its version is recorded all the same
+}
+
+// FileStatus is a migration file and whether the database has it.
+type FileStatus struct {
+	Version int64
+	Name    string // of the file; empty when a newer release applied it and this one doesn't know it
+	Applied bool
+
+	// AppliedAt is the database's clock at the time, read in the time zone of this connection. Zero while pending.
+	AppliedAt time.Time
+}
+
+// Error says which migration failed. It wraps the server's error: errors.As with a *pgconn.PgError finds the SQLSTATE.
+type Error struct {
+	Version   int64
+	Name      string // of the file
+	Direction string // "up" or "down"
+	Err       error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("migrations: %s %d (%s): %v", e.Direction, e.Version, e.Name, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Up applies the files that the database lacks, in order. It returns what it applied, nothing when the database was up to
+// date, and on error what it had applied before that.
+func Up(ctx context.Context, db *sql.DB, opts Options) ([]Result, error) {
+	return UpTo(ctx, db, math.MaxInt64, opts)
+}
+
+// UpTo is [Up], but stops after version, which is 1 or greater.
+func UpTo(ctx context.Context, db *sql.DB, version int64, opts Options) ([]Result, error) {
+	m, err := newMigrator(db, FS, opts)
+	if err != nil {
+		return nil, err
+	}
+	return m.upTo(ctx, version)
+}
+
+// Down undoes the latest version that is applied, and the data in what it created with it. It returns nothing when no
+// version is applied.
+func Down(ctx context.Context, db *sql.DB, opts Options) ([]Result, error) {
+	m, err := newMigrator(db, FS, opts)
+	if err != nil {
+		return nil, err
+	}
+	return m.down(ctx)
+}
+
+// DownTo undoes the versions above version, latest first; 0 undoes all. It returns what it undid, on error what it had
+// undone before that.
+func DownTo(ctx context.Context, db *sql.DB, version int64, opts Options) ([]Result, error) {
+	m, err := newMigrator(db, FS, opts)
+	if err != nil {
+		return nil, err
+	}
+	return m.downTo(ctx, version)
+}
+
+// Status lists every file, and every version in the database that has none, by version. Like [Pending] it only reads.
+func Status(ctx context.Context, db *sql.DB, opts Options) ([]FileStatus, error) {
+	m, err := newMigrator(db, FS, opts)
+	if err != nil {
+		return nil, err
+	}
+	return m.status(ctx)
+}
+
+// Pending reports whether a file is not applied. It takes no lock and writes nothing, so it suits a role which can only
+// read; all it needs is SELECT on the version table, or no version table at all, which means that everything is pending.
+// A database that is ahead of this release has nothing pending: a release runs on the schema of the next one.
+func Pending(ctx context.Context, db *sql.DB, opts Options) (bool, error) {
+	m, err := newMigrator(db, FS, opts)
+	if err != nil {
+		return false, err
+	}
+	return m.pending(ctx)
+}
+
+// Version is the highest version applied, 0 when none is. Like [Pending] it only reads.
+func Version(ctx context.Context, db *sql.DB, opts Options) (int64, error) {
+	m, err := newMigrator(db, FS, opts)
+	if err != nil {
+		return 0, err
+	}
+	return m.version(ctx)
+}
+
+// identifier keeps table names free of quoting: goose writes them into its statements as they are.
+var identifier = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$`)
+
+// noTransaction finds the annotation by which goose runs a file outside a transaction.
+var noTransaction = regexp.MustCompile(`(?mi)^--\s*\+goose\s+NO TRANSACTION\s*$`)
+
+type file struct {
+	version       int64
+	name          string
+	noTransaction bool
+}
+
+type migrator struct {
+	db    *sql.DB
+	fsys  fs.FS
+	opts  Options // with the defaults filled in
+	files []file  // by version
+}
+
+func newMigrator(db *sql.DB, fsys fs.FS, opts Options) (*migrator, error) {
+	opts.Table = cmp.Or(opts.Table, DefaultTable)
+	opts.LockTimeout = cmp.Or(opts.LockTimeout, 5*time.Second)
+	opts.LockWait = cmp.Or(opts.LockWait, 5*time.Minute)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !identifier.MatchString(opts.Table) {
+		return nil, fmt.Errorf("migrations: version table %q is not a plain lower-case identifier", opts.Table)
+	}
+
+	m := &migrator{db: db, fsys: fsys, opts: opts}
+	provider, err := m.provider(db)
+	if err != nil {
+		return nil, err
+	}
+	for _, source := range provider.ListSources() {
+		text, err := fs.ReadFile(fsys, source.Path)
+		if err != nil {
+			return nil, fmt.Errorf("migrations: %w", err)
+		}
+		m.files = append(m.files, file{
+			version:       source.Version,
+			name:          path.Base(source.Path),
+			noTransaction: noTransaction.Match(text),
+		})
+	}
+	return m, nil
+}
+
+func (m *migrator) provider(db *sql.DB, opts ...goose.ProviderOption) (*goose.Provider, error) {
+	opts = append(opts, goose.WithTableName(m.opts.Table), goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, m.fsys, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	return provider, nil
+}
+
+// run is one call that changes the schema.
+type run struct {
+	*migrator
+	goose   *goose.Provider
+	session *session
+	db      *sql.DB
+	applied map[int64]time.Time // as the run began
+	results []Result
+}
+
+func (m *migrator) start(ctx context.Context) (*run, error) {
+	db, err := dedicated(ctx, m.db)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", ofContext(ctx, err))
+	}
+	r := &run{
+		migrator: m,
+		db:       db,
+		session:  &session{lockTimeout: m.opts.LockTimeout, lockWait: m.opts.LockWait, log: m.opts.Logger},
+	}
+	if r.goose, err = m.provider(db, goose.WithSessionLocker(r.session)); err != nil {
+		r.close()
+		return nil, err
+	}
+	if r.applied, err = m.applied(ctx, db); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *run) close() { _ = r.db.Close() }
+
+// upTo hands goose one stretch of files after the other, each of transactional files only or of others only, because
+// lock_timeout is a setting of the session and differs between them. Another run may get the lock in between; goose looks
+// again at what is applied whenever it has the lock.
+func (m *migrator) upTo(ctx context.Context, version int64) ([]Result, error) {
+	if version < 1 {
+		return nil, fmt.Errorf("migrations: up to version %d: it must be 1 or greater", version)
+	}
+	r, err := m.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+
+	var pending []file
+	for _, f := range m.files {
+		if _, ok := r.applied[f.version]; !ok && f.version <= version {
+			pending = append(pending, f)
+		}
+	}
+	for i, f := range pending {
+		if i+1 < len(pending) && pending[i+1].noTransaction == f.noTransaction {
+			continue
+		}
+		r.session.noTransaction = f.noTransaction
+		if err := r.collect(ctx)(r.goose.UpTo(ctx, f.version)); err != nil {
+			return r.results, err
+		}
+	}
+	return r.results, nil
+}
+
+func (m *migrator) down(ctx context.Context) ([]Result, error) {
+	r, err := m.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	versions := slices.Sorted(maps.Keys(r.applied))
+	switch n := len(versions); n {
+	case 0:
+		return nil, nil
+	case 1:
+		return r.downTo(ctx, 0)
+	default:
+		return r.downTo(ctx, versions[n-2])
+	}
+}
+
+func (m *migrator) downTo(ctx context.Context, version int64) ([]Result, error) {
+	if version < 0 {
+		return nil, fmt.Errorf("migrations: down to version %d: it must be 0 or greater", version)
+	}
+	r, err := m.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	return r.downTo(ctx, version)
+}
+
+// downTo undoes one version at a time, for the reason that upTo goes by stretches.
+func (r *run) downTo(ctx context.Context, version int64) ([]Result, error) {
+	versions := slices.Sorted(maps.Keys(r.applied))
+	for i := len(versions) - 1; i >= 0 && versions[i] > version; i-- {
+		target := version
+		if i > 0 {
+			target = max(target, versions[i-1])
+		}
+		j := slices.IndexFunc(r.files, func(f file) bool { return f.version == versions[i] })
+		if j < 0 {
+			return r.results, fmt.Errorf("migrations: down from version %d: this release has no file for it", versions[i])
+		}
+		r.session.noTransaction = r.files[j].noTransaction
+		if err := r.collect(ctx)(r.goose.DownTo(ctx, target)); err != nil {
+			return r.results, err
+		}
+	}
+	return r.results, nil
+}
+
+// collect takes what goose answers: it keeps and logs what was done, and names the file in the error.
+func (r *run) collect(ctx context.Context) func([]*goose.MigrationResult, error) error {
+	return func(done []*goose.MigrationResult, err error) error {
+		var partial *goose.PartialError
+		if errors.As(err, &partial) {
+			done = partial.Applied
+			err = &Error{
+				Version:   partial.Failed.Source.Version,
+				Name:      path.Base(partial.Failed.Source.Path),
+				Direction: partial.Failed.Direction,
+				Err:       ofContext(ctx, partial.Err),
+			}
+		} else if err != nil {
+			err = fmt.Errorf("migrations: %w", ofContext(ctx, err))
+		}
+		for _, d := range done {
+			result := Result{
+				Version:   d.Source.Version,
+				Name:      path.Base(d.Source.Path),
+				Direction: d.Direction,
+				Duration:  d.Duration,
+				Empty:     d.Empty,
+			}
+			r.opts.Logger.LogAttrs(ctx, slog.LevelInfo, "oauthdb: migrated "+result.Direction,
+				slog.Int64("version", result.Version),
+				slog.String("name", result.Name),
+				slog.Duration("duration", result.Duration),
+			)
+			r.results = append(r.results, result)
+		}
+		return err
+	}
+}
+
+// ofContext adds the context's error to err, where database/sql only says that the connection is bad.
+func ofContext(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+func (m *migrator) status(ctx context.Context) ([]FileStatus, error) {
+	applied, err := m.applied(ctx, m.db)
+	if err != nil {
+		return nil, err
+	}
+	statuses := make([]FileStatus, 0, len(m.files))
+	for _, f := range m.files {
+		at, ok := applied[f.version]
+		statuses = append(statuses, FileStatus{Version: f.version, Name: f.name, Applied: ok, AppliedAt: at})
+		delete(applied, f.version)
+	}
+	for version, at := range applied {
+		statuses = append(statuses, FileStatus{Version: version, Applied: true, AppliedAt: at})
+	}
+	slices.SortFunc(statuses, func(a, b FileStatus) int { return cmp.Compare(a.Version, b.Version) })
+	return statuses, nil
+}
+
+func (m *migrator) pending(ctx context.Context) (bool, error) {
+	applied, err := m.applied(ctx, m.db)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(m.files, func(f file) bool {
+		_, ok := applied[f.version]
+		return !ok
+	}), nil
+}
+
+func (m *migrator) version(ctx context.Context) (int64, error) {
+	applied, err := m.applied(ctx, m.db)
+	if err != nil {
+		return 0, err
+	}
+	var highest int64
+	for version := range applied {
+		highest = max(highest, version)
+	}
+	return highest, nil
+}
+
+// applied reads when each version was applied. goose's own reading calls create the version table when it is missing.
+func (m *migrator) applied(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
+	applied := make(map[int64]time.Time)
+
+	// goose looks for the table in current_schema() and nowhere else on the search_path.
+	schema, table, qualified := strings.Cut(m.opts.Table, ".")
+	if !qualified {
+		schema, table = "", m.opts.Table
+	}
+	var exists bool
+	err := db.QueryRowContext(ctx, `
+		SELECT EXISTS (
+		    SELECT FROM pg_catalog.pg_tables
+		    WHERE schemaname = coalesce(nullif($1::text, ''), current_schema())
+		        AND tablename = $2::text
+		)`, schema, table).Scan(&exists)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: look for version table %s: %w", m.opts.Table, ofContext(ctx, err))
+	}
+	if !exists {
+		return applied, nil
+	}
+
+	// goose's column is a timestamp without time zone, written as now() of the session that migrated.
+	rows, err := db.QueryContext(ctx, `
+		SELECT version_id, tstamp::timestamptz
+		FROM `+m.opts.Table+`
+		WHERE is_applied
+		    AND version_id > 0`)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: read version table %s: %w", m.opts.Table, ofContext(ctx, err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var version int64
+		var at time.Time
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, fmt.Errorf("migrations: read version table %s: %w", m.opts.Table, ofContext(ctx, err))
+		}
+		applied[version] = at
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("migrations: read version table %s: %w", m.opts.Table, ofContext(ctx, err))
+	}
+	return applied, nil
+}
