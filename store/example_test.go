@@ -1,0 +1,194 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// What stands between the two marks is the page of code in README.md; a test keeps them the same.
+
+// readme:begin
+
+// Server is an authorization server's token endpoint (RFC 6749, section 3.2) for public clients, whole.
+type Server struct {
+	Store      *store.Queries
+	Successors *token.Successors // token.NewSuccessors(newestKey, previousKey)
+}
+
+func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
+	switch r.PostFormValue("grant_type") {
+	case "authorization_code":
+		s.exchangeCode(w, r)
+	case "refresh_token":
+		s.refresh(w, r)
+	default:
+		fail(w, "unsupported_grant_type")
+	}
+}
+
+// exchangeCode is one statement: it judges the code, marks it used and writes both tokens, or revokes what a replayed code gave.
+func (s *Server) exchangeCode(w http.ResponseWriter, r *http.Request) {
+	code, err := token.Parse(token.AuthorizationCode, r.PostFormValue("code"))
+	if err != nil {
+		fail(w, "invalid_grant") // garbage gets no further than this
+		return
+	}
+	access, refresh := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
+	redeemed, err := s.Store.RedeemAuthorizationCode(r.Context(), store.RedeemAuthorizationCodeParams{
+		Code:                 code.Digest(),
+		ClientID:             store.ClientID(r.PostFormValue("client_id")),
+		RedirectURI:          optional(r.PostFormValue("redirect_uri")),
+		CodeChallenge:        new(token.S256(r.PostFormValue("code_verifier"))),
+		AccessTokenID:        store.NewAccessTokenID(),
+		AccessToken:          new(access.Digest()),
+		AccessTokenLifetime:  new(10 * time.Minute),
+		RefreshTokenID:       new(store.NewRefreshTokenID()),
+		RefreshToken:         new(refresh.Digest()),
+		RefreshTokenLifetime: new(30 * 24 * time.Hour),
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		fail(w, "invalid_grant") // no such code
+	case err != nil:
+		http.Error(w, "server_error", http.StatusInternalServerError) // never an answer about the grant
+	case redeemed.Outcome != store.RedemptionOutcomeRedeemed:
+		fail(w, "invalid_grant") // redeemed.Outcome says why: replayed, expired, mismatched, revoked, disabled
+	default:
+		answer(w, access, refresh, redeemed.GrantedScopes)
+	}
+}
+
+// refresh is one statement too. A client that retries, from two tabs or after a lost answer, gets the same refresh token again;
+// one that presents an older token has shown that it leaked, and ends the family.
+func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
+	presented, err := token.Parse(token.RefreshToken, r.PostFormValue("refresh_token"))
+	if err != nil {
+		fail(w, "invalid_grant")
+		return
+	}
+	access, successor := token.Mint(token.AccessToken), s.Successors.Successor(presented)
+	rotated, err := s.Store.RotateRefreshToken(r.Context(), store.RotateRefreshTokenParams{
+		Presented:            presented.Digest(),
+		ClientID:             store.ClientID(r.PostFormValue("client_id")),
+		Grace:                30 * time.Second,
+		SuccessorID:          store.NewRefreshTokenID(),
+		Successor:            successor.Digest(),
+		RefreshTokenLifetime: new(30 * 24 * time.Hour),
+		AccessTokenID:        store.NewAccessTokenID(),
+		AccessToken:          new(access.Digest()),
+		AccessTokenLifetime:  new(10 * time.Minute),
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		fail(w, "invalid_grant")
+	case err != nil:
+		http.Error(w, "server_error", http.StatusInternalServerError)
+	case rotated.Outcome == store.RotationOutcomeRotated:
+		answer(w, access, successor, rotated.Scopes)
+	case rotated.Outcome == store.RotationOutcomeReplayed:
+		// a retry: the successor that was written before, whichever of the keys it was derived with
+		written, found := s.Successors.Match(presented, *rotated.Successor)
+		if !found {
+			fail(w, "invalid_grant")
+			return
+		}
+		answer(w, access, written, rotated.Scopes)
+	default:
+		fail(w, "invalid_grant") // reused (the family is dead now), expired, revoked, exceeded, mismatched, disabled
+	}
+}
+
+// readme:end
+
+func answer(w http.ResponseWriter, access, refresh token.Raw, scopes []string) {
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"token_type": "Bearer", "access_token": access.Reveal(), "refresh_token": refresh.Reveal(),
+		"scope": strings.Join(scopes, " "), "expires_in": 600,
+	})
+}
+
+func fail(w http.ResponseWriter, code string) {
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": code})
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func TestReadmesTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	successors, err := token.NewSuccessors([]byte(strings.Repeat("k", 32)))
+	w.ok(err)
+	server := httptest.NewServer(http.HandlerFunc((&Server{Store: w.q, Successors: successors}).Token))
+	defer server.Close()
+	post := func(form url.Values) (status int, body map[string]any) {
+		form.Set("client_id", string(w.client))
+		r, err := http.PostForm(server.URL, form)
+		if err != nil {
+			t.Error(err)
+			return 0, nil
+		}
+		defer r.Body.Close()
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		return r.StatusCode, body
+	}
+
+	verifier := strings.Repeat("v", 43)
+	code := token.Mint(token.AuthorizationCode)
+	w.grant(func(g *store.GrantAuthorizationParams) {
+		g.Code, g.CodeChallenge = code.Digest(), ptr(token.S256(verifier))
+	})
+	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}}
+	status, first := post(exchange)
+	if status != http.StatusOK {
+		t.Fatalf("code exchange: %d %v", status, first)
+	}
+
+	// eight tabs refresh at once
+	refreshed := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range refreshed {
+		wg.Go(func() {
+			status, body := post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first["refresh_token"].(string)}})
+			if status != http.StatusOK {
+				t.Errorf("refresh: %d %v", status, body)
+				return
+			}
+			refreshed[i] = body["refresh_token"].(string)
+		})
+	}
+	wg.Wait()
+	for _, r := range refreshed {
+		if r != refreshed[0] {
+			t.Errorf("parallel refreshes gave %v, want one and the same", refreshed)
+			break
+		}
+	}
+	w.wantLive(refreshed[0])
+
+	// the code once more: refused, and everything that it gave is dead
+	if status, body := post(exchange); status != http.StatusBadRequest || body["error"] != "invalid_grant" {
+		t.Errorf("replayed code: %d %v", status, body)
+	}
+	w.wantDead(refreshed[0], first["access_token"].(string))
+}
