@@ -29,7 +29,7 @@ func newNeighbours(t *testing.T) *world {
 		VALUES ('c1', 'shop', '{https://shop.example}', NULL), ('c2', 'adas', '{https://adas.example}', 'ada')`)
 	for _, user := range []string{"ada", "bob"} {
 		for _, client := range []string{"shop", "adas"} {
-			// a family of two refresh tokens, the first one spent, with an access token each; granted at the phone
+			// a family of two refresh tokens, the first one spent, with an access token each, and one without any; granted at the phone
 			w.exec(`WITH p AS (
 				SELECT $1::text AS me, $2::text AS app, $1 || '-' || $2 AS name, $1 || '-phone' AS phone
 			), c AS (
@@ -44,8 +44,10 @@ func newNeighbours(t *testing.T) *world {
 				SELECT name || '-2', $4::text, app, me, phone, '{openid}', name, NULL, NULL, NULL FROM p
 			)
 			INSERT INTO oauth_access_token (id, token, client_id, user_id, session_id, scopes, authorization_id, refresh_id)
-			SELECT name || n, t, app, me, phone, '{openid}', name, name || n
-			FROM p, (VALUES ('-1', $5::text), ('-2', $6::text)) AS x (n, t)`, user, client,
+			SELECT name || n, t, app, me, phone, '{openid}'::text[], name, name || n
+			FROM p, (VALUES ('-1', $5::text), ('-2', $6::text)) AS x (n, t)
+			UNION ALL
+			SELECT name || '-jwt', NULL, app, me, phone, '{openid}', name, NULL FROM p`, user, client,
 				string(digest(user+client+"r1")), string(digest(user+client+"r2")), string(digest(user+client+"a1")), string(digest(user+client+"a2")))
 		}
 		// what another server wrote, at the laptop: no family
@@ -126,7 +128,7 @@ func family(name string) []string {
 func familyTokens(name string) []string {
 	return []string{
 		"oauth_refresh_token " + name + "-1", "oauth_refresh_token " + name + "-2",
-		"oauth_access_token " + name + "-1", "oauth_access_token " + name + "-2",
+		"oauth_access_token " + name + "-1", "oauth_access_token " + name + "-2", "oauth_access_token " + name + "-jwt",
 	}
 }
 
