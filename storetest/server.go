@@ -154,14 +154,26 @@ func suits(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// dropOld drops databases that failed tests left more than a day ago.
+// dropOld drops databases that failed tests left: those of more than a day ago, and when
+// there are more than fifty the older ones of more than an hour ago. Where they are kept in
+// memory it is not boundless.
 func dropOld(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `
-		SELECT d.datname::text
-		FROM pg_database AS d
-		WHERE d.datname ~ '^testdb_tpl_[0-9a-f]+_inst_[0-9a-f]+$'
-			AND (pg_stat_file('base/' || d.oid || '/PG_VERSION', true)).modification < now() - interval '1 day'
-			AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datid = d.oid)`)
+		WITH kept AS (
+			SELECT
+				d.oid,
+				d.datname::text AS name,
+				(pg_stat_file('base/' || d.oid || '/PG_VERSION', true)).modification AS created_at
+			FROM pg_database AS d
+			WHERE d.datname ~ '^testdb_tpl_[0-9a-f]+_inst_[0-9a-f]+$'
+		), ranked AS (
+			SELECT k.*, row_number() OVER (ORDER BY k.created_at DESC) AS rank
+			FROM kept AS k
+		)
+		SELECT r.name
+		FROM ranked AS r
+		WHERE r.created_at < now() - CASE WHEN r.rank > 50 THEN interval '1 hour' ELSE interval '1 day' END
+			AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datid = r.oid)`)
 	if err != nil {
 		return err
 	}

@@ -75,14 +75,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 		if err := c.server.stop(ctx); err != nil {
 			return err
 		}
-		dir := c.server.dir
-		if c.server.private {
-			dir = filepath.Dir(dir)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("removing the cluster: %w", err)
-		}
-		return nil
+		return c.server.destroy()
 	})
 }
 
@@ -127,6 +120,7 @@ type server struct {
 	account  account
 	durable  bool // initdb syncs what it writes
 	private  bool
+	memory   bool // keeps its databases in memory
 	settings []setting
 	state    state
 	logf     func(format string, args ...any)
@@ -156,7 +150,7 @@ func (s *server) url(port int) string {
 
 // run makes the server accept connections, whatever it finds.
 func (s *server) run(ctx context.Context) (pid, port int, err error) {
-	if _, err := os.Stat(s.data()); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(s.data(), "base")); errors.Is(err, os.ErrNotExist) {
 		if err := s.create(ctx); err != nil {
 			return 0, 0, fmt.Errorf("creating the cluster: %w", err)
 		}
@@ -248,7 +242,9 @@ func (s *server) create(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := os.RemoveAll(s.dir); err != nil { // a folder without data in it
+	// What is there lacks its databases, such as after a restart of the machine when they
+	// were in memory.
+	if err := os.RemoveAll(s.dir); err != nil {
 		return err
 	}
 	s.logf("creating a PostgreSQL %s cluster in %s", s.programs.version, s.dir)
@@ -265,10 +261,31 @@ func (s *server) create(ctx context.Context) (err error) {
 	if err := s.initdb(ctx, dir); err != nil {
 		return err
 	}
+	if s.memory {
+		if err := s.moveToMemory(ctx, dir); err != nil {
+			s.logf("keeping the databases on disk: %v", err)
+		}
+	}
 	if err := s.writeState(dir); err != nil {
 		return err
 	}
 	return os.Rename(dir, s.dir)
+}
+
+// destroy deletes the server's directory and all that belongs to it.
+func (s *server) destroy() error {
+	var errs []error
+	if _, err := os.Readlink(filepath.Join(s.data(), "base")); err == nil {
+		errs = append(errs, os.RemoveAll(s.inMemory()))
+	}
+	dir := s.dir
+	if s.private {
+		dir = filepath.Dir(dir)
+	}
+	if err := errors.Join(append(errs, os.RemoveAll(dir))...); err != nil {
+		return fmt.Errorf("removing the cluster in %s: %w", s.dir, err)
+	}
+	return nil
 }
 
 func (s *server) initdb(ctx context.Context, dir string) error {
@@ -290,9 +307,7 @@ func (s *server) initdb(ctx context.Context, dir string) error {
 		if err == nil || !strings.Contains(string(out), "locale") {
 			break
 		}
-		if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
-			return err
-		}
+		// initdb has deleted the directory again.
 	}
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)

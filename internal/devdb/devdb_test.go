@@ -1,3 +1,5 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package devdb
 
 import (
@@ -189,6 +191,39 @@ func TestASecondCallReusesTheCluster(t *testing.T) {
 			t.Error("stopped")
 		}
 	})
+}
+
+func TestATestClusterThatLostItsMemoryIsReplaced(t *testing.T) {
+	if !haveMemory() {
+		t.Skip("the databases are kept on disk here")
+	}
+	t.Parallel()
+	o := private(t)
+	c := start(t, o)
+	memory := c.server.inMemory()
+	base, err := os.Readlink(filepath.Join(c.DataDir, "base"))
+	if err != nil || base != filepath.Join(memory, "base") {
+		t.Fatalf("the databases stand in %q: %v", base, err)
+	}
+	must(t, Stop(t.Context(), o))
+	must(t, os.RemoveAll(memory)) // as a restart of the machine does
+	again := start(t, o)
+	if again.URL == c.URL {
+		t.Error("the same password in a new cluster")
+	}
+	must(t, again.Stop(t.Context()))
+
+	// Whoever deletes the folder by hand leaves the memory to the next creation.
+	must(t, os.RemoveAll(filepath.Dir(c.DataDir)))
+	sweepMemory()
+	if _, err := os.Stat(memory); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", memory, err)
+	}
+	start(t, o)
+	must(t, Remove(t.Context(), o))
+	if _, err := os.Stat(memory); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", memory, err)
+	}
 }
 
 func TestADevelopmentClusterIsDurable(t *testing.T) {

@@ -46,7 +46,8 @@ func StartPrivate(ctx context.Context, o PrivateOptions) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no directory to keep a PostgreSQL cluster in: %w", err)
 	}
-	settings := settingsOf(Dev, progs.major)
+	// A server that is killed and never started again leaves no shared memory behind.
+	settings := append(settingsOf(Dev, progs.major), setting{"dynamic_shared_memory_type", "mmap"})
 	for _, name := range slices.Sorted(maps.Keys(o.Settings)) {
 		settings = append(settings, setting{name, o.Settings[name]})
 	}

@@ -26,8 +26,8 @@ func settingsOf(kind Kind, major int) []setting {
 		setting{"fsync", "off"},
 		setting{"synchronous_commit", "off"},
 		setting{"full_page_writes", "off"},
-		setting{"shared_buffers", "256MB"},
-		setting{"max_wal_size", "2GB"},
+		setting{"shared_buffers", "128MB"},
+		setting{"max_wal_size", "512MB"},
 		setting{"checkpoint_timeout", "30min"},
 		setting{"jit", "off"},
 		// No whole hour from UTC, so that whoever forgets the zone sees it.
