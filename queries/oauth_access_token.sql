@@ -162,16 +162,20 @@ WITH presented AS MATERIALIZED (
     SET revoked = now(), updated_at = now()
     FROM stray AS s
     WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    RETURNING r.id, r.client_id, r.user_id
+    RETURNING r.id
 ), ended_access_tokens AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM stray AS s
     WHERE t.refresh_id = s.id AND t.authorization_id IS NULL AND t.revoked IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > now())
+    RETURNING t.refresh_id
 ), ended_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     WHERE t.token = @token::token_digest AND t.client_id = @client_id::client_id AND t.revoked IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > now())
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = t.authorization_id AND a.revoked_at IS NOT NULL)
     RETURNING t.id, t.client_id, t.user_id, t.authorization_id
 ), ended AS (
     SELECT 'access_token'::token_kind AS kind, e.id AS access_token_id, NULL::refresh_token_id AS refresh_token_id, e.client_id,
@@ -185,8 +189,9 @@ WITH presented AS MATERIALIZED (
     FROM stray AS s
     JOIN adopted AS a ON a.id = s.authorization_id
     UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, r.id, r.client_id, r.user_id, NULL
-    FROM ended_refresh_token AS r
+    SELECT 'refresh_token'::token_kind, NULL, s.id, s.client_id, s.user_id, NULL
+    FROM stray AS s
+    WHERE s.id IN (SELECT r.id FROM ended_refresh_token AS r UNION ALL SELECT t.refresh_id FROM ended_access_tokens AS t)
 )
 SELECT e.kind::token_kind AS kind, x.id AS access_token_id, e.refresh_token_id, e.client_id::client_id AS client_id, e.user_id,
     e.authorization_id

@@ -31,7 +31,7 @@ WHERE c.client_id = @client_id::client_id
 -- empty list of scopes either. Zero rows: no such client, or it is
 -- disabled.
 -- name: CheckConsent :one
-SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND @scopes::text[] <@ g.scopes))::boolean AS covered,
+SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND coalesce(@scopes::text[], ARRAY[]::text[]) <@ g.scopes))::boolean AS covered,
     ARRAY(
         SELECT u.scope
         FROM unnest(@scopes::text[]) WITH ORDINALITY AS u (scope, n)

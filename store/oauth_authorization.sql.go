@@ -36,7 +36,7 @@ WITH asked AS MATERIALIZED (
     WHERE s.id = $3::session_id AND s.expires_at > now()
     FOR KEY SHARE OF s
 ), pending AS MATERIALIZED (
-    SELECT a.id, a.status, a.expires_at, a.scopes, c.disabled
+    SELECT a.id, a.status, a.expires_at, a.revoked_at, a.scopes, c.disabled
     FROM client AS c
     LEFT JOIN signed_in AS s ON true
     JOIN oauth_authorization AS a ON a.client_id = c.client_id
@@ -48,7 +48,7 @@ WITH asked AS MATERIALIZED (
         (
             CASE
                 WHEN p.status <> 'pending' THEN 'decided'
-                WHEN p.expires_at <= now() THEN 'expired'
+                WHEN p.expires_at <= now() OR p.revoked_at IS NOT NULL THEN 'expired'
                 WHEN p.disabled THEN 'disabled'
                 WHEN NOT $4::text[] <@ p.scopes THEN 'exceeded'
                 ELSE 'approved'
@@ -102,8 +102,8 @@ type ApproveAuthorizationRow struct {
 
 // ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is
 // passed (IssueAuthorizationCode gives it later otherwise; until then it lasts for code_lifetime as well).
-// approved: done. decided: it had been approved or denied before. expired: the request has lapsed. exceeded: the scopes go
-// beyond what was asked for. disabled: the client is. But for 'approved' nothing changes. Zero rows: no such
+// approved: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. exceeded: the
+// scopes go beyond what was asked for. disabled: the client is. But for 'approved' nothing changes. Zero rows: no such
 // authorization, user or session, or the session has expired or is another user's.
 func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, ApproveAuthorization,
@@ -266,7 +266,7 @@ func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExp
 
 const DenyAuthorization = `-- name: DenyAuthorization :one
 WITH pending AS MATERIALIZED (
-    SELECT a.id, a.status, a.expires_at, a.client_id, a.redirect_uri, a.response_mode, a.state
+    SELECT a.id, a.status, a.expires_at, a.revoked_at, a.client_id, a.redirect_uri, a.response_mode, a.state
     FROM oauth_authorization AS a
     WHERE a.id = $1::authorization_id
     FOR NO KEY UPDATE
@@ -275,7 +275,7 @@ WITH pending AS MATERIALIZED (
         (
             CASE
                 WHEN p.status <> 'pending' THEN 'decided'
-                WHEN p.expires_at <= now() THEN 'expired'
+                WHEN p.expires_at <= now() OR p.revoked_at IS NOT NULL THEN 'expired'
                 ELSE 'denied'
             END
         )::decision_outcome AS outcome
@@ -300,7 +300,7 @@ type DenyAuthorizationRow struct {
 }
 
 // DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
-// denied: done. decided: it had been approved or denied before. expired: the request has lapsed. But for 'denied' nothing
+// denied: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. But for 'denied' nothing
 // changes. Zero rows: no such authorization.
 func (q *Queries) DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, DenyAuthorization, id)
@@ -807,7 +807,7 @@ WITH presented AS MATERIALIZED (
 ), verdict AS MATERIALIZED (
     SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.auth_time,
         coalesce($2::token_confirmation, f.confirmation) AS confirmation,
-        coalesce(f.confirmation, CASE WHEN f.public THEN $2::token_confirmation END) AS family_confirmation,
+        CASE WHEN f.public THEN coalesce(f.confirmation, $2::token_confirmation) END AS family_confirmation,
         now() + $3::interval AS max_expires_at,
         least(now() + $4::interval, now() + $3::interval) AS access_token_expires_at,
         least(now() + $5::interval, now() + $3::interval) AS refresh_token_expires_at,
@@ -916,8 +916,8 @@ type RedeemAuthorizationCodeRow struct {
 // The code is bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier
 // (RFC 7636, section 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a
 // challenge protects the code (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must
-// be the one of dpop_jkt, if the request named one (RFC 9449, section 10), and binds the access token; it binds the refresh
-// token too if the client is public (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
+// be the one of dpop_jkt, if the request named one (RFC 9449, section 10), and binds the access token; it binds the family
+// and its refresh token too if the client is public; a confidential client's are bound to its credentials (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
 // A lifetime of NULL never expires; no token outlives family_lifetime from now, if that is given.
 // redeemed: the tokens are written. replayed: the code was used before, and the family is revoked by this statement
 // (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or key: nothing changes.
@@ -1198,6 +1198,7 @@ SET request_uri = NULL, expires_at = now() + $1::interval, updated_at = now()
 WHERE a.request_uri = $2::token_digest
   AND a.client_id = $3::client_id
   AND a.status = 'pending'
+  AND a.revoked_at IS NULL
   AND a.expires_at > now()
 RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.claims, a.request, a.request_uri, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.code, a.code_expires_at, a.redeemed_at, a.adopted_at, a.confirmation, a.max_expires_at, a.current_refresh_token, a.revoked_at, a.revoked_reason
 `
@@ -1210,7 +1211,7 @@ type TakeAuthorizationByRequestURIParams struct {
 
 // TakeAuthorizationByRequestURI returns the pushed request that a request_uri, by its digest, stands for, and takes it: a
 // request_uri is used once (RFC 9126, section 4), whatever the number of callers. From then on the request awaits the user's
-// decision for a lifetime. Zero rows: unknown, another client's, expired, or taken before.
+// decision for a lifetime. Zero rows: unknown, another client's, expired, revoked, or taken before.
 func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, TakeAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
 	var i OAuthAuthorization

@@ -10,7 +10,7 @@ import (
 )
 
 const CheckConsent = `-- name: CheckConsent :one
-SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND $1::text[] <@ g.scopes))::boolean AS covered,
+SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND coalesce($1::text[], ARRAY[]::text[]) <@ g.scopes))::boolean AS covered,
     ARRAY(
         SELECT u.scope
         FROM unnest($1::text[]) WITH ORDINALITY AS u (scope, n)

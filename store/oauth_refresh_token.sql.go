@@ -354,9 +354,8 @@ WITH presented AS MATERIALIZED (
                 WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
                 WHEN k.disabled THEN 'disabled'
                 WHEN k.revoked IS NULL AND k.expires_at <= now() THEN 'expired'
-                WHEN NOT coalesce($1::text[], k.scopes) <@ k.scopes THEN 'exceeded'
-                WHEN $2::text[] IS NOT NULL
-                    AND NOT $2::text[] <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
+                WHEN NOT coalesce(nullif($1::text[], ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
+                WHEN NOT coalesce($2::text[], ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
                 WHEN k.revoked IS NOT NULL THEN 'replayed'
                 ELSE 'rotated'
             END
@@ -379,8 +378,13 @@ WITH presented AS MATERIALIZED (
     )
     SELECT i.new_family_id, i.client_id, 'approved', i.scopes, i.resources,
         CASE
-            WHEN i.access_token_expires_at IS NOT NULL AND i.refresh_token_expires_at IS NOT NULL
-            THEN greatest(i.access_token_expires_at, i.refresh_token_expires_at)
+            WHEN i.access_token_expires_at IS NOT NULL
+                AND i.refresh_token_expires_at IS NOT NULL
+                AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = i.id AND t.expires_at IS NULL)
+            THEN greatest(
+                i.access_token_expires_at, i.refresh_token_expires_at,
+                (SELECT max(t.expires_at) FROM oauth_access_token AS t WHERE t.refresh_id = i.id)
+            )
         END,
         i.user_id, i.session_id, i.reference_id, i.scopes, i.auth_time, i.created_at, now(), i.bound_to, i.max_expires_at,
         $11::token_digest
@@ -395,8 +399,9 @@ WITH presented AS MATERIALIZED (
     UPDATE oauth_authorization AS a
     SET current_refresh_token = CASE WHEN i.outcome = 'rotated' THEN $11::token_digest ELSE a.current_refresh_token END,
         expires_at = CASE
-            WHEN i.access_token_expires_at IS NULL THEN NULL
-            WHEN i.outcome = 'replayed' THEN CASE WHEN a.expires_at IS NOT NULL THEN greatest(a.expires_at, i.access_token_expires_at) END
+            -- greatest() takes NULL for nothing, and here it means never: a token that was issued before may be one without end
+            WHEN a.expires_at IS NULL OR i.access_token_expires_at IS NULL THEN NULL
+            WHEN i.outcome = 'replayed' THEN greatest(a.expires_at, i.access_token_expires_at)
             WHEN i.refresh_token_expires_at IS NOT NULL THEN greatest(a.expires_at, i.access_token_expires_at, i.refresh_token_expires_at)
         END,
         updated_at = now()
@@ -424,8 +429,9 @@ WITH presented AS MATERIALIZED (
         confirmation
     )
     SELECT $12::access_token_id, $13::token_digest, i.client_id, i.session_id, i.user_id,
-        i.reference_id, i.successor_id, i.access_token_expires_at, coalesce($1::text[], i.scopes),
-        i.authorization_id, coalesce($2::text[], i.resources),
+        i.reference_id, i.successor_id, i.access_token_expires_at,
+        coalesce(nullif($1::text[], ARRAY[]::text[]), i.scopes), i.authorization_id,
+        coalesce(nullif($2::text[], ARRAY[]::text[]), i.resources),
         coalesce($7::token_confirmation, i.bound_to)
     FROM issue AS i
 ), strays AS MATERIALIZED (
@@ -484,8 +490,8 @@ SELECT v.outcome::rotation_outcome AS outcome,
     v.user_id::user_id AS user_id, v.session_id, v.reference_id,
     coalesce(s.successor, i.successor) AS successor,
     i.successor_id,
-    coalesce($1::text[], v.scopes)::text[] AS scopes,
-    coalesce($2::text[], v.resources) AS resources,
+    coalesce(nullif($1::text[], ARRAY[]::text[]), v.scopes)::text[] AS scopes,
+    coalesce(nullif($2::text[], ARRAY[]::text[]), v.resources) AS resources,
     v.auth_time, i.access_token_expires_at, i.refresh_token_expires_at
 FROM verdict AS v
 LEFT JOIN issue AS i ON i.id = v.id
@@ -527,8 +533,8 @@ type RotateRefreshTokenRow struct {
 // 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the
 // server derives (token.Successor). Only the immediate predecessor is forgiven, only within the grace interval (0: never), and
 // only while its successor has not been used.
-// scopes and resources narrow the access token (NULL: all that was granted); the refresh token keeps what it has (RFC 6749,
-// section 6). confirmation is the key that the caller has proven to hold: it binds the access token, and must be the family's,
+// scopes and resources narrow the access token; NULL or empty, as a parameter without a value counts as omitted (RFC 6749,
+// section 3.2), leaves all that was granted. The refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access token, and must be the family's,
 // where the family has one (RFC 9449, section 5). A lifetime of NULL never expires; no token outlives the family's
 // max_expires_at. A token that another server wrote gets a family here, which lasts for family_lifetime at most, if given.
 // rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the

@@ -15,8 +15,8 @@ type Querier interface {
 	AdoptRefreshTokens(ctx context.Context, batchSize int32) (int64, error)
 	// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is
 	// passed (IssueAuthorizationCode gives it later otherwise; until then it lasts for code_lifetime as well).
-	// approved: done. decided: it had been approved or denied before. expired: the request has lapsed. exceeded: the scopes go
-	// beyond what was asked for. disabled: the client is. But for 'approved' nothing changes. Zero rows: no such
+	// approved: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. exceeded: the
+	// scopes go beyond what was asked for. disabled: the client is. But for 'approved' nothing changes. Zero rows: no such
 	// authorization, user or session, or the session has expired or is another user's.
 	ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error)
 	// AuthenticateClient returns the client that a public client_id names and whether a secret, by its digest, is one of its:
@@ -77,7 +77,7 @@ type Querier interface {
 	// find no user. Zero rows: no such user.
 	DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error)
 	// DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
-	// denied: done. decided: it had been approved or denied before. expired: the request has lapsed. But for 'denied' nothing
+	// denied: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. But for 'denied' nothing
 	// changes. Zero rows: no such authorization.
 	DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error)
 	// DisableClient suspends a client: from now on it is issued nothing and none of its tokens is live, until EnableClient. To
@@ -209,8 +209,8 @@ type Querier interface {
 	// The code is bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier
 	// (RFC 7636, section 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a
 	// challenge protects the code (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must
-	// be the one of dpop_jkt, if the request named one (RFC 9449, section 10), and binds the access token; it binds the refresh
-	// token too if the client is public (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
+	// be the one of dpop_jkt, if the request named one (RFC 9449, section 10), and binds the access token; it binds the family
+	// and its refresh token too if the client is public; a confidential client's are bound to its credentials (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
 	// A lifetime of NULL never expires; no token outlives family_lifetime from now, if that is given.
 	// redeemed: the tokens are written. replayed: the code was used before, and the family is revoked by this statement
 	// (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or key: nothing changes.
@@ -246,8 +246,8 @@ type Querier interface {
 	// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the
 	// server derives (token.Successor). Only the immediate predecessor is forgiven, only within the grace interval (0: never), and
 	// only while its successor has not been used.
-	// scopes and resources narrow the access token (NULL: all that was granted); the refresh token keeps what it has (RFC 6749,
-	// section 6). confirmation is the key that the caller has proven to hold: it binds the access token, and must be the family's,
+	// scopes and resources narrow the access token; NULL or empty, as a parameter without a value counts as omitted (RFC 6749,
+	// section 3.2), leaves all that was granted. The refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access token, and must be the family's,
 	// where the family has one (RFC 9449, section 5). A lifetime of NULL never expires; no token outlives the family's
 	// max_expires_at. A token that another server wrote gets a family here, which lasts for family_lifetime at most, if given.
 	// rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
@@ -261,7 +261,7 @@ type Querier interface {
 	SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (ClientID, error)
 	// TakeAuthorizationByRequestURI returns the pushed request that a request_uri, by its digest, stands for, and takes it: a
 	// request_uri is used once (RFC 9126, section 4), whatever the number of callers. From then on the request awaits the user's
-	// decision for a lifetime. Zero rows: unknown, another client's, expired, or taken before.
+	// decision for a lifetime. Zero rows: unknown, another client's, expired, revoked, or taken before.
 	TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error)
 	// UpdateAccountPassword replaces the hash of a password account; zero rows: the user has none.
 	UpdateAccountPassword(ctx context.Context, arg UpdateAccountPasswordParams) (Account, error)
