@@ -1,0 +1,1080 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// forSubtest is the same world, whose helpers fail a subtest.
+func (w *world) forSubtest(t testing.TB) *world {
+	sub := *w
+	sub.TB, sub.ctx = t, t.Context()
+	return &sub
+}
+
+// changesRows runs a call and wants exactly these rows to differ afterwards, written as changed does.
+func (w *world) changesRows(call func(), want ...string) {
+	w.Helper()
+	before := w.snapshot()
+	call()
+	slices.Sort(want)
+	if diff := changed(before, w.snapshot()); !slices.Equal(diff, want) {
+		w.Errorf("changed %q,\nwant %q", diff, want)
+	}
+}
+
+// rowName names a row as snapshots do.
+func rowName[ID ~string](change, table string, id ID) string {
+	return change + table + " " + string(id)
+}
+
+func authorizationRow[ID ~string](change string, id ID) string {
+	return rowName(change, "oauth_authorization", id)
+}
+
+func refreshRow[ID ~string](change string, id ID) string {
+	return rowName(change, "oauth_refresh_token", id)
+}
+
+func accessRow[ID ~string](change string, id ID) string {
+	return rowName(change, "oauth_access_token", id)
+}
+
+// wantEqual fails the test unless both are deeply equal.
+func wantEqual[T any](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %s, want %s", what, asJSON(got), asJSON(want))
+	}
+}
+
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%#v", v)
+	}
+	return string(text)
+}
+
+// wantAt fails the test unless an instant is after by a lifetime. Instants of one statement are exact.
+func wantAt(t testing.TB, what string, got *time.Time, from time.Time, lifetime time.Duration) {
+	t.Helper()
+	if got == nil || !got.Equal(from.Add(lifetime)) {
+		t.Errorf("%s: got %v, want %v", what, got, from.Add(lifetime))
+	}
+}
+
+func (w *world) authorizationOf(id store.AuthorizationID) store.OAuthAuthorization {
+	w.Helper()
+	a, err := w.q.GetAuthorization(w.ctx, id)
+	w.ok(err)
+	return a
+}
+
+func (w *world) accessTokenOf(raw string) store.OAuthAccessToken {
+	w.Helper()
+	t, err := w.q.FindAccessTokenByToken(w.ctx, digest(raw))
+	w.ok(err)
+	return t
+}
+
+func (w *world) refreshTokenOf(raw string) store.OAuthRefreshToken {
+	w.Helper()
+	r, err := w.q.FindRefreshTokenByToken(w.ctx, digest(raw))
+	w.ok(err)
+	return r
+}
+
+// pending makes a request that awaits a decision.
+func (w *world) pending(change ...func(*store.CreateAuthorizationParams)) store.AuthorizationID {
+	w.Helper()
+	p := store.CreateAuthorizationParams{
+		ID: store.NewAuthorizationID(), ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseType: ptr("code"),
+		ResponseMode: ptr("form_post"), State: ptr("the state"), Scopes: []string{"openid", "email", "offline_access"},
+		CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: 10 * time.Minute,
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	_, err := w.q.CreateAuthorization(w.ctx, p)
+	w.ok(err)
+	return p.ID
+}
+
+func (w *world) approveParams(id store.AuthorizationID) store.ApproveAuthorizationParams {
+	return store.ApproveAuthorizationParams{
+		ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid", "offline_access"},
+		ReferenceID: ptr(store.ReferenceID("acme")), AuthTime: ptr(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+		ACR: ptr("urn:mace:incommon:iap:silver"), AMR: []string{"pwd", "otp"},
+		Code: ptr(digest("code of " + string(id))), CodeLifetime: time.Minute,
+	}
+}
+
+func (w *world) approve(id store.AuthorizationID, want store.DecisionOutcome, change ...func(*store.ApproveAuthorizationParams)) store.ApproveAuthorizationRow {
+	w.Helper()
+	p := w.approveParams(id)
+	for _, c := range change {
+		c(&p)
+	}
+	r, err := w.q.ApproveAuthorization(w.ctx, p)
+	w.ok(err)
+	wantEqual(w, "ApproveAuthorization", r.Outcome, want)
+	return r
+}
+
+func (w *world) deny(id store.AuthorizationID, want store.DecisionOutcome) {
+	w.Helper()
+	r, err := w.q.DenyAuthorization(w.ctx, id)
+	w.ok(err)
+	wantEqual(w, "DenyAuthorization", r.Outcome, want)
+}
+
+func (w *world) disable(client store.ClientID) {
+	w.Helper()
+	_, err := w.q.DisableClient(w.ctx, client)
+	w.ok(err)
+}
+
+func (w *world) revokeFamily(id store.AuthorizationID) {
+	w.Helper()
+	_, err := w.q.RevokeAuthorization(w.ctx, id)
+	w.ok(err)
+}
+
+// lapse moves an authorization's instants of expiry to this very moment's past.
+func (w *world) lapse(id store.AuthorizationID) {
+	w.Helper()
+	w.exec(`UPDATE oauth_authorization SET expires_at = now(), code_expires_at = CASE WHEN code IS NOT NULL THEN now() END WHERE id = $1`, string(id))
+}
+
+func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	p := store.CreateAuthorizationParams{
+		ID: store.NewAuthorizationID(), ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseType: ptr("code id_token"),
+		ResponseMode: ptr("fragment"), Scopes: []string{"openid", "email"}, State: ptr("s"), Nonce: ptr("n"),
+		CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Resources: []string{"https://api.example"},
+		Claims: json.RawMessage(`{"id_token": {"acr": null}}`), Request: json.RawMessage(`{"prompt": "login"}`),
+		RequestURI: ptr(digest("a request_uri")), Lifetime: 90 * time.Second, Confirmation: &token.Confirmation{JKT: "thumbprint"},
+	}
+	var got store.OAuthAuthorization
+	w.changesRows(func() {
+		var err error
+		got, err = w.q.CreateAuthorization(w.ctx, p)
+		w.ok(err)
+	}, authorizationRow("+", p.ID))
+
+	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, 90*time.Second)
+	want := store.OAuthAuthorization{
+		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.client, Status: store.AuthorizationStatusPending,
+		RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State,
+		Nonce: p.Nonce, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Resources: p.Resources,
+		Claims: p.Claims, Request: p.Request, RequestURI: p.RequestURI, ExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
+	}
+	wantEqual(t, "what CreateAuthorization returns", got, want)
+	wantEqual(t, "what GetAuthorization returns", w.authorizationOf(p.ID), want)
+}
+
+func TestCreateAuthorizationNeedsAnEnabledClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	disabled := w.newClient()
+	w.disable(disabled)
+	for _, client := range []store.ClientID{"unknown", disabled} {
+		w.unchanged(func() {
+			_, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: client, Scopes: []string{}, Lifetime: time.Minute,
+			})
+			w.none(err)
+		})
+	}
+}
+
+func TestPushedRequestIsTakenOnceByItsOwnClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	uri := func(name string) func(*store.CreateAuthorizationParams) {
+		return func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest(name)) }
+	}
+	take := func(name string) (store.OAuthAuthorization, error) {
+		return w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: digest(name), ClientID: w.client, Lifetime: 3 * time.Minute,
+		})
+	}
+	id := w.pending(uri("pushed"))
+	other := w.newClient()
+	w.unchanged(func() {
+		_, err := w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: digest("pushed"), ClientID: other, Lifetime: time.Hour,
+		})
+		w.none(err) // another client's
+		_, err = take("never pushed")
+		w.none(err)
+	})
+	before := w.authorizationOf(id)
+	w.changesRows(func() {
+		got, err := take("pushed")
+		w.ok(err)
+		wantAt(t, "expires_at", got.ExpiresAt, got.UpdatedAt, 3*time.Minute)
+		before.RequestURI, before.ExpiresAt, before.UpdatedAt = nil, got.ExpiresAt, got.UpdatedAt
+		wantEqual(t, "what is taken", got, before)
+	}, authorizationRow("~", id))
+
+	w.lapse(w.pending(uri("expired")))
+	w.revokeFamily(w.pending(uri("revoked")))
+	w.deny(w.pending(uri("denied")), store.DecisionOutcomeDenied)
+	w.approve(w.pending(uri("approved")), store.DecisionOutcomeApproved)
+	for _, name := range []string{"pushed", "expired", "revoked", "denied", "approved"} {
+		w.unchanged(func() {
+			if _, err := take(name); !errors.Is(err, pgx.ErrNoRows) {
+				t.Errorf("%s: taken (%v)", name, err)
+			}
+		})
+	}
+}
+
+func TestPushedRequestHasOneTakerAmongMany(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 16)
+	for range 10 {
+		uri := unique("request_uri")
+		w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest(uri)) })
+		var taken, refused int
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				_, err := w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{
+					RequestURI: digest(uri), ClientID: w.client, Lifetime: time.Minute,
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					taken++
+				case errors.Is(err, pgx.ErrNoRows):
+					refused++
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if taken != 1 || refused != 15 {
+			t.Fatalf("%d have taken the request and %d found it gone, want 1 and 15", taken, refused)
+		}
+	}
+}
+
+func TestApproveAuthorizationWritesTheDecisionAndTheCode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest("uri")) })
+	before := w.authorizationOf(id)
+	p := w.approveParams(id)
+	var row store.ApproveAuthorizationRow
+	w.changesRows(func() { row = w.approve(id, store.DecisionOutcomeApproved) }, authorizationRow("~", id))
+	wantEqual(t, "row", row, store.ApproveAuthorizationRow{
+		Outcome: store.DecisionOutcomeApproved, ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseMode: ptr("form_post"),
+		State: ptr("the state"),
+	})
+
+	got := w.authorizationOf(id)
+	want := before
+	want.Status, want.UserID, want.SessionID, want.ReferenceID = store.AuthorizationStatusApproved, &w.user, &w.session, p.ReferenceID
+	want.GrantedScopes, want.ACR, want.AMR, want.Code, want.RequestURI = p.GrantedScopes, p.ACR, p.AMR, p.Code, nil
+	if got.AuthTime == nil || !got.AuthTime.Equal(*p.AuthTime) {
+		t.Errorf("auth_time: %v", got.AuthTime)
+	}
+	want.AuthTime, want.UpdatedAt, want.DecidedAt = got.AuthTime, got.UpdatedAt, &got.UpdatedAt
+	wantAt(t, "code_expires_at", got.CodeExpiresAt, got.UpdatedAt, time.Minute)
+	wantAt(t, "expires_at", got.ExpiresAt, got.UpdatedAt, time.Minute)
+	want.CodeExpiresAt, want.ExpiresAt = got.CodeExpiresAt, got.ExpiresAt
+	wantEqual(t, "the authorization", got, want)
+	if !got.UpdatedAt.After(before.UpdatedAt) {
+		t.Error("updated_at has not moved")
+	}
+
+	found, err := w.q.FindAuthorizationByCode(w.ctx, *p.Code)
+	w.ok(err)
+	wantEqual(t, "FindAuthorizationByCode", found, got)
+	_, err = w.q.FindAuthorizationByCode(w.ctx, digest("no such code"))
+	w.none(err)
+}
+
+func TestApproveAuthorizationWithoutACodeOrASession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id := w.pending()
+	w.changesRows(func() {
+		w.approve(id, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) {
+			p.Code, p.SessionID, p.ReferenceID, p.AuthTime, p.GrantedScopes = nil, nil, nil, nil, []string{}
+		})
+	}, authorizationRow("~", id))
+	a := w.authorizationOf(id)
+	wantEqual(t, "code", a.Code, nil)
+	wantEqual(t, "code_expires_at", a.CodeExpiresAt, nil)
+	wantEqual(t, "session_id", a.SessionID, nil)
+	wantEqual(t, "granted_scopes", a.GrantedScopes, []string{})
+	wantAt(t, "expires_at", a.ExpiresAt, a.UpdatedAt, time.Minute)
+}
+
+func TestApproveAuthorizationThatCannotBeChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	type change = func(*store.ApproveAuthorizationParams)
+	approve := func(id store.AuthorizationID) { w.approve(id, store.DecisionOutcomeApproved) }
+	anew := func(p *store.ApproveAuthorizationParams) { p.Code = ptr(digest("another code")) }
+	for _, c := range []struct {
+		name    string
+		prepare func(store.AuthorizationID)
+		change  change
+		want    store.DecisionOutcome
+	}{
+		{"approved before", approve, anew, store.DecisionOutcomeDecided},
+		{"denied before", func(id store.AuthorizationID) { w.deny(id, store.DecisionOutcomeDenied) }, anew, store.DecisionOutcomeDecided},
+		{"lapsed, decided all the same", func(id store.AuthorizationID) { approve(id); w.lapse(id) }, anew, store.DecisionOutcomeDecided},
+		{"lapsed", w.lapse, nil, store.DecisionOutcomeExpired},
+		{"revoked", w.revokeFamily, nil, store.DecisionOutcomeExpired},
+		{"beyond what was asked for", nil, func(p *store.ApproveAuthorizationParams) {
+			p.GrantedScopes = []string{"openid", "admin"}
+		}, store.DecisionOutcomeExceeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			id := w.pending()
+			if c.prepare != nil {
+				c.prepare(id)
+			}
+			w.unchanged(func() {
+				var changes []change
+				if c.change != nil {
+					changes = append(changes, c.change)
+				}
+				w.approve(id, c.want, changes...)
+			})
+		})
+	}
+
+	id := w.pending()
+	w.disable(w.client)
+	w.unchanged(func() { w.approve(id, store.DecisionOutcomeDisabled) })
+}
+
+func TestApproveAuthorizationNeedsItsUserAndALiveSessionOfTheirs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id := w.pending()
+	other := w.newUser()
+	foreign, expired := w.newSession(other), w.newSession(w.user)
+	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
+	for _, c := range []struct {
+		name   string
+		change func(*store.ApproveAuthorizationParams)
+	}{
+		{"no such authorization", func(p *store.ApproveAuthorizationParams) { p.ID = "unknown" }},
+		{"no such user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }},
+		{"no such session", func(p *store.ApproveAuthorizationParams) { p.SessionID = ptr(store.SessionID("unknown")) }},
+		{"another user's session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &foreign }},
+		{"a session of the user, who is another", func(p *store.ApproveAuthorizationParams) { p.UserID = other }},
+		{"an expired session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &expired }},
+	} {
+		p := w.approveParams(id)
+		c.change(&p)
+		w.unchanged(func() {
+			if _, err := w.q.ApproveAuthorization(w.ctx, p); !errors.Is(err, pgx.ErrNoRows) {
+				t.Errorf("%s: got %v, want no rows", c.name, err)
+			}
+		})
+	}
+	w.approve(id, store.DecisionOutcomeApproved)
+}
+
+func TestDenyAuthorizationEndsThePendingRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest("uri")) })
+	want := w.authorizationOf(id)
+	w.changesRows(func() {
+		row, err := w.q.DenyAuthorization(w.ctx, id)
+		w.ok(err)
+		wantEqual(t, "row", row, store.DenyAuthorizationRow{
+			Outcome: store.DecisionOutcomeDenied, ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseMode: ptr("form_post"),
+			State: ptr("the state"),
+		})
+	}, authorizationRow("~", id))
+	got := w.authorizationOf(id)
+	want.Status, want.DecidedAt, want.UpdatedAt, want.RequestURI = store.AuthorizationStatusDenied, &got.UpdatedAt, got.UpdatedAt, nil
+	wantEqual(t, "the authorization", got, want)
+
+	approved, lapsed, revoked := w.pending(), w.pending(), w.pending()
+	w.approve(approved, store.DecisionOutcomeApproved)
+	w.lapse(lapsed)
+	w.revokeFamily(revoked)
+	w.unchanged(func() {
+		w.deny(id, store.DecisionOutcomeDecided)
+		w.deny(approved, store.DecisionOutcomeDecided)
+		w.deny(lapsed, store.DecisionOutcomeExpired)
+		w.deny(revoked, store.DecisionOutcomeExpired)
+		_, err := w.q.DenyAuthorization(w.ctx, "unknown")
+		w.none(err)
+	})
+}
+
+func TestIssueAuthorizationCodeFollowsAnApproval(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id := w.pending()
+	w.approve(id, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Code = nil })
+	issue := func(raw string) {
+		w.changesRows(func() {
+			row, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{
+				ID: id, Code: digest(raw), CodeLifetime: 42 * time.Second,
+			})
+			w.ok(err)
+			wantEqual(t, "row", row, store.IssueAuthorizationCodeRow{
+				Outcome: store.CodeOutcomeIssued, ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseMode: ptr("form_post"),
+				State: ptr("the state"),
+			})
+		}, authorizationRow("~", id))
+		a := w.authorizationOf(id)
+		wantEqual(t, "code", a.Code, ptr(digest(raw)))
+		wantAt(t, "code_expires_at", a.CodeExpiresAt, a.UpdatedAt, 42*time.Second)
+		wantAt(t, "expires_at", a.ExpiresAt, a.UpdatedAt, 42*time.Second)
+	}
+	issue("first")
+	issue("second")
+	w.unchanged(func() {
+		_, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams("first"))
+		w.none(err) // the code that was replaced is none any more
+	})
+	row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams("second"))
+	w.ok(err)
+	wantEqual(t, "the second code", row.Outcome, store.RedemptionOutcomeRedeemed)
+}
+
+func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	issue := func(id store.AuthorizationID) (store.IssueAuthorizationCodeRow, error) {
+		return w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{
+			ID: id, Code: digest(unique("code")), CodeLifetime: time.Minute,
+		})
+	}
+	approved := func() store.AuthorizationID {
+		id := w.pending()
+		w.approve(id, store.DecisionOutcomeApproved)
+		return id
+	}
+	redeemed := func() store.AuthorizationID { return w.redeem().authorization }
+	with := func(id store.AuthorizationID, then func(store.AuthorizationID)) store.AuthorizationID {
+		then(id)
+		return id
+	}
+	for _, c := range []struct {
+		name string
+		id   store.AuthorizationID
+		want store.CodeOutcome
+	}{
+		{"pending", w.pending(), store.CodeOutcomeUndecided},
+		{"pending and lapsed", with(w.pending(), w.lapse), store.CodeOutcomeExpired},
+		{"denied", with(w.pending(), func(id store.AuthorizationID) { w.deny(id, store.DecisionOutcomeDenied) }), store.CodeOutcomeDenied},
+		{"redeemed", redeemed(), store.CodeOutcomeRedeemed},
+		{"redeemed and revoked", with(redeemed(), w.revokeFamily), store.CodeOutcomeRedeemed},
+		{"revoked", with(approved(), w.revokeFamily), store.CodeOutcomeRevoked},
+		{"lapsed", with(approved(), w.lapse), store.CodeOutcomeExpired},
+	} {
+		w.unchanged(func() {
+			row, err := issue(c.id)
+			w.ok(err)
+			wantEqual(t, c.name, row.Outcome, c.want)
+		})
+	}
+	w.unchanged(func() { _, err := issue("unknown"); w.none(err) })
+	id := approved()
+	w.disable(w.client)
+	w.unchanged(func() {
+		row, err := issue(id)
+		w.ok(err)
+		wantEqual(t, "disabled", row.Outcome, store.CodeOutcomeDisabled)
+	})
+}
+
+func TestGrantAuthorizationIsApprovedWithItsCodeAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	p := w.grantParams("the code")
+	p.ResponseMode, p.State, p.Nonce, p.ReferenceID = ptr("query"), ptr("s"), ptr("n"), ptr(store.ReferenceID("acme"))
+	p.Claims, p.Request = json.RawMessage(`{"userinfo": {}}`), json.RawMessage(`{"prompt": "none"}`)
+	p.ACR, p.AMR, p.Confirmation = ptr("0"), []string{"hwk"}, &token.Confirmation{JKT: "thumbprint"}
+	w.changesRows(func() {
+		outcome, err := w.q.GrantAuthorization(w.ctx, p)
+		w.ok(err)
+		wantEqual(t, "outcome", outcome, store.GrantOutcomeGranted)
+	}, authorizationRow("+", p.ID))
+
+	got := w.authorizationOf(p.ID)
+	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, time.Minute)
+	wantAt(t, "auth_time", got.AuthTime, *p.AuthTime, 0)
+	wantEqual(t, "the authorization", got, store.OAuthAuthorization{
+		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.client, Status: store.AuthorizationStatusApproved,
+		RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State,
+		Nonce: p.Nonce, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Resources: p.Resources,
+		Claims: p.Claims, Request: p.Request, ExpiresAt: got.ExpiresAt, UserID: &w.user, SessionID: &w.session,
+		ReferenceID: p.ReferenceID, GrantedScopes: p.GrantedScopes, AuthTime: got.AuthTime, ACR: p.ACR, AMR: p.AMR,
+		DecidedAt: &got.CreatedAt, Code: &p.Code, CodeExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
+	})
+}
+
+func TestGrantAuthorizationThatCannotBeWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	other := w.newUser()
+	foreign, expired := w.newSession(other), w.newSession(w.user)
+	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
+	disabled := w.newClient()
+	w.disable(disabled)
+	for _, c := range []struct {
+		name   string
+		change func(*store.GrantAuthorizationParams)
+		want   store.GrantOutcome // empty: zero rows
+	}{
+		{"beyond what was asked for", func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"admin"} }, store.GrantOutcomeExceeded},
+		{"a disabled client", func(p *store.GrantAuthorizationParams) { p.ClientID = disabled }, store.GrantOutcomeDisabled},
+		{"no such client", func(p *store.GrantAuthorizationParams) { p.ClientID = "unknown" }, ""},
+		{"no such user", func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }, ""},
+		{"no such session", func(p *store.GrantAuthorizationParams) { p.SessionID = ptr(store.SessionID("unknown")) }, ""},
+		{"another user's session", func(p *store.GrantAuthorizationParams) { p.SessionID = &foreign }, ""},
+		{"an expired session", func(p *store.GrantAuthorizationParams) { p.SessionID = &expired }, ""},
+	} {
+		p := w.grantParams(unique("code"))
+		c.change(&p)
+		w.unchanged(func() {
+			outcome, err := w.q.GrantAuthorization(w.ctx, p)
+			if c.want == "" {
+				if !errors.Is(err, pgx.ErrNoRows) {
+					t.Errorf("%s: got %v, want no rows", c.name, err)
+				}
+				return
+			}
+			w.ok(err)
+			wantEqual(t, c.name, outcome, c.want)
+		})
+	}
+	id, _ := w.grant(func(p *store.GrantAuthorizationParams) { p.SessionID = nil })
+	wantEqual(t, "the session of a grant that was made in none", w.authorizationOf(id).SessionID, nil)
+}
+
+func TestRedemptionCarriesTheGrantToItsTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	jkt := &token.Confirmation{JKT: "thumbprint"}
+	id, code := w.grant(func(p *store.GrantAuthorizationParams) {
+		p.ReferenceID, p.Confirmation, p.Nonce = ptr(store.ReferenceID("acme")), jkt, ptr("n-0S6")
+		p.Claims, p.ACR, p.AMR = json.RawMessage(`{"id_token": {}}`), ptr("1"), []string{"pwd"}
+	})
+	before := w.authorizationOf(id)
+	p := w.redeemParams(code)
+	p.Confirmation = jkt
+	var row store.RedeemAuthorizationCodeRow
+	w.changesRows(func() {
+		var err error
+		row, err = w.q.RedeemAuthorizationCode(w.ctx, p)
+		w.ok(err)
+	}, authorizationRow("~", id), refreshRow("+", *p.RefreshTokenID), accessRow("+", p.AccessTokenID))
+
+	a, access, refresh := w.authorizationOf(id), w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code)
+	now := access.CreatedAt
+	wantAt(t, "redeemed_at", a.RedeemedAt, now, 0)
+	wantAt(t, "expires_at of the family, the later of its tokens", a.ExpiresAt, now, time.Hour)
+	want := before
+	want.RedeemedAt, want.UpdatedAt, want.ExpiresAt, want.CurrentRefreshToken = a.RedeemedAt, now, a.ExpiresAt, p.RefreshToken
+	wantEqual(t, "the family", a, want)
+
+	wantAt(t, "expires_at of the access token", access.ExpiresAt, now, 5*time.Minute)
+	wantEqual(t, "the access token", access, store.OAuthAccessToken{
+		ID: p.AccessTokenID, CreatedAt: now, UpdatedAt: now, Token: p.AccessToken, ClientID: w.client, SessionID: &w.session,
+		UserID: &w.user, ReferenceID: a.ReferenceID, RefreshID: p.RefreshTokenID, ExpiresAt: access.ExpiresAt, Scopes: a.GrantedScopes,
+		AuthorizationID: &id, Resources: a.Resources, Confirmation: jkt,
+	})
+	wantAt(t, "expires_at of the refresh token", refresh.ExpiresAt, now, time.Hour)
+	wantEqual(t, "the refresh token", refresh, store.OAuthRefreshToken{
+		ID: *p.RefreshTokenID, CreatedAt: now, UpdatedAt: now, Token: *p.RefreshToken, ClientID: w.client, SessionID: &w.session,
+		UserID: w.user, ReferenceID: a.ReferenceID, ExpiresAt: refresh.ExpiresAt, Scopes: a.GrantedScopes, AuthorizationID: &id,
+		AuthTime: a.AuthTime, Resources: a.Resources, Confirmation: jkt,
+	})
+	wantEqual(t, "row", row, store.RedeemAuthorizationCodeRow{
+		Outcome: store.RedemptionOutcomeRedeemed, AuthorizationID: id, UserID: &w.user, SessionID: &w.session,
+		ReferenceID: a.ReferenceID, GrantedScopes: a.GrantedScopes, Resources: a.Resources, Nonce: a.Nonce, Claims: a.Claims,
+		AuthTime: a.AuthTime, ACR: a.ACR, AMR: a.AMR, AccessTokenExpiresAt: access.ExpiresAt, RefreshTokenExpiresAt: refresh.ExpiresAt,
+	})
+
+	found, err := w.q.ListAuthorizationAccessTokens(w.ctx, id)
+	w.ok(err)
+	wantEqual(t, "ListAuthorizationAccessTokens", found, []store.OAuthAccessToken{access})
+	history, err := w.q.ListAuthorizationRefreshTokens(w.ctx, id)
+	w.ok(err)
+	wantEqual(t, "ListAuthorizationRefreshTokens", history, []store.OAuthRefreshToken{refresh})
+}
+
+func TestRedemptionGivesNoRefreshTokenUnlessAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id, code := w.grant()
+	p := w.redeemParams(code)
+	p.RefreshToken = nil // the id alone asks for nothing
+	w.changesRows(func() {
+		row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+		w.ok(err)
+		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
+		wantEqual(t, "refresh_token_expires_at", row.RefreshTokenExpiresAt, nil)
+	}, authorizationRow("~", id), accessRow("+", p.AccessTokenID))
+	access, a := w.accessTokenOf("at-"+code), w.authorizationOf(id)
+	wantEqual(t, "refresh_id", access.RefreshID, nil)
+	wantEqual(t, "current_refresh_token", a.CurrentRefreshToken, nil)
+	wantEqual(t, "expires_at of the family, that of its only token", a.ExpiresAt, access.ExpiresAt)
+}
+
+func TestRedemptionLifetimesAndTheirBounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	short, long := 5*time.Minute, time.Hour
+	for _, c := range []struct {
+		name                                string
+		access, refresh, family             *time.Duration
+		wantAccess, wantRefresh, wantFamily *time.Duration
+	}{
+		{"each its own", &short, &long, nil, &short, &long, &long},
+		{"the access token lasts longer", &long, &short, nil, &long, &short, &long},
+		{"bounded by the family", &long, &long, &short, &short, &short, &short},
+		{"never, within the family's bound", nil, nil, &short, &short, &short, &short},
+		{"never", nil, nil, nil, nil, nil, nil},
+		{"an access token without end", nil, &short, nil, nil, &short, nil},
+		{"a refresh token without end", &short, nil, nil, &short, nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			id, code := w.grant()
+			p := w.redeemParams(code)
+			p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = c.access, c.refresh, c.family
+			row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			w.ok(err)
+			access, refresh, a := w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code), w.authorizationOf(id)
+			for _, x := range []struct {
+				what string
+				got  *time.Time
+				want *time.Duration
+			}{
+				{"access token", access.ExpiresAt, c.wantAccess},
+				{"its answer", row.AccessTokenExpiresAt, c.wantAccess},
+				{"refresh token", refresh.ExpiresAt, c.wantRefresh},
+				{"its answer", row.RefreshTokenExpiresAt, c.wantRefresh},
+				{"family", a.ExpiresAt, c.wantFamily},
+				{"max_expires_at", a.MaxExpiresAt, c.family},
+			} {
+				if x.want == nil {
+					wantEqual(t, x.what, x.got, nil)
+				} else {
+					wantAt(t, x.what, x.got, access.CreatedAt, *x.want)
+				}
+			}
+		})
+	}
+}
+
+func TestSecondUseOfACodeEndsItsFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id, code := w.grant()
+	p := w.redeemParams(code)
+	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	w.ok(err)
+	w.wantLive("at-"+code, "rt-"+code)
+	_, access := w.rotate("rt-"+code, store.RotationOutcomeRotated)
+
+	again := w.redeemParams(code)
+	again.AccessToken, again.RefreshToken = ptr(digest("never")), ptr(digest("neither"))
+	w.lapse(id) // an old code that comes back says as much
+	w.changesRows(func() {
+		row, err := w.q.RedeemAuthorizationCode(w.ctx, again)
+		w.ok(err)
+		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeReplayed)
+		wantEqual(t, "authorization", row.AuthorizationID, id)
+		wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
+	}, authorizationRow("~", id))
+	w.wantDead("at-"+code, "rt-"+code, access, successorOf("rt-"+code))
+	a := w.authorizationOf(id)
+	wantEqual(t, "revoked_reason", a.RevokedReason, ptr(store.RevocationReasonCodeReplayed))
+	wantEqual(t, "revoked_at", a.RevokedAt, &a.UpdatedAt)
+	w.unchanged(func() {
+		row, err := w.q.RedeemAuthorizationCode(w.ctx, again)
+		w.ok(err)
+		wantEqual(t, "outcome of the third", row.Outcome, store.RedemptionOutcomeReplayed)
+	})
+}
+
+func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	other := w.newClient()
+	jkt := &token.Confirmation{JKT: "thumbprint"}
+	type granted = func(*store.GrantAuthorizationParams)
+	type presented = func(*store.RedeemAuthorizationCodeParams)
+	plain := func(p *store.GrantAuthorizationParams) { p.CodeChallenge, p.CodeChallengeMethod = nil, nil }
+	noURI := func(p *store.GrantAuthorizationParams) { p.RedirectURI = nil }
+	for _, c := range []struct {
+		name      string
+		granted   granted
+		presented presented
+		fits      bool
+	}{
+		{name: "another client's code", presented: func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = other }},
+		{name: "no such client", presented: func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = "unknown" }},
+		{name: "another challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = ptr(token.S256("guess")) }},
+		{name: "no verifier where there was a challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = nil }},
+		{name: "a verifier where there was no challenge", granted: plain},
+		{name: "no challenge and no verifier", granted: plain, fits: true, presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = nil }},
+		{name: "another redirect_uri", presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = ptr(redirectURI + "/") }},
+		{name: "an empty redirect_uri", presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = ptr("") }},
+		{name: "a redirect_uri where the request carried none", granted: noURI},
+		{name: "no redirect_uri where the request carried none", granted: noURI, fits: true, presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = nil }},
+		{name: "no redirect_uri, and a challenge instead", fits: true, presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = nil }},
+		{name: "no redirect_uri and no challenge", granted: plain, presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI, p.CodeChallenge = nil, nil }},
+		{
+			name: "no redirect_uri and no challenge, as the request carried neither", fits: true,
+			granted:   func(p *store.GrantAuthorizationParams) { plain(p); noURI(p) },
+			presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI, p.CodeChallenge = nil, nil },
+		},
+		{name: "no key where dpop_jkt named one", granted: func(p *store.GrantAuthorizationParams) { p.Confirmation = jkt }},
+		{
+			name: "another key than dpop_jkt", granted: func(p *store.GrantAuthorizationParams) { p.Confirmation = jkt },
+			presented: func(p *store.RedeemAuthorizationCodeParams) { p.Confirmation = &token.Confirmation{JKT: "other"} },
+		},
+		{
+			name: "a certificate instead of the key", granted: func(p *store.GrantAuthorizationParams) { p.Confirmation = jkt },
+			presented: func(p *store.RedeemAuthorizationCodeParams) {
+				p.Confirmation = &token.Confirmation{X5TS256: "thumbprint"}
+			},
+		},
+		{
+			name: "the key of dpop_jkt and a certificate", fits: true, granted: func(p *store.GrantAuthorizationParams) { p.Confirmation = jkt },
+			presented: func(p *store.RedeemAuthorizationCodeParams) {
+				p.Confirmation = &token.Confirmation{JKT: "thumbprint", X5TS256: "certificate"}
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			var changes []granted
+			if c.granted != nil {
+				changes = append(changes, c.granted)
+			}
+			_, code := w.grant(changes...)
+			p := w.redeemParams(code)
+			if c.presented != nil {
+				c.presented(&p)
+			}
+			redeem := func(want store.RedemptionOutcome) {
+				row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+				w.ok(err)
+				wantEqual(t, "outcome", row.Outcome, want)
+			}
+			if c.fits {
+				redeem(store.RedemptionOutcomeRedeemed)
+			} else {
+				w.unchanged(func() { redeem(store.RedemptionOutcomeMismatched) })
+			}
+		})
+	}
+}
+
+func TestMismatchIsFoundBeforeAReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	_, code := w.grant()
+	p := w.redeemParams(code)
+	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	w.ok(err)
+	p.CodeChallenge = nil // who can't prove to be the one that asked can't end what was given
+	w.unchanged(func() {
+		row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+		w.ok(err)
+		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeMismatched)
+	})
+	w.wantLive("at-"+code, "rt-"+code)
+}
+
+func TestRedemptionOfADeadCodeChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	redeem := func(code string, want store.RedemptionOutcome) {
+		w.unchanged(func() {
+			row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+			w.ok(err)
+			wantEqual(t, "outcome", row.Outcome, want)
+			wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
+		})
+	}
+	id, code := w.grant()
+	w.lapse(id)
+	redeem(code, store.RedemptionOutcomeExpired)
+	w.revokeFamily(id)
+	redeem(code, store.RedemptionOutcomeRevoked) // whether it has expired as well
+	_, disabled := w.grant()
+	w.disable(w.client)
+	redeem(disabled, store.RedemptionOutcomeDisabled)
+	_, err := w.q.EnableClient(w.ctx, w.client)
+	w.ok(err)
+
+	w.unchanged(func() {
+		_, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams("no such code"))
+		w.none(err)
+	})
+	client := w.newClient()
+	_, orphan := w.grant(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
+	_, err = w.q.DeleteClient(w.ctx, client)
+	w.ok(err)
+	user := w.newUser()
+	_, bereft := w.grant(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, nil })
+	_, err = w.q.DeleteUser(w.ctx, user)
+	w.ok(err)
+	w.unchanged(func() {
+		for _, code := range []string{orphan, bereft} {
+			_, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+			w.none(err)
+		}
+	})
+}
+
+func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	jkt, both := &token.Confirmation{JKT: "thumbprint"}, &token.Confirmation{JKT: "thumbprint", X5TS256: "certificate"}
+	public := func(p *store.CreateClientParams) { p.Public = ptr(true) }
+	none := func(p *store.CreateClientParams) { p.TokenEndpointAuthMethod = ptr("none") }
+	for _, c := range []struct {
+		name                 string
+		client               func(*store.CreateClientParams)
+		granted, presented   *token.Confirmation
+		wantAccess, wantRest *token.Confirmation
+	}{
+		{"a public client's", public, nil, jkt, jkt, jkt},
+		{"of a client that authenticates by nothing", none, nil, jkt, jkt, jkt},
+		{"a public client's, by dpop_jkt", public, jkt, both, both, jkt},
+		{"a public client's bearer token", public, nil, nil, nil, nil},
+		{"a confidential client's", func(*store.CreateClientParams) {}, nil, jkt, jkt, nil},
+		{"a confidential client's, by dpop_jkt", func(p *store.CreateClientParams) { p.Public = ptr(false) }, jkt, jkt, jkt, nil},
+		{"public says more than the method", func(p *store.CreateClientParams) {
+			p.Public, p.TokenEndpointAuthMethod = ptr(false), ptr("none")
+		}, nil, jkt, jkt, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			w.client = w.newClient(c.client)
+			id, code := w.grant(func(p *store.GrantAuthorizationParams) { p.Confirmation = c.granted })
+			p := w.redeemParams(code)
+			p.Confirmation = c.presented
+			row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			w.ok(err)
+			wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
+			wantEqual(t, "access token", w.accessTokenOf("at-"+code).Confirmation, c.wantAccess)
+			wantEqual(t, "refresh token", w.refreshTokenOf("rt-"+code).Confirmation, c.wantRest)
+			wantEqual(t, "family", w.authorizationOf(id).Confirmation, c.wantRest)
+		})
+	}
+}
+
+func TestRevokeAuthorizationEndsItsTokensOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	mine, other := w.redeem(), w.redeem()
+	id := mine.authorization
+	w.changesRows(func() {
+		row, err := w.q.RevokeAuthorization(w.ctx, id)
+		w.ok(err)
+		wantEqual(t, "row", row, store.RevokeAuthorizationRow{ID: id, ClientID: w.client, UserID: &w.user, SessionID: &w.session})
+	}, authorizationRow("~", id))
+	a := w.authorizationOf(id)
+	wantEqual(t, "revoked_reason", a.RevokedReason, ptr(store.RevocationReasonAuthorizationRevoked))
+	wantEqual(t, "revoked_at", a.RevokedAt, &a.UpdatedAt)
+	w.wantDead(mine.access, mine.refresh)
+	w.wantLive(other.access, other.refresh)
+	w.unchanged(func() {
+		_, err := w.q.RevokeAuthorization(w.ctx, id)
+		w.none(err)
+		_, err = w.q.RevokeAuthorization(w.ctx, "unknown")
+		w.none(err)
+	})
+	w.revokeFamily(w.pending())
+}
+
+func TestRevokeUserAuthorizationsEndsAllThatTheUserGranted(t *testing.T) {
+	t.Parallel()
+	for _, oneClient := range []bool{false, true} {
+		t.Run(fmt.Sprintf("one client %v", oneClient), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2)
+			client, other, another := w.client, w.newClient(), w.newUser()
+			family, dead := w.redeem(), w.redeem()
+			w.revokeFamily(dead.authorization)
+			unredeemed, code := w.grant()
+			asked := w.pending()
+			stray := w.foreignRefreshToken("stray")
+			strayAccess := w.foreignAccessToken("stray access", &stray)
+			lone := w.foreignAccessToken("lone access", nil)
+			elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+			w.client = other
+			otherStray := w.foreignRefreshToken("other stray")
+			w.client = client
+			anothers := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+			machine := w.issue("machine", store.IssuanceOutcomeIssued)
+
+			p := store.RevokeUserAuthorizationsParams{UserID: w.user}
+			want := []string{
+				authorizationRow("~", family.authorization), authorizationRow("~", unredeemed),
+				refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", lone),
+			}
+			wantRows := []store.RevokeUserAuthorizationsRow{
+				{ClientID: client, AuthorizationID: &family.authorization, SessionID: &w.session},
+				{ClientID: client, AuthorizationID: &unredeemed, SessionID: &w.session},
+				{ClientID: client},
+			}
+			if oneClient {
+				p.ClientID = &client
+			} else {
+				want = append(want, authorizationRow("~", elsewhere.authorization), refreshRow("~", otherStray))
+				wantRows = append(wantRows,
+					store.RevokeUserAuthorizationsRow{ClientID: other, AuthorizationID: &elsewhere.authorization, SessionID: &w.session},
+					store.RevokeUserAuthorizationsRow{ClientID: other})
+			}
+			w.changesRows(func() {
+				rows, err := w.q.RevokeUserAuthorizations(w.ctx, p)
+				w.ok(err)
+				wantEqual(t, "rows", rows, wantRows)
+			}, want...)
+
+			wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, ptr(store.RevocationReasonUserRevoked))
+			w.wantDead(family.access, family.refresh, "stray", "stray access", "lone access")
+			w.wantLive(anothers.access, anothers.refresh, machine)
+			if oneClient {
+				w.wantLive(elsewhere.access, elsewhere.refresh, "other stray")
+			} else {
+				w.wantDead(elsewhere.access, elsewhere.refresh, "other stray")
+			}
+			wantEqual(t, "a request that nobody has decided", w.authorizationOf(asked).RevokedAt, nil)
+			w.unchanged(func() {
+				row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+				w.ok(err)
+				wantEqual(t, "the code that was not redeemed", row.Outcome, store.RedemptionOutcomeRevoked)
+				rows, err := w.q.RevokeUserAuthorizations(w.ctx, p)
+				w.ok(err)
+				wantEqual(t, "rows of the second call", rows, []store.RevokeUserAuthorizationsRow{})
+				rows, err = w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: "unknown"})
+				w.ok(err)
+				wantEqual(t, "rows of an unknown user", rows, []store.RevokeUserAuthorizationsRow{})
+			})
+		})
+	}
+}
+
+func TestRevokeClientAuthorizationsEndsAllThatTheClientHas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	client, other, another := w.client, w.newClient(), w.newUser()
+	family := w.redeem()
+	anothers := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+	unredeemed, _ := w.grant()
+	asked := w.pending()
+	stray := w.foreignRefreshToken("stray")
+	strayAccess := w.foreignAccessToken("stray access", &stray)
+	machine := w.issue("machine", store.IssuanceOutcomeIssued)
+	elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+
+	w.changesRows(
+		func() {
+			row, err := w.q.RevokeClientAuthorizations(w.ctx, client)
+			w.ok(err)
+			wantEqual(t, "row", row, store.RevokeClientAuthorizationsRow{ClientID: client, Authorizations: 4, RefreshTokens: 1, AccessTokens: 2})
+		},
+		authorizationRow("~", family.authorization), authorizationRow("~", anothers.authorization), authorizationRow("~", unredeemed),
+		authorizationRow("~", asked), refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", w.accessTokenOf(machine).ID),
+	)
+	wantEqual(t, "revoked_reason", w.authorizationOf(asked).RevokedReason, ptr(store.RevocationReasonClientRevoked))
+	w.wantDead(family.access, family.refresh, anothers.access, anothers.refresh, "stray", "stray access", machine)
+	w.wantLive(elsewhere.access, elsewhere.refresh)
+	w.unchanged(func() {
+		row, err := w.q.RevokeClientAuthorizations(w.ctx, client)
+		w.ok(err)
+		wantEqual(t, "row of the second call", row, store.RevokeClientAuthorizationsRow{ClientID: client})
+		_, err = w.q.RevokeClientAuthorizations(w.ctx, "unknown")
+		w.none(err)
+		w.approve(asked, store.DecisionOutcomeExpired) // a request that was ended awaits nobody any more
+	})
+	w.client = client
+	w.wantLive(w.redeem().access) // what is granted afterwards
+}
+
+func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	other, another := w.newClient(), w.newUser()
+	var mine, clients []store.AuthorizationID
+	for i := range 5 {
+		id := w.redeem().authorization
+		mine, clients = append(mine, id), append(clients, id)
+		// three of one instant, so that pages break ties by id
+		w.exec(`UPDATE oauth_authorization SET created_at = '2026-01-01'::timestamptz + $2 * interval '1 second' WHERE id = $1`, string(id), i/3)
+	}
+	elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other }).authorization
+	mine = append(mine, elsewhere)
+	anothers := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil }).authorization
+	clients = append(clients, anothers)
+	endless := w.redeem().authorization
+	w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(endless))
+	mine, clients = append(mine, endless), append(clients, endless)
+
+	w.revokeFamily(w.redeem().authorization)
+	w.lapse(w.redeem().authorization)
+	w.deny(w.pending(), store.DecisionOutcomeDenied)
+	w.pending()
+
+	page := func(size int32, list func(time.Time, store.AuthorizationID, int32) ([]store.OAuthAuthorization, error)) (ids []store.AuthorizationID) {
+		var created time.Time
+		var after store.AuthorizationID
+		for {
+			rows, err := list(created, after, size)
+			w.ok(err)
+			for _, a := range rows {
+				ids, created, after = append(ids, a.ID), a.CreatedAt, a.ID
+			}
+			if len(rows) < int(size) {
+				return ids
+			}
+		}
+	}
+	for _, size := range []int32{1, 2, 3, 100} {
+		wantEqual(t, "the user's", page(size, func(created time.Time, after store.AuthorizationID, size int32) ([]store.OAuthAuthorization, error) {
+			return w.q.ListUserAuthorizations(w.ctx, store.ListUserAuthorizationsParams{
+				UserID: w.user, AfterCreatedAt: created, AfterID: after, PageSize: size,
+			})
+		}), mine)
+		wantEqual(t, "the client's", page(size, func(created time.Time, after store.AuthorizationID, size int32) ([]store.OAuthAuthorization, error) {
+			return w.q.ListClientAuthorizations(w.ctx, store.ListClientAuthorizationsParams{
+				ClientID: w.client, AfterCreatedAt: created, AfterID: after, PageSize: size,
+			})
+		}), clients)
+	}
+	_, err := w.q.GetAuthorization(w.ctx, "unknown")
+	w.none(err)
+}
