@@ -29,7 +29,8 @@
 // # When a test fails
 //
 // Its database is kept, and the test says how to look at it with psql. On a server that
-// this package started it is dropped by a run a day later.
+// this package started, the twenty newest stay for a day. On that of DATABASE_URL they all
+// stay until somebody drops them.
 //
 // # Time zone
 //

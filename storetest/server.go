@@ -154,26 +154,50 @@ func suits(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// dropOld drops databases that failed tests left: those of more than a day ago, and when
-// there are more than fifty the older ones of more than an hour ago. Where they are kept in
-// memory it is not boundless.
+// The databases of tests that failed are kept for a day, and no more than the newest
+// keptMost: they may stand in memory.
+const keptMost = 20
+
+// keep marks the database of a test that has failed.
+func keep(ctx context.Context, database pgtestdb.Config, test string) error {
+	conn, err := pgx.Connect(ctx, database.URL())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	var sql string
+	err = conn.QueryRow(ctx, "SELECT format('COMMENT ON DATABASE %I IS %L', $1::text, $2::text)",
+		database.Database, "kept for "+test+", which failed").Scan(&sql)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// dropOld drops what failed tests have left, and what was left an hour ago or more by
+// processes that were killed.
 func dropOld(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `
-		WITH kept AS (
+		WITH instance AS (
 			SELECT
 				d.oid,
 				d.datname::text AS name,
+				COALESCE(shobj_description(d.oid, 'pg_database') LIKE 'kept for %', false) AS kept,
 				(pg_stat_file('base/' || d.oid || '/PG_VERSION', true)).modification AS created_at
 			FROM pg_database AS d
 			WHERE d.datname ~ '^testdb_tpl_[0-9a-f]+_inst_[0-9a-f]+$'
 		), ranked AS (
-			SELECT k.*, row_number() OVER (ORDER BY k.created_at DESC) AS rank
-			FROM kept AS k
+			SELECT i.*, row_number() OVER (PARTITION BY i.kept ORDER BY i.created_at DESC) AS rank
+			FROM instance AS i
 		)
 		SELECT r.name
 		FROM ranked AS r
-		WHERE r.created_at < now() - CASE WHEN r.rank > 50 THEN interval '1 hour' ELSE interval '1 day' END
-			AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datid = r.oid)`)
+		WHERE CASE
+				WHEN r.kept THEN r.rank > $1 OR r.created_at < now() - interval '1 day'
+				ELSE r.created_at < now() - interval '1 hour'
+			END
+			AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datid = r.oid)`, keptMost)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"io/fs"
 	"testing"
 	"time"
@@ -104,6 +105,11 @@ func New(t testing.TB, opts ...Option) *DB {
 				pool.Stat().AcquiredConns())
 		}
 		if t.Failed() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), c.patience)
+			defer cancel()
+			if err := keep(ctx, *database, t.Name()); err != nil {
+				t.Logf("storetest: marking the database to be kept: %v", err)
+			}
 			t.Logf("storetest: the database is kept: psql '%s'", url)
 		}
 	})

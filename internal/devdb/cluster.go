@@ -299,6 +299,11 @@ func (s *server) initdb(ctx context.Context, dir string) error {
 	if !s.durable {
 		args = append(args, "--no-sync")
 	}
+	for _, set := range s.settings {
+		if set.name == "scram_iterations" { // counts when the password is stored
+			args = append(args, "--set", set.name+"="+set.value)
+		}
+	}
 	// Some systems lack the locale.
 	var out []byte
 	var err error

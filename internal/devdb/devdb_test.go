@@ -571,7 +571,7 @@ func TestRootKeepsClustersElsewhereWhenTheFolderIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	closed := t.TempDir()
 	must(t, os.Chmod(filepath.Dir(closed), 0o700))
-	o := Options{Kind: Test, Dir: filepath.Join(closed, ".devdb"), Logf: t.Logf, getenv: without("DATABASE_URL")}
+	o := Options{Kind: Test, Dir: filepath.Join(closed, ".devdb"), Logf: t.Logf, getenv: without("DATABASE_URL", "PG")}
 	cleanup(t, o)
 	c := start(t, o)
 	away := elsewhere(o.Dir)
@@ -630,13 +630,13 @@ func TestRootAndAnotherUserShareAClone(t *testing.T) {
 	other := account{uid: 4243, gid: 4243, other: true}
 	asOther := func(devdbDir string) (out string, err error) {
 		cmd := other.command(t.Context(), "/", binary)
-		cmd.Env = append(cmd.Env, helperDir+"="+devdbDir, "DATABASE_URL=")
+		cmd.Env = append(cmd.Env, helperDir+"="+devdbDir, "DATABASE_URL=", "PG=")
 		b, err := cmd.CombinedOutput()
 		return string(b), err
 	}
 
 	t.Run("root first", func(t *testing.T) {
-		o := Options{Kind: Test, Dir: filepath.Join(dir, ".devdb"), getenv: without("DATABASE_URL")}
+		o := Options{Kind: Test, Dir: filepath.Join(dir, ".devdb"), getenv: without("DATABASE_URL", "PG")}
 		cleanup(t, o)
 		c := start(t, o)
 		// initdb wants a name for the user, which uid 4243 need not have: what matters is where.
@@ -652,7 +652,7 @@ func TestRootAndAnotherUserShareAClone(t *testing.T) {
 	})
 
 	t.Run("root second", func(t *testing.T) {
-		o := Options{Kind: Test, Dir: filepath.Join(dir, "theirs", ".devdb"), getenv: without("DATABASE_URL")}
+		o := Options{Kind: Test, Dir: filepath.Join(dir, "theirs", ".devdb"), getenv: without("DATABASE_URL", "PG")}
 		cleanup(t, o)
 		for _, d := range []string{filepath.Dir(o.Dir), o.Dir} {
 			must(t, os.Mkdir(d, 0o700))
