@@ -1,0 +1,75 @@
+# Whatever one does here often is a target; `make help` lists them. All of them work in a fresh clone, with Go, make and the
+# programs of PostgreSQL installed and nothing else set up.
+.DEFAULT_GOAL := help
+
+OAUTHDB := go run ./cmd/oauthdb
+TOOL    := CGO_ENABLED=0 go tool -modfile=$(CURDIR)/tools/go.mod
+SQLC    := $(TOOL) sqlc
+
+# Every module of the repository, and those of them that are more than a list of tools.
+MODULES := $(shell find . -name '.?*' -prune -o -name testdata -prune -o -name go.mod -print | sed 's|/go.mod$$||' | sort)
+TESTED  := $(filter-out ./tools ./tools/%,$(MODULES))
+
+# $(call in-each,modules,command) runs a command in each of them, and fails if it fails in one.
+in-each = @failed=; for module in $(1); do \
+		echo "($$module) $(2)"; (cd "$$module" && $(2)) || failed=1; \
+	done; test -z "$$failed"
+
+##@ See it work
+
+.PHONY: demo migrate status rollback gc psql start stop
+demo: ## walk a grant's whole life, call by call
+	@$(OAUTHDB) demo
+migrate: ## apply the migrations that the database lacks, and print how to connect
+	@$(OAUTHDB) migrate
+status: ## list the migrations and which of them the database has
+	@$(OAUTHDB) status
+rollback: ## undo the latest migration, or all above a version: make rollback TO=3
+	@$(OAUTHDB) rollback $(if $(TO),-to $(TO))
+gc: ## delete what has expired
+	@$(OAUTHDB) gc
+psql: ## open psql on the database
+	@$(OAUTHDB) psql
+start: ## start the private PostgreSQL; everything that needs it does so by itself
+	@$(OAUTHDB) start
+stop: ## stop the private PostgreSQL, that of the tests too
+	@$(OAUTHDB) stop
+
+##@ Work on it
+
+.PHONY: test race generate check format clean
+test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
+	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
+race: ## run them with the race detector
+	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
+generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
+	$(SQLC) generate
+	go run ./internal/gen
+format: ## format the Go code
+	$(TOOL) gofumpt -w $(wildcard *.go */)
+check: check-format check-go check-modules check-queries check-generated check-migrations ## look for what a reviewer should not have to
+clean: ## stop and delete the private PostgreSQL, with all its databases
+	@$(OAUTHDB) stop -delete
+
+.PHONY: check-format check-go check-modules check-queries check-generated check-migrations
+check-format:
+	@stale="$$($(TOOL) gofumpt -l $(wildcard *.go */))" || exit 1; \
+	test -z "$$stale" || { printf 'not formatted (make format):\n%s\n' "$$stale"; exit 1; }
+check-go:
+	$(call in-each,$(TESTED),go vet ./...)
+	$(call in-each,$(TESTED),$(TOOL) staticcheck ./...)
+check-modules:
+	$(call in-each,$(MODULES),go mod tidy -diff)
+check-queries: # each query is prepared by the server, too, in a database that sqlc makes from the migrations
+	@url="$$($(OAUTHDB) url -cluster test -database postgres)" && echo "$(SQLC) vet" && SQLC_SERVER_URL="$$url" $(SQLC) vet
+	tools/vet.sh
+check-generated:
+	$(SQLC) diff
+	go run ./internal/gen -check
+check-migrations:
+	tools/squawk.sh
+	tools/previous-release.sh
+
+.PHONY: help
+help: ## show this
+	@awk -F ':.*## ' '/^##@ / { printf "%s%s:\n\n", sep, substr($$0, 5); sep = "\n" } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

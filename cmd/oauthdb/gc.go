@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+var gcCommand = command{
+	name:    "gc",
+	summary: "delete what has expired",
+	details: `Expired tokens, sessions, assertions and keys go at once; the rows by which the reuse of a spent token or code
+is recognised are kept for the retention. Any number of collectors may run side by side, and no grant waits for them.`,
+	prepare: func(flags *flag.FlagSet) action {
+		var t target
+		t.register(flags)
+		retention := flags.Duration("retention", db.DefaultRetention, "keep evidence for this `long` after a family's last token has expired")
+		batch := flags.Int("batch", db.DefaultBatchSize, "delete at most this `many` rows in one statement")
+		pause := flags.Duration("pause", 0, "rest for this `long` between two statements")
+		every := flags.Duration("every", 0, "go on, with a pass each `interval`; 0 makes one pass")
+		return func(ctx context.Context, c console) error {
+			switch {
+			case *retention < 0 || *pause < 0 || *every < 0:
+				return usage("gc: a duration cannot be negative")
+			case *batch < 1 || *batch > db.MaxBatchSize:
+				return usage("gc: -batch: %d is not between 1 and %d", *batch, db.MaxBatchSize)
+			}
+			s, err := t.open(ctx, c)
+			if err != nil {
+				return err
+			}
+			pool, err := s.pool(ctx, db.Options{})
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+
+			opts := db.CollectorOptions{Retention: *retention, BatchSize: int32(*batch), Pause: *pause, Interval: *every}
+			if *retention == 0 {
+				opts.Retention = -1 // none at all
+			}
+			if *every > 0 {
+				opts.Logger = slog.New(slog.NewTextHandler(c.err, nil))
+				return db.NewCollector(store.New(pool), opts).Run(ctx)
+			}
+			terminal := isTerminal(c.err)
+			if terminal {
+				opts.Progress = func(p db.Progress) {
+					fmt.Fprintf(c.err, "\r%-24s %d rows deleted, %s ", p.Table, p.Collected.Total(), p.Elapsed.Round(100*time.Millisecond))
+				}
+			}
+			began := time.Now()
+			done, err := db.NewCollector(store.New(pool), opts).Collect(ctx)
+			if terminal {
+				fmt.Fprint(c.err, "\r\x1b[K")
+			}
+			printCollected(c.out, done, time.Since(began))
+			return err
+		}
+	},
+}
+
+func printCollected(w io.Writer, done db.Collected, took time.Duration) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, table := range done.LogValue().Group() {
+		fmt.Fprintf(tw, "%d\t %s\n", table.Value.Int64(), table.Key)
+	}
+	tw.Flush()
+	fmt.Fprintf(w, "%s deleted in %s\n", plural(int(done.Total()), "row", "rows"), milliseconds(took))
+}
