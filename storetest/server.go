@@ -61,7 +61,7 @@ func connect(ctx context.Context) (pgtestdb.Config, error) {
 	}
 	conn, err := pgx.Connect(ctx, c.URL)
 	if err != nil {
-		return pgtestdb.Config{}, err
+		return pgtestdb.Config{}, fmt.Errorf("connecting to %v: %w", c, err)
 	}
 	defer conn.Close(ctx)
 	if err := suits(ctx, conn); err != nil {

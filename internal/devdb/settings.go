@@ -29,6 +29,7 @@ func settingsOf(kind Kind, major int) []setting {
 		setting{"shared_buffers", "128MB"},
 		setting{"max_wal_size", "512MB"},
 		setting{"checkpoint_timeout", "30min"},
+		setting{"log_checkpoints", "off"}, // there is one for each database dropped
 		setting{"jit", "off"},
 		// No whole hour from UTC, so that whoever forgets the zone sees it.
 		setting{"timezone", "Asia/Kathmandu"},
