@@ -1,0 +1,527 @@
+package store_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+type rotation = func(*store.RotateRefreshTokenParams)
+
+// spentAgo moves the instant at which a refresh token was spent back by a time.
+func (w *world) spentAgo(refresh string, ago time.Duration) {
+	w.Helper()
+	w.exec(`UPDATE oauth_refresh_token SET revoked = now() - $2::interval WHERE token = $1`, string(digest(refresh)), ago)
+}
+
+func (w *world) expireRefreshToken(refresh string) {
+	w.Helper()
+	w.exec(`UPDATE oauth_refresh_token SET expires_at = now() WHERE token = $1`, string(digest(refresh)))
+}
+
+func TestRotationReplacesTheTokenAndKeepsTheGrant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	jkt := &token.Confirmation{JKT: "thumbprint"}
+	k := w.redeem(func(p *store.GrantAuthorizationParams) {
+		p.Confirmation, p.ReferenceID = jkt, ptr(store.ReferenceID("acme"))
+	})
+	family, spent := w.authorizationOf(k.authorization), w.refreshTokenOf(k.refresh)
+	p, accessRaw := w.rotateParams(k.refresh)
+	p.Confirmation, p.RefreshTokenLifetime = jkt, ptr(2*time.Hour)
+	var row store.RotateRefreshTokenRow
+	w.changesRows(
+		func() {
+			var err error
+			row, err = w.q.RotateRefreshToken(w.ctx, p)
+			w.ok(err)
+		},
+		authorizationRow("~", k.authorization), refreshRow("~", spent.ID), refreshRow("+", p.SuccessorID), accessRow("+", p.AccessTokenID),
+	)
+
+	got, now := w.refreshTokenOf(k.refresh), w.accessTokenOf(accessRaw).CreatedAt
+	spent.Revoked, spent.UpdatedAt, spent.Successor, spent.SuccessorID = &now, now, &p.Successor, &p.SuccessorID
+	wantEqual(t, "the spent token", got, spent)
+
+	successor := w.refreshTokenOf(successorOf(k.refresh))
+	wantAt(t, "expires_at of the successor", successor.ExpiresAt, now, 2*time.Hour)
+	wantEqual(t, "the successor", successor, store.OAuthRefreshToken{
+		ID: p.SuccessorID, CreatedAt: now, UpdatedAt: now, Token: p.Successor, ClientID: w.client, SessionID: &w.session,
+		UserID: w.user, ReferenceID: spent.ReferenceID, ExpiresAt: successor.ExpiresAt, Scopes: spent.Scopes,
+		AuthorizationID: &k.authorization, AuthTime: spent.AuthTime, Resources: spent.Resources, Confirmation: jkt,
+	})
+
+	access := w.accessTokenOf(accessRaw)
+	wantAt(t, "expires_at of the access token", access.ExpiresAt, now, 5*time.Minute)
+	wantEqual(t, "the access token", access, store.OAuthAccessToken{
+		ID: p.AccessTokenID, CreatedAt: now, UpdatedAt: now, Token: p.AccessToken, ClientID: w.client, SessionID: &w.session,
+		UserID: &w.user, ReferenceID: spent.ReferenceID, RefreshID: &p.SuccessorID, ExpiresAt: access.ExpiresAt, Scopes: spent.Scopes,
+		AuthorizationID: &k.authorization, Resources: spent.Resources, Confirmation: jkt,
+	})
+
+	moved := w.authorizationOf(k.authorization)
+	family.CurrentRefreshToken, family.ExpiresAt, family.UpdatedAt = &p.Successor, successor.ExpiresAt, now
+	wantEqual(t, "the family", moved, family)
+
+	wantEqual(t, "row", row, store.RotateRefreshTokenRow{
+		Outcome: store.RotationOutcomeRotated, AuthorizationID: &k.authorization, UserID: w.user, SessionID: &w.session,
+		ReferenceID: spent.ReferenceID, Successor: &p.Successor, SuccessorID: &p.SuccessorID, Scopes: spent.Scopes,
+		Resources: spent.Resources, AuthTime: spent.AuthTime, AccessTokenExpiresAt: access.ExpiresAt,
+		RefreshTokenExpiresAt: successor.ExpiresAt,
+	})
+	w.wantDead(k.refresh)
+	w.wantLive(k.access, accessRaw, successorOf(k.refresh))
+
+	history, err := w.q.ListAuthorizationRefreshTokens(w.ctx, k.authorization)
+	w.ok(err)
+	wantEqual(t, "ListAuthorizationRefreshTokens", history, []store.OAuthRefreshToken{got, successor})
+	found, err := w.q.GetRefreshToken(w.ctx, p.SuccessorID)
+	w.ok(err)
+	wantEqual(t, "GetRefreshToken", found, successor)
+	_, err = w.q.GetRefreshToken(w.ctx, "unknown")
+	w.none(err)
+	_, err = w.q.FindRefreshTokenByToken(w.ctx, digest("unknown"))
+	w.none(err)
+}
+
+func TestRotationNarrowsTheAccessTokenAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	scopes, resources := []string{"openid", "email", "offline_access"}, []string{"https://api.example", "https://files.example"}
+	for _, c := range []struct {
+		name                      string
+		scopes, resources         []string
+		wantScopes, wantResources []string
+	}{
+		{name: "omitted", wantScopes: scopes, wantResources: resources},
+		{name: "without a value", scopes: []string{}, resources: []string{}, wantScopes: scopes, wantResources: resources},
+		{name: "one of each", scopes: []string{"email"}, resources: []string{"https://api.example"}, wantScopes: []string{"email"}, wantResources: []string{"https://api.example"}},
+		{name: "scopes alone", scopes: []string{"openid"}, wantScopes: []string{"openid"}, wantResources: resources},
+		{name: "resources alone", resources: []string{"https://files.example"}, wantScopes: scopes, wantResources: []string{"https://files.example"}},
+		{name: "all, in another order", scopes: []string{"offline_access", "email", "openid"}, wantScopes: []string{"offline_access", "email", "openid"}, wantResources: resources},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			k := w.redeem()
+			narrow := func(p *store.RotateRefreshTokenParams) { p.Scopes, p.Resources = c.scopes, c.resources }
+			for _, want := range []store.RotationOutcome{store.RotationOutcomeRotated, store.RotationOutcomeReplayed} {
+				row, access := w.rotate(k.refresh, want, narrow)
+				wantEqual(t, "scopes of the answer", row.Scopes, c.wantScopes)
+				wantEqual(t, "resources of the answer", row.Resources, c.wantResources)
+				wantEqual(t, "scopes of the access token", w.accessTokenOf(access).Scopes, c.wantScopes)
+				wantEqual(t, "resources of the access token", w.accessTokenOf(access).Resources, c.wantResources)
+			}
+			successor := w.refreshTokenOf(successorOf(k.refresh))
+			wantEqual(t, "scopes of the successor", successor.Scopes, scopes)
+			wantEqual(t, "resources of the successor", successor.Resources, resources)
+			row, _ := w.rotate(successorOf(k.refresh), store.RotationOutcomeRotated) // and the next one gives all again
+			wantEqual(t, "scopes of the next", row.Scopes, scopes)
+			wantEqual(t, "resources of the next", row.Resources, resources)
+		})
+	}
+}
+
+func TestRotationNeverWidensTheGrant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	bare := w.redeem(func(p *store.GrantAuthorizationParams) { p.Resources = nil })
+	for _, c := range []struct {
+		name    string
+		refresh string
+		change  rotation
+	}{
+		{"a scope that was asked for and not granted", k.refresh, func(p *store.RotateRefreshTokenParams) { p.Scopes = []string{"openid", "calendar"} }},
+		{"a resource of another grant", k.refresh, func(p *store.RotateRefreshTokenParams) {
+			p.Resources = []string{"https://api.example", "https://other.example"}
+		}},
+		{"a resource where none was granted", bare.refresh, func(p *store.RotateRefreshTokenParams) { p.Resources = []string{"https://api.example"} }},
+	} {
+		w.unchanged(func() {
+			row, _ := w.rotate(c.refresh, store.RotationOutcomeExceeded, c.change)
+			wantEqual(t, c.name, row.Successor, nil)
+		})
+	}
+	w.rotate(k.refresh, store.RotationOutcomeRotated)
+	w.unchanged(func() { // nor does a retry
+		w.rotate(k.refresh, store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Scopes = []string{"calendar"} })
+	})
+	row, access := w.rotate(bare.refresh, store.RotationOutcomeRotated)
+	wantEqual(t, "resources of the answer", row.Resources, nil)
+	wantEqual(t, "resources of the access token", w.accessTokenOf(access).Resources, nil)
+}
+
+func TestRetryOfARotationGetsTheSameSuccessorAndANewAccessToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	first, firstAccess := w.rotate(k.refresh, store.RotationOutcomeRotated)
+	for range 2 {
+		p, access := w.rotateParams(k.refresh)
+		p.AccessTokenLifetime = ptr(3 * time.Hour) // outlives the refresh token, so that the family's expiry moves
+		var row store.RotateRefreshTokenRow
+		w.changesRows(func() {
+			var err error
+			row, err = w.q.RotateRefreshToken(w.ctx, p)
+			w.ok(err)
+		}, authorizationRow("~", k.authorization), accessRow("+", p.AccessTokenID))
+		token := w.accessTokenOf(access)
+		want := first
+		want.Outcome, want.AccessTokenExpiresAt = store.RotationOutcomeReplayed, token.ExpiresAt
+		wantEqual(t, "row", row, want)
+		wantEqual(t, "refresh_id", token.RefreshID, first.SuccessorID)
+		wantEqual(t, "refresh_token_expires_at of the answer", row.RefreshTokenExpiresAt, w.refreshTokenOf(successorOf(k.refresh)).ExpiresAt)
+		a := w.authorizationOf(k.authorization)
+		wantEqual(t, "expires_at of the family", a.ExpiresAt, token.ExpiresAt)
+		wantEqual(t, "current_refresh_token", a.CurrentRefreshToken, first.Successor)
+		w.wantLive(access, firstAccess, successorOf(k.refresh))
+	}
+	_, refresh := w.countLive(k.authorization)
+	wantEqual(t, "live refresh tokens", refresh, 1)
+}
+
+func TestRetryIsForgivenWithinTheGraceIntervalAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, c := range []struct {
+		name  string
+		ago   time.Duration
+		grace time.Duration
+		want  store.RotationOutcome
+	}{
+		{"at once", 0, grace, store.RotationOutcomeReplayed},
+		{"a second before its end", grace - time.Second, grace, store.RotationOutcomeReplayed},
+		{"at its end", grace, grace, store.RotationOutcomeReused},
+		{"no grace", 0, 0, store.RotationOutcomeReused},
+		{"less than none", -time.Minute, -time.Second, store.RotationOutcomeReused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			k := w.redeem()
+			_, access := w.rotate(k.refresh, store.RotationOutcomeRotated)
+			w.spentAgo(k.refresh, c.ago)
+			row, _ := w.rotate(k.refresh, c.want, func(p *store.RotateRefreshTokenParams) { p.Grace = c.grace })
+			all := []string{k.access, access, successorOf(k.refresh)}
+			if c.want == store.RotationOutcomeReplayed {
+				w.wantLive(all...)
+			} else {
+				w.wantDead(all...)
+				wantEqual(t, "successor", row.Successor, nil)
+			}
+		})
+	}
+}
+
+func TestReuseEndsTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k, other := w.redeem(), w.redeem()
+	for i, refresh := 0, k.refresh; i < 3; i, refresh = i+1, successorOf(refresh) {
+		w.rotate(refresh, store.RotationOutcomeRotated)
+	}
+	first, second, third, fourth := k.refresh, k.refresh+"+", k.refresh+"++", k.refresh+"+++"
+	w.rotate(third, store.RotationOutcomeReplayed) // the immediate predecessor
+
+	w.changesRows(func() {
+		// its successor has been used, however short a time ago
+		row, _ := w.rotate(second, store.RotationOutcomeReused)
+		wantEqual(t, "row", row, store.RotateRefreshTokenRow{
+			Outcome: store.RotationOutcomeReused, AuthorizationID: &k.authorization, UserID: w.user, SessionID: &w.session,
+			Scopes: row.Scopes, Resources: row.Resources, AuthTime: row.AuthTime,
+		})
+	}, authorizationRow("~", k.authorization))
+	a := w.authorizationOf(k.authorization)
+	wantEqual(t, "revoked_reason", a.RevokedReason, ptr(store.RevocationReasonRefreshTokenReused))
+	wantEqual(t, "revoked_at", a.RevokedAt, &a.UpdatedAt)
+	accessLive, refreshLive := w.countLive(k.authorization)
+	wantEqual(t, "live tokens", []int{accessLive, refreshLive}, []int{0, 0})
+	w.wantDead(k.access, first, second, third, fourth)
+	w.wantLive(other.access, other.refresh)
+	w.unchanged(func() {
+		for _, refresh := range []string{first, second, third, fourth} {
+			w.rotate(refresh, store.RotationOutcomeRevoked)
+		}
+	})
+}
+
+func TestReuseIsToldBeforeExpiry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	w.rotate(k.refresh, store.RotationOutcomeRotated)
+	w.expireRefreshToken(k.refresh)
+	w.rotate(k.refresh, store.RotationOutcomeReplayed) // what counts is when it was spent
+	w.spentAgo(k.refresh, time.Hour)
+	w.rotate(k.refresh, store.RotationOutcomeReused)
+	w.wantDead(k.access, successorOf(k.refresh))
+}
+
+func TestReuseIsToldOfADisabledClientToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	w.rotate(k.refresh, store.RotationOutcomeRotated)
+	w.disable(w.client)
+	w.unchanged(func() { w.rotate(k.refresh, store.RotationOutcomeDisabled) })
+	w.spentAgo(k.refresh, time.Hour)
+	w.changesRows(func() { w.rotate(k.refresh, store.RotationOutcomeReused) }, authorizationRow("~", k.authorization))
+	_, err := w.q.EnableClient(w.ctx, w.client)
+	w.ok(err)
+	w.wantDead(k.access, successorOf(k.refresh))
+}
+
+func TestRotationThatCannotBeChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	other := w.newClient()
+	for _, c := range []struct {
+		name    string
+		prepare func(*world, tokens)
+		want    store.RotationOutcome
+	}{
+		{"expired", func(w *world, k tokens) { w.expireRefreshToken(k.refresh) }, store.RotationOutcomeExpired},
+		{"of a revoked family", func(w *world, k tokens) { w.revokeFamily(k.authorization) }, store.RotationOutcomeRevoked},
+		{"expired, of a revoked family", func(w *world, k tokens) {
+			w.expireRefreshToken(k.refresh)
+			w.revokeFamily(k.authorization)
+		}, store.RotationOutcomeRevoked},
+		{"spent, of a revoked family", func(w *world, k tokens) {
+			w.rotate(k.refresh, store.RotationOutcomeRotated)
+			w.revokeFamily(k.authorization)
+		}, store.RotationOutcomeRevoked},
+		{"of a disabled client", func(w *world, _ tokens) { w.disable(w.client) }, store.RotationOutcomeDisabled},
+		{"expired, of a disabled client", func(w *world, k tokens) {
+			w.expireRefreshToken(k.refresh)
+			w.disable(w.client)
+		}, store.RotationOutcomeDisabled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			w.client = w.newClient()
+			k := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = w.client })
+			c.prepare(w, k)
+			w.unchanged(func() {
+				row, _ := w.rotate(k.refresh, c.want)
+				wantEqual(t, "successor", row.Successor, nil)
+				wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
+			})
+		})
+	}
+
+	zeroRows := func(refresh string, change ...rotation) {
+		t.Helper()
+		w.unchanged(func() {
+			p, _ := w.rotateParams(refresh)
+			for _, c := range change {
+				c(&p)
+			}
+			_, err := w.q.RotateRefreshToken(w.ctx, p)
+			w.none(err)
+		})
+	}
+	k := w.redeem()
+	for _, client := range []store.ClientID{other, "unknown"} {
+		zeroRows(k.refresh, func(p *store.RotateRefreshTokenParams) { p.ClientID = client })
+	}
+	zeroRows("unknown")
+	w.rotate(k.refresh, store.RotationOutcomeRotated)
+	zeroRows(k.refresh, func(p *store.RotateRefreshTokenParams) { p.ClientID, p.Grace = other, 0 }) // nor is it a reuse
+	w.wantLive(k.access, successorOf(k.refresh))
+
+	user := w.newUser()
+	bereft := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, nil })
+	_, err := w.q.DeleteUser(w.ctx, user)
+	w.ok(err)
+	zeroRows(bereft.refresh)
+	orphan := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+	_, err = w.q.DeleteClient(w.ctx, other)
+	w.ok(err)
+	zeroRows(orphan.refresh, func(p *store.RotateRefreshTokenParams) { p.ClientID = other })
+}
+
+func TestRotationWantsTheKeyOfTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	jkt := &token.Confirmation{JKT: "thumbprint"}
+	k := w.redeem(func(p *store.GrantAuthorizationParams) { p.Confirmation = jkt })
+	with := func(c *token.Confirmation) rotation {
+		return func(p *store.RotateRefreshTokenParams) { p.Confirmation = c }
+	}
+	wrong := []*token.Confirmation{nil, {}, {JKT: "other"}, {X5TS256: "thumbprint"}, {JKT: "other", X5TS256: "certificate"}}
+	w.unchanged(func() {
+		for _, c := range wrong {
+			w.rotate(k.refresh, store.RotationOutcomeMismatched, with(c))
+		}
+	})
+	_, access := w.rotate(k.refresh, store.RotationOutcomeRotated, with(&token.Confirmation{JKT: "thumbprint", X5TS256: "certificate"}))
+	wantEqual(t, "the access token", w.accessTokenOf(access).Confirmation, &token.Confirmation{JKT: "thumbprint", X5TS256: "certificate"})
+	wantEqual(t, "the successor", w.refreshTokenOf(successorOf(k.refresh)).Confirmation, jkt)
+	w.spentAgo(k.refresh, time.Hour)
+	w.unchanged(func() { // who lacks the key can't end the family either
+		for _, c := range wrong {
+			w.rotate(k.refresh, store.RotationOutcomeMismatched, with(c))
+		}
+	})
+	w.rotate(k.refresh, store.RotationOutcomeReused, with(jkt))
+}
+
+func TestRotationOfAnUnboundFamilyBindsTheAccessTokenAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.client = w.newClient()
+	one, another := &token.Confirmation{JKT: "one"}, &token.Confirmation{JKT: "another"}
+	k := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID, p.Confirmation = w.client, one })
+	refresh := k.refresh
+	for _, c := range []*token.Confirmation{another, nil, one} { // a confidential client may change its key
+		_, access := w.rotate(refresh, store.RotationOutcomeRotated, func(p *store.RotateRefreshTokenParams) { p.Confirmation = c })
+		wantEqual(t, "the access token", w.accessTokenOf(access).Confirmation, c)
+		refresh = successorOf(refresh)
+		wantEqual(t, "the refresh token", w.refreshTokenOf(refresh).Confirmation, nil)
+	}
+	wantEqual(t, "the family", w.authorizationOf(k.authorization).Confirmation, nil)
+}
+
+func TestFamilyExpiryMovesAlongWithItsTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	minute, hour, day := time.Minute, time.Hour, 24*time.Hour
+	type lifetimes struct{ access, refresh *time.Duration }
+	for _, c := range []struct {
+		name         string
+		family       *time.Duration // from the redemption
+		redeemed     lifetimes
+		rotated      lifetimes
+		access       *time.Duration // from the rotation
+		refresh      *time.Duration
+		wantExpiry   *time.Duration
+		fromRedeemed bool // the family's expiry is the redemption's
+		boundedByMax bool // all three are the family's bound
+	}{
+		{name: "to the later of the two", redeemed: lifetimes{&minute, &hour}, rotated: lifetimes{&minute, &day}, access: &minute, refresh: &day, wantExpiry: &day},
+		{name: "to the access token", redeemed: lifetimes{&minute, &minute}, rotated: lifetimes{&day, &hour}, access: &day, refresh: &hour, wantExpiry: &day},
+		{name: "never back", redeemed: lifetimes{&day, &minute}, rotated: lifetimes{&minute, &hour}, access: &minute, refresh: &hour, wantExpiry: &day, fromRedeemed: true},
+		{name: "up to the bound", family: &hour, redeemed: lifetimes{&minute, &minute}, rotated: lifetimes{&day, &day}, boundedByMax: true},
+		{name: "up to the bound, without lifetimes", family: &hour, redeemed: lifetimes{&minute, &minute}, boundedByMax: true},
+		{name: "to no end, for the access token", redeemed: lifetimes{&minute, &hour}, rotated: lifetimes{nil, &hour}, refresh: &hour},
+		{name: "to no end, for the refresh token", redeemed: lifetimes{&minute, &hour}, rotated: lifetimes{&minute, nil}, access: &minute},
+		{name: "from no end to none, as an access token without end lives on", redeemed: lifetimes{nil, &hour}, rotated: lifetimes{&minute, &hour}, access: &minute, refresh: &hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			id, code := w.grant()
+			p := w.redeemParams(code)
+			p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = c.redeemed.access, c.redeemed.refresh, c.family
+			_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			w.ok(err)
+			before := w.authorizationOf(id)
+			refresh := "rt-" + code
+			for _, want := range []store.RotationOutcome{store.RotationOutcomeRotated, store.RotationOutcomeReplayed} {
+				row, access := w.rotate(refresh, want, func(p *store.RotateRefreshTokenParams) {
+					p.AccessTokenLifetime, p.RefreshTokenLifetime = c.rotated.access, c.rotated.refresh
+				})
+				issued, successor, a := w.accessTokenOf(access), w.refreshTokenOf(successorOf(refresh)), w.authorizationOf(id)
+				wantEqual(t, "access_token_expires_at of the answer", row.AccessTokenExpiresAt, issued.ExpiresAt)
+				wantEqual(t, "refresh_token_expires_at of the answer", row.RefreshTokenExpiresAt, successor.ExpiresAt)
+				wantEqual(t, "max_expires_at", a.MaxExpiresAt, before.MaxExpiresAt)
+				if c.boundedByMax {
+					for _, got := range []*time.Time{issued.ExpiresAt, successor.ExpiresAt, a.ExpiresAt} {
+						wantEqual(t, "bounded", got, before.MaxExpiresAt)
+					}
+					continue
+				}
+				expect := func(what string, got *time.Time, from time.Time, want *time.Duration) {
+					if want == nil {
+						wantEqual(t, what, got, nil)
+					} else {
+						wantAt(t, what, got, from, *want)
+					}
+				}
+				expect("access token", issued.ExpiresAt, issued.CreatedAt, c.access)
+				expect("refresh token", successor.ExpiresAt, successor.CreatedAt, c.refresh)
+				switch {
+				case c.fromRedeemed:
+					wantEqual(t, "family", a.ExpiresAt, before.ExpiresAt)
+				case c.wantExpiry == c.access:
+					expect("family", a.ExpiresAt, issued.CreatedAt, c.wantExpiry)
+				default:
+					expect("family", a.ExpiresAt, successor.CreatedAt, c.wantExpiry)
+				}
+			}
+		})
+	}
+}
+
+func TestRotationGoesOnWithoutItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(w.session))
+	row, _ := w.rotate(k.refresh, store.RotationOutcomeRotated) // expiry is no sign-out
+	wantEqual(t, "session of the answer", row.SessionID, &w.session)
+	_, err := w.q.EndSession(w.ctx, w.session)
+	w.ok(err)
+	row, access := w.rotate(successorOf(k.refresh), store.RotationOutcomeRotated) // it has offline_access
+	wantEqual(t, "session of the answer", row.SessionID, nil)
+	wantEqual(t, "session of the access token", w.accessTokenOf(access).SessionID, nil)
+}
+
+func TestRetryConvergesAcrossAChangeOfKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	oldKey, newKey := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	before, err := token.NewSuccessors(oldKey)
+	w.ok(err)
+	after, err := token.NewSuccessors(newKey, oldKey)
+	w.ok(err)
+	foreignKey, err := token.NewSuccessors(newKey)
+	w.ok(err)
+
+	_, code := w.grant()
+	presented := token.Mint(token.RefreshToken)
+	p := w.redeemParams(code)
+	p.RefreshToken = ptr(presented.Digest())
+	_, err = w.q.RedeemAuthorizationCode(w.ctx, p)
+	w.ok(err)
+	rotateAs := func(s *token.Successors, presented token.Raw, want store.RotationOutcome) store.RotateRefreshTokenRow {
+		t.Helper()
+		row, _ := w.rotate(presented.Reveal(), want, func(p *store.RotateRefreshTokenParams) {
+			p.Successor = s.Successor(presented).Digest()
+		})
+		return row
+	}
+	first := rotateAs(before, presented, store.RotationOutcomeRotated)
+	retry := rotateAs(after, presented, store.RotationOutcomeReplayed)
+	wantEqual(t, "successor of the retry", retry.Successor, first.Successor)
+	wantEqual(t, "successor_id of the retry", retry.SuccessorID, first.SuccessorID)
+
+	successor, found := after.Match(presented, *retry.Successor)
+	if !found || !successor.Equal(before.Successor(presented)) {
+		t.Fatal("the server with both keys doesn't find the successor that the old key derived")
+	}
+	if _, found := foreignKey.Match(presented, *retry.Successor); found {
+		t.Error("a server without the old key finds a successor that it can't derive")
+	}
+	w.wantLive(successor.Reveal())
+	next := rotateAs(after, successor, store.RotationOutcomeRotated)
+	if _, found := foreignKey.Match(successor, *next.Successor); !found {
+		t.Error("the next successor isn't derived from the new key")
+	}
+}
+
+func TestRotationTakesADuplicatedScopeForOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem(func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"openid", "openid", "email"} })
+	_, access := w.rotate(k.refresh, store.RotationOutcomeRotated, func(p *store.RotateRefreshTokenParams) {
+		p.Scopes = []string{"email", "email", "email", "email", "openid"}
+	})
+	for _, scope := range w.accessTokenOf(access).Scopes {
+		if !slices.Contains([]string{"openid", "email"}, scope) {
+			t.Errorf("scope %q was never granted", scope)
+		}
+	}
+}
