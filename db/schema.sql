@@ -383,6 +383,7 @@ CREATE TABLE public.oauth_authorization (
     CONSTRAINT oauth_authorization_code_expires CHECK (((code IS NULL) OR (code_expires_at IS NOT NULL))),
     CONSTRAINT oauth_authorization_code_is_digest CHECK (((code)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_authorization_confirmation_is_object CHECK ((jsonb_typeof(confirmation) = 'object'::text)),
+    CONSTRAINT oauth_authorization_current_refresh_token_is_digest CHECK (((current_refresh_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_authorization_granted_scopes_hold_no_null CHECK ((array_position(granted_scopes, NULL::text) IS NULL)),
     CONSTRAINT oauth_authorization_granted_within_asked CHECK ((granted_scopes <@ scopes)),
     CONSTRAINT oauth_authorization_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),

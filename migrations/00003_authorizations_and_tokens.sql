@@ -83,6 +83,7 @@ CREATE TABLE oauth_authorization (
     CONSTRAINT oauth_authorization_amr_hold_no_null CHECK (array_position(amr, NULL) IS NULL),
     CONSTRAINT oauth_authorization_code_is_digest CHECK (code ~ '^[A-Za-z0-9_-]{43}$'),
     CONSTRAINT oauth_authorization_request_uri_is_digest CHECK (request_uri ~ '^[A-Za-z0-9_-]{43}$'),
+    CONSTRAINT oauth_authorization_current_refresh_token_is_digest CHECK (current_refresh_token ~ '^[A-Za-z0-9_-]{43}$'),
     CONSTRAINT oauth_authorization_challenge_names_method CHECK ((code_challenge IS NULL) = (code_challenge_method IS NULL)),
     CONSTRAINT oauth_authorization_challenge_method_known CHECK (code_challenge_method IN ('S256', 'plain')),
     CONSTRAINT oauth_authorization_claims_is_object CHECK (jsonb_typeof(claims) = 'object'),

@@ -84,6 +84,8 @@ const (
 	ConstraintOAuthAuthorizationCodeUIdx Constraint = "oauth_authorization_code_uidx"
 	// CHECK ((jsonb_typeof(confirmation) = 'object'::text))
 	ConstraintOAuthAuthorizationConfirmationIsObject Constraint = "oauth_authorization_confirmation_is_object"
+	// CHECK (((current_refresh_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
+	ConstraintOAuthAuthorizationCurrentRefreshTokenIsDigest Constraint = "oauth_authorization_current_refresh_token_is_digest"
 	// CHECK ((array_position(granted_scopes, NULL::text) IS NULL))
 	ConstraintOAuthAuthorizationGrantedScopesHoldNoNull Constraint = "oauth_authorization_granted_scopes_hold_no_null"
 	// CHECK ((granted_scopes <@ scopes))
