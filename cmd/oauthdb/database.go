@@ -191,8 +191,11 @@ func withDatabase(connection, name string) (string, error) {
 		}
 		return u.String(), nil
 	}
-	if _, err := pgx.ParseConfig(connection); err != nil {
+	if _, err := pgx.ParseConfig(connection); err != nil { // its message hides the password
 		return "", fmt.Errorf("reading the connection string: %w", err)
+	}
+	if strings.Contains(connection, "://") {
+		return "", errors.New("reading the connection string: a port is missing: name one for each host, or none at all")
 	}
 	return strings.TrimSpace(connection + " dbname=" + name), nil // the last one wins
 }

@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, c console) int {
 		return exitDone
 	case errors.Is(err, errQuiet):
 		return exitFailed
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case ctx.Err() != nil:
 		c.say("oauthdb: interrupted")
 		return exitInterrupted
 	}

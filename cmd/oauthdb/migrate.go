@@ -22,8 +22,13 @@ applied whole or not at all.`,
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
+		lockTimeout := lockTimeoutFlag(flags)
 		return func(ctx context.Context, c console) error {
-			return t.withSchema(ctx, c, func(s *schema) error {
+			server, err := t.open(ctx, c)
+			if err != nil {
+				return err
+			}
+			return server.withSchema(ctx, c, *lockTimeout, func(s *schema) error {
 				done, err := migrations.Up(ctx, s.DB, s.options)
 				printResults(c.out, "applied", done)
 				if err != nil {
@@ -53,7 +58,11 @@ var statusCommand = command{
 		t.register(flags)
 		check := flags.Bool("check", false, "fail if a migration is pending")
 		return func(ctx context.Context, c console) error {
-			return t.withSchema(ctx, c, func(s *schema) error {
+			server, err := t.open(ctx, c)
+			if err != nil {
+				return err
+			}
+			return server.withSchema(ctx, c, 0, func(s *schema) error {
 				files, err := migrations.Status(ctx, s.DB, s.options)
 				if err != nil {
 					return err
@@ -79,16 +88,21 @@ private PostgreSQL, -yes has to say that this is meant.`,
 		t.register(flags)
 		to := flags.Int64("to", -1, "undo every migration above this `version`; 0 undoes all")
 		yes := flags.Bool("yes", false, "yes, drop the data too")
+		lockTimeout := lockTimeoutFlag(flags)
 		return func(ctx context.Context, c console) error {
 			given := false
 			flags.Visit(func(f *flag.Flag) { given = given || f.Name == "to" })
 			if given && *to < 0 {
 				return usage("rollback: -to: %d is not a version", *to)
 			}
-			return t.withSchema(ctx, c, func(s *schema) error {
-				if !s.private && !*yes {
-					return usage("rollback: this drops tables with their rows in %s: pass -yes if you mean it", s.shown())
-				}
+			server, err := t.open(ctx, c)
+			if err != nil {
+				return err
+			}
+			if !server.private && !*yes {
+				return usage("rollback: this drops tables with their rows in %s: pass -yes if you mean it", server.shown())
+			}
+			return server.withSchema(ctx, c, *lockTimeout, func(s *schema) error {
 				before, err := migrations.Version(ctx, s.DB, s.options)
 				if err != nil {
 					return err
@@ -118,6 +132,10 @@ private PostgreSQL, -yes has to say that this is meant.`,
 	},
 }
 
+func lockTimeoutFlag(flags *flag.FlagSet) *time.Duration {
+	return flags.Duration("lock-timeout", 5*time.Second, "give up when a statement waits this `long` for a table that is in use; -1s never does")
+}
+
 // schema is the server of a command that looks at migrations or runs them.
 type schema struct {
 	*server
@@ -125,17 +143,13 @@ type schema struct {
 	options migrations.Options
 }
 
-func (t *target) withSchema(ctx context.Context, c console, do func(*schema) error) error {
-	s, err := t.open(ctx, c)
+func (s *server) withSchema(ctx context.Context, c console, lockTimeout time.Duration, do func(*schema) error) error {
+	handle, err := s.sql(ctx)
 	if err != nil {
 		return err
 	}
-	db, err := s.sql(ctx)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return do(&schema{server: s, DB: db, options: migrations.Options{Logger: slog.New(waitHandler{c})}})
+	defer handle.Close()
+	return do(&schema{server: s, DB: handle, options: migrations.Options{Logger: slog.New(waitHandler{c}), LockTimeout: lockTimeout}})
 }
 
 // waitHandler passes on that a run waits for another one. What was applied is printed at the end, with more care.

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+func TestGCDeletesWhatHasExpiredAndCountsIt(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	for _, expired := range []time.Duration{-time.Hour, -time.Minute, time.Hour} {
+		_, err := db.Store.RememberClientAssertion(t.Context(), store.RememberClientAssertionParams{
+			ID: token.AssertionID("client", expired.String()), ExpiresAt: time.Now().Add(expired),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"2 rows deleted", "0 rows deleted"} {
+		code, out, errors := oauthdb(t, "gc", "-database-url", db.URL, "-batch", "1", "-retention", "0")
+		if code != exitDone || errors != "" || !strings.Contains(out, want) || !strings.Contains(out, " oauth_client_assertion\n") {
+			t.Errorf("exit code %d, output\n%serrors %q", code, out, errors)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/oauthdb/oauthdb/internal/devdb"
+)
+
+// oauthdb runs the command and returns its exit code and what it wrote to each stream.
+func oauthdb(t *testing.T, args ...string) (code int, out, err string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, console{in: strings.NewReader(""), out: &stdout, err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+// emptyDatabase is the URL of a database without anything in it, on the server that tests use.
+func emptyDatabase(t *testing.T) string {
+	t.Helper()
+	u, err := devdb.URL(t.Context(), devdb.Options{Kind: devdb.Test, Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, drop, err := (&server{url: u}).scratchDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db.url
+}
+
+func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "no command given"},
+		{[]string{"frobnicate"}, `no such command: "frobnicate"`},
+		{[]string{"help", "frobnicate"}, `no such command: "frobnicate"`},
+		{[]string{"migrate", "-frobnicate"}, "flag provided but not defined: -frobnicate"},
+		{[]string{"migrate", "now"}, `unexpected argument "now"`},
+		{[]string{"migrate", "-cluster", "prod"}, `"prod" is neither dev nor test`},
+		{[]string{"migrate", "-database-url", "postgres://user:secret@host:port/db"}, "-database-url"},
+		{[]string{"rollback", "-to", "-3"}, "-3 is not a version"},
+		{[]string{"rollback", "-to", "x"}, "invalid value"},
+		{[]string{"rollback", "-database-url", "postgres://user:secret@127.0.0.1:1/db"}, "pass -yes if you mean it"},
+		{[]string{"gc", "-batch", "0"}, "-batch: 0 is not between 1 and 100000"},
+		{[]string{"gc", "-retention", "-1h"}, "cannot be negative"},
+		{[]string{"gc", "-every", "soon"}, "invalid value"},
+	} {
+		code, out, err := oauthdb(t, c.args...)
+		if code != exitUsage || !strings.Contains(err, c.want) || !strings.Contains(err, "oauthdb help") || out != "" || strings.Contains(err, "secret") {
+			t.Errorf("%q: exit code %d, output %q, errors %q; want exit code 2 and %q", c.args, code, out, err, c.want)
+		}
+	}
+}
+
+func TestHelpNamesEveryCommandAndEveryFlag(t *testing.T) {
+	t.Parallel()
+	_, overview, _ := oauthdb(t, "help")
+	for _, cmd := range commands() {
+		if !strings.Contains(overview, "\n  "+cmd.name+" ") {
+			t.Errorf("help does not list %s", cmd.name)
+		}
+		code, byHelp, _ := oauthdb(t, "help", cmd.name)
+		if code != exitDone || !strings.Contains(byHelp, "oauthdb "+cmd.name+" [flags]") {
+			t.Errorf("help %s: exit code %d, output %q", cmd.name, code, byHelp)
+		}
+		code, byFlag, _ := oauthdb(t, cmd.name, "-h")
+		if code != exitDone || byFlag != byHelp {
+			t.Errorf("%s -h differs from help %s", cmd.name, cmd.name)
+		}
+	}
+	if _, migrate, _ := oauthdb(t, "help", "migrate"); !strings.Contains(migrate, "-database-url URL") {
+		t.Errorf("help migrate does not mention -database-url: %s", migrate)
+	}
+}
+
+func TestAServerThatIsNotThereIsExplained(t *testing.T) {
+	t.Parallel()
+	there := emptyDatabase(t)
+	for url, want := range map[string]string{
+		"postgres://user:secret@127.0.0.1:1/db":                        "Nothing listens there",
+		"host=/nowhere user=user password=secret":                      "Nothing listens there",
+		strings.Replace(there, "/oauthdb_demo_", "/no_such_", 1):       "The database does not exist",
+		strings.Replace(there, "://postgres:", "://somebody_else:", 1): "refused the user or the password",
+	} {
+		for _, command := range []string{"migrate", "status", "gc", "demo"} {
+			code, out, err := oauthdb(t, command, "-database-url", url)
+			if code != exitFailed || !strings.Contains(err, want) || strings.Contains(out+err, "secret") {
+				t.Errorf("%s: exit code %d, output %q, errors %q; want exit code 1 and %q", command, code, out, err, want)
+			}
+		}
+	}
+}
+
+func TestAnInterruptedCommandSaysSo(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"migrate", "-database-url", url}, console{out: &stdout, err: &stderr})
+	if code != exitInterrupted || stderr.String() != "oauthdb: interrupted\n" {
+		t.Errorf("exit code %d, errors %q", code, stderr.String())
+	}
+}
+
+func TestColoursAreForTerminalsOnly(t *testing.T) {
+	t.Parallel()
+	if coloursFor(&bytes.Buffer{}) {
+		t.Error("a buffer gets colours")
+	}
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if coloursFor(f) {
+		t.Error("a file gets colours")
+	}
+	if got := colours(false).in(green, "x") + colours(true).in(green, "x"); got != "x\x1b[32mx\x1b[0m" {
+		t.Errorf("got %q", got)
+	}
+}

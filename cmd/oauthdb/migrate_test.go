@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/migrations"
+)
+
+func TestMigrateStatusAndRollback(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	files, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	newest := files[len(files)-1]
+	did := func(verb, file string) string { return verb + ` +` + regexp.QuoteMeta(file) + ` +\d+\.\d ms\n` }
+	const connect = `connect with postgres://[^ ]*\n`
+	var applied, undid, pending string
+	for _, file := range files {
+		applied += did("applied", file)
+		undid = did("undid", file) + undid
+		pending += regexp.QuoteMeta(file) + ` +pending *\n`
+	}
+	number := func(file string) string { return strings.TrimLeft(strings.SplitN(file, "_", 2)[0], "0") }
+
+	for _, step := range []struct {
+		args string
+		code int
+		want string // the whole output, as a regular expression
+	}{
+		{"status", exitDone, pending + `5 of 5 pending: oauthdb migrate\n` + connect},
+		{"status -check", exitFailed, pending + `5 of 5 pending: oauthdb migrate\n` + connect},
+		{"rollback -yes", exitDone, `nothing to undo, at version 0\n`},
+		{"rollback", exitUsage, ``},
+		{"migrate", exitDone, applied + `now at version ` + number(newest) + `\n` + connect},
+		{"migrate", exitDone, `up to date, at version ` + number(newest) + `\n` + connect},
+		{"status -check", exitDone, `([0-9a-z_.]+ +applied +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n)+up to date\n` + connect},
+		{"rollback", exitUsage, ``},
+		{"rollback -yes", exitDone, did("undid", newest) + `now at version \d+\n`},
+		{"migrate", exitDone, did("applied", newest) + `now at version ` + number(newest) + `\n` + connect},
+		{"rollback -yes -to " + number(newest), exitDone, `nothing to undo, at version ` + number(newest) + `\n`},
+		{"rollback -yes -to 0", exitDone, undid + `now at version 0\n`},
+	} {
+		want := strings.ReplaceAll(step.want, `5 of 5`, regexp.QuoteMeta(plural(len(files), "", "")+"of "+plural(len(files), "", "")))
+		want = strings.ReplaceAll(want, "  ", " ")
+		args := strings.Fields(step.args)
+		code, out, errors := oauthdb(t, append(args[:1:1], append([]string{"-database-url", url}, args[1:]...)...)...)
+		if code != step.code || !regexp.MustCompile(`^`+want+`$`).MatchString(out) {
+			t.Fatalf("%s: exit code %d, output\n%s\nerrors\n%s\nwant exit code %d, output\n%s", step.args, code, out, errors, step.code, want)
+		}
+		if strings.Contains(out+errors, password(t, url)) {
+			t.Errorf("%s: prints the password of a server that is not ours", step.args)
+		}
+	}
+}
+
+func password(t *testing.T, url string) string {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil || config.Password == "" {
+		t.Fatal("no password to look for", err)
+	}
+	return config.Password
+}
+
+func TestAMigrationThatCannotGetItsLockIsExplained(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	if code, _, errors := oauthdb(t, "migrate", "-database-url", url); code != exitDone {
+		t.Fatal(errors)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), `BEGIN; LOCK TABLE "user", jwks IN ACCESS SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errors := oauthdb(t, "rollback", "-to", "0", "-yes", "-lock-timeout", "50ms", "-database-url", url)
+	if code != exitFailed || !strings.Contains(errors, "run it again when the database is less busy") {
+		t.Errorf("exit code %d, errors %q", code, errors)
+	}
+}
