@@ -18,8 +18,8 @@ in-each = @failed=; for module in $(1); do \
 ##@ See it work
 
 .PHONY: demo migrate status rollback gc psql start stop
-demo: ## walk a grant's whole life, call by call
-	@$(OAUTHDB) demo
+demo: ## walk a grant's whole life, call by call; make demo KEEP=1 leaves its database
+	@$(OAUTHDB) demo $(if $(KEEP),-keep)
 migrate: ## apply the migrations that the database lacks, and print how to connect
 	@$(OAUTHDB) migrate
 status: ## list the migrations and which of them the database has

@@ -57,6 +57,9 @@ func demo(ctx context.Context, c console, s *server, keep bool) (err error) {
 			return
 		}
 		err = errors.Join(err, drop())
+		if err == nil {
+			p.line("The database is dropped again. -keep (make demo KEEP=1) leaves it, to look at.")
+		}
 	}()
 
 	handle, err := scratch.sql(ctx)

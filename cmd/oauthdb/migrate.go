@@ -186,7 +186,7 @@ func printStatus(w io.Writer, files []migrations.FileStatus) (pending int) {
 			fmt.Fprintf(tw, "%s\tapplied\t%s\n", f.Name, f.AppliedAt.UTC().Format(time.DateTime+" UTC"))
 		default:
 			pending++
-			fmt.Fprintf(tw, "%s\tpending\t\n", f.Name)
+			fmt.Fprintf(tw, "%s\tpending\n", f.Name)
 		}
 	}
 	tw.Flush()
