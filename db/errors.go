@@ -1,0 +1,212 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// SQLSTATEs that this package knows by name.
+const (
+	notNullViolation     = "23502"
+	foreignKeyViolation  = "23503"
+	uniqueViolation      = "23505"
+	checkViolation       = "23514"
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	tooManyConnections   = "53300"
+	lockNotAvailable     = "55P03"
+	queryCanceled        = "57014"
+	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
+	cannotConnectNow     = "57P03"
+	idleInTransaction    = "25P03"
+	idleSession          = "57P05"
+)
+
+// IsNotFound reports whether a call that returns one row has found none: there is no such thing.
+func IsNotFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+// Violates reports whether a statement was refused by one of the constraints named.
+func Violates(err error, constraints ...store.Constraint) bool {
+	violated := Constraint(err)
+	return violated != "" && slices.Contains(constraints, violated)
+}
+
+// Constraint is the constraint or unique index that refused a statement, of the schema's or of an application's own. It is
+// empty if none did, and for NOT NULL, which has no name: see [Column].
+func Constraint(err error) store.Constraint {
+	if pgErr := serverError(err); pgErr != nil && strings.HasPrefix(pgErr.Code, "23") {
+		return store.Constraint(pgErr.ConstraintName)
+	}
+	return ""
+}
+
+// Column is the column that was to be NULL and can't, for which [IsNotNullViolation] is true, or else empty.
+func Column(err error) string {
+	if pgErr := serverError(err); pgErr != nil && pgErr.Code == notNullViolation {
+		return pgErr.ColumnName
+	}
+	return ""
+}
+
+// IsUniqueViolation reports whether a row with the same key exists already.
+func IsUniqueViolation(err error) bool { return hasCode(err, uniqueViolation) }
+
+// IsForeignKeyViolation reports whether a row refers to one that doesn't exist.
+func IsForeignKeyViolation(err error) bool { return hasCode(err, foreignKeyViolation) }
+
+// IsCheckViolation reports whether a value is out of its bounds.
+func IsCheckViolation(err error) bool { return hasCode(err, checkViolation) }
+
+// IsNotNullViolation reports whether a value is missing; [Column] says which.
+func IsNotNullViolation(err error) bool { return hasCode(err, notNullViolation) }
+
+// IsTransient reports whether the statement or transaction took no effect, for a reason that may soon be gone, so that it can
+// be tried again as it was:
+//
+//   - it was undone to resolve a conflict (SQLSTATE 40001, 40P01);
+//   - the server had no connection left, was shutting down or starting (53300, 57P01 to 57P03);
+//   - there was no connection to send it on.
+//
+// It is false when the connection broke after that and the outcome is unknown, and for [ErrCommitUnknown]. One case looks
+// certain but isn't: a session that an administrator terminates (57P01) while its commit waits for a synchronous standby has
+// committed. It is false for the context's own end.
+func IsTransient(err error) bool {
+	if err == nil || errors.Is(err, ErrCommitUnknown) {
+		return false
+	}
+	if hasCode(err, serializationFailure, deadlockDetected,
+		tooManyConnections, adminShutdown, crashShutdown, cannotConnectNow) {
+		return true
+	}
+	if serverError(err) != nil {
+		return false
+	}
+	// A timeout of connecting is a deadline too, but not the caller's.
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return !errors.Is(err, context.Canceled)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	return wasNotSent(err)
+}
+
+// IsTimeout reports whether something took too long: the context's deadline or another one of the client has passed, or the
+// server has cut off a statement (statement_timeout or pg_cancel_backend, SQLSTATE 57014), a wait for a lock (lock_timeout,
+// 55P03) or an idle session (25P03, 57P05). A context that was cancelled is no timeout: see [IsCanceled].
+func IsTimeout(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	return errors.Is(err, context.DeadlineExceeded) ||
+		pgconn.Timeout(err) ||
+		hasCode(err, queryCanceled, lockNotAvailable, idleInTransaction, idleSession)
+}
+
+// IsCanceled reports whether the context was cancelled: as a rule, because whoever asked has gone.
+func IsCanceled(err error) bool { return errors.Is(err, context.Canceled) }
+
+// Describe is err for a log line or a trace. Of a server's error it has severity, SQLSTATE, and the names of table, column and
+// constraint; the message where PostgreSQL puts only names into it, and never the detail, the hint or the context, which
+// may hold values of rows. Of other errors it is their text, less the values that pgx quotes when it can't encode or scan
+// them. Of nil it is empty.
+func Describe(err error) string {
+	if err == nil {
+		return ""
+	}
+	pgErr := serverError(err)
+	if pgErr == nil {
+		return describeOther(err)
+	}
+	var b strings.Builder
+	b.WriteString(severity(pgErr))
+	b.WriteString(": ")
+	if hasHarmlessMessage(pgErr.Code) {
+		b.WriteString(pgErr.Message)
+	} else {
+		b.WriteString("message withheld")
+	}
+	b.WriteString(" (SQLSTATE " + pgErr.Code)
+	for _, name := range []struct{ of, is string }{
+		{"table", pgErr.TableName},
+		{"column", pgErr.ColumnName},
+		{"constraint", pgErr.ConstraintName},
+	} {
+		if name.is != "" {
+			b.WriteString(", " + name.of + " " + name.is)
+		}
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// describeOther leaves out what pgx quotes: an argument that it can't encode, a column that it can't scan.
+func describeOther(err error) string {
+	text := err.Error()
+	for _, quoting := range []string{"failed to encode args[", "can't scan into dest[", "unable to encode "} {
+		if i := strings.Index(text, quoting); i >= 0 {
+			end := i + len(quoting)
+			if n := strings.IndexByte(text[i:], ']'); n >= 0 && strings.HasSuffix(quoting, "[") {
+				end = i + n + 1 // the index
+			}
+			return strings.TrimRight(text[:end], " [") + ": value withheld"
+		}
+	}
+	return text
+}
+
+// hasHarmlessMessage knows the classes of SQLSTATEs whose messages name objects and settings, not data.
+func hasHarmlessMessage(code string) bool {
+	if len(code) != 5 {
+		return false
+	}
+	switch code[:2] {
+	case "08", // connection exception
+		"23", // integrity constraint violation
+		"25", // invalid transaction state
+		"28", // invalid authorization specification
+		"3D", // invalid catalog name
+		"40", // transaction rollback
+		"42", // syntax error or access rule violation
+		"53", // insufficient resources
+		"55", // object not in prerequisite state
+		"57": // operator intervention
+		return true
+	}
+	return false
+}
+
+// isConflict reports whether the server undid a transaction for the sake of another, and nothing is known to the contrary.
+func isConflict(err error) bool {
+	return !errors.Is(err, ErrCommitUnknown) && hasCode(err, serializationFailure, deadlockDetected)
+}
+
+func hasCode(err error, codes ...string) bool {
+	pgErr := serverError(err)
+	return pgErr != nil && slices.Contains(codes, pgErr.Code)
+}
+
+func serverError(err error) *pgconn.PgError {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr
+	}
+	return nil
+}
+
+// severity is that of the protocol, which is not translated.
+func severity(e *pgconn.PgError) string {
+	if e.SeverityUnlocalized != "" {
+		return e.SeverityUnlocalized
+	}
+	return e.Severity
+}

@@ -1,0 +1,350 @@
+package db_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/storetest"
+)
+
+const (
+	knownEmail = "alice.liddell@wonderland.example"
+	knownName  = "a name that nobody logs"
+)
+
+func createUser(ctx context.Context, q *store.Queries, id store.UserID, email string) error {
+	_, err := q.CreateUser(ctx, store.CreateUserParams{ID: id, Name: knownName, Email: email})
+	return err
+}
+
+func TestViolationsAreToldApart(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	ctx := t.Context()
+	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
+		t.Fatal(err)
+	}
+
+	exec := func(sql string) func() error {
+		return func() error {
+			_, err := d.Pool.Exec(ctx, sql)
+			return err
+		}
+	}
+	for name, test := range map[string]struct {
+		do         func() error
+		constraint store.Constraint
+		column     string
+		is         string // the one of the four that holds
+	}{
+		"unique": {
+			do:         func() error { return createUser(ctx, d.Store, "usr_2", knownEmail) },
+			constraint: store.ConstraintUserEmailUIdx, is: "unique",
+		},
+		"unique, of the primary key": {
+			do:         func() error { return createUser(ctx, d.Store, "usr_1", "b@b.example") },
+			constraint: store.ConstraintUserPKey, is: "unique",
+		},
+		"unique, of an index": {
+			do:         func() error { return createUser(ctx, d.Store, "usr_3", strings.ToUpper(knownEmail)) },
+			constraint: store.ConstraintUserEmailLowerUIdx, is: "unique",
+		},
+		"foreign key": {
+			do: exec(`
+				INSERT INTO account (id, account_id, provider_id, user_id)
+				VALUES ('acc_1', 'a', 'p', 'nobody')`),
+			constraint: store.ConstraintAccountUserIDFKey, is: "foreign key",
+		},
+		"check": {
+			do:         func() error { return createUser(ctx, d.Store, "usr_4", "no address") },
+			constraint: store.ConstraintUserEmailIsAddress, is: "check",
+		},
+		"not null": {
+			do:     exec(`UPDATE "user" SET name = NULL`),
+			column: "name", is: "not null",
+		},
+	} {
+		err := test.do()
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		wrapped := fmt.Errorf("doing it: %w", err)
+		if got := db.Constraint(wrapped); got != test.constraint {
+			t.Errorf("%s: Constraint is %q, want %q", name, got, test.constraint)
+		}
+		if got := db.Column(wrapped); got != test.column {
+			t.Errorf("%s: Column is %q, want %q", name, got, test.column)
+		}
+		if got, want := db.Violates(wrapped, store.ConstraintJWKSPKey, test.constraint), test.constraint != ""; got != want {
+			t.Errorf("%s: Violates is %t", name, got)
+		}
+		if db.Violates(wrapped, store.ConstraintJWKSPKey) || db.Violates(wrapped) {
+			t.Errorf("%s: violates what it doesn't", name)
+		}
+		for is, f := range map[string]func(error) bool{
+			"unique":      db.IsUniqueViolation,
+			"foreign key": db.IsForeignKeyViolation,
+			"check":       db.IsCheckViolation,
+			"not null":    db.IsNotNullViolation,
+		} {
+			if got := f(wrapped); got != (is == test.is) {
+				t.Errorf("%s: is a violation of %s: %t", name, is, got)
+			}
+		}
+		if db.IsTransient(wrapped) || db.IsTimeout(wrapped) || db.IsNotFound(wrapped) || db.IsCanceled(wrapped) {
+			t.Errorf("%s is taken for something else", name)
+		}
+	}
+}
+
+func TestNotFoundIsNoRow(t *testing.T) {
+	t.Parallel()
+	_, err := storetest.New(t).Store.GetUser(t.Context(), "nobody")
+	if !db.IsNotFound(err) {
+		t.Errorf("error is %v", err)
+	}
+	if db.IsTransient(err) || db.IsTimeout(err) || db.Constraint(err) != "" {
+		t.Error("no row is taken for something else")
+	}
+}
+
+// What a server says about a row, and what pgx says about an argument, holds the row's values.
+func TestDescribeShowsNoValues(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	ctx := t.Context()
+	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
+		t.Fatal(err)
+	}
+	simple := openPool(t, withParams(t, d.URL, "default_query_exec_mode", "simple_protocol"), db.Options{})
+	scan := func() error {
+		var n int
+		return d.Pool.QueryRow(ctx, `SELECT email FROM "user"`).Scan(&n)
+	}
+	for name, test := range map[string]struct {
+		do   func() error
+		want string
+	}{
+		"unique": {
+			func() error { return createUser(ctx, d.Store, "usr_2", knownEmail) },
+			"SQLSTATE 23505, table user, constraint user_email_uidx",
+		},
+		"check": {
+			func() error { return createUser(ctx, d.Store, "usr_2", "x "+knownEmail) },
+			"SQLSTATE 23514, table user, constraint user_email_is_address",
+		},
+		"not null": {
+			func() error { _, err := d.Pool.Exec(ctx, `UPDATE "user" SET name = NULL`); return err },
+			"SQLSTATE 23502, table user, column name",
+		},
+		"input syntax": {
+			func() error { _, err := d.Pool.Exec(ctx, `SELECT $1::text::int`, knownEmail); return err },
+			"ERROR: message withheld (SQLSTATE 22P02)",
+		},
+		"json": {
+			func() error { _, err := d.Pool.Exec(ctx, `SELECT $1::text::jsonb`, knownEmail); return err },
+			"ERROR: message withheld (SQLSTATE 22P02)",
+		},
+		"raised": {
+			func() error {
+				_, err := d.Pool.Exec(ctx, `DO $$ BEGIN RAISE EXCEPTION 'no % here', (SELECT email FROM "user"); END $$`)
+				return err
+			},
+			"ERROR: message withheld (SQLSTATE P0001)",
+		},
+		"argument": {
+			func() error {
+				_, err := d.Pool.Exec(ctx, `SELECT $1::int`, struct{ Email string }{knownEmail})
+				return err
+			},
+			"failed to encode args[0]: value withheld",
+		},
+		"argument, in the simple protocol": {
+			func() error {
+				_, err := simple.Exec(ctx, `SELECT $1::int`, struct{ Email string }{knownEmail})
+				return err
+			},
+			"unable to encode: value withheld",
+		},
+		"scan": {scan, "can't scan into dest[0]: value withheld"},
+	} {
+		err := test.do()
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		got := db.Describe(fmt.Errorf("doing it: %w", err))
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, want %q in it", name, got, test.want)
+		}
+		if strings.Contains(got, "liddell") || strings.Contains(got, knownName) {
+			t.Errorf("%s: %q shows a value", name, got)
+		}
+	}
+	if db.Describe(nil) != "" {
+		t.Error("nil is described")
+	}
+	if got := db.Describe(io.EOF); got != "EOF" {
+		t.Errorf("EOF is %q", got)
+	}
+}
+
+func TestTransientIsWhatCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	server := func(code, severity string) error {
+		return fmt.Errorf("call: %w", &pgconn.PgError{Code: code, Severity: severity})
+	}
+	for code, want := range map[string]bool{
+		"40001": true, "40P01": true, "53300": true, "57P01": true, "57P02": true, "57P03": true,
+		"23505": false, "42601": false, "57014": false, "55P03": false, "28P01": false, "08006": false, "40003": false,
+	} {
+		if got := db.IsTransient(server(code, "ERROR")); got != want {
+			t.Errorf("%s: %t", code, got)
+		}
+	}
+	for _, err := range []error{
+		nil, io.EOF, pgx.ErrNoRows, context.Canceled, context.DeadlineExceeded,
+		fmt.Errorf("%w: %w", db.ErrCommitUnknown, server("57P01", "FATAL")),
+		io.ErrUnexpectedEOF,
+	} {
+		if db.IsTransient(err) {
+			t.Errorf("%v is transient", err)
+		}
+	}
+}
+
+func TestNoServerIsTransient(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "postgres://auth@" + l.Addr().String() + "/auth?sslmode=disable"
+
+	// It accepts, and doesn't answer in time.
+	_, err = db.Open(t.Context(), address, db.Options{ConnectTimeout: 100 * time.Millisecond})
+	if !db.IsTransient(err) || !db.IsTimeout(err) {
+		t.Errorf("connecting timed out: transient %t, timeout %t: %v", db.IsTransient(err), db.IsTimeout(err), err)
+	}
+	// It refuses.
+	l.Close()
+	_, err = db.Open(t.Context(), address, db.Options{})
+	if !db.IsTransient(err) || db.IsTimeout(err) {
+		t.Errorf("connecting was refused: transient %t, timeout %t: %v", db.IsTransient(err), db.IsTimeout(err), err)
+	}
+}
+
+func TestTerminatedSessionIsTransient(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	conn, err := d.Pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if _, err := d.Pool.Exec(t.Context(), `SELECT pg_terminate_backend($1)`, conn.Conn().PgConn().PID()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(t.Context(), `SELECT pg_sleep(10)`)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) { // or the connection was reset before it could be read
+		if !db.IsTransient(err) {
+			t.Errorf("error is %v", err)
+		}
+	} else if err == nil {
+		t.Error("no error")
+	}
+}
+
+// Once a statement has been sent, a broken connection leaves open what it did.
+func TestBrokenConnectionIsNotTransient(t *testing.T) {
+	t.Parallel()
+	d := newCounters(t)
+	for _, delivered := range []bool{false, true} {
+		_, address := cutAt(t, "unlucky", d.URL, delivered)
+		for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+			pool := openPool(t, withParams(t, address, "default_query_exec_mode", mode), db.Options{MaxConns: 1})
+			for name, call := range map[string]func() error{
+				"Exec": func() error {
+					_, err := pool.Exec(t.Context(), `UPDATE counter SET n = n + 1 /* unlucky */`)
+					return err
+				},
+				"Exec with an argument": func() error {
+					_, err := pool.Exec(t.Context(), `UPDATE counter SET n = n + 1 WHERE 'unlucky' = $1::text`, "unlucky")
+					return err
+				},
+				"QueryRow": func() error {
+					var n int
+					return pool.QueryRow(t.Context(), `UPDATE counter SET n = n + 1 WHERE id = 1 RETURNING n /* unlucky */`).Scan(&n)
+				},
+				"QueryRow with an argument": func() error {
+					var n int
+					return pool.QueryRow(t.Context(), `UPDATE counter SET n = n + 1 WHERE id = $1 RETURNING n /* unlucky */`, 1).Scan(&n)
+				},
+				"QueryRow with an unlucky argument": func() error {
+					var n int
+					return pool.QueryRow(t.Context(), `UPDATE counter SET n = n + 1 WHERE id = 1 RETURNING length($1)`, "unlucky").Scan(&n)
+				},
+			} {
+				err := call()
+				if err == nil || db.IsTransient(err) {
+					t.Errorf("%s, mode %s, delivered %t: error is %v", name, mode, delivered, err)
+				}
+			}
+		}
+	}
+}
+
+func TestTimeoutsAreToldFromCancellation(t *testing.T) {
+	t.Parallel()
+	address := storetest.New(t).URL
+	pool := openPool(t, address, db.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: 500 * time.Millisecond})
+
+	_, err := pool.Exec(t.Context(), `SELECT pg_sleep(10)`)
+	if !db.IsTimeout(err) || db.IsCanceled(err) || db.IsTransient(err) {
+		t.Errorf("statement_timeout: %v", err)
+	}
+
+	held, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := held.Exec(t.Context(), `LOCK TABLE session`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = pool.Exec(t.Context(), `SELECT FROM session`)
+	if !db.IsTimeout(err) || db.IsCanceled(err) {
+		t.Errorf("lock_timeout: %v", err)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = pool.Exec(ctx, `SELECT pg_sleep(10)`)
+	if !db.IsTimeout(err) || db.IsCanceled(err) || db.IsTransient(err) {
+		t.Errorf("deadline: %v", err)
+	}
+
+	ctx, cancel = context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err = pool.Exec(ctx, `SELECT pg_sleep(10)`)
+	if db.IsTimeout(err) || !db.IsCanceled(err) || db.IsTransient(err) {
+		t.Errorf("cancelled: %v", err)
+	}
+	_, err = pool.Exec(ctx, `SELECT 1`)
+	if db.IsTimeout(err) || !db.IsCanceled(err) || db.IsTransient(err) {
+		t.Errorf("cancelled before: %v", err)
+	}
+}
