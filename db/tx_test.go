@@ -473,11 +473,7 @@ func TestInTxReportsALostCommitAsUnknownAndDoesNotRepeatIt(t *testing.T) {
 			if n := counter(t, d.Pool, 1); n != want {
 				t.Errorf("counter is %d, want %d", n, want)
 			}
-			if n := pool.Stat().AcquiredConns(); n != 0 {
-				t.Errorf("%d connections are acquired", n)
-			}
-			// The pool goes on with another connection.
-			scalar[int](t, pool, `SELECT 1`)
+			requireClean(t, pool) // which goes on with another connection
 		})
 	}
 }
