@@ -18,6 +18,12 @@
 // Each call of package store is one statement, and atomic by itself: no call of it needs a transaction. [InTx] is for those
 // that have to happen together with one another, or with an application's own statements.
 //
+// # Contexts
+//
+// A call returns soon after its context ends, with the context's error, and leaves neither a transaction open nor a
+// connection in use. What was sent by then may have taken effect all the same: the server is told to cancel, but may have
+// finished, or not yet have begun, when it hears of it. A statement that goes on unheard ends by statement_timeout.
+//
 // # Errors
 //
 // What may happen to a grant is an outcome, a value that a call returns. What is left for errors are bugs, constraints and
