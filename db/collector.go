@@ -2,13 +2,10 @@ package db
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -189,8 +186,7 @@ func (c *Collector) Run(ctx context.Context) error {
 func retryBatch(ctx context.Context, batch func(context.Context) (int64, error)) (int64, error) {
 	for attempt := 1; ; attempt++ {
 		n, err := batch(ctx)
-		var refused *pgconn.PgError
-		if err == nil || attempt == 5 || !errors.As(err, &refused) || (refused.Code != "40P01" && refused.Code != "40001") {
+		if attempt == 5 || !isConflict(err) {
 			return n, err
 		}
 		if err := sleep(ctx, rand.N(time.Duration(attempt)*50*time.Millisecond)); err != nil {
