@@ -5,21 +5,22 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/oauthdb/oauthdb/internal/devdb"
 )
 
 // newDatabase creates an empty database for the test and returns its URL.
 func newDatabase(t *testing.T) string {
 	t.Helper()
-	server := os.Getenv("OAUTHDB_TEST_URL")
-	if server == "" {
-		t.Skip("OAUTHDB_TEST_URL is not set")
+	cluster, err := devdb.Start(t.Context(), devdb.Options{Kind: devdb.Test})
+	if err != nil {
+		t.Fatal(err)
 	}
-	admin := open(t, server)
+	admin := open(t, cluster.URL)
 	name := "migrations_" + strings.ToLower(rand.Text())
 	if _, err := admin.Exec(`CREATE DATABASE ` + name); err != nil {
 		t.Fatal(err)
@@ -29,7 +30,7 @@ func newDatabase(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	u, err := url.Parse(server)
+	u, err := url.Parse(cluster.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
