@@ -392,11 +392,25 @@ WITH owner AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = @user_id::user_id
     FOR UPDATE
+), clients AS MATERIALIZED (
+    SELECT c.client_id
+    FROM owner AS o
+    JOIN oauth_client AS c ON c.client_id IN (
+        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = @user_id::user_id
+        UNION
+        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = @user_id::user_id
+        UNION
+        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = @user_id::user_id
+    )
+    WHERE sqlc.narg('client_id')::client_id IS NULL OR c.client_id = sqlc.narg('client_id')::client_id
+    ORDER BY c.client_id
+    FOR KEY SHARE OF c
 ), families AS MATERIALIZED (
     SELECT a.id
     FROM owner AS o
     JOIN oauth_authorization AS a ON a.user_id = o.id
-    WHERE a.revoked_at IS NULL
+    WHERE (SELECT count(*) FROM clients) >= 0
+      AND a.revoked_at IS NULL
       AND (sqlc.narg('client_id')::client_id IS NULL OR a.client_id = sqlc.narg('client_id')::client_id)
     ORDER BY a.id
     FOR NO KEY UPDATE OF a
@@ -405,7 +419,8 @@ WITH owner AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
     FROM owner AS o
     JOIN oauth_refresh_token AS r ON r.user_id = o.id
-    WHERE (sqlc.narg('client_id')::client_id IS NULL OR r.client_id = sqlc.narg('client_id')::client_id)
+    WHERE (SELECT count(*) FROM families) >= 0
+      AND (sqlc.narg('client_id')::client_id IS NULL OR r.client_id = sqlc.narg('client_id')::client_id)
       AND r.id IN (
         SELECT s.id
         FROM oauth_refresh_token AS s
@@ -426,9 +441,8 @@ WITH owner AS MATERIALIZED (
     FROM strays AS s
     WHERE s.authorization_id IS NOT NULL
     ON CONFLICT (id) DO UPDATE
-    SET revoked_at = coalesce(a.revoked_at, excluded.revoked_at),
-        revoked_reason = coalesce(a.revoked_reason, excluded.revoked_reason),
-        updated_at = now()
+    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
+    WHERE a.revoked_at IS NULL
     RETURNING a.id, a.client_id, a.session_id
 ), ended_refresh_tokens AS (
     UPDATE oauth_refresh_token AS r
@@ -504,9 +518,8 @@ WITH client AS MATERIALIZED (
     FROM strays AS s
     WHERE s.authorization_id IS NOT NULL
     ON CONFLICT (id) DO UPDATE
-    SET revoked_at = coalesce(a.revoked_at, excluded.revoked_at),
-        revoked_reason = coalesce(a.revoked_reason, excluded.revoked_reason),
-        updated_at = now()
+    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
+    WHERE a.revoked_at IS NULL
     RETURNING a.id
 ), ended_refresh_tokens AS (
     UPDATE oauth_refresh_token AS r

@@ -50,21 +50,22 @@ WHERE r.token = @token::token_digest
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- what to lock by: user, client, session, family, token, in this order, everywhere
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id,
+        (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL))::boolean AS of_another_server
     FROM oauth_refresh_token AS r
     WHERE r.token = @presented::token_digest AND r.client_id = @client_id::client_id
 ), owner AS MATERIALIZED (
     SELECT u.id
     FROM presented AS p
     JOIN "user" AS u ON u.id = p.user_id
-    WHERE p.authorization_id IS NOT NULL
+    WHERE NOT p.of_another_server
     FOR KEY SHARE OF u
 ), sole_owner AS MATERIALIZED (
-    -- tokens without a family have no row in common but their user's
+    -- what another server issued, or spent, has no row in common but its user's
     SELECT u.id
     FROM presented AS p
     JOIN "user" AS u ON u.id = p.user_id
-    WHERE p.authorization_id IS NULL
+    WHERE p.of_another_server
     FOR UPDATE OF u
 ), client AS MATERIALIZED (
     SELECT c.client_id, c.disabled
@@ -207,6 +208,13 @@ WITH presented AS MATERIALIZED (
     )
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
+), kin AS MATERIALIZED (
+    SELECT a.id
+    FROM verdict AS v
+    JOIN oauth_authorization AS a ON a.user_id = v.user_id AND a.client_id = v.client_id
+    WHERE v.outcome = 'reused' AND v.successor IS NULL AND a.adopted_at IS NOT NULL AND a.revoked_at IS NULL
+    ORDER BY a.id
+    FOR NO KEY UPDATE OF a
 ), doomed AS (
     SELECT v.authorization_id AS id
     FROM verdict AS v
@@ -217,9 +225,7 @@ WITH presented AS MATERIALIZED (
     WHERE s.authorization_id IS NOT NULL
     UNION
     SELECT a.id
-    FROM verdict AS v
-    JOIN oauth_authorization AS a ON a.user_id = v.user_id AND a.client_id = v.client_id
-    WHERE v.outcome = 'reused' AND v.successor IS NULL AND a.adopted_at IS NOT NULL
+    FROM kin AS a
 ), condemned AS (
     -- an upsert, since it reaches a row that is younger than this statement's snapshot
     INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
@@ -228,9 +234,8 @@ WITH presented AS MATERIALIZED (
     CROSS JOIN verdict AS v
     ORDER BY d.id
     ON CONFLICT (id) DO UPDATE
-    SET revoked_at = coalesce(a.revoked_at, excluded.revoked_at),
-        revoked_reason = coalesce(a.revoked_reason, excluded.revoked_reason),
-        updated_at = now()
+    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
+    WHERE a.revoked_at IS NULL
 ), ended_refresh_tokens AS (
     UPDATE oauth_refresh_token AS r
     SET revoked = now(), updated_at = now()
@@ -260,7 +265,7 @@ LEFT JOIN spent AS s ON true;
 -- Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
 -- name: AdoptRefreshTokens :one
 WITH unadopted AS MATERIALIZED (
-    SELECT r.id
+    SELECT r.id, r.session_id
     FROM oauth_refresh_token AS r
     JOIN "user" AS u ON u.id = r.user_id
     JOIN oauth_client AS c ON c.client_id = r.client_id
@@ -268,13 +273,19 @@ WITH unadopted AS MATERIALIZED (
     ORDER BY r.id
     LIMIT @batch_size::integer
     FOR KEY SHARE OF u, c SKIP LOCKED
+), signed_in AS MATERIALIZED (
+    SELECT s.id
+    FROM session AS s
+    WHERE s.id IN (SELECT n.session_id FROM unadopted AS n)
+    FOR KEY SHARE OF s SKIP LOCKED
 ), locked AS MATERIALIZED (
-    -- a session that is being ended has its tokens seen to by that call
+    -- a session that is being ended, or collected, has its tokens seen to by that call
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.resources, r.auth_time, r.created_at,
         r.confirmation, r.token, r.expires_at, new_authorization_id() AS new_family_id
     FROM unadopted AS n
     JOIN oauth_refresh_token AS r ON r.id = n.id
     WHERE r.authorization_id IS NULL AND r.revoked IS NULL
+      AND (r.session_id IS NULL OR r.session_id IN (SELECT s.id FROM signed_in AS s))
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ), families AS (
     INSERT INTO oauth_authorization (

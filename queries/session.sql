@@ -69,12 +69,24 @@ WITH owner AS MATERIALIZED (
     JOIN "user" AS u ON u.id = s.user_id
     WHERE s.id = @id::session_id
     FOR UPDATE OF u
+), clients AS MATERIALIZED (
+    SELECT c.client_id
+    FROM owner AS o
+    JOIN oauth_client AS c ON c.client_id IN (
+        SELECT a.client_id FROM oauth_authorization AS a WHERE a.session_id = @id::session_id
+        UNION
+        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.session_id = @id::session_id
+        UNION
+        SELECT t.client_id FROM oauth_access_token AS t WHERE t.session_id = @id::session_id
+    )
+    ORDER BY c.client_id
+    FOR KEY SHARE OF c
 ), ended AS MATERIALIZED (
     -- waits for every grant that is being made in the session
     SELECT s.id, s.user_id
     FROM owner AS o
     JOIN session AS s ON s.user_id = o.id
-    WHERE s.id = @id::session_id
+    WHERE s.id = @id::session_id AND (SELECT count(*) FROM clients) >= 0
     FOR UPDATE OF s
 ), grants AS MATERIALIZED (
     SELECT g.authorization_id::authorization_id AS authorization_id, g.client_id::client_id AS client_id, g.revoked::boolean AS revoked
@@ -100,11 +112,23 @@ WITH owner AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = @user_id::user_id
     FOR UPDATE
+), clients AS MATERIALIZED (
+    SELECT c.client_id
+    FROM owner AS o
+    JOIN oauth_client AS c ON c.client_id IN (
+        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = @user_id::user_id
+        UNION
+        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = @user_id::user_id
+        UNION
+        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = @user_id::user_id
+    )
+    ORDER BY c.client_id
+    FOR KEY SHARE OF c
 ), ended AS MATERIALIZED (
     SELECT s.id, s.user_id
     FROM owner AS o
     JOIN session AS s ON s.user_id = o.id
-    WHERE s.id IS DISTINCT FROM sqlc.narg('keep')::session_id
+    WHERE s.id IS DISTINCT FROM sqlc.narg('keep')::session_id AND (SELECT count(*) FROM clients) >= 0
     ORDER BY s.id
     FOR UPDATE OF s
 ), grants AS MATERIALIZED (
@@ -136,11 +160,25 @@ WITH due AS MATERIALIZED (
     LIMIT @batch_size::integer
     FOR UPDATE OF s SKIP LOCKED
     FOR KEY SHARE OF u SKIP LOCKED
+), clients AS MATERIALIZED (
+    -- after the sessions, which nobody waits for who holds a client for himself
+    SELECT c.client_id
+    FROM oauth_client AS c
+    WHERE c.client_id IN (
+        SELECT a.client_id FROM due AS d JOIN oauth_authorization AS a ON a.session_id = d.id
+        UNION
+        SELECT r.client_id FROM due AS d JOIN oauth_refresh_token AS r ON r.session_id = d.id
+        UNION
+        SELECT t.client_id FROM due AS d JOIN oauth_access_token AS t ON t.session_id = d.id
+    )
+    ORDER BY c.client_id
+    FOR KEY SHARE OF c
 ), families AS MATERIALIZED (
     -- whose session_id is about to become NULL, in the order in which every call locks families
     SELECT a.id
     FROM due AS d
     JOIN oauth_authorization AS a ON a.session_id = d.id
+    WHERE (SELECT count(*) FROM clients) >= 0
     ORDER BY a.id
     FOR NO KEY UPDATE OF a
 )

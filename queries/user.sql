@@ -49,11 +49,33 @@ WITH doomed AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = @id::user_id
     FOR UPDATE
-), families AS MATERIALIZED (
-    -- in the order in which every call locks families
-    SELECT a.id
+), owned_clients AS MATERIALIZED (
+    SELECT c.client_id
     FROM doomed AS d
-    JOIN oauth_authorization AS a ON a.user_id = d.id
+    JOIN oauth_client AS c ON c.user_id = d.id
+    ORDER BY c.client_id
+    FOR UPDATE OF c
+), clients AS MATERIALIZED (
+    SELECT c.client_id
+    FROM doomed AS d
+    JOIN oauth_client AS c ON c.client_id IN (
+        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = @id::user_id
+        UNION
+        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = @id::user_id
+        UNION
+        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = @id::user_id
+    )
+    WHERE (SELECT count(*) FROM owned_clients) >= 0
+    ORDER BY c.client_id
+    FOR KEY SHARE OF c
+), families AS MATERIALIZED (
+    -- the user's, and those of the clients that go too, in the order in which every call locks families
+    SELECT a.id, a.user_id
+    FROM doomed AS d
+    JOIN oauth_authorization AS a
+        ON a.user_id = d.id
+        OR a.client_id = ANY (ARRAY(SELECT o.client_id::text FROM owned_clients AS o))
+    WHERE (SELECT count(*) FROM clients) >= 0
     ORDER BY a.id
     FOR UPDATE OF a
 ), deleted AS (
@@ -62,5 +84,5 @@ WITH doomed AS MATERIALIZED (
     WHERE u.id = d.id AND (SELECT count(*) FROM families) >= 0
     RETURNING u.id
 )
-SELECT d.id::user_id AS id, (SELECT count(*) FROM families)::bigint AS authorizations
+SELECT d.id::user_id AS id, (SELECT count(*) FROM families AS f WHERE f.user_id = d.id)::bigint AS authorizations
 FROM deleted AS d;

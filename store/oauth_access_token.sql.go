@@ -456,9 +456,8 @@ WITH presented AS MATERIALIZED (
     FROM stray AS s
     WHERE s.authorization_id IS NOT NULL
     ON CONFLICT (id) DO UPDATE
-    SET revoked_at = coalesce(a.revoked_at, excluded.revoked_at),
-        revoked_reason = coalesce(a.revoked_reason, excluded.revoked_reason),
-        updated_at = now()
+    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
+    WHERE a.revoked_at IS NULL
     RETURNING a.id
 ), ended_refresh_token AS (
     UPDATE oauth_refresh_token AS r

@@ -237,10 +237,15 @@ WITH owner AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = $1::user_id
     FOR UPDATE
+), client AS MATERIALIZED (
+    SELECT c.client_id
+    FROM owner AS o
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    FOR KEY SHARE OF c
 ), withdrawn AS (
     DELETE FROM oauth_consent AS g
-    USING owner AS o
-    WHERE g.client_id = $2::client_id
+    USING owner AS o, client AS c
+    WHERE g.client_id = c.client_id
       AND g.user_id = o.id
       AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
     RETURNING g.id, g.client_id, g.user_id, g.reference_id, g.scopes
@@ -282,9 +287,8 @@ WITH owner AS MATERIALIZED (
     FROM strays AS s
     WHERE s.authorization_id IS NOT NULL
     ON CONFLICT (id) DO UPDATE
-    SET revoked_at = coalesce(a.revoked_at, excluded.revoked_at),
-        revoked_reason = coalesce(a.revoked_reason, excluded.revoked_reason),
-        updated_at = now()
+    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
+    WHERE a.revoked_at IS NULL
     RETURNING a.id
 ), ended_refresh_tokens AS (
     UPDATE oauth_refresh_token AS r
