@@ -266,7 +266,8 @@ FROM verdict AS v;
 -- and its refresh token too if the client is public; a confidential client's are bound to its credentials (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
 -- A lifetime of NULL never expires; no token outlives family_lifetime from now, if that is given.
 -- redeemed: the tokens are written. replayed: the code was used before, and the family is revoked by this statement
--- (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or key: nothing changes.
+-- (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or, for a code that was not
+-- used yet, another key: nothing changes. (Whoever stole a code and used it first would else be safe from the client's own key.)
 -- revoked: the grant was ended before. disabled: the client is. Zero rows: no such code.
 -- name: RedeemAuthorizationCode :one
 WITH presented AS MATERIALIZED (
@@ -313,9 +314,9 @@ WITH presented AS MATERIALIZED (
                 WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM f.code_challenge THEN 'mismatched'
                 WHEN sqlc.narg('redirect_uri')::text IS DISTINCT FROM f.redirect_uri
                     AND NOT (sqlc.narg('redirect_uri')::text IS NULL AND f.code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN f.redeemed_at IS NOT NULL THEN 'replayed'
                 WHEN f.confirmation IS NOT NULL
                     AND NOT coalesce(sqlc.narg('confirmation')::token_confirmation, '{}'::jsonb) @> f.confirmation THEN 'mismatched'
-                WHEN f.redeemed_at IS NOT NULL THEN 'replayed'
                 WHEN f.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN f.disabled THEN 'disabled'
                 WHEN f.code_expires_at <= now() THEN 'expired'

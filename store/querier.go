@@ -213,7 +213,8 @@ type Querier interface {
 	// and its refresh token too if the client is public; a confidential client's are bound to its credentials (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
 	// A lifetime of NULL never expires; no token outlives family_lifetime from now, if that is given.
 	// redeemed: the tokens are written. replayed: the code was used before, and the family is revoked by this statement
-	// (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or key: nothing changes.
+	// (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or, for a code that was not
+	// used yet, another key: nothing changes. (Whoever stole a code and used it first would else be safe from the client's own key.)
 	// revoked: the grant was ended before. disabled: the client is. Zero rows: no such code.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
 	// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). fresh: it had not
