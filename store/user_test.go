@@ -52,6 +52,9 @@ func (w *world) pageByPage(list keyset, size int32, between func(n int, last pla
 		if len(rows) < int(size) {
 			return ids
 		}
+		if n > 100 {
+			w.Fatalf("in pages of %d the list has no end: %v", size, ids)
+		}
 		after = rows[len(rows)-1]
 		if between != nil {
 			between(n, after)
@@ -59,7 +62,7 @@ func (w *world) pageByPage(list keyset, size int32, between func(n int, last pla
 	}
 }
 
-// isPaged holds a list, empty so far, to what pages promise.
+// isPaged holds a list, empty so far, to what pages promise. The world has one connection.
 func (w *world) isPaged(list keyset) {
 	w.Helper()
 	if rows, err := list.page(place{}, 10); err != nil || rows == nil || len(rows) > 0 {
@@ -86,9 +89,12 @@ func (w *world) isPaged(list keyset) {
 	for _, r := range rows {
 		want = append(want, r.id)
 	}
-	for size := int32(1); size <= 9; size++ {
-		if got := w.pageByPage(list, size, nil); !slices.Equal(got, want) {
-			w.Errorf("in pages of %d the list is %v, want %v", size, got, want)
+	for _, indexes := range []string{"off", "on"} { // the order is the query's, not that of the index it happens to be read by
+		w.exec(`SELECT set_config('enable_indexscan', $1, false), set_config('enable_bitmapscan', $1, false)`, indexes)
+		for size := int32(1); size <= 9; size++ {
+			if got := w.pageByPage(list, size, nil); !slices.Equal(got, want) {
+				w.Errorf("in pages of %d, with indexes %s, the list is %v, want %v", size, indexes, got, want)
+			}
 		}
 	}
 
