@@ -36,25 +36,26 @@ LIMIT @page_size::integer;
 -- less than min_gain would be gained; the answer is the session either way. Zero rows: no such session, or it has expired.
 -- name: ExtendSession :one
 WITH live AS MATERIALIZED (
-    SELECT s.id,
+    -- locked, so as it is now: the snapshot may be older
+    SELECT s.id, s.user_id, s.expires_at,
         greatest(
             s.expires_at,
             least(now() + @lifetime::interval, s.created_at + sqlc.narg('max_lifetime')::interval)
-        ) AS expires_at
+        ) AS extended_to
     FROM session AS s
     WHERE s.id = @id::session_id AND s.expires_at > now()
     FOR NO KEY UPDATE
 ), extended AS (
     UPDATE session AS s
-    SET expires_at = l.expires_at, updated_at = now()
+    SET expires_at = l.extended_to, updated_at = now()
     FROM live AS l
-    WHERE s.id = l.id AND l.expires_at >= s.expires_at + @min_gain::interval AND l.expires_at > s.expires_at
+    WHERE s.id = l.id AND l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
     RETURNING s.id, s.expires_at
 )
-SELECT s.id, s.user_id, coalesce(e.expires_at, s.expires_at)::timestamptz AS expires_at, (e.id IS NOT NULL)::boolean AS extended
+SELECT l.id::session_id AS id, l.user_id::user_id AS user_id, coalesce(e.expires_at, l.expires_at)::timestamptz AS expires_at,
+    (e.id IS NOT NULL)::boolean AS extended
 FROM live AS l
-JOIN session AS s ON s.id = l.id
-LEFT JOIN extended AS e ON e.id = s.id;
+LEFT JOIN extended AS e ON e.id = l.id;
 
 -- EndSession signs a user out: it deletes the session and, in the same statement, revokes what was granted in it and lacks
 -- offline_access (OpenID Connect Back-Channel Logout 1.0, section 2.7); what has offline_access goes on without a session.

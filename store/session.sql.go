@@ -272,25 +272,26 @@ func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams
 
 const ExtendSession = `-- name: ExtendSession :one
 WITH live AS MATERIALIZED (
-    SELECT s.id,
+    -- locked, so as it is now: the snapshot may be older
+    SELECT s.id, s.user_id, s.expires_at,
         greatest(
             s.expires_at,
             least(now() + $1::interval, s.created_at + $2::interval)
-        ) AS expires_at
+        ) AS extended_to
     FROM session AS s
     WHERE s.id = $3::session_id AND s.expires_at > now()
     FOR NO KEY UPDATE
 ), extended AS (
     UPDATE session AS s
-    SET expires_at = l.expires_at, updated_at = now()
+    SET expires_at = l.extended_to, updated_at = now()
     FROM live AS l
-    WHERE s.id = l.id AND l.expires_at >= s.expires_at + $4::interval AND l.expires_at > s.expires_at
+    WHERE s.id = l.id AND l.extended_to >= l.expires_at + $4::interval AND l.extended_to > l.expires_at
     RETURNING s.id, s.expires_at
 )
-SELECT s.id, s.user_id, coalesce(e.expires_at, s.expires_at)::timestamptz AS expires_at, (e.id IS NOT NULL)::boolean AS extended
+SELECT l.id::session_id AS id, l.user_id::user_id AS user_id, coalesce(e.expires_at, l.expires_at)::timestamptz AS expires_at,
+    (e.id IS NOT NULL)::boolean AS extended
 FROM live AS l
-JOIN session AS s ON s.id = l.id
-LEFT JOIN extended AS e ON e.id = s.id
+LEFT JOIN extended AS e ON e.id = l.id
 `
 
 type ExtendSessionParams struct {
