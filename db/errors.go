@@ -164,10 +164,18 @@ func describeOther(err error) string {
 	return text
 }
 
-// hasHarmlessMessage knows the classes of SQLSTATEs whose messages name objects and settings, not data.
+// hasHarmlessMessage knows the SQLSTATEs whose messages name objects and settings, not data, as do those of whole classes.
 func hasHarmlessMessage(code string) bool {
 	if len(code) != 5 {
 		return false
+	}
+	switch code {
+	case "42501", // insufficient privilege
+		"42703", // undefined column
+		"42804", // datatype mismatch
+		"42883", // undefined function
+		"42P01": // undefined table
+		return true // not all of class 42: a syntax error quotes the statement, and with it literals
 	}
 	switch code[:2] {
 	case "08", // connection exception
@@ -176,7 +184,6 @@ func hasHarmlessMessage(code string) bool {
 		"28", // invalid authorization specification
 		"3D", // invalid catalog name
 		"40", // transaction rollback
-		"42", // syntax error or access rule violation
 		"53", // insufficient resources
 		"55", // object not in prerequisite state
 		"57": // operator intervention

@@ -157,6 +157,14 @@ func TestDescribeShowsNoValues(t *testing.T) {
 			func() error { _, err := d.Pool.Exec(ctx, `SELECT $1::text::jsonb`, knownEmail); return err },
 			"ERROR: message withheld (SQLSTATE 22P02)",
 		},
+		"syntax": {
+			func() error { _, err := d.Pool.Exec(ctx, `SELECT '`+knownEmail+`' '`+knownEmail+`'`); return err },
+			"ERROR: message withheld (SQLSTATE 42601)",
+		},
+		"undefined table": {
+			func() error { _, err := d.Pool.Exec(ctx, `SELECT FROM nothing WHERE name = $1`, knownName); return err },
+			`ERROR: relation "nothing" does not exist (SQLSTATE 42P01)`,
+		},
 		"raised": {
 			func() error {
 				_, err := d.Pool.Exec(ctx, `DO $$ BEGIN RAISE EXCEPTION 'no % here', (SELECT email FROM "user"); END $$`)

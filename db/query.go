@@ -11,5 +11,12 @@ func QueryName(sql string) string {
 	}
 	line, _, _ := strings.Cut(rest, "\n")
 	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if strings.ContainsFunc(name, notInName) {
+		return ""
+	}
 	return name
+}
+
+func notInName(r rune) bool {
+	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }

@@ -20,6 +20,7 @@ func TestQueryNameIsTheOneThatSqlcWrote(t *testing.T) {
 		"SELECT 1 -- name: GetClient :one":             "",
 		"/* name: GetClient */ SELECT 1":               "",
 		"-- a comment\n-- name: GetClient :one\nBEGIN": "",
+		"-- name: alice@wonderland.example\nSELECT 1":  "",
 		"": "",
 	} {
 		if got := db.QueryName(sql); got != want {
