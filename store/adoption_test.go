@@ -1,0 +1,395 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// holding locks rows in a transaction of its own, until release is called.
+func (w *world) holding(sql string, args ...any) (release func()) {
+	w.Helper()
+	tx, err := w.pool.Begin(w.ctx)
+	w.ok(err)
+	_, err = tx.Exec(w.ctx, sql, args...)
+	w.ok(err)
+	return func() { w.Helper(); w.ok(tx.Commit(w.ctx)) }
+}
+
+// untilWaiting returns once n connections of the world wait for a lock.
+func (w *world) untilWaiting(n int) {
+	w.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		var waiting int
+		w.ok(w.pool.QueryRow(w.ctx, `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting))
+		if waiting == n {
+			return
+		}
+	}
+	w.Fatalf("there are never %d connections that wait for a lock", n)
+}
+
+// meanwhile starts a call; the channel gives its error, and none if it says that there is no such thing.
+func meanwhile(call func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		err := call()
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = nil
+		}
+		done <- err
+	}()
+	return done
+}
+
+// spentElsewhere marks a refresh token as another server does when it rotates it: without a successor.
+func (w *world) spentElsewhere(raw string) {
+	w.Helper()
+	w.exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(digest(raw)))
+}
+
+func TestForeignTokensIntrospectLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	refreshID := w.foreignRefreshToken("foreign")
+	accessID := w.foreignAccessToken("foreign access", &refreshID)
+	user, err := w.q.GetUser(w.ctx, w.user)
+	w.ok(err)
+	refresh, access := w.refreshTokenOf("foreign"), w.accessTokenOf("foreign access")
+	gotRefresh, err := w.q.IntrospectRefreshToken(w.ctx, digest("foreign"))
+	w.ok(err)
+	wantEqual(t, "IntrospectRefreshToken", gotRefresh, store.IntrospectRefreshTokenRow{
+		ID: refreshID, ClientID: w.client, UserID: w.user, SessionID: &w.session, Scopes: []string{"openid", "offline_access"},
+		IssuedAt: refresh.CreatedAt, ExpiresAt: refresh.ExpiresAt, Username: user.Email,
+	})
+	gotAccess, err := w.q.IntrospectAccessToken(w.ctx, digest("foreign access"))
+	w.ok(err)
+	wantEqual(t, "IntrospectAccessToken", gotAccess, store.IntrospectAccessTokenRow{
+		ID: accessID, ClientID: w.client, UserID: &w.user, SessionID: &w.session, RefreshID: &refreshID,
+		Scopes: []string{"openid", "offline_access"}, IssuedAt: access.CreatedAt, ExpiresAt: access.ExpiresAt, Username: &user.Email,
+	})
+
+	authenticated := refresh.CreatedAt.Add(-time.Minute)
+	w.exec(`UPDATE oauth_refresh_token SET auth_time = $2 WHERE id = $1`, string(refreshID), authenticated)
+	gotRefresh, err = w.q.IntrospectRefreshToken(w.ctx, digest("foreign"))
+	w.ok(err)
+	wantAt(t, "auth_time", gotRefresh.AuthTime, authenticated, 0)
+
+	w.spentElsewhere("foreign")
+	w.wantDead("foreign")
+	w.wantLive("foreign access")
+	w.exec(`UPDATE oauth_access_token SET expires_at = now() WHERE id = $1`, string(accessID))
+	w.wantDead("foreign access")
+}
+
+func TestForeignRefreshTokenIsRevokedWithTheAccessTokensThatCameWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	refreshID := w.foreignRefreshToken("foreign")
+	one, two := w.foreignAccessToken("one", &refreshID), w.foreignAccessToken("two", &refreshID)
+	w.foreignAccessToken("lone", nil)
+	sibling := w.foreignRefreshToken("sibling")
+	w.foreignAccessToken("the sibling's", &sibling)
+	row := &store.RevokeTokenRow{Kind: store.TokenKindRefreshToken, RefreshTokenID: &refreshID, ClientID: w.client, UserID: &w.user}
+	w.changesRows(func() {
+		wantEqual(t, "row", w.revokeRaw("foreign", w.client), row)
+	}, refreshRow("~", refreshID), accessRow("~", one), accessRow("~", two))
+	w.wantDead("foreign", "one", "two")
+	w.wantLive("lone", "sibling", "the sibling's")
+	w.unchanged(func() { wantEqual(t, "row of the second call", w.revokeRaw("foreign", w.client), nil) })
+
+	w.spentElsewhere("sibling")
+	w.changesRows(func() { // a spent one too ends what still lives of it, and says so
+		if w.revokeRaw("sibling", w.client) == nil {
+			t.Error("nothing was ended by the spent token")
+		}
+	}, accessRow("~", w.accessTokenOf("the sibling's").ID))
+	w.wantDead("the sibling's")
+	w.unchanged(func() { wantEqual(t, "row", w.revokeRaw("sibling", w.client), nil) })
+
+	lone := w.accessTokenOf("lone").ID
+	w.changesRows(func() {
+		wantEqual(t, "row of an access token", w.revokeRaw("lone", w.client), &store.RevokeTokenRow{
+			Kind: store.TokenKindAccessToken, AccessTokenID: &lone, ClientID: w.client, UserID: &w.user,
+		})
+	}, accessRow("~", lone))
+}
+
+func TestFirstRotationAdoptsAForeignToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	refreshID := w.foreignRefreshToken("foreign", "email")
+	w.exec(`UPDATE oauth_refresh_token SET reference_id = 'acme', created_at = now() - interval '1 day' WHERE id = $1`, string(refreshID))
+	accessID := w.foreignAccessToken("foreign access", &refreshID)
+	w.foreignAccessToken("lone", nil)
+	sibling := w.foreignRefreshToken("sibling")
+	before := w.refreshTokenOf("foreign")
+
+	p, accessRaw := w.rotateParams("foreign")
+	p.Scopes, p.FamilyLifetime = []string{"email"}, ptr(30*24*time.Hour)
+	var row store.RotateRefreshTokenRow
+	snapshot := w.snapshot()
+	row, err := w.q.RotateRefreshToken(w.ctx, p)
+	w.ok(err)
+	wantEqual(t, "outcome", row.Outcome, store.RotationOutcomeRotated)
+	if row.AuthorizationID == nil || !strings.HasPrefix(string(*row.AuthorizationID), "azn_") || len(*row.AuthorizationID) != 36 {
+		t.Fatalf("the family's identifier is %v", row.AuthorizationID)
+	}
+	family := *row.AuthorizationID
+	want := []string{
+		authorizationRow("+", family), refreshRow("~", refreshID), refreshRow("+", p.SuccessorID),
+		accessRow("~", accessID), accessRow("+", p.AccessTokenID),
+	}
+	slices.Sort(want)
+	wantEqual(t, "changed rows", changed(snapshot, w.snapshot()), want)
+
+	a, spent, successor, access := w.authorizationOf(family), w.refreshTokenOf("foreign"), w.refreshTokenOf("foreign+"), w.accessTokenOf(accessRaw)
+	now := access.CreatedAt
+	wantAt(t, "max_expires_at", a.MaxExpiresAt, now, 30*24*time.Hour)
+	wantEqual(t, "the family", a, store.OAuthAuthorization{
+		ID: family, CreatedAt: now, UpdatedAt: now, ClientID: w.client, Status: store.AuthorizationStatusApproved,
+		Scopes: before.Scopes, ExpiresAt: successor.ExpiresAt, UserID: &w.user, SessionID: &w.session, ReferenceID: before.ReferenceID,
+		GrantedScopes: before.Scopes, DecidedAt: &before.CreatedAt, AdoptedAt: &now, MaxExpiresAt: a.MaxExpiresAt,
+		CurrentRefreshToken: &p.Successor,
+	})
+	before.AuthorizationID, before.Revoked, before.UpdatedAt = &family, &now, now
+	before.Successor, before.SuccessorID = &p.Successor, &p.SuccessorID
+	wantEqual(t, "the spent token", spent, before)
+	wantEqual(t, "family of the successor", successor.AuthorizationID, &family)
+	wantEqual(t, "scopes of the successor", successor.Scopes, before.Scopes)
+	wantEqual(t, "tenant of the successor", successor.ReferenceID, before.ReferenceID)
+	wantEqual(t, "scopes of the access token", access.Scopes, []string{"email"})
+	wantEqual(t, "family of the access token", access.AuthorizationID, &family)
+	wantEqual(t, "family of the old access token", w.accessTokenOf("foreign access").AuthorizationID, &family)
+	w.wantLive("foreign access", accessRaw, "foreign+", "lone", "sibling")
+
+	retry, again := w.rotate("foreign", store.RotationOutcomeReplayed)
+	wantEqual(t, "successor of the retry", retry.Successor, row.Successor)
+	wantEqual(t, "family of the retry", retry.AuthorizationID, &family)
+	w.rotate("foreign+", store.RotationOutcomeRotated)
+	w.changesRows(func() { w.rotate("foreign", store.RotationOutcomeReused) }, authorizationRow("~", family))
+	w.wantDead("foreign access", accessRaw, again, "foreign++") // what came with it before it was adopted, too
+	w.wantLive("lone", "sibling")                               // and nothing else, as it has a family by now
+	wantEqual(t, "family of the sibling", w.refreshTokenOf("sibling").AuthorizationID, nil)
+	if w.revokeRaw("sibling", w.client) == nil || w.refreshTokenOf("sibling").ID != sibling {
+		t.Error("the sibling can't be revoked any more")
+	}
+}
+
+func TestAdoptionAtRotationLastsAsLongAsTheAccessTokensThatComeAlong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, c := range []struct{ expires, want string }{
+		{"now() + interval '1 day'", "1 day"}, {"NULL", ""}, {"now() + interval '1 minute'", "1 hour"},
+	} {
+		raw := unique("foreign")
+		id := w.foreignRefreshToken(raw)
+		access := w.foreignAccessToken(raw+" access", &id)
+		w.exec(`UPDATE oauth_access_token SET expires_at = `+c.expires+` WHERE id = $1`, string(access))
+		row, _ := w.rotate(raw, store.RotationOutcomeRotated)
+		var good bool
+		w.ok(w.pool.QueryRow(w.ctx, `
+			SELECT CASE WHEN $2 = '' THEN a.expires_at IS NULL
+				ELSE a.expires_at BETWEEN now() + $2::interval - interval '1 minute' AND now() + $2::interval END
+			FROM oauth_authorization a WHERE a.id = $1`, string(*row.AuthorizationID), c.want).Scan(&good))
+		if !good {
+			t.Errorf("an access token that expires %s: the family expires at %v", c.expires, w.authorizationOf(*row.AuthorizationID).ExpiresAt)
+		}
+	}
+}
+
+func TestRotationOfAForeignTokenThatCannotBeChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.foreignRefreshToken("foreign")
+	w.foreignRefreshToken("expired")
+	w.expireRefreshToken("expired")
+	bound := w.foreignRefreshToken("bound")
+	w.exec(`UPDATE oauth_refresh_token SET confirmation = '{"jkt": "thumbprint"}' WHERE id = $1`, string(bound))
+	other := w.newClient()
+	w.unchanged(func() {
+		w.rotate("expired", store.RotationOutcomeExpired)
+		w.rotate("foreign", store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Scopes = []string{"admin"} })
+		w.rotate("foreign", store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Resources = []string{"https://api.example"} })
+		w.rotate("bound", store.RotationOutcomeMismatched)
+		p, _ := w.rotateParams("foreign")
+		p.ClientID = other
+		_, err := w.q.RotateRefreshToken(w.ctx, p)
+		w.none(err)
+	})
+	row, _ := w.rotate("bound", store.RotationOutcomeRotated, func(p *store.RotateRefreshTokenParams) {
+		p.Confirmation = &token.Confirmation{JKT: "thumbprint"}
+	})
+	wantEqual(t, "what binds the family", w.authorizationOf(*row.AuthorizationID).Confirmation, &token.Confirmation{JKT: "thumbprint"})
+	w.disable(w.client)
+	w.unchanged(func() { w.rotate("foreign", store.RotationOutcomeDisabled) })
+}
+
+func TestReuseOfAForeignTokenEndsAllSuchOfItsClientAndUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	client, other, user, session := w.client, w.newClient(), w.user, w.session
+
+	spent := w.foreignRefreshToken("spent")
+	spentAccess := w.foreignAccessToken("spent access", &spent)
+	w.spentElsewhere("spent")
+	stray := w.foreignRefreshToken("stray")
+	strayAccess := w.foreignAccessToken("stray access", &stray)
+	lone := w.foreignAccessToken("lone", nil)
+	w.foreignRefreshToken("adopted")
+	adoption, adoptedAccess := w.rotate("adopted", store.RotationOutcomeRotated)
+	own := w.redeem() // which our own server granted: no other server has ever handled it
+
+	w.client = other
+	w.foreignRefreshToken("other client's")
+	w.foreignRefreshToken("other client's adopted")
+	w.rotate("other client's adopted", store.RotationOutcomeRotated)
+	w.client, w.user = client, w.newUser()
+	w.session = w.newSession(w.user)
+	w.foreignRefreshToken("other user's")
+	w.foreignRefreshToken("other user's adopted")
+	w.rotate("other user's adopted", store.RotationOutcomeRotated)
+	w.user, w.session = user, session
+	machine := w.issue("machine", store.IssuanceOutcomeIssued)
+
+	w.changesRows(
+		func() {
+			row, _ := w.rotate("spent", store.RotationOutcomeReused)
+			wantEqual(t, "authorization", row.AuthorizationID, nil)
+			wantEqual(t, "successor", row.Successor, nil)
+		},
+		refreshRow("~", stray), accessRow("~", spentAccess), accessRow("~", strayAccess), accessRow("~", lone),
+		authorizationRow("~", *adoption.AuthorizationID),
+	)
+	wantEqual(t, "revoked_reason", w.authorizationOf(*adoption.AuthorizationID).RevokedReason, ptr(store.RevocationReasonRefreshTokenReused))
+	w.wantDead("spent", "spent access", "stray", "stray access", "lone", adoptedAccess, "adopted+")
+	w.wantLive(own.access, own.refresh, "other client's", "other client's adopted+", "other user's", "other user's adopted+", machine)
+	w.unchanged(func() { w.rotate("spent", store.RotationOutcomeReused) })
+}
+
+func TestReuseOfATokenThatAnotherServerSpentEndsItsFamilyAndItsSuccessor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k, untouched := w.redeem(), w.redeem()
+	w.spentElsewhere(k.refresh) // the other server knows nothing of families: its successor has none
+	successor := w.foreignRefreshToken("successor")
+	w.wantLive("successor")
+	w.changesRows(func() {
+		row, _ := w.rotate(k.refresh, store.RotationOutcomeReused)
+		wantEqual(t, "authorization", row.AuthorizationID, &k.authorization)
+	}, authorizationRow("~", k.authorization), refreshRow("~", successor))
+	w.wantDead(k.access, k.refresh, "successor")
+	w.wantLive(untouched.access, untouched.refresh)
+}
+
+func TestAdoptRefreshTokensInBatchesUntilNoneIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	own := w.redeem()
+	untouched := w.snapshot()
+	var all []string
+	for i := range 5 {
+		raw := fmt.Sprintf("foreign %d", i)
+		id := w.foreignRefreshToken(raw, "email")
+		w.foreignAccessToken(raw+" access", &id)
+		all = append(all, raw, raw+" access")
+	}
+	w.exec(`UPDATE oauth_refresh_token SET session_id = NULL, expires_at = NULL, auth_time = '2026-01-02T03:04:05Z', reference_id = 'acme',
+		resources = '{https://api.example}', confirmation = '{"jkt": "thumbprint"}' WHERE token = $1`, string(digest("foreign 0")))
+	w.exec(`UPDATE oauth_access_token SET expires_at = now() + interval '1 day' WHERE token = $1`, string(digest("foreign 1 access")))
+	w.exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE token = $1`, string(digest("foreign 2 access")))
+	w.foreignRefreshToken("spent")
+	w.spentElsewhere("spent")
+	w.foreignRefreshToken("expired")
+	w.expireRefreshToken("expired")
+	w.foreignAccessToken("lone", nil)
+	left := w.snapshot()
+
+	for _, want := range []int64{2, 2, 1, 0} {
+		n, err := w.q.AdoptRefreshTokens(w.ctx, 2)
+		w.ok(err)
+		wantEqual(t, "adopted", n, want)
+	}
+	w.unchanged(func() {
+		n, err := w.q.AdoptRefreshTokens(w.ctx, 100)
+		w.ok(err)
+		wantEqual(t, "adopted", n, 0)
+	})
+	after, counts := w.snapshot(), map[string]int{}
+	for _, row := range changed(left, after) {
+		counts[strings.Fields(row)[0]]++
+	}
+	wantEqual(t, "changed rows", counts, map[string]int{"+oauth_authorization": 5, "~oauth_refresh_token": 5, "~oauth_access_token": 5})
+	for row := range untouched {
+		if untouched[row] != after[row] {
+			t.Errorf("%s has changed", row)
+		}
+	}
+
+	for i := range 5 {
+		raw := fmt.Sprintf("foreign %d", i)
+		r, access := w.refreshTokenOf(raw), w.accessTokenOf(raw+" access")
+		a := w.authorizationOf(*r.AuthorizationID)
+		expires := r.ExpiresAt
+		switch i {
+		case 1:
+			expires = access.ExpiresAt
+		case 2:
+			expires = nil
+		}
+		wantEqual(t, raw, a, store.OAuthAuthorization{
+			ID: a.ID, CreatedAt: a.CreatedAt, UpdatedAt: a.CreatedAt, ClientID: w.client, Status: store.AuthorizationStatusApproved,
+			Scopes: r.Scopes, Resources: r.Resources, ExpiresAt: expires, UserID: &w.user, SessionID: r.SessionID,
+			ReferenceID: r.ReferenceID, GrantedScopes: r.Scopes, AuthTime: r.AuthTime, DecidedAt: &r.CreatedAt, AdoptedAt: &a.CreatedAt,
+			Confirmation: r.Confirmation, CurrentRefreshToken: &r.Token,
+		})
+		wantEqual(t, "family of its access token", access.AuthorizationID, &a.ID)
+	}
+	w.wantLive(append(all, own.access, own.refresh, "lone")...)
+	w.rotate("foreign 3", store.RotationOutcomeRotated)
+	w.rotate("foreign 3", store.RotationOutcomeReplayed)
+	w.rotate("foreign 3+", store.RotationOutcomeRotated)
+	w.rotate("foreign 3", store.RotationOutcomeReused)
+	w.wantDead("foreign 3 access", "foreign 3++")
+	w.wantLive("foreign 4", "foreign 4 access")
+}
+
+func TestAdoptRefreshTokensLeavesWhatACallHolds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, held string }{
+		{"the token", `SELECT FROM oauth_refresh_token WHERE token = $1 FOR NO KEY UPDATE`},
+		{"its user", `SELECT FROM "user" u WHERE u.id = (SELECT r.user_id FROM oauth_refresh_token r WHERE r.token = $1) FOR UPDATE`},
+		{"its client", `SELECT FROM oauth_client c WHERE c.client_id = (SELECT r.client_id FROM oauth_refresh_token r WHERE r.token = $1) FOR UPDATE`},
+		{"its session", `SELECT FROM session s WHERE s.id = (SELECT r.session_id FROM oauth_refresh_token r WHERE r.token = $1) FOR UPDATE`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 3)
+			w.foreignRefreshToken("held")
+			w.user = w.newUser()
+			w.session, w.client = w.newSession(w.user), w.newClient()
+			w.foreignRefreshToken("free")
+			adopt := func(want int64) {
+				t.Helper()
+				n, err := w.q.AdoptRefreshTokens(w.ctx, 10)
+				w.ok(err)
+				wantEqual(t, "adopted", n, want)
+			}
+			release := w.holding(c.held, string(digest("held")))
+			adopt(1)
+			wantEqual(t, "family of the token that is held", w.refreshTokenOf("held").AuthorizationID, nil)
+			adopt(0)
+			release()
+			adopt(1)
+		})
+	}
+}
