@@ -198,6 +198,19 @@ FROM ended AS e
 LEFT JOIN ended_access_token AS x ON x.id = e.access_token_id
 LIMIT 1;
 
+-- RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for
+-- the client that it was issued to (RFC 7009, section 2.1). It dies alone. Zero rows: nothing was ended, as the token is
+-- unknown, another client's, or dead already, which RFC 7009, section 2.2 answers like success.
+-- name: RevokeAccessTokenByID :one
+UPDATE oauth_access_token AS t
+SET revoked = now(), updated_at = now()
+WHERE t.id = @id::access_token_id
+  AND t.client_id = @client_id::client_id
+  AND t.revoked IS NULL
+  AND (t.expires_at IS NULL OR t.expires_at > now())
+  AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = t.authorization_id AND a.revoked_at IS NOT NULL)
+RETURNING t.id, t.client_id, t.user_id, t.authorization_id;
+
 -- DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
 -- holds is left for the next time.
 -- name: DeleteExpiredAccessTokens :execrows

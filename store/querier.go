@@ -224,6 +224,10 @@ type Querier interface {
 	// RetireSigningKey lets a key sign no more and be published for one more lifetime: as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
+	// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for
+	// the client that it was issued to (RFC 7009, section 2.1). It dies alone. Zero rows: nothing was ended, as the token is
+	// unknown, another client's, or dead already, which RFC 7009, section 2.2 answers like success.
+	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
 	// RevokeAuthorization ends one authorization and with it every token that descends from it, those that are being written at
 	// this moment included. Zero rows: no such authorization, or it was revoked before.
 	RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error)
