@@ -1,0 +1,265 @@
+package zitadel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// client is a registered client as the library sees it.
+type client struct {
+	row  store.OAuthClient
+	opts *Options
+}
+
+var _ op.Client = (*client)(nil)
+
+// OAuthClient returns the registration behind a client that the library passes on.
+func (c *client) OAuthClient() store.OAuthClient { return c.row }
+
+func (c *client) GetID() string                    { return string(c.row.ClientID) }
+func (c *client) RedirectURIs() []string           { return c.row.RedirectURIs }
+func (c *client) PostLogoutRedirectURIs() []string { return c.row.PostLogoutRedirectURIs }
+func (c *client) LoginURL(id string) string        { return c.opts.LoginURL(id) }
+func (c *client) IDTokenLifetime() time.Duration   { return c.opts.IDTokenLifetime }
+func (c *client) DevMode() bool                    { return c.opts.DevMode }
+func (c *client) ClockSkew() time.Duration         { return c.opts.ClockSkew }
+
+func (c *client) AccessTokenType() op.AccessTokenType  { return c.opts.AccessTokenType(c.row) }
+func (c *client) IDTokenUserinfoClaimsAssertion() bool { return c.opts.UserinfoInIDToken }
+
+func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string     { return asTheyAre }
+func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string { return asTheyAre }
+
+func asTheyAre(scopes []string) []string { return scopes }
+
+// ApplicationType is native or web as registered (OpenID Connect Dynamic Client Registration 1.0, section 2), and user_agent for a
+// web client that can't keep a secret.
+func (c *client) ApplicationType() op.ApplicationType {
+	for _, registered := range []*string{c.row.ApplicationType, c.row.Type} {
+		switch deref(registered) {
+		case "native":
+			return op.ApplicationTypeNative
+		case "user-agent-based", "user_agent":
+			return op.ApplicationTypeUserAgent
+		}
+	}
+	if c.public() {
+		return op.ApplicationTypeUserAgent
+	}
+	return op.ApplicationTypeWeb
+}
+
+// AuthMethod is token_endpoint_auth_method; where none was registered, it is client_secret_basic (RFC 7591, section 2), or none for
+// a public client.
+func (c *client) AuthMethod() oidc.AuthMethod {
+	switch {
+	case c.row.TokenEndpointAuthMethod != nil:
+		return oidc.AuthMethod(*c.row.TokenEndpointAuthMethod)
+	case deref(c.row.Public):
+		return oidc.AuthMethodNone
+	default:
+		return oidc.AuthMethodBasic
+	}
+}
+
+func (c *client) public() bool { return c.AuthMethod() == oidc.AuthMethodNone }
+
+// ResponseTypes is code, if the client registered it or nothing: the implicit and hybrid flows are not served (OAuth 2.1,
+// section 10.1).
+func (c *client) ResponseTypes() []oidc.ResponseType {
+	if len(c.row.ResponseTypes) == 0 || slices.Contains(c.row.ResponseTypes, string(oidc.ResponseTypeCode)) {
+		return []oidc.ResponseType{oidc.ResponseTypeCode}
+	}
+	return nil
+}
+
+func (c *client) GrantTypes() []oidc.GrantType {
+	if len(c.row.GrantTypes) == 0 {
+		return []oidc.GrantType{oidc.GrantTypeCode} // RFC 7591, section 2
+	}
+	types := make([]oidc.GrantType, len(c.row.GrantTypes))
+	for i, t := range c.row.GrantTypes {
+		types[i] = oidc.GrantType(t)
+	}
+	return types
+}
+
+// IsScopeAllowed says whether the client may ask for a scope on behalf of a user.
+func (c *client) IsScopeAllowed(scope string) bool {
+	if c.row.Scopes != nil {
+		return slices.Contains(c.row.Scopes, scope)
+	}
+	return standardScope(scope) || slices.Contains(c.opts.Scopes, scope)
+}
+
+// ownScopes are those that the client may have for itself.
+func (c *client) ownScopes() []string {
+	scopes := c.row.Scopes
+	if scopes == nil {
+		scopes = c.opts.Scopes
+	}
+	return slices.DeleteFunc(slices.Clone(scopes), standardScope)
+}
+
+// standardScope: one that is about a user.
+func standardScope(scope string) bool {
+	switch scope {
+	case oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopePhone, oidc.ScopeAddress, oidc.ScopeOfflineAccess:
+		return true
+	}
+	return false
+}
+
+// needsPKCE says whether a request of the client must have a code_challenge.
+func (c *client) needsPKCE() bool {
+	switch {
+	case c.public():
+		return true
+	case c.row.RequirePKCE != nil:
+		return *c.row.RequirePKCE
+	default:
+		return !c.opts.PKCEOptional
+	}
+}
+
+// key is the client's public key by its id; an empty id is enough where there is one key only (RFC 7515, section 4.1.4).
+func (c *client) key(ctx context.Context, id string) (*jose.JSONWebKey, error) {
+	set, err := c.keySet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := set.Keys
+	if id != "" {
+		keys = set.Key(id)
+	}
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k jose.JSONWebKey) bool {
+		return !k.Valid() || !k.IsPublic() || k.Use != "" && k.Use != oidc.KeyUseSignature
+	})
+	if len(keys) != 1 {
+		return nil, errors.New("not one key of the client fits")
+	}
+	return &keys[0], nil
+}
+
+func (c *client) keySet(ctx context.Context) (*jose.JSONWebKeySet, error) {
+	switch {
+	case c.row.JWKS != nil:
+		set := new(jose.JSONWebKeySet)
+		if err := json.Unmarshal(c.row.JWKS, set); err != nil {
+			return nil, errors.New("the client's jwks can't be read")
+		}
+		return set, nil
+	case c.row.JWKSURI != nil && c.opts.JWKS != nil:
+		return c.opts.JWKS(ctx, *c.row.JWKSURI)
+	default:
+		return nil, errors.New("the client has no keys")
+	}
+}
+
+// unknownClient is what there is to say of a client that does not exist or is disabled.
+func unknownClient() *oidc.Error {
+	return oidc.ErrInvalidClient().WithDescription("unknown client")
+}
+
+// GetClientByClientID returns an enabled client: [store.Queries.GetClient], or [store.Queries.AuthenticateClient] where the HTTP
+// request has a secret of the client's that AuthorizeClientIDSecret is about to be asked for.
+func (s *Storage) GetClientByClientID(ctx context.Context, clientID string) (op.Client, error) {
+	c, err := s.client(ctx, clientID)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Storage) client(ctx context.Context, clientID string) (*client, error) {
+	x := exchangeFrom(ctx)
+	if x != nil {
+		if x.client != nil && x.client.GetID() == clientID {
+			return x.client, nil
+		}
+		if secret, found := x.secretOf(clientID); found {
+			c, _, err := s.authenticate(ctx, clientID, secret)
+			return c, err
+		}
+	}
+	if !storable(clientID) {
+		return nil, unknownClient()
+	}
+	row, err := s.store.GetClient(ctx, store.ClientID(clientID))
+	switch {
+	case db.IsNotFound(err):
+		return nil, unknownClient()
+	case err != nil:
+		return nil, s.fault(ctx, err)
+	case row.Disabled:
+		return nil, unknownClient()
+	}
+	c := &client{row: row, opts: &s.opts}
+	if x != nil {
+		x.client = c
+	}
+	return c, nil
+}
+
+// authenticate returns an enabled client, and whether the secret is one of its.
+func (s *Storage) authenticate(ctx context.Context, clientID, secret string) (*client, bool, error) {
+	x, digest := exchangeFrom(ctx), token.DigestOf(secret)
+	if x != nil && x.client != nil && x.client.GetID() == clientID && x.secret == digest {
+		return x.client, x.authenticated, nil
+	}
+	if !storable(clientID) {
+		return nil, false, unknownClient()
+	}
+	row, err := s.store.AuthenticateClient(ctx, store.AuthenticateClientParams{ClientID: store.ClientID(clientID), ClientSecret: digest})
+	switch {
+	case db.IsNotFound(err):
+		return nil, false, unknownClient()
+	case err != nil:
+		return nil, false, s.fault(ctx, err)
+	case row.OAuthClient.Disabled:
+		return nil, false, unknownClient()
+	}
+	c := &client{row: row.OAuthClient, opts: &s.opts}
+	if x != nil {
+		x.client, x.secret, x.authenticated = c, digest, row.Authenticated
+	}
+	return c, row.Authenticated, nil
+}
+
+// AuthorizeClientIDSecret authenticates a client by its secret: [store.Queries.AuthenticateClient].
+func (s *Storage) AuthorizeClientIDSecret(ctx context.Context, clientID, clientSecret string) error {
+	_, err := s.authenticated(ctx, clientID, clientSecret)
+	return err
+}
+
+func (s *Storage) authenticated(ctx context.Context, clientID, clientSecret string) (*client, error) {
+	c, authenticated, err := s.authenticate(ctx, clientID, clientSecret)
+	if err != nil {
+		return nil, err
+	}
+	if !authenticated {
+		return nil, oidc.ErrInvalidClient().WithDescription("wrong client secret")
+	}
+	return c, nil
+}
+
+// GetKeyByIDAndClientID returns a client's public key, to verify request objects: [store.Queries.GetClient]. A [Provider] does not
+// verify client assertions by it, as it has to remember them too.
+func (s *Storage) GetKeyByIDAndClientID(ctx context.Context, keyID, clientID string) (*jose.JSONWebKey, error) {
+	c, err := s.client(ctx, clientID)
+	if err != nil {
+		return nil, err
+	}
+	return c.key(ctx, keyID)
+}

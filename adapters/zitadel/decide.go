@@ -1,0 +1,183 @@
+package zitadel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// ErrNoRequest: there is no such authorization request, user or session, or it does not await a decision any more. A page for
+// the user is the answer; there is nowhere to redirect to.
+var ErrNoRequest = errors.New("no such authorization request")
+
+// DecisionError says why a decision was not recorded: the request had been decided before or has expired, the client is
+// disabled, or more scopes were granted than asked for. Nothing has changed.
+type DecisionError struct{ Outcome store.DecisionOutcome }
+
+// Error implements error.
+func (e *DecisionError) Error() string { return fmt.Sprintf("authorization request: %s", e.Outcome) }
+
+// PendingRequest is a request that awaits the user's decision.
+type PendingRequest struct {
+	Authorization store.OAuthAuthorization
+	Request       Request
+}
+
+// PendingRequest returns what a page has to know of a request: [store.Queries.GetAuthorization]. The errors are [ErrNoRequest], also for
+// a request that has been decided, and a server_error that wraps [ErrStore]. Whether it has expired, the decision tells.
+func (s *Storage) PendingRequest(ctx context.Context, id string) (PendingRequest, error) {
+	if !storable(id) {
+		return PendingRequest{}, ErrNoRequest
+	}
+	row, err := s.store.GetAuthorization(ctx, store.AuthorizationID(id))
+	switch {
+	case db.IsNotFound(err):
+		return PendingRequest{}, ErrNoRequest
+	case err != nil:
+		return PendingRequest{}, s.fault(ctx, err)
+	case row.Status != store.AuthorizationStatusPending || row.RevokedAt != nil:
+		return PendingRequest{}, ErrNoRequest
+	}
+	p := PendingRequest{Authorization: row}
+	if row.Request != nil {
+		if err := json.Unmarshal(row.Request, &p.Request); err != nil {
+			return PendingRequest{}, ErrNoRequest // another server's, which keeps something else there
+		}
+	}
+	return p, nil
+}
+
+// Approval is what a user has agreed to.
+type Approval struct {
+	UserID    store.UserID
+	SessionID *store.SessionID // in which the user agreed: its end revokes what lacks offline_access
+	// ReferenceID is the tenant in which the user agreed.
+	ReferenceID *store.ReferenceID
+	Scopes      []string // of those that were asked for
+	// AuthTime is when the user last proved who they are: the session's beginning, as a rule. Required.
+	AuthTime time.Time
+	ACR      string   // what the sign-in satisfied, of the request's acr_values
+	AMR      []string // how the user signed in (RFC 8176): pwd, otp …
+}
+
+// Approve records the approval ([store.Queries.ApproveAuthorization]) and returns a ticket, good for one minute or so (CodeLifetime), for the library's
+// callback: op.AuthCallbackURL(provider)(ctx, ticket). The ticket is a secret between server and browser. The errors are
+// [ErrNoRequest], a [DecisionError], and a server_error that wraps [ErrStore].
+//
+// [Provider.Approve] does without the callback.
+func (s *Storage) Approve(ctx context.Context, id string, a Approval) (ticket string, err error) {
+	code, _, err := s.approve(ctx, id, a)
+	if err != nil {
+		return "", err
+	}
+	return code.Reveal(), nil
+}
+
+func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw, store.ApproveAuthorizationRow, error) {
+	var none token.Raw
+	if a.AuthTime.IsZero() {
+		return none, store.ApproveAuthorizationRow{}, errors.New("zitadel: Approval.AuthTime is required")
+	}
+	if !storable(id, string(a.UserID)) {
+		return none, store.ApproveAuthorizationRow{}, ErrNoRequest
+	}
+	code := token.Mint(token.AuthorizationCode)
+	scopes := a.Scopes
+	if scopes == nil {
+		scopes = []string{}
+	}
+	row, err := s.store.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
+		ID:            store.AuthorizationID(id),
+		UserID:        a.UserID,
+		SessionID:     a.SessionID,
+		GrantedScopes: scopes,
+		ReferenceID:   a.ReferenceID,
+		AuthTime:      &a.AuthTime,
+		ACR:           optional(a.ACR),
+		AMR:           a.AMR,
+		Code:          new(code.Digest()),
+		CodeLifetime:  s.opts.CodeLifetime,
+	})
+	switch {
+	case db.IsNotFound(err):
+		return none, row, ErrNoRequest
+	case err != nil:
+		return none, row, s.fault(ctx, err)
+	case row.Outcome != store.DecisionOutcomeApproved:
+		return none, row, &DecisionError{row.Outcome}
+	}
+	return code, row, nil
+}
+
+// deny records that the user, or the server for them, has refused.
+func (s *Storage) deny(ctx context.Context, id string) (store.DenyAuthorizationRow, error) {
+	if !storable(id) {
+		return store.DenyAuthorizationRow{}, ErrNoRequest
+	}
+	row, err := s.store.DenyAuthorization(ctx, store.AuthorizationID(id))
+	switch {
+	case db.IsNotFound(err):
+		return row, ErrNoRequest
+	case err != nil:
+		return row, s.fault(ctx, err)
+	case row.Outcome != store.DecisionOutcomeDenied:
+		return row, &DecisionError{row.Outcome}
+	}
+	return row, nil
+}
+
+// Approve records the approval, in one statement with the code that it gives the client, and sends the browser back with it
+// (RFC 6749, section 4.1.2): [store.Queries.ApproveAuthorization]. Where it returns an error it has written nothing: [ErrNoRequest], a
+// [DecisionError], or a server_error that wraps [ErrStore].
+func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, id string, a Approval) error {
+	code, row, err := p.storage.approve(r.Context(), id, a)
+	if err != nil {
+		return err
+	}
+	response := &op.CodeResponseType{Code: code.Reveal(), State: deref(row.State)}
+	return p.respond(w, r, row.RedirectURI, row.ResponseMode, response)
+}
+
+// Deny records a refusal and sends the browser back with the reason, access_denied if it is nil (RFC 6749, section 4.1.2.1;
+// OpenID Connect Core 1.0, section 3.1.2.6): [store.Queries.DenyAuthorization]. Where it returns an error it has written nothing, as Approve.
+func (p *Provider) Deny(w http.ResponseWriter, r *http.Request, id string, reason *oidc.Error) error {
+	row, err := p.storage.deny(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if reason == nil {
+		reason = oidc.ErrAccessDenied()
+	}
+	response := *reason
+	response.State = deref(row.State)
+	return p.respond(w, r, row.RedirectURI, row.ResponseMode, &response)
+}
+
+// respond sends the browser back to the client, in the response mode that the request named.
+func (p *Provider) respond(w http.ResponseWriter, r *http.Request, redirectURI, responseMode *string, response any) error {
+	if redirectURI == nil {
+		return ErrNoRequest // a request of another server that allows to leave it out
+	}
+	mode := oidc.ResponseMode(deref(responseMode))
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	if mode == oidc.ResponseModeFormPost {
+		return op.AuthResponseFormPost(w, *redirectURI, response, p.Encoder())
+	}
+	location, err := op.AuthResponseURL(*redirectURI, oidc.ResponseTypeCode, mode, response, p.Encoder())
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, location, http.StatusSeeOther) // RFC 9700, section 4.12
+	return nil
+}

@@ -1,0 +1,276 @@
+package zitadel
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// rsaBits is the least that RFC 7518, section 3.3 allows, and what signs fastest.
+const rsaBits = 2048
+
+// signingKey is a decrypted key pair.
+type signingKey struct {
+	id         string
+	algorithm  jose.SignatureAlgorithm
+	key        crypto.Signer
+	ciphertext string
+}
+
+var _ op.SigningKey = (*signingKey)(nil)
+
+func (k *signingKey) ID() string                                  { return k.id }
+func (k *signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return k.algorithm }
+func (k *signingKey) Key() any                                    { return k.key }
+
+// publicKey is a published key.
+type publicKey struct{ jwk jose.JSONWebKey }
+
+var _ op.Key = (*publicKey)(nil)
+
+func (k *publicKey) ID() string { return k.jwk.KeyID }
+func (k *publicKey) Algorithm() jose.SignatureAlgorithm {
+	return jose.SignatureAlgorithm(k.jwk.Algorithm)
+}
+func (k *publicKey) Use() string { return oidc.KeyUseSignature }
+func (k *publicKey) Key() any    { return k.jwk.Key }
+
+// keyCache keeps decrypted keys, which don't change, so that each is parsed once. Which one signs, the database says each time.
+type keyCache struct {
+	mu   sync.Mutex
+	keys map[store.SigningKeyID]*signingKey
+}
+
+// maxCachedKeys is far more than are in use at a time.
+const maxCachedKeys = 16
+
+func (c *keyCache) get(row store.SigningKey) *signingKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.keys[row.ID]; k != nil && k.ciphertext == row.PrivateKey {
+		return k
+	}
+	return nil
+}
+
+func (c *keyCache) put(row store.SigningKey, k *signingKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.keys == nil || len(c.keys) >= maxCachedKeys {
+		c.keys = make(map[store.SigningKeyID]*signingKey)
+	}
+	c.keys[row.ID] = k
+}
+
+// SigningKey returns the key to sign with: [store.Queries.FindCurrentSigningKey]. If there is none yet, it makes one
+// ([store.Queries.CreateSigningKey]) and asks again: servers that start together may each make one, all of which are published.
+func (s *Storage) SigningKey(ctx context.Context) (op.SigningKey, error) {
+	x := exchangeFrom(ctx)
+	if x != nil && x.key != nil {
+		return x.key, nil
+	}
+	row, err := s.currentKey(ctx)
+	if db.IsNotFound(err) {
+		if _, err := s.createKey(ctx); err != nil {
+			return nil, err
+		}
+		row, err = s.currentKey(ctx)
+	}
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	key, err := s.openKey(row)
+	if err != nil {
+		s.opts.Logger.LogAttrs(ctx, slog.LevelError, "signing key", slog.String("kid", string(row.ID)), slog.Any("error", err))
+		return nil, oidc.ErrServerError().WithParent(err)
+	}
+	if x != nil {
+		x.key = key
+	}
+	return key, nil
+}
+
+func (s *Storage) currentKey(ctx context.Context) (store.SigningKey, error) {
+	return s.store.FindCurrentSigningKey(ctx, store.FindCurrentSigningKeyParams{Alg: string(s.opts.SigningAlgorithm), LeadTime: s.opts.KeyLeadTime})
+}
+
+func (s *Storage) openKey(row store.SigningKey) (*signingKey, error) {
+	if k := s.keys.get(row); k != nil {
+		return k, nil
+	}
+	der, err := s.sealer.open(string(row.ID), row.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, errors.New("the signing key is not PKCS #8")
+	}
+	signer, isSigner := parsed.(crypto.Signer)
+	if !isSigner {
+		return nil, errors.New("the signing key can't sign")
+	}
+	k := &signingKey{id: string(row.ID), algorithm: jose.SignatureAlgorithm(deref(row.Alg)), key: signer, ciphertext: row.PrivateKey}
+	s.keys.put(row, k)
+	return k, nil
+}
+
+func (s *Storage) createKey(ctx context.Context) (store.SigningKeyID, error) {
+	var key crypto.Signer
+	var curve *string
+	var err error
+	switch s.opts.SigningAlgorithm {
+	case jose.ES256:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		curve = new("P-256")
+	default:
+		key, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	}
+	if err != nil {
+		return "", fmt.Errorf("generate a signing key: %w", err)
+	}
+	id := store.NewSigningKeyID()
+	public, err := json.Marshal(jose.JSONWebKey{
+		Key: key.Public(), KeyID: string(id), Algorithm: string(s.opts.SigningAlgorithm), Use: oidc.KeyUseSignature,
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode a signing key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", fmt.Errorf("encode a signing key: %w", err)
+	}
+	_, err = s.store.CreateSigningKey(ctx, store.CreateSigningKeyParams{
+		ID: id, PublicKey: string(public), PrivateKey: s.sealer.seal(string(id), der), Alg: new(string(s.opts.SigningAlgorithm)), Curve: curve,
+	})
+	if err != nil {
+		return "", s.fault(ctx, err)
+	}
+	return id, nil
+}
+
+// SignatureAlgorithms returns, for the discovery document, the algorithm that signs, first, and those of other published keys:
+// [store.Queries.ListSigningKeys].
+func (s *Storage) SignatureAlgorithms(ctx context.Context) ([]jose.SignatureAlgorithm, error) {
+	keys, err := s.publicKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	algorithms := []jose.SignatureAlgorithm{s.opts.SigningAlgorithm}
+	for _, k := range keys {
+		if a := k.Algorithm(); a != "" && !slices.Contains(algorithms, a) {
+			algorithms = append(algorithms, a)
+		}
+	}
+	return algorithms, nil
+}
+
+// KeySet returns the keys to publish and to verify by: [store.Queries.ListSigningKeys].
+func (s *Storage) KeySet(ctx context.Context) ([]op.Key, error) {
+	keys, err := s.publicKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set := make([]op.Key, len(keys))
+	for i, k := range keys {
+		set[i] = k
+	}
+	return set, nil
+}
+
+func (s *Storage) publicKeys(ctx context.Context) ([]*publicKey, error) {
+	rows, err := s.store.ListSigningKeys(ctx)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	keys := make([]*publicKey, 0, len(rows))
+	for _, row := range rows {
+		k := &publicKey{}
+		if err := json.Unmarshal([]byte(row.PublicKey), &k.jwk); err != nil || !k.jwk.IsPublic() {
+			s.opts.Logger.LogAttrs(ctx, slog.LevelError, "the public key can't be read and is not published", slog.String("kid", string(row.ID)))
+			continue
+		}
+		k.jwk.KeyID = string(row.ID)
+		if row.Alg != nil {
+			k.jwk.Algorithm = *row.Alg
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// RotateSigningKey brings a new signing key into use without a failed verification, and returns its id: it is published at once, and
+// signs when it has been published for KeyLeadTime. Keys that an earlier one has replaced by then are retired, as by RetireSigningKeys. A new
+// key that does not sign yet is not followed by another: its id is returned. Call it as often as keys should change, from
+// one server or several.
+func (s *Storage) RotateSigningKey(ctx context.Context) (store.SigningKeyID, error) {
+	if err := s.RetireSigningKeys(ctx); err != nil {
+		return "", err
+	}
+	rows, current, err := s.usableKeys(ctx)
+	if err != nil {
+		return "", err
+	}
+	if current != nil && rows[0].ID != current.ID {
+		return rows[0].ID, nil // newest first
+	}
+	return s.createKey(ctx)
+}
+
+// RetireSigningKeys lets the keys that have been replaced be published only as long as the last token that they signed lives, and
+// KeyLeadTime more for what still signs with them at this moment: [store.Queries.RetireSigningKey] for each. A key counts as replaced when a
+// newer one signs, so this may be called at any time and from any number of servers.
+func (s *Storage) RetireSigningKeys(ctx context.Context) error {
+	rows, current, err := s.usableKeys(ctx)
+	if err != nil || current == nil {
+		return err
+	}
+	lifetime := max(s.opts.AccessTokenLifetime, s.opts.IDTokenLifetime) + s.opts.ClockSkew + s.opts.KeyLeadTime
+	replaced := slices.IndexFunc(rows, func(k store.SigningKey) bool { return k.ID == current.ID }) + 1
+	for _, row := range rows[replaced:] {
+		_, err := s.store.RetireSigningKey(ctx, store.RetireSigningKeyParams{ID: row.ID, Lifetime: lifetime})
+		if err != nil && !db.IsNotFound(err) {
+			return s.fault(ctx, err)
+		}
+	}
+	return nil
+}
+
+// usableKeys are those of the algorithm that do not expire, newest first, and the one of them that signs.
+func (s *Storage) usableKeys(ctx context.Context) (rows []store.SigningKey, current *store.SigningKey, err error) {
+	signing, err := s.currentKey(ctx)
+	if db.IsNotFound(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, s.fault(ctx, err)
+	}
+	rows, err = s.store.ListSigningKeys(ctx)
+	if err != nil {
+		return nil, nil, s.fault(ctx, err)
+	}
+	rows = slices.DeleteFunc(rows, func(k store.SigningKey) bool {
+		return k.ExpiresAt != nil || deref(k.Alg) != string(s.opts.SigningAlgorithm)
+	})
+	if !slices.ContainsFunc(rows, func(k store.SigningKey) bool { return k.ID == signing.ID }) {
+		return nil, nil, nil // retired between the two statements
+	}
+	return rows, &signing, nil
+}

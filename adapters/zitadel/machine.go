@@ -1,0 +1,197 @@
+package zitadel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	httphelper "github.com/zitadel/oidc/v3/pkg/http"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// machineRequest is that of a client which acts for itself (RFC 6749, section 4.4).
+type machineRequest struct {
+	client string
+	scopes []string
+}
+
+var _ op.TokenRequest = (*machineRequest)(nil)
+
+func (r *machineRequest) GetSubject() string    { return r.client }
+func (r *machineRequest) GetAudience() []string { return []string{r.client} }
+func (r *machineRequest) GetScopes() []string   { return r.scopes }
+
+// ClientCredentials authenticates a client by its secret: [store.Queries.AuthenticateClient]. Public clients have none.
+func (s *Storage) ClientCredentials(ctx context.Context, clientID, clientSecret string) (op.Client, error) {
+	c, err := s.authenticated(ctx, clientID, clientSecret)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ClientCredentialsTokenRequest settles the scopes of a client that acts for itself: all that it may have, if it names none (RFC 6749,
+// section 3.3). Whether it may have those that it names, [store.Queries.IssueAccessToken] decides.
+func (s *Storage) ClientCredentialsTokenRequest(ctx context.Context, clientID string, scopes []string) (op.TokenRequest, error) {
+	c, err := s.client(ctx, clientID)
+	if err != nil {
+		return nil, err
+	}
+	scopes, err = c.machineScopes(scopes)
+	if err != nil {
+		return nil, err
+	}
+	return &machineRequest{client: clientID, scopes: scopes}, nil
+}
+
+// machineScopes are those asked for. Scopes about a user are nobody's who acts for themselves; for a client that has no scopes
+// registered the server's default holds, of which the store knows nothing.
+func (c *client) machineScopes(asked []string) ([]string, error) {
+	own := c.ownScopes()
+	if len(asked) == 0 {
+		return own, nil
+	}
+	for _, scope := range asked {
+		if !storable(scope) || standardScope(scope) || c.row.Scopes == nil && !slices.Contains(own, scope) {
+			return nil, oidc.ErrInvalidScope()
+		}
+	}
+	return asked, nil
+}
+
+// ValidateJWTProfileScopes settles the scopes of a client that presents an assertion as its authorization grant (RFC 7523, section
+// 2.1), like ClientCredentialsTokenRequest, and refuses a client that did not register the grant type:
+// [store.Queries.GetClient].
+func (s *Storage) ValidateJWTProfileScopes(ctx context.Context, clientID string, scopes []string) ([]string, error) {
+	c, err := s.client(ctx, clientID)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(c.GrantTypes(), oidc.GrantTypeBearer) {
+		return nil, oidc.ErrUnauthorizedClient()
+	}
+	return c.machineScopes(scopes)
+}
+
+// JWTProfileTokenType says whether such a client gets a JWT.
+func (s *Storage) JWTProfileTokenType(ctx context.Context, request op.TokenRequest) (op.AccessTokenType, error) {
+	c, err := s.client(ctx, request.GetSubject())
+	if err != nil {
+		return op.AccessTokenTypeBearer, err
+	}
+	return c.AccessTokenType(), nil
+}
+
+const (
+	assertionMaxAge = time.Hour   // from iat, as the library has it
+	assertionSkew   = time.Second // likewise
+	// assertionMargin is for how much longer an assertion is remembered than any server accepts it, for clocks that differ.
+	assertionMargin = 5 * time.Minute
+)
+
+// JWTProfileVerifier verifies client assertions and assertions that are authorization grants (RFC 7523), each of which is good once.
+func (p *Provider) JWTProfileVerifier(ctx context.Context) *op.JWTProfileVerifier {
+	return op.NewJWTProfileVerifierKeySet(assertionKeySet{p.storage}, op.IssuerFromContext(ctx), assertionMaxAge, assertionSkew)
+}
+
+// assertionKeySet verifies an assertion's signature, which the library does last, and then remembers the assertion: what gets here
+// has been checked in every other way.
+type assertionKeySet struct{ storage *Storage }
+
+// VerifySignature implements oidc.KeySet.
+func (k assertionKeySet) VerifySignature(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
+	var claims oidc.JWTTokenRequest
+	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &claims); err != nil {
+		return nil, err
+	}
+	// An assertion that authenticates a client fails as invalid_client (RFC 6749, section 5.2), as a grant as invalid_grant.
+	refuse := func(why string) error {
+		if x := exchangeFrom(ctx); x != nil && x.form("grant_type") == string(oidc.GrantTypeBearer) {
+			return oidc.ErrInvalidGrant().WithDescription("%s", why)
+		}
+		return oidc.ErrInvalidClient().WithDescription("%s", why)
+	}
+	c, err := k.storage.client(ctx, claims.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if c.AuthMethod() != oidc.AuthMethodPrivateKeyJWT {
+		return nil, refuse("the client doesn't authenticate by assertions")
+	}
+	keyID, _ := oidc.GetKeyIDAndAlg(jws)
+	key, err := c.key(ctx, keyID)
+	if err != nil {
+		return nil, refuse(err.Error())
+	}
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return nil, refuse("wrong signature of the assertion")
+	}
+	if claims.JWTID == "" { // OpenID Connect Core 1.0, section 9 requires it
+		return nil, refuse("the assertion has no jti")
+	}
+	until := claims.ExpiresAt.AsTime()
+	if last := claims.IssuedAt.AsTime().Add(assertionMaxAge); last.Before(until) {
+		until = last
+	}
+	outcome, err := k.storage.store.RememberClientAssertion(ctx, store.RememberClientAssertionParams{
+		ID: token.AssertionID(claims.Issuer, claims.JWTID), ExpiresAt: until.Add(assertionMargin),
+	})
+	if err != nil {
+		return nil, k.storage.fault(ctx, err)
+	}
+	if outcome != store.AssertionOutcomeFresh {
+		return nil, refuse("the assertion was used before")
+	}
+	return payload, nil
+}
+
+// clientCredentials is the library's grant of this name for clients that authenticate by an assertion, which the library itself
+// serves with a secret only.
+func (p *Provider) clientCredentials(w http.ResponseWriter, r *http.Request) {
+	response, err := p.grantByAssertion(r)
+	if err != nil {
+		op.RequestError(w, r, err, nil)
+		return
+	}
+	httphelper.MarshalJSON(w, response)
+}
+
+func (p *Provider) grantByAssertion(r *http.Request) (*oidc.AccessTokenResponse, error) {
+	request, err := op.ParseClientCredentialsRequest(r, p.Decoder())
+	switch {
+	case err != nil:
+		return nil, err
+	case request.ClientAssertionType != oidc.ClientAssertionTypeJWTAssertion:
+		return nil, oidc.ErrInvalidClient().WithDescription("unknown client_assertion_type")
+	case request.ClientSecret != "":
+		return nil, oidc.ErrInvalidRequest().WithDescription("client authentication must not use more than one method") // RFC 6749, section 2.3
+	case !p.AuthMethodPrivateKeyJWTSupported():
+		return nil, oidc.ErrInvalidClient().WithDescription("auth_method private_key_jwt not supported")
+	}
+	client, err := op.AuthorizePrivateJWTKey(r.Context(), request.ClientAssertion, p)
+	if err != nil {
+		return nil, err
+	}
+	if request.ClientID != "" && request.ClientID != client.GetID() {
+		return nil, oidc.ErrInvalidClient().WithDescription("client_id is not that of the assertion") // RFC 7521, section 4.2
+	}
+	if !op.ValidateGrantType(client, oidc.GrantTypeClientCredentials) {
+		return nil, oidc.ErrUnauthorizedClient()
+	}
+	tokens, err := p.storage.ClientCredentialsTokenRequest(r.Context(), client.GetID(), request.Scope)
+	if err != nil {
+		return nil, err
+	}
+	return op.CreateClientCredentialsTokenResponse(r.Context(), tokens, p, client)
+}
+
+var errNotLive = errors.New("the token is not live")

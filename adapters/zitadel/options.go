@@ -1,0 +1,191 @@
+package zitadel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// Defaults of [Options].
+const (
+	DefaultRequestLifetime      = 15 * time.Minute
+	DefaultCodeLifetime         = time.Minute
+	DefaultAccessTokenLifetime  = 10 * time.Minute
+	DefaultRefreshTokenLifetime = 30 * 24 * time.Hour
+	DefaultIDTokenLifetime      = time.Hour
+	DefaultGrace                = 30 * time.Second
+	DefaultKeyLeadTime          = 24 * time.Hour
+	DefaultSigningAlgorithm     = jose.RS256
+)
+
+// Options say how a Storage serves. SuccessorKeys, KeyEncryptionKeys and LoginURL are required; the zero value of everything
+// else is the stricter or the usual choice. Lifetimes count from the database's now().
+type Options struct {
+	// SuccessorKeys derive refresh tokens from those that they replace, so that retries converge (token.Successors): 1 to
+	// token.MaxKeys random keys of at least token.MinKeyLength bytes, the newest first. A key may be dropped when Grace has
+	// passed since another came before it.
+	SuccessorKeys [][]byte
+
+	// KeyEncryptionKeys encrypt the private signing keys in the table jwks, by AES-256-GCM: random keys of 32 bytes, the newest
+	// first. New keys are encrypted under the first; all of them are tried to decrypt. A key may be dropped when the last
+	// signing key that was encrypted under it is no longer published.
+	KeyEncryptionKeys [][]byte
+
+	// LoginURL is where a browser is sent with a new authorization request: the page that signs the user in, asks for consent,
+	// and ends in [Provider.Approve] or [Provider.Deny]. The id is that of the pending authorization ([Storage.PendingRequest]).
+	LoginURL func(id string) string
+
+	// LogoutURL is the page that asks a user whether to sign out, for requests to end a session that do not prove by
+	// themselves who wants it: without id_token_hint, or of a client that may not end sessions (OpenID Connect RP-Initiated
+	// Logout 1.0, section 6). Nil: they are refused.
+	LogoutURL func(request *op.EndSessionRequest) string
+
+	// RequestLifetime is for how long an authorization request awaits the user's decision. Zero means [DefaultRequestLifetime].
+	RequestLifetime time.Duration
+	// CodeLifetime is that of an authorization code; RFC 6749, section 4.1.2 recommends 10 minutes at most. Zero means
+	// [DefaultCodeLifetime].
+	CodeLifetime time.Duration
+	// AccessTokenLifetime is that of access tokens. Zero means [DefaultAccessTokenLifetime].
+	AccessTokenLifetime time.Duration
+	// RefreshTokenLifetime is that of each refresh token: a grant ends when it is not refreshed for so long. Zero means
+	// [DefaultRefreshTokenLifetime].
+	RefreshTokenLifetime time.Duration
+	// FamilyLifetime is the longest that a grant can last, however often it is refreshed. Zero: no such bound.
+	FamilyLifetime time.Duration
+	// IDTokenLifetime is that of ID tokens. Zero means [DefaultIDTokenLifetime].
+	IDTokenLifetime time.Duration
+
+	// Grace is for how long after a rotation the replaced refresh token is taken for a client's retry, and answered with the same
+	// successor. Zero means [DefaultGrace], a negative value never.
+	Grace time.Duration
+
+	// ClockSkew is allowed to clients whose clocks are behind or ahead: iat and nbf are moved back by it, exp ahead.
+	ClockSkew time.Duration
+
+	// Scopes are those that a client may ask for which has none registered (oauth_client.scopes is NULL). The scopes of OpenID
+	// Connect (openid, profile, email, phone, address, offline_access) go without saying for such clients where a user decides,
+	// and are never given to one that acts for itself.
+	Scopes []string
+
+	// PKCEOptional lets confidential clients that registered neither way (oauth_client.require_pkce is NULL) send requests
+	// without a code_challenge. Public clients need one always (OAuth 2.1, section 7.5.1).
+	PKCEOptional bool
+
+	// DevMode allows redirect URIs with http for clients that run in a browser. For development only.
+	DevMode bool
+
+	// AccessTokenType says which clients get JWTs as access tokens. Nil: all get opaque ones. [JWTs] is for all.
+	AccessTokenType func(client store.OAuthClient) op.AccessTokenType
+
+	// UserinfoInIDToken puts the claims of the scopes profile and email into ID tokens too, where a client of the code flow
+	// finds them at the userinfo endpoint otherwise (OpenID Connect Core 1.0, section 5.4).
+	UserinfoInIDToken bool
+
+	// Userinfo, if set, adds to or alters what the standard scopes say about a user. It is called for the userinfo endpoint and for
+	// each ID token.
+	Userinfo func(ctx context.Context, info *oidc.UserInfo, about Subject) error
+
+	// AccessTokenClaims, if set, returns further claims of a JWT access token.
+	AccessTokenClaims func(ctx context.Context, request op.TokenRequest) (map[string]any, error)
+
+	// MayIntrospect, if set, says whether an authenticated client is told about a token. Nil: each is told about all, as
+	// resource servers have to be; they must be registered as clients, with a secret or a key.
+	MayIntrospect func(ctx context.Context, caller store.ClientID, token Introspected) bool
+
+	// JWKS, if set, fetches the keys of a client that publishes them at its jwks_uri. The fetcher has to refuse addresses inside
+	// of its own network, and should cache. Nil: such clients can't authenticate by their keys.
+	JWKS func(ctx context.Context, uri string) (*jose.JSONWebKeySet, error)
+
+	// SigningAlgorithm signs ID tokens and JWT access tokens: RS256 or ES256. Empty means [DefaultSigningAlgorithm], which every
+	// client knows (OpenID Connect Core 1.0, section 15.1).
+	SigningAlgorithm jose.SignatureAlgorithm
+
+	// KeyLeadTime is for how long a new signing key is published before it signs: as long as verifiers cache the key set. Zero
+	// means [DefaultKeyLeadTime].
+	KeyLeadTime time.Duration
+
+	// Logger, if set, gets a line for each fault of the database, without values, and for each replayed code or reused refresh
+	// token, with the ids of authorization and client.
+	Logger *slog.Logger
+}
+
+// Subject is whom claims are made about, and to whom.
+type Subject struct {
+	User     store.User
+	ClientID store.ClientID
+	// ReferenceID is the tenant in which the user granted; nil: in none.
+	ReferenceID *store.ReferenceID
+	Scopes      []string
+}
+
+// Introspected is the token that a client asks about.
+type Introspected struct {
+	ClientID    store.ClientID
+	UserID      *store.UserID
+	ReferenceID *store.ReferenceID
+	Scopes      []string
+	// Resources are those that the token is for (RFC 8707); empty: it isn't bound to any.
+	Resources []string
+}
+
+// JWTs is an AccessTokenType of [Options] that gives every client JWTs.
+func JWTs(store.OAuthClient) op.AccessTokenType { return op.AccessTokenTypeJWT }
+
+// withDefaults returns the options with every default in place, or an error that says which one can't be used.
+func (o Options) withDefaults() (Options, error) {
+	if o.LoginURL == nil {
+		return o, errors.New("zitadel: Options.LoginURL is required")
+	}
+	if len(o.KeyEncryptionKeys) == 0 {
+		return o, errors.New("zitadel: Options.KeyEncryptionKeys is required")
+	}
+	for _, lifetime := range []struct {
+		name     string
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{"RequestLifetime", &o.RequestLifetime, DefaultRequestLifetime},
+		{"CodeLifetime", &o.CodeLifetime, DefaultCodeLifetime},
+		{"AccessTokenLifetime", &o.AccessTokenLifetime, DefaultAccessTokenLifetime},
+		{"RefreshTokenLifetime", &o.RefreshTokenLifetime, DefaultRefreshTokenLifetime},
+		{"IDTokenLifetime", &o.IDTokenLifetime, DefaultIDTokenLifetime},
+		{"KeyLeadTime", &o.KeyLeadTime, DefaultKeyLeadTime},
+		{"FamilyLifetime", &o.FamilyLifetime, 0},
+		{"ClockSkew", &o.ClockSkew, 0},
+	} {
+		if *lifetime.value < 0 {
+			return o, fmt.Errorf("zitadel: Options.%s is negative", lifetime.name)
+		}
+		if *lifetime.value == 0 {
+			*lifetime.value = lifetime.fallback
+		}
+	}
+	switch {
+	case o.Grace == 0:
+		o.Grace = DefaultGrace
+	case o.Grace < 0:
+		o.Grace = 0
+	}
+	switch o.SigningAlgorithm {
+	case "":
+		o.SigningAlgorithm = DefaultSigningAlgorithm
+	case jose.RS256, jose.ES256:
+	default:
+		return o, fmt.Errorf("zitadel: Options.SigningAlgorithm: %s is neither RS256 nor ES256", o.SigningAlgorithm)
+	}
+	if o.AccessTokenType == nil {
+		o.AccessTokenType = func(store.OAuthClient) op.AccessTokenType { return op.AccessTokenTypeBearer }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}

@@ -1,0 +1,190 @@
+package zitadel
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	httphelper "github.com/zitadel/oidc/v3/pkg/http"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// Provider is the library's OpenID Provider on a [Storage], an http.Handler for all its endpoints. To what the library does it adds:
+//
+//   - Opaque access tokens and codes are those of package token, known to the database by their digests. The library's own are
+//     encryptions of a row's id under a key that can't be changed.
+//   - A client assertion is good once (RFC 7523, section 3, jti), and also serves the client_credentials grant.
+//   - A fault of the database is answered with status 500 and server_error, at every endpoint. By itself the library would say
+//     that a code or refresh token is invalid, and a client would throw it away; or that a token is not active.
+//   - The discovery document says what is served.
+type Provider struct {
+	*op.Provider
+	storage *Storage
+}
+
+var (
+	_ op.OpenIDProvider                 = (*Provider)(nil)
+	_ op.JWTAuthorizationGrantExchanger = (*Provider)(nil)
+	_ op.RevokerJWTProfile              = (*Provider)(nil)
+	_ op.ClientJWTProfile               = (*Provider)(nil)
+)
+
+// NewProvider returns a Provider. The issuer is op.StaticIssuer(url) as a rule. Of the configuration, CryptoKey and CryptoKeyId have no
+// use, since nothing is encrypted under them; an op.WithCrypto among the options has none either. Set at least CodeMethodS256, and
+// GrantTypeRefreshToken to serve refresh tokens.
+func NewProvider(storage *Storage, config *op.Config, issuer func(insecure bool) (op.IssuerFromRequest, error), options ...op.Option) (*Provider, error) {
+	p := &Provider{storage: storage}
+	options = append(slices.Clone(options), op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
+	inner, err := op.NewProvider(config, storage, issuer, options...)
+	if err != nil {
+		return nil, err
+	}
+	p.Provider = inner
+	return p, nil
+}
+
+// intercept is the innermost interceptor of the library's router. It serves the endpoints where the library would ask the inner
+// Provider, so that it asks this one.
+func (p *Provider) intercept(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, r := withExchange(r)
+		answer := &response{header: maps.Clone(w.Header())}
+		switch routePath(r) {
+		case p.TokenEndpoint().Relative():
+			p.token(answer, r)
+		case p.IntrospectionEndpoint().Relative():
+			op.Introspect(answer, r, p)
+		case p.RevocationEndpoint().Relative():
+			op.Revoke(answer, r, p)
+		case oidc.DiscoveryEndpoint:
+			p.discover(answer, r)
+		default:
+			next.ServeHTTP(answer, r)
+		}
+		if x.fault && !answer.tellsServerError() {
+			answer = &response{header: maps.Clone(w.Header())}
+			httphelper.MarshalJSONWithStatus(answer, oidc.ErrServerError(), http.StatusInternalServerError)
+		}
+		if x.invalid && answer.status == http.StatusForbidden { // the userinfo endpoint; RFC 6750, section 3.1
+			answer.status = http.StatusUnauthorized
+			answer.header.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		}
+		answer.send(w)
+	})
+}
+
+// routePath is the path by which chi routes a request.
+func routePath(r *http.Request) string {
+	if c := chi.RouteContext(r.Context()); c != nil && c.RoutePath != "" {
+		return c.RoutePath
+	}
+	if r.URL.RawPath != "" {
+		return r.URL.RawPath
+	}
+	return r.URL.Path
+}
+
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
+	if r.FormValue("grant_type") == string(oidc.GrantTypeClientCredentials) && r.FormValue("client_assertion") != "" {
+		p.clientCredentials(w, r)
+		return
+	}
+	op.Exchange(w, r, p)
+}
+
+// discover says what is served, of which the library knows less (OpenID Connect Discovery 1.0, section 3).
+func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
+	config := op.CreateDiscoveryConfig(r.Context(), p.Provider, p.storage)
+	config.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
+	config.ResponseModesSupported = []string{string(oidc.ResponseModeQuery), string(oidc.ResponseModeFragment), string(oidc.ResponseModeFormPost)}
+	config.GrantTypesSupported = slices.DeleteFunc(config.GrantTypesSupported, func(t oidc.GrantType) bool { return t == oidc.GrantTypeImplicit })
+	algorithms := []string{"RS256", "ES256", "PS256"}
+	for _, supported := range []*[]string{
+		&config.TokenEndpointAuthSigningAlgValuesSupported,
+		&config.IntrospectionEndpointAuthSigningAlgValuesSupported,
+		&config.RevocationEndpointAuthSigningAlgValuesSupported,
+	} {
+		if *supported != nil {
+			*supported = algorithms
+		}
+	}
+	op.Discover(w, config)
+}
+
+// response is an answer that has not been sent yet.
+type response struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *response) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *response) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *response) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(b)
+}
+
+// tellsServerError: by its status, or to the client that the browser is sent back to (RFC 6749, section 4.1.2.1).
+func (a *response) tellsServerError() bool {
+	return a.status >= http.StatusInternalServerError || strings.Contains(a.header.Get("Location"), "error="+string(oidc.ServerError))
+}
+
+func (a *response) send(w http.ResponseWriter) {
+	header := w.Header()
+	clear(header)
+	maps.Copy(header, a.header)
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body.Bytes()) // whoever asked may have gone
+}
+
+// opaque is the Crypto of a Provider: what the library would encrypt is a token already, or becomes one.
+type opaque struct{}
+
+var errNotOpaque = errors.New("not an opaque token")
+
+// Encrypt makes an access token of "token:subject", where Storage has put the token, and a code of a request's id.
+func (opaque) Encrypt(s string) (string, error) {
+	access, _, isAccessToken := strings.Cut(s, ":")
+	if !isAccessToken {
+		return token.Mint(token.AuthorizationCode).Reveal(), nil
+	}
+	if _, err := token.Parse(token.AccessToken, access); err != nil {
+		return "", errNotOpaque
+	}
+	return access, nil
+}
+
+// Decrypt makes "digest:" of an opaque token, where the library expects "id:subject": the subject stands in the database. A JWT is
+// left to the library.
+func (opaque) Decrypt(s string) (string, error) {
+	if strings.Count(s, ".") == 2 {
+		return "", errNotOpaque
+	}
+	if kind, ours := token.KindOf(s); ours {
+		if _, err := token.Parse(kind, s); err != nil {
+			return "", errNotOpaque
+		}
+	}
+	return digested(s) + ":", nil
+}

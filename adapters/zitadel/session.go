@@ -1,0 +1,54 @@
+package zitadel
+
+import (
+	"context"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// TerminateSessionFromRequest signs the user out of the session that the id_token_hint names (its sid): [store.Queries.EndSession], which also
+// revokes what was granted in it and lacks offline_access. It returns where the browser goes: back to the client; or to
+// Options.LogoutURL where the request does not prove who wants it (OpenID Connect RP-Initiated Logout 1.0, sections 2 and 6), and
+// then nothing has ended.
+func (s *Storage) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
+	trusted := false
+	if r.IDTokenHintClaims != nil {
+		c, err := s.client(ctx, r.ClientID)
+		if err != nil {
+			return "", err
+		}
+		trusted = deref(c.row.EnableEndSession)
+	}
+	if !trusted {
+		if s.opts.LogoutURL == nil {
+			return "", oidc.ErrInvalidRequest().WithDescription("an id_token_hint of a client that may end sessions is required")
+		}
+		return s.opts.LogoutURL(r), nil
+	}
+	session := r.IDTokenHintClaims.SessionID
+	if session == "" {
+		return r.RedirectURI, nil // granted outside of a session
+	}
+	if _, err := s.store.EndSession(ctx, store.SessionID(session)); err != nil {
+		return "", s.fault(ctx, err)
+	}
+	return r.RedirectURI, nil
+}
+
+// TerminateSession ends all that a user has granted to a client: [store.Queries.RevokeUserAuthorizations]. The library calls
+// TerminateSessionFromRequest instead.
+func (s *Storage) TerminateSession(ctx context.Context, userID, clientID string) error {
+	if !storable(userID, clientID) {
+		return nil
+	}
+	_, err := s.store.RevokeUserAuthorizations(ctx, store.RevokeUserAuthorizationsParams{
+		UserID: store.UserID(userID), ClientID: new(store.ClientID(clientID)),
+	})
+	if err != nil {
+		return s.fault(ctx, err)
+	}
+	return nil
+}
