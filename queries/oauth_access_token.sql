@@ -124,7 +124,7 @@ LIMIT 1;
 -- already, which RFC 7009, section 2.2 answers like success.
 -- name: RevokeToken :one
 WITH presented AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.authorization_id
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id
     FROM oauth_refresh_token AS r
     WHERE r.token = @token::token_digest AND r.client_id = @client_id::client_id
 ), family AS (
@@ -140,10 +140,22 @@ WITH presented AS MATERIALIZED (
     JOIN "user" AS u ON u.id = p.user_id
     WHERE p.authorization_id IS NULL
     FOR UPDATE OF u
+), client AS MATERIALIZED (
+    SELECT c.client_id
+    FROM sole_owner AS o
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    FOR KEY SHARE OF c
+), signed_in AS MATERIALIZED (
+    SELECT s.id
+    FROM client AS c
+    CROSS JOIN presented AS p
+    JOIN session AS s ON s.id = p.session_id
+    FOR KEY SHARE OF s
 ), stray AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
-    FROM sole_owner AS o
+    FROM client AS c
     CROSS JOIN presented AS p
+    LEFT JOIN signed_in AS s ON true
     JOIN oauth_refresh_token AS r ON r.id = p.id
     FOR NO KEY UPDATE OF r
 ), adopted AS (

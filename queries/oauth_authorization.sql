@@ -13,6 +13,7 @@ SELECT @id::authorization_id, c.client_id, sqlc.narg('redirect_uri')::text, sqlc
     now() + @lifetime::interval, sqlc.narg('confirmation')::token_confirmation
 FROM oauth_client AS c
 WHERE c.client_id = @client_id::client_id AND NOT c.disabled
+FOR KEY SHARE OF c
 RETURNING *;
 
 -- GetAuthorization returns one authorization in whatever state it is; zero rows: no such authorization.
@@ -406,11 +407,19 @@ WITH owner AS MATERIALIZED (
     WHERE sqlc.narg('client_id')::client_id IS NULL OR c.client_id = sqlc.narg('client_id')::client_id
     ORDER BY c.client_id
     FOR KEY SHARE OF c
+), sessions AS MATERIALIZED (
+    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
+    SELECT s.id
+    FROM owner AS o
+    JOIN session AS s ON s.user_id = o.id
+    WHERE (SELECT count(*) FROM clients) >= 0
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
     SELECT a.id
     FROM owner AS o
     JOIN oauth_authorization AS a ON a.user_id = o.id
-    WHERE (SELECT count(*) FROM clients) >= 0
+    WHERE (SELECT count(*) FROM sessions) >= 0
       AND a.revoked_at IS NULL
       AND (sqlc.narg('client_id')::client_id IS NULL OR a.client_id = sqlc.narg('client_id')::client_id)
     ORDER BY a.id
@@ -487,11 +496,24 @@ WITH client AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id
     FOR UPDATE
+), sessions AS MATERIALIZED (
+    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
+    SELECT s.id
+    FROM client AS c
+    JOIN session AS s ON s.id IN (
+        SELECT a.session_id FROM oauth_authorization AS a WHERE a.client_id = @client_id::client_id AND a.revoked_at IS NULL
+        UNION
+        SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = @client_id::client_id AND r.authorization_id IS NULL
+        UNION
+        SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = @client_id::client_id AND t.authorization_id IS NULL
+    )
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
     SELECT a.id
     FROM client AS c
     JOIN oauth_authorization AS a ON a.client_id = c.client_id
-    WHERE a.revoked_at IS NULL
+    WHERE (SELECT count(*) FROM sessions) >= 0 AND a.revoked_at IS NULL
     ORDER BY a.id
     FOR NO KEY UPDATE OF a
 ), strays AS MATERIALIZED (
@@ -499,7 +521,7 @@ WITH client AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
     FROM client AS c
     JOIN oauth_refresh_token AS r ON r.client_id = c.client_id
-    WHERE r.id IN (
+    WHERE (SELECT count(*) FROM families) >= 0 AND r.id IN (
         SELECT s.id
         FROM oauth_refresh_token AS s
         WHERE s.client_id = @client_id::client_id AND s.authorization_id IS NULL

@@ -78,12 +78,21 @@ WITH presented AS MATERIALIZED (
     CROSS JOIN presented AS p
     JOIN session AS s ON s.id = p.session_id
     FOR KEY SHARE OF s
+), kin_signed_in AS MATERIALIZED (
+    -- reuse ends what the user has from another server in other sessions too
+    SELECT s.id
+    FROM client AS c
+    CROSS JOIN sole_owner AS o
+    JOIN session AS s ON s.user_id = o.id
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), family AS MATERIALIZED (
     SELECT a.id, a.revoked_at, a.confirmation, a.max_expires_at, a.current_refresh_token
     FROM client AS c
     CROSS JOIN presented AS p
     LEFT JOIN signed_in AS s ON true
     JOIN oauth_authorization AS a ON a.id = p.authorization_id
+    WHERE (SELECT count(*) FROM kin_signed_in) >= 0
     FOR NO KEY UPDATE OF a
 ), current AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id,
@@ -98,14 +107,16 @@ WITH presented AS MATERIALIZED (
         ) AS forgiven
     FROM client AS c
     CROSS JOIN presented AS p
+    LEFT JOIN signed_in AS s ON true
     LEFT JOIN family AS f ON true
     JOIN oauth_refresh_token AS r ON r.id = p.id
+    WHERE (SELECT count(*) FROM kin_signed_in) >= 0
     FOR NO KEY UPDATE OF r
 ), verdict AS MATERIALIZED (
     SELECT k.id, k.client_id, k.user_id, k.session_id, k.reference_id, k.scopes, k.resources, k.auth_time, k.created_at,
         k.authorization_id, k.family_id, k.revoked, k.successor, k.successor_id, k.bound_to,
         CASE WHEN k.authorization_id IS NULL THEN new_authorization_id() END AS new_family_id,
-        CASE WHEN k.authorization_id IS NULL THEN now() + sqlc.narg('family_lifetime')::interval ELSE k.max_expires_at END AS max_expires_at,
+        CASE WHEN k.family_id IS NULL THEN now() + sqlc.narg('family_lifetime')::interval ELSE k.max_expires_at END AS max_expires_at,
         (
             CASE
                 WHEN k.bound_to IS NOT NULL AND NOT coalesce(sqlc.narg('confirmation')::token_confirmation, '{}'::jsonb) @> k.bound_to THEN 'mismatched'
@@ -166,6 +177,23 @@ WITH presented AS MATERIALIZED (
         updated_at = now()
     FROM issue AS i
     WHERE a.id = i.family_id
+), moved_along_unseen AS (
+    -- a family that began while this statement waited: an upsert reaches what is younger than its snapshot
+    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, current_refresh_token, expires_at)
+    SELECT i.authorization_id, i.client_id, i.user_id, i.scopes,
+        CASE WHEN i.outcome = 'rotated' THEN @successor::token_digest END,
+        CASE
+            WHEN i.access_token_expires_at IS NOT NULL AND i.refresh_token_expires_at IS NOT NULL
+            THEN greatest(i.access_token_expires_at, i.refresh_token_expires_at)
+        END
+    FROM issue AS i
+    WHERE i.family_id IS NULL AND i.new_family_id IS NULL
+    ON CONFLICT (id) DO UPDATE
+    SET current_refresh_token = coalesce(excluded.current_refresh_token, a.current_refresh_token),
+        expires_at = CASE
+            WHEN a.expires_at IS NOT NULL AND excluded.expires_at IS NOT NULL THEN greatest(a.expires_at, excluded.expires_at)
+        END,
+        updated_at = now()
 ), spent AS (
     UPDATE oauth_refresh_token AS r
     SET revoked = now(), successor = @successor::token_digest, successor_id = i.successor_id,

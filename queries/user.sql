@@ -68,6 +68,22 @@ WITH doomed AS MATERIALIZED (
     WHERE (SELECT count(*) FROM owned_clients) >= 0
     ORDER BY c.client_id
     FOR KEY SHARE OF c
+), sessions AS MATERIALIZED (
+    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
+    SELECT s.id
+    FROM doomed AS d
+    JOIN session AS s ON s.id IN (
+        SELECT x.id FROM session AS x WHERE x.user_id = @id::user_id
+        UNION
+        SELECT a.session_id FROM owned_clients AS o JOIN oauth_authorization AS a ON a.client_id = o.client_id
+        UNION
+        SELECT r.session_id FROM owned_clients AS o JOIN oauth_refresh_token AS r ON r.client_id = o.client_id WHERE r.authorization_id IS NULL
+        UNION
+        SELECT t.session_id FROM owned_clients AS o JOIN oauth_access_token AS t ON t.client_id = o.client_id WHERE t.authorization_id IS NULL
+    )
+    WHERE (SELECT count(*) FROM clients) >= 0
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
     -- the user's, and those of the clients that go too, in the order in which every call locks families
     SELECT a.id, a.user_id
@@ -75,7 +91,7 @@ WITH doomed AS MATERIALIZED (
     JOIN oauth_authorization AS a
         ON a.user_id = d.id
         OR a.client_id = ANY (ARRAY(SELECT o.client_id::text FROM owned_clients AS o))
-    WHERE (SELECT count(*) FROM clients) >= 0
+    WHERE (SELECT count(*) FROM sessions) >= 0
     ORDER BY a.id
     FOR UPDATE OF a
 ), deleted AS (

@@ -144,6 +144,7 @@ SELECT $1::authorization_id, c.client_id, $2::text, $3::text,
     now() + $14::interval, $15::token_confirmation
 FROM oauth_client AS c
 WHERE c.client_id = $16::client_id AND NOT c.disabled
+FOR KEY SHARE OF c
 RETURNING id, created_at, updated_at, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge, code_challenge_method, resources, claims, request, request_uri, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time, acr, amr, decided_at, code, code_expires_at, redeemed_at, adopted_at, confirmation, max_expires_at, current_refresh_token, revoked_at, revoked_reason
 `
 
@@ -1001,11 +1002,24 @@ WITH client AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = $1::client_id
     FOR UPDATE
+), sessions AS MATERIALIZED (
+    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
+    SELECT s.id
+    FROM client AS c
+    JOIN session AS s ON s.id IN (
+        SELECT a.session_id FROM oauth_authorization AS a WHERE a.client_id = $1::client_id AND a.revoked_at IS NULL
+        UNION
+        SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = $1::client_id AND r.authorization_id IS NULL
+        UNION
+        SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = $1::client_id AND t.authorization_id IS NULL
+    )
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
     SELECT a.id
     FROM client AS c
     JOIN oauth_authorization AS a ON a.client_id = c.client_id
-    WHERE a.revoked_at IS NULL
+    WHERE (SELECT count(*) FROM sessions) >= 0 AND a.revoked_at IS NULL
     ORDER BY a.id
     FOR NO KEY UPDATE OF a
 ), strays AS MATERIALIZED (
@@ -1013,7 +1027,7 @@ WITH client AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
     FROM client AS c
     JOIN oauth_refresh_token AS r ON r.client_id = c.client_id
-    WHERE r.id IN (
+    WHERE (SELECT count(*) FROM families) >= 0 AND r.id IN (
         SELECT s.id
         FROM oauth_refresh_token AS s
         WHERE s.client_id = $1::client_id AND s.authorization_id IS NULL
@@ -1099,11 +1113,19 @@ WITH owner AS MATERIALIZED (
     WHERE $2::client_id IS NULL OR c.client_id = $2::client_id
     ORDER BY c.client_id
     FOR KEY SHARE OF c
+), sessions AS MATERIALIZED (
+    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
+    SELECT s.id
+    FROM owner AS o
+    JOIN session AS s ON s.user_id = o.id
+    WHERE (SELECT count(*) FROM clients) >= 0
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
     SELECT a.id
     FROM owner AS o
     JOIN oauth_authorization AS a ON a.user_id = o.id
-    WHERE (SELECT count(*) FROM clients) >= 0
+    WHERE (SELECT count(*) FROM sessions) >= 0
       AND a.revoked_at IS NULL
       AND ($2::client_id IS NULL OR a.client_id = $2::client_id)
     ORDER BY a.id

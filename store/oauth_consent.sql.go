@@ -91,11 +91,22 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 }
 
 const GrantConsent = `-- name: GrantConsent :one
-INSERT INTO oauth_consent AS c (id, client_id, user_id, reference_id, scopes)
-VALUES (
-    $1::consent_id, $2::client_id, $3::user_id, $4::reference_id,
-    ARRAY(SELECT u.scope FROM unnest($5::text[]) WITH ORDINALITY AS u (scope, n) GROUP BY u.scope ORDER BY min(u.n))
+WITH owner AS MATERIALIZED (
+    -- the foreign keys alone would lock the client first, and every other call locks the user first
+    SELECT u.id
+    FROM "user" AS u
+    WHERE u.id = $3::user_id
+    FOR KEY SHARE
+), client AS MATERIALIZED (
+    SELECT c.client_id
+    FROM owner AS o
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    FOR KEY SHARE OF c
 )
+INSERT INTO oauth_consent AS c (id, client_id, user_id, reference_id, scopes)
+SELECT $1::consent_id, $2::client_id, $3::user_id, $4::reference_id,
+    ARRAY(SELECT u.scope FROM unnest($5::text[]) WITH ORDINALITY AS u (scope, n) GROUP BY u.scope ORDER BY min(u.n))
+FROM (SELECT count(*) AS locked FROM client) AS k
 ON CONFLICT (client_id, user_id) DO UPDATE
 SET scopes = CASE
         WHEN $6::boolean AND c.reference_id IS NOT DISTINCT FROM excluded.reference_id
@@ -119,6 +130,7 @@ type GrantConsentParams struct {
 // GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what
 // the user had agreed to in the same tenant, otherwise they replace it. There is one consent for each client and user
 // (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants.
+// A client or user that is not there violates oauth_consent_client_id_fkey or oauth_consent_user_id_fkey.
 func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (OAuthConsent, error) {
 	row := q.db.QueryRow(ctx, GrantConsent,
 		arg.ID,
@@ -242,10 +254,19 @@ WITH owner AS MATERIALIZED (
     FROM owner AS o
     JOIN oauth_client AS c ON c.client_id = $2::client_id
     FOR KEY SHARE OF c
+), sessions AS MATERIALIZED (
+    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
+    SELECT s.id
+    FROM owner AS o
+    JOIN session AS s ON s.user_id = o.id
+    WHERE (SELECT count(*) FROM client) >= 0
+    ORDER BY s.id
+    FOR KEY SHARE OF s
 ), withdrawn AS (
     DELETE FROM oauth_consent AS g
     USING owner AS o, client AS c
-    WHERE g.client_id = c.client_id
+    WHERE (SELECT count(*) FROM sessions) >= 0
+      AND g.client_id = c.client_id
       AND g.user_id = o.id
       AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
     RETURNING g.id, g.client_id, g.user_id, g.reference_id, g.scopes

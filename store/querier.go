@@ -153,6 +153,7 @@ type Querier interface {
 	// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what
 	// the user had agreed to in the same tenant, otherwise they replace it. There is one consent for each client and user
 	// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants.
+	// A client or user that is not there violates oauth_consent_client_id_fkey or oauth_consent_user_id_fkey.
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (OAuthConsent, error)
 	// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks: a row only where the token
 	// is live, that is unexpired, not revoked, of a family that is not revoked, and of an enabled client.

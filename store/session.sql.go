@@ -66,25 +66,11 @@ WITH due AS MATERIALIZED (
     LIMIT $1::integer
     FOR UPDATE OF s SKIP LOCKED
     FOR KEY SHARE OF u SKIP LOCKED
-), clients AS MATERIALIZED (
-    -- after the sessions, which nobody waits for who holds a client for himself
-    SELECT c.client_id
-    FROM oauth_client AS c
-    WHERE c.client_id IN (
-        SELECT a.client_id FROM due AS d JOIN oauth_authorization AS a ON a.session_id = d.id
-        UNION
-        SELECT r.client_id FROM due AS d JOIN oauth_refresh_token AS r ON r.session_id = d.id
-        UNION
-        SELECT t.client_id FROM due AS d JOIN oauth_access_token AS t ON t.session_id = d.id
-    )
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
 ), families AS MATERIALIZED (
     -- whose session_id is about to become NULL, in the order in which every call locks families
     SELECT a.id
     FROM due AS d
     JOIN oauth_authorization AS a ON a.session_id = d.id
-    WHERE (SELECT count(*) FROM clients) >= 0
     ORDER BY a.id
     FOR NO KEY UPDATE OF a
 )

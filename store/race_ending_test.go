@@ -1,0 +1,899 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// A raceCast is what one round of a race plays with: a user who is signed in and has granted much to a client, and, as bystanders,
+// another user of that client and another client of that user.
+type raceCast struct {
+	user, stranger store.UserID
+	session        store.SessionID // in which everything of user was granted
+	client, other  store.ClientID
+	kinds          [2]raceGrants // without and with offline_access
+	bystander      tokens        // of stranger and client
+	elsewhere      tokens        // of user and other, with offline_access
+	lone           string        // an access token of user and client that another server wrote, without a refresh token, with offline_access
+	junk           raceJunk
+}
+
+// raceGrants is what user has granted to client, in every state that a grant goes through.
+type raceGrants struct {
+	offline bool
+	pending store.AuthorizationID // asked for, not decided
+	uncoded store.AuthorizationID // approved, without a code
+	granted store.AuthorizationID // its code has not been redeemed
+	code    string
+	fresh   tokens   // redeemed
+	turned  tokens   // redeemed and then rotated: refresh is the spent one
+	strays  []tokens // that another server wrote
+}
+
+// raceJunk is what the collector may take at any time.
+type raceJunk struct {
+	session store.SessionID
+	lapsed  tokens // a family that is over
+	access  string // expired, of a family that is not
+}
+
+// raceKin is tokens that live and die together: those of a family, or a token that another server wrote with what comes from it.
+type raceKin struct {
+	name    string
+	user    store.UserID // empty: the client's own
+	client  store.ClientID
+	session store.SessionID // empty: not of the round's session
+	offline bool
+	stray   bool
+	id      store.AuthorizationID
+
+	mu       sync.Mutex
+	access   []string // every one that was issued
+	refresh  []string // of which one is live while the kin is; none at all where there never was a refresh token
+	outcomes []string
+	young    bool // was granted in the race itself, from began to done
+	began    time.Time
+	done     time.Time
+}
+
+func (k *raceKin) outcome(o string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.outcomes = append(k.outcomes, o)
+}
+
+func (k *raceKin) issued(access, refresh string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.access = append(k.access, access)
+	if refresh != "" && !slices.Contains(k.refresh, refresh) {
+		k.refresh = append(k.refresh, refresh)
+	}
+}
+
+// raceRound is one round: its cast, the kin that it has or makes, and what its ending calls came to.
+type raceRound struct {
+	*raceCast
+	mu     sync.Mutex
+	kin    []*raceKin
+	ended  []*raceEnded
+	reused bool // a token without a family was reused: by contract that ends all such tokens of its user and client
+}
+
+// raceEnded is an ending call that was made.
+type raceEnded struct {
+	ending      *raceEnding
+	did         bool // found what it should end
+	began, done time.Time
+}
+
+func (r *raceRound) add(k *raceKin) *raceKin {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kin = append(r.kin, k)
+	return k
+}
+
+func (r *raceRound) kinOf(name string) *raceKin {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.kin, func(k *raceKin) bool { return k.name == name })
+	return r.kin[i]
+}
+
+const raceLong = 24 * time.Hour
+
+// raceStage makes the cast that all rounds are copies of, by real calls.
+func raceStage(w *world) (*raceCast, *raceTemplate) {
+	c := &raceCast{user: w.user, session: w.session, client: w.client}
+	c.stranger = w.newUser()
+	c.other = w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true); p.UserID = &c.stranger })
+	w.exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, c.user, c.client) // the user has made the client too
+	online := func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"openid", "email"} }
+	both := func(*store.GrantAuthorizationParams) {}
+	var raws []string
+	family := func(t tokens) tokens {
+		raws = append(raws, t.access, t.refresh, successorOf(t.refresh), strings.TrimPrefix(t.refresh, "rt-")) // the code too
+		return t
+	}
+	for i, scope := range []func(*store.GrantAuthorizationParams){online, both} {
+		g := &c.kinds[i]
+		g.offline = i == 1
+		scopes := []string{"openid"}
+		if g.offline {
+			scopes = append(scopes, "offline_access")
+		}
+		pending, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+			ID: store.NewAuthorizationID(), ClientID: c.client, Scopes: scopes, RedirectURI: ptr(redirectURI),
+			CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: raceLong,
+		})
+		w.ok(err)
+		g.pending = pending.ID
+		g.uncoded = store.NewAuthorizationID()
+		_, err = w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+			ID: g.uncoded, ClientID: c.client, Scopes: scopes, RedirectURI: ptr(redirectURI),
+			CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: raceLong,
+		})
+		w.ok(err)
+		_, err = w.q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
+			ID: g.uncoded, UserID: c.user, SessionID: &c.session, GrantedScopes: scopes, CodeLifetime: raceLong,
+		})
+		w.ok(err)
+		g.granted, g.code = w.grant(scope)
+		raws = append(raws, g.code)
+		g.fresh, g.turned = family(w.redeem(scope)), family(w.redeem(scope))
+		_, second := w.rotate(g.turned.refresh, store.RotationOutcomeRotated)
+		raws = append(raws, second)
+		g.turned.access = second
+		for range 2 {
+			t := family(tokens{refresh: unique("rt-stray"), access: unique("at-stray")})
+			id := w.foreignRefreshToken(t.refresh)
+			at := w.foreignAccessToken(t.access, &id)
+			w.exec(`UPDATE oauth_refresh_token SET scopes = $2 WHERE id = $1`, id, scopes)
+			w.exec(`UPDATE oauth_access_token SET scopes = $2 WHERE id = $1`, at, scopes)
+			g.strays = append(g.strays, t)
+		}
+	}
+	c.lone = unique("at-lone")
+	w.foreignAccessToken(c.lone, nil)
+	raws = append(raws, c.lone)
+	theirs := w.newSession(c.stranger)
+	c.bystander = family(w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = c.stranger, &theirs }))
+	c.elsewhere = family(w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = c.other }))
+	_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: c.client, UserID: c.user, Scopes: []string{"openid"}})
+	w.ok(err)
+	w.exec(`UPDATE oauth_authorization SET expires_at = now() + '1 day', code_expires_at = CASE WHEN code IS NOT NULL THEN now() + '1 day'::interval END`)
+	w.exec(`UPDATE oauth_refresh_token SET expires_at = now() + '1 day'`)
+	w.exec(`UPDATE oauth_access_token SET expires_at = now() + '1 day'`)
+	w.exec(`UPDATE session SET expires_at = now() + '1 day'`)
+
+	c.junk.session = w.newSession(c.user)
+	c.junk.lapsed = family(w.redeem(func(p *store.GrantAuthorizationParams) { p.SessionID = &c.junk.session }))
+	c.junk.access = unique("at-junk")
+	raws = append(raws, c.junk.access)
+	at := w.foreignAccessToken(c.junk.access, nil)
+	w.exec(`UPDATE oauth_access_token SET expires_at = now(), authorization_id = $2 WHERE id = $1`, at, c.kinds[0].fresh.authorization)
+	w.exec(`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, c.junk.lapsed.authorization)
+	w.exec(`UPDATE oauth_refresh_token SET expires_at = now() WHERE authorization_id = $1`, c.junk.lapsed.authorization)
+	w.exec(`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`, c.junk.lapsed.authorization)
+	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, c.junk.session)
+	return c, w.template(raws...)
+}
+
+// as is the cast under the names of a copy.
+func (c *raceCast) as(name func(string) string) *raceCast {
+	family := func(t tokens) tokens {
+		t.access, t.refresh = name(t.access), name(t.refresh)
+		if t.authorization != "" {
+			t.authorization = store.AuthorizationID(name(string(t.authorization)))
+		}
+		return t
+	}
+	id := func(a store.AuthorizationID) store.AuthorizationID { return store.AuthorizationID(name(string(a))) }
+	n := &raceCast{
+		user: store.UserID(name(string(c.user))), stranger: store.UserID(name(string(c.stranger))),
+		session: store.SessionID(name(string(c.session))),
+		client:  store.ClientID(name(string(c.client))), other: store.ClientID(name(string(c.other))),
+		bystander: family(c.bystander), elsewhere: family(c.elsewhere), lone: name(c.lone),
+		junk: raceJunk{store.SessionID(name(string(c.junk.session))), family(c.junk.lapsed), name(c.junk.access)},
+	}
+	for i, g := range c.kinds {
+		m := raceGrants{
+			offline: g.offline, pending: id(g.pending), uncoded: id(g.uncoded), granted: id(g.granted), code: name(g.code),
+			fresh: family(g.fresh), turned: family(g.turned),
+		}
+		for _, s := range g.strays {
+			m.strays = append(m.strays, family(s))
+		}
+		n.kinds[i] = m
+	}
+	return n
+}
+
+// round is a round with this cast, and the kin that is there when it begins.
+func (c *raceCast) round() *raceRound {
+	r := &raceRound{raceCast: c}
+	for _, g := range c.kinds {
+		mode := g.mode()
+		of := func(name string, id store.AuthorizationID, stray bool) *raceKin {
+			return r.add(&raceKin{name: name + mode, user: c.user, client: c.client, session: c.session, offline: g.offline, id: id, stray: stray})
+		}
+		of("granted", g.granted, false)
+		of("uncoded", g.uncoded, false)
+		k := of("fresh", g.fresh.authorization, false)
+		k.access, k.refresh = []string{g.fresh.access}, []string{g.fresh.refresh, successorOf(g.fresh.refresh)}
+		k = of("turned", g.turned.authorization, false)
+		k.access, k.refresh = []string{g.turned.access}, []string{g.turned.refresh, successorOf(g.turned.refresh)}
+		for i, s := range g.strays {
+			k = of(fmt.Sprintf("stray%d", i), "", true)
+			k.access, k.refresh = []string{s.access}, []string{s.refresh, successorOf(s.refresh)}
+		}
+	}
+	r.add(&raceKin{name: "lone", user: c.user, client: c.client, session: c.session, offline: true, stray: true, access: []string{c.lone}})
+	r.add(&raceKin{
+		name: "bystander", user: c.stranger, client: c.client, offline: true, id: c.bystander.authorization,
+		access: []string{c.bystander.access}, refresh: []string{c.bystander.refresh},
+	})
+	r.add(&raceKin{
+		name: "elsewhere", user: c.user, client: c.other, session: c.session, offline: true, id: c.elsewhere.authorization,
+		access: []string{c.elsewhere.access}, refresh: []string{c.elsewhere.refresh},
+	})
+	return r
+}
+
+func (g *raceGrants) mode() string {
+	if g.offline {
+		return " offline"
+	}
+	return " online"
+}
+
+// raceSubject is what an ending that ends one thing ends: that with which the grant action works. A call that ends by what does
+// not exist (yet) has nothing to find.
+type raceSubject struct {
+	kin             string
+	authorization   store.AuthorizationID
+	access, refresh string // raw
+}
+
+// raceEnding is a call that ends tokens, and by which rule.
+type raceEnding struct {
+	name string
+	// prepare sets the stage of a round for this ending; it may be nil.
+	prepare func(w *world, r *raceRound)
+	// call says whether it found what it should end.
+	call func(w *world, r *raceRound, s raceSubject) (bool, error)
+	// ends says whether the call, if it found what it should end, ends the kin.
+	ends func(r *raceRound, k *raceKin, s raceSubject) bool
+	// endsAccess is for the one call that ends one token of a kin; it may be nil.
+	endsAccess func(s raceSubject) string
+	// lasting: no sequence of calls has a grant after this one, because what it would be granted in, to or by is gone then.
+	// So what is granted at the same time is dead as well. After other endings the user can grant anew, and a grant that
+	// was not done before the ending began may be one of those.
+	lasting bool
+	// barred: other calls may find no user, client or session.
+	barred func(action string) bool
+	// once: the subject may be missing, so that the call may find nothing.
+	maybe bool
+}
+
+func never(string) bool  { return false }
+func always(string) bool { return true }
+
+// decides is true of actions that need the session.
+func decides(action string) bool { return action == "approve" || action == "grant" }
+
+func ofUserAndClient(r *raceRound, k *raceKin, _ raceSubject) bool {
+	return k.user == r.user && k.client == r.client
+}
+func ofUser(r *raceRound, k *raceKin, _ raceSubject) bool   { return k.user == r.user }
+func ofClient(r *raceRound, k *raceKin, _ raceSubject) bool { return k.client == r.client }
+func ofSession(r *raceRound, k *raceKin, _ raceSubject) bool {
+	return k.session == r.session && !k.offline
+}
+func ofSubject(_ *raceRound, k *raceKin, s raceSubject) bool  { return k.name == s.kin }
+func ofNothing(_ *raceRound, _ *raceKin, _ raceSubject) bool { return false }
+
+// did says whether a call that answers by zero rows where there is nothing to do has done something.
+func did(err error) (bool, error) {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+var raceEndings = []*raceEnding{
+	{
+		// An approval in the session either found no session, or EndSession waited for it and saw it.
+		name: "EndSession", ends: ofSession, lasting: true, barred: decides,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			rows, err := w.q.EndSession(w.ctx, r.session)
+			return len(rows) > 0, err
+		},
+	},
+	{
+		name: "EndUserSessions", ends: ofSession, lasting: true, barred: decides,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: r.user})
+			return slices.ContainsFunc(rows, func(row store.EndUserSessionsRow) bool { return row.SessionID == r.session }), err
+		},
+	},
+	{
+		name: "WithdrawConsent", ends: ofUserAndClient, barred: never,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			_, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: r.user, ClientID: r.client})
+			return did(err)
+		},
+	},
+	{
+		name: "RevokeUserAuthorizations", ends: ofUser, barred: never,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: r.user})
+			return len(rows) > 0, err
+		},
+	},
+	{
+		name: "RevokeUserAuthorizations of one client", ends: ofUserAndClient, barred: never,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: r.user, ClientID: &r.client})
+			return len(rows) > 0, err
+		},
+	},
+	{
+		name: "RevokeClientAuthorizations", ends: ofClient, barred: never,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			_, err := w.q.RevokeClientAuthorizations(w.ctx, r.client)
+			return did(err)
+		},
+	},
+	{
+		name: "RevokeAuthorization", ends: ofSubject, lasting: true, barred: never, maybe: true,
+		call: func(w *world, _ *raceRound, s raceSubject) (bool, error) {
+			_, err := w.q.RevokeAuthorization(w.ctx, s.authorization)
+			return did(err)
+		},
+	},
+	{
+		name: "RevokeToken access token", ends: ofNothing, lasting: true, barred: never, maybe: true,
+		endsAccess: func(s raceSubject) string { return s.access },
+		call: func(w *world, r *raceRound, s raceSubject) (bool, error) {
+			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(s.access), ClientID: r.client})
+			return did(err)
+		},
+	},
+	{
+		name: "RevokeToken refresh token", ends: ofSubject, lasting: true, barred: never, maybe: true,
+		call: func(w *world, r *raceRound, s raceSubject) (bool, error) {
+			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(s.refresh), ClientID: r.client})
+			return did(err)
+		},
+	},
+	{
+		name: "DisableClient", ends: ofClient, lasting: true, barred: never,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			_, err := w.q.DisableClient(w.ctx, r.client)
+			return did(err)
+		},
+	},
+	{
+		name: "DeleteClient", ends: ofClient, lasting: true, barred: always,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			_, err := w.q.DeleteClient(w.ctx, r.client)
+			return did(err)
+		},
+	},
+	{
+		// The client is the user's own, so it goes too.
+		name: "DeleteUser", lasting: true, barred: always,
+		ends: func(r *raceRound, k *raceKin, _ raceSubject) bool { return k.user == r.user || k.client == r.client },
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			_, err := w.q.DeleteUser(w.ctx, r.user)
+			return did(err)
+		},
+	},
+	{
+		// Another server on the same tables ends the session by its row alone; grants go on without it.
+		name: "DELETE FROM session", ends: ofNothing, barred: decides,
+		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
+			tag, err := w.pool.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, r.session)
+			return tag.RowsAffected() > 0, err
+		},
+	},
+	{
+		// Ends nothing that is live; in every second round the session has just expired.
+		name: "collector", ends: ofNothing, barred: decides, maybe: true,
+		prepare: func(w *world, r *raceRound) {
+			if len(r.user)%2 == 0 {
+				w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, r.session)
+			}
+		},
+		call: func(w *world, _ *raceRound, _ raceSubject) (bool, error) {
+			var errs []error
+			for range 2 {
+				_, err := w.q.DeleteExpiredAccessTokens(w.ctx, 3)
+				errs = append(errs, err)
+				_, err = w.q.DeleteExpiredRefreshTokens(w.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 3})
+				errs = append(errs, err)
+				_, err = w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 3})
+				errs = append(errs, err)
+				_, err = w.q.DeleteExpiredSessions(w.ctx, 3)
+				errs = append(errs, err)
+			}
+			return true, errors.Join(errs...)
+		},
+	},
+}
+
+// raceAction is a call that works with grants, or several of a kind.
+type raceAction struct {
+	name    string
+	subject func(r *raceRound) raceSubject
+	calls   func(w *world, r *raceRound) []func()
+	adopts  bool // rows of earlier rounds would take part in later ones
+}
+
+// redeemInto redeems a code and notes what came of it.
+func redeemInto(w *world, k *raceKin, code string) {
+	p := w.redeemParams(code)
+	p.ClientID = k.client
+	p.AccessTokenLifetime, p.RefreshTokenLifetime = ptr(raceLong), ptr(raceLong)
+	row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	if !w.found("RedeemAuthorizationCode", err) {
+		k.outcome("none")
+		return
+	}
+	k.outcome(string(row.Outcome))
+	if row.Outcome == store.RedemptionOutcomeRedeemed {
+		k.issued("at-"+code, "rt-"+code)
+	}
+}
+
+// rotateInto rotates a token and notes what came of it.
+func rotateInto(w *world, r *raceRound, k *raceKin, refresh string) {
+	p, access := w.rotateParams(refresh)
+	p.ClientID, p.Grace = k.client, raceLong
+	p.AccessTokenLifetime, p.RefreshTokenLifetime = ptr(raceLong), ptr(raceLong)
+	row, err := w.q.RotateRefreshToken(w.ctx, p)
+	if !w.found("RotateRefreshToken", err) {
+		k.outcome("none")
+		return
+	}
+	k.outcome(string(row.Outcome))
+	switch row.Outcome {
+	case store.RotationOutcomeRotated, store.RotationOutcomeReplayed:
+		k.issued(access, successorOf(refresh))
+		if row.Successor == nil || *row.Successor != digest(successorOf(refresh)) {
+			w.Errorf("%s %s: another successor", k.name, row.Outcome)
+		}
+	case store.RotationOutcomeReused:
+		if !k.stray {
+			w.Errorf("%s: %s", k.name, row.Outcome)
+		}
+		r.mu.Lock()
+		r.reused = true
+		r.mu.Unlock()
+	}
+}
+
+// eachKind makes calls for what was granted without and with offline_access.
+func eachKind(r *raceRound, calls func(g *raceGrants) []func()) []func() {
+	return append(calls(&r.kinds[0]), calls(&r.kinds[1])...)
+}
+
+// decision makes the kin of a grant that is made in the race.
+func (r *raceRound) decision(name string, g *raceGrants, id store.AuthorizationID) *raceKin {
+	return r.add(&raceKin{
+		name: name + g.mode(), user: r.user, client: r.client, session: r.session, offline: g.offline, id: id, young: true,
+	})
+}
+
+func (g *raceGrants) scopes() []string {
+	if g.offline {
+		return []string{"openid", "offline_access"}
+	}
+	return []string{"openid"}
+}
+
+var raceActions = []*raceAction{
+	{
+		name: "redeem",
+		subject: func(r *raceRound) raceSubject {
+			g := &r.kinds[0]
+			return raceSubject{"granted online", g.granted, "at-" + g.code, "rt-" + g.code}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			return eachKind(r, func(g *raceGrants) []func() {
+				return []func(){func() { redeemInto(w, r.kinOf("granted"+g.mode()), g.code) }}
+			})
+		},
+	},
+	{
+		name: "rotate",
+		subject: func(r *raceRound) raceSubject {
+			t := r.kinds[0].fresh
+			return raceSubject{"fresh online", t.authorization, t.access, t.refresh}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			return eachKind(r, func(g *raceGrants) []func() {
+				return times(2, func(int) { rotateInto(w, r, r.kinOf("fresh"+g.mode()), g.fresh.refresh) })
+			})
+		},
+	},
+	{
+		name: "replay",
+		subject: func(r *raceRound) raceSubject {
+			t := r.kinds[0].turned
+			return raceSubject{"turned online", t.authorization, t.access, t.refresh}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			return eachKind(r, func(g *raceGrants) []func() {
+				return times(2, func(int) { rotateInto(w, r, r.kinOf("turned"+g.mode()), g.turned.refresh) })
+			})
+		},
+	},
+	{
+		name: "introspect",
+		subject: func(r *raceRound) raceSubject {
+			t := r.kinds[0].fresh
+			return raceSubject{"fresh online", t.authorization, t.access, t.refresh}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			watch := func(call string, live func() error) func() {
+				return func() {
+					was := true
+					for range 4 {
+						is := w.found(call, live())
+						if is && !was {
+							w.Errorf("%s: dead, and then live again", call)
+						}
+						was = is
+					}
+				}
+			}
+			return eachKind(r, func(g *raceGrants) []func() {
+				return []func(){
+					watch("IntrospectToken", func() error { _, err := w.q.IntrospectToken(w.ctx, digest(g.fresh.access)); return err }),
+					watch("IntrospectRefreshToken", func() error { _, err := w.q.IntrospectRefreshToken(w.ctx, digest(g.fresh.refresh)); return err }),
+				}
+			})
+		},
+	},
+	{
+		name: "approve",
+		subject: func(r *raceRound) raceSubject {
+			g := &r.kinds[0]
+			return raceSubject{"pending online", g.pending, "at-code-" + string(g.pending), "rt-code-" + string(g.pending)}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			return eachKind(r, func(g *raceGrants) []func() {
+				k, code := r.decision("pending", g, g.pending), "code-"+string(g.pending)
+				return []func(){func() {
+					k.began = time.Now()
+					row, err := w.q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
+						ID: g.pending, UserID: r.user, SessionID: &r.session, GrantedScopes: g.scopes(),
+						Code: ptr(digest(code)), CodeLifetime: raceLong,
+					})
+					k.done = time.Now()
+					if !w.found("ApproveAuthorization", err) {
+						k.outcome("none")
+						return
+					}
+					k.outcome(string(row.Outcome))
+					if row.Outcome == store.DecisionOutcomeApproved {
+						redeemInto(w, k, code)
+					}
+				}}
+			})
+		},
+	},
+	{
+		name: "grant",
+		subject: func(r *raceRound) raceSubject {
+			code := "code-again-" + string(r.kinds[0].granted)
+			return raceSubject{"again online", "again-" + r.kinds[0].granted, "at-" + code, "rt-" + code}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			return eachKind(r, func(g *raceGrants) []func() {
+				id := "again-" + g.granted
+				k, code := r.decision("again", g, id), "code-"+string(id)
+				return []func(){func() {
+					p := w.grantParams(code)
+					p.ID, p.UserID, p.SessionID, p.ClientID = id, r.user, &r.session, r.client
+					p.Scopes, p.GrantedScopes, p.CodeLifetime = g.scopes(), g.scopes(), raceLong
+					k.began = time.Now()
+					outcome, err := w.q.GrantAuthorization(w.ctx, p)
+					k.done = time.Now()
+					if !w.found("GrantAuthorization", err) {
+						k.outcome("none")
+						return
+					}
+					k.outcome(string(outcome))
+					if outcome == store.GrantOutcomeGranted {
+						redeemInto(w, k, code)
+					}
+				}}
+			})
+		},
+	},
+	{
+		name: "issue code",
+		subject: func(r *raceRound) raceSubject {
+			id := r.kinds[0].uncoded
+			return raceSubject{"uncoded online", id, "at-code-" + string(id), "rt-code-" + string(id)}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			return eachKind(r, func(g *raceGrants) []func() {
+				k, code := r.kinOf("uncoded"+g.mode()), "code-"+string(g.uncoded)
+				return []func(){func() {
+					row, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: g.uncoded, Code: digest(code), CodeLifetime: raceLong})
+					if !w.found("IssueAuthorizationCode", err) {
+						k.outcome("none")
+						return
+					}
+					k.outcome(string(row.Outcome))
+					if row.Outcome == store.CodeOutcomeIssued {
+						redeemInto(w, k, code)
+					}
+				}}
+			})
+		},
+	},
+	{
+		name: "client credentials",
+		subject: func(r *raceRound) raceSubject {
+			return raceSubject{kin: "credentials", authorization: "none", access: "at-" + string(r.client), refresh: "none"}
+		},
+		calls: func(w *world, r *raceRound) []func() {
+			k := r.add(&raceKin{name: "credentials", client: r.client, young: true})
+			return []func(){func() {
+				access := "at-" + string(r.client)
+				k.began = time.Now()
+				row, err := w.q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{
+					ClientID: r.client, ID: store.NewAccessTokenID(), AccessToken: ptr(digest(access)), Scopes: []string{"api"}, Lifetime: ptr(raceLong),
+				})
+				k.done = time.Now()
+				if !w.found("IssueAccessToken", err) {
+					k.outcome("none")
+					return
+				}
+				k.outcome(string(row.Outcome))
+				if row.Outcome == store.IssuanceOutcomeIssued {
+					k.issued(access, "")
+				}
+			}}
+		},
+	},
+}
+
+// TestRaceGrantsAgainstEndings lets everything that makes or uses a grant race everything that ends one, pair by pair.
+//
+// The rule for each pair. A kin is a family with its tokens, or a token without one. When all calls have returned, and a call has
+// found what it ends,
+//   - each kin that was there when the round began, and that the call ends, is dead, tokens that were being written
+//     included;
+//   - each that the call does not end is live: one refresh token, and every access token that was issued;
+//   - one that was granted in the race is dead too if the grant had returned before the ending began, or if no order of the
+//     two calls has the grant after the ending (lasting); otherwise the grant may have come second, and then it is live as a
+//     whole: all of its tokens, or none.
+func TestRaceGrantsAgainstEndings(t *testing.T) {
+	raceAgainst(t, raceActions, max(*raceRounds/2, 1))
+}
+
+// raceAgainst runs a table of actions against all endings.
+func raceAgainst(t *testing.T, actions []*raceAction, rounds int) {
+	t.Parallel()
+	for _, a := range actions {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			w := newRaceWorld(t, 12)
+			cast, template := raceStage(w)
+			for _, e := range raceEndings {
+				t.Run(e.name, func(t *testing.T) {
+					v := *w
+					v.TB = t
+					v.race(cast, template, a, []*raceEnding{e}, rounds)
+				})
+			}
+		})
+	}
+}
+
+// TestRaceEndingsAgainstEachOther lets each ending race each other one, and itself, while tokens are rotated. They lock
+// many rows each, so this is where the order of locks has to hold.
+func TestRaceEndingsAgainstEachOther(t *testing.T) {
+	t.Parallel()
+	rotate := raceActions[1]
+	for i, one := range raceEndings {
+		t.Run(one.name, func(t *testing.T) {
+			t.Parallel()
+			w := newRaceWorld(t, 12)
+			cast, template := raceStage(w)
+			for _, two := range raceEndings[i:] {
+				t.Run(two.name, func(t *testing.T) {
+					v := *w
+					v.TB = t
+					v.race(cast, template, rotate, []*raceEnding{one, two}, max(*raceRounds/4, 1))
+				})
+			}
+		})
+	}
+}
+
+// race runs rounds of an action against endings.
+func (w *world) race(cast *raceCast, template *raceTemplate, a *raceAction, endings []*raceEnding, rounds int) {
+	w.Helper()
+	seen := map[string]int{}
+	for done := 0; done < rounds && !w.Failed(); {
+		n := min(rounds-done, 50)
+		if a.adopts {
+			n = 1
+		}
+		done += n
+		var played []*raceRound
+		for _, name := range template.copies(w, n) {
+			r := cast.as(name).round()
+			played = append(played, r)
+			subject := a.subject(r)
+			calls := a.calls(w, r)
+			for _, e := range endings {
+				if e.prepare != nil {
+					e.prepare(w, r)
+				}
+				ended := &raceEnded{ending: e}
+				r.ended = append(r.ended, ended)
+				calls = append(calls, func() {
+					ended.began = time.Now()
+					found, err := e.call(w, r, subject)
+					ended.done = time.Now()
+					ended.did = w.raced(e.name, err) && found
+				})
+			}
+			for i := range calls {
+				calls[i] = soonerOrLater(calls[i])
+			}
+			together(calls...)
+		}
+		w.judge(a, played, seen)
+	}
+	w.Logf("outcomes: %v", seen)
+}
+
+// judge holds the rule of TestRaceGrantsAgainstEndings.
+func (w *world) judge(a *raceAction, played []*raceRound, seen map[string]int) {
+	w.Helper()
+	live := w.livingsOf(played)
+	var disabled []store.ClientID
+	for _, r := range played {
+		subject := a.subject(r)
+		for _, k := range r.kin {
+			r.judge(w, a, k, subject, live, false)
+			for _, o := range k.outcomes {
+				seen[o]++
+			}
+		}
+		for _, e := range r.ended {
+			if !e.did && !e.ending.maybe && len(r.ended) == 1 {
+				w.Errorf("%s found nothing to end", e.ending.name)
+			}
+			if e.ending.name == "DisableClient" {
+				disabled = append(disabled, r.client)
+			}
+		}
+	}
+	if len(disabled) == 0 {
+		return
+	}
+	// What a disabled client had is live again when it is enabled, but for what else has ended it.
+	for _, c := range disabled {
+		_, err := w.q.EnableClient(w.ctx, c)
+		w.found("EnableClient", err)
+	}
+	live = w.livingsOf(played)
+	for _, r := range played {
+		for _, k := range r.kin {
+			r.judge(w, a, k, a.subject(r), live, true)
+		}
+	}
+}
+
+// livingsOf says which tokens of the rounds are live.
+func (w *world) livingsOf(played []*raceRound) map[string]bool {
+	w.Helper()
+	all := map[string]bool{}
+	for _, r := range played {
+		for _, k := range r.kin {
+			for _, raw := range slices.Concat(k.access, k.refresh) {
+				all[raw] = true
+			}
+		}
+	}
+	return w.livings(slices.Collect(maps.Keys(all)))
+}
+
+// judge holds the rule for one kin. again: the client, which had been disabled, has been enabled since.
+func (r *raceRound) judge(w *world, a *raceAction, k *raceKin, s raceSubject, live map[string]bool, again bool) {
+	w.Helper()
+	mustDie, mayDie, barred := r.reused && k.stray, r.reused && k.stray, false
+	exempt := ""
+	for _, e := range r.ended {
+		barred = barred || e.ending.barred(a.name)
+		if !e.did || again && e.ending.name == "DisableClient" {
+			continue
+		}
+		if e.ending.endsAccess != nil {
+			exempt = e.ending.endsAccess(s)
+		}
+		if e.ending.ends(r, k, s) {
+			mayDie = true
+			mustDie = mustDie || !k.young || e.ending.lasting || k.done.Before(e.began)
+		}
+	}
+	var liveAccess, liveRefresh []string
+	for _, raw := range k.access {
+		if live[raw] {
+			liveAccess = append(liveAccess, raw)
+		}
+	}
+	for _, raw := range k.refresh {
+		if live[raw] {
+			liveRefresh = append(liveRefresh, raw)
+		}
+	}
+	where := fmt.Sprintf("%s of user %s (outcomes %v; reused %t)", k.name, r.user, k.outcomes, r.reused)
+	switch {
+	case mustDie && len(liveAccess)+len(liveRefresh) > 0:
+		w.Errorf("%s: live, want dead: %v %v", where, liveAccess, liveRefresh)
+	case !mustDie && len(liveAccess)+len(liveRefresh) == 0 && mayDie:
+		// ended
+	case !mustDie:
+		want := len(k.access)
+		if slices.Contains(k.access, exempt) {
+			want--
+		}
+		if len(liveAccess) != want || len(k.refresh) > 0 && len(liveRefresh) != 1 {
+			w.Errorf("%s: live are access tokens %v of %v, refresh tokens %v of %v", where, liveAccess, k.access, liveRefresh, k.refresh)
+		}
+		if exempt != "" && slices.Contains(liveAccess, exempt) {
+			w.Errorf("%s: %s is live, want dead", where, exempt)
+		}
+	}
+	for _, o := range k.outcomes {
+		switch o {
+		case "none":
+			if !barred {
+				w.Errorf("%s: found nothing", where)
+			}
+		case "revoked":
+			if !mayDie && !again {
+				w.Errorf("%s: revoked, by nothing", where)
+			}
+		case "disabled":
+			if !slices.ContainsFunc(r.ended, func(e *raceEnded) bool { return e.ending.name == "DisableClient" }) {
+				w.Errorf("%s: disabled, by nothing", where)
+			}
+		case "expired":
+			// of an approval: revoked while it was pending
+			if !mayDie {
+				w.Errorf("%s: expired, by nothing", where)
+			}
+		case "redeemed", "rotated", "replayed", "approved", "granted", "issued":
+		case "reused":
+			if !k.stray {
+				w.Errorf("%s: unexpected", where)
+			}
+		default:
+			w.Errorf("%s: unexpected", where)
+		}
+	}
+}
+
