@@ -293,6 +293,32 @@ func TestConcurrentDeletesOfAccountsLeaveOne(t *testing.T) {
 	}
 }
 
+// The second of two deletes waits for the first one, and goes by what that has left.
+func TestDeleteOfAnAccountThatWaitedGoesByWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, keeps := range []bool{false, true} { // whether the first one is rolled back
+		first, second := w.newAccount(w.user, "github", ""), w.newAccount(w.user, "gitlab", "")
+		other := w.otherSession()
+		_, err := w.q.WithTx(other).DeleteAccount(w.ctx, store.DeleteAccountParams{UserID: w.user, ID: first})
+		w.ok(err)
+		answer := make(chan error, 1)
+		go func() {
+			_, err := w.q.DeleteAccount(w.ctx, store.DeleteAccountParams{UserID: w.user, ID: second})
+			answer <- err
+		}()
+		w.until("the second one waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
+		if keeps {
+			w.ok(other.Rollback(w.ctx))
+			w.ok(<-answer)
+		} else {
+			w.ok(other.Commit(w.ctx))
+			w.none(<-answer)
+		}
+		w.exec(`DELETE FROM account`)
+	}
+}
+
 // One identity at another provider signs in one user, however it is claimed.
 func TestIdentityIsTakenOnce(t *testing.T) {
 	t.Parallel()
