@@ -352,6 +352,8 @@ WITH presented AS MATERIALIZED (
             AND $5::interval > interval '0'
             AND now() < r.revoked + $5::interval
             AND (f.id IS NULL OR f.current_refresh_token IS NOT DISTINCT FROM r.successor)
+            -- another server that spends the successor leaves the family's row as it was
+            AND NOT EXISTS (SELECT FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.revoked IS NOT NULL)
         ) AS forgiven
     FROM client AS c
     CROSS JOIN presented AS p
