@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -56,6 +57,10 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, r := withExchange(r)
 		answer := &response{header: maps.Clone(w.Header())}
+		if err := tidy(r); err != nil {
+			op.RequestError(w, r, err, nil)
+			return
+		}
 		switch routePath(r) {
 		case p.TokenEndpoint().Relative():
 			p.token(answer, r)
@@ -78,6 +83,28 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		}
 		answer.send(w)
 	})
+}
+
+// tidy has a parameter without a value be as if it had been omitted, where the library takes an empty scope for one, and refuses a
+// parameter that comes twice, of which the library takes one (RFC 6749, sections 3.1 and 3.2). resource may (RFC 8707, section 2).
+func tidy(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return oidc.ErrInvalidRequest().WithDescription("error parsing form").WithParent(err)
+	}
+	for _, form := range []url.Values{r.Form, r.PostForm} {
+		for name, values := range form {
+			values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+			if len(values) == 0 {
+				delete(form, name)
+				continue
+			}
+			form[name] = values
+			if len(values) > 1 && name != "resource" && name != "audience" {
+				return oidc.ErrInvalidRequest().WithDescription("a parameter is given twice")
+			}
+		}
+	}
+	return nil
 }
 
 // routePath is the path by which chi routes a request.

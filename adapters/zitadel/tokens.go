@@ -140,7 +140,7 @@ type refreshRequest struct {
 
 var _ op.RefreshTokenRequest = (*refreshRequest)(nil)
 
-func (r *refreshRequest) GetAMR() []string { return nil }
+func (r *refreshRequest) GetAMR() []string      { return nil }
 func (r *refreshRequest) GetAudience() []string { return audience(r.row.ClientID, r.row.Resources) }
 
 func (r *refreshRequest) GetAuthTime() time.Time           { return authTime(r.row.AuthTime, r.skew) }
