@@ -128,6 +128,9 @@ func (s *server) scratchDatabase(ctx context.Context) (made *scratch, drop func(
 		if err != nil {
 			return err
 		}
+		// Not given up half-way: the server would go on, and what it makes would stay.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
 		defer conn.Close(ctx)
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s database %s: %w", doing, name, err)
@@ -139,9 +142,7 @@ func (s *server) scratchDatabase(ctx context.Context) (made *scratch, drop func(
 		return nil, nil, err
 	}
 	drop = func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		return execute(ctx, "dropping", "DROP DATABASE "+name+" WITH (FORCE)")
+		return execute(context.WithoutCancel(ctx), "dropping", "DROP DATABASE "+name+" WITH (FORCE)")
 	}
 	return &scratch{server: &server{url: u, private: s.private, cluster: s.cluster}, name: name}, drop, nil
 }
@@ -214,6 +215,8 @@ func (w *walk) take(ctx context.Context, st step) error {
 	ran := w.trace.since(mark)
 
 	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case err != nil:
 	case outcome != st.want:
 		err = untrue("it answered %q where %q was to be expected", outcome, st.want)
@@ -288,7 +291,7 @@ func (p *page) step(st step, ran []statement, outcome string, took time.Duration
 	}
 	if err != nil {
 		colour = red
-		if outcome == "" {
+		if outcome == st.want || outcome == "" { // it is something else that is not as it should be
 			outcome = "error"
 		}
 	}

@@ -89,6 +89,39 @@ func TestTheDemoLeavesNoDatabaseUnlessAskedTo(t *testing.T) {
 	}
 }
 
+// writer is a function that is written to.
+type writer func(p []byte)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
+}
+
+func TestAnInterruptedDemoLeavesNoDatabase(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"demo", "-database-url", url}, console{err: &stderr, out: writer(func(p []byte) {
+		stdout.Write(p)
+		if bytes.Contains(p, []byte("Pocket Album")) {
+			interrupt()
+		}
+	})})
+	found := regexp.MustCompile(`database (oauthdb_demo_\w{8}):`).FindStringSubmatch(stdout.String())
+	if code != exitInterrupted || found == nil || strings.Contains(stdout.String(), "Nightly Backup: a machine") {
+		t.Fatalf("exit code %d, output\n%s\nerrors %q", code, stdout.String(), stderr.String())
+	}
+	gone, err := withDatabase(url, found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pgx.Connect(t.Context(), gone); err == nil || !strings.Contains(err.Error(), "3D000") {
+		t.Errorf("connecting to its database: %v", err)
+	}
+}
+
 // stroll is a walk in a database of its own, in which sabotage has been run.
 func stroll(t *testing.T, sabotage string) (*walk, *bytes.Buffer) {
 	t.Helper()
