@@ -44,17 +44,14 @@ func (s *Storage) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInf
 
 // describe sets the claims that the scopes ask for (OpenID Connect Core 1.0, section 5.4).
 func (s *Storage) describe(ctx context.Context, info *oidc.UserInfo, id store.UserID, about Subject) error {
-	profile, email := slices.Contains(about.Scopes, oidc.ScopeProfile), slices.Contains(about.Scopes, oidc.ScopeEmail)
-	if !profile && !email && s.opts.Userinfo == nil {
+	if !s.describes(about.Scopes) {
 		return nil
 	}
-	user, err := s.store.GetUser(ctx, id)
-	switch {
-	case db.IsNotFound(err):
-		return errNotLive // deleted, and the tokens with it
-	case err != nil:
-		return s.fault(ctx, err)
+	user, err := s.user(ctx, id)
+	if err != nil {
+		return err
 	}
+	profile, email := slices.Contains(about.Scopes, oidc.ScopeProfile), slices.Contains(about.Scopes, oidc.ScopeEmail)
 	if profile {
 		info.Name = user.Name
 		info.Picture = deref(user.Image)
@@ -69,6 +66,29 @@ func (s *Storage) describe(ctx context.Context, info *oidc.UserInfo, id store.Us
 		return s.opts.Userinfo(ctx, info, about)
 	}
 	return nil
+}
+
+// describes says whether such scopes need the user's row.
+func (s *Storage) describes(scopes []string) bool {
+	return s.opts.Userinfo != nil || slices.Contains(scopes, oidc.ScopeProfile) || slices.Contains(scopes, oidc.ScopeEmail)
+}
+
+func (s *Storage) user(ctx context.Context, id store.UserID) (store.User, error) {
+	x := exchangeFrom(ctx)
+	if x != nil && x.user != nil && x.user.ID == id {
+		return *x.user, nil
+	}
+	user, err := s.store.GetUser(ctx, id)
+	switch {
+	case db.IsNotFound(err):
+		return user, errNotLive // deleted, and the tokens with it
+	case err != nil:
+		return user, s.fault(ctx, err)
+	}
+	if x != nil {
+		x.user = &user
+	}
+	return user, nil
 }
 
 // SetUserinfoFromToken answers the userinfo endpoint for an access token that is live and has the scope openid:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
 
@@ -22,7 +23,8 @@ type exchange struct {
 	secret        token.Digest // the one that client was authenticated with, if any
 	authenticated bool
 
-	key op.SigningKey
+	key  op.SigningKey
+	user *store.User
 }
 
 type exchangeKey struct{}

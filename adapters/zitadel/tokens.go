@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,8 +99,8 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 		if x.client != nil {
 			p.ClientID = x.client.row.ClientID
 		}
-		// A code is good once: what may fail for lack of a database should fail before.
-		if _, err := s.SigningKey(ctx); err != nil {
+		// A code is good once: what the answer needs beside is fetched before, so that it is not lost for lack of that.
+		if err := s.prepare(ctx, r); err != nil {
 			return "", "", time.Time{}, err
 		}
 	}
@@ -129,6 +130,22 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 	}
 	r.row.GrantedScopes, r.row.UserID, r.row.SessionID = row.GrantedScopes, row.UserID, row.SessionID
 	return access.answer, refresh.Reveal(), deref(row.AccessTokenExpiresAt), nil
+}
+
+// prepare fetches, and keeps for this HTTP request, what an ID token will be made of.
+func (s *Storage) prepare(ctx context.Context, r *authRequest) error {
+	if _, err := s.SigningKey(ctx); err != nil {
+		return err
+	}
+	scopes := r.GetScopes()
+	if !s.opts.UserinfoInIDToken {
+		scopes = slices.DeleteFunc(slices.Clone(scopes), standardScope)
+	}
+	if r.row.UserID == nil || !s.describes(scopes) {
+		return nil
+	}
+	_, err := s.user(ctx, *r.row.UserID)
+	return err
 }
 
 // refreshRequest is a refresh token, in whatever state it is, as the library sees it.
