@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -88,11 +89,16 @@ func TestHelpNamesEveryCommandAndEveryFlag(t *testing.T) {
 func TestAServerThatIsNotThereIsExplained(t *testing.T) {
 	t.Parallel()
 	there := emptyDatabase(t)
+	stranger, err := url.Parse(there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.User = url.UserPassword("somebody_else", "secret")
 	for url, want := range map[string]string{
-		"postgres://user:secret@127.0.0.1:1/db":                        "Nothing listens there",
-		"host=/nowhere user=user password=secret":                      "Nothing listens there",
-		strings.Replace(there, "/oauthdb_demo_", "/no_such_", 1):       "The database does not exist",
-		strings.Replace(there, "://postgres:", "://somebody_else:", 1): "refused the user or the password",
+		"postgres://user:secret@127.0.0.1:1/db":                  "Nothing listens there",
+		"host=/nowhere user=user password=secret":                "Nothing listens there",
+		strings.Replace(there, "/oauthdb_demo_", "/no_such_", 1): "The database does not exist",
+		stranger.String(): "refused the user or the password",
 	} {
 		for _, command := range []string{"migrate", "status", "gc", "demo"} {
 			code, out, err := oauthdb(t, command, "-database-url", url)

@@ -55,7 +55,7 @@ func TestMigrateStatusAndRollback(t *testing.T) {
 		if code != step.code || !regexp.MustCompile(`^`+want+`$`).MatchString(out) {
 			t.Fatalf("%s: exit code %d, output\n%s\nerrors\n%s\nwant exit code %d, output\n%s", step.args, code, out, errors, step.code, want)
 		}
-		if strings.Contains(out+errors, password(t, url)) {
+		if secret := password(t, url); secret != "" && strings.Contains(out+errors, secret) {
 			t.Errorf("%s: prints the password of a server that is not ours", step.args)
 		}
 	}
@@ -64,8 +64,8 @@ func TestMigrateStatusAndRollback(t *testing.T) {
 func password(t *testing.T, url string) string {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
-	if err != nil || config.Password == "" {
-		t.Fatal("no password to look for", err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return config.Password
 }
