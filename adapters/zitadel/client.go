@@ -100,7 +100,7 @@ func (c *client) IsScopeAllowed(scope string) bool {
 	if c.row.Scopes != nil {
 		return slices.Contains(c.row.Scopes, scope)
 	}
-	return standardScope(scope) || slices.Contains(c.opts.Scopes, scope)
+	return slices.Contains(servedScopes, scope) || slices.Contains(c.opts.Scopes, scope)
 }
 
 // ownScopes are those that the client may have for itself.
@@ -109,16 +109,15 @@ func (c *client) ownScopes() []string {
 	if scopes == nil {
 		scopes = c.opts.Scopes
 	}
-	return slices.DeleteFunc(slices.Clone(scopes), standardScope)
+	return slices.DeleteFunc(slices.Clone(scopes), aboutUser)
 }
 
-// standardScope: one that is about a user.
-func standardScope(scope string) bool {
-	switch scope {
-	case oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopePhone, oidc.ScopeAddress, oidc.ScopeOfflineAccess:
-		return true
-	}
-	return false
+// servedScopes are those of OpenID Connect that mean something here without further ado.
+var servedScopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
+
+// aboutUser says whether a scope is about a user (OpenID Connect Core 1.0, sections 5.4 and 11), and so nothing for a client by itself.
+func aboutUser(scope string) bool {
+	return slices.Contains(servedScopes, scope) || scope == oidc.ScopePhone || scope == oidc.ScopeAddress
 }
 
 // needsPKCE says whether a request of the client must have a code_challenge.

@@ -25,6 +25,7 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/jackc/pgx/v5"
+	zoidc "github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 	"golang.org/x/oauth2"
 
@@ -311,16 +312,29 @@ func (c registered) verify(raw any) *gooidc.IDToken {
 	return idToken
 }
 
-// post sends a form to an endpoint, with the client's authentication, and returns what came back.
-func (c registered) post(path string, form url.Values) (int, map[string]any) {
+// form is a request to an endpoint with the client's authentication.
+func (c registered) form(path string, form url.Values) *http.Request {
 	c.Helper()
+	switch {
+	case c.key != nil && !form.Has("client_assertion"):
+		form.Set("client_assertion", c.assertion())
+		form.Set("client_assertion_type", zoidc.ClientAssertionTypeJWTAssertion)
+	case c.secret == "" && c.key == nil:
+		form.Set("client_id", c.id)
+	}
 	r, err := http.NewRequestWithContext(c.ctx, http.MethodPost, c.issuer+path, strings.NewReader(form.Encode()))
 	c.ok(err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if c.secret != "" {
 		r.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret))
 	}
-	return c.send(r)
+	return r
+}
+
+// post sends a form to an endpoint, with the client's authentication, and returns what came back.
+func (c registered) post(path string, form url.Values) (int, map[string]any) {
+	c.Helper()
+	return c.send(c.form(path, form))
 }
 
 // send sends a request and returns the status and the JSON that came back, if it was.

@@ -113,8 +113,12 @@ func TestFlowOfTheLibrarysOwnClient(t *testing.T) {
 					told.Active, told.Subject, told.ClientID, told.Scope, told.TokenType, told.Issuer, told.Audience, told.Username,
 					told.Claims["sid"], told.Claims["acr"], told.AuthenticationMethodsReferences, told.AuthTime.AsTime().Unix(),
 				}, []any{
-					true, w.user.ID, c.id, "openid profile email offline_access calendar", "Bearer", w.issuer, []string{c.id}, w.user.Email,
-					w.session.ID, "urn:example:pwd", []string{"pwd"}, w.session.CreatedAt.Unix(),
+					true, w.user.ID, c.id, "openid profile email offline_access calendar", "Bearer", w.issuer,
+					[]string{c.id},
+					w.user.Email,
+					w.session.ID, "urn:example:pwd",
+					[]string{"pwd"},
+					w.session.CreatedAt.Unix(),
 				})
 				wantEqual(t, "exp - iat", told.Expiration.AsTime().Sub(told.IssuedAt.AsTime()), zitadel.DefaultAccessTokenLifetime)
 				if accessTokens == "JWT" {
@@ -290,8 +294,11 @@ func TestAssertionIsGoodOnce(t *testing.T) {
 		want []any
 	}{
 		"client_credentials": {"/oauth/token", machine(), []any{http.StatusUnauthorized, "invalid_client"}},
-		"refresh_token": {"/oauth/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.RefreshToken}},
-			[]any{http.StatusUnauthorized, "invalid_client"}},
+		"refresh_token": {
+			"/oauth/token",
+			url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.RefreshToken}},
+			[]any{http.StatusUnauthorized, "invalid_client"},
+		},
 		"authorization_code": {"/oauth/token", url.Values{
 			"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {verifier}, "redirect_uri": {redirectURI},
 		}, []any{http.StatusUnauthorized, "invalid_client"}},

@@ -60,7 +60,7 @@ func (c *client) machineScopes(asked []string) ([]string, error) {
 		return own, nil
 	}
 	for _, scope := range asked {
-		if !storable(scope) || standardScope(scope) || c.row.Scopes == nil && !slices.Contains(own, scope) {
+		if !storable(scope) || aboutUser(scope) || c.row.Scopes == nil && !slices.Contains(own, scope) {
 			return nil, oidc.ErrInvalidScope()
 		}
 	}

@@ -70,9 +70,8 @@ type Options struct {
 	// ClockSkew is allowed to clients whose clocks are behind or ahead: iat and nbf are moved back by it, exp ahead.
 	ClockSkew time.Duration
 
-	// Scopes are those that a client may ask for which has none registered (oauth_client.scopes is NULL). The scopes of OpenID
-	// Connect (openid, profile, email, phone, address, offline_access) go without saying for such clients where a user decides,
-	// and are never given to one that acts for itself.
+	// Scopes are those that a client may ask for which has none registered (oauth_client.scopes is NULL). On behalf of a user
+	// openid, profile, email and offline_access go without saying; a client that acts for itself never gets a scope about users.
 	Scopes []string
 
 	// PKCEOptional lets confidential clients that registered neither way (oauth_client.require_pkce is NULL) send requests

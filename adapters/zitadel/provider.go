@@ -37,13 +37,26 @@ var (
 	_ op.ClientJWTProfile               = (*Provider)(nil)
 )
 
+// servedClaims are those that the discovery document names unless the configuration says otherwise.
+var servedClaims = []string{
+	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "client_id", "sid",
+	"name", "picture", "updated_at", "email", "email_verified",
+}
+
 // NewProvider returns a Provider. The issuer is op.StaticIssuer(url) as a rule. Of the configuration, CryptoKey and CryptoKeyId have no
 // use, since nothing is encrypted under them; an op.WithCrypto among the options has none either. Set at least CodeMethodS256, and
 // GrantTypeRefreshToken to serve refresh tokens.
 func NewProvider(storage *Storage, config *op.Config, issuer func(insecure bool) (op.IssuerFromRequest, error), options ...op.Option) (*Provider, error) {
 	p := &Provider{storage: storage}
+	c := *config
+	if c.SupportedScopes == nil {
+		c.SupportedScopes = slices.Concat(servedScopes, storage.opts.Scopes)
+	}
+	if c.SupportedClaims == nil {
+		c.SupportedClaims = slices.Clone(servedClaims)
+	}
 	options = append(slices.Clone(options), op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
-	inner, err := op.NewProvider(config, storage, issuer, options...)
+	inner, err := op.NewProvider(&c, storage, issuer, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +146,7 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
 	config.ResponseModesSupported = []string{string(oidc.ResponseModeQuery), string(oidc.ResponseModeFragment), string(oidc.ResponseModeFormPost)}
 	config.GrantTypesSupported = slices.DeleteFunc(config.GrantTypesSupported, func(t oidc.GrantType) bool { return t == oidc.GrantTypeImplicit })
+	config.DeviceAuthorizationEndpoint = ""
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
 		&config.TokenEndpointAuthSigningAlgValuesSupported,

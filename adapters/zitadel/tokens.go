@@ -139,7 +139,7 @@ func (s *Storage) prepare(ctx context.Context, r *authRequest) error {
 	}
 	scopes := r.GetScopes()
 	if !s.opts.UserinfoInIDToken {
-		scopes = slices.DeleteFunc(slices.Clone(scopes), standardScope)
+		scopes = slices.DeleteFunc(slices.Clone(scopes), aboutUser)
 	}
 	if r.row.UserID == nil || !s.describes(scopes) {
 		return nil
