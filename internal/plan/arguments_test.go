@@ -1,0 +1,207 @@
+package plan_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/internal/plan"
+)
+
+// focus is what a user in the middle of the crowd has, by name: the values that queries are measured with. The user has one
+// session, with four authorizations, or about that: as many in a small database as in a large one.
+func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
+	rows, err := conn.Query(ctx, `
+		WITH live AS MATERIALIZED (
+			SELECT u.id AS user_id, u.email, s.id AS session_id, s.token AS session_token, a.id AS authorization_id, a.client_id,
+				c.id AS oauth_client_id, c.client_secret, r.id AS refresh_token_id, r.token AS refresh_token,
+				t.id AS access_token_id, t.token AS access_token,
+				row_number() OVER (ORDER BY u.id) - count(*) OVER () / 2 AS from_the_middle
+			FROM oauth_refresh_token AS r
+			JOIN oauth_authorization AS a ON a.id = r.authorization_id
+			JOIN oauth_access_token AS t ON t.authorization_id = a.id
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			JOIN session AS s ON s.id = a.session_id
+			JOIN "user" AS u ON u.id = a.user_id
+			WHERE r.revoked IS NULL AND r.expires_at > now() AND t.revoked IS NULL AND t.token IS NOT NULL AND t.expires_at > now()
+				AND a.revoked_at IS NULL AND s.expires_at > now() AND NOT c.disabled AND c.client_secret IS NOT NULL
+				AND a.reference_id IS NULL
+		), average AS (
+			SELECT l.user_id
+			FROM live AS l
+			WHERE (SELECT count(*) FROM account AS c WHERE c.user_id = l.user_id) = 2
+			ORDER BY abs((SELECT count(*) FROM session AS s WHERE s.user_id = l.user_id) - 1)
+				+ abs((SELECT count(*) FROM oauth_authorization AS a WHERE a.user_id = l.user_id) - 4)
+				+ abs((SELECT count(*) FROM oauth_refresh_token AS r WHERE r.user_id = l.user_id) - 4),
+				abs(l.from_the_middle)
+			LIMIT 1
+		)
+		SELECT to_jsonb(l) || jsonb_build_object(
+			'account_id', (SELECT c.id FROM account AS c WHERE c.user_id = l.user_id ORDER BY c.id LIMIT 1),
+			'consent_id', (SELECT g.id FROM oauth_consent AS g WHERE g.user_id = l.user_id ORDER BY g.id LIMIT 1),
+			'consent_client', (SELECT g.client_id FROM oauth_consent AS g WHERE g.user_id = l.user_id AND g.reference_id IS NULL ORDER BY g.id LIMIT 1),
+			'jwk_id', (SELECT k.id FROM jwks AS k ORDER BY k.id LIMIT 1),
+			'assertion', (SELECT n.id FROM oauth_client_assertion AS n ORDER BY n.id LIMIT 1)
+		) || (
+			SELECT jsonb_build_object('code', a.code, 'code_authorization', a.id, 'code_client', a.client_id, 'code_redirect_uri', a.redirect_uri,
+				'code_challenge', a.code_challenge)
+			FROM oauth_authorization AS a
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			WHERE a.code_expires_at > now() AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND NOT c.disabled
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('pending_id', a.id, 'request_uri', a.request_uri, 'request_client', a.client_id)
+			FROM oauth_authorization AS a
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			WHERE a.status = 'pending' AND a.expires_at > now() AND a.request_uri IS NOT NULL AND NOT c.disabled
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('registered_client', c.client_id, 'registration', c.registration_access_token)
+			FROM oauth_client AS c
+			WHERE c.registration_access_token IS NOT NULL
+			ORDER BY c.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('owner', c.user_id)
+			FROM oauth_client AS c
+			WHERE c.user_id IS NOT NULL
+			ORDER BY c.id DESC
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('reference_id', c.reference_id)
+			FROM oauth_client AS c
+			WHERE c.reference_id IS NOT NULL
+			ORDER BY c.id DESC
+			LIMIT 1
+		)
+		FROM average
+		JOIN live AS l USING (user_id)
+		ORDER BY l.refresh_token_id
+		LIMIT 1`)
+	if err != nil {
+		return nil, fmt.Errorf("choose a user to measure with: %w", err)
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[map[string]any])
+	if err != nil {
+		return nil, fmt.Errorf("choose a user to measure with: %w", err)
+	}
+	values := map[string]string{}
+	for k, v := range found {
+		if v == nil {
+			return nil, fmt.Errorf("choose a user to measure with: it has no %s", k)
+		}
+		values[k] = fmt.Sprint(v)
+	}
+	return values, nil
+}
+
+// null stands for NULL among the arguments.
+const null = "\x00"
+
+// special are the arguments that neither a parameter's type nor its name tells, by query and parameter: a word is the name
+// of a value of focus, anything else is taken as it is.
+var special = map[string]map[string]string{
+	"FindSessionByToken":            {"Token": "session_token"},
+	"FindAccessTokenByToken":        {"Token": "access_token"},
+	"IntrospectAccessToken":         {"Token": "access_token"},
+	"FindRefreshTokenByToken":       {"Token": "refresh_token"},
+	"IntrospectRefreshToken":        {"Token": "refresh_token"},
+	"IntrospectToken":               {"Token": "refresh_token"},
+	"RevokeToken":                   {"Token": "refresh_token"},
+	"RotateRefreshToken":            {"Presented": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
+	"ExtendSession":                 {"Lifetime": "'1000 days", "MaxLifetime": null},
+	"AuthenticateClient":            {"ClientSecret": "client_secret"},
+	"GetClientByRegistrationToken":  {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"ListClientsByUser":             {"UserID": "owner"},
+	"FindConsent":                   {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                  {"ClientID": "consent_client", "ReferenceID": null},
+	"WithdrawConsent":               {"ClientID": "consent_client", "ReferenceID": null},
+	"GrantConsent":                  {"ID": "'new", "ReferenceID": null},
+	"FindAuthorizationByCode":       {"Code": "code"},
+	"RedeemAuthorizationCode":       {"Code": "code", "ClientID": "code_client", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new"},
+	"TakeAuthorizationByRequestURI": {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"ApproveAuthorization":          {"ID": "pending_id"},
+	"DenyAuthorization":             {"ID": "pending_id"},
+	"FindAccountByProvider":         {"ProviderID": "'credential", "AccountID": "user_id"},
+	"RevokeUserAuthorizations":      {"ClientID": null},
+	"EndUserSessions":               {"Keep": null},
+	"GrantAuthorization":            {"ID": "'new"},
+	"IssueAuthorizationCode":        {"ID": "code_authorization"},
+	"IssueAccessToken":              {"ID": "'new"},
+	"CreateClient":                  {"ClientID": "'new", "JWKS": null},
+	"UpdateClient":                  {"Cleared": "'{}", "JWKS": null},
+	"CreateUser":                    {"Email": "'new@example.com"},
+	"UpdateUser":                    {"Email": null},
+	"RememberClientAssertion":       {"ID": "assertion"},
+	"FindCurrentSigningKey":         {"Alg": "'ES256"},
+}
+
+// arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
+// say: of each identifier, that of the user in focus, unless the query is about to create it.
+func arguments(s plan.Statement, types []string, focus map[string]string) []*string {
+	args := make([]*string, len(types))
+	for i, typ := range types {
+		name := strings.TrimPrefix(s.Args[i], "arg") // sqlc's way around package names
+		if name == "id" {
+			name = "ID"
+		}
+		name = strings.ToUpper(name[:1]) + name[1:]
+		value, ok := special[s.Name][name]
+		switch {
+		case !ok && name == "ID" && strings.HasPrefix(s.Name, "Create"):
+			value = "new"
+		case !ok:
+			value = ordinary(name, typ, focus)
+		case focus[value] != "":
+			value = focus[value]
+		default:
+			value = strings.TrimPrefix(value, "'")
+		}
+		if value != null {
+			args[i] = &value
+		}
+	}
+	return args
+}
+
+func ordinary(name, typ string, focus map[string]string) string {
+	switch name {
+	case "AfterID":
+		return ""
+	case "AfterCreatedAt":
+		return "-infinity"
+	case "Email":
+		return focus["email"]
+	case "CodeChallengeMethod":
+		return "S256"
+	}
+	switch typ {
+	case "token_digest":
+		// a credential that nobody has presented before
+		return (name + strings.Repeat("-", 43))[:43]
+	case "token_confirmation":
+		return null
+	case "text":
+		return "measured"
+	case "interval":
+		return "10 minutes"
+	case "integer", "bigint":
+		return "50"
+	case "boolean":
+		return "true"
+	case "text[]":
+		return "{openid}"
+	case "timestamp with time zone":
+		return "now"
+	case "jsonb":
+		return "{}"
+	}
+	if v, ok := focus[typ]; ok {
+		return v
+	}
+	return null
+}

@@ -1,0 +1,175 @@
+package plan
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Plan is how a server would run a statement.
+type Plan struct {
+	Text string // as EXPLAIN (COSTS OFF) writes it, without a newline at the end
+	Root *Node
+}
+
+// Beginner begins transactions: a connection or a transaction (which makes savepoints).
+type Beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// Explain returns the generic plan of a statement, whose parameters are $1, $2 and so on, each with a cast where its type does
+// not follow. The statement is not run, so conn may be a transaction that is read only, whatever the statement does.
+func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error) {
+	var p Plan
+	err := rolledBack(ctx, conn, func(tx pgx.Tx) error {
+		explain := func(options string) ([]string, error) {
+			return simple(ctx, tx, "EXPLAIN (GENERIC_PLAN, "+options+") "+statement)
+		}
+		if major(tx.Conn()) < 16 {
+			call, drop, err := prepare(ctx, tx, statement)
+			if err != nil {
+				return err
+			}
+			defer drop()
+			explain = func(options string) ([]string, error) {
+				return simple(ctx, tx, "EXPLAIN ("+options+") EXECUTE "+call(nil))
+			}
+		}
+		lines, err := explain("COSTS OFF")
+		if err != nil {
+			return err
+		}
+		p.Text = strings.Join(lines, "\n")
+		document, err := explain("FORMAT JSON")
+		if err != nil {
+			return err
+		}
+		p.Root, err = parse(document)
+		return err
+	})
+	return p, err
+}
+
+// Analyze runs a statement with its generic plan, takes back what it did, and returns the plan with what was measured; it
+// has no text. The arguments are texts as PostgreSQL reads them, nil for NULL, in the order of the parameters.
+func Analyze(ctx context.Context, conn Beginner, statement string, args []*string) (Plan, error) {
+	var p Plan
+	document, err := analyze(ctx, conn, statement, args, "ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON")
+	if err != nil {
+		return p, err
+	}
+	p.Root, err = parse(document)
+	return p, err
+}
+
+// AnalyzeText is Analyze for a reader: the plan as EXPLAIN (ANALYZE, BUFFERS) writes it, with costs and times.
+func AnalyzeText(ctx context.Context, conn Beginner, statement string, args []*string) (string, error) {
+	lines, err := analyze(ctx, conn, statement, args, "ANALYZE, BUFFERS")
+	return strings.Join(lines, "\n"), err
+}
+
+func analyze(ctx context.Context, conn Beginner, statement string, args []*string, options string) ([]string, error) {
+	var lines []string
+	err := rolledBack(ctx, conn, func(tx pgx.Tx) error {
+		values := make([]string, len(args))
+		for i, a := range args {
+			values[i] = "NULL"
+			if a != nil {
+				quoted, err := tx.Conn().PgConn().EscapeString(*a)
+				if err != nil {
+					return fmt.Errorf("quote parameter %d: %w", i+1, err)
+				}
+				values[i] = "'" + quoted + "'"
+			}
+		}
+		call, drop, err := prepare(ctx, tx, statement)
+		if err != nil {
+			return err
+		}
+		defer drop()
+		// what it did is taken back before the prepared statement is dropped, which a failed transaction could not do
+		return rolledBack(ctx, tx, func(tx pgx.Tx) (err error) {
+			lines, err = simple(ctx, tx, "EXPLAIN ("+options+") EXECUTE "+call(values))
+			return err
+		})
+	})
+	return lines, err
+}
+
+// prepare prepares a statement that is run with its generic plan. call renders what EXECUTE takes: values is as long as
+// the statement has parameters, or nil for all NULL. drop must be called before the transaction ends, as behind a pooler
+// the next one may be on another server connection.
+func prepare(ctx context.Context, tx pgx.Tx, statement string) (call func(values []string) string, drop func(), err error) {
+	const name = "oauthdb_explained"
+	if _, err := simple(ctx, tx, "SET LOCAL plan_cache_mode = force_generic_plan"); err != nil {
+		return nil, nil, err
+	}
+	if _, err := simple(ctx, tx, "PREPARE "+name+" AS "+statement); err != nil {
+		return nil, nil, err
+	}
+	drop = func() { _, _ = simple(context.WithoutCancel(ctx), tx, "DEALLOCATE "+name) }
+	var params int
+	err = tx.QueryRow(ctx, "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = $1", name).Scan(&params)
+	if err != nil {
+		drop()
+		return nil, nil, err
+	}
+	return func(values []string) string {
+		if values == nil {
+			for range params {
+				values = append(values, "NULL")
+			}
+		}
+		if len(values) == 0 {
+			return name
+		}
+		return name + "(" + strings.Join(values, ", ") + ")"
+	}, drop, nil
+}
+
+// rolledBack calls do in a transaction that is rolled back, whatever becomes of it.
+func rolledBack(ctx context.Context, conn Beginner, do func(pgx.Tx) error) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(tx), tx.Rollback(context.WithoutCancel(ctx)))
+}
+
+// simple runs one statement by the simple protocol, which takes PREPARE, EXECUTE and parameters without values, and returns
+// the first column.
+func simple(ctx context.Context, tx pgx.Tx, statement string) ([]string, error) {
+	results, err := tx.Conn().PgConn().Exec(ctx, statement).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, r := range results {
+		for _, row := range r.Rows {
+			lines = append(lines, string(row[0]))
+		}
+	}
+	return lines, nil
+}
+
+func parse(document []string) (*Node, error) {
+	var plans []struct{ Plan *Node }
+	if err := json.Unmarshal([]byte(strings.Join(document, "\n")), &plans); err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	if len(plans) != 1 || plans[0].Plan == nil {
+		return nil, errors.New("read the plan: it is not one statement's")
+	}
+	return plans[0].Plan, nil
+}
+
+// major is the server's major version; what is not PostgreSQL's numbering counts as the oldest.
+func major(conn *pgx.Conn) int {
+	var n int
+	_, _ = fmt.Sscan(conn.PgConn().ParameterStatus("server_version"), &n)
+	return n
+}

@@ -1,0 +1,210 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Statement is something that the data layer makes PostgreSQL plan.
+type Statement struct {
+	Name string   // of the query, "function f", or "ON DELETE of foreign_key"
+	Text string   // with $1, $2 ...
+	Args []string // what is passed for $1, $2 ...: to a query, the last word of a Go selector, "ClientID"; to a function, its parameters
+}
+
+var queryName = regexp.MustCompile(`^-- name: (\w+) :(\w+)\n`)
+
+// Queries reads the queries out of the Go files that sqlc wrote into dir: what is run in production, to the letter.
+func Queries(dir string) ([]Statement, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.sql.go"))
+	if err != nil {
+		return nil, err
+	}
+	var found []Statement
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		args := map[string][]string{}
+		ast.Inspect(file, func(n ast.Node) bool {
+			// q.db.QueryRow(ctx, Name, arg.ClientID, ...)
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) < 2 {
+				return true
+			}
+			if query, ok := call.Args[1].(*ast.Ident); ok && ast.IsExported(query.Name) {
+				for _, a := range call.Args[2:] {
+					args[query.Name] = append(args[query.Name], lastWord(a))
+				}
+			}
+			return true
+		})
+		for _, d := range file.Decls {
+			decl, ok := d.(*ast.GenDecl)
+			if !ok || decl.Tok != token.CONST {
+				continue
+			}
+			for _, s := range decl.Specs {
+				spec := s.(*ast.ValueSpec)
+				literal, ok := spec.Values[0].(*ast.BasicLit)
+				if !ok {
+					continue
+				}
+				text, err := strconv.Unquote(literal.Value)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", name, err)
+				}
+				if m := queryName.FindStringSubmatch(text); m != nil {
+					body := strings.TrimSpace(strings.TrimPrefix(text, m[0]))
+					found = append(found, Statement{Name: m[1], Text: body, Args: args[m[1]]})
+				}
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no query in %s", dir)
+	}
+	return found, nil
+}
+
+func lastWord(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
+
+// Inner lists what the queries make PostgreSQL run without spelling it out: the bodies of the schema's functions, and what
+// a foreign key does to the referring rows when the row that they refer to is deleted.
+func Inner(ctx context.Context, conn *pgx.Conn) ([]Statement, error) {
+	functions, err := Functions(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	var found []Statement
+	for _, f := range functions {
+		found = append(found, Statement{Name: "function " + f.Name, Text: f.Statement(), Args: f.Args})
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT format('ON DELETE of %s', n.conname),
+			CASE n.confdeltype
+				WHEN 'c' THEN format('DELETE FROM ONLY %s WHERE %s', n.conrelid::regclass, w.condition)
+				WHEN 'n' THEN format('UPDATE ONLY %s SET %s WHERE %s', n.conrelid::regclass, w.nulls, w.condition)
+				WHEN 'd' THEN format('UPDATE ONLY %s SET %s WHERE %s', n.conrelid::regclass, w.defaults, w.condition)
+				ELSE format('SELECT FROM ONLY %s WHERE %s FOR KEY SHARE', n.conrelid::regclass, w.condition)
+			END
+		FROM pg_constraint AS n
+		CROSS JOIN LATERAL (
+			SELECT string_agg(format('%I = $%s::%s', a.attname, k.n, format_type(a.atttypid, a.atttypmod)), ' AND ' ORDER BY k.n) AS condition,
+				string_agg(format('%I = NULL', a.attname), ', ' ORDER BY k.n) AS nulls,
+				string_agg(format('%I = DEFAULT', a.attname), ', ' ORDER BY k.n) AS defaults
+			FROM unnest(n.conkey) WITH ORDINALITY AS k (attnum, n)
+			JOIN pg_attribute AS a ON a.attrelid = n.conrelid AND a.attnum = k.attnum
+		) AS w
+		WHERE n.connamespace = 'public'::regnamespace AND n.contype = 'f'
+		ORDER BY n.conname COLLATE "C"`)
+	if err != nil {
+		return nil, fmt.Errorf("read foreign keys: %w", err)
+	}
+	actions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Statement, err error) {
+		return s, row.Scan(&s.Name, &s.Text)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read foreign keys: %w", err)
+	}
+	return append(found, actions...), nil
+}
+
+// Function is a function of the schema.
+type Function struct {
+	Name     string
+	Language string
+	Args     []string // names
+	ArgTypes []string
+	Body     string // the source, as it was written
+}
+
+// Functions reads the functions of the schema, in the order of their names.
+func Functions(ctx context.Context, conn *pgx.Conn) ([]Function, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT p.proname::text, l.lanname::text, coalesce(p.proargnames[:p.pronargs], '{}')::text[],
+			ARRAY(SELECT format_type(t.oid, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (oid, n) ORDER BY t.n),
+			coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+		FROM pg_proc AS p
+		JOIN pg_language AS l ON l.oid = p.prolang
+		WHERE p.pronamespace = 'public'::regnamespace
+			AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+		ORDER BY p.proname COLLATE "C", p.oid`)
+	if err != nil {
+		return nil, fmt.Errorf("read functions: %w", err)
+	}
+	functions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Function, err error) {
+		return f, row.Scan(&f.Name, &f.Language, &f.Args, &f.ArgTypes, &f.Body)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read functions: %w", err)
+	}
+	for _, f := range functions {
+		if f.Language != "sql" {
+			// Nothing in the catalog says what such a function runs. Better to be told than to believe that it was looked at.
+			return nil, fmt.Errorf("function %s: the body of a function in %s cannot be explained: write it in sql", f.Name, f.Language)
+		}
+	}
+	return functions, nil
+}
+
+// Statement is the function's body with $1, $2 ... in place of its parameters' names.
+func (f Function) Statement() string {
+	number := map[string]int{}
+	for i, a := range f.Args {
+		if a != "" {
+			number[a] = i + 1
+		}
+	}
+	src := f.Body
+	var b strings.Builder
+	for i := 0; i < len(src); {
+		end := i + 1
+		switch c := rune(src[i]); {
+		case strings.HasPrefix(src[i:], "--"):
+			end = until(src, i, "\n")
+		case c == '\'' || c == '"':
+			end = until(src, i+1, string(c))
+		case c == '_' || unicode.IsLetter(c):
+			for end < len(src) && (src[end] == '_' || src[end] == '$' || unicode.IsLetter(rune(src[end])) || unicode.IsDigit(rune(src[end]))) {
+				end++
+			}
+			qualified := i > 0 && src[i-1] == '.' || end < len(src) && src[end] == '.'
+			if n := number[src[i:end]]; n > 0 && !qualified {
+				fmt.Fprintf(&b, "$%d::%s", n, f.ArgTypes[n-1])
+				i = end
+				continue
+			}
+		}
+		b.WriteString(src[i:end])
+		i = end
+	}
+	return strings.TrimSuffix(strings.TrimSpace(b.String()), ";")
+}
+
+// until returns the index behind the first mark at or after from.
+func until(s string, from int, mark string) int {
+	if n := strings.Index(s[from:], mark); n >= 0 {
+		return from + n + len(mark)
+	}
+	return len(s)
+}
