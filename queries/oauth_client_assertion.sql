@@ -21,5 +21,4 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM oauth_client_assertion AS t
-USING due AS d
-WHERE t.id = d.id;
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));

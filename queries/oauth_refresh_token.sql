@@ -306,15 +306,14 @@ WITH unadopted AS MATERIALIZED (
 ), signed_in AS MATERIALIZED (
     SELECT s.id
     FROM session AS s
-    WHERE s.id IN (SELECT n.session_id FROM unadopted AS n)
+    WHERE s.id = ANY (ARRAY(SELECT n.session_id::text FROM unadopted AS n))
     FOR KEY SHARE OF s SKIP LOCKED
 ), locked AS MATERIALIZED (
     -- a session that is being ended, or collected, has its tokens seen to by that call
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.resources, r.auth_time, r.created_at,
         r.confirmation, r.token, r.expires_at, new_authorization_id() AS new_family_id
-    FROM unadopted AS n
-    JOIN oauth_refresh_token AS r ON r.id = n.id
-    WHERE r.authorization_id IS NULL AND r.revoked IS NULL
+    FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT n.id::text FROM unadopted AS n)) AND r.authorization_id IS NULL AND r.revoked IS NULL
       AND (r.session_id IS NULL OR r.session_id IN (SELECT s.id FROM signed_in AS s))
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ), families AS (

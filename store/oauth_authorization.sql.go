@@ -1006,12 +1006,14 @@ WITH client AS MATERIALIZED (
     -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
     SELECT s.id
     FROM client AS c
-    JOIN session AS s ON s.id IN (
-        SELECT a.session_id FROM oauth_authorization AS a WHERE a.client_id = $1::client_id AND a.revoked_at IS NULL
-        UNION
-        SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = $1::client_id AND r.authorization_id IS NULL
-        UNION
-        SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = $1::client_id AND t.authorization_id IS NULL
+    JOIN session AS s ON s.id = ANY (
+        ARRAY(
+            SELECT a.session_id::text FROM oauth_authorization AS a WHERE a.client_id = $1::client_id AND a.revoked_at IS NULL
+            UNION
+            SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = $1::client_id AND r.authorization_id IS NULL
+            UNION
+            SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = $1::client_id AND t.authorization_id IS NULL
+        )
     )
     ORDER BY s.id
     FOR KEY SHARE OF s

@@ -21,8 +21,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM oauth_client_assertion AS t
-USING due AS d
-WHERE t.id = d.id
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.

@@ -77,14 +77,16 @@ WITH doomed AS MATERIALIZED (
     -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
     SELECT s.id
     FROM doomed AS d
-    JOIN session AS s ON s.id IN (
-        SELECT x.id FROM session AS x WHERE x.user_id = $1::user_id
-        UNION
-        SELECT a.session_id FROM owned_clients AS o JOIN oauth_authorization AS a ON a.client_id = o.client_id
-        UNION
-        SELECT r.session_id FROM owned_clients AS o JOIN oauth_refresh_token AS r ON r.client_id = o.client_id WHERE r.authorization_id IS NULL
-        UNION
-        SELECT t.session_id FROM owned_clients AS o JOIN oauth_access_token AS t ON t.client_id = o.client_id WHERE t.authorization_id IS NULL
+    JOIN session AS s ON s.id = ANY (
+        ARRAY(
+            SELECT x.id::text FROM session AS x WHERE x.user_id = $1::user_id
+            UNION
+            SELECT a.session_id FROM owned_clients AS o JOIN oauth_authorization AS a ON a.client_id = o.client_id
+            UNION
+            SELECT r.session_id FROM owned_clients AS o JOIN oauth_refresh_token AS r ON r.client_id = o.client_id WHERE r.authorization_id IS NULL
+            UNION
+            SELECT t.session_id FROM owned_clients AS o JOIN oauth_access_token AS t ON t.client_id = o.client_id WHERE t.authorization_id IS NULL
+        )
     )
     WHERE (SELECT count(*) FROM clients) >= 0
     ORDER BY s.id
