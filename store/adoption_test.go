@@ -24,14 +24,14 @@ func (w *world) holding(sql string, args ...any) (release func()) {
 	return func() { w.Helper(); w.ok(tx.Commit(w.ctx)) }
 }
 
-// untilWaiting returns once n connections of the world wait for a lock.
-func (w *world) untilWaiting(n int) {
+// untilWaiting returns once n connections of the world wait for a lock, or one of the calls has returned.
+func (w *world) untilWaiting(n int, calls ...<-chan error) {
 	w.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		var waiting int
 		w.ok(w.pool.QueryRow(w.ctx, `
 			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting))
-		if waiting == n {
+		if waiting == n || slices.ContainsFunc(calls, func(c <-chan error) bool { return len(c) > 0 }) {
 			return
 		}
 	}
