@@ -1,5 +1,5 @@
-// Package zitadel serves the OpenID Provider of github.com/zitadel/oidc/v3 on oauthdb: a [Storage] that makes each of the library's
-// requests one call of package store, and a [Provider], the library's own with what the interface leaves no room for.
+// Package zitadel serves the OpenID Provider of github.com/zitadel/oidc/v3 on oauthdb: a [Storage] that makes one call of package
+// store of each of the library's, and a [Provider], the library's own with what its interfaces leave no room for.
 //
 //	storage, err := zitadel.New(pool, zitadel.Options{
 //		SuccessorKeys:     [][]byte{successorKey},
@@ -9,6 +9,94 @@
 //	provider, err := zitadel.NewProvider(storage, &op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true}, op.StaticIssuer(issuer))
 //	mux.Handle("/", provider)
 //
-// The login page reads the request with [Storage.PendingRequest], signs the user in (store.CreateSession), asks for consent
-// (store.CheckConsent, store.GrantConsent), and ends in [Provider.Approve] or [Provider.Deny].
+// The library looks a code or a refresh token up first and creates the tokens later, as if nothing could happen in between.
+// Here the lookup decides nothing. The decision is taken where the tokens are created, by RedeemAuthorizationCode or
+// RotateRefreshToken, together with them and in the database, whatever the number of servers and of callers. A code that is
+// presented twice ends what it gave; refreshes of one token, in parallel or again, converge on one successor.
+//
+// # Which method makes which call
+//
+// A method that is not here sends nothing. A client that was fetched for an HTTP request is not fetched again for it.
+//
+//	AuthRequestByCode              FindAuthorizationByCode
+//	AuthRequestByID                FindAuthorizationByCode
+//	AuthorizeClientIDSecret        AuthenticateClient
+//	ClientCredentials              AuthenticateClient
+//	ClientCredentialsTokenRequest  GetClient
+//	CreateAccessAndRefreshTokens   RedeemAuthorizationCode, RotateRefreshToken
+//	CreateAccessToken              RedeemAuthorizationCode, IssueAccessToken
+//	CreateAuthRequest              GetClient, CreateAuthorization
+//	GetClientByClientID            GetClient, AuthenticateClient
+//	GetKeyByIDAndClientID          GetClient
+//	JWTProfileTokenType            GetClient
+//	KeySet                         ListSigningKeys
+//	RevokeToken                    RevokeToken, RevokeAccessTokenByID
+//	SaveAuthCode                   IssueAuthorizationCode
+//	SetIntrospectionFromToken      IntrospectToken, IntrospectAccessTokenByID
+//	SetUserinfoFromRequest         GetUser
+//	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
+//	SignatureAlgorithms            ListSigningKeys
+//	SigningKey                     FindCurrentSigningKey, CreateSigningKey
+//	TerminateSession               RevokeUserAuthorizations
+//	TerminateSessionFromRequest    GetClient, EndSession
+//	TokenRequestByRefreshToken     FindRefreshTokenByToken
+//	ValidateJWTProfileScopes       GetClient
+//
+// And those that are not the library's:
+//
+//	Approve                        ApproveAuthorization
+//	PendingRequest                 GetAuthorization
+//	RetireSigningKeys              FindCurrentSigningKey, ListSigningKeys, RetireSigningKey
+//	RotateSigningKey               FindCurrentSigningKey, ListSigningKeys, RetireSigningKey, CreateSigningKey
+//	Provider.Approve               ApproveAuthorization
+//	Provider.Deny                  DenyAuthorization
+//	Provider.JWTProfileVerifier    GetClient, RememberClientAssertion
+//
+// # What a request costs
+//
+// Each call is one statement and one round trip. The library's own lookups are among them.
+//
+//	authorize                      GetClient, CreateAuthorization
+//	approve                        ApproveAuthorization
+//	authorization_code             FindAuthorizationByCode, AuthenticateClient, FindCurrentSigningKey, RedeemAuthorizationCode
+//	refresh_token                  AuthenticateClient, FindRefreshTokenByToken, RotateRefreshToken, FindCurrentSigningKey
+//	client_credentials             AuthenticateClient, IssueAccessToken
+//	introspection                  AuthenticateClient, IntrospectToken
+//	introspection of a JWT         AuthenticateClient, ListSigningKeys, IntrospectAccessTokenByID
+//	userinfo                       IntrospectAccessToken, GetUser
+//	revocation                     AuthenticateClient, RevokeToken
+//	end_session                    ListSigningKeys, GetClient, EndSession
+//
+// A public client costs GetClient in place of AuthenticateClient, and one that authenticates by a key RememberClientAssertion in addition. UserinfoInIDToken
+// or a Userinfo hook adds GetUser.
+//
+// # How tokens are known
+//
+// Opaque tokens and codes are those of package token, and the database holds their digests: a Provider's Crypto hands out what
+// Storage has minted. So other servers on the same tables can introspect, revoke and refresh them, and this one theirs. A JWT access
+// token is known by its jti, which is its row's id; it can be revoked, and introspection says so, as long as a resource server asks.
+//
+// # Without the Provider
+//
+// A Storage also serves an op.Provider of your own. It is correct then but for three things, which the interfaces do not let it do: a
+// client assertion can be presented again until it expires; a database fault comes out as invalid_grant at the token endpoint, as
+// "active": false at introspection and as 403 at userinfo; and opaque access tokens are encryptions of row ids under op.Config.CryptoKey. The
+// library's experimental op.LegacyServer has no place for it.
+//
+// # Signing keys
+//
+// They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed. Have a
+// timer call [Storage.RotateSigningKey], once a month say, and [Storage.RetireSigningKeys] more often. To change the algorithm, call
+// RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has passed.
+//
+// # What is not served
+//
+// The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), pushed requests
+// (RFC 9126), resource indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449), pairwise subjects and the claims
+// parameter: the library has none of them, or the store has no call for them. A token that was bound to a key by another server
+// is introspected with its cnf, and refused at userinfo and for refreshing. After a refresh an ID token lacks amr and acr.
+//
+// # What it must not do
+//
+// It takes no decision about a grant: that is SQL. It logs no credential, and no error of its tells one.
 package zitadel
