@@ -1,0 +1,207 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/oauthdb/oauthdb/adapters/zitadel"
+)
+
+// config is what flags and the environment say. Each flag has its environment variable, AUTHSERVER_SESSION_LIFETIME for
+// -session-lifetime; keys come from the environment alone, since a command line can be read by all users of a machine.
+type config struct {
+	addr, demoAddr           string
+	addrGiven, demoAddrGiven bool
+	issuer                   string
+	databaseURL              string
+	demo                     bool
+	behindProxy              bool
+	logLevel                 slog.Level
+	addUser, addClient       string
+
+	requestLifetime, codeLifetime, accessTokenLifetime, idTokenLifetime, refreshTokenLifetime, familyLifetime, grace time.Duration
+	sessionLifetime, maxSessionLifetime                                                                              time.Duration
+
+	successorKeys, keyEncryptionKeys [][]byte
+}
+
+const environmentPrefix = "AUTHSERVER_"
+
+func parseConfig(args []string, getenv func(string) string, output io.Writer) (*config, error) {
+	c := &config{}
+	flags := flag.NewFlagSet("authserver", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`address` to serve on")
+	flags.StringVar(&c.issuer, "issuer", "", "`URL` by which clients and browsers reach this server; https, except on this machine (default http://<addr>)")
+	flags.StringVar(&c.databaseURL, "database-url", getenv("DATABASE_URL"), "PostgreSQL connection `string`; without it and DATABASE_URL a private PostgreSQL is started")
+	flags.BoolVar(&c.demo, "demo", false, "seed a demo user and demo clients, known to everybody, and serve a demo app; on this machine only")
+	flags.StringVar(&c.demoAddr, "demo-addr", "127.0.0.1:8081", "`address` of the demo app")
+	flags.BoolVar(&c.behindProxy, "behind-proxy", false, "take the browser's address from the last X-Forwarded-For, which a proxy of yours sets")
+	flags.TextVar(&c.logLevel, "log-level", slog.LevelWarn, "debug, info, warn or error")
+	flags.StringVar(&c.addUser, "add-user", "", "add a user with this `e-mail` address, reading the password from standard input, and exit")
+	flags.StringVar(&c.addClient, "add-client", "", "register a client by its RFC 7591 document in this JSON `file`, print its id and secret, and exit")
+	flags.DurationVar(&c.requestLifetime, "request-lifetime", zitadel.DefaultRequestLifetime, "how long an authorization request awaits the user")
+	flags.DurationVar(&c.codeLifetime, "code-lifetime", zitadel.DefaultCodeLifetime, "lifetime of authorization codes")
+	flags.DurationVar(&c.accessTokenLifetime, "access-token-lifetime", zitadel.DefaultAccessTokenLifetime, "lifetime of access tokens")
+	flags.DurationVar(&c.idTokenLifetime, "id-token-lifetime", zitadel.DefaultIDTokenLifetime, "lifetime of ID tokens")
+	flags.DurationVar(&c.refreshTokenLifetime, "refresh-token-lifetime", zitadel.DefaultRefreshTokenLifetime, "lifetime of each refresh token")
+	flags.DurationVar(&c.familyLifetime, "grant-lifetime", 0, "how long a grant can last, however often it is refreshed; 0: no such bound")
+	flags.DurationVar(&c.grace, "grace", zitadel.DefaultGrace, "for how long a replaced refresh token is taken for a retry; negative: never")
+	flags.DurationVar(&c.sessionLifetime, "session-lifetime", 14*24*time.Hour, "how long a browser that does not come back stays signed in")
+	flags.DurationVar(&c.maxSessionLifetime, "max-session-lifetime", 90*24*time.Hour, "how long a browser stays signed in at most")
+
+	var err error
+	flags.VisitAll(func(f *flag.Flag) {
+		name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value := getenv(name); value != "" && err == nil {
+			if setErr := flags.Set(f.Name, value); setErr != nil {
+				err = fmt.Errorf("%s: %w", name, setErr)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	flags.Visit(func(f *flag.Flag) {
+		c.addrGiven = c.addrGiven || f.Name == "addr"
+		c.demoAddrGiven = c.demoAddrGiven || f.Name == "demo-addr"
+	})
+	if c.successorKeys, err = keysOf(getenv, "SUCCESSOR_KEYS"); err != nil {
+		return nil, err
+	}
+	if c.keyEncryptionKeys, err = keysOf(getenv, "KEY_ENCRYPTION_KEYS"); err != nil {
+		return nil, err
+	}
+	return c, c.check()
+}
+
+// keysOf reads keys, the newest first, in base64 and separated by commas. Its errors hold nothing of them.
+func keysOf(getenv func(string) string, name string) ([][]byte, error) {
+	var keys [][]byte
+	for i, encoded := range strings.Split(getenv(environmentPrefix+name), ",") {
+		encoded = strings.TrimSpace(encoded)
+		if encoded == "" {
+			continue
+		}
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("%s%s: key %d is not 32 bytes in base64, as from openssl rand -base64 32", environmentPrefix, name, i+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func (c *config) check() error {
+	if c.demo {
+		for flag, addr := range map[string]string{"-addr": c.addr, "-demo-addr": c.demoAddr} {
+			if !loopbackAddress(addr) {
+				return fmt.Errorf("%s %s: -demo serves on 127.0.0.1 or [::1] alone, since its passwords are known to everybody", flag, addr)
+			}
+		}
+		if len(c.successorKeys) == 0 {
+			c.successorKeys = [][]byte{demoKey("successor")}
+		}
+		if len(c.keyEncryptionKeys) == 0 {
+			c.keyEncryptionKeys = [][]byte{demoKey("key encryption")}
+		}
+	}
+	if c.issuer != "" {
+		u, err := url.Parse(c.issuer)
+		switch {
+		case err != nil:
+			return fmt.Errorf("-issuer: %w", err)
+		case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil:
+			return fmt.Errorf("-issuer %s: not the URL of a server", c.issuer)
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+			return fmt.Errorf("-issuer %s: it may have no path, query or fragment", c.issuer)
+		case u.Scheme == "http" && !loopbackHost(u.Hostname()):
+			return fmt.Errorf("-issuer %s: http is for this machine alone; everywhere else it has to be https", c.issuer)
+		case c.demo && !loopbackHost(u.Hostname()):
+			return fmt.Errorf("-issuer %s: -demo is for this machine alone", c.issuer)
+		}
+		c.issuer = strings.TrimSuffix(c.issuer, "/")
+	} else if !loopbackAddress(c.addr) {
+		return errors.New("-issuer is required when others than this machine can reach the server: its https URL")
+	}
+	if c.addUser != "" || c.addClient != "" {
+		return nil
+	}
+	if len(c.successorKeys) == 0 || len(c.keyEncryptionKeys) == 0 {
+		return fmt.Errorf("%[1]sSUCCESSOR_KEYS and %[1]sKEY_ENCRYPTION_KEYS are required: 32 random bytes each (openssl rand -base64 32), the newest first, separated by commas; -demo does without", environmentPrefix)
+	}
+	for name, lifetime := range map[string]time.Duration{
+		"-request-lifetime": c.requestLifetime, "-code-lifetime": c.codeLifetime, "-access-token-lifetime": c.accessTokenLifetime,
+		"-id-token-lifetime": c.idTokenLifetime, "-refresh-token-lifetime": c.refreshTokenLifetime,
+		"-session-lifetime": c.sessionLifetime, "-max-session-lifetime": c.maxSessionLifetime,
+	} {
+		if lifetime < time.Second {
+			return fmt.Errorf("%s: %s is less than a second", name, lifetime)
+		}
+	}
+	if c.familyLifetime < 0 {
+		return fmt.Errorf("-grant-lifetime: %s is negative", c.familyLifetime)
+	}
+	return nil
+}
+
+// settle completes the issuer, once it is known which port is served.
+func (c *config) settle(addr net.Addr) {
+	if c.issuer == "" {
+		c.issuer = "http://" + addr.String()
+	}
+}
+
+func (c *config) options(logger *slog.Logger) options {
+	return options{
+		issuer:             c.issuer,
+		behindProxy:        c.behindProxy,
+		sessionLifetime:    c.sessionLifetime,
+		maxSessionLifetime: c.maxSessionLifetime,
+		passwordParams:     passwordParams,
+		logger:             logger,
+		storage: zitadel.Options{
+			SuccessorKeys: c.successorKeys, KeyEncryptionKeys: c.keyEncryptionKeys,
+			RequestLifetime: c.requestLifetime, CodeLifetime: c.codeLifetime, AccessTokenLifetime: c.accessTokenLifetime,
+			IDTokenLifetime: c.idTokenLifetime, RefreshTokenLifetime: c.refreshTokenLifetime, FamilyLifetime: c.familyLifetime, Grace: c.grace,
+			SigningAlgorithm: jose.RS256, Logger: logger,
+		},
+	}
+}
+
+// demoKey is known to everybody, so that a restarted demo reads what it wrote before.
+func demoKey(use string) []byte {
+	key := sha256.Sum256([]byte("oauthdb demo, " + use + " key, known to everybody"))
+	return key[:]
+}
+
+func loopbackAddress(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && loopbackHost(host)
+}
+
+func loopbackHost(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

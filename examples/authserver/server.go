@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/oauthdb/oauthdb/adapters/zitadel"
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+type options struct {
+	issuer                              string // its URL, without a slash at the end
+	behindProxy                         bool
+	sessionLifetime, maxSessionLifetime time.Duration
+	passwordParams                      *argon2id.Params
+	storage                             zitadel.Options
+	logger                              *slog.Logger
+}
+
+// server is the provider's endpoints, which are the library's, and its pages. It keeps nothing in memory that a grant or a session
+// needs: any number of them may serve one database.
+type server struct {
+	options
+	store     *store.Queries
+	storage   *zitadel.Storage
+	provider  *zitadel.Provider
+	pages     pages
+	passwords *passwords
+	throttle  *throttle
+	cookie    cookie
+
+	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
+	tenants func(ctx context.Context, user store.User) ([]tenant, error)
+
+	handler http.Handler
+}
+
+// tenant is an organisation that a user may act for. Its id is the reference_id of consents and tokens.
+type tenant struct {
+	ID   store.ReferenceID
+	Name string
+}
+
+func newServer(pool *pgxpool.Pool, o options) (*server, error) {
+	s := &server{
+		options: o, store: store.New(pool), pages: parsePages(), throttle: newThrottle(), cookie: cookieFor(o.issuer),
+		tenants: func(context.Context, store.User) ([]tenant, error) { return nil, nil },
+	}
+	var err error
+	if s.passwords, err = newPasswords(o.passwordParams); err != nil {
+		return nil, err
+	}
+	o.storage.LoginURL = func(id string) string { return "/continue?" + url.Values{"id": {id}}.Encode() }
+	o.storage.LogoutURL = logoutURL
+	o.storage.MayIntrospect = mayIntrospect
+	if s.storage, err = zitadel.New(pool, o.storage); err != nil {
+		return nil, err
+	}
+	var more []op.Option
+	if strings.HasPrefix(o.issuer, "http:") {
+		more = append(more, op.WithAllowInsecure())
+	}
+	s.provider, err = zitadel.NewProvider(s.storage, &op.Config{
+		CodeMethodS256: true, AuthMethodPost: true, AuthMethodPrivateKeyJWT: true, GrantTypeRefreshToken: true,
+		DefaultLogoutRedirectURI: signedOutPath,
+		SupportedScopes:          []string{"openid", "profile", "email", "offline_access"},
+	}, op.StaticIssuer(o.issuer), more...)
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// mayIntrospect tells a client about its own tokens, and a resource server about those that are for it.
+func mayIntrospect(_ context.Context, caller store.ClientID, t zitadel.Introspected) bool {
+	if caller == t.ClientID {
+		return true
+	}
+	for _, resource := range t.Resources {
+		if resource == string(caller) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *server) routes() http.Handler {
+	mux := http.NewServeMux()
+	// A browser says where a request comes from: what another site's page sends is refused, without a token in each form.
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.pages.fail(w, r, http.StatusForbidden, "This came from another site", "For your safety it was not carried out. Go back and try again.")
+	}))
+	page := func(pattern string, serve func(http.ResponseWriter, *http.Request) error) {
+		mux.Handle(pattern, pageHeaders(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, maxFormLength)
+			if err := r.ParseForm(); err != nil {
+				s.pages.fail(w, r, http.StatusBadRequest, "That could not be read", "Go back and try again.")
+				return
+			}
+			if err := serve(w, r); err != nil {
+				s.fail(w, r, err)
+			}
+		}))))
+	}
+	page("GET /{$}", func(w http.ResponseWriter, r *http.Request) error {
+		http.Redirect(w, r, accountPath, http.StatusSeeOther)
+		return nil
+	})
+	page("GET /continue", s.proceed)
+	page("GET /signin", s.signInPage)
+	page("POST /signin", s.signIn)
+	page("GET /consent", s.consentPage)
+	page("POST /consent", s.decide)
+	page("GET /account", s.accountPage)
+	page("POST /account/withdraw", s.withdraw)
+	page("POST /account/end-session", s.endSession)
+	page("POST /account/end-other-sessions", s.endOtherSessions)
+	page("GET /signout", s.signOutPage)
+	page("POST /signout", s.signOut)
+	page("GET "+signedOutPath, s.signedOutPage)
+	mux.Handle("GET /static/", staticFiles())
+
+	mux.Handle("/authorize", s.explain(s.provider))
+	mux.Handle("/end_session", s.explain(s.provider))
+	mux.Handle("/", s.provider)
+	return s.commonHeaders(mux)
+}
+
+const maxFormLength = 64 << 10
+
+// fail answers a page's request with the page that says what went wrong.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var undecided *zitadel.DecisionError
+	switch {
+	case errors.Is(err, zitadel.ErrNoRequest), errors.As(err, &undecided), db.IsNotFound(err):
+		s.pages.fail(w, r, http.StatusBadRequest, "This request is over",
+			"It has been answered already, or it took too long. Go back to the app that you came from and start again.")
+	default:
+		if !db.IsCanceled(err) {
+			s.logger.LogAttrs(r.Context(), slog.LevelError, "page", slog.String("path", r.URL.Path), slog.String("error", db.Describe(err)))
+		}
+		s.pages.fail(w, r, http.StatusInternalServerError, "Something went wrong on our side", "Please try again in a moment.")
+	}
+}
+
+// commonHeaders are those of every answer.
+func (s *server) commonHeaders(next http.Handler) http.Handler {
+	https := strings.HasPrefix(s.issuer, "https:")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+		if https {
+			h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// pageHeaders are those of the pages.
+func pageHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		allowForms(h, "")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// allowForms lets the page's forms be sent to this server and, if given, end up at a client: browsers apply form-action to the
+// redirects that follow a form too.
+func allowForms(h http.Header, client string) {
+	if client != "" {
+		client = " " + client
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' https: data:; form-action 'self'"+client+
+		"; frame-ancestors 'none'; base-uri 'none'")
+}
+
+// sourceOf is a redirect URI as a source of a content security policy: an origin, or the scheme of an app.
+func sourceOf(redirectURI *string) string {
+	if redirectURI == nil {
+		return ""
+	}
+	u, err := url.Parse(*redirectURI)
+	switch {
+	case err != nil || u.Scheme == "":
+		return ""
+	case u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return u.Scheme + ":"
+	case strings.ContainsAny(u.Host, "; ,'\""):
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// explain shows an error of the library's, which a browser would show as it is sent to programs, as a page.
+func (s *server) explain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := &errorCatcher{ResponseWriter: w}
+		next.ServeHTTP(e, r)
+		if e.status == 0 {
+			return
+		}
+		var told struct {
+			Description string `json:"error_description"`
+		}
+		if json.Unmarshal(e.body.Bytes(), &told) != nil {
+			told.Description = e.body.String()
+		}
+		h := w.Header()
+		h.Del("Content-Length")
+		pageHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			title, detail := "The app sent a request that we can't follow", "Go back to the app, and try again. If this happens again, tell whoever runs the app what it says here: "+strings.TrimSpace(told.Description)
+			if e.status >= http.StatusInternalServerError {
+				title, detail = "Something went wrong on our side", "Please try again in a moment."
+			}
+			s.pages.fail(w, r, e.status, title, detail)
+		})).ServeHTTP(w, r)
+	})
+}
+
+// errorCatcher keeps an error's answer from the browser.
+type errorCatcher struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (e *errorCatcher) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		e.status = status
+		return
+	}
+	e.ResponseWriter.WriteHeader(status)
+}
+
+func (e *errorCatcher) Write(b []byte) (int, error) {
+	if e.status == 0 {
+		return e.ResponseWriter.Write(b)
+	}
+	return e.body.Write(b[:min(len(b), max(0, 512-e.body.Len()))])
+}
+
+const (
+	rotateKeysEvery = 24 * time.Hour
+	retireKeysEvery = time.Hour
+)
+
+// rotateKeys brings a new signing key into use at each start and each day, of which no more than one is in waiting at any time.
+func (s *server) rotateKeys(ctx context.Context) {
+	rotate, retire := time.NewTicker(rotateKeysEvery), time.NewTicker(retireKeysEvery)
+	defer rotate.Stop()
+	defer retire.Stop()
+	for first := true; ; first = false {
+		var err error
+		if first {
+			_, err = s.storage.RotateSigningKey(ctx)
+		} else {
+			select {
+			case <-ctx.Done():
+				return
+			case <-rotate.C:
+				_, err = s.storage.RotateSigningKey(ctx)
+			case <-retire.C:
+				err = s.storage.RetireSigningKeys(ctx)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.logger.LogAttrs(ctx, slog.LevelError, "signing keys", slog.String("error", fmt.Sprint(err)))
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/oauthdb/oauthdb/adapters/zitadel"
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// signInForm is what the page shows.
+type signInForm struct {
+	ID     string // of the request that awaits the sign-in, if one does
+	Client string // its client's name
+	Other  string // who is signed in, where the app asks for somebody else or for a new sign-in
+	Email  string
+	Error  string
+}
+
+// signInPage shows the form.
+func (s *server) signInPage(w http.ResponseWriter, r *http.Request) error {
+	form := signInForm{ID: r.FormValue("id")}
+	session, err := s.session(w, r)
+	if err != nil {
+		return err
+	}
+	if form.ID == "" {
+		if session != nil {
+			http.Redirect(w, r, accountPath, http.StatusSeeOther)
+			return nil
+		}
+		return s.pages.show(w, http.StatusOK, "signin", page{Title: "Sign in", Data: form})
+	}
+	pending, err := s.prepare(w, r, &form)
+	if err != nil {
+		return err
+	}
+	form.Email = pending.Request.LoginHint
+	if session != nil {
+		form.Other = session.User.Email
+	}
+	return s.pages.show(w, http.StatusOK, "signin", page{Title: "Sign in", Data: form})
+}
+
+// prepare fills in what the form says of the request.
+func (s *server) prepare(w http.ResponseWriter, r *http.Request, form *signInForm) (zitadel.PendingRequest, error) {
+	pending, err := s.storage.PendingRequest(r.Context(), form.ID)
+	if err != nil {
+		return pending, err
+	}
+	client, err := s.store.GetClient(r.Context(), pending.Authorization.ClientID)
+	if err != nil {
+		return pending, err
+	}
+	form.Client = nameOf(client.Name, client.ClientID)
+	allowForms(w.Header(), sourceOf(pending.Authorization.RedirectURI))
+	return pending, nil
+}
+
+// wrongPassword does not say which of both it was.
+const wrongPassword = "That e-mail address and password don't belong together."
+
+// signIn checks the password.
+func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	form := signInForm{ID: r.PostFormValue("id"), Email: strings.TrimSpace(r.PostFormValue("email"))}
+	if form.ID != "" {
+		if _, err := s.prepare(w, r, &form); err != nil {
+			return err
+		}
+	}
+	refuse := func(status int, why string) error {
+		form.Error = why
+		return s.pages.show(w, status, "signin", page{Title: "Sign in", Data: form})
+	}
+	password := r.PostFormValue("password")
+	if form.Email == "" || password == "" {
+		return refuse(http.StatusUnprocessableEntity, "Enter your e-mail address and your password.")
+	}
+	if wait := s.throttle.take(s.address(r), form.Email); wait > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int(wait.Seconds())+1))
+		return refuse(http.StatusTooManyRequests, "Too many attempts. Wait a minute, then try again.")
+	}
+	user, err := s.authenticate(ctx, form.Email, password)
+	switch {
+	case errors.Is(err, errWrongPassword):
+		return refuse(http.StatusUnprocessableEntity, wrongPassword)
+	case err != nil:
+		return err
+	}
+	s.throttle.forgive(form.Email)
+	if err := s.begin(w, r, user.ID); err != nil {
+		return err
+	}
+	next := accountPath
+	if form.ID != "" {
+		next = "/continue?" + url.Values{"id": {form.ID}}.Encode()
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+var errWrongPassword = errors.New("wrong e-mail address or password")
+
+// authenticate takes as long for an address that nobody has as for a wrong password.
+func (s *server) authenticate(ctx context.Context, email, password string) (store.User, error) {
+	if email != storable(email, maxEmailLength) || len(password) > maxPasswordLength {
+		email, password = "", ""
+	}
+	row, err := s.store.FindCredentialAccountByEmail(ctx, email)
+	if err != nil && !db.IsNotFound(err) {
+		return store.User{}, err
+	}
+	hash := s.passwords.dummy
+	known := err == nil && row.Account.Password != nil
+	if known {
+		hash = *row.Account.Password
+	}
+	matches, err := s.passwords.match(ctx, password, hash)
+	switch {
+	case err != nil:
+		return store.User{}, err
+	case !known || !matches:
+		return store.User{}, errWrongPassword
+	}
+	return row.User, nil
+}
+
+const (
+	maxEmailLength    = 320
+	maxPasswordLength = 1024
+)
+
+// passwordParams are those that OWASP's Password Storage Cheat Sheet recommends for Argon2id: 19 MiB, two passes.
+var passwordParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// passwords hashes them, as many at a time as there are processors: each takes memory and time, which whoever floods the form
+// must not multiply.
+type passwords struct {
+	params *argon2id.Params
+	slots  chan struct{}
+	dummy  string
+}
+
+func newPasswords(params *argon2id.Params) (*passwords, error) {
+	p := &passwords{params: params, slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
+	var err error
+	p.dummy, err = argon2id.CreateHash("nobody's password", params)
+	return p, err
+}
+
+func (p *passwords) hash(password string) (string, error) {
+	return argon2id.CreateHash(password, p.params)
+}
+
+func (p *passwords) match(ctx context.Context, password, hash string) (bool, error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	matches, err := argon2id.ComparePasswordAndHash(password, hash)
+	if err != nil {
+		return false, errors.New("a stored password is not an Argon2id hash")
+	}
+	return matches, nil
+}
+
+// throttle slows guessing: per address of the network, so that one can't try many accounts, and per account, so that many can't
+// try one. Its memory is bounded: what was not seen for longest is forgotten. It is this process's own, of which N behind a
+// load balancer allow N times as much.
+type throttle struct {
+	mu        sync.Mutex
+	addresses *lru.Cache[netip.Prefix, *rate.Limiter]
+	accounts  *lru.Cache[[sha256.Size]byte, *rate.Limiter]
+}
+
+const (
+	throttledAddresses  = 50_000
+	throttledAccounts   = 50_000
+	attemptsPerAddress  = 30
+	addressRefill       = 4 * time.Second
+	attemptsPerAccount  = 8
+	accountRefill       = 20 * time.Second
+	throttledIPv6Prefix = 64 // what one subscriber has
+)
+
+func newThrottle() *throttle {
+	t := &throttle{}
+	t.addresses, _ = lru.New[netip.Prefix, *rate.Limiter](throttledAddresses) // the error is for sizes below 1
+	t.accounts, _ = lru.New[[sha256.Size]byte, *rate.Limiter](throttledAccounts)
+	return t
+}
+
+// take counts an attempt before it is made; what it returns is how long to wait, 0 to go on.
+func (t *throttle) take(addr netip.Addr, email string) time.Duration {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = throttledIPv6Prefix
+	}
+	network, _ := addr.Prefix(bits)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !bucket(t.addresses, network, addressRefill, attemptsPerAddress).Allow() {
+		return addressRefill
+	}
+	if !bucket(t.accounts, accountKey(email), accountRefill, attemptsPerAccount).Allow() {
+		return accountRefill
+	}
+	return 0
+}
+
+// forgive forgets the attempts on an account whose password has been given.
+func (t *throttle) forgive(email string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.accounts.Remove(accountKey(email))
+}
+
+func accountKey(email string) [sha256.Size]byte { return sha256.Sum256([]byte(strings.ToLower(email))) }
+
+func bucket[K comparable](cache *lru.Cache[K, *rate.Limiter], key K, refill time.Duration, burst int) *rate.Limiter {
+	limiter, found := cache.Get(key)
+	if !found {
+		limiter = rate.NewLimiter(rate.Every(refill), burst)
+		cache.Add(key, limiter)
+	}
+	return limiter
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+func TestARefusedSignInDoesNotTellWhatWasWrong(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	for _, email := range []string{w.demo.email, "nobody@example.com", "with\x00nul@example.com"} {
+		a := b.signIn(answer{}, email, "wrong")
+		b.wantPage(a, http.StatusUnprocessableEntity, "/signin", `role="alert" id="error">That e-mail address and password don&#39;t belong together.`)
+		if a.header.Get("Set-Cookie") != "" {
+			t.Errorf("%q: a cookie was set", email)
+		}
+	}
+	b.wantPage(b.signIn(answer{}, w.demo.email, ""), http.StatusUnprocessableEntity, "/signin", "Enter your e-mail address")
+	b.wantPage(b.get(w.issuer+"/account"), http.StatusOK, "/signin", "Sign in")
+}
+
+func TestTheRightPasswordSignsInWhateverTheCaseOfTheAddress(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	b.wantPage(b.signIn(answer{}, strings.ToUpper(w.demo.email), w.demo.password), http.StatusOK, accountPath, "this browser")
+}
+
+func TestGuessingIsThrottledPerAccount(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	for range attemptsPerAccount {
+		b.wantPage(b.signIn(answer{}, w.demo.email, "wrong"), http.StatusUnprocessableEntity, "/signin", "belong together")
+	}
+	a := b.signIn(answer{}, strings.ToUpper(w.demo.email), w.demo.password)
+	b.wantPage(a, http.StatusTooManyRequests, "/signin", "Too many attempts")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	b.wantPage(b.signIn(answer{}, "somebody.else@example.com", "wrong"), http.StatusUnprocessableEntity, "/signin", "belong together")
+}
+
+func TestGuessingIsThrottledPerNetwork(t *testing.T) {
+	t.Parallel()
+	th := newThrottle()
+	email := func(i int) string { return strings.Repeat("x", i+1) + "@example.com" }
+	for i := range attemptsPerAddress {
+		if th.take(netip.MustParseAddr("2001:db8::1"), email(i)) != 0 {
+			t.Fatalf("attempt %d was refused", i)
+		}
+	}
+	if th.take(netip.MustParseAddr("2001:db8::ffff:2"), "one@example.com") == 0 {
+		t.Error("another address of the same /64 was not")
+	}
+	if th.take(netip.MustParseAddr("2001:db8:0:1::1"), "one@example.com") != 0 {
+		t.Error("another network was refused")
+	}
+	if th.take(netip.MustParseAddr("192.0.2.1"), "two@example.com") != 0 {
+		t.Error("another network was refused")
+	}
+}
+
+func TestASignInForgivesEarlierAttempts(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	for range 2 {
+		for range attemptsPerAccount - 1 {
+			b.signIn(answer{}, w.demo.email, "wrong")
+		}
+		b.wantPage(b.signIn(answer{}, w.demo.email, w.demo.password), http.StatusOK, accountPath, "this browser")
+	}
+}
+
+func TestEverySignInHasANewSession(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	values := map[string]bool{}
+	for range 2 {
+		b.signedIn()
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, w.issuer, nil)
+		for _, c := range b.client.Jar.Cookies(r.URL) {
+			if c.Name == "session" {
+				values[c.Value] = true
+			}
+		}
+	}
+	if len(values) != 2 {
+		t.Errorf("%d session cookies, not 2", len(values))
+	}
+}
+
+func TestTheSessionCookieIsStrict(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	for issuer, want := range map[string]string{
+		"http://127.0.0.1:8080":  "session=odb_st_*; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax",
+		"https://id.example.com": "__Host-session=odb_st_*; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax",
+	} {
+		s, err := newServer(d.Pool, optionsFor(issuer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seedDemo(t.Context(), d.Store, s.passwords, demoOrigin); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, issuer+"/signin",
+			strings.NewReader("email="+demoEmail+"&password="+strings.ReplaceAll(demoPassword, " ", "+")))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		got := w.Header().Get("Set-Cookie")
+		if len(w.Result().Cookies()) == 1 {
+			raw, err := token.Parse(token.SessionToken, w.Result().Cookies()[0].Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Store.FindSessionByToken(t.Context(), raw.Digest()); err != nil {
+				t.Errorf("the digest is not in the database: %v", err)
+			}
+			got = strings.ReplaceAll(got, raw.Reveal()[len("odb_st_"):], "*")
+		}
+		if got != want {
+			t.Errorf("%s: %s, not %s", issuer, got, want)
+		}
+		if hsts := w.Header().Get("Strict-Transport-Security"); (hsts != "") != strings.HasPrefix(issuer, "https:") {
+			t.Errorf("%s: Strict-Transport-Security: %q", issuer, hsts)
+		}
+	}
+}
+
+func TestThePasswordsThatAreHashedAtATimeAreBounded(t *testing.T) {
+	t.Parallel()
+	p, err := newPasswords(cheap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	ctx, cancel := contextThatEnds(t)
+	defer cancel()
+	if _, err := p.match(ctx, "x", p.dummy); err == nil {
+		t.Error("one more was hashed")
+	}
+}
