@@ -1,0 +1,426 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/store"
+)
+
+const retention = 24 * time.Hour
+
+// expireBy makes a row expire a time ago.
+func (w *world) expireBy(table, id string, ago time.Duration) {
+	w.Helper()
+	w.exec(`UPDATE "`+table+`" SET expires_at = now() - $2::interval WHERE id = $1`, id, ago)
+}
+
+// withoutAccessTokens redeems a grant and takes its access token away, as the collector would.
+func (w *world) withoutAccessTokens() (family, refresh string) {
+	w.Helper()
+	k := w.redeem()
+	w.exec(`DELETE FROM oauth_access_token WHERE token = $1`, string(digest(k.access)))
+	return string(k.authorization), string(w.refreshTokenOf(k.refresh).ID)
+}
+
+func (w *world) collectRefreshTokens(batch int32) int64 {
+	w.Helper()
+	n, err := w.q.DeleteExpiredRefreshTokens(w.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: retention})
+	w.ok(err)
+	return n
+}
+
+func (w *world) collectAuthorizations(batch int32) int64 {
+	w.Helper()
+	n, err := w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: retention})
+	w.ok(err)
+	return n
+}
+
+func (w *world) collectAccessTokens(batch int32) int64 {
+	w.Helper()
+	n, err := w.q.DeleteExpiredAccessTokens(w.ctx, batch)
+	w.ok(err)
+	return n
+}
+
+func (w *world) collectSessions(batch int32) int64 {
+	w.Helper()
+	n, err := w.q.DeleteExpiredSessions(w.ctx, batch)
+	w.ok(err)
+	return n
+}
+
+// collectorCall is a call that collects, with rows of its table: the i-th that is due by now, and all kinds that are not.
+type collectorCall struct {
+	name, table string
+	collect     func(w *world, batch int32) int64
+	due         func(w *world, i int) (id string)
+	stays       func(w *world)
+}
+
+var collectorCalls = []collectorCall{
+	{
+		name: "DeleteExpiredAccessTokens", table: "oauth_access_token", collect: (*world).collectAccessTokens,
+		due: func(w *world, i int) string {
+			raw := w.redeem().access
+			if i%2 == 0 {
+				raw = w.issue(unique("machine"), store.IssuanceOutcomeIssued)
+			}
+			id := string(w.accessTokenOf(raw).ID)
+			w.expireBy("oauth_access_token", id, 0)
+			return id
+		},
+		stays: func(w *world) {
+			never, revoked, soon := w.accessTokenOf(w.redeem().access), w.accessTokenOf(w.redeem().access), w.accessTokenOf(w.redeem().access)
+			w.exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE id = $1`, string(never.ID))
+			w.exec(`UPDATE oauth_access_token SET revoked = now() WHERE id = $1`, string(revoked.ID))
+			w.expireBy("oauth_access_token", string(soon.ID), -time.Minute)
+		},
+	},
+	{
+		name: "DeleteExpiredRefreshTokens", table: "oauth_refresh_token", collect: (*world).collectRefreshTokens,
+		due: func(w *world, i int) string {
+			if i%2 == 0 {
+				id := string(w.foreignRefreshToken(unique("foreign")))
+				w.expireBy("oauth_refresh_token", id, retention)
+				return id
+			}
+			family, refresh := w.withoutAccessTokens()
+			w.expireBy("oauth_authorization", family, retention)
+			return refresh
+		},
+		stays: func(w *world) {
+			recent, _ := w.withoutAccessTokens()
+			w.expireBy("oauth_authorization", recent, retention-time.Minute)
+			_, expired := w.withoutAccessTokens() // by itself, which says nothing while the family lives
+			w.expireBy("oauth_refresh_token", expired, 10*retention)
+			endless, _ := w.withoutAccessTokens()
+			w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, endless)
+			w.expireBy("oauth_authorization", string(w.redeem().authorization), 10*retention) // an access token refers to it
+
+			w.expireBy("oauth_refresh_token", string(w.foreignRefreshToken(unique("recent"))), retention-time.Minute)
+			referred := w.foreignRefreshToken(unique("referred"))
+			w.foreignAccessToken(unique("access"), &referred)
+			w.expireBy("oauth_refresh_token", string(referred), 10*retention)
+			never := w.foreignRefreshToken(unique("never"))
+			w.exec(`UPDATE oauth_refresh_token SET expires_at = NULL, revoked = now() WHERE id = $1`, string(never))
+		},
+	},
+	{
+		name: "DeleteExpiredAuthorizations", table: "oauth_authorization", collect: (*world).collectAuthorizations,
+		due: func(w *world, i int) string {
+			id := w.pending()
+			switch i % 4 {
+			case 1:
+				w.deny(id, store.DecisionOutcomeDenied)
+			case 2:
+				w.approve(id, store.DecisionOutcomeApproved)
+			case 3:
+				w.exec(`DELETE FROM oauth_authorization WHERE id = $1`, string(id))
+				k := w.redeem()
+				w.exec(`DELETE FROM oauth_access_token WHERE token = $1`, string(digest(k.access)))
+				w.exec(`DELETE FROM oauth_refresh_token WHERE token = $1`, string(digest(k.refresh)))
+				id = k.authorization
+			}
+			w.expireBy("oauth_authorization", string(id), retention)
+			return string(id)
+		},
+		stays: func(w *world) {
+			w.pending()
+			w.expireBy("oauth_authorization", string(w.pending()), retention-time.Minute)
+			w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(w.redeem().authorization))
+			family, _ := w.withoutAccessTokens() // a refresh token is left
+			w.expireBy("oauth_authorization", family, 10*retention)
+			id, code := w.grant() // an access token is left
+			p := w.redeemParams(code)
+			p.RefreshToken = nil
+			_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			w.ok(err)
+			w.expireBy("oauth_authorization", string(id), 10*retention)
+		},
+	},
+	{
+		name: "DeleteExpiredSessions", table: "session", collect: (*world).collectSessions,
+		due: func(w *world, _ int) string {
+			id := string(w.newSession(w.user))
+			w.expireBy("session", id, 0)
+			return id
+		},
+		stays: func(w *world) { w.expireBy("session", string(w.newSession(w.user)), -time.Minute) },
+	},
+	{
+		name: "DeleteExpiredClientAssertions", table: "oauth_client_assertion",
+		collect: func(w *world, batch int32) int64 {
+			n, err := w.q.DeleteExpiredClientAssertions(w.ctx, batch)
+			w.ok(err)
+			return n
+		},
+		due: func(w *world, _ int) string {
+			id := digest(unique("assertion"))
+			w.exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now())`, id)
+			return string(id)
+		},
+		stays: func(w *world) {
+			w.exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, digest("assertion"))
+		},
+	},
+	{
+		name: "DeleteExpiredSigningKeys", table: "jwks",
+		collect: func(w *world, batch int32) int64 {
+			n, err := w.q.DeleteExpiredSigningKeys(w.ctx, batch)
+			w.ok(err)
+			return n
+		},
+		due: func(w *world, _ int) string {
+			id := store.NewSigningKeyID()
+			w.exec(`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES ($1, '{}', '', now())`, id)
+			return string(id)
+		},
+		stays: func(w *world) {
+			w.exec(`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES ('soon', '{}', '', now() + interval '1 minute'), ('never', '{}', '', NULL)`)
+		},
+	},
+}
+
+// makeDue makes n rows that are due, and names what is seen of each when it goes.
+func (w *world) makeDue(c collectorCall, n int) (ids, gone []string) {
+	w.Helper()
+	for i := range n {
+		id := c.due(w, i)
+		ids, gone = append(ids, id), append(gone, rowName("-", c.table, id))
+	}
+	return ids, gone
+}
+
+func TestCollectorTakesWhatIsDueInBatchesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for _, c := range collectorCalls {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2)
+			c.stays(w)
+			w.unchanged(func() { wantEqual(t, "collected, though nothing is due", c.collect(w, 100), 0) })
+			_, gone := w.makeDue(c, 5)
+			w.changesRows(func() {
+				for _, want := range []int64{2, 2, 1, 0, 0} {
+					wantEqual(t, "collected", c.collect(w, 2), want)
+				}
+			}, gone...)
+			w.makeDue(c, 3)
+			w.unchanged(func() { wantEqual(t, "collected in a batch of none", c.collect(w, 0), 0) })
+		})
+	}
+}
+
+func TestCollectorSkipsWhatACallHolds(t *testing.T) {
+	t.Parallel()
+	for _, c := range collectorCalls {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 3)
+			ids, _ := w.makeDue(c, 4)
+			lock := `FOR UPDATE`
+			if c.table == "session" {
+				lock = `FOR KEY SHARE` // the lock of a grant
+			}
+			release := w.holding(`SELECT FROM "`+c.table+`" WHERE id = $1 `+lock, ids[1])
+			wantEqual(t, "collected while one is held", c.collect(w, 100), 3)
+			wantEqual(t, "collected of what is held", c.collect(w, 100), 0)
+			release()
+			wantEqual(t, "collected afterwards", c.collect(w, 100), 1)
+		})
+	}
+}
+
+func TestCollectorSkipsSessionsOfAUserWhoseGrantsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.expireBy("session", string(w.session), 0)
+	release := w.holding(`SELECT FROM "user" WHERE id = $1 FOR UPDATE`, string(w.user))
+	wantEqual(t, "collected while the user is held", w.collectSessions(10), 0)
+	release()
+	wantEqual(t, "collected afterwards", w.collectSessions(10), 1)
+}
+
+func TestCollectorsSideBySideShareTheWork(t *testing.T) {
+	t.Parallel()
+	for _, c := range collectorCalls {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 4)
+			_, gone := w.makeDue(c, 12)
+			w.changesRows(func() {
+				var mu sync.Mutex
+				var wg sync.WaitGroup
+				var total int64
+				for range 4 {
+					wg.Go(func() {
+						for range 20 { // a batch may come out empty while others hold what is left
+							n := c.collect(w, 2)
+							mu.Lock()
+							total += n
+							mu.Unlock()
+						}
+					})
+				}
+				wg.Wait()
+				wantEqual(t, "collected by all", total, 12)
+			}, gone...)
+		})
+	}
+}
+
+func TestReuseIsRecognisedUntilTheFamilyHasExpiredForTheRetention(t *testing.T) {
+	t.Parallel()
+	for _, due := range []bool{false, true} {
+		t.Run(fmt.Sprintf("due %v", due), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2)
+			k := w.redeem()
+			w.rotate(k.refresh, store.RotationOutcomeRotated)
+			w.rotate(successorOf(k.refresh), store.RotationOutcomeRotated)
+			other := w.redeem()
+			// every token has expired, and the family a second less than the retention ago, or for as long
+			ago := retention - time.Second
+			if due {
+				ago = retention
+			}
+			w.exec(`UPDATE oauth_access_token SET expires_at = now() - $2::interval WHERE authorization_id = $1`, string(k.authorization), ago)
+			w.exec(`UPDATE oauth_refresh_token SET expires_at = now() - $2::interval, revoked = revoked - $2::interval WHERE authorization_id = $1`, string(k.authorization), ago)
+			w.exec(`UPDATE oauth_authorization SET expires_at = now() - $2::interval WHERE id = $1`, string(k.authorization), ago)
+
+			wantEqual(t, "access tokens", w.collectAccessTokens(10), 3)
+			if due {
+				wantEqual(t, "authorizations, before their tokens", w.collectAuthorizations(10), 0)
+				wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), 3)
+				wantEqual(t, "authorizations", w.collectAuthorizations(10), 1)
+				p, _ := w.rotateParams(k.refresh)
+				_, err := w.q.RotateRefreshToken(w.ctx, p)
+				w.none(err)
+			} else {
+				wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), 0)
+				wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
+				w.rotate(k.refresh, store.RotationOutcomeReused)
+				wantEqual(t, "revoked_reason", w.authorizationOf(k.authorization).RevokedReason, ptr(store.RevocationReasonRefreshTokenReused))
+			}
+			w.wantLive(other.access, other.refresh)
+		})
+	}
+}
+
+func TestReplayOfACodeIsRecognisedUntilTheFamilyHasExpiredForTheRetention(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id, code := w.grant()
+	p := w.redeemParams(code)
+	p.RefreshToken = nil
+	redeem := func(want store.RedemptionOutcome) {
+		t.Helper()
+		row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+		w.ok(err)
+		wantEqual(t, "outcome", row.Outcome, want)
+	}
+	redeem(store.RedemptionOutcomeRedeemed)
+	w.exec(`UPDATE oauth_access_token SET expires_at = now() - interval '1 day'`)
+	w.expireBy("oauth_authorization", string(id), retention-time.Second)
+	wantEqual(t, "access tokens", w.collectAccessTokens(10), 1)
+	wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
+	redeem(store.RedemptionOutcomeReplayed)
+	w.expireBy("oauth_authorization", string(id), retention)
+	wantEqual(t, "authorizations", w.collectAuthorizations(10), 1)
+	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	w.none(err)
+}
+
+func TestCollectorNeverTakesALiveAccessTokenAlong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	stray := w.foreignRefreshToken("stray")
+	w.foreignAccessToken("stray access", &stray)
+	w.exec(`UPDATE oauth_access_token SET expires_at = NULL`) // whatever the rows beside them say
+	w.exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 year'`)
+	w.exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 year'`)
+	w.exec(`UPDATE session SET expires_at = now() - interval '1 year'`)
+	for range 2 {
+		wantEqual(t, "access tokens", w.collectAccessTokens(10), 0)
+		wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), 0)
+		wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
+		w.collectSessions(10)
+	}
+	w.wantLive(k.access, "stray access")
+	w.exec(`UPDATE oauth_access_token SET expires_at = now()`)
+	wantEqual(t, "access tokens", w.collectAccessTokens(10), 2)
+	wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), 2)
+	wantEqual(t, "authorizations", w.collectAuthorizations(10), 1)
+}
+
+func TestExpiryOfASessionIsNoSignOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k, offline := w.redeem(online), w.redeem()
+	unredeemed, code := w.grant(online)
+	refresh, access := w.foreignOnline("stray")
+	w.expireBy("session", string(w.session), time.Hour)
+	want := []string{sessionRow("-", w.session), authorizationRow("~", unredeemed), refreshRow("~", refresh), accessRow("~", access)}
+	for _, k := range []tokens{k, offline} {
+		want = append(want, authorizationRow("~", k.authorization), accessRow("~", w.accessTokenOf(k.access).ID), refreshRow("~", w.refreshTokenOf(k.refresh).ID))
+	}
+	before := w.authorizationOf(k.authorization)
+	w.changesRows(func() { wantEqual(t, "collected", w.collectSessions(10), 1) }, want...)
+	before.SessionID = nil
+	wantEqual(t, "the family", w.authorizationOf(k.authorization), before)
+	w.wantLive(k.access, k.refresh, offline.access, offline.refresh, "stray", "stray access")
+	for _, refresh := range []string{k.refresh, offline.refresh, "stray"} {
+		row, _ := w.rotate(refresh, store.RotationOutcomeRotated)
+		wantEqual(t, "session of the answer", row.SessionID, nil)
+	}
+	row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+	w.ok(err)
+	wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
+}
+
+func TestFamilyWithoutEndIsNeverCollected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	_, code := w.grant()
+	p := w.redeemParams(code)
+	p.AccessTokenLifetime = nil
+	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	w.ok(err)
+	w.rotate("rt-"+code, store.RotationOutcomeRotated) // to tokens that do expire
+	w.exec(`UPDATE oauth_access_token SET expires_at = expires_at - interval '1 year'`)
+	w.exec(`UPDATE oauth_refresh_token SET expires_at = expires_at - interval '1 year', revoked = revoked - interval '1 year'`)
+	w.exec(`UPDATE oauth_authorization SET expires_at = expires_at - interval '1 year'`)
+	wantEqual(t, "access tokens", w.collectAccessTokens(10), 1)
+	wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), 0)
+	wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
+	w.wantLive("at-" + code)
+	listed, err := w.q.ListUserAuthorizations(w.ctx, store.ListUserAuthorizationsParams{UserID: w.user, PageSize: 10})
+	w.ok(err)
+	wantEqual(t, "authorizations in force", len(listed), 1)
+	w.rotate("rt-"+code, store.RotationOutcomeReused) // as the evidence is still there
+	w.wantDead("at-" + code)
+}
+
+func TestCollectedSessionsFreeTheirBatchInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	var ids []string
+	for i := range 3 {
+		id := string(w.newSession(w.user))
+		w.expireBy("session", id, time.Duration(3-i)*time.Hour)
+		ids = append(ids, rowName("-", "session", id))
+	}
+	for _, oldest := range ids {
+		before := w.snapshot()
+		wantEqual(t, "collected", w.collectSessions(1), 1)
+		if diff := changed(before, w.snapshot()); !slices.Equal(diff, []string{oldest}) {
+			t.Errorf("collected %v, want the one that expired first, %s", diff, oldest)
+		}
+	}
+}
