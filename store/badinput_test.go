@@ -292,8 +292,8 @@ func TestRawCredentialIsRefusedByTheTablesToo(t *testing.T) {
 	})
 }
 
-// violations are statements that violate one constraint each, run on the rows of newRowOfEach.
-var violations = []struct {
+// constraintViolations are statements that violate one constraint each, run on the rows of newRowOfEach.
+var constraintViolations = []struct {
 	constraint store.Constraint
 	sql        string
 }{
@@ -484,7 +484,7 @@ func TestEveryConstraintRefusesWhatViolatesIt(t *testing.T) {
 	w := newRowOfEach(t)
 	tried := map[string]bool{}
 	w.refused(func() {
-		for _, v := range violations {
+		for _, v := range constraintViolations {
 			tried[string(v.constraint)] = true
 			_, err := w.pool.Exec(w.ctx, withDigests(v.sql))
 			if got := pgErrorOf(err).ConstraintName; got != string(v.constraint) {

@@ -26,9 +26,9 @@ type tableSpec struct {
 	checks  string // names; what each refuses is held by TestEveryConstraintRefusesWhatViolatesIt
 }
 
-// schema is the design, written down a second time: neither the migrations nor anything generated from them. A change of a
+// schemaTables are the design, written down a second time: neither the migrations nor anything generated from them. A change of a
 // migration has to be made here too, by hand.
-var schema = []tableSpec{
+var schemaTables = []tableSpec{
 	{
 		name: "user",
 		core: `
@@ -340,8 +340,8 @@ var schema = []tableSpec{
 	},
 }
 
-// domains are the identifiers, each unconstrained, and what is over them.
-const domains = `
+// schemaDomains are the identifiers, each unconstrained, and what is over them.
+const schemaDomains = `
 	user_id text
 	session_id text
 	account_id text
@@ -356,8 +356,8 @@ const domains = `
 	jwk_id text
 	token_confirmation jsonb`
 
-// enums are the outcomes and the other closed sets, with their members in order.
-const enums = `
+// schemaEnums are the outcomes and the other closed sets, with their members in order.
+const schemaEnums = `
 	authorization_status pending approved denied
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked user_revoked client_revoked session_ended consent_withdrawn
 	decision_outcome approved denied decided expired exceeded disabled
@@ -370,8 +370,8 @@ const enums = `
 	assertion_outcome fresh replayed
 	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type`
 
-// functions are what a statement cannot say by itself.
-const functions = `
+// schemaFunctions are what a statement cannot say by itself.
+const schemaFunctions = `
 	new_authorization_id()
 	revoke_session_grants(session_id)`
 
@@ -456,7 +456,7 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 
 	var names []string
-	for _, spec := range schema {
+	for _, spec := range schemaTables {
 		names = append(names, spec.name)
 	}
 	slices.Sort(names)
@@ -468,7 +468,7 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 		FROM pg_class AS c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind NOT IN ('i', 'S', 't') AND c.relpersistence = 'p'`))
 
-	for _, spec := range schema {
+	for _, spec := range schemaTables {
 		relation := pgx.Identifier{spec.name}.Sanitize()
 		sameLines(t, spec.name+" columns", specLines(spec.core, spec.added), catalogLines(t, pool, `
 			SELECT concat_ws(' ', a.attname::text, format_type(a.atttypid, a.atttypmod),
@@ -498,19 +498,19 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 			WHERE c.conrelid = $1::text::regclass AND c.contype = 'c'`, relation))
 	}
 
-	sameLines(t, "domains", specLines(domains), catalogLines(t, pool, `
+	sameLines(t, "domains", specLines(schemaDomains), catalogLines(t, pool, `
 		SELECT concat_ws(' ', t.typname::text, format_type(t.typbasetype, t.typtypmod),
 			CASE WHEN t.typnotnull THEN 'NOT NULL' END, 'DEFAULT ' || t.typdefault,
 			(SELECT string_agg(pg_get_constraintdef(c.oid), ' ') FROM pg_constraint AS c WHERE c.contypid = t.oid))
 		FROM pg_type AS t
 		WHERE t.typnamespace = 'public'::regnamespace AND t.typtype = 'd'`))
-	sameLines(t, "enums", specLines(enums), catalogLines(t, pool, `
+	sameLines(t, "enums", specLines(schemaEnums), catalogLines(t, pool, `
 		SELECT t.typname || ' ' || string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder)
 		FROM pg_type AS t
 		JOIN pg_enum AS e ON e.enumtypid = t.oid
 		WHERE t.typnamespace = 'public'::regnamespace
 		GROUP BY t.typname`))
-	sameLines(t, "functions", specLines(functions), catalogLines(t, pool, `
+	sameLines(t, "functions", specLines(schemaFunctions), catalogLines(t, pool, `
 		SELECT p.oid::regprocedure::text
 		FROM pg_proc AS p
 		WHERE p.pronamespace = 'public'::regnamespace`))
@@ -585,7 +585,7 @@ var generatedName = regexp.MustCompile(`(_key|_check|_excl|_not_null|_(idx|fkey|
 func everyConstraintAndIndexIsNamed(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	var known []string
-	for _, spec := range schema {
+	for _, spec := range schemaTables {
 		known = slices.Concat(known, firstWords(specLines(spec.indexes, spec.foreign)), strings.Fields(spec.checks))
 	}
 	// Since PostgreSQL 18 NOT NULL is a constraint with a name of its own; a violation of it tells the column.
@@ -688,15 +688,15 @@ func TestServerThatKnowsOnlyTheCoreColumnsCanWrite(t *testing.T) {
 	pool := newPool(t, 1)
 	written := map[string]bool{}
 	for _, in := range foreignInserts {
-		i := slices.IndexFunc(schema, func(spec tableSpec) bool { return spec.name == in.table })
+		i := slices.IndexFunc(schemaTables, func(spec tableSpec) bool { return spec.name == in.table })
 		columns := strings.FieldsFunc(in.columns, func(r rune) bool { return strings.ContainsRune(", \n\t", r) })
-		sameLines(t, in.table+" core columns", firstWords(specLines(schema[i].core)), columns)
+		sameLines(t, in.table+" core columns", firstWords(specLines(schemaTables[i].core)), columns)
 		if _, err := pool.Exec(t.Context(), fmt.Sprintf("INSERT INTO %q (%s) VALUES (%s)", in.table, in.columns, in.values)); err != nil {
 			t.Errorf("%s: %v", in.table, err)
 		}
 		written[in.table] = true
 	}
-	for _, spec := range schema {
+	for _, spec := range schemaTables {
 		if spec.core != "" && !written[spec.name] {
 			t.Errorf("no such server was tried on %s", spec.name)
 		}
@@ -719,7 +719,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"oauth_client_assertion": {"id": "'" + string(digest("j")) + "'", "expires_at": "now()"},
 	}
-	for _, spec := range schema {
+	for _, spec := range schemaTables {
 		columns := slices.Sorted(maps.Keys(minimal[spec.name]))
 		var required []string
 		for _, line := range specLines(spec.core, spec.added) {

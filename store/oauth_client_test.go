@@ -483,8 +483,8 @@ func differing(a, b map[string]string) []string {
 	return columns
 }
 
-// updates are changes of each field that UpdateClient can change, by column.
-func updates(other store.UserID) map[string]store.UpdateClientParams {
+// clientUpdates are changes of each field that UpdateClient can change, by column.
+func clientUpdates(other store.UserID) map[string]store.UpdateClientParams {
 	return map[string]store.UpdateClientParams{
 		"skip_consent":               {SkipConsent: ptr(false)},
 		"enable_end_session":         {EnableEndSession: ptr(true)},
@@ -529,7 +529,7 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 		}
 	}
 	bob := w.newUser()
-	all := updates(bob)
+	all := clientUpdates(bob)
 	for i := range reflect.TypeFor[store.UpdateClientParams]().NumField() {
 		name := reflect.TypeFor[store.UpdateClientParams]().Field(i).Name
 		if name != "ClientID" && name != "Cleared" && name != "JWKSURI" && !slices.ContainsFunc(slices.Collect(maps.Values(all)), func(u store.UpdateClientParams) bool {
@@ -596,7 +596,7 @@ func TestUpdateClientClearsWhatIsNamedAndNothingElse(t *testing.T) {
 		}
 	}
 	for _, field := range fields {
-		for given, change := range map[string]store.UpdateClientParams{"": {}, ", though it is given": updates(w.user)[field]} {
+		for given, change := range map[string]store.UpdateClientParams{"": {}, ", though it is given": clientUpdates(w.user)[field]} {
 			reset()
 			if field == "jwks_uri" {
 				w.exec(`UPDATE oauth_client SET jwks = NULL, jwks_uri = 'https://shop.example/jwks' WHERE client_id = $1`, p.ClientID)
