@@ -44,9 +44,9 @@ WHERE r.token = @token::token_digest
 -- max_expires_at. A token that another server wrote gets a family here, which lasts for family_lifetime at most, if given.
 -- rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
 -- access token is new. reused: a spent token came back; the family is revoked by this statement, or, where the token has none,
--- all such tokens of this client and user, with the families that were adopted from such. expired. revoked: the family was
--- ended before. disabled: the client is. exceeded: scopes or resources beyond the grant: nothing changes. mismatched:
--- another key: nothing changes. Zero rows: no such token of this client.
+-- all such tokens of this client and user, with the families that were adopted from such. expired; a retry is once the whole
+-- family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes or resources beyond the grant: nothing
+-- changes. mismatched: another key: nothing changes. Zero rows: no such token of this client.
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- what to lock by: user, client, session, family, token, in this order, everywhere
@@ -87,7 +87,7 @@ WITH presented AS MATERIALIZED (
     ORDER BY s.id
     FOR KEY SHARE OF s
 ), family AS MATERIALIZED (
-    SELECT a.id, a.revoked_at, a.confirmation, a.max_expires_at, a.current_refresh_token
+    SELECT a.id, a.revoked_at, a.confirmation, a.expires_at, a.max_expires_at, a.current_refresh_token
     FROM client AS c
     CROSS JOIN presented AS p
     LEFT JOIN signed_in AS s ON true
@@ -97,7 +97,7 @@ WITH presented AS MATERIALIZED (
 ), current AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id,
         r.auth_time, r.successor, r.successor_id, r.resources, r.created_at, c.disabled, f.id AS family_id,
-        f.revoked_at AS family_revoked_at, f.max_expires_at, coalesce(f.confirmation, r.confirmation) AS bound_to,
+        f.revoked_at AS family_revoked_at, f.expires_at AS family_expires_at, f.max_expires_at, coalesce(f.confirmation, r.confirmation) AS bound_to,
         -- a family that began while this statement waited is not in its snapshot: then the token's own row has to tell
         (
             r.successor IS NOT NULL
@@ -125,7 +125,7 @@ WITH presented AS MATERIALIZED (
                 WHEN k.family_revoked_at IS NOT NULL THEN 'revoked'
                 WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
                 WHEN k.disabled THEN 'disabled'
-                WHEN k.revoked IS NULL AND k.expires_at <= now() THEN 'expired'
+                WHEN CASE WHEN k.revoked IS NULL THEN k.expires_at ELSE k.family_expires_at END <= now() THEN 'expired'
                 WHEN NOT coalesce(nullif(sqlc.narg('scopes')::text[], ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
                 WHEN NOT coalesce(sqlc.narg('resources')::text[], ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
                 WHEN k.revoked IS NOT NULL THEN 'replayed'

@@ -258,9 +258,9 @@ type Querier interface {
 	// max_expires_at. A token that another server wrote gets a family here, which lasts for family_lifetime at most, if given.
 	// rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
 	// access token is new. reused: a spent token came back; the family is revoked by this statement, or, where the token has none,
-	// all such tokens of this client and user, with the families that were adopted from such. expired. revoked: the family was
-	// ended before. disabled: the client is. exceeded: scopes or resources beyond the grant: nothing changes. mismatched:
-	// another key: nothing changes. Zero rows: no such token of this client.
+	// all such tokens of this client and user, with the families that were adopted from such. expired; a retry is once the whole
+	// family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes or resources beyond the grant: nothing
+	// changes. mismatched: another key: nothing changes. Zero rows: no such token of this client.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)
 	// SetRegistrationAccessToken replaces the token that manages the registration (RFC 7592, section 3); NULL ends such management.
 	// Zero rows: no such client.

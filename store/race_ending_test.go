@@ -287,11 +287,11 @@ type raceEnding struct {
 	maybe bool
 }
 
-func never(string) bool  { return false }
-func always(string) bool { return true }
+func raceNever(string) bool  { return false }
+func raceAlways(string) bool { return true }
 
-// decides is true of actions that need the session.
-func decides(action string) bool { return action == "approve" || action == "grant" }
+// raceDecides is true of actions that need the session.
+func raceDecides(action string) bool { return action == "approve" || action == "grant" }
 
 func ofUserAndClient(r *raceRound, k *raceKin, _ raceSubject) bool {
 	return k.user == r.user && k.client == r.client
@@ -301,11 +301,11 @@ func ofClient(r *raceRound, k *raceKin, _ raceSubject) bool { return k.client ==
 func ofSession(r *raceRound, k *raceKin, _ raceSubject) bool {
 	return k.session == r.session && !k.offline
 }
-func ofSubject(_ *raceRound, k *raceKin, s raceSubject) bool  { return k.name == s.kin }
+func ofSubject(_ *raceRound, k *raceKin, s raceSubject) bool { return k.name == s.kin }
 func ofNothing(_ *raceRound, _ *raceKin, _ raceSubject) bool { return false }
 
-// did says whether a call that answers by zero rows where there is nothing to do has done something.
-func did(err error) (bool, error) {
+// raceDid says whether a call that answers by zero rows where there is nothing to do has done something.
+func raceDid(err error) (bool, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -315,95 +315,95 @@ func did(err error) (bool, error) {
 var raceEndings = []*raceEnding{
 	{
 		// An approval in the session either found no session, or EndSession waited for it and saw it.
-		name: "EndSession", ends: ofSession, lasting: true, barred: decides,
+		name: "EndSession", ends: ofSession, lasting: true, barred: raceDecides,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			rows, err := w.q.EndSession(w.ctx, r.session)
 			return len(rows) > 0, err
 		},
 	},
 	{
-		name: "EndUserSessions", ends: ofSession, lasting: true, barred: decides,
+		name: "EndUserSessions", ends: ofSession, lasting: true, barred: raceDecides,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: r.user})
 			return slices.ContainsFunc(rows, func(row store.EndUserSessionsRow) bool { return row.SessionID == r.session }), err
 		},
 	},
 	{
-		name: "WithdrawConsent", ends: ofUserAndClient, barred: never,
+		name: "WithdrawConsent", ends: ofUserAndClient, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			_, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: r.user, ClientID: r.client})
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
-		name: "RevokeUserAuthorizations", ends: ofUser, barred: never,
+		name: "RevokeUserAuthorizations", ends: ofUser, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: r.user})
 			return len(rows) > 0, err
 		},
 	},
 	{
-		name: "RevokeUserAuthorizations of one client", ends: ofUserAndClient, barred: never,
+		name: "RevokeUserAuthorizations of one client", ends: ofUserAndClient, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: r.user, ClientID: &r.client})
 			return len(rows) > 0, err
 		},
 	},
 	{
-		name: "RevokeClientAuthorizations", ends: ofClient, barred: never,
+		name: "RevokeClientAuthorizations", ends: ofClient, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			_, err := w.q.RevokeClientAuthorizations(w.ctx, r.client)
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
-		name: "RevokeAuthorization", ends: ofSubject, lasting: true, barred: never, maybe: true,
+		name: "RevokeAuthorization", ends: ofSubject, lasting: true, barred: raceNever, maybe: true,
 		call: func(w *world, _ *raceRound, s raceSubject) (bool, error) {
 			_, err := w.q.RevokeAuthorization(w.ctx, s.authorization)
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
-		name: "RevokeToken access token", ends: ofNothing, lasting: true, barred: never, maybe: true,
+		name: "RevokeToken access token", ends: ofNothing, lasting: true, barred: raceNever, maybe: true,
 		endsAccess: func(s raceSubject) string { return s.access },
 		call: func(w *world, r *raceRound, s raceSubject) (bool, error) {
 			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(s.access), ClientID: r.client})
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
-		name: "RevokeToken refresh token", ends: ofSubject, lasting: true, barred: never, maybe: true,
+		name: "RevokeToken refresh token", ends: ofSubject, lasting: true, barred: raceNever, maybe: true,
 		call: func(w *world, r *raceRound, s raceSubject) (bool, error) {
 			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(s.refresh), ClientID: r.client})
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
-		name: "DisableClient", ends: ofClient, lasting: true, barred: never,
+		name: "DisableClient", ends: ofClient, lasting: true, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			_, err := w.q.DisableClient(w.ctx, r.client)
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
-		name: "DeleteClient", ends: ofClient, lasting: true, barred: always,
+		name: "DeleteClient", ends: ofClient, lasting: true, barred: raceAlways,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			_, err := w.q.DeleteClient(w.ctx, r.client)
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
 		// The client is the user's own, so it goes too.
-		name: "DeleteUser", lasting: true, barred: always,
+		name: "DeleteUser", lasting: true, barred: raceAlways,
 		ends: func(r *raceRound, k *raceKin, _ raceSubject) bool { return k.user == r.user || k.client == r.client },
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			_, err := w.q.DeleteUser(w.ctx, r.user)
-			return did(err)
+			return raceDid(err)
 		},
 	},
 	{
 		// Another server on the same tables ends the session by its row alone; grants go on without it.
-		name: "DELETE FROM session", ends: ofNothing, barred: decides,
+		name: "DELETE FROM session", ends: ofNothing, barred: raceDecides,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
 			tag, err := w.pool.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, r.session)
 			return tag.RowsAffected() > 0, err
@@ -411,7 +411,7 @@ var raceEndings = []*raceEnding{
 	},
 	{
 		// Ends nothing that is live; in every second round the session has just expired.
-		name: "collector", ends: ofNothing, barred: decides, maybe: true,
+		name: "collector", ends: ofNothing, barred: raceDecides, maybe: true,
 		prepare: func(w *world, r *raceRound) {
 			if len(r.user)%2 == 0 {
 				w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, r.session)
@@ -896,4 +896,3 @@ func (r *raceRound) judge(w *world, a *raceAction, k *raceKin, s raceSubject, li
 		}
 	}
 }
-

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +21,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // The race tests let calls go at the same moment, each on a connection of its own, round after round, and judge what is left
@@ -263,4 +268,785 @@ func (t *raceTemplate) copies(w *world, n int) []func(string) string {
 	}
 	w.ok(t.conn.SendBatch(w.ctx, batch).Close())
 	return names
+}
+
+// tally counts what the calls of a race came to.
+type tally[K comparable] struct {
+	mu sync.Mutex
+	m  map[K]int
+}
+
+func (c *tally[K]) add(k K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		c.m = map[K]int{}
+	}
+	c.m[k]++
+}
+
+// want fails the test unless exactly this was counted.
+func (c *tally[K]) want(w *world, want map[K]int) {
+	w.Helper()
+	if !maps.Equal(c.m, want) {
+		w.Errorf("outcomes %v, want %v", c.m, want)
+	}
+}
+
+// onlyOne counts the calls that answered with a row, of several of which only one may.
+func onlyOne(w *world, call string, n int, do func(i int) error) {
+	w.Helper()
+	var c tally[bool]
+	together(times(n, func(i int) { c.add(w.found(call, do(i))) })...)
+	if c.m[true] != 1 {
+		w.Errorf("%s: %d of %d calls had a row, want 1", call, c.m[true], n)
+	}
+}
+
+func TestRaceCodeIsRedeemedOnce(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 18)
+	for range *raceRounds {
+		id, code := w.grant()
+		var c tally[store.RedemptionOutcome]
+		redeem := func(change func(p *store.RedeemAuthorizationCodeParams)) func(int) {
+			return func(int) {
+				p := w.redeemParams(code)
+				p.AccessToken, p.RefreshToken = ptr(digest(unique("at"))), ptr(digest(unique("rt")))
+				change(&p)
+				r, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+				if w.raced("RedeemAuthorizationCode", err) {
+					c.add(r.Outcome)
+				}
+			}
+		}
+		calls := times(16, redeem(func(*store.RedeemAuthorizationCodeParams) {}))
+		calls = append(calls, times(2, redeem(func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = ptr("another") }))...)
+		together(calls...)
+		c.want(w, map[store.RedemptionOutcome]int{store.RedemptionOutcomeRedeemed: 1, store.RedemptionOutcomeReplayed: 15, store.RedemptionOutcomeMismatched: 2})
+
+		if access, refresh := w.countLive(id); access+refresh > 0 {
+			w.Errorf("%d access and %d refresh tokens are live after the code was replayed", access, refresh)
+		}
+		var rows int
+		var reason store.RevocationReason
+		w.ok(w.pool.QueryRow(w.ctx, `
+			SELECT (SELECT count(*) FROM oauth_access_token t WHERE t.authorization_id = a.id)
+				+ (SELECT count(*) FROM oauth_refresh_token r WHERE r.authorization_id = a.id), a.revoked_reason
+			FROM oauth_authorization a
+			WHERE a.id = $1`, id).Scan(&rows, &reason))
+		if rows != 2 || reason != store.RevocationReasonCodeReplayed {
+			w.Errorf("%d tokens were written, revoked for %s; want 2, code_replayed", rows, reason)
+		}
+	}
+}
+
+// raceRotations presents one refresh token n times at once and counts the outcomes. Each caller proposes another id for the
+// successor, in no order; all of them are answered with the same.
+func raceRotations(w *world, n int, refresh string, grace time.Duration, c *tally[store.RotationOutcome]) (calls []func(), check func()) {
+	w.Helper()
+	var mu sync.Mutex
+	successors := map[store.RefreshTokenID]int{}
+	return times(n, func(int) {
+			p, _ := w.rotateParams(refresh)
+			p.Grace = grace
+			p.SuccessorID = store.RefreshTokenID(fmt.Sprintf("%x", rand.Uint64()))
+			r, err := w.q.RotateRefreshToken(w.ctx, p)
+			if !w.raced("RotateRefreshToken", err) {
+				return
+			}
+			c.add(r.Outcome)
+			if r.Outcome == store.RotationOutcomeRotated || r.Outcome == store.RotationOutcomeReplayed {
+				if r.Successor == nil || *r.Successor != digest(successorOf(refresh)) || r.SuccessorID == nil {
+					w.Errorf("%s: successor %v, id %v", r.Outcome, r.Successor, r.SuccessorID)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				successors[*r.SuccessorID]++
+			}
+		}), func() {
+			w.Helper()
+			if len(successors) > 1 {
+				w.Errorf("%d successors: %v", len(successors), successors)
+			}
+		}
+}
+
+func TestRaceRotationsConverge(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 16)
+	for range *raceRounds {
+		k := w.redeem()
+		var c tally[store.RotationOutcome]
+		calls, check := raceRotations(w, 16, k.refresh, grace, &c)
+		together(calls...)
+		check()
+		c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReplayed: 15})
+		if access, refresh := w.countLive(k.authorization); access != 17 || refresh != 1 {
+			w.Errorf("%d access and %d refresh tokens are live, want 17 and 1", access, refresh)
+		}
+	}
+}
+
+// TestRaceChainOfRotations is a family that lives long, every rotation of which is raced: by those who have its token, and by one
+// who is late and retries with the one before.
+func TestRaceChainOfRotations(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	const links = 10
+	for range max(*raceRounds/links, 1) {
+		k := w.redeem()
+		refresh := k.refresh
+		for range links {
+			var c tally[store.RotationOutcome]
+			calls, check := raceRotations(w, 8, refresh, grace, &c)
+			together(calls...)
+			check()
+			c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReplayed: 7})
+			// While its successor has not been used, a retry is forgiven, and it takes nothing from the successor.
+			w.rotate(refresh, store.RotationOutcomeReplayed)
+			refresh = successorOf(refresh)
+			if _, n := w.countLive(k.authorization); n != 1 {
+				w.Errorf("%d refresh tokens are live, want 1", n)
+			}
+		}
+		w.wantLive(refresh)
+	}
+}
+
+// TestRaceRotationOfPredecessorAndCurrent lets retries of the immediate predecessor race the use of its successor: each retry is
+// forgiven if it came first; the first that came after is reuse, and then the family is dead as a whole.
+func TestRaceRotationOfPredecessorAndCurrent(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	for range *raceRounds {
+		k := w.redeem()
+		w.rotate(k.refresh, store.RotationOutcomeRotated)
+		current := successorOf(k.refresh)
+		var old, now tally[store.RotationOutcome]
+		retries, _ := raceRotations(w, 4, k.refresh, grace, &old)
+		uses, _ := raceRotations(w, 4, current, grace, &now)
+		calls := slices.Concat(retries, uses)
+		for i := range calls {
+			calls[i] = soonerOrLater(calls[i])
+		}
+		together(calls...)
+		_, refresh := w.countLive(k.authorization)
+		if old.m[store.RotationOutcomeReused] > 1 || now.m[store.RotationOutcomeReused] > 0 {
+			w.Errorf("predecessor: %v, current: %v", old.m, now.m)
+		}
+		if dead := old.m[store.RotationOutcomeReused] == 1; dead != (refresh == 0) || refresh > 1 {
+			w.Errorf("%d refresh tokens are live; predecessor: %v, current: %v", refresh, old.m, now.m)
+		}
+	}
+}
+
+func TestRaceStrictRotationsEndTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 16)
+	for range *raceRounds {
+		k := w.redeem()
+		var c tally[store.RotationOutcome]
+		calls, check := raceRotations(w, 16, k.refresh, 0, &c)
+		together(calls...)
+		check()
+		c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReused: 1, store.RotationOutcomeRevoked: 14})
+		if access, refresh := w.countLive(k.authorization); access+refresh > 0 {
+			w.Errorf("%d access and %d refresh tokens are live after reuse", access, refresh)
+		}
+	}
+}
+
+// TestRaceReuseEndsWhatIsBeingRotated is why there is a row for the family: the successor that a rotation is inserting is in no
+// snapshot that the reuse could look at.
+func TestRaceReuseEndsWhatIsBeingRotated(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 16)
+	for round := range *raceRounds {
+		n := []int{1, 4, 8}[round%3]
+		k := w.redeem()
+		w.rotate(k.refresh, store.RotationOutcomeRotated)
+		w.rotate(successorOf(k.refresh), store.RotationOutcomeRotated)
+		current := successorOf(successorOf(k.refresh))
+		var old, now tally[store.RotationOutcome]
+		reuses, _ := raceRotations(w, n, k.refresh, grace, &old)
+		rotations, check := raceRotations(w, n, current, grace, &now)
+		calls := slices.Concat(reuses, rotations)
+		for i := range calls {
+			calls[i] = soonerOrLater(calls[i])
+		}
+		together(calls...)
+		check()
+		want := map[store.RotationOutcome]int{store.RotationOutcomeReused: 1, store.RotationOutcomeRevoked: n - 1}
+		if n == 1 {
+			delete(want, store.RotationOutcomeRevoked)
+		}
+		old.want(w, want)
+		if rotated := now.m[store.RotationOutcomeRotated]; rotated > 1 || rotated+now.m[store.RotationOutcomeReplayed]+now.m[store.RotationOutcomeRevoked] != n {
+			w.Errorf("rotations: %v", now.m)
+		}
+		if access, refresh := w.countLive(k.authorization); access+refresh > 0 {
+			w.Errorf("%d access and %d refresh tokens are live after reuse", access, refresh)
+		}
+		w.wantDead(current, successorOf(current))
+	}
+}
+
+func TestRaceMergedConsentsLoseNoScope(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 12)
+	for range *raceRounds {
+		client := w.newClient()
+		const n = 12
+		together(times(n, func(i int) {
+			_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{
+				ID: store.NewConsentID(), ClientID: client, UserID: w.user, Scopes: []string{"openid", fmt.Sprint("scope", i)}, Merge: true,
+			})
+			w.raced("GrantConsent", err)
+		})...)
+		c, err := w.q.FindConsent(w.ctx, store.FindConsentParams{ClientID: client, UserID: w.user})
+		w.ok(err)
+		if slices.Sort(c.Scopes); len(c.Scopes) != n+1 || len(slices.Compact(c.Scopes)) != n+1 {
+			w.Errorf("%d merges came to %v", n, c.Scopes)
+		}
+	}
+}
+
+// TestRaceConsentsAreGrantedInSomeOrder lets merges, replacements and withdrawals race. Each grant answers with the whole consent, so
+// the order in which they took effect shows: a merge adds its scope to what another call left, or to nothing.
+func TestRaceConsentsAreGrantedInSomeOrder(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 12)
+	for range *raceRounds {
+		client := w.newClient()
+		var mu sync.Mutex
+		left := map[string]int{"": 1} // what a call left, and how many times a call may still have found it
+		merged := map[string]string{} // by the merge's own scope
+		var withdrawn [][]string
+		key := func(scopes []string) string { slices.Sort(scopes); return strings.Join(scopes, " ") }
+		grant := func(merge bool) func(int) {
+			return func(i int) {
+				own := fmt.Sprintf("%t%02d", merge, i)
+				c, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{
+					ID: store.NewConsentID(), ClientID: client, UserID: w.user, Scopes: []string{own}, Merge: merge,
+				})
+				if !w.raced("GrantConsent", err) {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				left[key(c.Scopes)]++
+				if merge {
+					merged[own] = key(slices.DeleteFunc(slices.Clone(c.Scopes), func(s string) bool { return s == own }))
+				} else if len(c.Scopes) != 1 {
+					w.Errorf("a replacement by %s left %v", own, c.Scopes)
+				}
+			}
+		}
+		withdraw := func(int) {
+			c, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: client})
+			if w.found("WithdrawConsent", err) {
+				mu.Lock()
+				defer mu.Unlock()
+				withdrawn = append(withdrawn, c.Scopes)
+				left[""]++
+			}
+		}
+		together(slices.Concat(times(6, grant(true)), times(2, grant(false)), times(3, withdraw))...)
+		final := ""
+		if c, err := w.q.FindConsent(w.ctx, store.FindConsentParams{ClientID: client, UserID: w.user}); w.found("FindConsent", err) {
+			final = key(c.Scopes)
+		}
+		found := slices.Collect(maps.Values(merged))
+		for _, scopes := range withdrawn {
+			found = append(found, key(scopes))
+		}
+		for _, f := range append(found, final) {
+			if left[f]--; left[f] < 0 {
+				w.Errorf("a call found %q, which no other left to it", f)
+			}
+		}
+	}
+}
+
+// TestRaceOnlyOneCallDecides holds for every call of which only the first may succeed that of many at once only one does.
+func TestRaceOnlyOneCallDecides(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	const n = 8
+	approve := func(id store.AuthorizationID, code string) (store.ApproveAuthorizationRow, error) {
+		return w.q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
+			ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, Code: ptr(digest(code)), CodeLifetime: time.Minute,
+		})
+	}
+	for range max(*raceRounds/4, 1) {
+		request := func(uri *token.Digest) store.AuthorizationID {
+			a, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, RequestURI: uri, Lifetime: time.Minute,
+			})
+			w.ok(err)
+			return a.ID
+		}
+
+		uri := digest(unique("request_uri"))
+		pushed := request(&uri)
+		onlyOne(w, "TakeAuthorizationByRequestURI", n, func(int) error {
+			_, err := w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.client, Lifetime: time.Minute})
+			return err
+		})
+
+		// One decision, and the code is of the one who made it.
+		var decisions tally[store.DecisionOutcome]
+		var winner atomic.Pointer[string]
+		code := unique("code")
+		deny := func(int) {
+			r, err := w.q.DenyAuthorization(w.ctx, pushed)
+			if w.raced("DenyAuthorization", err) {
+				decisions.add(r.Outcome)
+			}
+		}
+		together(append(times(n-2, func(i int) {
+			mine := fmt.Sprint(code, i)
+			r, err := approve(pushed, mine)
+			if w.raced("ApproveAuthorization", err) {
+				decisions.add(r.Outcome)
+				if r.Outcome == store.DecisionOutcomeApproved {
+					winner.Store(&mine)
+				}
+			}
+		}), times(2, deny)...)...)
+		if decisions.m[store.DecisionOutcomeDecided] != n-1 {
+			w.Errorf("decisions: %v", decisions.m)
+		}
+		a, err := w.q.GetAuthorization(w.ctx, pushed)
+		w.ok(err)
+		if c := winner.Load(); c != nil && (a.Status != store.AuthorizationStatusApproved || *a.Code != digest(*c)) || c == nil && a.Status != store.AuthorizationStatusDenied {
+			w.Errorf("%s, code %v; decisions: %v", a.Status, a.Code, decisions.m)
+		}
+
+		denied := request(nil)
+		var denials tally[store.DecisionOutcome]
+		together(times(n, func(int) {
+			r, err := w.q.DenyAuthorization(w.ctx, denied)
+			if w.raced("DenyAuthorization", err) {
+				denials.add(r.Outcome)
+			}
+		})...)
+		denials.want(w, map[store.DecisionOutcome]int{store.DecisionOutcomeDenied: 1, store.DecisionOutcomeDecided: n - 1})
+
+		// A code that is replaced while it is redeemed: either it was redeemed before, and no code is issued any more, or it is unknown.
+		id := request(nil)
+		code = unique("code")
+		_, err = approve(id, code)
+		w.ok(err)
+		var codes tally[store.CodeOutcome]
+		redeemed := false
+		together(append(times(n-1, func(i int) {
+			r, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest(fmt.Sprint(code, i)), CodeLifetime: time.Minute})
+			if w.raced("IssueAuthorizationCode", err) {
+				codes.add(r.Outcome)
+			}
+		}), func() {
+			p := w.redeemParams(code)
+			p.CodeChallenge, p.RedirectURI = nil, nil
+			r, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			redeemed = w.found("RedeemAuthorizationCode", err)
+			if redeemed && r.Outcome != store.RedemptionOutcomeRedeemed {
+				w.Errorf("RedeemAuthorizationCode: %s", r.Outcome)
+			}
+		})...)
+		want := map[store.CodeOutcome]int{store.CodeOutcomeIssued: n - 1}
+		if redeemed {
+			want = map[store.CodeOutcome]int{store.CodeOutcomeRedeemed: n - 1}
+		}
+		codes.want(w, want)
+
+		assertion := digest(unique("assertion"))
+		var assertions tally[store.AssertionOutcome]
+		together(times(n, func(int) {
+			o, err := w.q.RememberClientAssertion(w.ctx, store.RememberClientAssertionParams{ID: assertion, ExpiresAt: time.Now().Add(time.Minute)})
+			if w.raced("RememberClientAssertion", err) {
+				assertions.add(o)
+			}
+		})...)
+		assertions.want(w, map[store.AssertionOutcome]int{store.AssertionOutcomeFresh: 1, store.AssertionOutcomeReplayed: n - 1})
+
+		k := w.redeem()
+		onlyOne(w, "RevokeToken of an access token", n, func(int) error {
+			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(k.access), ClientID: w.client})
+			return err
+		})
+		onlyOne(w, "RevokeToken of a refresh token", n, func(int) error {
+			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(k.refresh), ClientID: w.client})
+			return err
+		})
+		stray := unique("rt-stray")
+		w.foreignRefreshToken(stray)
+		onlyOne(w, "RevokeToken of a refresh token without a family", n, func(int) error {
+			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(stray), ClientID: w.client})
+			return err
+		})
+		family := w.redeem().authorization
+		onlyOne(w, "RevokeAuthorization", n, func(int) error {
+			_, err := w.q.RevokeAuthorization(w.ctx, family)
+			return err
+		})
+		_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
+		w.ok(err)
+		onlyOne(w, "WithdrawConsent", n, func(int) error {
+			_, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+			return err
+		})
+
+		key, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed"})
+		w.ok(err)
+		onlyOne(w, "DeleteSigningKey", n, func(int) error {
+			_, err := w.q.DeleteSigningKey(w.ctx, key.ID)
+			return err
+		})
+
+		// Of the last two ways to sign in, one stays, whoever removes which.
+		var accounts [2]store.AccountID
+		for i := range accounts {
+			accounts[i] = store.NewAccountID()
+			_, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: accounts[i], AccountID: unique("account"), ProviderID: "credential", UserID: w.user})
+			w.ok(err)
+		}
+		onlyOne(w, "DeleteAccount", n, func(i int) error {
+			_, err := w.q.DeleteAccount(w.ctx, store.DeleteAccountParams{ID: accounts[i%2], UserID: w.user})
+			return err
+		})
+		w.exec(`DELETE FROM account`)
+
+		client := w.newClient()
+		onlyOne(w, "DeleteClient", n, func(int) error {
+			_, err := w.q.DeleteClient(w.ctx, client)
+			return err
+		})
+		user := w.newUser()
+		onlyOne(w, "DeleteUser", n, func(int) error {
+			_, err := w.q.DeleteUser(w.ctx, user)
+			return err
+		})
+	}
+}
+
+// TestRaceEachEndIsToldOnce holds for calls that answer with all that they have ended that of many at once, all together tell each
+// thing once: a client is notified once.
+func TestRaceEachEndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	const n, families = 6, 4
+	for range max(*raceRounds/4, 1) {
+		user := w.newUser()
+		session, second := w.newSession(user), w.newSession(user)
+		client := w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
+		grants := func() {
+			for i := range families {
+				w.redeem(func(p *store.GrantAuthorizationParams) {
+					p.UserID, p.ClientID, p.SessionID, p.GrantedScopes = user, client, &session, []string{"openid"}
+					if i == 0 {
+						p.SessionID = &second
+					}
+				})
+			}
+		}
+		once := func(call string, want int, do func() ([]*store.AuthorizationID, error)) {
+			w.Helper()
+			var told tally[store.AuthorizationID]
+			together(times(n, func(int) {
+				ids, err := do()
+				if !w.raced(call, err) {
+					return
+				}
+				for _, id := range ids {
+					if id != nil {
+						told.add(*id)
+					}
+				}
+			})...)
+			for id, times := range told.m {
+				if times != 1 {
+					w.Errorf("%s told %d times of %s", call, times, id)
+				}
+			}
+			if len(told.m) != want {
+				w.Errorf("%s told of %d families, want %d", call, len(told.m), want)
+			}
+		}
+		grants()
+		once("RevokeUserAuthorizations", families, func() (ids []*store.AuthorizationID, err error) {
+			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: user})
+			for _, r := range rows {
+				ids = append(ids, r.AuthorizationID)
+			}
+			return ids, err
+		})
+		grants()
+		var ended atomic.Int64
+		together(times(n, func(int) {
+			r, err := w.q.RevokeClientAuthorizations(w.ctx, client)
+			if w.raced("RevokeClientAuthorizations", err) {
+				ended.Add(r.Authorizations)
+			}
+		})...)
+		if ended.Load() != families {
+			w.Errorf("RevokeClientAuthorizations ended %d families, want %d", ended.Load(), families)
+		}
+		grants()
+		once("EndSession", (families-1)*3, func() (ids []*store.AuthorizationID, err error) {
+			rows, err := w.q.EndSession(w.ctx, session)
+			for _, r := range rows {
+				ids = append(ids, r.AuthorizationID)
+			}
+			return ids, err
+		})
+		once("EndUserSessions", 3, func() (ids []*store.AuthorizationID, err error) {
+			rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: user})
+			for _, r := range rows {
+				ids = append(ids, r.AuthorizationID)
+			}
+			return ids, err
+		})
+	}
+}
+
+// TestRaceUpdatesLoseNothing holds for calls that change a part of a row, or by what is in it, that many at once come to the same as
+// one after the other.
+func TestRaceUpdatesLoseNothing(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	const n = 8
+	account, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.user})
+	w.ok(err)
+	secret := digest("secret")
+	confidential := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = &secret })
+	for range max(*raceRounds/4, 1) {
+		word := unique("word")
+
+		together(times(n, func(i int) {
+			p := store.UpdateUserParams{ID: w.user}
+			switch i % 3 {
+			case 0:
+				p.Name = &word
+			case 1:
+				p.Email = ptr(word + "@example.com")
+			case 2:
+				p.Image = &word
+			}
+			_, err := w.q.UpdateUser(w.ctx, p)
+			w.raced("UpdateUser", err)
+		})...)
+		u, err := w.q.GetUser(w.ctx, w.user)
+		w.ok(err)
+		if u.Name != word || u.Email != word+"@example.com" || u.Image == nil || *u.Image != word {
+			w.Errorf("UpdateUser: %+v", u)
+		}
+
+		together(times(n, func(i int) {
+			p := store.UpdateClientParams{ClientID: w.client}
+			switch i % 4 {
+			case 0:
+				p.Name = &word
+			case 1:
+				p.URI = &word
+			case 2:
+				p.Scopes = []string{word}
+			case 3:
+				p.Cleared = []string{string(store.OauthClientFieldTos)}
+			}
+			_, err := w.q.UpdateClient(w.ctx, p)
+			w.raced("UpdateClient", err)
+		})...)
+		c, err := w.q.GetClient(w.ctx, w.client)
+		w.ok(err)
+		if c.Name == nil || *c.Name != word || c.URI == nil || *c.URI != word || !slices.Equal(c.Scopes, []string{word}) || c.TOS != nil {
+			w.Errorf("UpdateClient: %+v", c)
+		}
+
+		together(times(n, func(i int) {
+			p := store.UpdateAccountTokensParams{ID: account.ID}
+			switch i % 3 {
+			case 0:
+				p.AccessToken = &word
+			case 1:
+				p.RefreshToken = &word
+			case 2:
+				p.Scope = &word
+			}
+			_, err := w.q.UpdateAccountTokens(w.ctx, p)
+			w.raced("UpdateAccountTokens", err)
+		})...)
+		a, err := w.q.GetAccount(w.ctx, account.ID)
+		w.ok(err)
+		if a.AccessToken == nil || *a.AccessToken != word || a.RefreshToken == nil || *a.RefreshToken != word || a.Scope == nil || *a.Scope != word {
+			w.Errorf("UpdateAccountTokens: %+v", a)
+		}
+
+		// Each secret replaces one that another call had set, or the first: they form a chain.
+		var mu sync.Mutex
+		next := map[token.Digest]token.Digest{}
+		together(times(n, func(i int) {
+			mine := digest(fmt.Sprint(word, i))
+			r, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: confidential, ClientSecret: mine, Overlap: time.Minute})
+			if w.raced("RotateClientSecret", err) {
+				mu.Lock()
+				defer mu.Unlock()
+				next[*r.PreviousClientSecret] = mine
+			}
+		})...)
+		length := 0
+		for s, found := next[secret]; found; s, found = next[s] {
+			secret = s
+			length++
+		}
+		if length != n {
+			w.Errorf("RotateClientSecret: a chain of %d secrets, want %d", length, n)
+		}
+
+		// An expiry is never postponed.
+		key, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed"})
+		w.ok(err)
+		var retired atomic.Int64
+		retired.Store(math.MaxInt64)
+		together(times(n, func(i int) {
+			r, err := w.q.RetireSigningKey(w.ctx, store.RetireSigningKeyParams{ID: key.ID, Lifetime: time.Duration(1+(i*5)%n) * time.Hour})
+			if w.raced("RetireSigningKey", err) {
+				raceLower(&retired, r.ExpiresAt.UnixMicro())
+			}
+		})...)
+		key, err = w.q.GetSigningKey(w.ctx, key.ID)
+		w.ok(err)
+		if key.ExpiresAt.UnixMicro() != retired.Load() {
+			w.Errorf("RetireSigningKey: expires at %v, a call said %v", key.ExpiresAt, time.UnixMicro(retired.Load()))
+		}
+
+		// One extension, which all answers know of; and a session never gets shorter.
+		session := w.newSession(w.user)
+		var extended atomic.Int64
+		var answers tally[int64]
+		together(times(n, func(int) {
+			r, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: session, Lifetime: 3 * time.Hour, MinGain: time.Hour})
+			if w.raced("ExtendSession", err) {
+				answers.add(r.ExpiresAt.UnixMicro())
+				if r.Extended {
+					extended.Add(1)
+				}
+			}
+		})...)
+		if extended.Load() != 1 || len(answers.m) != 1 {
+			w.Errorf("ExtendSession: %d extensions, answers %v", extended.Load(), answers.m)
+		}
+		together(times(n, func(i int) {
+			_, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: session, Lifetime: time.Duration(4+(i*5)%n) * time.Hour})
+			w.raced("ExtendSession", err)
+		})...)
+		s, err := w.q.GetSession(w.ctx, session)
+		w.ok(err)
+		if left := time.Until(s.ExpiresAt); left < (4+n-1)*time.Hour-time.Minute {
+			w.Errorf("ExtendSession: %v left", left)
+		}
+	}
+}
+
+// TestRaceLastWriteStands is for calls that overwrite: what stands is what one of them wrote, whole, and each has answered with its own.
+func TestRaceLastWriteStands(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	const n = 8
+	_, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.user})
+	w.ok(err)
+	for range max(*raceRounds/4, 1) {
+		word := unique("word")
+		var last string
+		together(times(n, func(i int) {
+			mine := fmt.Sprint(word, i)
+			a, err := w.q.UpdateAccountPassword(w.ctx, store.UpdateAccountPasswordParams{UserID: w.user, Password: mine})
+			if w.raced("UpdateAccountPassword", err) && *a.Password != mine {
+				w.Errorf("UpdateAccountPassword: %s, want %s", *a.Password, mine)
+			}
+		})...)
+		w.ok(w.pool.QueryRow(w.ctx, `SELECT password FROM account WHERE user_id = $1`, w.user).Scan(&last))
+		if !strings.HasPrefix(last, word) {
+			w.Errorf("UpdateAccountPassword left %s", last)
+		}
+		together(times(n, func(i int) {
+			_, err := w.q.SetRegistrationAccessToken(w.ctx, store.SetRegistrationAccessTokenParams{
+				ClientID: w.client, RegistrationAccessToken: ptr(digest(fmt.Sprint(word, i))),
+			})
+			w.raced("SetRegistrationAccessToken", err)
+		})...)
+		managed := 0
+		for i := range n {
+			_, err := w.q.GetClientByRegistrationToken(w.ctx, store.GetClientByRegistrationTokenParams{
+				ClientID: w.client, RegistrationAccessToken: digest(fmt.Sprint(word, i)),
+			})
+			if w.found("GetClientByRegistrationToken", err) {
+				managed++
+			}
+		}
+		if managed != 1 {
+			w.Errorf("%d registration access tokens manage the client, want 1", managed)
+		}
+		together(times(n, func(i int) {
+			if i%2 == 0 {
+				c, err := w.q.DisableClient(w.ctx, w.client)
+				w.raced("DisableClient", err)
+				if !c.Disabled {
+					w.Errorf("DisableClient answered with an enabled client")
+				}
+				return
+			}
+			c, err := w.q.EnableClient(w.ctx, w.client)
+			w.raced("EnableClient", err)
+			if c.Disabled {
+				w.Errorf("EnableClient answered with a disabled client")
+			}
+		})...)
+	}
+}
+
+// TestRaceRequestsOfADeletedClient lets everything that begins with a client race its deletion: each call either came first, and
+// what it wrote is gone, or finds no client. None violates a foreign key.
+func TestRaceRequestsOfADeletedClient(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	for range *raceRounds {
+		client := w.newClient()
+		calls := append(times(3, func(int) {
+			_, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: client, Scopes: []string{"openid"}, Lifetime: time.Minute,
+			})
+			w.found("CreateAuthorization", err)
+		}), times(3, func(int) {
+			_, err := w.q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{
+				ClientID: client, ID: store.NewAccessTokenID(), AccessToken: ptr(digest(unique("at"))), Scopes: []string{"api"},
+			})
+			w.found("IssueAccessToken", err)
+		})...)
+		calls = append(calls, func() {
+			_, err := w.q.DeleteClient(w.ctx, client)
+			w.raced("DeleteClient", err)
+		})
+		for i := range calls {
+			calls[i] = soonerOrLater(calls[i])
+		}
+		together(calls...)
+	}
+	var rest int
+	w.ok(w.pool.QueryRow(w.ctx, `SELECT (SELECT count(*) FROM oauth_authorization) + (SELECT count(*) FROM oauth_access_token)`).Scan(&rest))
+	if rest > 0 {
+		w.Errorf("%d rows are left", rest)
+	}
+}
+
+// raceLower sets a to v if that is less.
+func raceLower(a *atomic.Int64, v int64) {
+	for {
+		old := a.Load()
+		if v >= old || a.CompareAndSwap(old, v) {
+			return
+		}
+	}
 }
