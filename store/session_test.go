@@ -282,7 +282,7 @@ func TestEndedSessionIsGone(t *testing.T) {
 	}
 }
 
-func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
+func TestSessionsOfAUserEndButForTheOneToKeep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	other := w.newSession(w.newUser())

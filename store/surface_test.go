@@ -77,6 +77,32 @@ func TestEveryQueryIsACallAndEveryCallAQuery(t *testing.T) {
 	}
 }
 
+func TestEveryCallIsMadeByATest(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]bool{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if n, ok := n.(*ast.SelectorExpr); ok {
+				made[n.Sel.Name] = true
+			}
+			return true
+		})
+	}
+	for _, c := range anyCalls(nil) {
+		if !made[c.name] {
+			t.Errorf("no test calls %s", c.name)
+		}
+	}
+}
+
 // queryVerbs are what the name of a call begins with.
 var queryVerbs = strings.Fields(`Create Get Find List Update Set Delete Approve Deny Issue Grant Take Check Redeem Rotate Adopt
 	Introspect Revoke Withdraw End Extend Authenticate Disable Enable Retire Remember`)
