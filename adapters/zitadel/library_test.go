@@ -303,7 +303,7 @@ func TestAssertionIsGoodOnce(t *testing.T) {
 			"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {verifier}, "redirect_uri": {redirectURI},
 		}, []any{http.StatusUnauthorized, "invalid_client"}},
 		"revocation":    {"/revoke", url.Values{"token": {access}}, []any{http.StatusUnauthorized, "invalid_client"}},
-		"introspection": {"/oauth/introspect", url.Values{"token": {access}}, []any{http.StatusUnauthorized, nil}},
+		"introspection": {"/oauth/introspect", url.Values{"token": {access}}, []any{http.StatusUnauthorized, "invalid_client"}},
 	} {
 		status, body := c.post(request.path, by(used, request.form))
 		wantEqual(t, "replayed at "+what, []any{status, body["error"]}, request.want)

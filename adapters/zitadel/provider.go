@@ -74,11 +74,12 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			op.RequestError(w, r, err, nil)
 			return
 		}
-		switch routePath(r) {
+		path := routePath(r)
+		switch path {
 		case p.TokenEndpoint().Relative():
 			p.token(answer, r)
 		case p.IntrospectionEndpoint().Relative():
-			op.Introspect(answer, r, p)
+			p.introspect(answer, r)
 		case p.RevocationEndpoint().Relative():
 			op.Revoke(answer, r, p)
 		case oidc.DiscoveryEndpoint:
@@ -90,10 +91,7 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			answer = &response{header: maps.Clone(w.Header())}
 			httphelper.MarshalJSONWithStatus(answer, oidc.ErrServerError(), http.StatusInternalServerError)
 		}
-		if x.invalid && answer.status == http.StatusForbidden { // the userinfo endpoint; RFC 6750, section 3.1
-			answer.status = http.StatusUnauthorized
-			answer.header.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		}
+		p.challenge(answer, r, path, x.invalid)
 		answer.send(w)
 	})
 }
@@ -138,6 +136,34 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	op.Exchange(w, r, p)
+}
+
+// introspect has one who may not ask be told so as RFC 7662, section 2.3 says; the library writes its error as text.
+func (p *Provider) introspect(answer *response, r *http.Request) {
+	op.Introspect(answer, r, p)
+	if answer.status == http.StatusUnauthorized {
+		answer.body.Reset()
+		answer.status = 0
+		httphelper.MarshalJSONWithStatus(answer, oidc.ErrInvalidClient(), http.StatusUnauthorized)
+	}
+}
+
+// challenge adds what goes with a 401: at the userinfo endpoint, where the library says 403 of a dead token (RFC 6750, section 3), and
+// to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser would ask its user for a
+// password.
+func (p *Provider) challenge(answer *response, r *http.Request, path string, invalid bool) {
+	_, _, basic := r.BasicAuth()
+	switch {
+	case path == p.UserinfoEndpoint().Relative():
+		if invalid && answer.status == http.StatusForbidden {
+			answer.status = http.StatusUnauthorized
+		}
+		if answer.status == http.StatusUnauthorized {
+			answer.header.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		}
+	case basic && answer.status == http.StatusUnauthorized:
+		answer.header.Set("WWW-Authenticate", `Basic realm="client"`)
+	}
 }
 
 // discover says what is served, of which the library knows less (OpenID Connect Discovery 1.0, section 3).
