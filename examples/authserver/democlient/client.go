@@ -58,6 +58,7 @@ type visit struct {
 	token   *oauth2.Token
 	idToken string
 	claims  map[string]any
+	name    string   // as userinfo has it
 	spent   []string // refresh tokens that were replaced, the oldest first
 	steps   []Step   // what was done, the latest first
 	problem string
@@ -183,7 +184,7 @@ func (c *Client) callback(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		v.problem = err.Error()
 	} else {
-		*c.newVisit(w) = visit{token: next.token, idToken: next.idToken, claims: next.claims, steps: next.steps}
+		*c.newVisit(w) = visit{token: next.token, idToken: next.idToken, claims: next.claims, name: next.name, steps: next.steps}
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -210,6 +211,24 @@ func (c *Client) exchange(ctx context.Context, v *visit, answer url.Values) (*vi
 		return nil, err
 	}
 	next.say("Exchanged the code, with the PKCE verifier", true, "an access token, an ID token and a refresh token", "")
+	info, err := p.oidc.UserInfo(ctx, oauth2.StaticTokenSource(given))
+	if err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	if info.Subject != next.claims["sub"] { // OpenID Connect Core 1.0, section 5.3.4
+		return nil, errors.New("userinfo is about somebody else")
+	}
+	var about struct {
+		Name string `json:"name"`
+	}
+	if err := info.Claims(&about); err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	next.name = about.Name
+	if next.name == "" {
+		next.name = info.Subject
+	}
+	next.say("Asked userinfo", true, "the user is "+next.name, "")
 	return next, nil
 }
 
@@ -380,7 +399,7 @@ func (c *Client) signOut(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	idToken := v.idToken
-	v.token, v.idToken, v.claims, v.spent, v.steps = nil, "", nil, nil, nil
+	v.token, v.idToken, v.claims, v.name, v.spent, v.steps = nil, "", nil, "", nil, nil
 	v.state = rand.Text()
 	next := "/"
 	if p, err := c.discover(r.Context()); err == nil && p.endSession != "" {
@@ -429,10 +448,7 @@ func (c *Client) home(w http.ResponseWriter, r *http.Request) {
 	data := shown{Issuer: c.config.Issuer, Problem: v.problem, Steps: v.steps, Parallel: parallel, Spent: len(v.spent) >= 2}
 	if v.token != nil {
 		data.SignedIn = true
-		data.Name, _ = v.claims["name"].(string)
-		if data.Name == "" {
-			data.Name, _ = v.claims["sub"].(string)
-		}
+		data.Name = v.name
 		data.Access, data.Refresh = short(v.token.AccessToken), short(v.token.RefreshToken)
 		data.Expiry = fmt.Sprintf("in %s", time.Until(v.token.Expiry).Round(time.Second))
 		data.Scope, _ = v.token.Extra("scope").(string)
