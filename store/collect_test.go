@@ -10,7 +10,7 @@ import (
 	"github.com/oauthdb/oauthdb/store"
 )
 
-const retention = 24 * time.Hour
+const collectRetention = 24 * time.Hour
 
 // expireBy makes a row expire a time ago.
 func (w *world) expireBy(table, id string, ago time.Duration) {
@@ -28,14 +28,14 @@ func (w *world) withoutAccessTokens() (family, refresh string) {
 
 func (w *world) collectRefreshTokens(batch int32) int64 {
 	w.Helper()
-	n, err := w.q.DeleteExpiredRefreshTokens(w.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: retention})
+	n, err := w.q.DeleteExpiredRefreshTokens(w.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: collectRetention})
 	w.ok(err)
 	return n
 }
 
 func (w *world) collectAuthorizations(batch int32) int64 {
 	w.Helper()
-	n, err := w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: retention})
+	n, err := w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: collectRetention})
 	w.ok(err)
 	return n
 }
@@ -86,26 +86,26 @@ var collectorCalls = []collectorCall{
 		due: func(w *world, i int) string {
 			if i%2 == 0 {
 				id := string(w.foreignRefreshToken(unique("foreign")))
-				w.expireBy("oauth_refresh_token", id, retention)
+				w.expireBy("oauth_refresh_token", id, collectRetention)
 				return id
 			}
 			family, refresh := w.withoutAccessTokens()
-			w.expireBy("oauth_authorization", family, retention)
+			w.expireBy("oauth_authorization", family, collectRetention)
 			return refresh
 		},
 		stays: func(w *world) {
 			recent, _ := w.withoutAccessTokens()
-			w.expireBy("oauth_authorization", recent, retention-time.Minute)
+			w.expireBy("oauth_authorization", recent, collectRetention-time.Minute)
 			_, expired := w.withoutAccessTokens() // by itself, which says nothing while the family lives
-			w.expireBy("oauth_refresh_token", expired, 10*retention)
+			w.expireBy("oauth_refresh_token", expired, 10*collectRetention)
 			endless, _ := w.withoutAccessTokens()
 			w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, endless)
-			w.expireBy("oauth_authorization", string(w.redeem().authorization), 10*retention) // an access token refers to it
+			w.expireBy("oauth_authorization", string(w.redeem().authorization), 10*collectRetention) // an access token refers to it
 
-			w.expireBy("oauth_refresh_token", string(w.foreignRefreshToken(unique("recent"))), retention-time.Minute)
+			w.expireBy("oauth_refresh_token", string(w.foreignRefreshToken(unique("recent"))), collectRetention-time.Minute)
 			referred := w.foreignRefreshToken(unique("referred"))
 			w.foreignAccessToken(unique("access"), &referred)
-			w.expireBy("oauth_refresh_token", string(referred), 10*retention)
+			w.expireBy("oauth_refresh_token", string(referred), 10*collectRetention)
 			never := w.foreignRefreshToken(unique("never"))
 			w.exec(`UPDATE oauth_refresh_token SET expires_at = NULL, revoked = now() WHERE id = $1`, string(never))
 		},
@@ -126,21 +126,21 @@ var collectorCalls = []collectorCall{
 				w.exec(`DELETE FROM oauth_refresh_token WHERE token = $1`, string(digest(k.refresh)))
 				id = k.authorization
 			}
-			w.expireBy("oauth_authorization", string(id), retention)
+			w.expireBy("oauth_authorization", string(id), collectRetention)
 			return string(id)
 		},
 		stays: func(w *world) {
 			w.pending()
-			w.expireBy("oauth_authorization", string(w.pending()), retention-time.Minute)
+			w.expireBy("oauth_authorization", string(w.pending()), collectRetention-time.Minute)
 			w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(w.redeem().authorization))
 			family, _ := w.withoutAccessTokens() // a refresh token is left
-			w.expireBy("oauth_authorization", family, 10*retention)
+			w.expireBy("oauth_authorization", family, 10*collectRetention)
 			id, code := w.grant() // an access token is left
 			p := w.redeemParams(code)
 			p.RefreshToken = nil
 			_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
 			w.ok(err)
-			w.expireBy("oauth_authorization", string(id), 10*retention)
+			w.expireBy("oauth_authorization", string(id), 10*collectRetention)
 		},
 	},
 	{
@@ -284,10 +284,10 @@ func TestReuseIsRecognisedUntilTheFamilyHasExpiredForTheRetention(t *testing.T) 
 			w.rotate(k.refresh, store.RotationOutcomeRotated)
 			w.rotate(successorOf(k.refresh), store.RotationOutcomeRotated)
 			other := w.redeem()
-			// every token has expired, and the family a second less than the retention ago, or for as long
-			ago := retention - time.Second
+			// every token has expired, and the family a second less than the collectRetention ago, or for as long
+			ago := collectRetention - time.Second
 			if due {
-				ago = retention
+				ago = collectRetention
 			}
 			w.exec(`UPDATE oauth_access_token SET expires_at = now() - $2::interval WHERE authorization_id = $1`, string(k.authorization), ago)
 			w.exec(`UPDATE oauth_refresh_token SET expires_at = now() - $2::interval, revoked = revoked - $2::interval WHERE authorization_id = $1`, string(k.authorization), ago)
@@ -326,11 +326,11 @@ func TestReplayOfACodeIsRecognisedUntilTheFamilyHasExpiredForTheRetention(t *tes
 	}
 	redeem(store.RedemptionOutcomeRedeemed)
 	w.exec(`UPDATE oauth_access_token SET expires_at = now() - interval '1 day'`)
-	w.expireBy("oauth_authorization", string(id), retention-time.Second)
+	w.expireBy("oauth_authorization", string(id), collectRetention-time.Second)
 	wantEqual(t, "access tokens", w.collectAccessTokens(10), 1)
 	wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
 	redeem(store.RedemptionOutcomeReplayed)
-	w.expireBy("oauth_authorization", string(id), retention)
+	w.expireBy("oauth_authorization", string(id), collectRetention)
 	wantEqual(t, "authorizations", w.collectAuthorizations(10), 1)
 	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
 	w.none(err)
