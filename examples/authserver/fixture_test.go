@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -46,7 +47,7 @@ var cheap = &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLengt
 func start(t *testing.T) *world {
 	t.Helper()
 	d := storetest.New(t)
-	web, app := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
+	web, app := serverOn(t, "127.0.0.1:8080"), serverOn(t, "127.0.0.1:8081")
 	w := &world{T: t, store: d.Store, issuer: "http://" + web.Listener.Addr().String(), app: "http://" + app.Listener.Addr().String()}
 	var err error
 	w.server, err = newServer(d.Pool, optionsFor(w.issuer))
@@ -67,6 +68,19 @@ func start(t *testing.T) *world {
 	t.Cleanup(web.Close)
 	t.Cleanup(app.Close)
 	return w
+}
+
+// serverOn has the address that a person would see, if it is free and pictures are taken; otherwise a free one.
+func serverOn(t *testing.T, address string) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	if os.Getenv(screenshotsVariable) != "" {
+		if listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address); err == nil {
+			server.Listener.Close()
+			server.Listener = listener
+		}
+	}
+	return server
 }
 
 func optionsFor(issuer string) options {

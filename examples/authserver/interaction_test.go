@@ -9,6 +9,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -163,6 +164,45 @@ func TestRequestsThatCannotBeServedAreExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantPage(b.get(w.authorize()), http.StatusBadRequest, "/authorize", "The app sent a request")
+}
+
+func TestAPublicClientOnThisMachineMayListenOnAnyPort(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser()
+	c := &oauth2.Config{
+		ClientID: "pocket-album", RedirectURL: "http://127.0.0.1:54321/callback", Scopes: []string{"openid", "photos.read"},
+		Endpoint: oauth2.Endpoint{AuthURL: w.issuer + "/authorize", TokenURL: w.issuer + "/oauth/token", AuthStyle: oauth2.AuthStyleInParams},
+	}
+	b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if r.URL.Port() == "54321" {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	a := b.get(c.AuthCodeURL("s", oauth2.S256ChallengeOption(testVerifier)))
+	if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' http://127.0.0.1:54321;") {
+		t.Errorf("Content-Security-Policy: %s", csp)
+	}
+	a = b.signIn(a, w.demo.email, w.demo.password)
+	b.wantPage(a, http.StatusOK, "/consent", "Allow Pocket Album?")
+	a = b.post(w.issuer+"/consent", a.form("decision", "allow", "tenant", ""))
+	if _, err := c.Exchange(t.Context(), a.url.Query().Get("code"), oauth2.VerifierOption(testVerifier)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMachineGetsATokenForItself(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	c := clientcredentials.Config{ClientID: w.demo.machine.ID, ClientSecret: w.demo.machine.Secret, TokenURL: w.issuer + "/oauth/token"}
+	given, err := c.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.active(t.Context(), given.AccessToken) {
+		t.Error("a client was told about a token of another")
+	}
 }
 
 func TestAnswersByFormPostRunTheirScriptAndNoOther(t *testing.T) {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/examples/authserver/democlient"
@@ -91,7 +92,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		server.tenants = seeded.tenants
 		app = democlient.New(democlient.Config{Issuer: c.issuer, ClientID: seeded.web.ID, ClientSecret: seeded.web.Secret, Home: home, Scopes: seeded.web.Scopes})
 		services = append(services, service{demoListener, app})
-		fmt.Fprintf(stdout, welcome, home, seeded.email, seeded.password, c.issuer+"/account", c.issuer+"/.well-known/openid-configuration")
+		fmt.Fprintf(stdout, welcome, home, seeded.email, seeded.password, c.issuer+accountPath, c.issuer+oidc.DiscoveryEndpoint,
+			seeded.machine.ID, seeded.machine.Secret, c.issuer)
 	} else {
 		fmt.Fprintf(stdout, "Serving %s on %s. Stop with Ctrl+C.\n", c.issuer, listener.Addr())
 	}
@@ -110,6 +112,9 @@ const welcome = `
 
   Connected apps  %s
   Discovery       %s
+
+  A token for a machine:
+    curl -u %s:%s -d grant_type=client_credentials %s/oauth/token
 
   Everything about this demo is known to everybody. Stop it with Ctrl+C.
 

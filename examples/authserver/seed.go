@@ -132,7 +132,7 @@ func addPassword(ctx context.Context, q *store.Queries, user store.UserID, hash 
 // demo is what was seeded.
 type demo struct {
 	email, password string
-	web             registration
+	web, machine    registration
 	user            store.UserID
 }
 
@@ -168,7 +168,10 @@ func seedDemo(ctx context.Context, q *store.Queries, hashing *passwords, home st
 		if err != nil {
 			return d, fmt.Errorf("clients/%s.json: %w", name, err)
 		}
-		if name == "web" {
+		switch name {
+		case "machine":
+			d.machine = r
+		case "web":
 			d.web = r
 			if !created {
 				_, err := q.UpdateClient(ctx, store.UpdateClientParams{

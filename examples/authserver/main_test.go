@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/storetest"
+)
+
+// output is what the command has said so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+func TestTheCommandServesUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	ctx, stop := context.WithCancel(t.Context())
+	said, ended := &output{}, make(chan error, 1)
+	go func() {
+		args := []string{"-demo", "-addr", "127.0.0.1:0", "-demo-addr", "127.0.0.1:0", "-database-url", d.URL, "-log-level", "error"}
+		ended <- run(ctx, args, func(string) string { return "" }, strings.NewReader(""), said, io.Discard)
+	}()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(said.String(), "Ctrl+C"); time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended: %v", err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not start")
+		}
+	}
+	addresses := regexp.MustCompile(`http://127\.0\.0\.1:\d+\S*`).FindAllString(said.String(), -1)
+	if len(addresses) != 4 {
+		t.Fatalf("said %s", said)
+	}
+	for _, address := range addresses[:3] {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", address, response.Status)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
