@@ -799,6 +799,37 @@ func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 	}
 }
 
+func TestSecondUseOfACodeWithAnotherKeyIsAReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, c := range []struct {
+		name          string
+		granted       *token.Confirmation
+		first, second *token.Confirmation
+	}{
+		{"the thief's key first, the client's own second", nil, &token.Confirmation{JKT: "thief"}, &token.Confirmation{JKT: "client"}},
+		{"a key first, none second", nil, &token.Confirmation{JKT: "thief"}, nil},
+		{"the key of dpop_jkt first, another second", &token.Confirmation{JKT: "client"}, &token.Confirmation{JKT: "client"}, &token.Confirmation{JKT: "other"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			id, code := w.grant(func(p *store.GrantAuthorizationParams) { p.Confirmation = c.granted })
+			p := w.redeemParams(code)
+			p.Confirmation = c.first
+			row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			w.ok(err)
+			wantEqual(t, "the first", row.Outcome, store.RedemptionOutcomeRedeemed)
+			p.Confirmation = c.second
+			w.changesRows(func() {
+				row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+				w.ok(err)
+				wantEqual(t, "the second", row.Outcome, store.RedemptionOutcomeReplayed)
+			}, authorizationRow("~", id))
+			w.wantDead("at-"+code, "rt-"+code)
+		})
+	}
+}
+
 func TestMismatchIsFoundBeforeAReplay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

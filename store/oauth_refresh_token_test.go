@@ -248,6 +248,27 @@ func TestReuseEndsTheFamily(t *testing.T) {
 	})
 }
 
+func TestRetryIsRefusedOnceTheWholeFamilyHasExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	w.rotate(k.refresh, store.RotationOutcomeRotated)
+	w.expireRefreshToken(successorOf(k.refresh))
+	w.rotate(k.refresh, store.RotationOutcomeReplayed) // the access token lives, and with it the family
+	w.lapse(k.authorization)
+	w.unchanged(func() { w.rotate(k.refresh, store.RotationOutcomeExpired) })
+}
+
+func TestRetryIsNotForgivenOnceAnotherServerHasSpentTheSuccessor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.redeem()
+	_, access := w.rotate(k.refresh, store.RotationOutcomeRotated)
+	w.spentElsewhere(successorOf(k.refresh)) // which leaves the family as it was
+	w.changesRows(func() { w.rotate(k.refresh, store.RotationOutcomeReused) }, authorizationRow("~", k.authorization))
+	w.wantDead(k.access, access)
+}
+
 func TestReuseIsToldBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
