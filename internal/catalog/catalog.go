@@ -1,0 +1,148 @@
+// Package catalog holds what is known of every query of the data layer: its contract, what it reads, writes and locks, and the
+// plan that was reviewed.
+//
+// The facts are gathered by tools/review, which writes catalog.json and, from the same facts, the pages of docs/queries. The
+// package only hands them out.
+package catalog
+
+import (
+	_ "embed" // for catalog.json
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+//go:embed catalog.json
+var document []byte
+
+// Reviewed returns the facts that were reviewed with this version of the source. They are the same in every call: nobody
+// may change them.
+var Reviewed = sync.OnceValues(func() (*Catalog, error) {
+	var c Catalog
+	if err := json.Unmarshal(document, &c); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	return &c, nil
+})
+
+// Catalog is every query, file by file.
+type Catalog struct {
+	PostgreSQL int // the major version that made the plans
+	Queries    []Query
+}
+
+// Query finds a query by its name.
+func (c *Catalog) Query(name string) (*Query, bool) {
+	i := slices.IndexFunc(c.Queries, func(q Query) bool { return q.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &c.Queries[i], true
+}
+
+// Query is one query.
+type Query struct {
+	Name      string
+	File      string // in queries/: "session.sql"
+	Kind      string // sqlc's: one, many, exec, execrows
+	Contract  string // the comment above it, a line for each line
+	SQL       string // as it was written
+	Statement string // as it is sent, with $1, $2 ...
+	Signature string // of the method of store.Queries
+
+	Params  []Value `json:",omitempty"` // in the order of $1, $2 ...
+	Columns []Value `json:",omitempty"` // of the result
+
+	Reads     []Access `json:",omitempty"` // tables, in the order of the statement
+	Writes    []Access `json:",omitempty"`
+	Locks     []Lock   `json:",omitempty"` // of rows, in the order of the statement
+	Fires     []Fire   `json:",omitempty"`
+	Functions []string `json:",omitempty"` // of the schema, that it calls
+	Indexes   []Index  `json:",omitempty"` // that the plan reads, by name
+
+	Exceptions []Exception `json:",omitempty"` // from the rules that plans are held to
+	Plan       string
+	Inner      []Inner `json:",omitempty"` // plans of the functions
+}
+
+// ReadOnly says whether the query neither writes nor locks rows, so that a transaction that is read only may run it.
+func (q *Query) ReadOnly() bool { return len(q.Writes) == 0 && len(q.Locks) == 0 }
+
+// Value is a parameter, or a column of the result.
+type Value struct {
+	Name     string
+	Type     string // SQL
+	Nullable bool   `json:",omitempty"`
+	Go       string // type
+	Field    string `json:",omitempty"` // of the Go struct that carries it; empty where it stands alone
+}
+
+// Access is a table that is read or written.
+type Access struct {
+	Table   string
+	How     string // select, insert, update, delete
+	Within  string `json:",omitempty"` // the CTE
+	Through string `json:",omitempty"` // the function or the foreign key by which it comes to that, if it is not the statement
+}
+
+// Strength is how strongly a row is locked.
+type Strength int
+
+// The four row locks of PostgreSQL, weakest first.
+const (
+	KeyShare Strength = iota + 1
+	Share
+	NoKeyUpdate
+	Update
+)
+
+// String is the clause that takes the lock.
+func (s Strength) String() string {
+	return [...]string{"", "FOR KEY SHARE", "FOR SHARE", "FOR NO KEY UPDATE", "FOR UPDATE"}[s]
+}
+
+// Lock is rows that are locked until the transaction ends.
+type Lock struct {
+	Table    string
+	Strength Strength
+	By       string   // "FOR KEY SHARE OF u", "UPDATE", "foreign key session_user_id_fkey"
+	Wait     string   `json:",omitempty"` // "SKIP LOCKED" or "NOWAIT", if it doesn't wait
+	Keys     []string `json:",omitempty"` // columns whose change makes it FOR UPDATE
+	Within   string   `json:",omitempty"` // the CTE
+	Through  string   `json:",omitempty"` // the function or the foreign key
+}
+
+// Strongest is the strongest lock that the query takes, 0 for none.
+func (q *Query) Strongest() Strength {
+	var s Strength
+	for _, l := range q.Locks {
+		s = max(s, l.Strength)
+		if len(l.Keys) > 0 {
+			s = Update
+		}
+	}
+	return s
+}
+
+// Fire is what PostgreSQL checks or does beside a write.
+type Fire struct {
+	On      string // "insert into session"
+	Kind    string // unique, foreign key, check, trigger, exclusion
+	Name    string
+	Does    string `json:",omitempty"`
+	Through string `json:",omitempty"`
+}
+
+// Index is an index that the plan reads.
+type Index struct {
+	Name    string
+	Table   string
+	Through string `json:",omitempty"`
+}
+
+// Exception is a rule that the plan need not keep, for a reason.
+type Exception struct{ Rule, Reason string }
+
+// Inner is the plan of a function that the query calls.
+type Inner struct{ Function, Plan string }

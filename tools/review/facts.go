@@ -1,0 +1,310 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/internal/catalog"
+	"github.com/oauthdb/oauthdb/internal/plan"
+)
+
+func compare(a, b string) int { return cmp.Compare(a, b) }
+
+// gather collects the facts of every query: from the files of the repository at root, from sqlc, from the generated Go, and
+// from the reference database that conn is connected to.
+func gather(ctx context.Context, conn *pgx.Conn, root string, s *schema) (*catalog.Catalog, []written, error) {
+	queries, err := readQueries(root + "/queries")
+	if err != nil {
+		return nil, nil, err
+	}
+	compiled, err := compile(ctx, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	goSource, err := readGo(root + "/store")
+	if err != nil {
+		return nil, nil, err
+	}
+	sent, err := plan.Queries(root + "/store")
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &catalog.Catalog{PostgreSQL: plan.Reference}
+	for _, w := range queries {
+		sqlc, ok := compiled[w.name]
+		i := slices.IndexFunc(sent, func(s plan.Statement) bool { return s.Name == w.name })
+		if !ok || i < 0 || sent[i].Text != strings.TrimSpace(sqlc.Text) {
+			return nil, nil, fmt.Errorf("queries/%s:%d: store/ does not have %s as it is written here: run `make generate` first", w.file, w.line, w.name)
+		}
+		q := catalog.Query{
+			Name: w.name, File: w.file, Kind: w.kind, Contract: strings.Join(w.contract, "\n"), SQL: w.sql, Statement: sent[i].Text,
+		}
+		if err := values(&q, sqlc, goSource); err != nil {
+			return nil, nil, fmt.Errorf("queries/%s:%d: %w", w.file, w.line, err)
+		}
+		if err := effects(&q, s, q.Statement, ""); err != nil {
+			return nil, nil, fmt.Errorf("queries/%s:%d: %s: %w", w.file, w.line, w.name, err)
+		}
+		if err := plans(ctx, conn, &q, s); err != nil {
+			return nil, nil, fmt.Errorf("queries/%s:%d: %s: %w", w.file, w.line, w.name, err)
+		}
+		for _, e := range plan.Exceptions {
+			if e.Statement == w.name {
+				q.Exceptions = append(q.Exceptions, catalog.Exception{Rule: string(e.Rule), Reason: e.Reason})
+			}
+		}
+		c.Queries = append(c.Queries, q)
+	}
+	return c, queries, nil
+}
+
+// values adds what goes in and what comes out.
+func values(q *catalog.Query, sqlc compiled, source *goSource) error {
+	m, ok := source.methods[q.Name]
+	if !ok {
+		return fmt.Errorf("store.Queries has no method %s: run `make generate` first", q.Name)
+	}
+	q.Signature = m.signature
+	for i, p := range sqlc.Params {
+		typ, field, err := source.param(m, i, len(sqlc.Params))
+		if err != nil {
+			return err
+		}
+		q.Params = append(q.Params, catalog.Value{
+			Name: p.Column.Name, Type: p.Column.sqlType(), Nullable: !p.Column.NotNull, Go: typ, Field: field,
+		})
+	}
+	for i, c := range sqlc.Columns {
+		if q.Kind != "one" && q.Kind != "many" {
+			break
+		}
+		typ, field, err := source.result(m, i, len(sqlc.Columns))
+		if err != nil {
+			return err
+		}
+		q.Columns = append(q.Columns, catalog.Value{
+			Name: c.Name, Type: c.sqlType(), Nullable: !c.NotNull && c.EmbedTable == nil, Go: typ, Field: field,
+		})
+	}
+	return nil
+}
+
+// effects adds what a statement reads, writes and locks, and what that sets off, each in the order of the statement. through
+// is the function whose body the statement is, if it is one's.
+func effects(q *catalog.Query, s *schema, statement, through string) error {
+	steps, err := analyze(statement)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		t := s.table(step.table)
+		if t == nil && step.do != "call" {
+			return fmt.Errorf("there is no table %s", step.table)
+		}
+		at := place{within: step.within, through: through}
+		switch step.do {
+		case "select":
+			addAccess(&q.Reads, catalog.Access{Table: t.Name, How: "select", Within: at.within, Through: at.through})
+		case "lock":
+			addLock(q, catalog.Lock{
+				Table: t.Name, Strength: step.strength, By: step.by, Wait: step.wait, Within: at.within, Through: at.through,
+			})
+		case "insert":
+			insert(q, s, t, step, at)
+		case "update":
+			update(q, s, t, step.columns, at)
+		case "delete":
+			remove(q, s, t, at)
+		case "call":
+			i := slices.IndexFunc(s.functions, func(f plan.Function) bool { return f.Name == step.table })
+			if i < 0 || slices.Contains(q.Functions, step.table) {
+				continue // PostgreSQL's own, or known already
+			}
+			q.Functions = append(q.Functions, step.table)
+			if err := effects(q, s, s.functions[i].Statement(), "function "+step.table); err != nil {
+				return fmt.Errorf("function %s: %w", step.table, err)
+			}
+		}
+	}
+	return nil
+}
+
+// place says where in a query something happens.
+type place struct{ within, through string }
+
+func insert(q *catalog.Query, s *schema, t *table, step step, at place) {
+	columns := step.columns
+	if len(columns) == 0 {
+		for _, c := range t.Columns {
+			columns = append(columns, c.Name)
+		}
+	}
+	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "insert", Within: at.within, Through: at.through})
+	fires(q, t, "insert", columns, at)
+	parents(q, t, columns, at, "")
+	if step.conflict != nil {
+		addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Within: at.within, Through: at.through})
+		addLock(q, updateLock(t, step.conflict, "ON CONFLICT DO UPDATE", at))
+		fires(q, t, "update", step.conflict, at)
+		parents(q, t, step.conflict, at, ", if it changes")
+	}
+}
+
+func update(q *catalog.Query, s *schema, t *table, columns []string, at place) {
+	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Within: at.within, Through: at.through})
+	addLock(q, updateLock(t, columns, "UPDATE", at))
+	fires(q, t, "update", columns, at)
+	parents(q, t, columns, at, ", if it changes")
+	for _, f := range s.referring(t.Name) {
+		if overlap(f.RefColumns, columns) {
+			addFire(q, catalog.Fire{
+				On: "update of " + t.Name, Kind: "foreign key", Name: f.Name, Through: at.through,
+				Does: fmt.Sprintf("ON UPDATE %s in %s, if %s changes", f.OnUpdate, f.Table, strings.Join(f.RefColumns, ", ")),
+			})
+		}
+	}
+}
+
+// updateLock is the lock of an UPDATE: the weaker one, unless a column changes that foreign keys may refer to.
+func updateLock(t *table, columns []string, by string, at place) catalog.Lock {
+	l := catalog.Lock{Table: t.Name, Strength: catalog.NoKeyUpdate, By: by, Within: at.within, Through: at.through}
+	for _, k := range t.keyColumns() {
+		if slices.Contains(columns, k) && !slices.Contains(l.Keys, k) {
+			l.Keys = append(l.Keys, k)
+		}
+	}
+	return l
+}
+
+func remove(q *catalog.Query, s *schema, t *table, at place) {
+	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "delete", Within: at.within, Through: at.through})
+	addLock(q, catalog.Lock{Table: t.Name, Strength: catalog.Update, By: "DELETE", Within: at.within, Through: at.through})
+	fires(q, t, "delete", nil, at)
+	for _, f := range s.referring(t.Name) {
+		fire := catalog.Fire{On: "delete from " + t.Name, Kind: "foreign key", Name: f.Name, Through: at.through}
+		known := slices.ContainsFunc(q.Fires, func(k catalog.Fire) bool { return k.Kind == fire.Kind && k.Name == fire.Name && k.On == fire.On })
+		child := s.table(f.Table)
+		by := place{within: "", through: "foreign key " + f.Name}
+		switch f.OnDelete {
+		case "CASCADE":
+			fire.Does = "deletes the rows of " + f.Table + " that refer to it"
+			addFire(q, fire)
+			if !known { // once is enough, and the only way out of a circle
+				remove(q, s, child, by)
+			}
+		case "SET NULL", "SET DEFAULT":
+			fire.Does = fmt.Sprintf("sets %s to %s in %s", strings.Join(f.Columns, ", "), strings.TrimPrefix(f.OnDelete, "SET "), f.Table)
+			addFire(q, fire)
+			if !known {
+				update(q, s, child, f.Columns, by)
+			}
+		default:
+			fire.Does = "fails if a row of " + f.Table + " refers to it"
+			addFire(q, fire)
+		}
+	}
+}
+
+// fires adds the constraints and triggers of the table itself.
+func fires(q *catalog.Query, t *table, event string, columns []string, at place) {
+	on := map[string]string{"insert": "insert into ", "update": "update of ", "delete": "delete from "}[event] + t.Name
+	for _, x := range t.Indexes {
+		if x.Unique && event != "delete" && overlap(x.Plain, columns) {
+			addFire(q, catalog.Fire{On: on, Kind: "unique", Name: x.Name, Through: at.through})
+		}
+	}
+	for _, c := range t.Checks {
+		if event != "delete" && overlap(c.Columns, columns) {
+			addFire(q, catalog.Fire{On: on, Kind: "check", Name: c.Name, Through: at.through})
+		}
+	}
+	for _, g := range t.Triggers {
+		if slices.Contains(g.Events, event) && (event != "update" || len(g.Columns) == 0 || overlap(g.Columns, columns)) {
+			addFire(q, catalog.Fire{On: on, Kind: "trigger", Name: g.Name, Does: g.Definition, Through: at.through})
+		}
+	}
+}
+
+// parents adds the rows that foreign keys look up, and keep from being deleted, when columns are written.
+func parents(q *catalog.Query, t *table, columns []string, at place, condition string) {
+	event := "insert into "
+	if condition != "" {
+		event = "update of "
+	}
+	for _, f := range t.Foreign {
+		if !overlap(f.Columns, columns) || strings.HasPrefix(at.through, "foreign key ") {
+			continue // what a foreign key itself sets to NULL needs no row
+		}
+		addLock(q, catalog.Lock{
+			Table: f.RefTable, Strength: catalog.KeyShare, By: "foreign key " + f.Name + condition, Within: at.within, Through: at.through,
+		})
+		addFire(q, catalog.Fire{
+			On: event + t.Name, Kind: "foreign key", Name: f.Name, Through: at.through,
+			Does: fmt.Sprintf("looks up %s in %s%s", strings.Join(f.Columns, ", "), f.RefTable, condition),
+		})
+	}
+}
+
+// plans adds the plans of the query and of the functions that it calls.
+func plans(ctx context.Context, conn *pgx.Conn, q *catalog.Query, s *schema) error {
+	p, err := plan.Explain(ctx, conn, q.Statement)
+	if err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	q.Plan = p.Text
+	for _, name := range p.Root.Indexes() {
+		q.Indexes = append(q.Indexes, catalog.Index{Name: name, Table: s.tableOfIndex(name)})
+	}
+	for _, name := range q.Functions {
+		i := slices.IndexFunc(s.functions, func(f plan.Function) bool { return f.Name == name })
+		p, err := plan.Explain(ctx, conn, s.functions[i].Statement())
+		if err != nil {
+			return fmt.Errorf("explain function %s: %w", name, err)
+		}
+		q.Inner = append(q.Inner, catalog.Inner{Function: name, Plan: p.Text})
+		for _, x := range p.Root.Indexes() {
+			q.Indexes = append(q.Indexes, catalog.Index{Name: x, Table: s.tableOfIndex(x), Through: "function " + name})
+		}
+	}
+	return nil
+}
+
+func (s *schema) tableOfIndex(name string) string {
+	for _, t := range s.tables {
+		if slices.ContainsFunc(t.Indexes, func(x index) bool { return x.Name == name }) {
+			return t.Name
+		}
+	}
+	return ""
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(x string) bool { return slices.Contains(b, x) })
+}
+
+func addAccess(list *[]catalog.Access, a catalog.Access) {
+	if !slices.ContainsFunc(*list, func(b catalog.Access) bool {
+		return a.Table == b.Table && a.How == b.How && a.Within == b.Within && a.Through == b.Through
+	}) {
+		*list = append(*list, a)
+	}
+}
+
+func addLock(q *catalog.Query, l catalog.Lock) {
+	if !slices.ContainsFunc(q.Locks, func(k catalog.Lock) bool {
+		return l.Table == k.Table && l.Strength == k.Strength && l.By == k.By && l.Wait == k.Wait && l.Within == k.Within && l.Through == k.Through
+	}) {
+		q.Locks = append(q.Locks, l)
+	}
+}
+
+func addFire(q *catalog.Query, f catalog.Fire) {
+	if !slices.Contains(q.Fires, f) {
+		q.Fires = append(q.Fires, f)
+	}
+}
