@@ -428,7 +428,6 @@ func inParallel[T any](n int, call func(i int) T) []T {
 type recorder struct {
 	mu    sync.Mutex
 	names []string
-	sql   []string
 }
 
 // TraceQueryStart implements pgx.QueryTracer.

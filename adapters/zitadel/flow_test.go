@@ -126,6 +126,10 @@ func TestUserGrantsLessThanWasAskedFor(t *testing.T) {
 	_, info := w.userinfo(tokens.AccessToken)
 	wantEqual(t, "name without the scope profile", info["name"], nil)
 	wantEqual(t, "email", info["email"], w.user.Email)
+	w.grants = []string{"email"}
+	if status, info := w.userinfo(c.login(cfg).AccessToken); status != http.StatusForbidden || info["email"] != nil {
+		t.Errorf("userinfo without the scope openid: %d %v", status, info)
+	}
 }
 
 func TestRefreshedAccessTokenCanBeNarrower(t *testing.T) {

@@ -116,8 +116,16 @@ func TestKeysRotateWithoutAFailedVerification(t *testing.T) {
 	if c.verifies(w.published(), signed[0]) {
 		t.Error("an expired key is still published")
 	}
-	check0 := c.login(cfg)
-	c.verify(check0.Extra("id_token"))
+	c.verify(idToken())
+}
+
+func TestKeySetIsCachedNoLongerThanANewKeyWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.opts.KeyLeadTime = 90 * time.Minute })
+	r, err := http.Get(w.issuer + "/keys")
+	w.ok(err)
+	r.Body.Close()
+	wantEqual(t, "Cache-Control", r.Header.Get("Cache-Control"), "max-age=5400")
 }
 
 func TestServersThatStartTogetherVerifyEachOthersTokens(t *testing.T) {

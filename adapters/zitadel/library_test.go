@@ -340,6 +340,7 @@ func TestAssertionIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c, other := w.registerKey(), w.registerKey()
+	withSecret := w.registerKey(func(p *store.CreateClientParams) { p.TokenEndpointAuthMethod = nil })
 	form := func(assertion string) url.Values {
 		return url.Values{
 			"grant_type": {"client_credentials"}, "client_assertion": {assertion}, "client_assertion_type": {oidc.ClientAssertionTypeJWTAssertion},
@@ -364,6 +365,7 @@ func TestAssertionIsRefused(t *testing.T) {
 		"unknown client":              sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = "nobody", "nobody" }, c.key),
 		"another client's name":       sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = other.id, other.id }, c.key),
 		"a client that has a secret":  sign(func(r *oidc.JWTTokenRequest) { id := w.register().id; r.Issuer, r.Subject = id, id }, c.key),
+		"one that has keys beside":    sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = withSecret.id, withSecret.id }, withSecret.key),
 		"a client_id that isn't text": sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = "\x00", "\x00" }, c.key),
 	} {
 		status, body := c.post("/oauth/token", form(assertion))

@@ -3,6 +3,7 @@ package zitadel
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -84,6 +85,10 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			op.Revoke(answer, r, p)
 		case oidc.DiscoveryEndpoint:
 			p.discover(answer, r)
+		case p.KeysEndpoint().Relative():
+			// A new key signs when it has been published for so long.
+			answer.header.Set("Cache-Control", fmt.Sprintf("max-age=%d", int64(p.storage.opts.KeyLeadTime.Seconds())))
+			next.ServeHTTP(answer, r)
 		default:
 			next.ServeHTTP(answer, r)
 		}
