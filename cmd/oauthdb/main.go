@@ -47,6 +47,7 @@ type command struct {
 	name    string
 	summary string
 	details string // what `oauthdb help <name>` adds
+	operand string // what it takes beside flags, "[NAME]" say; empty for nothing
 	prepare func(flags *flag.FlagSet) action
 }
 
@@ -56,7 +57,7 @@ type action func(ctx context.Context, c console) error
 func commands() []command {
 	return []command{
 		migrateCommand, statusCommand, rollbackCommand,
-		demoCommand, gcCommand,
+		demoCommand, gcCommand, explainCommand,
 		urlCommand, psqlCommand, startCommand, stopCommand,
 	}
 }
@@ -117,16 +118,31 @@ func dispatch(ctx context.Context, args []string, c console) error {
 		return err
 	}
 	flags, act := cmd.flags()
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := parse(flags, args, cmd.operand != ""); errors.Is(err, flag.ErrHelp) {
 		printHelp(c.out, cmd, flags)
 		return nil
 	} else if err != nil {
 		return usage("%s: %w", name, err)
 	}
-	if flags.NArg() > 0 {
-		return usage("%s: unexpected argument %q", name, flags.Arg(0))
+	if flags.NArg() > 1 || flags.NArg() > 0 && cmd.operand == "" {
+		return usage("%s: unexpected argument %q", name, flags.Arg(flags.NArg()-1))
 	}
 	return act(ctx, c)
+}
+
+// parse parses the flags of a command, which may stand behind its operand too.
+func parse(flags *flag.FlagSet, args []string, operand bool) error {
+	if err := flags.Parse(args); err != nil || !operand {
+		return err
+	}
+	var operands []string
+	for flags.NArg() > 0 {
+		operands = append(operands, flags.Arg(0))
+		if err := flags.Parse(flags.Args()[1:]); err != nil {
+			return err
+		}
+	}
+	return flags.Parse(append([]string{"--"}, operands...))
 }
 
 func find(name string) (command, error) {
@@ -170,7 +186,7 @@ Exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
 }
 
 func printHelp(w io.Writer, cmd command, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "%s\n\nUsage:\n\n  oauthdb %s [flags]\n", sentence(cmd.summary), cmd.name)
+	fmt.Fprintf(w, "%s\n\nUsage:\n\n  %s\n", sentence(cmd.summary), strings.TrimSpace("oauthdb "+cmd.name+" [flags] "+cmd.operand))
 	if cmd.details != "" {
 		fmt.Fprintf(w, "\n%s\n", cmd.details)
 	}

@@ -1,10 +1,13 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +15,9 @@ import (
 
 // Plan is how a server would run a statement.
 type Plan struct {
-	Text string // as EXPLAIN (COSTS OFF) writes it, without a newline at the end
+	// Text is what EXPLAIN (COSTS OFF) writes, without a newline at the end. What an InitPlan returns is called as
+	// PostgreSQL 17 and later call it, since the numbers that earlier ones give it differ for no reason that matters.
+	Text string
 	Root *Node
 }
 
@@ -43,7 +48,7 @@ func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error)
 		if err != nil {
 			return err
 		}
-		p.Text = strings.Join(lines, "\n")
+		p.Text = normalise(strings.Join(lines, "\n"), statement)
 		document, err := explain("FORMAT JSON")
 		if err != nil {
 			return err
@@ -52,6 +57,28 @@ func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error)
 		return err
 	})
 	return p, err
+}
+
+var (
+	initPlan  = regexp.MustCompile(`(InitPlan \d+) \(returns ((?:\$\d+,?)+)\)`)
+	parameter = regexp.MustCompile(`\$\d+`)
+)
+
+// normalise turns "InitPlan 3 (returns $6)" into "InitPlan 3", and $6 into (InitPlan 3).col1. A number that is a parameter of
+// the statement too stays as it is.
+func normalise(text, statement string) string {
+	own := parameter.FindAllString(statement, -1)
+	names := map[string]string{}
+	for _, m := range initPlan.FindAllStringSubmatch(text, -1) {
+		for i, number := range strings.Split(m[2], ",") {
+			if slices.Contains(own, number) {
+				return text
+			}
+			names[number] = fmt.Sprintf("(%s).col%d", m[1], i+1)
+		}
+	}
+	text = initPlan.ReplaceAllString(text, "$1")
+	return parameter.ReplaceAllStringFunc(text, func(number string) string { return cmp.Or(names[number], number) })
 }
 
 // Analyze runs a statement with its generic plan, takes back what it did, and returns the plan with what was measured; it

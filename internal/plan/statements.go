@@ -90,7 +90,7 @@ func lastWord(e ast.Expr) string {
 
 // Inner lists what the queries make PostgreSQL run without spelling it out: the bodies of the schema's functions, and what
 // a foreign key does to the referring rows when the row that they refer to is deleted.
-func Inner(ctx context.Context, conn *pgx.Conn) ([]Statement, error) {
+func Inner(ctx context.Context, conn Querier) ([]Statement, error) {
 	functions, err := Functions(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ type Function struct {
 }
 
 // Functions reads the functions of the schema, in the order of their names.
-func Functions(ctx context.Context, conn *pgx.Conn) ([]Function, error) {
+func Functions(ctx context.Context, conn Querier) ([]Function, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT p.proname::text, l.lanname::text, coalesce(p.proargnames[:p.pronargs], '{}')::text[],
 			ARRAY(SELECT format_type(t.oid, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (oid, n) ORDER BY t.n),
@@ -207,4 +207,9 @@ func until(s string, from int, mark string) int {
 		return from + n + len(mark)
 	}
 	return len(s)
+}
+
+// Querier asks the catalog: a connection or a transaction.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
