@@ -19,11 +19,13 @@ var settings = [][2]string{
 	{"work_mem", "4MB"},
 	{"max_parallel_workers_per_gather", "0"},
 	{"jit", "off"},
-	// how a plan writes constants
+	// how a plan writes names and constants
 	{"TimeZone", "UTC"},
 	{"DateStyle", "ISO, MDY"},
 	{"IntervalStyle", "postgres"},
 	{"search_path", "public"},
+	{"quote_all_identifiers", "off"},
+	{"extra_float_digits", "1"},
 }
 
 // Settings puts everything that the planner reads at a fixed value, for the rest of the connection's life, so that plans do

@@ -25,6 +25,8 @@ import (
 	"strings"
 
 	"github.com/oauthdb/oauthdb/internal/catalog"
+	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/internal/plan"
 )
 
 func main() {
@@ -43,7 +45,13 @@ func run(ctx context.Context, checkOnly bool) (err error) {
 	if err != nil {
 		return err
 	}
-	conn, done, err := reference(ctx, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	server, err := devdb.URL(ctx, devdb.Options{
+		Kind: devdb.Test, Major: plan.Reference, Logf: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
+	})
+	if err != nil {
+		return err
+	}
+	conn, done, err := reference(ctx, server, referenceSize)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 
-	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/internal/plan"
 	"github.com/oauthdb/oauthdb/internal/plan/sample"
 	"github.com/oauthdb/oauthdb/migrations"
@@ -23,19 +22,16 @@ import (
 // fewer, so that it reads them all, and no statistic is left to chance.
 const referenceSize = 20_000
 
-// reference makes the reference database: migrated, filled and analysed, always alike. The connection has the planner's
-// settings fixed. done closes it and drops the database.
-func reference(ctx context.Context, logf func(string, ...any)) (_ *pgx.Conn, done func() error, err error) {
-	cluster, err := devdb.Start(ctx, devdb.Options{Kind: devdb.Test, Major: plan.Reference, Logf: logf})
-	if err != nil {
-		return nil, nil, err
-	}
-	admin, err := pgx.Connect(ctx, cluster.URL)
+// reference makes the reference database on a server: migrated, filled and analysed, always alike. The connection has the
+// planner's settings fixed. The size is that of the sample, referenceSize but in tests. done closes the connection and drops
+// the database.
+func reference(ctx context.Context, server string, size int) (_ *pgx.Conn, done func() error, err error) {
+	admin, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to the server: %w", err)
 	}
 	var undo []func() error
-	done = func() error {
+	release := func() error {
 		var errs []error
 		for i := len(undo) - 1; i >= 0; i-- {
 			errs = append(errs, undo[i]())
@@ -44,7 +40,7 @@ func reference(ctx context.Context, logf func(string, ...any)) (_ *pgx.Conn, don
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, done())
+			err = errors.Join(err, release())
 		}
 	}()
 	forgotten := context.WithoutCancel(ctx)
@@ -62,7 +58,7 @@ func reference(ctx context.Context, logf func(string, ...any)) (_ *pgx.Conn, don
 		return nil, nil, fmt.Errorf("the server's pages have %d bytes, and plans are reviewed with 8192", block)
 	}
 
-	u, err := url.Parse(cluster.URL)
+	u, err := url.Parse(server)
 	if err != nil {
 		return nil, nil, errors.New("the server's address is not a URL") // url.Parse's error holds the password
 	}
@@ -91,10 +87,10 @@ func reference(ctx context.Context, logf func(string, ...any)) (_ *pgx.Conn, don
 	if err := plan.Settings(ctx, conn); err != nil {
 		return nil, nil, err
 	}
-	if err := sample.Grow(ctx, conn, 0, referenceSize); err != nil {
+	if err := sample.Grow(ctx, conn, 0, size); err != nil {
 		return nil, nil, err
 	}
-	return conn, done, settle(ctx, conn)
+	return conn, release, settle(ctx, conn)
 }
 
 // settle vacuums until every page is known to be visible to all, which the planner counts on and which an open transaction

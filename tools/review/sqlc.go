@@ -56,6 +56,9 @@ func compile(ctx context.Context, root string) (_ map[string]compiled, err error
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
+	if root, err = filepath.Abs(root); err != nil {
+		return nil, err
+	}
 	relative, err := filepath.Rel(dir, root)
 	if err != nil {
 		return nil, err
