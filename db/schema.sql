@@ -223,12 +223,21 @@ CREATE FUNCTION public.revoke_session_grants(ended public.session_id) RETURNS TA
           AND NOT 'offline_access' = ANY (t.scopes)
         RETURNING t.client_id
     )
-    SELECT b.id, b.client_id, c.id IS NOT NULL
-    FROM bound AS b
-    LEFT JOIN condemned AS c ON c.id = b.id
-    UNION ALL
-    SELECT NULL, e.client_id, true
-    FROM (SELECT client_id FROM ended_refresh_tokens UNION SELECT client_id FROM ended_access_tokens) AS e
+    -- A plain SELECT of the very types declared: for anything else PostgreSQL wraps the query and loses sight of its UPDATEs,
+    -- so that their triggers, foreign keys included, fire after the session is gone.
+    SELECT g.authorization_id::authorization_id, g.client_id::client_id, g.revoked::boolean
+    FROM (
+        SELECT b.id, b.client_id, c.id IS NOT NULL
+        FROM bound AS b
+        LEFT JOIN condemned AS c ON c.id = b.id
+        UNION ALL
+        SELECT NULL, s.client_id, s.client_id IN (SELECT e.client_id FROM ended_refresh_tokens AS e UNION ALL SELECT e.client_id FROM ended_access_tokens AS e)
+        FROM (
+            SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.session_id = ended AND r.authorization_id IS NULL
+            UNION
+            SELECT t.client_id FROM oauth_access_token AS t WHERE t.session_id = ended AND t.authorization_id IS NULL
+        ) AS s
+    ) AS g (authorization_id, client_id, revoked)
 $$;
 
 COMMENT ON FUNCTION public.revoke_session_grants(ended public.session_id) IS 'Part of EndSession: revokes what was granted in the session and lacks offline_access, and names every client that the session knew.';
