@@ -91,22 +91,23 @@ func findQuery(reviewed *catalog.Catalog, name string) (*catalog.Query, error) {
 // similar are up to five names that somebody may have meant: those that hold the word, or nearly are it.
 func similar(reviewed *catalog.Catalog, name string) []string {
 	type candidate struct {
-		name     string
-		distance int
+		name    string
+		far, by int // how far it is from the name, and from holding it
 	}
 	var found []candidate
 	word := strings.ToLower(name)
 	for _, q := range reviewed.Queries {
 		other := strings.ToLower(q.Name)
-		d := distance(word, other)
+		far := distance(word, other)
+		by := far
 		if len(word) > 2 && strings.Contains(other, word) {
-			d = min(d, len(word)/3)
+			by = 0
 		}
-		if d <= max(2, len(word)/3) {
-			found = append(found, candidate{q.Name, d})
+		if by <= max(2, len(word)/3) {
+			found = append(found, candidate{q.Name, far, by})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.by, b.by), cmp.Compare(a.far, b.far)) })
 	var names []string
 	for _, f := range found[:min(5, len(found))] {
 		names = append(names, f.name)
