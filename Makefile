@@ -8,7 +8,7 @@ SQLC    := $(TOOL) sqlc
 
 # Every module of the repository, and those of them that are more than a list of tools.
 MODULES := $(shell find . -name '.?*' -prune -o -name testdata -prune -o -name go.mod -print | sed 's|/go.mod$$||' | sort)
-TESTED  := $(filter-out ./tools ./tools/%,$(MODULES))
+TESTED  := $(filter-out ./tools ./tools/embeddedpg,$(MODULES))
 
 # $(call in-each,modules,command) runs a command in each of them, and fails if it fails in one.
 in-each = @failed=; for module in $(1); do \
@@ -37,14 +37,18 @@ stop: ## stop the private PostgreSQL, that of the tests too
 
 ##@ Work on it
 
-.PHONY: test race generate check format clean
+.PHONY: test race plans generate review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run them with the race detector
 	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
+plans: ## explain and measure every query on a million rows, which takes some minutes
+	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen
+review: ## write for reviewers what each query does and how it is planned: docs/queries/ and docs/schema.md
+	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
 check: check-format check-go check-modules check-queries check-generated check-migrations ## look for what a reviewer should not have to
@@ -66,6 +70,7 @@ check-queries: # each query is prepared by the server, too, in a database that s
 check-generated:
 	$(SQLC) diff
 	go run ./internal/gen -check
+	go run -C tools/review . -check
 check-migrations:
 	tools/squawk.sh
 	tools/previous-release.sh
