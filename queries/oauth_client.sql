@@ -131,13 +131,18 @@ RETURNING c.*;
 
 -- RotateClientSecret gives a client a new secret, by its digest, and accepts the one before for overlap from now on, so that a
 -- fleet can be changed over without an outage; an overlap of 0 refuses it at once. An overlap never outlives the
--- replaced secret's own expiry. Zero rows: no such client.
+-- replaced secret's own expiry. A retry, with the secret that is the present one already, leaves the one before as it is. Zero
+-- rows: no such client.
 -- name: RotateClientSecret :one
 UPDATE oauth_client AS c
 SET client_secret = @client_secret::token_digest,
     client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
-    previous_client_secret = c.client_secret,
+    previous_client_secret = CASE
+        WHEN c.client_secret = @client_secret::token_digest THEN c.previous_client_secret
+        ELSE c.client_secret
+    END,
     previous_client_secret_expires_at = CASE
+        WHEN c.client_secret = @client_secret::token_digest THEN c.previous_client_secret_expires_at
         WHEN c.client_secret IS NOT NULL THEN least(c.client_secret_expires_at, now() + @overlap::interval)
     END,
     updated_at = now()

@@ -405,32 +405,32 @@ func AllIssuanceOutcomeValues() []IssuanceOutcome {
 type OAuthClientField string
 
 const (
-	OauthClientFieldSkipConsent             OAuthClientField = "skip_consent"
-	OauthClientFieldEnableEndSession        OAuthClientField = "enable_end_session"
-	OauthClientFieldScopes                  OAuthClientField = "scopes"
-	OauthClientFieldUserID                  OAuthClientField = "user_id"
-	OauthClientFieldName                    OAuthClientField = "name"
-	OauthClientFieldUri                     OAuthClientField = "uri"
-	OauthClientFieldIcon                    OAuthClientField = "icon"
-	OauthClientFieldContacts                OAuthClientField = "contacts"
-	OauthClientFieldTos                     OAuthClientField = "tos"
-	OauthClientFieldPolicy                  OAuthClientField = "policy"
-	OauthClientFieldSoftwareID              OAuthClientField = "software_id"
-	OauthClientFieldSoftwareVersion         OAuthClientField = "software_version"
-	OauthClientFieldSoftwareStatement       OAuthClientField = "software_statement"
-	OauthClientFieldPostLogoutRedirectUris  OAuthClientField = "post_logout_redirect_uris"
-	OauthClientFieldTokenEndpointAuthMethod OAuthClientField = "token_endpoint_auth_method"
-	OauthClientFieldGrantTypes              OAuthClientField = "grant_types"
-	OauthClientFieldResponseTypes           OAuthClientField = "response_types"
-	OauthClientFieldPublic                  OAuthClientField = "public"
-	OauthClientFieldType                    OAuthClientField = "type"
-	OauthClientFieldReferenceID             OAuthClientField = "reference_id"
-	OauthClientFieldMetadata                OAuthClientField = "metadata"
-	OauthClientFieldSubjectType             OAuthClientField = "subject_type"
-	OauthClientFieldRequirePkce             OAuthClientField = "require_pkce"
-	OauthClientFieldJwks                    OAuthClientField = "jwks"
-	OauthClientFieldJwksUri                 OAuthClientField = "jwks_uri"
-	OauthClientFieldApplicationType         OAuthClientField = "application_type"
+	OAuthClientFieldSkipConsent             OAuthClientField = "skip_consent"
+	OAuthClientFieldEnableEndSession        OAuthClientField = "enable_end_session"
+	OAuthClientFieldScopes                  OAuthClientField = "scopes"
+	OAuthClientFieldUserID                  OAuthClientField = "user_id"
+	OAuthClientFieldName                    OAuthClientField = "name"
+	OAuthClientFieldURI                     OAuthClientField = "uri"
+	OAuthClientFieldIcon                    OAuthClientField = "icon"
+	OAuthClientFieldContacts                OAuthClientField = "contacts"
+	OAuthClientFieldTOS                     OAuthClientField = "tos"
+	OAuthClientFieldPolicy                  OAuthClientField = "policy"
+	OAuthClientFieldSoftwareID              OAuthClientField = "software_id"
+	OAuthClientFieldSoftwareVersion         OAuthClientField = "software_version"
+	OAuthClientFieldSoftwareStatement       OAuthClientField = "software_statement"
+	OAuthClientFieldPostLogoutRedirectURIs  OAuthClientField = "post_logout_redirect_uris"
+	OAuthClientFieldTokenEndpointAuthMethod OAuthClientField = "token_endpoint_auth_method"
+	OAuthClientFieldGrantTypes              OAuthClientField = "grant_types"
+	OAuthClientFieldResponseTypes           OAuthClientField = "response_types"
+	OAuthClientFieldPublic                  OAuthClientField = "public"
+	OAuthClientFieldType                    OAuthClientField = "type"
+	OAuthClientFieldReferenceID             OAuthClientField = "reference_id"
+	OAuthClientFieldMetadata                OAuthClientField = "metadata"
+	OAuthClientFieldSubjectType             OAuthClientField = "subject_type"
+	OAuthClientFieldRequirePKCE             OAuthClientField = "require_pkce"
+	OAuthClientFieldJWKS                    OAuthClientField = "jwks"
+	OAuthClientFieldJWKSURI                 OAuthClientField = "jwks_uri"
+	OAuthClientFieldApplicationType         OAuthClientField = "application_type"
 )
 
 func (e *OAuthClientField) Scan(src interface{}) error {
@@ -470,32 +470,32 @@ func (ns NullOAuthClientField) Value() (driver.Value, error) {
 
 func (e OAuthClientField) Valid() bool {
 	switch e {
-	case OauthClientFieldSkipConsent,
-		OauthClientFieldEnableEndSession,
-		OauthClientFieldScopes,
-		OauthClientFieldUserID,
-		OauthClientFieldName,
-		OauthClientFieldUri,
-		OauthClientFieldIcon,
-		OauthClientFieldContacts,
-		OauthClientFieldTos,
-		OauthClientFieldPolicy,
-		OauthClientFieldSoftwareID,
-		OauthClientFieldSoftwareVersion,
-		OauthClientFieldSoftwareStatement,
-		OauthClientFieldPostLogoutRedirectUris,
-		OauthClientFieldTokenEndpointAuthMethod,
-		OauthClientFieldGrantTypes,
-		OauthClientFieldResponseTypes,
-		OauthClientFieldPublic,
-		OauthClientFieldType,
-		OauthClientFieldReferenceID,
-		OauthClientFieldMetadata,
-		OauthClientFieldSubjectType,
-		OauthClientFieldRequirePkce,
-		OauthClientFieldJwks,
-		OauthClientFieldJwksUri,
-		OauthClientFieldApplicationType:
+	case OAuthClientFieldSkipConsent,
+		OAuthClientFieldEnableEndSession,
+		OAuthClientFieldScopes,
+		OAuthClientFieldUserID,
+		OAuthClientFieldName,
+		OAuthClientFieldURI,
+		OAuthClientFieldIcon,
+		OAuthClientFieldContacts,
+		OAuthClientFieldTOS,
+		OAuthClientFieldPolicy,
+		OAuthClientFieldSoftwareID,
+		OAuthClientFieldSoftwareVersion,
+		OAuthClientFieldSoftwareStatement,
+		OAuthClientFieldPostLogoutRedirectURIs,
+		OAuthClientFieldTokenEndpointAuthMethod,
+		OAuthClientFieldGrantTypes,
+		OAuthClientFieldResponseTypes,
+		OAuthClientFieldPublic,
+		OAuthClientFieldType,
+		OAuthClientFieldReferenceID,
+		OAuthClientFieldMetadata,
+		OAuthClientFieldSubjectType,
+		OAuthClientFieldRequirePKCE,
+		OAuthClientFieldJWKS,
+		OAuthClientFieldJWKSURI,
+		OAuthClientFieldApplicationType:
 		return true
 	}
 	return false
@@ -503,32 +503,32 @@ func (e OAuthClientField) Valid() bool {
 
 func AllOAuthClientFieldValues() []OAuthClientField {
 	return []OAuthClientField{
-		OauthClientFieldSkipConsent,
-		OauthClientFieldEnableEndSession,
-		OauthClientFieldScopes,
-		OauthClientFieldUserID,
-		OauthClientFieldName,
-		OauthClientFieldUri,
-		OauthClientFieldIcon,
-		OauthClientFieldContacts,
-		OauthClientFieldTos,
-		OauthClientFieldPolicy,
-		OauthClientFieldSoftwareID,
-		OauthClientFieldSoftwareVersion,
-		OauthClientFieldSoftwareStatement,
-		OauthClientFieldPostLogoutRedirectUris,
-		OauthClientFieldTokenEndpointAuthMethod,
-		OauthClientFieldGrantTypes,
-		OauthClientFieldResponseTypes,
-		OauthClientFieldPublic,
-		OauthClientFieldType,
-		OauthClientFieldReferenceID,
-		OauthClientFieldMetadata,
-		OauthClientFieldSubjectType,
-		OauthClientFieldRequirePkce,
-		OauthClientFieldJwks,
-		OauthClientFieldJwksUri,
-		OauthClientFieldApplicationType,
+		OAuthClientFieldSkipConsent,
+		OAuthClientFieldEnableEndSession,
+		OAuthClientFieldScopes,
+		OAuthClientFieldUserID,
+		OAuthClientFieldName,
+		OAuthClientFieldURI,
+		OAuthClientFieldIcon,
+		OAuthClientFieldContacts,
+		OAuthClientFieldTOS,
+		OAuthClientFieldPolicy,
+		OAuthClientFieldSoftwareID,
+		OAuthClientFieldSoftwareVersion,
+		OAuthClientFieldSoftwareStatement,
+		OAuthClientFieldPostLogoutRedirectURIs,
+		OAuthClientFieldTokenEndpointAuthMethod,
+		OAuthClientFieldGrantTypes,
+		OAuthClientFieldResponseTypes,
+		OAuthClientFieldPublic,
+		OAuthClientFieldType,
+		OAuthClientFieldReferenceID,
+		OAuthClientFieldMetadata,
+		OAuthClientFieldSubjectType,
+		OAuthClientFieldRequirePKCE,
+		OAuthClientFieldJWKS,
+		OAuthClientFieldJWKSURI,
+		OAuthClientFieldApplicationType,
 	}
 }
 

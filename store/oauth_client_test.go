@@ -666,3 +666,21 @@ func TestConcurrentUpdatesOfAClientLoseNothing(t *testing.T) {
 		w.exec(`UPDATE oauth_client SET software_version = '1'`)
 	}
 }
+
+func TestRetriedSecretRotationKeepsThePreviousSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	old, fresh := digest(unique("secret")), digest(unique("secret"))
+	client := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = &old })
+	for range 2 { // the answer to the first got lost
+		_, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: fresh, Overlap: time.Hour})
+		w.ok(err)
+	}
+	for name, secret := range map[string]token.Digest{"previous": old, "present": fresh} {
+		r, err := w.q.AuthenticateClient(w.ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: secret})
+		w.ok(err)
+		if !r.Authenticated {
+			t.Errorf("the %s secret is refused after a retried rotation", name)
+		}
+	}
+}

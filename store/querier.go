@@ -246,7 +246,8 @@ type Querier interface {
 	RevokeUserAuthorizations(ctx context.Context, arg RevokeUserAuthorizationsParams) ([]RevokeUserAuthorizationsRow, error)
 	// RotateClientSecret gives a client a new secret, by its digest, and accepts the one before for overlap from now on, so that a
 	// fleet can be changed over without an outage; an overlap of 0 refuses it at once. An overlap never outlives the
-	// replaced secret's own expiry. Zero rows: no such client.
+	// replaced secret's own expiry. A retry, with the secret that is the present one already, leaves the one before as it is. Zero
+	// rows: no such client.
 	RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (OAuthClient, error)
 	// RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
 	// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the

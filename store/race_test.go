@@ -854,7 +854,7 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 			case 2:
 				p.Scopes = []string{word}
 			case 3:
-				p.Cleared = []string{string(store.OauthClientFieldTos)}
+				p.Cleared = []string{string(store.OAuthClientFieldTOS)}
 			}
 			_, err := w.q.UpdateClient(w.ctx, p)
 			w.raced("UpdateClient", err)
