@@ -16,8 +16,8 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// Request is the part of an authorization request that concerns the pages (OpenID Connect Core 1.0, section 3.1.2.1). It is kept in
-// oauth_authorization.request.
+// Request is the part of an authorization request that concerns the pages (OpenID Connect Core 1.0, section 3.1.2.1). It is
+// kept in oauth_authorization.request.
 type Request struct {
 	// Prompt has none, login, consent or select_account. With none no page may be shown: where one would be needed, end in
 	// [Provider.Deny] with login_required, consent_required or interaction_required.
@@ -37,10 +37,10 @@ func unsupportedResponseType() *oidc.Error {
 	return &oidc.Error{ErrorType: "unsupported_response_type", Description: "only response_type code is served"}
 }
 
-// CreateAuthRequest records a request that awaits the user's decision: [store.Queries.CreateAuthorization]. It refuses what OAuth
-// 2.1 does: a response_type other than code, no code_challenge where one is needed, and another method than S256 (sections
-// 4.1.1 and 7.5.1). Scopes that the client may not ask for are left out, as the library does with those it doesn't know
-// (OpenID Connect Core 1.0, section 3.1.2.1); none left is invalid_scope.
+// CreateAuthRequest records a request that awaits the user's decision: [store.Queries.CreateAuthorization]. It refuses what
+// OAuth 2.1 does: a response_type other than code, no code_challenge where one is needed, and another method than S256
+// (sections 4.1.1 and 7.5.1). Scopes that the client may not ask for are left out, as the library does with those it doesn't
+// know (OpenID Connect Core 1.0, section 3.1.2.1); none left is invalid_scope.
 func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, userID string) (op.AuthRequest, error) {
 	c, err := s.client(ctx, r.ClientID)
 	if err != nil {
@@ -106,9 +106,9 @@ var (
 	errNoSuchCode    = errors.New("no such code")
 )
 
-// AuthRequestByID returns the request that the library's callback is about: [store.Queries.FindAuthorizationByCode]. The id is the
-// ticket that Approve returned, not the authorization's own: that one is known to whoever began the request, who could
-// fetch the code before the user's browser does.
+// AuthRequestByID returns the request that the library's callback is about: [store.Queries.FindAuthorizationByCode]. The id
+// is the ticket that Approve returned, not the authorization's own: that one is known to whoever began the request, who
+// could fetch the code before the user's browser does.
 func (s *Storage) AuthRequestByID(ctx context.Context, id string) (op.AuthRequest, error) {
 	request, err := s.authRequestByCode(ctx, id)
 	if errors.Is(err, errNoSuchCode) {
@@ -117,8 +117,9 @@ func (s *Storage) AuthRequestByID(ctx context.Context, id string) (op.AuthReques
 	return request, err
 }
 
-// AuthRequestByCode returns the request that a code was given for, also when it has been redeemed or revoked: CreateAccessToken and
-// CreateAccessAndRefreshTokens decide, and end the family if the code was used before. [store.Queries.FindAuthorizationByCode].
+// AuthRequestByCode returns the request that a code was given for, also when it has been redeemed or revoked:
+// CreateAccessToken and CreateAccessAndRefreshTokens decide, and end the family if the code was used before.
+// [store.Queries.FindAuthorizationByCode].
 func (s *Storage) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
 	return s.authRequestByCode(ctx, code)
 }

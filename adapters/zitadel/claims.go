@@ -26,8 +26,8 @@ type granted interface {
 	about() (store.UserID, Subject)
 }
 
-// SetUserinfoFromRequest sets the claims of an ID token: sub, sid (OpenID Connect Front-Channel Logout 1.0, section 3), and, with
-// UserinfoInIDToken or a hook, those about the user: [store.Queries.GetUser].
+// SetUserinfoFromRequest sets the claims of an ID token: sub, sid (OpenID Connect Front-Channel Logout 1.0, section 3), and,
+// with UserinfoInIDToken or a hook, those about the user: [store.Queries.GetUser].
 func (s *Storage) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, request op.IDTokenRequest, scopes []string) error {
 	info.Subject = request.GetSubject()
 	r, isGranted := request.(granted)
@@ -92,8 +92,9 @@ func (s *Storage) user(ctx context.Context, id store.UserID) (store.User, error)
 }
 
 // SetUserinfoFromToken answers the userinfo endpoint for an access token that is live and has the scope openid:
-// [store.Queries.IntrospectAccessToken], or [store.Queries.IntrospectAccessTokenByID] for a JWT; then [store.Queries.GetUser]. A token that is bound to a key is
-// refused, since the library accepts it as a bearer token only (RFC 9449, section 7.2).
+// [store.Queries.IntrospectAccessToken], or [store.Queries.IntrospectAccessTokenByID] for a JWT; then
+// [store.Queries.GetUser]. A token that is bound to a key is refused, since the library accepts it as a bearer token only
+// (RFC 9449, section 7.2).
 func (s *Storage) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, tokenID, _, _ string) error {
 	t, err := s.introspectAccessToken(ctx, tokenID)
 	if err != nil {
@@ -182,9 +183,9 @@ func (s *Storage) introspect(ctx context.Context, tokenID string) (liveToken, er
 
 var errNotTold = errors.New("the client is not told about the token")
 
-// SetIntrospectionFromToken answers for a token (RFC 7662, section 2.2): [store.Queries.IntrospectToken] for an opaque one of either
-// kind, [store.Queries.IntrospectAccessTokenByID] for one that is known by its id. An error means that the token is not active; if it is a
-// fault of the database, a [Provider] answers 500 instead.
+// SetIntrospectionFromToken answers for a token (RFC 7662, section 2.2): [store.Queries.IntrospectToken] for an opaque one
+// of either kind, [store.Queries.IntrospectAccessTokenByID] for one that is known by its id. An error means that the token
+// is not active; if it is a fault of the database, a [Provider] answers 500 instead.
 func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.IntrospectionResponse, tokenID, _, clientID string) error {
 	t, err := s.introspect(ctx, tokenID)
 	if err != nil {
@@ -234,8 +235,8 @@ func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.
 	return nil
 }
 
-// GetPrivateClaimsFromRequest sets the claims of a JWT access token that the library doesn't: scope (RFC 9068, section 2.2.3), and
-// those of Options.AccessTokenClaims.
+// GetPrivateClaimsFromRequest sets the claims of a JWT access token that the library doesn't: scope (RFC 9068, section
+// 2.2.3), and those of Options.AccessTokenClaims.
 func (s *Storage) GetPrivateClaimsFromRequest(ctx context.Context, request op.TokenRequest, _ []string) (map[string]any, error) {
 	claims := map[string]any{}
 	if s.opts.AccessTokenClaims != nil {

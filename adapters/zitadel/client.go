@@ -43,8 +43,8 @@ func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 
 func asTheyAre(scopes []string) []string { return scopes }
 
-// ApplicationType is native or web as registered (OpenID Connect Dynamic Client Registration 1.0, section 2), and user_agent for a
-// web client that can't keep a secret.
+// ApplicationType is native or web as registered (OpenID Connect Dynamic Client Registration 1.0, section 2), and user_agent
+// for a web client that can't keep a secret.
 func (c *client) ApplicationType() op.ApplicationType {
 	for _, registered := range []*string{c.row.ApplicationType, c.row.Type} {
 		switch deref(registered) {
@@ -60,8 +60,8 @@ func (c *client) ApplicationType() op.ApplicationType {
 	return op.ApplicationTypeWeb
 }
 
-// AuthMethod is token_endpoint_auth_method; where none was registered, it is client_secret_basic (RFC 7591, section 2), or none for
-// a public client.
+// AuthMethod is token_endpoint_auth_method; where none was registered, it is client_secret_basic (RFC 7591, section 2), or
+// none for a public client.
 func (c *client) AuthMethod() oidc.AuthMethod {
 	switch {
 	case c.row.TokenEndpointAuthMethod != nil:
@@ -115,7 +115,8 @@ func (c *client) ownScopes() []string {
 // servedScopes are those of OpenID Connect that mean something here without further ado.
 var servedScopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
 
-// aboutUser says whether a scope is about a user (OpenID Connect Core 1.0, sections 5.4 and 11), and so nothing for a client by itself.
+// aboutUser says whether a scope is about a user (OpenID Connect Core 1.0, sections 5.4 and 11), and so nothing for a client
+// by itself.
 func aboutUser(scope string) bool {
 	return slices.Contains(servedScopes, scope) || scope == oidc.ScopePhone || scope == oidc.ScopeAddress
 }
@@ -143,7 +144,7 @@ func (c *client) key(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 		keys = set.Key(id)
 	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(k jose.JSONWebKey) bool {
-		return !k.Valid() || !k.IsPublic() || k.Use != "" && k.Use != oidc.KeyUseSignature
+		return !k.Valid() || k.Use != "" && k.Use != oidc.KeyUseSignature
 	})
 	if len(keys) != 1 {
 		return nil, errors.New("not one key of the client fits")
@@ -187,7 +188,7 @@ func (s *Storage) client(ctx context.Context, clientID string) (*client, error) 
 		if x.client != nil && x.client.GetID() == clientID {
 			return x.client, nil
 		}
-		if secret, found := x.secretOf(clientID); found {
+		if secret, found := x.secretPresented(); found {
 			c, _, err := s.authenticate(ctx, clientID, secret)
 			return c, err
 		}
@@ -253,8 +254,8 @@ func (s *Storage) authenticated(ctx context.Context, clientID, clientSecret stri
 	return c, nil
 }
 
-// GetKeyByIDAndClientID returns a client's public key, to verify request objects: [store.Queries.GetClient]. A [Provider] does not
-// verify client assertions by it, as it has to remember them too.
+// GetKeyByIDAndClientID returns a client's public key, to verify request objects: [store.Queries.GetClient]. A [Provider]
+// does not verify client assertions by it, as it has to remember them too.
 func (s *Storage) GetKeyByIDAndClientID(ctx context.Context, keyID, clientID string) (*jose.JSONWebKey, error) {
 	c, err := s.client(ctx, clientID)
 	if err != nil {

@@ -33,8 +33,9 @@ type PendingRequest struct {
 	Request       Request
 }
 
-// PendingRequest returns what a page has to know of a request: [store.Queries.GetAuthorization]. The errors are [ErrNoRequest], also for
-// a request that has been decided, and a server_error that wraps [ErrStore]. Whether it has expired, the decision tells.
+// PendingRequest returns what a page has to know of a request: [store.Queries.GetAuthorization]. The errors are
+// [ErrNoRequest], also for a request that has been decided, and a server_error that wraps [ErrStore]. Whether it has
+// expired, the decision tells.
 func (s *Storage) PendingRequest(ctx context.Context, id string) (PendingRequest, error) {
 	if !storable(id) {
 		return PendingRequest{}, ErrNoRequest
@@ -70,9 +71,9 @@ type Approval struct {
 	AMR      []string // how the user signed in (RFC 8176): pwd, otp …
 }
 
-// Approve records the approval ([store.Queries.ApproveAuthorization]) and returns a ticket, good for one minute or so (CodeLifetime), for the library's
-// callback: op.AuthCallbackURL(provider)(ctx, ticket). The ticket is a secret between server and browser. The errors are
-// [ErrNoRequest], a [DecisionError], and a server_error that wraps [ErrStore].
+// Approve records the approval ([store.Queries.ApproveAuthorization]) and returns a ticket, good for one minute or so
+// (CodeLifetime), for the library's callback: op.AuthCallbackURL(provider)(ctx, ticket). The ticket is a secret between
+// server and browser. The errors are [ErrNoRequest], a [DecisionError], and a server_error that wraps [ErrStore].
 //
 // [Provider.Approve] does without the callback.
 func (s *Storage) Approve(ctx context.Context, id string, a Approval) (ticket string, err error) {
@@ -137,8 +138,8 @@ func (s *Storage) deny(ctx context.Context, id string) (store.DenyAuthorizationR
 }
 
 // Approve records the approval, in one statement with the code that it gives the client, and sends the browser back with it
-// (RFC 6749, section 4.1.2): [store.Queries.ApproveAuthorization]. Where it returns an error it has written nothing: [ErrNoRequest], a
-// [DecisionError], or a server_error that wraps [ErrStore].
+// (RFC 6749, section 4.1.2): [store.Queries.ApproveAuthorization]. Where it returns an error it has written nothing:
+// [ErrNoRequest], a [DecisionError], or a server_error that wraps [ErrStore].
 func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, id string, a Approval) error {
 	code, row, err := p.storage.approve(r.Context(), id, a)
 	if err != nil {
@@ -149,7 +150,8 @@ func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, id string, a 
 }
 
 // Deny records a refusal and sends the browser back with the reason, access_denied if it is nil (RFC 6749, section 4.1.2.1;
-// OpenID Connect Core 1.0, section 3.1.2.6): [store.Queries.DenyAuthorization]. Where it returns an error it has written nothing, as Approve.
+// OpenID Connect Core 1.0, section 3.1.2.6): [store.Queries.DenyAuthorization]. Where it returns an error it has written
+// nothing, as Approve.
 func (p *Provider) Deny(w http.ResponseWriter, r *http.Request, id string, reason *oidc.Error) error {
 	row, err := p.storage.deny(r.Context(), id)
 	if err != nil {

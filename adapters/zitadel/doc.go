@@ -1,12 +1,13 @@
-// Package zitadel serves the OpenID Provider of github.com/zitadel/oidc/v3 on oauthdb: a [Storage] that makes one call of package
-// store of each of the library's, and a [Provider], the library's own with what its interfaces leave no room for.
+// Package zitadel serves the OpenID Provider of github.com/zitadel/oidc/v3 on oauthdb: a [Storage] that answers the library
+// by calls of package store, and a [Provider], the library's own with what its interfaces leave no room for.
 //
 //	storage, err := zitadel.New(pool, zitadel.Options{
 //		SuccessorKeys:     [][]byte{successorKey},
 //		KeyEncryptionKeys: [][]byte{keyEncryptionKey},
 //		LoginURL:          func(id string) string { return "/login?id=" + url.QueryEscape(id) },
 //	})
-//	provider, err := zitadel.NewProvider(storage, &op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true}, op.StaticIssuer(issuer))
+//	config := &op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true}
+//	provider, err := zitadel.NewProvider(storage, config, op.StaticIssuer(issuer))
 //	mux.Handle("/", provider)
 //
 // The library looks a code or a refresh token up first and creates the tokens later, as if nothing could happen in between.
@@ -67,27 +68,38 @@
 //	revocation                     AuthenticateClient, RevokeToken
 //	end_session                    ListSigningKeys, GetClient, EndSession
 //
-// A public client costs GetClient in place of AuthenticateClient, and one that authenticates by a key RememberClientAssertion in addition. UserinfoInIDToken
-// or a Userinfo hook adds GetUser.
+// A public client costs GetClient in place of AuthenticateClient, and one that authenticates by a key
+// RememberClientAssertion in addition. UserinfoInIDToken or a Userinfo hook adds GetUser.
 //
 // # How tokens are known
 //
-// Opaque tokens and codes are those of package token, and the database holds their digests: a Provider's Crypto hands out what
-// Storage has minted. So other servers on the same tables can introspect, revoke and refresh them, and this one theirs. A JWT access
-// token is known by its jti, which is its row's id; it can be revoked, and introspection says so, as long as a resource server asks.
+// Opaque tokens and codes are those of package token, and the database holds their digests: a Provider's Crypto hands out
+// what Storage has minted. So other servers on the same tables can introspect, revoke and refresh them, and this one theirs.
+// A JWT access token is known by its jti, which is its row's id; it can be revoked, and introspection says so, as long as a
+// resource server asks.
+//
+// # The pages
+//
+// Options.LoginURL leads to a page of the application's own. It reads the request with [Storage.PendingRequest], finds the
+// session (store.FindSessionByToken) or signs the user in (store.CreateSession), asks for consent where store.CheckConsent
+// says so (store.GrantConsent), and ends in [Provider.Approve] or [Provider.Deny], which send the browser back to the
+// client. Consents, sessions and what a settings page lists are plain calls of package store.
 //
 // # Without the Provider
 //
-// A Storage also serves an op.Provider of your own. It is correct then but for three things, which the interfaces do not let it do: a
-// client assertion can be presented again until it expires; a database fault comes out as invalid_grant at the token endpoint, as
-// "active": false at introspection and as 403 at userinfo; and opaque access tokens are encryptions of row ids under op.Config.CryptoKey. The
-// library's experimental op.LegacyServer has no place for it.
+// A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no
+// place in its interfaces for some things, though. A client assertion can be presented again until it expires. A database
+// fault comes out as invalid_grant at the token endpoint, as "active": false at introspection, as 403 at userinfo. Opaque
+// access tokens are encryptions of row ids under op.Config.CryptoKey, and not for users whose id has a colon in it. The
+// library's experimental op.LegacyServer goes with such an op.Provider only.
 //
 // # Signing keys
 //
-// They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed. Have a
-// timer call [Storage.RotateSigningKey], once a month say, and [Storage.RetireSigningKeys] more often. To change the algorithm, call
-// RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has passed.
+// They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed.
+// Have a timer call [Storage.RotateSigningKey], once a month say, and [Storage.RetireSigningKeys] more often. To change the
+// algorithm, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
+// passed. Another server that keeps its own keys in the table must use another algorithm: what it has encrypted can't sign
+// here.
 //
 // # What is not served
 //

@@ -11,9 +11,9 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// exchange is what one HTTP request carries and what has been found out for it. A Provider puts it into the request's context, so
-// that a statement is not run twice in one request, and so that the store is told what the client presented, rather than
-// what the library made of it. It ends with the request.
+// exchange is what one HTTP request carries and what has been found out for it. A Provider puts it into the request's
+// context, so that a statement is not run twice in one request, and so that the store is told what the client presented,
+// rather than what the library made of it. It ends with the request.
 type exchange struct {
 	request *http.Request
 	fault   bool // the database gave no answer
@@ -44,17 +44,13 @@ func withExchange(r *http.Request) (*exchange, *http.Request) {
 // form is a parameter of the request as the library reads it, the body's before the query's.
 func (x *exchange) form(name string) string { return x.request.FormValue(name) }
 
-// secretOf is the secret with which the request claims to come from a client (RFC 6749, section 2.3.1).
-func (x *exchange) secretOf(clientID string) (string, bool) {
-	id, secret, found := x.request.BasicAuth()
+// secretPresented is the secret with which the request claims to come from a client (RFC 6749, section 2.3.1).
+func (x *exchange) secretPresented() (string, bool) {
+	_, secret, found := x.request.BasicAuth()
 	if !found {
-		id, secret = x.form("client_id"), x.form("client_secret")
-		return secret, secret != "" && id == clientID
+		secret = x.form("client_secret")
+		return secret, secret != ""
 	}
-	id, err := url.QueryUnescape(id)
-	if err != nil {
-		return "", false
-	}
-	secret, err = url.QueryUnescape(secret)
-	return secret, err == nil && id == clientID
+	secret, err := url.QueryUnescape(secret)
+	return secret, err == nil
 }

@@ -216,10 +216,10 @@ func (s *Storage) publicKeys(ctx context.Context) ([]*publicKey, error) {
 	return keys, nil
 }
 
-// RotateSigningKey brings a new signing key into use without a failed verification, and returns its id: it is published at once, and
-// signs when it has been published for KeyLeadTime. Keys that an earlier one has replaced by then are retired, as by RetireSigningKeys. A new
-// key that does not sign yet is not followed by another: its id is returned. Call it as often as keys should change, from
-// one server or several.
+// RotateSigningKey brings a new signing key into use without a failed verification, and returns its id: it is published at
+// once, and signs when it has been published for KeyLeadTime. Keys that an earlier one has replaced by then are retired, as
+// by RetireSigningKeys. A new key that does not sign yet is not followed by another: its id is returned. Call it as often as
+// keys should change, from one server or several.
 func (s *Storage) RotateSigningKey(ctx context.Context) (store.SigningKeyID, error) {
 	if err := s.RetireSigningKeys(ctx); err != nil {
 		return "", err
@@ -234,9 +234,9 @@ func (s *Storage) RotateSigningKey(ctx context.Context) (store.SigningKeyID, err
 	return s.createKey(ctx)
 }
 
-// RetireSigningKeys lets the keys that have been replaced be published only as long as the last token that they signed lives, and
-// KeyLeadTime more for what still signs with them at this moment: [store.Queries.RetireSigningKey] for each. A key counts as replaced when a
-// newer one signs, so this may be called at any time and from any number of servers.
+// RetireSigningKeys lets the keys that have been replaced be published only as long as the last token that they signed
+// lives, and KeyLeadTime more for what still signs with them at this moment: [store.Queries.RetireSigningKey] for each. A
+// key counts as replaced when a newer one signs, so this may be called at any time and from any number of servers.
 func (s *Storage) RetireSigningKeys(ctx context.Context) error {
 	rows, current, err := s.usableKeys(ctx)
 	if err != nil || current == nil {

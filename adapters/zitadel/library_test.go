@@ -365,11 +365,16 @@ func TestAssertionIsRefused(t *testing.T) {
 		"unknown client":              sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = "nobody", "nobody" }, c.key),
 		"another client's name":       sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = other.id, other.id }, c.key),
 		"a client that has a secret":  sign(func(r *oidc.JWTTokenRequest) { id := w.register().id; r.Issuer, r.Subject = id, id }, c.key),
-		"one that has keys beside":    sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = withSecret.id, withSecret.id }, withSecret.key),
 		"a client_id that isn't text": sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = "\x00", "\x00" }, c.key),
 	} {
 		status, body := c.post("/oauth/token", form(assertion))
 		wantEqual(t, what, []any{status, body["error"]}, []any{http.StatusUnauthorized, "invalid_client"})
+	}
+	for _, path := range []string{"/oauth/token", "/oauth/introspect", "/revoke"} {
+		f := form(sign(func(r *oidc.JWTTokenRequest) { r.Issuer, r.Subject = withSecret.id, withSecret.id }, withSecret.key))
+		f.Set("token", "x")
+		status, body := c.post(path, f)
+		wantEqual(t, "a client that has keys beside its secret, at "+path, []any{status, body["error"]}, []any{http.StatusUnauthorized, "invalid_client"})
 	}
 	for what, assertion := range map[string]string{
 		"another audience": sign(func(r *oidc.JWTTokenRequest) { r.Audience = []string{"https://other.example"} }, c.key),

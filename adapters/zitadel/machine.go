@@ -38,8 +38,8 @@ func (s *Storage) ClientCredentials(ctx context.Context, clientID, clientSecret 
 	return c, nil
 }
 
-// ClientCredentialsTokenRequest settles the scopes of a client that acts for itself: all that it may have, if it names none (RFC 6749,
-// section 3.3). Whether it may have those that it names, [store.Queries.IssueAccessToken] decides.
+// ClientCredentialsTokenRequest settles the scopes of a client that acts for itself: all that it may have, if it names none
+// (RFC 6749, section 3.3). Whether it may have those that it names, [store.Queries.IssueAccessToken] decides.
 func (s *Storage) ClientCredentialsTokenRequest(ctx context.Context, clientID string, scopes []string) (op.TokenRequest, error) {
 	c, err := s.client(ctx, clientID)
 	if err != nil {
@@ -67,8 +67,8 @@ func (c *client) machineScopes(asked []string) ([]string, error) {
 	return asked, nil
 }
 
-// ValidateJWTProfileScopes settles the scopes of a client that presents an assertion as its authorization grant (RFC 7523, section
-// 2.1), like ClientCredentialsTokenRequest, and refuses a client that did not register the grant type:
+// ValidateJWTProfileScopes settles the scopes of a client that presents an assertion as its authorization grant (RFC 7523,
+// section 2.1), like ClientCredentialsTokenRequest, and refuses a client that did not register the grant type:
 // [store.Queries.GetClient].
 func (s *Storage) ValidateJWTProfileScopes(ctx context.Context, clientID string, scopes []string) ([]string, error) {
 	c, err := s.client(ctx, clientID)
@@ -97,13 +97,14 @@ const (
 	assertionMargin = 5 * time.Minute
 )
 
-// JWTProfileVerifier verifies client assertions and assertions that are authorization grants (RFC 7523), each of which is good once.
+// JWTProfileVerifier verifies client assertions and assertions that are authorization grants (RFC 7523), each of which is
+// good once.
 func (p *Provider) JWTProfileVerifier(ctx context.Context) *op.JWTProfileVerifier {
 	return op.NewJWTProfileVerifierKeySet(assertionKeySet{p.storage}, op.IssuerFromContext(ctx), assertionMaxAge, assertionSkew)
 }
 
-// assertionKeySet verifies an assertion's signature, which the library does last, and then remembers the assertion: what gets here
-// has been checked in every other way.
+// assertionKeySet verifies an assertion's signature, which the library does last, and then remembers the assertion: what
+// gets here has been checked in every other way.
 type assertionKeySet struct{ storage *Storage }
 
 // VerifySignature implements oidc.KeySet.

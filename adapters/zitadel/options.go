@@ -63,8 +63,8 @@ type Options struct {
 	// IDTokenLifetime is that of ID tokens. Zero means [DefaultIDTokenLifetime].
 	IDTokenLifetime time.Duration
 
-	// Grace is for how long after a rotation the replaced refresh token is taken for a client's retry, and answered with the same
-	// successor. Zero means [DefaultGrace], a negative value never.
+	// Grace is for how long after a rotation the replaced refresh token is taken for a client's retry, and answered with the
+	// same successor. Zero means [DefaultGrace], a negative value never.
 	Grace time.Duration
 
 	// ClockSkew is allowed to clients whose clocks are behind or ahead: iat and nbf are moved back by it, exp ahead.
@@ -88,8 +88,8 @@ type Options struct {
 	// finds them at the userinfo endpoint otherwise (OpenID Connect Core 1.0, section 5.4).
 	UserinfoInIDToken bool
 
-	// Userinfo, if set, adds to or alters what the standard scopes say about a user. It is called for the userinfo endpoint and for
-	// each ID token.
+	// Userinfo, if set, adds to or alters what the standard scopes say about a user. It is called for the userinfo endpoint
+	// and for each ID token.
 	Userinfo func(ctx context.Context, info *oidc.UserInfo, about Subject) error
 
 	// AccessTokenClaims, if set, returns further claims of a JWT access token.

@@ -18,7 +18,8 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// Provider is the library's OpenID Provider on a [Storage], an http.Handler for all its endpoints. To what the library does it adds:
+// Provider is the library's OpenID Provider on a [Storage], an http.Handler for all its endpoints. To what the library does
+// it adds:
 //
 //   - Opaque access tokens and codes are those of package token, known to the database by their digests. The library's own are
 //     encryptions of a row's id under a key that can't be changed.
@@ -44,9 +45,9 @@ var servedClaims = []string{
 	"name", "picture", "updated_at", "email", "email_verified",
 }
 
-// NewProvider returns a Provider. The issuer is op.StaticIssuer(url) as a rule. Of the configuration, CryptoKey and CryptoKeyId have no
-// use, since nothing is encrypted under them; an op.WithCrypto among the options has none either. Set at least CodeMethodS256, and
-// GrantTypeRefreshToken to serve refresh tokens.
+// NewProvider returns a Provider. The issuer is op.StaticIssuer(url) as a rule. Of the configuration, CryptoKey and
+// CryptoKeyId have no use, since nothing is encrypted under them; an op.WithCrypto among the options has none either. Set at
+// least CodeMethodS256, and GrantTypeRefreshToken to serve refresh tokens.
 func NewProvider(storage *Storage, config *op.Config, issuer func(insecure bool) (op.IssuerFromRequest, error), options ...op.Option) (*Provider, error) {
 	p := &Provider{storage: storage}
 	c := *config
@@ -101,8 +102,9 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 	})
 }
 
-// tidy has a parameter without a value be as if it had been omitted, where the library takes an empty scope for one, and refuses a
-// parameter that comes twice, of which the library takes one (RFC 6749, sections 3.1 and 3.2). resource may (RFC 8707, section 2).
+// tidy has a parameter without a value be as if it had been omitted, where the library takes an empty scope for one, and
+// refuses a parameter that comes twice, of which the library takes one (RFC 6749, sections 3.1 and 3.2). resource may (RFC
+// 8707, section 2).
 func tidy(r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return oidc.ErrInvalidRequest().WithDescription("error parsing form").WithParent(err)
@@ -153,9 +155,9 @@ func (p *Provider) introspect(answer *response, r *http.Request) {
 	}
 }
 
-// challenge adds what goes with a 401: at the userinfo endpoint, where the library says 403 of a dead token (RFC 6750, section 3), and
-// to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser would ask its user for a
-// password.
+// challenge adds what goes with a 401: at the userinfo endpoint, where the library says 403 of a dead token (RFC 6750,
+// section 3), and to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser would ask
+// its user for a password.
 func (p *Provider) challenge(answer *response, r *http.Request, path string, invalid bool) {
 	_, _, basic := r.BasicAuth()
 	switch {
@@ -247,8 +249,8 @@ func (opaque) Encrypt(s string) (string, error) {
 	return access, nil
 }
 
-// Decrypt makes "digest:" of an opaque token, where the library expects "id:subject": the subject stands in the database. A JWT is
-// left to the library.
+// Decrypt makes "digest:" of an opaque token, where the library expects "id:subject": the subject stands in the database. A
+// JWT is left to the library.
 func (opaque) Decrypt(s string) (string, error) {
 	if strings.Count(s, ".") == 2 {
 		return "", errNotOpaque

@@ -17,8 +17,8 @@ const sealedMark = "aes256gcm."
 
 var errUnsealable = errors.New("the signing key is encrypted under none of Options.KeyEncryptionKeys")
 
-// sealer encrypts private keys at rest: AES-256-GCM with a random nonce, bound to the key's id, so that a ciphertext copied to another
-// row does not decrypt.
+// sealer encrypts private keys at rest: AES-256-GCM with a random nonce, bound to the key's id, so that a ciphertext copied
+// to another row does not decrypt.
 type sealer struct{ aeads []cipher.AEAD }
 
 func newSealer(keys [][]byte) (*sealer, error) {

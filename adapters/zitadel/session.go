@@ -9,10 +9,10 @@ import (
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// TerminateSessionFromRequest signs the user out of the session that the id_token_hint names (its sid): [store.Queries.EndSession], which also
-// revokes what was granted in it and lacks offline_access. It returns where the browser goes: back to the client; or to
-// Options.LogoutURL where the request does not prove who wants it (OpenID Connect RP-Initiated Logout 1.0, sections 2 and 6), and
-// then nothing has ended.
+// TerminateSessionFromRequest signs the user out of the session that the id_token_hint names (its sid):
+// [store.Queries.EndSession], which also revokes what was granted in it and lacks offline_access. It returns where the
+// browser goes: back to the client; or to Options.LogoutURL where the request does not prove who wants it (OpenID Connect
+// RP-Initiated Logout 1.0, sections 2 and 6), and then nothing has ended.
 func (s *Storage) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
 	trusted := false
 	if r.IDTokenHintClaims != nil {

@@ -33,8 +33,8 @@ func (s *Storage) CreateAccessToken(ctx context.Context, request op.TokenRequest
 	}
 }
 
-// CreateAccessAndRefreshTokens decides about an authorization code ([store.Queries.RedeemAuthorizationCode]) or about the refresh token
-// that was presented ([store.Queries.RotateRefreshToken]), and issues both tokens in the same statement.
+// CreateAccessAndRefreshTokens decides about an authorization code ([store.Queries.RedeemAuthorizationCode]) or about the
+// refresh token that was presented ([store.Queries.RotateRefreshToken]), and issues both tokens in the same statement.
 func (s *Storage) CreateAccessAndRefreshTokens(ctx context.Context, request op.TokenRequest, currentRefreshToken string) (accessTokenID, newRefreshToken string, expiration time.Time, err error) {
 	switch r := request.(type) {
 	case *authRequest:
@@ -53,8 +53,8 @@ type accessToken struct {
 	answer string        // what the library makes the token of: the token itself, or its id, as jti
 }
 
-// newAccessToken makes an opaque token of ours where the Provider's Crypto hands it out. A JWT is known by its id. So is the opaque
-// token that the library makes by encrypting the id, when the Storage is served by an op.Provider of its own.
+// newAccessToken makes an opaque token of ours where the Provider's Crypto hands it out. A JWT is known by its id. So is the
+// opaque token that the library makes by encrypting the id, when the Storage is served by an op.Provider of its own.
 func (s *Storage) newAccessToken(ctx context.Context, clientID string) (accessToken, error) {
 	t := accessToken{id: store.NewAccessTokenID()}
 	t.answer = string(t.id)
@@ -293,8 +293,9 @@ func digestOf(tokenID string) (token.Digest, bool) {
 	return digest, err == nil
 }
 
-// GetRefreshTokenInfo tells the library which token it is about to revoke; it sends nothing to the database, as RevokeToken finds
-// tokens of either kind by their digest. What looks like the library's own, a JWT or an encrypted id, is left to it to read.
+// GetRefreshTokenInfo tells the library which token it is about to revoke; it sends nothing to the database, as RevokeToken
+// finds tokens of either kind by their digest. What looks like the library's own, a JWT or an encrypted id, is left to it to
+// read.
 func (s *Storage) GetRefreshTokenInfo(_ context.Context, _, presented string) (userID, tokenID string, err error) {
 	if strings.Contains(presented, ".") {
 		return "", "", op.ErrInvalidRefreshToken
@@ -302,9 +303,10 @@ func (s *Storage) GetRefreshTokenInfo(_ context.Context, _, presented string) (u
 	return "", digested(presented), nil
 }
 
-// RevokeToken revokes a token of the client's (RFC 7009, section 2.1): an opaque one of either kind by [store.Queries.RevokeToken], so
-// that a refresh token ends its family; one that is known by its id by [store.Queries.RevokeAccessTokenByID]. A token that is unknown,
-// another client's, or dead already is no error (section 2.2).
+// RevokeToken revokes a token of the client's (RFC 7009, section 2.1): an opaque one of either kind by
+// [store.Queries.RevokeToken], so that a refresh token ends its family; one that is known by its id by
+// [store.Queries.RevokeAccessTokenByID]. A token that is unknown, another client's, or dead already is no error (section
+// 2.2).
 func (s *Storage) RevokeToken(ctx context.Context, tokenOrTokenID, userID, clientID string) *oidc.Error {
 	if !storable(tokenOrTokenID, clientID) {
 		return nil
