@@ -87,11 +87,11 @@
 //
 // # Without the Provider
 //
-// A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no
-// place in its interfaces for some things, though. A client assertion can be presented again until it expires. A database
-// fault comes out as invalid_grant at the token endpoint, as "active": false at introspection, as 403 at userinfo. Opaque
-// access tokens are encryptions of row ids under op.Config.CryptoKey, and not for users whose id has a colon in it. The
-// library's experimental op.LegacyServer goes with such an op.Provider only.
+// A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no place
+// in its interfaces for some things, though. A client assertion can be presented again until it expires. A database fault
+// comes out as invalid_grant at the token endpoint, as "active": false at introspection, as 403 at userinfo. Opaque access
+// tokens are encryptions of row ids under op.Config.CryptoKey, and not for users whose id has a colon in it. The library's
+// experimental op.LegacyServer is not served: it leaves out PKCE where a confidential client sends no verifier.
 //
 // # Signing keys
 //

@@ -22,7 +22,7 @@ import (
 // it adds:
 //
 //   - Opaque access tokens and codes are those of package token, known to the database by their digests. The library's own are
-//     encryptions of a row's id under a key that can't be changed.
+//     encryptions of a row's id under a key of the configuration.
 //   - A client assertion is good once (RFC 7523, section 3, jti), and also serves the client_credentials grant.
 //   - A fault of the database is answered with status 500 and server_error, at every endpoint. By itself the library would say
 //     that a code or refresh token is invalid, and a client would throw it away; or that a token is not active.
