@@ -10,7 +10,7 @@ import (
 
 // lacking lists what has to be said and is not: the contract of a query, the comment of a table, and that of a column whose
 // meaning its name does not carry.
-func lacking(queries []written, s *schema) []string {
+func lacking(queries []written, files migrationFiles, s *schema) []string {
 	var found []string
 	for _, q := range queries {
 		switch contract := strings.Join(q.contract, " "); {
@@ -23,28 +23,28 @@ func lacking(queries []written, s *schema) []string {
 	}
 	for _, t := range s.tables {
 		if t.Comment == "" {
-			found = append(found, fmt.Sprintf("migrations: the table %s has no comment: add COMMENT ON TABLE %s IS '...' to the migration that creates it", t.Name, quote(t.Name)))
+			found = append(found, fmt.Sprintf("%s: the table %s has no comment: add COMMENT ON TABLE %s IS '...' to this migration", files.where(t.Name, ""), t.Name, quote(t.Name)))
 		}
 		for _, c := range t.Columns {
 			if s.describe(t, c) == "" {
-				found = append(found, fmt.Sprintf("migrations: the column %s.%s has no comment, and its name does not say enough: add COMMENT ON COLUMN %s.%s IS '...' to the migration that adds it",
-					t.Name, c.Name, quote(t.Name), c.Name))
+				found = append(found, fmt.Sprintf("%s: the column %s.%s has no comment, and its name does not say enough: add COMMENT ON COLUMN %s.%s IS '...' to this migration",
+					files.where(t.Name, c.Name), t.Name, c.Name, quote(t.Name), c.Name))
 			}
 		}
 	}
 	for _, e := range s.enums {
 		if e.Comment == "" {
-			found = append(found, fmt.Sprintf("migrations: the type %s has no comment: add COMMENT ON TYPE %s IS '...'", e.Name, e.Name))
+			found = append(found, fmt.Sprintf("%s: the type %s has no comment: add COMMENT ON TYPE %s IS '...' to this migration", files.where(e.Name, ""), e.Name, e.Name))
 		}
 	}
 	for _, d := range s.domains {
 		if d.Comment == "" {
-			found = append(found, fmt.Sprintf("migrations: the domain %s has no comment: add COMMENT ON DOMAIN %s IS '...'", d.Name, d.Name))
+			found = append(found, fmt.Sprintf("%s: the domain %s has no comment: add COMMENT ON DOMAIN %s IS '...' to this migration", files.where(d.Name, ""), d.Name, d.Name))
 		}
 	}
 	for _, f := range s.functions {
 		if s.comments[f.Name] == "" {
-			found = append(found, fmt.Sprintf("migrations: the function %s has no comment: add COMMENT ON FUNCTION %s IS '...'", f.Name, f.Name))
+			found = append(found, fmt.Sprintf("%s: the function %s has no comment: add COMMENT ON FUNCTION %s IS '...' to this migration", files.where(f.Name, ""), f.Name, f.Name))
 		}
 	}
 	return found

@@ -68,11 +68,15 @@ func run(ctx context.Context, checkOnly bool) (err error) {
 	if err != nil {
 		return err
 	}
+	files, err := readMigrations(root)
+	if err != nil {
+		return err
+	}
 	report, err := compareOrWrite(root, pages, facts, checkOnly)
 	if err != nil {
 		return err
 	}
-	report = append(report, lacking(queries, s)...)
+	report = append(report, lacking(queries, files, s)...)
 	if len(report) > 0 {
 		return errors.New(strings.Join(report, "\n"))
 	}

@@ -107,7 +107,7 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := lacking(queries, s); len(found) > 0 {
+		if found := lacking(queries, nil, s); len(found) > 0 {
 			t.Error(strings.Join(found, "\n"))
 		}
 	})
@@ -132,11 +132,16 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		queries := splitQueries("session.sql", "-- name: Bare :one\nSELECT 1;\n\n-- It says little.\n-- name: Nameless :one\nSELECT 1;\n")
-		found := lacking(queries, s)
+		files := migrationFiles{
+			{"migrations/1.sql", "CREATE TABLE session (\n    id text,\n    colour text\n);\nCREATE TABLE fresh (paid_by text);\nCREATE TYPE mood AS ENUM ('happy');\n"},
+			{"migrations/2.sql", "-- +goose Up\nALTER TABLE session\n    ADD COLUMN paid_by user_id;\n\n-- +goose Down\nCREATE DOMAIN shade AS text;\n"},
+		}
+		found := lacking(queries, files, s)
 		for _, want := range []string{
 			`^queries/session\.sql:1: Bare has no contract`, `^queries/session\.sql:5: the contract of Nameless has to begin with its name`,
-			`column session\.colour has no comment.*COMMENT ON COLUMN session\.colour IS`, `column session\.paid_by has no comment`,
-			`table fresh has no comment.*COMMENT ON TABLE fresh`, `type mood`, `domain shade`, `function paint`,
+			`^migrations/1\.sql:3: the column session\.colour has no comment.*COMMENT ON COLUMN session\.colour IS`,
+			`^migrations/2\.sql:3: the column session\.paid_by has no comment`, `^migrations/1\.sql:5: the table fresh has no comment.*COMMENT ON TABLE fresh`,
+			`^migrations/1\.sql:6: the type mood`, `^migrations/: the domain shade`, `^migrations/: the function paint`,
 		} {
 			if !slices.ContainsFunc(found, regexp.MustCompile(want).MatchString) {
 				t.Errorf("no %s in\n%s", want, strings.Join(found, "\n"))
