@@ -121,11 +121,19 @@ func TestKeysRotateWithoutAFailedVerification(t *testing.T) {
 
 func TestKeySetIsCachedNoLongerThanANewKeyWaits(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.opts.KeyLeadTime = 90 * time.Minute })
-	r, err := http.Get(w.issuer + "/keys")
-	w.ok(err)
-	r.Body.Close()
-	wantEqual(t, "Cache-Control", r.Header.Get("Cache-Control"), "max-age=5400")
+	for lead, want := range map[time.Duration]string{0: "max-age=3600", 90 * time.Second: "max-age=90", 90 * time.Minute: "max-age=3600"} {
+		w := newWorld(t, func(w *world) { w.opts.KeyLeadTime = lead })
+		cacheControl := func() string {
+			r, err := http.Get(w.issuer + "/keys")
+			w.ok(err)
+			r.Body.Close()
+			return r.Header.Get("Cache-Control")
+		}
+		wantEqual(t, "Cache-Control of no key, when the first is used at once", cacheControl(), "no-store")
+		_, err := w.storage.SigningKey(w.ctx)
+		w.ok(err)
+		wantEqual(t, "Cache-Control", cacheControl(), want)
+	}
 }
 
 func TestServersThatStartTogetherVerifyEachOthersTokens(t *testing.T) {

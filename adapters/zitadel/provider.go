@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	httphelper "github.com/zitadel/oidc/v3/pkg/http"
@@ -87,9 +88,8 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		case oidc.DiscoveryEndpoint:
 			p.discover(answer, r)
 		case p.KeysEndpoint().Relative():
-			// A new key signs when it has been published for so long.
-			answer.header.Set("Cache-Control", fmt.Sprintf("max-age=%d", int64(p.storage.opts.KeyLeadTime.Seconds())))
 			next.ServeHTTP(answer, r)
+			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 		default:
 			next.ServeHTTP(answer, r)
 		}
@@ -153,6 +153,19 @@ func (p *Provider) introspect(answer *response, r *http.Request) {
 		answer.status = 0
 		httphelper.MarshalJSONWithStatus(answer, oidc.ErrInvalidClient(), http.StatusUnauthorized)
 	}
+}
+
+// maxKeyCache is for how long verifiers may cache the key set at most, so that a key which has leaked and was deleted is
+// forgotten.
+const maxKeyCache = time.Hour
+
+// keysCacheControl lets verifiers cache the key set for no longer than a new key waits before it signs. As long as there is
+// none, the first one won't wait.
+func (p *Provider) keysCacheControl(answer *response) string {
+	if answer.status != http.StatusOK || !bytes.Contains(answer.body.Bytes(), []byte(`"kid"`)) {
+		return "no-store"
+	}
+	return fmt.Sprintf("max-age=%d", int64(min(p.storage.opts.KeyLeadTime, maxKeyCache).Seconds()))
 }
 
 // challenge adds what goes with a 401: at the userinfo endpoint, where the library says 403 of a dead token (RFC 6750,
