@@ -384,6 +384,8 @@ func TestAdoptRefreshTokensLeavesWhatACallHolds(t *testing.T) {
 				w.ok(err)
 				wantEqual(t, "adopted", n, want)
 			}
+			cancel := w.hurry()
+			defer cancel()
 			release := w.holding(c.held, string(digest("held")))
 			adopt(1)
 			wantEqual(t, "family of the token that is held", w.refreshTokenOf("held").AuthorizationID, nil)

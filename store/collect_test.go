@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -216,6 +217,12 @@ func TestCollectorTakesWhatIsDueInBatchesAndNothingElse(t *testing.T) {
 	}
 }
 
+// hurry ends the world's calls after a time, so that one which waits for a lock fails.
+func (w *world) hurry() (cancel func()) {
+	w.ctx, cancel = context.WithTimeout(w.ctx, 20*time.Second)
+	return cancel
+}
+
 func TestCollectorSkipsWhatACallHolds(t *testing.T) {
 	t.Parallel()
 	for _, c := range collectorCalls {
@@ -227,6 +234,8 @@ func TestCollectorSkipsWhatACallHolds(t *testing.T) {
 			if c.table == "session" {
 				lock = `FOR KEY SHARE` // the lock of a grant
 			}
+			cancel := w.hurry() // what isn't skipped is waited for
+			defer cancel()
 			release := w.holding(`SELECT FROM "`+c.table+`" WHERE id = $1 `+lock, ids[1])
 			wantEqual(t, "collected while one is held", c.collect(w, 100), 3)
 			wantEqual(t, "collected of what is held", c.collect(w, 100), 0)
@@ -240,6 +249,8 @@ func TestCollectorSkipsSessionsOfAUserWhoseGrantsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	w.expireBy("session", string(w.session), 0)
+	cancel := w.hurry()
+	defer cancel()
 	release := w.holding(`SELECT FROM "user" WHERE id = $1 FOR UPDATE`, string(w.user))
 	wantEqual(t, "collected while the user is held", w.collectSessions(10), 0)
 	release()
