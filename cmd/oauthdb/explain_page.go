@@ -76,7 +76,14 @@ func (p sheet) rows(rows [][]string) {
 
 func (p sheet) query(q *catalog.Query) {
 	fmt.Fprintf(p.out, "%s  %s\n\n", p.colours.in(bold, q.Name), p.colours.in(dim, "queries/"+q.File+", :"+q.Kind+", one round trip"))
-	p.text("", 0, strings.ReplaceAll(q.Contract, "\n", " "))
+	for _, paragraph := range q.Paragraphs() {
+		if paragraph.Outcome == "" {
+			p.text("", 0, paragraph.Text)
+			continue
+		}
+		label := "  " + paragraph.Outcome + "  "
+		p.text(label, max(len(label), 14), paragraph.Text)
+	}
 	fmt.Fprintf(p.out, "\n  %s\n\n", q.Signature)
 
 	var facts [][]string

@@ -9,7 +9,9 @@ import (
 	_ "embed" // for catalog.json
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -69,13 +71,56 @@ type Query struct {
 // ReadOnly says whether the query neither writes nor locks rows, so that a transaction that is read only may run it.
 func (q *Query) ReadOnly() bool { return len(q.Writes) == 0 && len(q.Locks) == 0 }
 
+// Paragraph is a part of a contract.
+type Paragraph struct {
+	Outcome string // that the text is about, if it is about one: "replayed"
+	Text    string // of an outcome that says all by its name, empty
+}
+
+// Paragraphs takes the contract apart: what it says of each outcome, and the rest.
+func (q *Query) Paragraphs() []Paragraph {
+	text := strings.ReplaceAll(q.Contract, "\n", " ")
+	var outcomes []string
+	for _, c := range q.Columns {
+		outcomes = append(outcomes, c.Values...)
+	}
+	var found []Paragraph
+	add := func(outcome, text string) {
+		// a sentence that begins with a capital is no longer about the outcome
+		rest := ""
+		if at := sentence.FindStringIndex(text); outcome != "" && at != nil {
+			text, rest = text[:at[0]+1], text[at[0]+2:]
+		}
+		if outcome != "" || text != "" {
+			found = append(found, Paragraph{outcome, text})
+		}
+		if rest != "" {
+			found = append(found, Paragraph{"", rest})
+		}
+	}
+	outcome := ""
+	if len(outcomes) > 0 {
+		named := regexp.MustCompile(`(?:^|[.;] )(` + strings.Join(outcomes, "|") + `)[:.;]`)
+		for at := named.FindStringSubmatchIndex(text); at != nil; at = named.FindStringSubmatchIndex(text) {
+			add(outcome, strings.TrimSuffix(strings.TrimSuffix(text[:at[2]], " "), ";"))
+			outcome = text[at[2]:at[3]]
+			text = strings.TrimLeft(text[at[3]+1:], " ")
+		}
+	}
+	add(outcome, text)
+	return found
+}
+
+var sentence = regexp.MustCompile(`\. [A-Z]`)
+
 // Value is a parameter, or a column of the result.
 type Value struct {
 	Name     string
-	Type     string // SQL
-	Nullable bool   `json:",omitempty"`
-	Go       string // type
-	Field    string `json:",omitempty"` // of the Go struct that carries it; empty where it stands alone
+	Type     string   // SQL
+	Nullable bool     `json:",omitempty"`
+	Go       string   // type
+	Values   []string `json:",omitempty"` // of an enum
+	Field    string   `json:",omitempty"` // of the Go struct that carries it; empty where it stands alone
 }
 
 // Access is a table that is read or written.

@@ -28,7 +28,8 @@ type Node struct {
 	// What was measured, where the statement ran (EXPLAIN ANALYZE).
 	ActualRows  float64 `json:"Actual Rows"` // of one loop
 	ActualLoops float64 `json:"Actual Loops"`
-	Hit         int64   `json:"Shared Hit Blocks"` // with the nodes below
+	Removed     float64 `json:"Rows Removed by Filter"` // likewise
+	Hit         int64   `json:"Shared Hit Blocks"`      // with the nodes below
 	Read        int64   `json:"Shared Read Blocks"`
 
 	Plans []*Node

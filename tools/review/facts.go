@@ -44,7 +44,7 @@ func gather(ctx context.Context, conn *pgx.Conn, root string, s *schema) (*catal
 		q := catalog.Query{
 			Name: w.name, File: w.file, Kind: w.kind, Contract: strings.Join(w.contract, "\n"), SQL: w.sql, Statement: sent[i].Text,
 		}
-		if err := values(&q, sqlc, goSource); err != nil {
+		if err := values(&q, sqlc, goSource, s); err != nil {
 			return nil, nil, fmt.Errorf("queries/%s:%d: %w", w.file, w.line, err)
 		}
 		if err := effects(&q, s, q.Statement, ""); err != nil {
@@ -64,7 +64,7 @@ func gather(ctx context.Context, conn *pgx.Conn, root string, s *schema) (*catal
 }
 
 // values adds what goes in and what comes out.
-func values(q *catalog.Query, sqlc compiled, source *goSource) error {
+func values(q *catalog.Query, sqlc compiled, source *goSource, s *schema) error {
 	m, ok := source.methods[q.Name]
 	if !ok {
 		return fmt.Errorf("store.Queries has no method %s: run `make generate` first", q.Name)
@@ -87,9 +87,15 @@ func values(q *catalog.Query, sqlc compiled, source *goSource) error {
 		if err != nil {
 			return err
 		}
-		q.Columns = append(q.Columns, catalog.Value{
+		v := catalog.Value{
 			Name: c.Name, Type: c.sqlType(), Nullable: !c.NotNull && c.EmbedTable == nil, Go: typ, Field: field,
-		})
+		}
+		for _, e := range s.enums {
+			if e.Name == v.Type {
+				v.Values = e.Values
+			}
+		}
+		q.Columns = append(q.Columns, v)
 	}
 	return nil
 }

@@ -44,7 +44,8 @@ How to read the pages:
 
 - **Row locks** are held until the transaction ends. Weakest first, they are FOR KEY SHARE, FOR SHARE, FOR NO KEY UPDATE and FOR
   UPDATE; a row locked FOR KEY SHARE can still be updated, but neither deleted nor given another key. Beside those that a
-  statement asks for, the pages list those that come with UPDATE, DELETE and ON CONFLICT DO UPDATE, and with foreign keys.
+  statement asks for, the pages list those that come with UPDATE, DELETE and ON CONFLICT DO UPDATE, and with foreign keys: these
+  lock nothing where their columns are NULL. Which rows there are depends on the outcome; the pages list all that may be.
 - **Plans** are PostgreSQL %d's, for any parameters (generic plans), on a sample of some %s authorizations, with default settings
   but for random_page_cost = 1.1 and no parallel workers. They tell which index is used and what is sorted; costs are left out. `+"`oauthdb explain NAME`"+`
   shows the plan of the database that it is pointed at, and how it differs.

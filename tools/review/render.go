@@ -16,9 +16,34 @@ var (
 	goName    = regexp.MustCompile(`\b[A-Z][A-Za-z]+\b`)
 )
 
-// prose renders the contract: references are links, and names stand out.
+// prose renders the contract, with a list of what it says of each outcome.
 func prose(c *catalog.Catalog, q catalog.Query) string {
-	text := escape(strings.ReplaceAll(q.Contract, "\n", " "))
+	var b strings.Builder
+	listed := false
+	for i, p := range q.Paragraphs() {
+		outcome := p.Outcome != ""
+		switch {
+		case i == 0:
+		case outcome && listed:
+			b.WriteString("\n")
+		default:
+			b.WriteString("\n\n")
+		}
+		listed = outcome
+		if outcome {
+			b.WriteString("- **" + p.Outcome + "**")
+			if p.Text != "" {
+				b.WriteString(": ")
+			}
+		}
+		b.WriteString(sentences(c, q, p.Text))
+	}
+	return b.String()
+}
+
+// sentences renders text in which references are links, and names stand out.
+func sentences(c *catalog.Catalog, q catalog.Query, text string) string {
+	text = escape(text)
 	text = snakeCase.ReplaceAllString(text, "`$0`")
 	text = rfc.ReplaceAllStringFunc(text, func(s string) string {
 		m := rfc.FindStringSubmatch(s)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -38,11 +39,21 @@ func on(t *testing.T, server string, size int) *pgx.Conn {
 
 func testServer(t *testing.T) string {
 	t.Helper()
-	server, err := devdb.URL(t.Context(), devdb.Options{Kind: devdb.Test, Major: plan.Reference, Logf: t.Logf})
+	cluster, err := devdb.Start(t.Context(), devdb.Options{Kind: devdb.Test, Major: plan.Reference, Logf: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server
+	if cluster.External { // whatever it is, it is to be tested with
+		conn, err := pgx.Connect(t.Context(), cluster.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+		if v := conn.PgConn().ParameterStatus("server_version"); !strings.HasPrefix(v, fmt.Sprintf("%d.", plan.Reference)) {
+			t.Skipf("DATABASE_URL names PostgreSQL %s, and queries are reviewed with %d", v, plan.Reference)
+		}
+	}
+	return cluster.URL
 }
 
 // all gathers and renders everything.

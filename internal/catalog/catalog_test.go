@@ -1,0 +1,55 @@
+package catalog_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/oauthdb/oauthdb/internal/catalog"
+)
+
+func TestParagraphs(t *testing.T) {
+	t.Parallel()
+	for contract, want := range map[string]string{
+		"Get returns one; zero rows: none.":                                           "Get returns one; zero rows: none.",
+		"Do does.\ndone: it is. late: it is not,\nsince. Zero rows: no such thing.":   "Do does.|[done] it is.|[late] it is not, since.|Zero rows: no such thing.",
+		"Do does. late. done: it is. But for 'done' nothing changes.":                 "Do does.|[late] |[done] it is.|But for 'done' nothing changes.",
+		"Do does. late; lost; done: it is.":                                           "Do does.|[late] |[lost] |[done] it is.",
+		"Do does. late; a retry is not. done: it is; so be it. Not a done: it isn't.": "Do does.|[late] a retry is not.|[done] it is; so be it.|Not a done: it isn't.",
+	} {
+		q := catalog.Query{Contract: contract, Columns: []catalog.Value{{}, {Values: []string{"done", "late", "lost"}}}}
+		var got []string
+		for _, p := range q.Paragraphs() {
+			if p.Outcome != "" {
+				p.Text = "[" + p.Outcome + "] " + p.Text
+			}
+			got = append(got, p.Text)
+		}
+		if g := strings.Join(got, "|"); g != want {
+			t.Errorf("%q:\n got %s\nwant %s", contract, g, want)
+		}
+	}
+}
+
+func TestReviewedKnowsTheOutcomes(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Reviewed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range c.Queries {
+		for _, v := range q.Columns {
+			if v.Name != "outcome" {
+				continue
+			}
+			said := map[string]bool{}
+			for _, p := range q.Paragraphs() {
+				said[p.Outcome] = true
+			}
+			delete(said, "")
+			if len(said) == 0 {
+				t.Errorf("%s: nothing is said of any outcome: %s", q.Name, fmt.Sprint(q.Paragraphs()))
+			}
+		}
+	}
+}
