@@ -686,7 +686,7 @@ var raceActions = []*raceAction{
 //     two calls has the grant after the ending (lasting); otherwise the grant may have come second, and then it is live as a
 //     whole: all of its tokens, or none.
 func TestRaceGrantsAgainstEndings(t *testing.T) {
-	raceAgainst(t, raceActions, max(*raceRounds/2, 1))
+	raceAgainst(t, raceActions, max(*raceRounds/5, 1))
 }
 
 // raceAgainst runs a table of actions against all endings.
@@ -722,7 +722,7 @@ func TestRaceEndingsAgainstEachOther(t *testing.T) {
 				t.Run(two.name, func(t *testing.T) {
 					v := *w
 					v.TB = t
-					v.race(cast, template, rotate, []*raceEnding{one, two}, max(*raceRounds/4, 1))
+					v.race(cast, template, rotate, []*raceEnding{one, two}, max(*raceRounds/10, 1))
 				})
 			}
 		})
