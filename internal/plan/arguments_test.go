@@ -25,8 +25,8 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			JOIN oauth_client AS c ON c.client_id = a.client_id
 			JOIN session AS s ON s.id = a.session_id
 			JOIN "user" AS u ON u.id = a.user_id
-			WHERE r.revoked IS NULL AND r.expires_at > now() AND t.revoked IS NULL AND t.token IS NOT NULL AND t.expires_at > now()
-				AND a.revoked_at IS NULL AND s.expires_at > now() AND NOT c.disabled AND c.client_secret IS NOT NULL
+			WHERE r.revoked IS NULL AND r.expires_at > now() + interval '1 hour' AND t.revoked IS NULL AND t.token IS NOT NULL AND t.expires_at > now() + interval '1 hour'
+				AND a.revoked_at IS NULL AND s.expires_at > now() + interval '1 hour' AND NOT c.disabled AND c.client_secret IS NOT NULL
 				AND a.reference_id IS NULL
 		), average AS (
 			SELECT l.user_id
@@ -49,14 +49,14 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 				'code_challenge', a.code_challenge)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
-			WHERE a.code_expires_at > now() AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND NOT c.disabled
+			WHERE a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND NOT c.disabled
 			ORDER BY a.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('pending_id', a.id, 'request_uri', a.request_uri, 'request_client', a.client_id)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
-			WHERE a.status = 'pending' AND a.expires_at > now() AND a.request_uri IS NOT NULL AND NOT c.disabled
+			WHERE a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
 			ORDER BY a.id
 			LIMIT 1
 		) || (

@@ -262,6 +262,9 @@ func plans(ctx context.Context, conn *pgx.Conn, q *catalog.Query, s *schema) err
 	if err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}
+	if err := agree(q, p.Root); err != nil {
+		return err
+	}
 	q.Plan = p.Text
 	for _, name := range p.Root.Indexes() {
 		q.Indexes = append(q.Indexes, catalog.Index{Name: name, Table: s.tableOfIndex(name)})
@@ -275,6 +278,34 @@ func plans(ctx context.Context, conn *pgx.Conn, q *catalog.Query, s *schema) err
 		q.Inner = append(q.Inner, catalog.Inner{Function: name, Plan: p.Text})
 		for _, x := range p.Root.Indexes() {
 			q.Indexes = append(q.Indexes, catalog.Index{Name: x, Table: s.tableOfIndex(x), Through: "function " + name})
+		}
+	}
+	return nil
+}
+
+// agree makes sure that what was read out of the statement's text is what PostgreSQL plans: no table is touched that the page
+// does not name, and whatever it says is written is.
+func agree(q *catalog.Query, root *plan.Node) error {
+	planned := map[catalog.Access]bool{}
+	for n := range root.All() {
+		switch {
+		case n.Type == "ModifyTable":
+			planned[catalog.Access{Table: n.Relation, How: strings.ToLower(n.Operation)}] = true
+		case n.Relation != "" && !slices.ContainsFunc(slices.Concat(q.Reads, q.Writes), func(a catalog.Access) bool { return a.Table == n.Relation }):
+			return fmt.Errorf("the plan reads %s, which is not found in the statement", n.Relation)
+		}
+	}
+	for _, w := range q.Writes {
+		if w.Through == "" {
+			written := catalog.Access{Table: w.Table, How: w.How}
+			if !planned[written] && !(w.How == "update" && planned[catalog.Access{Table: w.Table, How: "insert"}]) { // ON CONFLICT DO UPDATE
+				return fmt.Errorf("the statement has the %s of %s, which is not found in the plan", w.How, w.Table)
+			}
+		}
+	}
+	for w := range planned {
+		if !slices.ContainsFunc(q.Writes, func(a catalog.Access) bool { return a.Table == w.Table && a.How == w.How && a.Through == "" }) {
+			return fmt.Errorf("the plan has the %s of %s, which is not found in the statement", w.How, w.Table)
 		}
 	}
 	return nil

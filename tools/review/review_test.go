@@ -342,3 +342,27 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestAPageThatDisagreesWithThePlanIsAnError(t *testing.T) {
+	t.Parallel()
+	of := func(typ, operation, relation string, below ...*plan.Node) *plan.Node {
+		return &plan.Node{Type: typ, Operation: operation, Relation: relation, Plans: below}
+	}
+	q := catalog.Query{
+		Reads:  []catalog.Access{{Table: "account", How: "select"}},
+		Writes: []catalog.Access{{Table: "session", How: "delete"}, {Table: "jwks", How: "update", Through: "foreign key x"}},
+	}
+	if err := agree(&q, of("ModifyTable", "Delete", "session", of("Seq Scan", "", "session"), of("Seq Scan", "", "account"))); err != nil {
+		t.Error(err)
+	}
+	for want, root := range map[string]*plan.Node{
+		"the plan reads user":                       of("ModifyTable", "Delete", "session", of("Seq Scan", "", "user")),
+		"the statement has the delete of session":   of("Seq Scan", "", "account"),
+		"the plan has the insert of oauth_client":   of("ModifyTable", "Delete", "session", of("ModifyTable", "Insert", "oauth_client")),
+		"the plan has the update of jwks, which is": of("ModifyTable", "Delete", "session", of("ModifyTable", "Update", "jwks")),
+	} {
+		if err := agree(&q, root); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

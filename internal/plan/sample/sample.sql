@@ -1,13 +1,14 @@
 -- $1 and $2: the sample grows from that many to that many authorizations, and everything else in proportion.
 -- One statement for each table; a blank line stands between two statements, and nowhere else.
 -- n stands for the row's number. It is never random: r(n, k) walks [0, 1) evenly, in an order of its own for each k.
--- Instants are relative to now(), so that the share of what has expired is the same on every day.
+-- Instants are relative to now(), so that the share of what has expired is the same on every day, and far enough from it that it
+-- is the same an hour later.
 
 CREATE OR REPLACE FUNCTION pg_temp.r(n bigint, k integer) RETURNS double precision LANGUAGE sql STABLE AS
 $$ SELECT (n * (ARRAY[2654435761, 2246822519, 3266489917, 668265263, 374761393])[k] % 4294967296)::float8 / 4294967296 $$;
 
 CREATE OR REPLACE FUNCTION pg_temp.id(prefix text, n bigint) RETURNS text LANGUAGE sql STABLE AS
-$$ SELECT prefix || '_' || lpad(to_hex(n), 12, '0') || substr(md5(prefix || n), 1, 20) $$;
+$$ SELECT prefix || '_' || lpad(to_hex(n), 12, '0') || lpad(to_hex(n * 2654435761 % 4294967296), 20, '7') $$;
 
 CREATE OR REPLACE FUNCTION pg_temp.digest(of text) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT rtrim(translate(encode(sha256(of::bytea), 'base64'), '+/', '-_'), '=') $$;
@@ -61,11 +62,11 @@ INSERT INTO oauth_authorization (
     decided_at, code, code_expires_at, redeemed_at, adopted_at, current_refresh_token, revoked_at, revoked_reason
 )
 SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.client, g.status::authorization_status,
-    'https://client' || g.client || '.example/callback', 'code', g.scopes, pg_temp.digest('state' || g.n), 'nonce-' || g.n,
-    pg_temp.digest('challenge' || g.n), 'S256', '{"prompt": "login"}',
+    'https://client' || g.client || '.example/callback', 'code', g.scopes, 'state-' || g.n, 'nonce-' || g.n,
+    'challenge-' || g.n, 'S256', '{"prompt": "login"}',
     CASE WHEN g.status = 'pending' AND g.n % 3 = 0 THEN pg_temp.digest('request' || g.n) END,
     CASE
-        WHEN g.status <> 'approved' THEN now() + (pg_temp.r(g.n, 4) * 20 - 10) * interval '1 minute'
+        WHEN g.status <> 'approved' THEN now() + (pg_temp.r(g.n, 4) * 20 - 10) * interval '1 hour'
         WHEN g.n % 100 <> 50 THEN now() + (pg_temp.r(g.n, 4) * 1200 - 240) * interval '1 hour'
     END,
     CASE WHEN g.status <> 'pending' THEN g.user_id END,
@@ -75,7 +76,7 @@ SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.
     CASE WHEN g.status = 'approved' THEN '1' END, CASE WHEN g.status = 'approved' THEN '{pwd,otp}'::text[] END,
     CASE WHEN g.status <> 'pending' THEN pg_temp.at(g.n) END,
     CASE WHEN g.coded THEN pg_temp.digest('code' || g.n) END,
-    CASE WHEN g.coded THEN CASE WHEN g.redeemed THEN pg_temp.at(g.n) ELSE now() END + interval '10 minutes' END,
+    CASE WHEN g.coded THEN CASE WHEN g.redeemed THEN pg_temp.at(g.n) ELSE now() END + interval '10 hours' END,
     CASE WHEN g.redeemed THEN pg_temp.at(g.n) + interval '1 second' END,
     CASE WHEN g.status = 'approved' AND NOT g.coded THEN pg_temp.at(g.n) END,
     CASE WHEN g.redeemed AND g.n % 2 = 0 THEN pg_temp.digest('refresh' || g.n + 1) END,
@@ -114,7 +115,7 @@ INSERT INTO oauth_access_token (
 )
 SELECT pg_temp.id('act', n), pg_temp.at(n), pg_temp.at(n), CASE WHEN n % 10 <> 9 THEN pg_temp.digest('access' || n) END, a.client_id,
     a.session_id, CASE WHEN a.status = 'approved' THEN a.user_id END, a.reference_id, r.id,
-    CASE WHEN n % 100 <> 50 THEN now() + (pg_temp.r(n, 3) * 120 - 60) * interval '1 minute' END, a.scopes,
+    CASE WHEN n % 100 <> 50 THEN now() + (pg_temp.r(n, 3) * 120 - 60) * interval '1 hour' END, a.scopes,
     CASE WHEN a.status = 'approved' AND (r.id IS NULL OR r.authorization_id IS NOT NULL) THEN a.id END,
     CASE WHEN n % 30 = 17 THEN now() END
 FROM generate_series($1::bigint + 1, $2::bigint) AS n
@@ -128,7 +129,7 @@ SELECT pg_temp.id('cst', n), pg_temp.at(2 * n), pg_temp.at(2 * n), 'client-' || 
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
 
 INSERT INTO oauth_client_assertion (id, created_at, updated_at, expires_at)
-SELECT pg_temp.digest('assertion' || n), pg_temp.at(n), pg_temp.at(n), now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 minute'
+SELECT pg_temp.digest('assertion' || n), pg_temp.at(n), pg_temp.at(n), now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
 
 -- Keys are rotated, so there are never more than a few.
