@@ -181,6 +181,48 @@ CREATE DOMAIN public.user_id AS text;
 
 COMMENT ON DOMAIN public.user_id IS 'Primary key of "user"; the subject (sub) of tokens.';
 
+CREATE FUNCTION public.lock_grant_parents(doomed_user public.user_id, doomed_clients text[]) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    -- A function, because it has to see what was granted while the statement waited for the user or client that it deletes: the
+    -- cascade sees that too.
+    WITH clients AS MATERIALIZED (
+        SELECT c.client_id
+        FROM oauth_client AS c
+        WHERE c.client_id = ANY (
+            ARRAY(
+                SELECT a.client_id::text FROM oauth_authorization AS a WHERE a.user_id = doomed_user
+                UNION
+                SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = doomed_user
+                UNION
+                SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = doomed_user
+            )
+        )
+        ORDER BY c.client_id
+        FOR KEY SHARE
+    ), sessions AS MATERIALIZED (
+        SELECT s.id
+        FROM session AS s
+        WHERE (SELECT count(*) FROM clients) >= 0
+          AND s.id = ANY (
+            ARRAY(
+                SELECT x.id::text FROM session AS x WHERE x.user_id = doomed_user
+                UNION
+                SELECT a.session_id FROM oauth_authorization AS a WHERE a.client_id = ANY (doomed_clients)
+                UNION
+                SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = ANY (doomed_clients)
+                UNION
+                SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = ANY (doomed_clients)
+            )
+        )
+        ORDER BY s.id
+        FOR KEY SHARE
+    )
+    SELECT (SELECT count(*) FROM clients) + (SELECT count(*) FROM sessions)
+$$;
+
+COMMENT ON FUNCTION public.lock_grant_parents(doomed_user public.user_id, doomed_clients text[]) IS 'Part of DeleteUser and DeleteClient: locks the clients and sessions by which others end the same grants, before the cascade reaches these in no order that one could follow.';
+
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     AS $$
@@ -205,20 +247,22 @@ CREATE FUNCTION public.revoke_session_grants(ended public.session_id) RETURNS TA
         ORDER BY a.id
         FOR NO KEY UPDATE
     ), condemned AS (
+        -- session_id too: left to the foreign key it would be the row's second update in this transaction, upon which PostgreSQL
+        -- checks its other foreign keys again, and so locks the client long after the order of locks has it
         UPDATE oauth_authorization AS a
-        SET revoked_at = now(), revoked_reason = 'session_ended', updated_at = now()
+        SET revoked_at = now(), revoked_reason = 'session_ended', session_id = NULL, updated_at = now()
         FROM bound AS b
         WHERE a.id = b.id AND b.revoked_at IS NULL AND NOT b.offline
         RETURNING a.id
     ), ended_refresh_tokens AS (
         UPDATE oauth_refresh_token AS r
-        SET revoked = now(), updated_at = now()
+        SET revoked = now(), session_id = NULL, updated_at = now()
         WHERE r.session_id = ended AND r.authorization_id IS NULL AND r.revoked IS NULL
           AND NOT 'offline_access' = ANY (r.scopes)
         RETURNING r.client_id
     ), ended_access_tokens AS (
         UPDATE oauth_access_token AS t
-        SET revoked = now(), updated_at = now()
+        SET revoked = now(), session_id = NULL, updated_at = now()
         WHERE t.session_id = ended AND t.authorization_id IS NULL AND t.revoked IS NULL
           AND NOT 'offline_access' = ANY (t.scopes)
         RETURNING t.client_id

@@ -270,20 +270,22 @@ AS $$
         ORDER BY a.id
         FOR NO KEY UPDATE
     ), condemned AS (
+        -- session_id too: left to the foreign key it would be the row's second update in this transaction, upon which PostgreSQL
+        -- checks its other foreign keys again, and so locks the client long after the order of locks has it
         UPDATE oauth_authorization AS a
-        SET revoked_at = now(), revoked_reason = 'session_ended', updated_at = now()
+        SET revoked_at = now(), revoked_reason = 'session_ended', session_id = NULL, updated_at = now()
         FROM bound AS b
         WHERE a.id = b.id AND b.revoked_at IS NULL AND NOT b.offline
         RETURNING a.id
     ), ended_refresh_tokens AS (
         UPDATE oauth_refresh_token AS r
-        SET revoked = now(), updated_at = now()
+        SET revoked = now(), session_id = NULL, updated_at = now()
         WHERE r.session_id = ended AND r.authorization_id IS NULL AND r.revoked IS NULL
           AND NOT 'offline_access' = ANY (r.scopes)
         RETURNING r.client_id
     ), ended_access_tokens AS (
         UPDATE oauth_access_token AS t
-        SET revoked = now(), updated_at = now()
+        SET revoked = now(), session_id = NULL, updated_at = now()
         WHERE t.session_id = ended AND t.authorization_id IS NULL AND t.revoked IS NULL
           AND NOT 'offline_access' = ANY (t.scopes)
         RETURNING t.client_id
@@ -308,8 +310,53 @@ $$;
 
 COMMENT ON FUNCTION revoke_session_grants(session_id) IS 'Part of EndSession: revokes what was granted in the session and lacks offline_access, and names every client that the session knew.';
 
+-- +goose StatementBegin
+CREATE FUNCTION lock_grant_parents(doomed_user user_id, doomed_clients text[]) RETURNS bigint
+LANGUAGE sql VOLATILE
+AS $$
+    -- A function, because it has to see what was granted while the statement waited for the user or client that it deletes: the
+    -- cascade sees that too.
+    WITH clients AS MATERIALIZED (
+        SELECT c.client_id
+        FROM oauth_client AS c
+        WHERE c.client_id = ANY (
+            ARRAY(
+                SELECT a.client_id::text FROM oauth_authorization AS a WHERE a.user_id = doomed_user
+                UNION
+                SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = doomed_user
+                UNION
+                SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = doomed_user
+            )
+        )
+        ORDER BY c.client_id
+        FOR KEY SHARE
+    ), sessions AS MATERIALIZED (
+        SELECT s.id
+        FROM session AS s
+        WHERE (SELECT count(*) FROM clients) >= 0
+          AND s.id = ANY (
+            ARRAY(
+                SELECT x.id::text FROM session AS x WHERE x.user_id = doomed_user
+                UNION
+                SELECT a.session_id FROM oauth_authorization AS a WHERE a.client_id = ANY (doomed_clients)
+                UNION
+                SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = ANY (doomed_clients)
+                UNION
+                SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = ANY (doomed_clients)
+            )
+        )
+        ORDER BY s.id
+        FOR KEY SHARE
+    )
+    SELECT (SELECT count(*) FROM clients) + (SELECT count(*) FROM sessions)
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION lock_grant_parents(user_id, text[]) IS 'Part of DeleteUser and DeleteClient: locks the clients and sessions by which others end the same grants, before the cascade reaches these in no order that one could follow.';
+
 -- +goose Down
 
+DROP FUNCTION lock_grant_parents(user_id, text[]);
 DROP FUNCTION revoke_session_grants(session_id);
 DROP FUNCTION new_authorization_id();
 DROP TABLE oauth_access_token;

@@ -173,13 +173,13 @@ JOIN oauth_authorization AS a ON a.id = v.id;
 -- authorization.
 -- name: IssueAuthorizationCode :one
 WITH approved AS MATERIALIZED (
-    SELECT a.id, a.status, a.redeemed_at, a.revoked_at, a.expires_at, c.disabled
+    SELECT a.id, a.status, a.user_id, a.granted_scopes, a.redeemed_at, a.revoked_at, a.expires_at, c.disabled
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     WHERE a.id = @id::authorization_id
     FOR NO KEY UPDATE OF a
 ), verdict AS MATERIALIZED (
-    SELECT p.id,
+    SELECT p.id, p.status, p.user_id, p.granted_scopes,
         (
             CASE
                 WHEN p.status = 'denied' THEN 'denied'
@@ -193,8 +193,13 @@ WITH approved AS MATERIALIZED (
         )::code_outcome AS outcome
     FROM approved AS p
 ), issued AS (
+    -- what approval wrote is written again: constraints are checked first on the row as it was before this statement waited for the
+    -- approval, and there a code would violate them
     UPDATE oauth_authorization AS a
-    SET code = @code::token_digest,
+    SET status = v.status,
+        user_id = v.user_id,
+        granted_scopes = v.granted_scopes,
+        code = @code::token_digest,
         code_expires_at = now() + @code_lifetime::interval,
         expires_at = now() + @code_lifetime::interval,
         updated_at = now()

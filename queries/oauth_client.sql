@@ -181,27 +181,15 @@ WITH doomed AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id
     FOR UPDATE
-), sessions AS MATERIALIZED (
-    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
-    SELECT s.id
+), parents AS MATERIALIZED (
+    SELECT lock_grant_parents(NULL, ARRAY[d.client_id::text])::bigint AS locked
     FROM doomed AS d
-    JOIN session AS s ON s.id = ANY (
-        ARRAY(
-            SELECT a.session_id::text FROM oauth_authorization AS a WHERE a.client_id = @client_id::client_id
-            UNION
-            SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = @client_id::client_id AND r.authorization_id IS NULL
-            UNION
-            SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = @client_id::client_id AND t.authorization_id IS NULL
-        )
-    )
-    ORDER BY s.id
-    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
     -- in the order in which every call locks families
     SELECT a.id
     FROM doomed AS d
     JOIN oauth_authorization AS a ON a.client_id = d.client_id
-    WHERE (SELECT count(*) FROM sessions) >= 0
+    WHERE (SELECT count(*) FROM parents) >= 0
     ORDER BY a.id
     FOR UPDATE OF a
 ), deleted AS (

@@ -37,7 +37,7 @@ LIMIT @page_size::integer;
 -- name: ExtendSession :one
 WITH live AS MATERIALIZED (
     -- locked, so as it is now: the snapshot may be older
-    SELECT s.id, s.user_id, s.expires_at,
+    SELECT s.id, s.user_id, s.token, s.expires_at,
         greatest(
             s.expires_at,
             least(now() + @lifetime::interval, s.created_at + sqlc.narg('max_lifetime')::interval)
@@ -46,10 +46,14 @@ WITH live AS MATERIALIZED (
     WHERE s.id = @id::session_id AND s.expires_at > now()
     FOR NO KEY UPDATE
 ), extended AS (
-    UPDATE session AS s
-    SET expires_at = l.extended_to, updated_at = now()
+    -- an upsert goes straight to the row that is locked. An UPDATE would begin with the one in its snapshot; and where a grant
+    -- holds that for its foreign key, it deadlocks with another call that waits there for this one
+    INSERT INTO session AS s (id, user_id, token, expires_at)
+    SELECT l.id, l.user_id, l.token, l.extended_to
     FROM live AS l
-    WHERE s.id = l.id AND l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
+    WHERE l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
+    ON CONFLICT (id) DO UPDATE
+    SET expires_at = excluded.expires_at, updated_at = now()
     RETURNING s.id, s.expires_at
 )
 SELECT l.id::session_id AS id, l.user_id::user_id AS user_id, coalesce(e.expires_at, l.expires_at)::timestamptz AS expires_at,

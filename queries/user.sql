@@ -49,51 +49,27 @@ WITH doomed AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = @id::user_id
     FOR UPDATE
+), in_turn AS MATERIALIZED (
+    -- two who each use a client that the other owns would wait for each other: owners go one after the other
+    SELECT pg_advisory_xact_lock(hashtextextended('oauthdb DeleteUser', 0))::text AS locked
+    FROM doomed AS d
+    WHERE EXISTS (SELECT FROM oauth_client AS c WHERE c.user_id = d.id)
 ), owned_clients AS MATERIALIZED (
     SELECT c.client_id
     FROM doomed AS d
     JOIN oauth_client AS c ON c.user_id = d.id
+    WHERE (SELECT count(*) FROM in_turn) >= 0
     ORDER BY c.client_id
     FOR UPDATE OF c
-), clients AS MATERIALIZED (
-    SELECT c.client_id
+), parents AS MATERIALIZED (
+    SELECT lock_grant_parents(d.id, ARRAY(SELECT o.client_id::text FROM owned_clients AS o))::bigint AS locked
     FROM doomed AS d
-    JOIN oauth_client AS c ON c.client_id IN (
-        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = @id::user_id
-        UNION
-        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = @id::user_id
-        UNION
-        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = @id::user_id
-    )
-    WHERE (SELECT count(*) FROM owned_clients) >= 0
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
-), sessions AS MATERIALIZED (
-    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
-    SELECT s.id
-    FROM doomed AS d
-    JOIN session AS s ON s.id = ANY (
-        ARRAY(
-            SELECT x.id::text FROM session AS x WHERE x.user_id = @id::user_id
-            UNION
-            SELECT a.session_id FROM owned_clients AS o JOIN oauth_authorization AS a ON a.client_id = o.client_id
-            UNION
-            SELECT r.session_id FROM owned_clients AS o JOIN oauth_refresh_token AS r ON r.client_id = o.client_id WHERE r.authorization_id IS NULL
-            UNION
-            SELECT t.session_id FROM owned_clients AS o JOIN oauth_access_token AS t ON t.client_id = o.client_id WHERE t.authorization_id IS NULL
-        )
-    )
-    WHERE (SELECT count(*) FROM clients) >= 0
-    ORDER BY s.id
-    FOR KEY SHARE OF s
 ), families AS MATERIALIZED (
-    -- the user's, and those of the clients that go too, in the order in which every call locks families
-    SELECT a.id, a.user_id
+    -- in the order in which every call locks families
+    SELECT a.id
     FROM doomed AS d
-    JOIN oauth_authorization AS a
-        ON a.user_id = d.id
-        OR a.client_id = ANY (ARRAY(SELECT o.client_id::text FROM owned_clients AS o))
-    WHERE (SELECT count(*) FROM sessions) >= 0
+    JOIN oauth_authorization AS a ON a.user_id = d.id
+    WHERE (SELECT count(*) FROM parents) >= 0
     ORDER BY a.id
     FOR UPDATE OF a
 ), deleted AS (
@@ -102,5 +78,5 @@ WITH doomed AS MATERIALIZED (
     WHERE u.id = d.id AND (SELECT count(*) FROM families) >= 0
     RETURNING u.id
 )
-SELECT d.id::user_id AS id, (SELECT count(*) FROM families AS f WHERE f.user_id = d.id)::bigint AS authorizations
+SELECT d.id::user_id AS id, (SELECT count(*) FROM families)::bigint AS authorizations
 FROM deleted AS d;

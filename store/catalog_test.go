@@ -373,7 +373,8 @@ const schemaEnums = `
 // schemaFunctions are what a statement cannot say by itself.
 const schemaFunctions = `
 	new_authorization_id()
-	revoke_session_grants(session_id)`
+	revoke_session_grants(session_id)
+	lock_grant_parents(user_id,text[])`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {

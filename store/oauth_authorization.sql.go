@@ -543,13 +543,13 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH approved AS MATERIALIZED (
-    SELECT a.id, a.status, a.redeemed_at, a.revoked_at, a.expires_at, c.disabled
+    SELECT a.id, a.status, a.user_id, a.granted_scopes, a.redeemed_at, a.revoked_at, a.expires_at, c.disabled
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     WHERE a.id = $1::authorization_id
     FOR NO KEY UPDATE OF a
 ), verdict AS MATERIALIZED (
-    SELECT p.id,
+    SELECT p.id, p.status, p.user_id, p.granted_scopes,
         (
             CASE
                 WHEN p.status = 'denied' THEN 'denied'
@@ -563,8 +563,13 @@ WITH approved AS MATERIALIZED (
         )::code_outcome AS outcome
     FROM approved AS p
 ), issued AS (
+    -- what approval wrote is written again: constraints are checked first on the row as it was before this statement waited for the
+    -- approval, and there a code would violate them
     UPDATE oauth_authorization AS a
-    SET code = $2::token_digest,
+    SET status = v.status,
+        user_id = v.user_id,
+        granted_scopes = v.granted_scopes,
+        code = $2::token_digest,
         code_expires_at = now() + $3::interval,
         expires_at = now() + $3::interval,
         updated_at = now()

@@ -55,7 +55,7 @@ var raceAdoptions = []*raceAction{
 // a token that was ended before is reuse, since nothing tells a revoked one from a spent one, and that ends all that the user has
 // from another server with this client.
 func TestRaceAdoptionsAgainstEndings(t *testing.T) {
-	raceAgainst(t, raceAdoptions, max(*raceRounds/8, 1))
+	raceAgainst(t, raceAdoptions, roundsOf(20))
 }
 
 // TestRaceAdoptingRotationsConverge is TestRaceRotationsConverge for tokens that another server wrote, while batches adopt too: whoever
@@ -105,7 +105,7 @@ func TestRaceAdoptingRotationsConverge(t *testing.T) {
 func TestRaceStrictAdoptingRotationsEndTheFamily(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
-	for range *raceRounds {
+	for range roundsOf(2) {
 		refresh := unique("rt-stray")
 		id := w.foreignRefreshToken(refresh)
 		access := unique("at-stray")
@@ -128,7 +128,7 @@ func TestRaceReuseEndsWhatIsBeingAdopted(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
 	other := w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
-	for round := range *raceRounds {
+	for round := range roundsOf(4) {
 		var raws []string
 		var calls []func()
 		for range 3 {
@@ -179,7 +179,7 @@ func TestRaceReuseEndsWhatIsBeingAdopted(t *testing.T) {
 func TestRaceReusesOfAdoptedTokens(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
-	for range *raceRounds {
+	for range roundsOf(4) {
 		const n = 4
 		var refresh []string
 		for range n {
@@ -212,7 +212,7 @@ func TestRaceReusesOfAdoptedTokens(t *testing.T) {
 func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
-	for round := range max(*raceRounds/10, 1) {
+	for round := range roundsOf(10) {
 		w.session = w.newSession(w.user)
 		const n = 40
 		var refresh []string

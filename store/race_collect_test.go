@@ -41,7 +41,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	const families = 20
-	for range max(*raceRounds/20, 1) {
+	for range roundsOf(20) {
 		user := w.newUser()
 		for i := range families {
 			session := w.newSession(user)
@@ -87,7 +87,7 @@ func TestRaceCollectorTakesNothingThatIsUsed(t *testing.T) {
 	w := newRaceWorld(t, 10)
 	var used, late int
 	left := 4 * time.Millisecond // until all expires: kept such that about every second use is in time
-	for range *raceRounds {
+	for range roundsOf(2) {
 		k := w.redeem()
 		id, code := w.grant()
 		session := w.newSession(w.user)
@@ -144,7 +144,7 @@ func TestRaceCollectorTakesNothingThatIsUsed(t *testing.T) {
 func TestRaceRetryOfWhatIsCollected(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 4)
-	for range *raceRounds {
+	for range roundsOf(2) {
 		k := w.redeem()
 		w.rotate(k.refresh, store.RotationOutcomeRotated)
 		for _, table := range []string{"oauth_access_token", "oauth_refresh_token"} {

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -686,25 +689,23 @@ var raceActions = []*raceAction{
 //     two calls has the grant after the ending (lasting); otherwise the grant may have come second, and then it is live as a
 //     whole: all of its tokens, or none.
 func TestRaceGrantsAgainstEndings(t *testing.T) {
-	raceAgainst(t, raceActions, max(*raceRounds/5, 1))
+	raceAgainst(t, raceActions, roundsOf(10))
 }
 
-// raceAgainst runs a table of actions against all endings.
+// raceAgainst runs a table of actions against all endings. They share a database, and one follows the other: connections take
+// longer to learn the statements than the races take.
 func raceAgainst(t *testing.T, actions []*raceAction, rounds int) {
 	t.Parallel()
+	w := newRaceWorld(t, 10)
+	cast, template := raceStage(w)
 	for _, a := range actions {
-		t.Run(a.name, func(t *testing.T) {
-			t.Parallel()
-			w := newRaceWorld(t, 12)
-			cast, template := raceStage(w)
-			for _, e := range raceEndings {
-				t.Run(e.name, func(t *testing.T) {
-					v := *w
-					v.TB = t
-					v.race(cast, template, a, []*raceEnding{e}, rounds)
-				})
-			}
-		})
+		for _, e := range raceEndings {
+			t.Run(a.name+" against "+e.name, func(t *testing.T) {
+				v := *w
+				v.TB = t
+				v.race(cast, template, a, []*raceEnding{e}, rounds)
+			})
+		}
 	}
 }
 
@@ -712,20 +713,17 @@ func raceAgainst(t *testing.T, actions []*raceAction, rounds int) {
 // many rows each, so this is where the order of locks has to hold.
 func TestRaceEndingsAgainstEachOther(t *testing.T) {
 	t.Parallel()
+	w := newRaceWorld(t, 8)
+	cast, template := raceStage(w)
 	rotate := raceActions[1]
 	for i, one := range raceEndings {
-		t.Run(one.name, func(t *testing.T) {
-			t.Parallel()
-			w := newRaceWorld(t, 12)
-			cast, template := raceStage(w)
-			for _, two := range raceEndings[i:] {
-				t.Run(two.name, func(t *testing.T) {
-					v := *w
-					v.TB = t
-					v.race(cast, template, rotate, []*raceEnding{one, two}, max(*raceRounds/10, 1))
-				})
-			}
-		})
+		for _, two := range raceEndings[i:] {
+			t.Run(one.name+" against "+two.name, func(t *testing.T) {
+				v := *w
+				v.TB = t
+				v.race(cast, template, rotate, []*raceEnding{one, two}, roundsOf(20))
+			})
+		}
 	}
 }
 
@@ -764,6 +762,9 @@ func (w *world) race(cast *raceCast, template *raceTemplate, a *raceAction, endi
 			together(calls...)
 		}
 		w.judge(a, played, seen)
+		if a.adopts {
+			w.exec(`DELETE FROM oauth_refresh_token WHERE authorization_id IS NULL`) // or later batches would adopt them
+		}
 	}
 	w.Logf("outcomes: %v", seen)
 }
@@ -893,6 +894,541 @@ func (r *raceRound) judge(w *world, a *raceAction, k *raceKin, s raceSubject, li
 			}
 		default:
 			w.Errorf("%s: unexpected", where)
+		}
+	}
+}
+
+// A raceStorm is what the calls of TestRaceStorm find to work with: few users, clients and sessions, so that they meet, and the grants
+// that they make. What has ended or is deleted may be in it for a while.
+type raceStorm struct {
+	*world
+	mu       sync.Mutex
+	users    []store.UserID
+	sessions map[store.SessionID]store.UserID
+	clients  []store.ClientID
+	pending  []store.AuthorizationID
+	families []store.AuthorizationID
+	codes    []raceToken
+	refresh  []raceToken
+	access   []raceToken
+	accounts []raceAccount
+
+	redeemed, rotated map[string]int
+	slowest           map[string]time.Duration
+}
+
+type raceToken struct {
+	raw    string
+	client store.ClientID
+}
+
+type raceAccount struct {
+	id   store.AccountID
+	user store.UserID
+}
+
+// one returns one of a list, of late ones more often than of old ones, and forgets those that are too old.
+func one[T any](s *raceStorm, list *[]T) (T, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(*list); n > 200 {
+		*list = slices.Clone((*list)[n-100:])
+	}
+	n := len(*list)
+	if n == 0 {
+		return *new(T), false
+	}
+	return (*list)[n-1-min(rand.N(n), rand.N(n))], true
+}
+
+func keep[T any](s *raceStorm, list *[]T, v T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*list = append(*list, v)
+}
+
+func (s *raceStorm) session() (store.SessionID, store.UserID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, user := range s.sessions { // in no order
+		return id, user
+	}
+	return "", s.users[0]
+}
+
+func (s *raceStorm) forget(id store.SessionID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, id)
+}
+
+// parentGone says of an error whether it is a foreign key that is violated because its parent was deleted meanwhile, as the
+// contracts of calls that create something say. No identifier is used twice, so the parent is not there now either.
+func (s *raceStorm) parentGone(err error, parents ...string) bool {
+	e, found := errors.AsType[*pgconn.PgError](err)
+	if !found || e.Code != "23503" {
+		return false
+	}
+	var gone bool
+	s.ok(s.pool.QueryRow(s.ctx, `
+		SELECT EXISTS (
+			SELECT FROM unnest($1::text[]) AS p (id)
+			WHERE p.id NOT IN (SELECT id FROM "user" UNION ALL SELECT client_id FROM oauth_client UNION ALL SELECT id FROM session)
+		)`, parents).Scan(&gone))
+	return gone
+}
+
+func (s *raceStorm) addUser() {
+	id := store.NewUserID()
+	if _, err := s.q.CreateUser(s.ctx, store.CreateUserParams{ID: id, Name: "Ada", Email: string(id) + "@example.com"}); s.raced("CreateUser", err) {
+		keep(s, &s.users, id)
+	}
+}
+
+func (s *raceStorm) addSession() {
+	user, _ := one(s, &s.users)
+	id := store.NewSessionID()
+	_, err := s.q.CreateSession(s.ctx, store.CreateSessionParams{ID: id, UserID: user, Token: digest(string(id)), Lifetime: time.Hour})
+	if err != nil && s.parentGone(err, string(user)) {
+		return
+	}
+	if s.raced("CreateSession", err) {
+		s.mu.Lock()
+		s.sessions[id] = user
+		s.mu.Unlock()
+	}
+}
+
+// addClient registers a client, that of a user or of nobody.
+func (s *raceStorm) addClient() {
+	p := store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), RedirectURIs: []string{redirectURI}, Public: ptr(true)}
+	owner, _ := one(s, &s.users)
+	if rand.N(2) == 0 {
+		p.UserID = &owner
+	}
+	_, err := s.q.CreateClient(s.ctx, p)
+	if err != nil && s.parentGone(err, string(owner)) {
+		return
+	}
+	if s.raced("CreateClient", err) {
+		keep(s, &s.clients, p.ClientID)
+	}
+}
+
+// without takes one of a list out of it, unless few are left.
+func without[T comparable](s *raceStorm, list *[]T, least int) (T, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(*list) <= least {
+		return *new(T), false
+	}
+	v := (*list)[rand.N(len(*list))]
+	*list = slices.DeleteFunc(*list, func(o T) bool { return o == v })
+	return v, true
+}
+
+func stormScopes() []string {
+	if rand.N(2) == 0 {
+		return []string{"openid"}
+	}
+	return []string{"openid", "offline_access"}
+}
+
+func (s *raceStorm) redeem(c raceToken) {
+	p := s.redeemParams(c.raw)
+	p.ClientID = c.client
+	p.AccessToken, p.RefreshToken = ptr(digest(unique("at"))), ptr(digest("rt-"+c.raw))
+	r, err := s.q.RedeemAuthorizationCode(s.ctx, p)
+	if !s.found("RedeemAuthorizationCode", err) || r.Outcome != store.RedemptionOutcomeRedeemed {
+		return
+	}
+	keep(s, &s.refresh, raceToken{"rt-" + c.raw, c.client})
+	keep(s, &s.families, r.AuthorizationID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.redeemed[c.raw]++
+}
+
+func (s *raceStorm) rotate(c raceToken) {
+	p, access := s.rotateParams(c.raw)
+	p.ClientID, p.SuccessorID = c.client, store.RefreshTokenID(unique(fmt.Sprintf("%x", rand.N(256))))
+	r, err := s.q.RotateRefreshToken(s.ctx, p)
+	if !s.found("RotateRefreshToken", err) {
+		return
+	}
+	switch r.Outcome {
+	case store.RotationOutcomeRotated:
+		keep(s, &s.refresh, raceToken{successorOf(c.raw), c.client})
+		s.mu.Lock()
+		s.rotated[c.raw]++
+		s.mu.Unlock()
+		fallthrough
+	case store.RotationOutcomeReplayed:
+		keep(s, &s.access, raceToken{access, c.client})
+		keep(s, &s.families, *r.AuthorizationID)
+	}
+}
+
+// stray writes a token as another server would, with an access token beside it.
+func (s *raceStorm) stray() {
+	session, user := s.session()
+	client, _ := one(s, &s.clients)
+	refresh, access := unique("rt-stray"), unique("at-stray")
+	id := fmt.Sprintf("%x%s", rand.N(256), refresh)
+	_, err := s.pool.Exec(s.ctx, `
+		WITH r AS (
+			INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, expires_at, scopes)
+			VALUES ($1, $2, $5, $6, $7, now() + interval '1 hour', $8)
+			RETURNING *
+		)
+		INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, refresh_id, expires_at, scopes)
+		SELECT $3, $4, r.client_id, r.session_id, r.user_id, r.id, r.expires_at, r.scopes
+		FROM r`, id, string(digest(refresh)), access, string(digest(access)), client, session, user, stormScopes())
+	if err != nil && s.parentGone(err, string(user), string(client), string(session)) || !s.raced("another server's INSERT", err) {
+		return
+	}
+	keep(s, &s.refresh, raceToken{refresh, client})
+	keep(s, &s.access, raceToken{access, client})
+}
+
+// stormCalls are the calls of the storm, each with a weight.
+var stormCalls = []struct {
+	name   string
+	weight int
+	call   func(s *raceStorm)
+}{
+	{"GrantAuthorization", 20, func(s *raceStorm) {
+		session, user := s.session()
+		client, _ := one(s, &s.clients)
+		code := unique("code")
+		p := s.grantParams(code)
+		p.ID = store.AuthorizationID(unique(fmt.Sprintf("%x", rand.N(256))))
+		p.UserID, p.SessionID, p.ClientID = user, &session, client
+		p.GrantedScopes = stormScopes()
+		if outcome, err := s.q.GrantAuthorization(s.ctx, p); s.found("GrantAuthorization", err) && outcome == store.GrantOutcomeGranted {
+			keep(s, &s.codes, raceToken{code, client})
+			keep(s, &s.families, p.ID)
+		}
+	}},
+	{"CreateAuthorization", 10, func(s *raceStorm) {
+		client, _ := one(s, &s.clients)
+		id := store.NewAuthorizationID()
+		_, err := s.q.CreateAuthorization(s.ctx, store.CreateAuthorizationParams{
+			ID: id, ClientID: client, Scopes: []string{"openid", "offline_access"}, RedirectURI: ptr(redirectURI),
+			CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: time.Minute, RequestURI: ptr(digest("uri" + string(id))),
+		})
+		if s.found("CreateAuthorization", err) {
+			keep(s, &s.pending, id)
+		}
+	}},
+	{"ApproveAuthorization", 15, func(s *raceStorm) {
+		id, found := one(s, &s.pending)
+		session, user := s.session()
+		if !found {
+			return
+		}
+		code := unique("code")
+		r, err := s.q.ApproveAuthorization(s.ctx, store.ApproveAuthorizationParams{
+			ID: id, UserID: user, SessionID: &session, GrantedScopes: stormScopes(), Code: ptr(digest(code)), CodeLifetime: time.Minute,
+		})
+		if s.found("ApproveAuthorization", err) && r.Outcome == store.DecisionOutcomeApproved {
+			keep(s, &s.codes, raceToken{code, r.ClientID})
+			keep(s, &s.families, id)
+		}
+	}},
+	{"TakeAuthorizationByRequestURI", 2, func(s *raceStorm) {
+		id, _ := one(s, &s.pending)
+		client, _ := one(s, &s.clients)
+		_, err := s.q.TakeAuthorizationByRequestURI(s.ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: digest("uri" + string(id)), ClientID: client, Lifetime: time.Minute,
+		})
+		s.found("TakeAuthorizationByRequestURI", err)
+	}},
+	{"DenyAuthorization", 2, func(s *raceStorm) {
+		id, _ := one(s, &s.pending)
+		_, err := s.q.DenyAuthorization(s.ctx, id)
+		s.found("DenyAuthorization", err)
+	}},
+	{"IssueAuthorizationCode", 3, func(s *raceStorm) {
+		id, _ := one(s, &s.pending)
+		code := unique("code")
+		r, err := s.q.IssueAuthorizationCode(s.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest(code), CodeLifetime: time.Minute})
+		if s.found("IssueAuthorizationCode", err) && r.Outcome == store.CodeOutcomeIssued {
+			keep(s, &s.codes, raceToken{code, r.ClientID})
+		}
+	}},
+	{"RedeemAuthorizationCode", 30, func(s *raceStorm) {
+		if c, found := without(s, &s.codes, 0); found {
+			s.redeem(c)
+			if rand.N(4) == 0 {
+				keep(s, &s.codes, c) // for a replay
+			}
+		}
+	}},
+	{"RotateRefreshToken", 80, func(s *raceStorm) {
+		if c, found := one(s, &s.refresh); found {
+			s.rotate(c)
+		}
+	}},
+	{"IssueAccessToken", 5, func(s *raceStorm) {
+		client, _ := one(s, &s.clients)
+		access := unique("at")
+		_, err := s.q.IssueAccessToken(s.ctx, store.IssueAccessTokenParams{
+			ClientID: client, ID: store.NewAccessTokenID(), AccessToken: ptr(digest(access)), Scopes: []string{"api"}, Lifetime: ptr(time.Hour),
+		})
+		if s.found("IssueAccessToken", err) {
+			keep(s, &s.access, raceToken{access, client})
+		}
+	}},
+	{"IntrospectToken", 20, func(s *raceStorm) {
+		c, _ := one(s, &s.access)
+		_, err := s.q.IntrospectToken(s.ctx, digest(c.raw))
+		s.found("IntrospectToken", err)
+	}},
+	{"RevokeToken", 6, func(s *raceStorm) {
+		c, _ := one(s, &s.refresh)
+		if rand.N(2) == 0 {
+			c, _ = one(s, &s.access)
+		}
+		_, err := s.q.RevokeToken(s.ctx, store.RevokeTokenParams{Token: digest(c.raw), ClientID: c.client})
+		s.found("RevokeToken", err)
+	}},
+	{"RevokeAuthorization", 4, func(s *raceStorm) {
+		id, _ := one(s, &s.families)
+		_, err := s.q.RevokeAuthorization(s.ctx, id)
+		s.found("RevokeAuthorization", err)
+	}},
+	{"RevokeUserAuthorizations", 3, func(s *raceStorm) {
+		p := store.RevokeUserAuthorizationsParams{}
+		p.UserID, _ = one(s, &s.users)
+		if rand.N(2) == 0 {
+			client, _ := one(s, &s.clients)
+			p.ClientID = &client
+		}
+		_, err := s.q.RevokeUserAuthorizations(s.ctx, p)
+		s.raced("RevokeUserAuthorizations", err)
+	}},
+	{"RevokeClientAuthorizations", 3, func(s *raceStorm) {
+		client, _ := one(s, &s.clients)
+		_, err := s.q.RevokeClientAuthorizations(s.ctx, client)
+		s.found("RevokeClientAuthorizations", err)
+	}},
+	{"GrantConsent", 8, func(s *raceStorm) {
+		p := store.GrantConsentParams{ID: store.NewConsentID(), Scopes: stormScopes(), Merge: rand.N(2) == 0}
+		p.UserID, _ = one(s, &s.users)
+		p.ClientID, _ = one(s, &s.clients)
+		if _, err := s.q.GrantConsent(s.ctx, p); err != nil && !s.parentGone(err, string(p.UserID), string(p.ClientID)) {
+			s.raced("GrantConsent", err)
+		}
+	}},
+	{"WithdrawConsent", 4, func(s *raceStorm) {
+		p := store.WithdrawConsentParams{}
+		p.UserID, _ = one(s, &s.users)
+		p.ClientID, _ = one(s, &s.clients)
+		_, err := s.q.WithdrawConsent(s.ctx, p)
+		s.found("WithdrawConsent", err)
+	}},
+	{"CreateSession", 8, func(s *raceStorm) { s.addSession() }},
+	{"ExtendSession", 8, func(s *raceStorm) {
+		session, _ := s.session()
+		_, err := s.q.ExtendSession(s.ctx, store.ExtendSessionParams{ID: session, Lifetime: 2 * time.Hour})
+		s.found("ExtendSession", err)
+	}},
+	{"EndSession", 4, func(s *raceStorm) {
+		session, _ := s.session()
+		_, err := s.q.EndSession(s.ctx, session)
+		s.raced("EndSession", err)
+		s.forget(session)
+	}},
+	{"EndUserSessions", 2, func(s *raceStorm) {
+		kept, user := s.session()
+		rows, err := s.q.EndUserSessions(s.ctx, store.EndUserSessionsParams{UserID: user, Keep: &kept})
+		s.raced("EndUserSessions", err)
+		for _, r := range rows {
+			s.forget(r.SessionID)
+		}
+	}},
+	{"DELETE FROM session", 4, func(s *raceStorm) {
+		session, _ := s.session()
+		_, err := s.pool.Exec(s.ctx, `DELETE FROM session WHERE id = $1`, session)
+		s.raced("DELETE FROM session", err)
+		s.forget(session)
+	}},
+	{"expire a session", 2, func(s *raceStorm) {
+		session, _ := s.session()
+		_, err := s.pool.Exec(s.ctx, `UPDATE session SET expires_at = now() WHERE id = $1`, session)
+		s.raced("UPDATE session", err)
+		s.forget(session)
+	}},
+	{"another server issues", 10, func(s *raceStorm) { s.stray() }},
+	{"another server spends", 3, func(s *raceStorm) {
+		c, _ := one(s, &s.refresh)
+		_, err := s.pool.Exec(s.ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1 AND revoked IS NULL`, string(digest(c.raw)))
+		s.raced("another server's UPDATE", err)
+	}},
+	{"AdoptRefreshTokens", 3, func(s *raceStorm) {
+		_, err := s.q.AdoptRefreshTokens(s.ctx, int32(1+rand.N(5)))
+		s.raced("AdoptRefreshTokens", err)
+	}},
+	{"collect", 4, func(s *raceStorm) { collectOnce(s.world, int32(1+rand.N(10))) }},
+	{"expire a family", 2, func(s *raceStorm) {
+		id, _ := one(s, &s.families)
+		// in the order in which every call locks
+		for _, sql := range []string{
+			`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`,
+			`UPDATE oauth_refresh_token SET expires_at = now() WHERE authorization_id = $1`,
+			`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`,
+		} {
+			_, err := s.pool.Exec(s.ctx, sql, id)
+			s.raced("UPDATE", err)
+		}
+	}},
+	{"UpdateClient", 4, func(s *raceStorm) {
+		client, _ := one(s, &s.clients)
+		owner, _ := one(s, &s.users)
+		p := store.UpdateClientParams{ClientID: client, Name: ptr(unique("name"))}
+		if rand.N(4) == 0 {
+			p.UserID = &owner
+		}
+		if _, err := s.q.UpdateClient(s.ctx, p); err != nil && !s.parentGone(err, string(owner)) {
+			s.found("UpdateClient", err)
+		}
+	}},
+	{"RotateClientSecret", 3, func(s *raceStorm) {
+		client, _ := one(s, &s.clients)
+		_, err := s.q.RotateClientSecret(s.ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: digest(unique("secret")), Overlap: time.Minute})
+		s.found("RotateClientSecret", err)
+	}},
+	{"DisableClient", 2, func(s *raceStorm) {
+		client, _ := one(s, &s.clients)
+		_, err := s.q.DisableClient(s.ctx, client)
+		s.found("DisableClient", err)
+		_, err = s.q.EnableClient(s.ctx, client)
+		s.found("EnableClient", err)
+	}},
+	{"DeleteClient", 1, func(s *raceStorm) {
+		if client, found := without(s, &s.clients, 3); found {
+			_, err := s.q.DeleteClient(s.ctx, client)
+			s.found("DeleteClient", err)
+		}
+		s.addClient()
+	}},
+	{"DeleteUser", 1, func(s *raceStorm) {
+		if user, found := without(s, &s.users, 3); found {
+			_, err := s.q.DeleteUser(s.ctx, user)
+			s.found("DeleteUser", err)
+			s.mu.Lock()
+			maps.DeleteFunc(s.sessions, func(_ store.SessionID, u store.UserID) bool { return u == user })
+			s.mu.Unlock()
+		}
+		s.addUser()
+		s.addSession()
+		s.addClient()
+	}},
+	{"UpdateUser", 3, func(s *raceStorm) {
+		user, _ := one(s, &s.users)
+		_, err := s.q.UpdateUser(s.ctx, store.UpdateUserParams{ID: user, Email: ptr(unique("x") + "@example.com")})
+		s.found("UpdateUser", err)
+	}},
+	{"CreateAccount", 3, func(s *raceStorm) {
+		user, _ := one(s, &s.users)
+		id := store.NewAccountID()
+		_, err := s.q.CreateAccount(s.ctx, store.CreateAccountParams{ID: id, AccountID: string(id), ProviderID: "credential", UserID: user})
+		if err == nil || !s.parentGone(err, string(user)) && s.raced("CreateAccount", err) {
+			keep(s, &s.accounts, raceAccount{id, user})
+		}
+	}},
+	{"DeleteAccount", 3, func(s *raceStorm) {
+		a, _ := one(s, &s.accounts)
+		_, err := s.q.DeleteAccount(s.ctx, store.DeleteAccountParams{ID: a.id, UserID: a.user})
+		s.found("DeleteAccount", err)
+	}},
+}
+
+// TestRaceStorm is all calls at once, at random, on few rows. No call may fail but for the reasons that its contract names; and at
+// the end every family is whole.
+func TestRaceStorm(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 24)
+	s := &raceStorm{
+		world: w, sessions: map[store.SessionID]store.UserID{},
+		redeemed: map[string]int{}, rotated: map[string]int{}, slowest: map[string]time.Duration{},
+	}
+	for range 4 {
+		s.addUser()
+	}
+	for range 4 {
+		s.addClient()
+	}
+	for range 8 {
+		s.addSession()
+	}
+	sum := 0
+	for _, c := range stormCalls {
+		sum += c.weight
+	}
+	var calls atomic.Int64
+	until := time.Now().Add(*stormTime)
+	together(times(24, func(int) {
+		for time.Now().Before(until) && !t.Failed() {
+			i, n := 0, rand.N(sum)
+			for n -= stormCalls[i].weight; n >= 0; n -= stormCalls[i].weight {
+				i++
+			}
+			began := time.Now()
+			stormCalls[i].call(s)
+			calls.Add(1)
+			s.mu.Lock()
+			s.slowest[stormCalls[i].name] = max(s.slowest[stormCalls[i].name], time.Since(began))
+			s.mu.Unlock()
+		}
+	})...)
+	t.Logf("%d calls, %d codes redeemed, %d rotations; the slowest of each: %v", calls.Load(), len(s.redeemed), len(s.rotated), s.slowest)
+	for raw, n := range s.redeemed {
+		if n > 1 {
+			t.Errorf("%s was redeemed %d times", raw, n)
+		}
+	}
+	for raw, n := range s.rotated {
+		if n > 1 {
+			t.Errorf("%s was rotated %d times", raw, n)
+		}
+	}
+	raceInvariants(w)
+}
+
+// raceInvariants holds what is true of any database at any time.
+func raceInvariants(w *world) {
+	w.Helper()
+	live := `EXISTS (` + strings.ReplaceAll(store.IntrospectToken, "$1", "x.token") + `)`
+	for rule, sql := range map[string]string{
+		"a family has at most one refresh token that is neither spent nor revoked": `
+			SELECT r.authorization_id FROM oauth_refresh_token r WHERE r.revoked IS NULL AND r.authorization_id IS NOT NULL
+			GROUP BY r.authorization_id HAVING count(*) > 1`,
+		"and current_refresh_token is its digest": `
+			SELECT a.id FROM oauth_authorization a JOIN oauth_refresh_token r ON r.authorization_id = a.id
+			WHERE r.revoked IS NULL AND a.current_refresh_token IS DISTINCT FROM r.token`,
+		"no token of a revoked family is live": `
+			SELECT x.id FROM oauth_refresh_token x JOIN oauth_authorization a ON a.id = x.authorization_id WHERE a.revoked_at IS NOT NULL AND ` + live + `
+			UNION ALL
+			SELECT x.id FROM oauth_access_token x JOIN oauth_authorization a ON a.id = x.authorization_id WHERE a.revoked_at IS NOT NULL AND ` + live,
+		"no spent refresh token is live": `SELECT x.id FROM oauth_refresh_token x WHERE x.revoked IS NOT NULL AND ` + live,
+		"an access token is of the family of its refresh token": `
+			SELECT t.id FROM oauth_access_token t JOIN oauth_refresh_token r ON r.id = t.refresh_id
+			WHERE t.authorization_id IS DISTINCT FROM r.authorization_id`,
+		"a successor is of the family of its predecessor": `
+			SELECT r.id FROM oauth_refresh_token r JOIN oauth_refresh_token n ON n.id = r.successor_id
+			WHERE n.authorization_id IS DISTINCT FROM r.authorization_id OR n.token <> r.successor`,
+		"a family does not expire before its live tokens": `
+			SELECT a.id FROM oauth_authorization a JOIN oauth_refresh_token x ON x.authorization_id = a.id WHERE a.expires_at < x.expires_at AND ` + live,
+		"what was redeemed is approved": `SELECT a.id FROM oauth_authorization a WHERE a.redeemed_at IS NOT NULL AND a.status <> 'approved'`,
+	} {
+		rows, err := w.pool.Query(w.ctx, sql)
+		w.ok(err)
+		broken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		w.ok(err)
+		if len(broken) > 0 {
+			w.Errorf("%s: not so of %v", rule, broken)
 		}
 	}
 }

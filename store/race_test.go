@@ -33,6 +33,9 @@ var (
 	stormTime  = flag.Duration("storm", 3*time.Second, "how long TestRaceStorm lasts")
 )
 
+// roundsOf is the part of the rounds that a race runs which takes long, or is one of many.
+func roundsOf(part int) int { return max(*raceRounds/part, 1) }
+
 // newRaceWorld is newWorld for races: a deadlock shows after a tenth of a second, before it can hide behind a slow call, a lock
 // that nobody gives back fails the test, all connections are open before the first round, and the test fails if the server
 // has counted a deadlock in this database by its end, whoever heard of it.
@@ -43,7 +46,8 @@ func newRaceWorld(t testing.TB, conns int) *world {
 	for name, value := range map[string]string{
 		"deadlock_timeout": "100ms",
 		"lock_timeout":     "30s",
-		"enable_seqscan":   "off", // plans as for big tables, and not kept from when these were empty
+		"enable_seqscan":   "off",                // plans as for big tables, and not kept from when these were empty
+		"plan_cache_mode":  "force_generic_plan", // planning takes longer than most calls
 	} {
 		_, err := super.Exec(w.ctx, fmt.Sprintf(`ALTER DATABASE %s SET %s = '%s'`, pgx.Identifier{super.Config().Database}.Sanitize(), name, value))
 		w.ok(err)
@@ -395,7 +399,7 @@ func TestRaceChainOfRotations(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	const links = 10
-	for range max(*raceRounds/links, 1) {
+	for range roundsOf(links) {
 		k := w.redeem()
 		refresh := k.refresh
 		for range links {
@@ -420,7 +424,7 @@ func TestRaceChainOfRotations(t *testing.T) {
 func TestRaceRotationOfPredecessorAndCurrent(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
-	for range *raceRounds {
+	for range roundsOf(2) {
 		k := w.redeem()
 		w.rotate(k.refresh, store.RotationOutcomeRotated)
 		current := successorOf(k.refresh)
@@ -496,7 +500,7 @@ func TestRaceReuseEndsWhatIsBeingRotated(t *testing.T) {
 func TestRaceMergedConsentsLoseNoScope(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
-	for range *raceRounds {
+	for range roundsOf(2) {
 		client := w.newClient()
 		const n = 12
 		together(times(n, func(i int) {
@@ -518,7 +522,7 @@ func TestRaceMergedConsentsLoseNoScope(t *testing.T) {
 func TestRaceConsentsAreGrantedInSomeOrder(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
-	for range *raceRounds {
+	for range roundsOf(2) {
 		client := w.newClient()
 		var mu sync.Mutex
 		left := map[string]int{"": 1} // what a call left, and how many times a call may still have found it
@@ -580,7 +584,7 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 			ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, Code: ptr(digest(code)), CodeLifetime: time.Minute,
 		})
 	}
-	for range max(*raceRounds/4, 1) {
+	for range roundsOf(10) {
 		request := func(uri *token.Digest) store.AuthorizationID {
 			a, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
 				ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, RequestURI: uri, Lifetime: time.Minute,
@@ -662,6 +666,30 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 		}
 		codes.want(w, want)
 
+		// A code that is asked for while the user decides: there is none before the approval.
+		id = request(nil)
+		code = unique("code")
+		var early tally[store.CodeOutcome]
+		together(append(times(n-1, func(i int) {
+			r, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest(fmt.Sprint(code, i)), CodeLifetime: time.Minute})
+			if w.raced("IssueAuthorizationCode", err) {
+				early.add(r.Outcome)
+			}
+		}), func() {
+			r, err := approve(id, code)
+			if w.raced("ApproveAuthorization", err) && r.Outcome != store.DecisionOutcomeApproved {
+				w.Errorf("ApproveAuthorization: %s", r.Outcome)
+			}
+		})...)
+		if early.m[store.CodeOutcomeUndecided]+early.m[store.CodeOutcomeIssued] != n-1 {
+			w.Errorf("codes: %v", early.m)
+		}
+		a, err = w.q.GetAuthorization(w.ctx, id)
+		w.ok(err)
+		if (*a.Code == digest(code)) != (early.m[store.CodeOutcomeIssued] == 0) {
+			w.Errorf("the code is not of the last who gave one: %v", early.m)
+		}
+
 		assertion := digest(unique("assertion"))
 		var assertions tally[store.AssertionOutcome]
 		together(times(n, func(int) {
@@ -738,7 +766,7 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	const n, families = 6, 4
-	for range max(*raceRounds/4, 1) {
+	for range roundsOf(10) {
 		user := w.newUser()
 		session, second := w.newSession(user), w.newSession(user)
 		client := w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
@@ -822,7 +850,7 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 	w.ok(err)
 	secret := digest("secret")
 	confidential := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = &secret })
-	for range max(*raceRounds/4, 1) {
+	for range roundsOf(10) {
 		word := unique("word")
 
 		together(times(n, func(i int) {
@@ -950,6 +978,32 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 	}
 }
 
+// TestRaceSessionSlidesWhileItGrants: a page that loads extends the session with each of its requests, while grants hold the session
+// for their foreign keys.
+func TestRaceSessionSlidesWhileItGrants(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 10)
+	for range roundsOf(10) {
+		calls := times(6, func(i int) {
+			for j := range 4 {
+				r, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: time.Duration(i+j+2) * time.Hour})
+				if w.raced("ExtendSession", err) && r.UserID != w.user {
+					w.Errorf("ExtendSession: the session of %s", r.UserID)
+				}
+			}
+		})
+		calls = append(calls, times(4, func(int) {
+			for range 3 {
+				outcome, err := w.q.GrantAuthorization(w.ctx, w.grantParams(unique("code")))
+				if w.raced("GrantAuthorization", err) && outcome != store.GrantOutcomeGranted {
+					w.Errorf("GrantAuthorization: %s", outcome)
+				}
+			}
+		})...)
+		together(calls...)
+	}
+}
+
 // TestRaceLastWriteStands is for calls that overwrite: what stands is what one of them wrote, whole, and each has answered with its own.
 func TestRaceLastWriteStands(t *testing.T) {
 	t.Parallel()
@@ -957,7 +1011,7 @@ func TestRaceLastWriteStands(t *testing.T) {
 	const n = 8
 	_, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.user})
 	w.ok(err)
-	for range max(*raceRounds/4, 1) {
+	for range roundsOf(10) {
 		word := unique("word")
 		var last string
 		together(times(n, func(i int) {
@@ -1012,7 +1066,7 @@ func TestRaceLastWriteStands(t *testing.T) {
 func TestRaceRequestsOfADeletedClient(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
-	for range *raceRounds {
+	for range roundsOf(2) {
 		client := w.newClient()
 		calls := append(times(3, func(int) {
 			_, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
