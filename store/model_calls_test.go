@@ -23,8 +23,8 @@ var modelActions = []struct {
 }{
 	{[4]int{13, 10, 10, 14}, (*history).grantAuthorization},
 	{[4]int{20, 16, 12, 14}, (*history).redeemAuthorizationCode},
-	{[4]int{6, 45, 12, 14}, (*history).rotateRefreshToken},
-	{[4]int{10, 10, 6, 24}, (*history).timePasses},
+	{[4]int{6, 45, 12, 24}, (*history).rotateRefreshToken},
+	{[4]int{10, 16, 6, 24}, (*history).timePasses},
 	{[4]int{12, 0, 1, 2}, (*history).createAuthorization},
 	{[4]int{8, 0, 0, 0}, (*history).takeAuthorization},
 	{[4]int{14, 0, 2, 1}, (*history).approveAuthorization},
@@ -42,9 +42,9 @@ var modelActions = []struct {
 	{[4]int{4, 1, 2, 0}, (*history).revokeAuthorization},
 	{[4]int{1, 1, 3, 0}, (*history).revokeUserAuthorizations},
 	{[4]int{2, 1, 2, 0}, (*history).revokeClientAuthorizations},
-	{[4]int{8, 2, 1, 0}, (*history).disableClient},
+	{[4]int{8, 3, 1, 0}, (*history).disableClient},
 	{[4]int{6, 2, 2, 1}, (*history).enableClient},
-	{[4]int{1, 0, 3, 0}, (*history).deleteUserOrClient},
+	{[4]int{1, 0, 4, 0}, (*history).deleteUserOrClient},
 	{[4]int{5, 0, 4, 2}, (*history).issueAccessToken},
 	{[4]int{0, 8, 8, 3}, (*history).writeForeignRefreshToken},
 	{[4]int{0, 1, 3, 2}, (*history).writeForeignAccessToken},
@@ -164,9 +164,14 @@ func (h *history) some(d draw, all []string, more string) []string {
 	return some
 }
 
-func modelLifetime(d draw, choices ...time.Duration) *time.Duration {
+// lifetime is one of the choices, or without end. Where much is collected, little lives long, so that there is something to collect
+// and calls come too late.
+func (h *history) lifetime(d draw, choices ...time.Duration) *time.Duration {
 	if d.once(8) {
 		return nil
+	}
+	if h.mood == "collection" {
+		choices = []time.Duration{10 * time.Second, 5 * time.Second, time.Minute}
 	}
 	return ptr(oneOf(d, choices...))
 }
@@ -174,7 +179,10 @@ func modelLifetime(d draw, choices ...time.Duration) *time.Duration {
 // Time.
 
 func (h *history) timePasses(d draw) {
-	by := oneOf(d, time.Second, 5*time.Second, 10*time.Second, time.Minute, 5*time.Minute, time.Hour, 24*time.Hour)
+	by := oneOf(d, time.Second, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, time.Minute, 5*time.Minute, time.Hour, 24*time.Hour)
+	if next := h.m.expiries(); len(next) > 0 && !d.once(2) {
+		by = oneOf(d, next[:min(len(next), 2)]...).Sub(h.m.now) // to the very instant
+	}
 	h.logf("%v pass", by)
 	b := &pgx.Batch{}
 	for _, sql := range h.sql.age {
@@ -360,17 +368,18 @@ func (h *history) redeemAuthorizationCode(d draw) {
 	if !d.once(4) {
 		codes = slices.DeleteFunc(slices.Clone(codes), func(c token.Digest) bool {
 			f := h.m.familyByCode(c)
-			return f == nil || f.redeemed || f.revoked != ""
+			return f == nil || f.redeemed || f.revoked != "" || h.m.past(&f.codeExpires)
 		})
 	}
 	code, found := recent(d, codes)
 	if !found {
+		h.grantAuthorization(d) // there has to be one first
 		return
 	}
 	p := store.RedeemAuthorizationCodeParams{
 		Code: code, ClientID: h.client(d),
-		AccessTokenLifetime:  modelLifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
-		RefreshTokenLifetime: modelLifetime(d, time.Hour, time.Minute, 10*time.Second),
+		AccessTokenLifetime:  h.lifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
+		RefreshTokenLifetime: h.lifetime(d, time.Hour, time.Minute, 10*time.Second),
 		Confirmation:         h.key(d),
 	}
 	if f := h.m.familyByCode(code); f != nil {
@@ -379,8 +388,8 @@ func (h *history) redeemAuthorizationCode(d draw) {
 			p.Confirmation = f.dpop
 		}
 	}
-	if d.once(4) {
-		p.FamilyLifetime = ptr(oneOf(d, time.Minute, time.Hour, 5*time.Second))
+	if d.once(3) {
+		p.FamilyLifetime = ptr(oneOf(d, time.Minute, time.Hour, 10*time.Second))
 	}
 	if d.once(16) {
 		p.ClientID = h.client(d)
@@ -446,24 +455,27 @@ func sortedRows[P, R any](h *history, key func(R) string, call func(context.Cont
 
 // refreshToken picks mostly one that can be rotated, often its predecessor, and sometimes an older one or whichever.
 func (h *history) refreshToken(d draw) (token.Digest, bool) {
-	which := oneOf(d,
-		func(t *modelToken) bool { return t.ended == nil },
-		func(t *modelToken) bool { return t.ended == nil },
-		func(t *modelToken) bool { return t.ended == nil },
-		func(t *modelToken) bool { return t.ended == nil },
-		func(t *modelToken) bool { return t.successor != nil && t.successor.ended == nil },
-		func(t *modelToken) bool { return t.successor != nil && t.successor.ended == nil },
-		func(t *modelToken) bool { return t.successor != nil && t.successor.ended != nil },
-		func(t *modelToken) bool { return t.successor == nil && t.ended != nil },
-		nil,
-	)
+	current := func(t *modelToken) bool { return h.m.live(t) }
+	predecessor := func(t *modelToken) bool { return t.successor != nil && t.successor.ended == nil }
+	tooLate := func(t *modelToken) bool { return predecessor(t) && h.m.past(t.family.expires) }
+	older := func(t *modelToken) bool { return t.successor != nil && t.successor.ended != nil }
+	spentElsewhere := func(t *modelToken) bool { return t.successor == nil && t.ended != nil && t.family != nil }
+	any := func(*modelToken) bool { return true }
 	var tokens []token.Digest
-	for _, t := range h.m.tokens {
-		if t.isRefresh() && which != nil && which(t) && (t.family == nil || t.family.revoked == "") {
-			tokens = append(tokens, *t.digest)
+	for _, which := range []func(*modelToken) bool{
+		oneOf(d, current, current, current, current, current, current, predecessor, predecessor, predecessor, tooLate, tooLate, older, spentElsewhere, any),
+		current, any,
+	} {
+		for _, t := range h.m.tokens {
+			if t.isRefresh() && which(t) && (t.family == nil || t.family.revoked == "") {
+				tokens = append(tokens, *t.digest)
+			}
+		}
+		if len(tokens) > 0 {
+			break
 		}
 	}
-	if len(tokens) == 0 {
+	if len(tokens) == 0 || d.once(16) {
 		tokens = h.refreshTokens
 	}
 	return recent(d, tokens)
@@ -471,17 +483,19 @@ func (h *history) refreshToken(d draw) (token.Digest, bool) {
 
 func (h *history) rotateRefreshToken(d draw) {
 	presented, found := h.refreshToken(d)
-	if !found {
+	canRotate := slices.ContainsFunc(h.m.tokens, func(t *modelToken) bool { return t.isRefresh() && h.m.live(t) })
+	if !found || !canRotate && !d.once(4) {
+		h.redeemAuthorizationCode(d) // there has to be one first
 		return
 	}
 	// like token.Successor, the same for every retry; but each has an id of its own
 	raw, access, id := h.names[presented]+"+", h.name("t"), h.name("S")
 	p := store.RotateRefreshTokenParams{
-		Presented: presented, ClientID: h.client(d), Grace: oneOf(d, 10*time.Second, time.Minute),
-		Successor: h.digest(raw), SuccessorID: store.RefreshTokenID(id), RefreshTokenLifetime: modelLifetime(d, time.Hour, time.Minute, 10*time.Second),
-		AccessToken: ptr(h.digest(access)), AccessTokenID: store.AccessTokenID(access), AccessTokenLifetime: modelLifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
+		Presented: presented, ClientID: h.client(d), Grace: oneOf(d, time.Minute, 10*time.Second),
+		Successor: h.digest(raw), SuccessorID: store.RefreshTokenID(id), RefreshTokenLifetime: h.lifetime(d, time.Hour, time.Minute, 10*time.Second),
+		AccessToken: ptr(h.digest(access)), AccessTokenID: store.AccessTokenID(access), AccessTokenLifetime: h.lifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
 	}
-	if d.once(4) {
+	if d.once(8) {
 		p.Grace = 0
 	}
 	if d.once(4) {
@@ -528,7 +542,7 @@ func (h *history) writeForeignRefreshToken(d draw) {
 	raw := h.name("f")
 	t := &modelToken{
 		kind: store.TokenKindRefreshToken, id: strings.ToUpper(raw), digest: ptr(h.digest(raw)), client: h.client(d),
-		user: ptr(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...), expires: h.m.in(modelLifetime(d, time.Hour, time.Minute, 10*time.Second)),
+		user: ptr(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...), expires: h.m.in(h.lifetime(d, time.Hour, time.Minute, 10*time.Second)),
 	}
 	t.session = h.sessionOf(d, *t.user)
 	if d.once(3) {
@@ -551,7 +565,7 @@ func (h *history) writeForeignAccess(d draw, refresh *modelToken) {
 	}
 	raw := h.name("g")
 	t.kind, t.id, t.digest, t.refresh = store.TokenKindAccessToken, raw, ptr(h.digest(raw)), refresh
-	t.expires = h.m.in(modelLifetime(d, 10*time.Second, time.Minute, time.Hour))
+	t.expires = h.m.in(h.lifetime(d, 10*time.Second, time.Minute, time.Hour))
 	h.writeForeign(t)
 }
 
@@ -608,7 +622,8 @@ func (h *history) rotateElsewhere(d draw) {
 	h.logf("another server spends %s", h.names[presented])
 	raw := h.name("f")
 	next := *t
-	next.id, next.digest, next.family, next.ended, next.resources, next.bound, next.authTime = strings.ToUpper(raw), ptr(h.digest(raw)), nil, nil, nil, nil, nil
+	next.id, next.digest, next.expires = strings.ToUpper(raw), ptr(h.digest(raw)), ptr(h.m.now.Add(time.Hour))
+	next.family, next.ended, next.resources, next.bound, next.authTime = nil, nil, nil, nil, nil
 	h.writeForeign(&next)
 }
 
@@ -741,7 +756,7 @@ func (h *history) issueAccessToken(d draw) {
 	id := h.name("t")
 	p := store.IssueAccessTokenParams{
 		ID: store.AccessTokenID(id), ClientID: h.client(d), Scopes: oneOf(d, []string{"openid"}, []string{"openid", "calendar"}),
-		Lifetime: modelLifetime(d, time.Minute, 10*time.Second), Resources: h.resources(d), ReferenceID: h.tenant(d),
+		Lifetime: h.lifetime(d, time.Minute, 10*time.Second), Resources: h.resources(d), ReferenceID: h.tenant(d),
 	}
 	if d.once(4) {
 		p.Confirmation = h.key(d)
@@ -758,6 +773,9 @@ func (h *history) issueAccessToken(d draw) {
 
 func (h *history) createSession(d draw) {
 	p := store.CreateSessionParams{ID: store.SessionID(h.name("s")), UserID: h.user(d), Lifetime: oneOf(d, time.Hour, time.Minute, 10*time.Second)}
+	if h.mood == "collection" {
+		p.Lifetime = 10 * time.Second
+	}
 	if !h.m.users[p.UserID] {
 		return
 	}
@@ -983,7 +1001,7 @@ func (h *history) collect(name, table string, batch int32, due []string, run fun
 	}
 }
 
-func modelBatch(d draw) int32 { return int32(oneOf(d, 1000, 1000, 1)) }
+func modelBatch(d draw) int32 { return int32(oneOf(d, 1000, 1000, 1000, 1)) }
 
 func modelRetention(d draw) time.Duration { return oneOf(d, 0, time.Hour) }
 

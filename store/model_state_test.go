@@ -125,6 +125,26 @@ func (m *model) agedOut(t *time.Time, retention time.Duration) bool {
 	return t != nil && !t.Add(retention).After(m.now)
 }
 
+// expiries are the instants to come at which something expires, in their order.
+func (m *model) expiries() (to []time.Time) {
+	for _, f := range m.families {
+		to = append(to, f.codeExpires)
+		if f.expires != nil {
+			to = append(to, *f.expires)
+		}
+	}
+	for _, t := range m.tokens {
+		if t.expires != nil {
+			to = append(to, *t.expires)
+		}
+	}
+	for _, s := range m.sessions {
+		to = append(to, s.expires)
+	}
+	slices.SortFunc(to, time.Time.Compare)
+	return slices.DeleteFunc(slices.Compact(to), func(t time.Time) bool { return !t.After(m.now) })
+}
+
 func earliest(a, b *time.Time) *time.Time {
 	if a == nil || b != nil && b.Before(*a) {
 		return b
