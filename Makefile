@@ -44,6 +44,8 @@ race: ## run them with the race detector
 	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
+crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
+	go test ./store -run TestCrash -crashes 20 -v
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen
