@@ -17,7 +17,7 @@ in-each = @failed=; for module in $(1); do \
 
 ##@ See it work
 
-.PHONY: demo migrate status rollback gc psql start stop
+.PHONY: demo run migrate status rollback gc psql start stop
 demo: ## walk a grant's whole life, call by call; make demo KEEP=1 leaves its database
 	@$(OAUTHDB) demo $(if $(KEEP),-keep)
 migrate: ## apply the migrations that the database lacks, and print how to connect
@@ -26,6 +26,8 @@ status: ## list the migrations and which of them the database has
 	@$(OAUTHDB) status
 rollback: ## undo the latest migration, or all above a version: make rollback TO=3
 	@$(OAUTHDB) rollback $(if $(TO),-to $(TO))
+run: ## a provider and a demo client, to click through in a browser
+	go run -C examples/authserver . -demo
 gc: ## delete what has expired
 	@$(OAUTHDB) gc
 psql: ## open psql on the database
