@@ -51,7 +51,7 @@ var modelActions = []struct {
 	{[4]int{0, 7, 0, 0}, (*history).rotateElsewhere},
 	{[4]int{0, 3, 1, 1}, (*history).adoptRefreshTokens},
 	{[4]int{1, 6, 8, 1}, (*history).introspect},
-	{[4]int{1, 0, 5, 1}, (*history).list},
+	{[4]int{1, 0, 8, 2}, (*history).list},
 	{[4]int{0, 0, 0, 7}, (*history).deleteExpiredAccessTokens},
 	{[4]int{0, 2, 0, 9}, (*history).deleteExpiredRefreshTokens},
 	{[4]int{0, 0, 0, 5}, (*history).deleteExpiredAuthorizations},
@@ -730,9 +730,20 @@ func (h *history) introspect(d draw) {
 
 func (h *history) revokeToken(d draw) {
 	digest, found := h.refreshToken(d)
-	switch d.below(4) {
+	switch d.below(5) {
 	case 1, 2:
 		digest, found = recent(d, h.accessTokens)
+	case 4:
+		if id, found := recent(d, h.accessTokenIDs); found {
+			p := store.RevokeAccessTokenByIDParams{ID: id, ClientID: h.client(d)}
+			for _, t := range h.m.tokens {
+				if t.id == string(id) && !d.once(4) {
+					p.ClientID = t.client
+				}
+			}
+			do(h, "RevokeAccessTokenByID", p, h.m.revokeAccessTokenByID, h.q.RevokeAccessTokenByID)
+		}
+		return
 	case 3:
 		var strays []token.Digest
 		for _, t := range h.m.tokens {
@@ -1045,18 +1056,39 @@ func (h *history) deleteExpiredClientAssertions(d draw) {
 // Lists.
 
 func (h *history) list(d draw) {
-	user := oneOf(d, h.users...)
-	if d.once(2) {
+	user, client := oneOf(d, h.users...), oneOf(d, h.clients...)
+	ids := func(rows []store.OAuthAuthorization, err error) ([]string, error) {
+		ids := []string{}
+		for _, a := range rows {
+			ids = append(ids, string(inward(h, a.ID)))
+		}
+		slices.Sort(ids)
+		return ids, err
+	}
+	switch d.below(4) {
+	case 0:
 		do(h, "ListUserAuthorizations", user, func(user store.UserID) ([]string, bool) { return h.m.listUserAuthorizations(user), true },
 			func(ctx context.Context, user store.UserID) ([]string, error) {
-				rows, err := h.q.ListUserAuthorizations(ctx, store.ListUserAuthorizationsParams{UserID: user, PageSize: 1000})
-				ids := []string{}
-				for _, a := range rows {
-					ids = append(ids, string(inward(h, a.ID)))
-				}
-				slices.Sort(ids)
-				return ids, err
+				return ids(h.q.ListUserAuthorizations(ctx, store.ListUserAuthorizationsParams{UserID: user, PageSize: 1000}))
 			})
+		return
+	case 1:
+		do(h, "ListClientAuthorizations", client, func(client store.ClientID) ([]string, bool) { return h.m.listClientAuthorizations(client), true },
+			func(ctx context.Context, client store.ClientID) ([]string, error) {
+				return ids(h.q.ListClientAuthorizations(ctx, store.ListClientAuthorizationsParams{ClientID: client, PageSize: 1000}))
+			})
+		return
+	case 2:
+		if id, found := recent(d, h.sessions); found {
+			type found struct{ Session store.SessionID }
+			do(h, "FindSessionByToken", h.digest(string(id)), func(digest token.Digest) (found, bool) {
+				id, live := h.m.findSessionByToken(digest)
+				return found{id}, live
+			}, func(ctx context.Context, digest token.Digest) (found, error) {
+				r, err := h.q.FindSessionByToken(ctx, digest)
+				return found{r.Session.ID}, err
+			})
+		}
 		return
 	}
 	do(h, "ListUserConsents", user, func(user store.UserID) ([]modelListedConsent, bool) { return h.m.listUserConsents(user), true },

@@ -108,7 +108,8 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 		_, err := h.q.CreateUser(ctx, store.CreateUserParams{ID: u, Name: string(u), Email: string(u) + "@example.com"})
 		h.fail(err)
 		h.m.users[u] = true
-		p := store.CreateSessionParams{ID: store.SessionID(h.name("s")), UserID: u, Token: token.DigestOf(string(u)), Lifetime: []time.Duration{time.Hour, 10 * time.Second}[i]}
+		p := store.CreateSessionParams{ID: store.SessionID(h.name("s")), UserID: u, Lifetime: []time.Duration{time.Hour, 10 * time.Second}[i]}
+		p.Token = h.digest(string(p.ID))
 		_, err = h.q.CreateSession(ctx, p)
 		h.fail(err)
 		h.m.createSession(p)

@@ -35,6 +35,7 @@ type modelClient struct {
 
 type modelSession struct {
 	user           store.UserID
+	token          token.Digest
 	began, expires time.Time
 }
 
@@ -733,10 +734,9 @@ func (m *model) revokeToken(p store.RevokeTokenParams) (store.RevokeTokenRow, bo
 	switch {
 	case !t.isRefresh():
 		r.AccessTokenID = ptr(store.AccessTokenID(t.id))
-		if m.past(t.expires) || t.family != nil && t.family.revoked != "" || !m.end(t) {
+		if !m.endAccessToken(t) {
 			return store.RevokeTokenRow{}, false
 		}
-		m.saw("an access token revoked", true)
 	case t.family != nil:
 		r.RefreshTokenID = ptr(store.RefreshTokenID(t.id))
 		if !m.revoke(t.family, store.RevocationReasonTokenRevoked) {
@@ -754,6 +754,25 @@ func (m *model) revokeToken(p store.RevokeTokenParams) (store.RevokeTokenRow, bo
 		m.saw("access tokens revoked by a spent refresh token without a family", !ended)
 	}
 	return r, true
+}
+
+// endAccessToken ends an access token alone, if it is not dead already.
+func (m *model) endAccessToken(t *modelToken) bool {
+	return !m.past(t.expires) && (t.family == nil || t.family.revoked == "") && m.end(t)
+}
+
+func (m *model) revokeAccessTokenByID(p store.RevokeAccessTokenByIDParams) (store.RevokeAccessTokenByIDRow, bool) {
+	for _, t := range m.tokens {
+		if t.isRefresh() || t.id != string(p.ID) || t.client != p.ClientID || !m.endAccessToken(t) {
+			continue
+		}
+		r := store.RevokeAccessTokenByIDRow{ID: p.ID, ClientID: t.client, UserID: t.user}
+		if t.family != nil {
+			r.AuthorizationID = &t.family.id
+		}
+		return r, true
+	}
+	return store.RevokeAccessTokenByIDRow{}, false
 }
 
 // Client credentials.
@@ -779,9 +798,18 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) (store.IssueAcc
 // Sessions.
 
 func (m *model) createSession(p store.CreateSessionParams) *modelSession {
-	s := &modelSession{user: p.UserID, began: m.now, expires: m.now.Add(p.Lifetime)}
+	s := &modelSession{user: p.UserID, token: p.Token, began: m.now, expires: m.now.Add(p.Lifetime)}
 	m.sessions[p.ID], m.wrote = s, true
 	return s
+}
+
+func (m *model) findSessionByToken(digest token.Digest) (store.SessionID, bool) {
+	for id, s := range m.sessions {
+		if s.token == digest && s.expires.After(m.now) {
+			return id, true
+		}
+	}
+	return "", false
 }
 
 func (m *model) extendSession(p store.ExtendSessionParams) (store.ExtendSessionRow, bool) {
@@ -1059,15 +1087,23 @@ func (m *model) inForce(f *modelFamily) bool {
 	return f.status == store.AuthorizationStatusApproved && f.revoked == "" && !m.past(f.expires)
 }
 
-func (m *model) listUserAuthorizations(user store.UserID) []string {
+func (m *model) listAuthorizations(of func(*modelFamily) bool) []string {
 	ids := []string{}
 	for _, f := range m.families {
-		if is(f.user, user) && m.inForce(f) {
+		if of(f) && m.inForce(f) {
 			ids = append(ids, string(f.id))
 		}
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+func (m *model) listUserAuthorizations(user store.UserID) []string {
+	return m.listAuthorizations(func(f *modelFamily) bool { return is(f.user, user) })
+}
+
+func (m *model) listClientAuthorizations(client store.ClientID) []string {
+	return m.listAuthorizations(func(f *modelFamily) bool { return f.client == client })
 }
 
 type modelListedConsent struct {
