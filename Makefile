@@ -8,7 +8,8 @@ SQLC    := $(TOOL) sqlc
 
 # Every module of the repository, and those of them that are more than a list of tools.
 MODULES := $(shell find . -name '.?*' -prune -o -name testdata -prune -o -name go.mod -print | sed 's|/go.mod$$||' | sort)
-TESTED  := $(filter-out ./tools ./tools/embeddedpg,$(MODULES))
+CHECKED := $(filter-out ./tools ./tools/embeddedpg,$(MODULES))
+TESTED  := $(filter-out ./tools/%,$(CHECKED))
 
 # $(call in-each,modules,command) runs a command in each of them, and fails if it fails in one.
 in-each = @failed=; for module in $(1); do \
@@ -64,8 +65,8 @@ check-format:
 	@stale="$$($(TOOL) gofumpt -l $(wildcard *.go */))" || exit 1; \
 	test -z "$$stale" || { printf 'not formatted (make format):\n%s\n' "$$stale"; exit 1; }
 check-go:
-	$(call in-each,$(TESTED),go vet ./...)
-	$(call in-each,$(TESTED),$(TOOL) staticcheck ./...)
+	$(call in-each,$(CHECKED),go vet ./...)
+	$(call in-each,$(CHECKED),$(TOOL) staticcheck ./...)
 check-modules:
 	$(call in-each,$(MODULES),go mod tidy -diff)
 check-queries: # each query is prepared by the server, too, in a database that sqlc makes from the migrations
@@ -75,6 +76,7 @@ check-generated:
 	$(SQLC) diff
 	go run ./internal/gen -check
 	go run -C tools/review . -check
+	cd tools/review && go test ./...
 check-migrations:
 	tools/squawk.sh
 	tools/previous-release.sh
