@@ -460,11 +460,11 @@ func (h *history) refreshToken(d draw) (token.Digest, bool) {
 	tooLate := func(t *modelToken) bool { return predecessor(t) && h.m.past(t.family.expires) }
 	older := func(t *modelToken) bool { return t.successor != nil && t.successor.ended != nil }
 	spentElsewhere := func(t *modelToken) bool { return t.successor == nil && t.ended != nil && t.family != nil }
-	any := func(*modelToken) bool { return true }
+	whichever := func(*modelToken) bool { return true }
 	var tokens []token.Digest
 	for _, which := range []func(*modelToken) bool{
-		oneOf(d, current, current, current, current, current, current, predecessor, predecessor, predecessor, tooLate, tooLate, older, spentElsewhere, any),
-		current, any,
+		oneOf(d, current, current, current, current, current, current, predecessor, predecessor, predecessor, tooLate, tooLate, older, spentElsewhere, whichever),
+		current, whichever,
 	} {
 		for _, t := range h.m.tokens {
 			if t.isRefresh() && which(t) && (t.family == nil || t.family.revoked == "") {
