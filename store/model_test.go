@@ -197,11 +197,11 @@ var modelFaults = []modelFault{
 	},
 	{
 		"any client revokes a token", "endings", store.RevokeToken,
-		"WHERE r.token = $1::token_digest AND r.client_id = $2::client_id", "WHERE r.token = $1::token_digest", false,
+		"WHERE r.token = $1::token_digest AND r.client_id = $2::client_id", "WHERE r.token = $1::token_digest", true,
 	},
 	{
 		"a consent that serves another tenant", "endings", store.CheckConsent,
-		"AND g.reference_id IS NOT DISTINCT FROM $3::reference_id", "AND ($3::text IS NULL OR true)", false,
+		"AND g.reference_id IS NOT DISTINCT FROM $3::reference_id", "AND ($3::text IS NULL OR true)", true,
 	},
 	{
 		"a withdrawal that reaches another tenant", "endings", store.WithdrawConsent,
@@ -209,7 +209,7 @@ var modelFaults = []modelFault{
 	},
 	{
 		"scopes merged across tenants", "endings", store.GrantConsent,
-		"WHEN $6::boolean AND c.reference_id IS NOT DISTINCT FROM excluded.reference_id", "WHEN $6::boolean", false,
+		"WHEN $6::boolean AND c.reference_id IS NOT DISTINCT FROM excluded.reference_id", "WHEN $6::boolean", true,
 	},
 	{
 		"a user's tokens without a family overlooked", "endings", store.RevokeUserAuthorizations,
