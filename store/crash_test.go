@@ -3,43 +3,74 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx
 
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/store"
 )
 
-var crashes = flag.Int("crashes", 0, "how often TestCrash kills PostgreSQL with SIGKILL; 0 leaves it out")
-
-// crashFamily is what one worker knows of a grant: only what PostgreSQL has acknowledged.
-type crashFamily struct {
-	id         store.AuthorizationID
-	code       string
-	redeemed   int      // acknowledged redemptions
-	refresh    []string // acknowledged refresh tokens, the first from the code
-	access     []string // acknowledged access tokens
-	unanswered string   // the refresh token whose rotation got no answer
-	unredeemed bool     // the redemption got no answer
-}
-
-// TestCrash kills PostgreSQL in the middle of concurrent redemptions and rotations, again and again, on a cluster with full
-// durability. After each recovery every acknowledged result is there, no code has been redeemed twice, no family has two live
-// refresh tokens, and a retry of an unanswered rotation converges.
+// crashes is few by default, so that TestCrash fits into a run of all:
 //
 //	go test ./store -run TestCrash -crashes 20
+var crashes = flag.Int("crashes", 3, "how often TestCrash kills PostgreSQL with SIGKILL; 0 leaves it out")
+
+// crashGrant is what a worker of TestCrash knows of a grant: what the server has acknowledged, and which calls got no answer.
+type crashGrant struct {
+	id      store.AuthorizationID
+	code    string
+	doubled bool // two callers redeem its code, so that it ends as replayed
+
+	mu       sync.Mutex
+	redeemed int      // answers that said so
+	replayed bool     // an answer said so
+	lost     int      // redemptions without an answer
+	access   []string // acknowledged
+	chain    []string // refresh tokens, oldest first; all but the last were rotated, as was acknowledged
+	ids      []store.RefreshTokenID
+	open     string // the refresh token whose rotation got no answer
+}
+
+// crashWorker makes grants and uses them, until the server is killed.
+type crashWorker struct {
+	grants   []*crashGrant
+	answered int
+	lost     int
+}
+
+// TestCrash kills PostgreSQL with SIGKILL while codes are redeemed and tokens rotated, over and over. After each recovery,
+//   - what was acknowledged is there: grants, redeemed codes, live tokens, and the successors of spent ones;
+//   - no code was redeemed twice, and no family has two live refresh tokens;
+//   - what got no answer has happened as a whole or not at all, and trying a rotation again converges.
+//
+// A server that is killed keeps what it has given to the operating system, so this is not the loss of power.
 func TestCrash(t *testing.T) {
-	if *crashes == 0 {
-		t.Skip("kills PostgreSQL only when asked to: go test ./store -run TestCrash -crashes 20")
+	switch {
+	case *crashes < 1:
+		t.Skip("PostgreSQL is not killed: -crashes 0")
+	case testing.Short():
+		t.Skip("PostgreSQL is not killed: -short")
 	}
+	t.Parallel()
 	ctx := t.Context()
-	cluster, err := devdb.StartPrivate(ctx, devdb.PrivateOptions{})
+	cluster, err := devdb.StartPrivate(ctx, devdb.PrivateOptions{
+		Settings: map[string]string{"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"},
+	})
+	if errors.Is(err, devdb.ErrNoPostgres) {
+		t.Skipf("there is no PostgreSQL to kill: %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,145 +80,264 @@ func TestCrash(t *testing.T) {
 		}
 	})
 	db, err := sql.Open("pgx", cluster.URL)
+	if err == nil {
+		_, err = migrations.Up(ctx, db, migrations.Options{})
+		err = errors.Join(err, db.Close())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := migrations.Up(ctx, db, migrations.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	open := func() *world {
-		pool, err := pgxpool.New(ctx, cluster.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &world{TB: t, ctx: ctx, pool: pool, q: store.New(pool)}
-	}
-	w := open()
-	defer func() { w.pool.Close() }()
-	w.user = w.newUser()
-	w.session = w.newSession(w.user)
-	w.client = w.newClient()
 
-	var acknowledged, interrupted, converged int
-	for crash := range *crashes {
-		families := make([]*crashFamily, 200)
-		for i := range families {
-			id, code := w.grant()
-			families[i] = &crashFamily{id: id, code: code}
+	w := &world{TB: t, ctx: ctx}
+	connect := func() {
+		config, err := pgxpool.ParseConfig(cluster.URL)
+		w.ok(err)
+		config.MaxConns = 16
+		w.pool, err = pgxpool.NewWithConfig(ctx, config)
+		w.ok(err)
+		w.q = store.New(w.pool)
+	}
+	connect()
+	w.user = w.newUser()
+	w.client = w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
+	w.session = w.newSession(w.user)
+	workers := make([]crashWorker, 8)
+	for kill := range *crashes {
+		var working sync.WaitGroup
+		for i := range workers {
+			working.Go(func() { workers[i].work(w, i == 0) })
 		}
-		var wg sync.WaitGroup
-		next := make(chan *crashFamily, len(families))
-		for _, f := range families {
-			next <- f
-		}
-		close(next)
-		for range 8 {
-			wg.Go(func() {
-				for f := range next {
-					if !w.crashWork(f) {
-						return // PostgreSQL is gone
-					}
-				}
-			})
-		}
-		time.Sleep(20*time.Millisecond + rand.N(150*time.Millisecond))
+		time.Sleep(50*time.Millisecond + rand.N(250*time.Millisecond))
 		if err := cluster.Kill(ctx); err != nil {
 			t.Fatal(err)
 		}
-		wg.Wait()
+		working.Wait()
 		w.pool.Close()
 		if err := cluster.Restart(ctx); err != nil {
 			t.Fatal(err)
 		}
-		recovered := open()
-		recovered.user, recovered.session, recovered.client = w.user, w.session, w.client
-		w = recovered
-		for _, f := range families {
-			acknowledged += len(f.refresh)
-			if f.unanswered != "" || f.unredeemed {
-				interrupted++
-			}
-			converged += w.crashJudge(crash, f)
+		connect()
+		checkAfterCrash(w, workers)
+		if t.Failed() {
+			t.Fatalf("after kill %d of %d", kill+1, *crashes)
 		}
 	}
-	t.Logf("%d crashes, %d results acknowledged, %d calls without an answer, %d retries of rotations converged", *crashes, acknowledged, interrupted, converged)
-	if acknowledged == 0 || interrupted == 0 {
-		t.Error("the crashes came too early or too late to show anything")
+	w.pool.Close()
+	answered, lost, grants, rotations := 0, 0, 0, 0
+	for i := range workers {
+		answered += workers[i].answered
+		lost += workers[i].lost
+		grants += len(workers[i].grants)
+		for _, g := range workers[i].grants {
+			rotations += max(len(g.chain)-1, 0)
+		}
+	}
+	t.Logf("%d kills: %d answers, with %d grants and %d rotations; %d calls got no answer", *crashes, answered, grants, rotations, lost)
+	if lost < *crashes || rotations < *crashes {
+		t.Error("the server was not killed in the middle of anything")
 	}
 }
 
-// crashWork redeems a family's code and rotates its token until a call fails, or ten times, and says whether none failed.
-func (w *world) crashWork(f *crashFamily) bool {
-	r, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(f.code))
-	if err != nil {
-		f.unredeemed = true
-		return false
+// work grants, redeems and rotates until the server is gone. Every refresh token is presented twice at once, and so are the
+// codes, if doubled.
+func (k *crashWorker) work(w *world, doubled bool) {
+	for {
+		g := &crashGrant{code: unique("code"), doubled: doubled}
+		p := w.grantParams(g.code)
+		p.CodeLifetime = raceLong
+		g.id = p.ID
+		if _, err := w.q.GrantAuthorization(w.ctx, p); !k.answer(w, err) {
+			return
+		}
+		k.grants = append(k.grants, g)
+		callers := 1
+		if doubled {
+			callers = 2
+		}
+		if !k.each(callers, func() error { return g.redeem(w) }, w) {
+			return
+		}
+		for i := range 6 {
+			if i > 2 { // and one from before the last crashes
+				g = k.grants[rand.N(len(k.grants))]
+			}
+			if g.doubled || len(g.chain) == 0 {
+				continue
+			}
+			refresh := g.chain[len(g.chain)-1]
+			if !k.each(2, func() error { return g.rotate(w, refresh) }, w) {
+				return
+			}
+		}
 	}
-	if r.Outcome != store.RedemptionOutcomeRedeemed {
-		w.Errorf("first redemption: %s", r.Outcome)
+}
+
+// each makes n calls at once and says whether all were answered.
+func (k *crashWorker) each(n int, call func() error, w *world) bool {
+	errs := make([]error, n)
+	together(times(n, func(i int) { errs[i] = call() })...)
+	all := true
+	for _, err := range errs {
+		all = k.answer(w, err) && all
+	}
+	return all
+}
+
+// answer says whether a call was answered. It wasn't if the server was on its way out, or gone.
+func (k *crashWorker) answer(w *world, err error) bool {
+	if err == nil {
+		k.answered++
 		return true
 	}
-	f.redeemed++
-	f.refresh, f.access = []string{"rt-" + f.code}, []string{"at-" + f.code}
-	for range 10 {
-		presented := f.refresh[len(f.refresh)-1]
-		p, access := w.rotateParams(presented)
-		r, err := w.q.RotateRefreshToken(w.ctx, p)
-		if err != nil {
-			f.unanswered = presented
-			return false
-		}
-		if r.Outcome != store.RotationOutcomeRotated {
-			w.Errorf("rotation: %s", r.Outcome)
-			return true
-		}
-		f.refresh, f.access = append(f.refresh, successorOf(presented)), append(f.access, access)
+	k.lost++
+	if e, found := errors.AsType[*pgconn.PgError](err); found && !strings.HasPrefix(e.Code, "57P") {
+		w.Errorf("%v", err)
 	}
-	return true
+	return false
 }
 
-// crashJudge compares a family after the recovery with what was acknowledged, and returns how many retries converged.
-func (w *world) crashJudge(crash int, f *crashFamily) (converged int) {
-	for _, raw := range f.refresh {
-		if _, err := w.q.FindRefreshTokenByToken(w.ctx, digest(raw)); err != nil {
-			w.Errorf("crash %d: acknowledged refresh token %q: %v", crash, raw, err)
-		}
+func (g *crashGrant) redeem(w *world) error {
+	p := w.redeemParams(g.code)
+	access, refresh := unique("at-"+g.code), unique("rt-"+g.code)
+	p.AccessToken, p.RefreshToken = ptr(digest(access)), ptr(digest(refresh))
+	p.AccessTokenLifetime, p.RefreshTokenLifetime = ptr(raceLong), ptr(raceLong)
+	r, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case err != nil:
+		g.lost++
+	case r.Outcome == store.RedemptionOutcomeRedeemed:
+		g.redeemed++
+		g.access, g.chain, g.ids = append(g.access, access), []string{refresh}, []store.RefreshTokenID{*p.RefreshTokenID}
+	case r.Outcome == store.RedemptionOutcomeReplayed && g.doubled:
+		g.replayed = true
+	default:
+		w.Errorf("RedeemAuthorizationCode of %s: %s", g.code, r.Outcome)
 	}
-	for _, raw := range f.access {
-		if !w.live(raw) {
-			w.Errorf("crash %d: acknowledged access token %q is not live", crash, raw)
-		}
+	return err
+}
+
+func (g *crashGrant) rotate(w *world, refresh string) error {
+	p, access := w.rotateParams(refresh)
+	p.Grace, p.AccessTokenLifetime, p.RefreshTokenLifetime = raceLong, ptr(raceLong), ptr(raceLong)
+	r, err := w.q.RotateRefreshToken(w.ctx, p)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		g.open = refresh
+		return err
 	}
-	a, err := w.q.GetAuthorization(w.ctx, f.id)
+	if r.Outcome != store.RotationOutcomeRotated && r.Outcome != store.RotationOutcomeReplayed {
+		w.Errorf("RotateRefreshToken of %s: %s", refresh, r.Outcome)
+		return nil
+	}
+	g.access = append(g.access, access)
+	next := successorOf(refresh)
+	if *r.Successor != digest(next) {
+		w.Errorf("RotateRefreshToken of %s: another successor", refresh)
+	}
+	if last := len(g.chain) - 1; g.chain[last] == refresh {
+		g.chain, g.ids = append(g.chain, next), append(g.ids, *r.SuccessorID)
+	} else if g.ids[last] != *r.SuccessorID {
+		w.Errorf("RotateRefreshToken of %s: two successors", refresh)
+	}
+	return nil
+}
+
+// checkAfterCrash holds what the workers know against what is there. The server has just recovered, and nobody else uses it.
+func checkAfterCrash(w *world, workers []crashWorker) {
+	w.Helper()
+	var fsync, commit string
+	w.ok(w.pool.QueryRow(w.ctx, `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit))
+	if fsync != "on" || commit != "on" {
+		w.Fatalf("fsync is %s, synchronous_commit %s", fsync, commit)
+	}
+	type family struct {
+		Redeemed, Revoked bool
+		Access, Refresh   int
+		Firsts            int // refresh tokens that are nobody's successor: one for each redemption
+	}
+	families := map[store.AuthorizationID]family{}
+	var id store.AuthorizationID
+	var f family
+	rows, err := w.pool.Query(w.ctx, `
+		SELECT a.id, a.redeemed_at IS NOT NULL, a.revoked_at IS NOT NULL,
+			(SELECT count(*) FROM oauth_access_token AS t WHERE t.authorization_id = a.id),
+			(SELECT count(*) FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id),
+			(
+				SELECT count(*) FROM oauth_refresh_token AS r
+				WHERE r.authorization_id = a.id AND NOT EXISTS (SELECT FROM oauth_refresh_token AS p WHERE p.authorization_id = a.id AND p.successor_id = r.id)
+			)
+		FROM oauth_authorization AS a`)
 	w.ok(err)
-	if f.redeemed > 0 && a.RedeemedAt == nil {
-		w.Errorf("crash %d: an acknowledged redemption is gone", crash)
-	}
-	var roots int // refresh tokens that are no other's successor: what redemptions wrote
-	w.ok(w.pool.QueryRow(w.ctx, `SELECT count(*) FROM oauth_refresh_token r WHERE r.authorization_id = $1
-		AND NOT EXISTS (SELECT FROM oauth_refresh_token p WHERE p.successor_id = r.id)`, string(f.id)).Scan(&roots))
-	if roots > 1 || (roots == 1) != (a.RedeemedAt != nil) {
-		w.Errorf("crash %d: %d redemptions of one code", crash, roots)
-	}
-	if _, refresh := w.countLive(f.id); refresh > 1 || (refresh == 0 && a.RedeemedAt != nil) {
-		w.Errorf("crash %d: %d live refresh tokens in a family, want one", crash, refresh)
-	}
-	if f.unanswered != "" {
-		p, _ := w.rotateParams(f.unanswered)
-		p.Grace = time.Hour // the recovery took its time
-		r, err := w.q.RotateRefreshToken(w.ctx, p)
-		w.ok(err)
-		if (r.Outcome != store.RotationOutcomeRotated && r.Outcome != store.RotationOutcomeReplayed) || *r.Successor != digest(successorOf(f.unanswered)) {
-			w.Errorf("crash %d: a retried rotation: %s", crash, r.Outcome)
-			return 0
+	_, err = pgx.ForEachRow(rows, []any{&id, &f.Redeemed, &f.Revoked, &f.Access, &f.Refresh, &f.Firsts}, func() error {
+		families[id] = f
+		return nil
+	})
+	w.ok(err)
+	tokens := map[store.RefreshTokenID]bool{}
+	var token store.RefreshTokenID
+	rows, err = w.pool.Query(w.ctx, `SELECT id FROM oauth_refresh_token`)
+	w.ok(err)
+	_, err = pgx.ForEachRow(rows, []any{&token}, func() error { tokens[token] = true; return nil })
+	w.ok(err)
+
+	var live, dead []string
+	for i := range workers {
+		for _, g := range workers[i].grants {
+			f, found := families[g.id]
+			switch {
+			case !found:
+				w.Errorf("the grant of %s is lost", g.code)
+				continue
+			case g.redeemed > 1, f.Firsts > 1:
+				w.Errorf("%s was redeemed %d times, as was acknowledged; the family has %d first tokens", g.code, g.redeemed, f.Firsts)
+			case g.redeemed == 1 && !f.Redeemed, g.replayed && !f.Redeemed:
+				w.Errorf("%s was redeemed, and is not", g.code)
+			case f.Redeemed != (f.Access > 0), f.Redeemed != (f.Refresh > 0):
+				w.Errorf("%s is redeemed %t, with %d access and %d refresh tokens", g.code, f.Redeemed, f.Access, f.Refresh)
+			case f.Revoked && !g.doubled:
+				w.Errorf("the family of %s is revoked, by nothing", g.code)
+			case !f.Revoked && g.replayed:
+				w.Errorf("%s was replayed, and its family is not revoked", g.code)
+			}
+			for n, id := range g.ids {
+				if !tokens[id] {
+					w.Errorf("%s, refresh token %d of a family, is lost", g.chain[n], n)
+				}
+			}
+			// What got no answer is tried again, as a client would; not so codes, which are used once.
+			switch {
+			case g.open != "":
+				refresh := g.open
+				g.open = ""
+				if w.raced("RotateRefreshToken", g.rotate(w, refresh)) && g.chain[len(g.chain)-1] != successorOf(refresh) {
+					w.Errorf("the rotation of %s does not converge", refresh)
+				}
+			case g.lost > 0 && !f.Redeemed:
+				w.raced("RedeemAuthorizationCode", g.redeem(w))
+			}
+			g.lost = 0
+			if f.Revoked {
+				dead = slices.Concat(dead, g.access, g.chain)
+			} else if len(g.chain) > 0 {
+				last := len(g.chain) - 1
+				live = append(append(live, g.access...), g.chain[last])
+				dead = append(dead, g.chain[:last]...)
+			}
 		}
-		if _, refresh := w.countLive(f.id); refresh != 1 {
-			w.Errorf("crash %d: %d live refresh tokens after the retry, want one", crash, refresh)
-		}
-		return 1
 	}
-	return 0
+	lives := w.livings(slices.Concat(live, dead))
+	for _, raw := range live {
+		if !lives[raw] {
+			w.Errorf("%s was acknowledged, and is dead", raw)
+		}
+	}
+	for _, raw := range dead {
+		if lives[raw] {
+			w.Errorf("%s is live", raw)
+		}
+	}
+	raceInvariants(w)
 }

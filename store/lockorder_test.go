@@ -1,92 +1,759 @@
 package store_test
 
 import (
+	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// lockOrderWaits returns when a session of the world's database waits for a lock.
-func (w *world) lockOrderWaits() {
+// The tests in this file stop calls halfway, by locks that they hold, to look where the calls wait and to let them go on in an
+// order of the test's choice. What the races find by chance, these tests do every time.
+
+// lockHolder is a transaction of a test, and what it holds.
+type lockHolder struct {
+	pgx.Tx
+	w    *world
+	q    *store.Queries
+	free func() // gives the connection back; nil once it has been
+}
+
+// holdingRows begins a transaction and runs a statement in it.
+func (w *world) holdingRows(sql string, args ...any) *lockHolder {
 	w.Helper()
-	for range 500 {
-		var waiting bool
-		w.ok(w.pool.QueryRow(w.ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting))
-		if waiting {
-			return
+	h := w.transaction()
+	_, err := h.Exec(w.ctx, sql, args...)
+	w.ok(err)
+	return h
+}
+
+// transaction begins a transaction for calls.
+func (w *world) transaction() *lockHolder {
+	w.Helper()
+	conn, err := w.pool.Acquire(w.ctx)
+	w.ok(err)
+	tx, err := conn.Begin(w.ctx)
+	w.ok(err)
+	h := &lockHolder{tx, w, w.q.WithTx(tx), conn.Release}
+	w.Cleanup(func() {
+		if h.free != nil {
+			tx.Rollback(context.WithoutCancel(w.ctx))
+			h.free()
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.Fatal("nobody waits for a lock")
+	})
+	return h
 }
 
-// TestTokenBeforeSessionDeadlocksWithTheSessionsEnd keeps the reason for the order of locks on record (docs/locking.md): a
-// rotation that locked the token, then its family, and reached for the session last, by the foreign key of what it inserts,
-// would meet the deletion of the session head-on.
-func TestTokenBeforeSessionDeadlocksWithTheSessionsEnd(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 4)
-	tokens := w.redeem()
-	tx, err := w.pool.Begin(w.ctx)
+func (h *lockHolder) commit() {
+	h.w.Helper()
+	h.w.ok(h.Commit(h.w.ctx))
+	h.free()
+	h.free = nil
+}
+
+func (h *lockHolder) release() {
+	h.w.Helper()
+	h.w.ok(h.Rollback(h.w.ctx))
+	h.free()
+	h.free = nil
+}
+
+// startedCall is a call that runs beside the test.
+type startedCall struct {
+	w    *world
+	name string
+	pid  uint32
+	done chan error
+	err  error
+	over bool
+}
+
+// starts lets a call run on a connection of its own.
+func (w *world) starts(name string, call func(q *store.Queries) error) *startedCall {
+	w.Helper()
+	return w.startsOn(name, func(tx pgx.Tx) error { return call(store.New(tx)) }, true)
+}
+
+// startsOn lets work run in a transaction of its own, which is committed or undone after it.
+func (w *world) startsOn(name string, work func(tx pgx.Tx) error, commit bool) *startedCall {
+	w.Helper()
+	conn, err := w.pool.Acquire(w.ctx)
 	w.ok(err)
-	defer func() { _ = tx.Rollback(w.ctx) }()
-	_, err = tx.Exec(w.ctx, `SELECT FROM oauth_refresh_token WHERE token = $1 FOR NO KEY UPDATE`, string(digest(tokens.refresh)))
-	w.ok(err)
-	_, err = tx.Exec(w.ctx, `SELECT FROM oauth_authorization WHERE id = $1 FOR NO KEY UPDATE`, string(tokens.authorization))
-	w.ok(err)
-	ended := make(chan error, 1)
+	c := &startedCall{w: w, name: name, pid: conn.Conn().PgConn().PID(), done: make(chan error, 1)}
 	go func() {
-		_, err := w.pool.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, string(w.session))
-		ended <- err
+		defer conn.Release()
+		tx, err := conn.Begin(w.ctx)
+		if err == nil {
+			if err = work(tx); err == nil && commit {
+				err = tx.Commit(w.ctx)
+			} else {
+				err = errors.Join(err, tx.Rollback(w.ctx))
+			}
+		}
+		c.done <- err
 	}()
-	w.lockOrderWaits()
-	_, err = tx.Exec(w.ctx, `INSERT INTO oauth_access_token (id, client_id, session_id, scopes) VALUES ('x', $1, $2, '{}')`, string(w.client), string(w.session))
-	_ = tx.Rollback(w.ctx)
-	err = errors.Join(err, <-ended)
-	var refused *pgconn.PgError
-	if !errors.As(err, &refused) || refused.Code != "40P01" {
-		t.Errorf("the old order gave %v, want a deadlock (40P01)", err)
+	return c
+}
+
+// ended says whether the call has returned.
+func (c *startedCall) ended() bool {
+	select {
+	case c.err = <-c.done:
+		c.over = true
+	default:
+	}
+	return c.over
+}
+
+// waits says for a row of which table the call waits, or "" once it has returned. For a row lock a backend queues by a lock of
+// type tuple, which it holds, or waits for, while it waits for the transaction that has the row.
+func (c *startedCall) waits() string {
+	c.w.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if c.ended() {
+			return ""
+		}
+		var blocked bool
+		var table *string
+		c.w.ok(c.w.pool.QueryRow(c.w.ctx, `
+			SELECT cardinality(pg_blocking_pids($1)) > 0,
+				(SELECT l.relation::regclass::text FROM pg_locks AS l WHERE l.pid = $1 AND l.locktype = 'tuple' LIMIT 1)`,
+			c.pid).Scan(&blocked, &table))
+		if blocked && table != nil {
+			return strings.Trim(*table, `"`)
+		}
+	}
+	c.w.Fatalf("%s neither waits for a row nor returns", c.name)
+	return ""
+}
+
+// wantWaiting fails the test unless the call waits for a row of a table.
+func (c *startedCall) wantWaiting(table string) {
+	c.w.Helper()
+	if at := c.waits(); at != table {
+		c.w.Fatalf("%s waits at %q, want %q; its error: %v", c.name, at, table, c.err)
 	}
 }
 
-// TestRotationWaitsForTheSessionsEndBeforeItLocksAnythingElse is the same meeting with the order that the calls keep.
-func TestRotationWaitsForTheSessionsEndBeforeItLocksAnythingElse(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 4)
-	tokens := w.redeem() // with offline_access: it outlives the session
-	tx, err := w.pool.Begin(w.ctx)
-	w.ok(err)
-	defer func() { _ = tx.Rollback(w.ctx) }()
-	_, err = tx.Exec(w.ctx, `SELECT FROM session WHERE id = $1 FOR UPDATE`, string(w.session))
-	w.ok(err)
-	type answer struct {
-		row store.RotateRefreshTokenRow
-		err error
+// returns waits for the call to return.
+func (c *startedCall) returns() error {
+	c.w.Helper()
+	if !c.over {
+		select {
+		case c.err = <-c.done:
+			c.over = true
+		case <-time.After(20 * time.Second):
+			c.w.Fatalf("%s does not return", c.name)
+		}
 	}
-	rotated := make(chan answer, 1)
-	go func() {
-		p, _ := w.rotateParams(tokens.refresh)
-		row, err := w.q.RotateRefreshToken(w.ctx, p)
-		rotated <- answer{row, err}
-	}()
-	w.lockOrderWaits()
-	for _, row := range []string{
-		`SELECT FROM oauth_refresh_token WHERE authorization_id = $1 FOR UPDATE NOWAIT`,
-		`SELECT FROM oauth_authorization WHERE id = $1 FOR UPDATE NOWAIT`,
+	return c.err
+}
+
+// succeeds waits for the call to return, without an error.
+func (c *startedCall) succeeds() {
+	c.w.Helper()
+	c.w.raced(c.name, c.returns())
+}
+
+// isDeadlock says whether an error is that of the one whom PostgreSQL chose to resolve a deadlock.
+func isDeadlock(err error) bool {
+	e, found := errors.AsType[*pgconn.PgError](err)
+	return found && e.Code == "40P01"
+}
+
+// TestLockOrderOfEachCall holds the rows of each table and lets go of one table after the other, whenever the call has come to wait
+// for it: the call waits first for the first table in the order, and so on. What it waits for last, it locks last.
+func TestLockOrderOfEachCall(t *testing.T) {
+	t.Parallel()
+	const (
+		user, client, session, family, refresh, access = "user", "oauth_client", "session", "oauth_authorization", "oauth_refresh_token", "oauth_access_token"
+	)
+	// Consents have no place in the order: whoever reaches one holds its user or its client.
+	const consent = "oauth_consent"
+	order := []string{user, client, session, family, refresh, access}
+	w := newRaceWorld(t, len(order)+4)
+	k := w.redeem(func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"openid"} })
+	granted, code := w.grant()
+	pending, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+		ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, RequestURI: ptr(digest("uri")), Lifetime: time.Minute,
+	})
+	w.ok(err)
+	stray, spent := unique("rt-stray"), unique("rt-spent")
+	id := w.foreignRefreshToken(stray)
+	w.foreignAccessToken(unique("at-stray"), &id)
+	w.exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1`, w.foreignRefreshToken(spent))
+	_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
+	w.ok(err)
+
+	rotate := func(presented string) func(q *store.Queries) error {
+		return func(q *store.Queries) error {
+			p, _ := w.rotateParams(presented)
+			_, err := q.RotateRefreshToken(w.ctx, p)
+			return err
+		}
+	}
+	revoke := func(raw string) func(q *store.Queries) error {
+		return func(q *store.Queries) error {
+			_, err := q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(raw), ClientID: w.client})
+			return err
+		}
+	}
+	for _, c := range []struct {
+		call string
+		want []string
+		do   func(q *store.Queries) error
+	}{
+		{"CreateAuthorization", []string{client}, func(q *store.Queries) error {
+			_, err := q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, Lifetime: time.Minute,
+			})
+			return err
+		}},
+		{"TakeAuthorizationByRequestURI", []string{family}, func(q *store.Queries) error {
+			_, err := q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: digest("uri"), ClientID: w.client, Lifetime: time.Minute})
+			return err
+		}},
+		{"ApproveAuthorization", []string{user, client, session, family}, func(q *store.Queries) error {
+			_, err := q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
+				ID: pending.ID, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, CodeLifetime: time.Minute,
+			})
+			return err
+		}},
+		{"DenyAuthorization", []string{family}, func(q *store.Queries) error { _, err := q.DenyAuthorization(w.ctx, pending.ID); return err }},
+		{"IssueAuthorizationCode", []string{family}, func(q *store.Queries) error {
+			_, err := q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: granted, Code: digest("other"), CodeLifetime: time.Minute})
+			return err
+		}},
+		{"GrantAuthorization", []string{user, client, session}, func(q *store.Queries) error {
+			_, err := q.GrantAuthorization(w.ctx, w.grantParams(unique("code")))
+			return err
+		}},
+		{"RedeemAuthorizationCode", []string{user, client, session, family}, func(q *store.Queries) error {
+			_, err := q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+			return err
+		}},
+		{"IssueAccessToken", []string{client}, func(q *store.Queries) error {
+			_, err := q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{ClientID: w.client, ID: store.NewAccessTokenID(), Scopes: []string{"api"}})
+			return err
+		}},
+		{"RotateRefreshToken", []string{user, client, session, family, refresh}, rotate(k.refresh)},
+		{"RotateRefreshToken without a family", []string{user, client, session, refresh, access}, rotate(stray)},
+		{"RotateRefreshToken reuse", []string{user, client, session, refresh, access}, rotate(spent)},
+		{"RevokeToken access token", []string{access}, revoke(k.access)},
+		{"RevokeToken refresh token", []string{family}, revoke(k.refresh)},
+		{"RevokeToken without a family", []string{user, client, session, refresh, access}, revoke(stray)},
+		{"RevokeAuthorization", []string{family}, func(q *store.Queries) error {
+			_, err := q.RevokeAuthorization(w.ctx, k.authorization)
+			return err
+		}},
+		{"RevokeUserAuthorizations", []string{user, client, session, family, refresh, access}, func(q *store.Queries) error {
+			_, err := q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: w.user})
+			return err
+		}},
+		{"RevokeClientAuthorizations", []string{client, session, family, refresh, access}, func(q *store.Queries) error {
+			_, err := q.RevokeClientAuthorizations(w.ctx, w.client)
+			return err
+		}},
+		{"GrantConsent", []string{user, client, consent}, func(q *store.Queries) error {
+			_, err := q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"email"}, Merge: true})
+			return err
+		}},
+		{"WithdrawConsent", []string{user, client, session, consent, family, refresh, access}, func(q *store.Queries) error {
+			_, err := q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+			return err
+		}},
+		{"ExtendSession", []string{session}, func(q *store.Queries) error {
+			_, err := q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: 2 * time.Hour})
+			return err
+		}},
+		{"EndSession", []string{user, client, session, family, refresh, access}, func(q *store.Queries) error {
+			_, err := q.EndSession(w.ctx, w.session)
+			return err
+		}},
+		{"EndUserSessions", []string{user, client, session, family, refresh, access}, func(q *store.Queries) error {
+			_, err := q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: w.user})
+			return err
+		}},
+		{"UpdateUser", []string{user}, func(q *store.Queries) error {
+			_, err := q.UpdateUser(w.ctx, store.UpdateUserParams{ID: w.user, Email: ptr("other@example.com")})
+			return err
+		}},
+		{"DisableClient", []string{client}, func(q *store.Queries) error { _, err := q.DisableClient(w.ctx, w.client); return err }},
+		// The cascade goes from family to tokens, and access tokens refer to refresh tokens too.
+		{"DeleteClient", []string{client, session, family, refresh, access, consent}, func(q *store.Queries) error { _, err := q.DeleteClient(w.ctx, w.client); return err }},
+		{"DeleteUser", []string{user, client, session, family, refresh, access, consent}, func(q *store.Queries) error { _, err := q.DeleteUser(w.ctx, w.user); return err }},
 	} {
-		_, err := tx.Exec(w.ctx, row, string(tokens.authorization)) // the waiting rotation holds neither
+		t.Run(c.call, func(t *testing.T) {
+			w := *w
+			w.TB = t
+			held := map[string]*lockHolder{}
+			for _, table := range append(order, consent) {
+				held[table] = w.holdingRows(`SELECT FROM "` + table + `" FOR UPDATE`)
+			}
+			call := w.startsOn(c.call, func(tx pgx.Tx) error { return c.do(store.New(tx)) }, false)
+			var got []string
+			for at := call.waits(); at != ""; at = call.waits() {
+				if got = append(got, at); held[at] == nil || slices.Index(got, at) < len(got)-1 {
+					t.Fatalf("waits at %v", got)
+				}
+				held[at].release()
+			}
+			w.raced(c.call, call.err)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("waits at %v, want %v", got, c.want)
+			}
+			got = slices.DeleteFunc(got, func(table string) bool { return table == consent })
+			if !slices.IsSortedFunc(got, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+				t.Errorf("waits at %v, in another order than %v", got, order)
+			}
+			for table, h := range held {
+				if !slices.Contains(c.want, table) {
+					h.release()
+				}
+			}
+		})
+	}
+}
+
+// TestLockOrderCollectorsWaitForNobody: whoever holds a row, a collector and a batch that adopts go by, and come back later.
+func TestLockOrderCollectorsWaitForNobody(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 4)
+	w.redeem()
+	id := w.foreignRefreshToken(unique("rt-stray"))
+	w.foreignAccessToken(unique("at-stray"), &id)
+	adopt := func() (int64, error) { return w.q.AdoptRefreshTokens(w.ctx, 10) }
+	for _, rows := range []string{`"user"`, `oauth_client`, `session`, `oauth_refresh_token`} {
+		held := w.holdingRows(`SELECT FROM ` + rows + ` FOR UPDATE`)
+		call := w.starts("AdoptRefreshTokens", func(q *store.Queries) error {
+			n, err := q.AdoptRefreshTokens(w.ctx, 10)
+			if n > 0 {
+				t.Errorf("AdoptRefreshTokens adopted %d tokens while %s was held", n, rows)
+			}
+			return err
+		})
+		if at := call.waits(); at != "" {
+			t.Errorf("AdoptRefreshTokens waits for %s", at)
+		}
+		held.release()
+		call.succeeds()
+	}
+	if n, err := adopt(); !w.raced("AdoptRefreshTokens", err) || n != 1 {
+		t.Errorf("AdoptRefreshTokens adopted %d tokens, want 1", n)
+	}
+
+	w.foreignRefreshToken(unique("rt-stray"))
+	for _, table := range []string{"session", "oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
+		w.exec(`UPDATE ` + table + ` SET expires_at = now()`)
+	}
+	calls := raceCollectors(w)
+	for i, rows := range []string{"oauth_access_token", "oauth_refresh_token", "oauth_authorization", "session"} {
+		name := slices.Sorted(maps.Keys(calls))[i]
+		for _, holding := range []string{`SELECT FROM ` + rows + ` FOR KEY SHARE`, `SELECT FROM ` + rows + ` FOR NO KEY UPDATE`} {
+			held := w.holdingRows(holding)
+			call := w.startsOn(name, func(pgx.Tx) error {
+				n, err := calls[name](10)
+				if n > 0 {
+					t.Errorf("%s took %d rows that were held", name, n)
+				}
+				return err
+			}, true)
+			select {
+			case err := <-call.done:
+				w.raced(name, err)
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s waits", name)
+			}
+			held.release()
+		}
+		if n, err := calls[name](10); !w.raced(name, err) || n == 0 {
+			t.Errorf("%s took nothing", name)
+		}
+	}
+}
+
+// TestLockOrderFamilyBeforeToken keeps the reason why a family comes before its tokens, and all their parents before both. Deleting a
+// session or a user locks that row, and then its foreign keys want authorizations and tokens. A call that locked the token first,
+// as one would who begins with what the client presents, meets that head-on.
+func TestLockOrderFamilyBeforeToken(t *testing.T) {
+	t.Parallel()
+	deadlock := func(t *testing.T, first, then string) {
+		t.Helper()
+		w := newLockWorld(t, 4)
+		w.redeem()
+		rotation := w.holdingRows(first)
+		end := w.startsOn("DELETE FROM session", func(tx pgx.Tx) error {
+			_, err := tx.Exec(w.ctx, `DELETE FROM session`)
+			return err
+		}, true)
+		end.wantWaiting("oauth_refresh_token") // and it holds the session and the family
+		_, err := rotation.Exec(w.ctx, then)
+		rotation.release()
+		other := end.returns()
+		if isDeadlock(err) == isDeadlock(other) {
+			t.Errorf("the rotation's error: %v, the session's: %v; want one deadlock", err, other)
+		}
+	}
+	const token, family, session = `SELECT FROM oauth_refresh_token FOR NO KEY UPDATE`, `SELECT FROM oauth_authorization FOR NO KEY UPDATE`, `SELECT FROM session FOR KEY SHARE`
+	t.Run("the token and then the family deadlock", func(t *testing.T) {
+		t.Parallel()
+		deadlock(t, token, family)
+	})
+	t.Run("the token and then the session deadlock", func(t *testing.T) {
+		t.Parallel()
+		deadlock(t, token, session)
+	})
+	t.Run("RotateRefreshToken waits for the session and holds nothing that its end wants", func(t *testing.T) {
+		t.Parallel()
+		w := newRaceWorld(t, 4)
+		k := w.redeem()
+		held := w.holdingRows(token)
+		end := w.startsOn("DELETE FROM session", func(tx pgx.Tx) error {
+			_, err := tx.Exec(w.ctx, `DELETE FROM session`)
+			return err
+		}, true)
+		end.wantWaiting("oauth_refresh_token")
+		var row store.RotateRefreshTokenRow
+		rotation := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) {
+			p, _ := w.rotateParams(k.refresh)
+			row, err = q.RotateRefreshToken(w.ctx, p)
+			return err
+		})
+		rotation.wantWaiting("session")
+		held.release()
+		end.succeeds()
+		rotation.succeeds()
+		if row.Outcome != store.RotationOutcomeRotated || row.SessionID != nil {
+			t.Errorf("RotateRefreshToken: %s, session %v", row.Outcome, row.SessionID)
+		}
+		w.wantLive(successorOf(k.refresh))
+	})
+}
+
+// TestLockOrderWaitersSeeTheWinner stops one call before its end, has another wait for it, and looks what that one makes of it.
+func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
+	t.Parallel()
+	rotate := func(w *world, q *store.Queries, refresh string) (store.RotateRefreshTokenRow, error) {
+		p, _ := w.rotateParams(refresh)
+		return q.RotateRefreshToken(w.ctx, p)
+	}
+	pending := func(w *world) store.AuthorizationID {
+		a, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+			ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, Lifetime: time.Minute,
+		})
 		w.ok(err)
+		return a.ID
 	}
-	_, err = tx.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, string(w.session))
-	w.ok(err)
-	w.ok(tx.Commit(w.ctx))
-	a := <-rotated
-	w.ok(a.err)
-	if a.row.Outcome != store.RotationOutcomeRotated || a.row.SessionID != nil {
-		t.Errorf("after the session's end: %s in session %v, want rotated, in none", a.row.Outcome, a.row.SessionID)
+	approve := func(w *world, q *store.Queries, id store.AuthorizationID) (store.ApproveAuthorizationRow, error) {
+		return q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
+			ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, CodeLifetime: time.Minute,
+		})
 	}
+	wantReason := func(w *world, id store.AuthorizationID, want store.RevocationReason) {
+		w.Helper()
+		a, err := w.q.GetAuthorization(w.ctx, id)
+		w.ok(err)
+		if a.RevokedReason == nil || *a.RevokedReason != want {
+			w.Errorf("revoked for %v, want %s", a.RevokedReason, want)
+		}
+	}
+	for name, test := range map[string]func(w *world){
+		"EndSession ends the approval that it waited for": func(w *world) {
+			id := pending(w)
+			first := w.transaction()
+			_, err := approve(w, first.q, id)
+			w.ok(err)
+			var rows []store.EndSessionRow
+			end := w.starts("EndSession", func(q *store.Queries) (err error) { rows, err = q.EndSession(w.ctx, w.session); return err })
+			end.wantWaiting("user")
+			first.commit()
+			end.succeeds()
+			if len(rows) != 1 || rows[0].AuthorizationID == nil || *rows[0].AuthorizationID != id || !rows[0].Revoked {
+				w.Errorf("EndSession: %+v", rows)
+			}
+			wantReason(w, id, store.RevocationReasonSessionEnded)
+		},
+		"ApproveAuthorization finds no session after the EndSession that it waited for": func(w *world) {
+			id := pending(w)
+			first := w.transaction()
+			_, err := first.q.EndSession(w.ctx, w.session)
+			w.ok(err)
+			second := w.starts("ApproveAuthorization", func(q *store.Queries) error { _, err := approve(w, q, id); return err })
+			second.wantWaiting("user")
+			first.commit()
+			w.none(second.returns())
+		},
+		"a rotation gives the successor of the one that it waited for": func(w *world) {
+			k := w.redeem()
+			first := w.transaction()
+			one, err := rotate(w, first.q, k.refresh)
+			w.ok(err)
+			var two store.RotateRefreshTokenRow
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.refresh); return err })
+			second.wantWaiting("oauth_authorization")
+			first.commit()
+			second.succeeds()
+			if two.Outcome != store.RotationOutcomeReplayed || *two.SuccessorID != *one.SuccessorID || *two.Successor != *one.Successor {
+				w.Errorf("RotateRefreshToken: %+v after %+v", two, one)
+			}
+		},
+		"a rotation rotates after the one that it waited for was undone": func(w *world) {
+			k := w.redeem()
+			first := w.transaction()
+			_, err := rotate(w, first.q, k.refresh)
+			w.ok(err)
+			var two store.RotateRefreshTokenRow
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.refresh); return err })
+			second.wantWaiting("oauth_authorization")
+			first.release()
+			second.succeeds()
+			if two.Outcome != store.RotationOutcomeRotated {
+				w.Errorf("RotateRefreshToken: %s", two.Outcome)
+			}
+			w.wantLive(successorOf(k.refresh))
+		},
+		"reuse ends the successor of the rotation that it waited for": func(w *world) {
+			k := w.redeem()
+			w.rotate(k.refresh, store.RotationOutcomeRotated)
+			current := successorOf(k.refresh)
+			first := w.transaction()
+			_, err := rotate(w, first.q, current)
+			w.ok(err)
+			var two store.RotateRefreshTokenRow
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.refresh); return err })
+			second.wantWaiting("oauth_authorization")
+			first.commit()
+			second.succeeds()
+			if two.Outcome != store.RotationOutcomeReused {
+				w.Errorf("RotateRefreshToken: %s", two.Outcome)
+			}
+			w.wantDead(k.access, successorOf(current))
+		},
+		"a second redemption ends what the one that it waited for has issued": func(w *world) {
+			id, code := w.grant()
+			first := w.transaction()
+			_, err := first.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+			w.ok(err)
+			var two store.RedeemAuthorizationCodeRow
+			second := w.starts("RedeemAuthorizationCode", func(q *store.Queries) (err error) {
+				two, err = q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+				return err
+			})
+			second.wantWaiting("oauth_authorization")
+			first.commit()
+			second.succeeds()
+			if two.Outcome != store.RedemptionOutcomeReplayed {
+				w.Errorf("RedeemAuthorizationCode: %s", two.Outcome)
+			}
+			w.wantDead("at-"+code, "rt-"+code)
+			wantReason(w, id, store.RevocationReasonCodeReplayed)
+		},
+		"a code is issued after the approval that it waited for": func(w *world) {
+			id := pending(w)
+			first := w.transaction()
+			_, err := approve(w, first.q, id)
+			w.ok(err)
+			var row store.IssueAuthorizationCodeRow
+			second := w.starts("IssueAuthorizationCode", func(q *store.Queries) (err error) {
+				row, err = q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest("code"), CodeLifetime: time.Minute})
+				return err
+			})
+			second.wantWaiting("oauth_authorization")
+			first.commit()
+			second.succeeds()
+			if row.Outcome != store.CodeOutcomeIssued {
+				w.Errorf("IssueAuthorizationCode: %s", row.Outcome)
+			}
+			p := w.redeemParams("code")
+			p.CodeChallenge, p.RedirectURI = nil, nil
+			if r, err := w.q.RedeemAuthorizationCode(w.ctx, p); !w.raced("RedeemAuthorizationCode", err) || r.Outcome != store.RedemptionOutcomeRedeemed {
+				w.Errorf("RedeemAuthorizationCode: %s", r.Outcome)
+			}
+		},
+		"a rotation moves along the family that a batch gave its token": func(w *world) {
+			stray := unique("rt-stray")
+			w.foreignRefreshToken(stray)
+			first := w.transaction()
+			n, err := first.q.AdoptRefreshTokens(w.ctx, 1)
+			w.ok(err)
+			if n != 1 {
+				w.Fatalf("AdoptRefreshTokens: %d", n)
+			}
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, stray); return err })
+			second.wantWaiting("user")
+			first.commit()
+			second.succeeds()
+			w.rotate(stray, store.RotationOutcomeReplayed) // and by then it can see the family
+			raceInvariants(w)
+		},
+		"deleting a client locks the session of the approval that it waited for": func(w *world) {
+			k := w.redeem(func(p *store.GrantAuthorizationParams) { p.SessionID = nil })
+			id := pending(w)
+			first := w.transaction()
+			_, err := approve(w, first.q, id)
+			w.ok(err)
+			second := w.starts("DeleteClient", func(q *store.Queries) error { _, err := q.DeleteClient(w.ctx, w.client); return err })
+			second.wantWaiting("oauth_client")
+			held := w.holdingRows(`SELECT FROM oauth_authorization WHERE id = $1 FOR KEY SHARE`, k.authorization)
+			first.commit()
+			second.wantWaiting("oauth_authorization")
+			end := w.startsOn("DELETE FROM session", func(tx pgx.Tx) error {
+				_, err := tx.Exec(w.ctx, `DELETE FROM session`)
+				return err
+			}, true)
+			end.wantWaiting("session")
+			held.release()
+			second.succeeds()
+			end.succeeds()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newRaceWorld(t, 5))
+		})
+	}
+	// What another server issued is adopted by a call in flight, and the call that waits for it cannot see the family.
+	for name, end := range map[string]struct {
+		table string
+		call  func(w *world, q *store.Queries, stray string) error
+	}{
+		"RevokeUserAuthorizations": {"user", func(w *world, q *store.Queries, _ string) error {
+			_, err := q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: w.user})
+			return err
+		}},
+		"WithdrawConsent": {"user", func(w *world, q *store.Queries, _ string) error {
+			_, err := q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+			return err
+		}},
+		"RevokeClientAuthorizations": {"oauth_client", func(w *world, q *store.Queries, _ string) error {
+			_, err := q.RevokeClientAuthorizations(w.ctx, w.client)
+			return err
+		}},
+		"RevokeToken": {"user", func(w *world, q *store.Queries, stray string) error {
+			_, err := q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(stray), ClientID: w.client})
+			return err
+		}},
+		"EndSession": {"user", func(w *world, q *store.Queries, _ string) error {
+			_, err := q.EndSession(w.ctx, w.session)
+			return err
+		}},
+		"DeleteUser": {"user", func(w *world, q *store.Queries, _ string) error { _, err := q.DeleteUser(w.ctx, w.user); return err }},
+		"DeleteClient": {"oauth_client", func(w *world, q *store.Queries, _ string) error {
+			_, err := q.DeleteClient(w.ctx, w.client)
+			return err
+		}},
+	} {
+		t.Run(name+" ends the family that it cannot see", func(t *testing.T) {
+			t.Parallel()
+			w := newRaceWorld(t, 4)
+			stray, access := unique("rt-stray"), unique("at-stray")
+			id := w.foreignRefreshToken(stray)
+			w.foreignAccessToken(access, &id)
+			w.exec(`UPDATE oauth_refresh_token SET scopes = '{openid}'`)
+			_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
+			w.ok(err)
+			first := w.transaction()
+			_, err = rotate(w, first.q, stray)
+			w.ok(err)
+			second := w.starts(name, func(q *store.Queries) error { return end.call(w, q, stray) })
+			second.wantWaiting(end.table)
+			first.commit()
+			second.succeeds()
+			w.wantDead(stray, successorOf(stray), access)
+		})
+	}
+}
+
+// TestLockOrderOfSlidingSessions is a deadlock that no order of rows prevents, since there is one row only. ExtendSession locks the session
+// as it is now; had it updated it after that, PostgreSQL would have begun with the version in the snapshot. While a grant that
+// began before holds that version for its foreign key, whoever locks or updates it queues for it first; and who is first in
+// that queue goes on to wait for the version as it is now.
+func TestLockOrderOfSlidingSessions(t *testing.T) {
+	t.Parallel()
+	slide := func(w *world) error {
+		grant := w.holdingRows(`SELECT FROM session FOR KEY SHARE`)
+		first := w.holdingRows(`UPDATE session SET expires_at = expires_at + interval '1 minute'`)
+		var calls []*startedCall
+		for i := range 2 {
+			c := w.starts("ExtendSession", func(q *store.Queries) error {
+				_, err := q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: time.Duration(i+2) * time.Hour})
+				return err
+			})
+			c.wantWaiting("session")
+			calls = append(calls, c)
+		}
+		first.commit()
+		var errs []error
+		for _, c := range calls {
+			errs = append(errs, c.returns())
+		}
+		grant.release()
+		return errors.Join(errs...)
+	}
+	t.Run("ExtendSession", func(t *testing.T) {
+		t.Parallel()
+		w := newRaceWorld(t, 6)
+		w.raced("ExtendSession", slide(w))
+	})
+	t.Run("locked and then updated it deadlocks", func(t *testing.T) {
+		t.Parallel()
+		w := newLockWorld(t, 6)
+		grant := w.holdingRows(`SELECT FROM session FOR KEY SHARE`)
+		first := w.holdingRows(`UPDATE session SET expires_at = expires_at + interval '1 minute'`)
+		extend := func() *startedCall {
+			c := w.startsOn("lock and update", func(tx pgx.Tx) error {
+				_, err := tx.Exec(w.ctx, `
+					WITH live AS MATERIALIZED (SELECT s.id FROM session AS s FOR NO KEY UPDATE)
+					UPDATE session AS s SET expires_at = s.expires_at + interval '1 minute' FROM live AS l WHERE s.id = l.id`)
+				return err
+			}, true)
+			c.wantWaiting("session")
+			return c
+		}
+		one, two := extend(), extend()
+		first.commit()
+		if e1, e2 := one.returns(), two.returns(); isDeadlock(e1) == isDeadlock(e2) {
+			t.Errorf("errors %v and %v, want one deadlock", e1, e2)
+		}
+		grant.release()
+	})
+}
+
+// TestLockOrderOfOwners deletes two users at once, of whom each owns a client that the other uses.
+func TestLockOrderOfOwners(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 5)
+	users := []store.UserID{w.user, w.newUser()}
+	sessions := []store.SessionID{w.session, w.newSession(users[1])}
+	var clients []store.ClientID
+	for _, u := range users {
+		clients = append(clients, w.newClient(func(p *store.CreateClientParams) { p.UserID, p.Public = &u, ptr(true) }))
+	}
+	for i, u := range users {
+		w.redeem(func(p *store.GrantAuthorizationParams) {
+			p.UserID, p.SessionID, p.ClientID = u, &sessions[i], clients[1-i]
+		})
+	}
+	held := w.holdingRows(`SELECT FROM oauth_client FOR KEY SHARE`)
+	deletes := func(u store.UserID) *startedCall {
+		return w.starts("DeleteUser", func(q *store.Queries) error { _, err := q.DeleteUser(w.ctx, u); return err })
+	}
+	one := deletes(users[0])
+	one.wantWaiting("oauth_client")
+	two := deletes(users[1])
+	w.until("the other waits for its turn", func() (waits bool) {
+		w.ok(w.pool.QueryRow(w.ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND NOT granted)`, two.pid).Scan(&waits))
+		return waits
+	})
+	held.release()
+	one.succeeds()
+	two.succeeds()
 }

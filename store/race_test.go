@@ -6,9 +6,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,10 +42,18 @@ var (
 // roundsOf is the part of the rounds that a race runs which takes long, or is one of many.
 func roundsOf(part int) int { return max(*raceRounds/part, 1) }
 
-// newRaceWorld is newWorld for races: a deadlock shows after a tenth of a second, before it can hide behind a slow call, a lock
-// that nobody gives back fails the test, all connections are open before the first round, and the test fails if the server
-// has counted a deadlock in this database by its end, whoever heard of it.
+// newRaceWorld is newLockWorld for tests that fail if the server has counted a deadlock in their database by their end, whoever
+// heard of it.
 func newRaceWorld(t testing.TB, conns int) *world {
+	t.Helper()
+	w := newLockWorld(t, conns)
+	t.Cleanup(func() { raceDeadlocks(w) })
+	return w
+}
+
+// newLockWorld is newWorld for tests whose calls wait for each other: a deadlock shows after a tenth of a second, before it can hide
+// behind a slow call, a lock that nobody gives back fails the test, and all connections are open from the beginning.
+func newLockWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
 	super := raceSuperuser(w)
@@ -63,7 +77,6 @@ func newRaceWorld(t testing.TB, conns int) *world {
 	for _, release := range open {
 		release()
 	}
-	t.Cleanup(func() { raceDeadlocks(w) })
 	return w
 }
 
@@ -86,7 +99,7 @@ func raceDeadlocks(w *world) {
 	w.Helper()
 	ctx := context.WithoutCancel(w.ctx)
 	w.pool.Reset()
-	for others := 1; others > 0; {
+	for others, deadline := 1, time.Now().Add(10*time.Second); others > 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		w.ok(w.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&others))
 	}
 	var deadlocks int
@@ -705,6 +718,12 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(k.access), ClientID: w.client})
 			return err
 		})
+		jwt, err := w.q.FindAccessTokenByToken(w.ctx, digest(w.redeem().access))
+		w.ok(err)
+		onlyOne(w, "RevokeAccessTokenByID", n, func(int) error {
+			_, err := w.q.RevokeAccessTokenByID(w.ctx, store.RevokeAccessTokenByIDParams{ID: jwt.ID, ClientID: w.client})
+			return err
+		})
 		onlyOne(w, "RevokeToken of a refresh token", n, func(int) error {
 			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(k.refresh), ClientID: w.client})
 			return err
@@ -1101,6 +1120,164 @@ func raceLower(a *atomic.Int64, v int64) {
 		old := a.Load()
 		if v >= old || a.CompareAndSwap(old, v) {
 			return
+		}
+	}
+}
+
+// raceOf names, for each query that writes by what it finds, the test that races it. (A plain INSERT of new values finds nothing:
+// of two with the same key, its constraint refuses one.)
+var raceOf = map[string]string{
+	"AdoptRefreshTokens":            "TestRaceBatchesAdoptEachTokenOnce",
+	"ApproveAuthorization":          "TestRaceOnlyOneCallDecides",
+	"CreateAuthorization":           "TestRaceRequestsOfADeletedClient",
+	"DeleteAccount":                 "TestRaceOnlyOneCallDecides",
+	"DeleteClient":                  "TestRaceOnlyOneCallDecides",
+	"DeleteExpiredAccessTokens":     "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredAuthorizations":   "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredClientAssertions": "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredRefreshTokens":    "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredSessions":         "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredSigningKeys":      "TestRaceCollectorsShareTheWork",
+	"DeleteSigningKey":              "TestRaceOnlyOneCallDecides",
+	"DeleteUser":                    "TestRaceOnlyOneCallDecides",
+	"DenyAuthorization":             "TestRaceOnlyOneCallDecides",
+	"DisableClient":                 "TestRaceGrantsAgainstEndings",
+	"EnableClient":                  "TestRaceLastWriteStands",
+	"EndSession":                    "TestRaceEachEndIsToldOnce",
+	"EndUserSessions":               "TestRaceEachEndIsToldOnce",
+	"ExtendSession":                 "TestRaceUpdatesLoseNothing",
+	"GrantAuthorization":            "TestRaceGrantsAgainstEndings",
+	"GrantConsent":                  "TestRaceMergedConsentsLoseNoScope",
+	"IssueAccessToken":              "TestRaceGrantsAgainstEndings",
+	"IssueAuthorizationCode":        "TestRaceOnlyOneCallDecides",
+	"RedeemAuthorizationCode":       "TestRaceCodeIsRedeemedOnce",
+	"RememberClientAssertion":       "TestRaceOnlyOneCallDecides",
+	"RetireSigningKey":              "TestRaceUpdatesLoseNothing",
+	"RevokeAccessTokenByID":         "TestRaceOnlyOneCallDecides",
+	"RevokeAuthorization":           "TestRaceOnlyOneCallDecides",
+	"RevokeClientAuthorizations":    "TestRaceEachEndIsToldOnce",
+	"RevokeToken":                   "TestRaceOnlyOneCallDecides",
+	"RevokeUserAuthorizations":      "TestRaceEachEndIsToldOnce",
+	"RotateClientSecret":            "TestRaceUpdatesLoseNothing",
+	"RotateRefreshToken":            "TestRaceRotationsConverge",
+	"SetRegistrationAccessToken":    "TestRaceLastWriteStands",
+	"TakeAuthorizationByRequestURI": "TestRaceOnlyOneCallDecides",
+	"UpdateAccountPassword":         "TestRaceLastWriteStands",
+	"UpdateAccountTokens":           "TestRaceUpdatesLoseNothing",
+	"UpdateClient":                  "TestRaceUpdatesLoseNothing",
+	"UpdateUser":                    "TestRaceUpdatesLoseNothing",
+	"WithdrawConsent":               "TestRaceConsentsAreGrantedInSomeOrder",
+}
+
+// conditionalWrites are the queries that write by what they find.
+func conditionalWrites(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("../queries/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no queries: %v", err)
+	}
+	name := regexp.MustCompile(`(?m)^-- name: (\w+) :\w+$`)
+	comment := regexp.MustCompile(`(?m)--.*$`)
+	writes := regexp.MustCompile(`\b(INSERT INTO|UPDATE\s+\S+\s+AS|DELETE FROM)\b`)
+	plain := regexp.MustCompile(`(?s)^\s*INSERT INTO [^;]*\bVALUES\b`)
+	finds := regexp.MustCompile(`\b(ON CONFLICT|FROM|UPDATE|DELETE)\b`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := name.FindAllSubmatchIndex(text, -1)
+		for i, m := range at {
+			end := len(text)
+			if i+1 < len(at) {
+				end = at[i+1][0]
+			}
+			sql := comment.ReplaceAll(text[m[1]:end], nil)
+			if writes.Match(sql) && !(plain.Match(sql) && !finds.Match(sql)) {
+				names = append(names, string(text[m[2]:m[3]]))
+			}
+		}
+	}
+	return names
+}
+
+// TestRaceOfEachConditionalWrite holds raceOf to the queries and to the tests: each query that writes by what it finds is in it, and
+// the test that it names calls the query, be it by way of other functions and tables of this package.
+func TestRaceOfEachConditionalWrite(t *testing.T) {
+	t.Parallel()
+	queries := conditionalWrites(t)
+	for _, q := range queries {
+		if raceOf[q] == "" {
+			t.Errorf("%s writes by what it finds, and no test races it: write one, and name it in raceOf", q)
+		}
+	}
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]map[string]bool{} // what a declaration of the tests mentions
+	methods := map[string]map[string]bool{}
+	for _, file := range files {
+		f, err := parser.ParseFile(gotoken.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note := func(name string, in ast.Node) {
+			if names[name] == nil {
+				names[name], methods[name] = map[string]bool{}, map[string]bool{}
+			}
+			ast.Inspect(in, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.Ident:
+					names[name][n.Name] = true
+				case *ast.CallExpr:
+					if s, ok := n.Fun.(*ast.SelectorExpr); ok {
+						methods[name][s.Sel.Name] = true
+					}
+				}
+				return true
+			})
+		}
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Body != nil {
+					note(d.Name.Name, d.Body)
+				}
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					if v, ok := s.(*ast.ValueSpec); ok {
+						for i, value := range v.Values {
+							note(v.Names[i].Name, value)
+						}
+					}
+				}
+			}
+		}
+	}
+	for q, test := range raceOf {
+		if !slices.Contains(queries, q) {
+			t.Errorf("raceOf has %s, which is no query that writes by what it finds", q)
+		}
+		if names[test] == nil || !strings.HasPrefix(test, "TestRace") {
+			t.Errorf("raceOf has %s raced by %s, which is no race test", q, test)
+			continue
+		}
+		seen, next := map[string]bool{test: true}, []string{test}
+		called := false
+		for len(next) > 0 && !called {
+			name := next[0]
+			next = next[1:]
+			called = methods[name][q]
+			for mentioned := range names[name] {
+				if !seen[mentioned] && names[mentioned] != nil {
+					seen[mentioned] = true
+					next = append(next, mentioned)
+				}
+			}
+		}
+		if !called {
+			t.Errorf("raceOf has %s raced by %s, which does not call it", q, test)
 		}
 	}
 }
