@@ -689,7 +689,7 @@ var raceActions = []*raceAction{
 //     two calls has the grant after the ending (lasting); otherwise the grant may have come second, and then it is live as a
 //     whole: all of its tokens, or none.
 func TestRaceGrantsAgainstEndings(t *testing.T) {
-	raceAgainst(t, raceActions, roundsOf(10))
+	raceAgainst(t, raceActions, roundsOf(15))
 }
 
 // raceAgainst runs a table of actions against all endings. They share a database, and one follows the other: connections take
