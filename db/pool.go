@@ -108,8 +108,11 @@ func Open(ctx context.Context, connString string, opts Options) (*pgxpool.Pool, 
 	return OpenConfig(ctx, config)
 }
 
-// OpenConfig is [Open] for a config that [ParseConfig] made and the caller has altered since.
+// OpenConfig is [Open] for a config that [ParseConfig] made and the caller has altered since. It doesn't alter it. Its
+// AfterConnect runs after [RegisterTypes].
 func OpenConfig(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
+	config = config.Copy()
+	registerFirst(config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("db: open pool: %w", err)

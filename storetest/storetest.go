@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/peterldowns/pgtestdb"
 
+	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -87,6 +88,11 @@ func New(t testing.TB, opts ...Option) *DB {
 	pc.MaxConns = c.maxConns
 	pc.ConnConfig.RuntimeParams["timezone"] = c.timeZone
 	pc.ConnConfig.Tracer = c.tracer
+	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		db.RegisterTypes(conn.TypeMap())
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
 	if err != nil {
 		t.Fatalf("storetest: opening a pool: %v", err)

@@ -1,0 +1,154 @@
+package db_test
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// grantToken makes an access token of a family, with all that introspection shows of it but a tenant, resources, a class of
+// authentication and a key: 4 scopes, 1 method.
+func grantToken(tb testing.TB, queries *store.Queries) token.Digest {
+	tb.Helper()
+	ok := func(err error) {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	ctx, user, session, client := tb.Context(), store.NewUserID(), store.NewSessionID(), store.NewClientID()
+	_, err := queries.CreateUser(ctx, store.CreateUserParams{ID: user, Name: "Ada", Email: "ada.lovelace@example.com"})
+	ok(err)
+	_, err = queries.CreateSession(ctx, store.CreateSessionParams{
+		ID: session, UserID: user, Token: token.DigestOf("cookie"), Lifetime: time.Hour,
+	})
+	ok(err)
+	_, err = queries.CreateClient(ctx, store.CreateClientParams{
+		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"https://client.example/callback"},
+	})
+	ok(err)
+	scopes := []string{"openid", "email", "offline_access", "calendar"}
+	challenge := token.S256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
+	granted, err := queries.GrantAuthorization(ctx, store.GrantAuthorizationParams{
+		ID: store.NewAuthorizationID(), UserID: user, ClientID: client, SessionID: &session,
+		Scopes: scopes, GrantedScopes: scopes,
+		RedirectURI: new("https://client.example/callback"), ResponseType: new("code"),
+		CodeChallenge: &challenge, CodeChallengeMethod: new("S256"),
+		AuthTime: new(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), AMR: []string{"pwd"},
+		Code: token.DigestOf("code"), CodeLifetime: time.Minute,
+	})
+	ok(err)
+	if granted != store.GrantOutcomeGranted {
+		tb.Fatal(granted)
+	}
+	digest := token.DigestOf("access")
+	redeemed, err := queries.RedeemAuthorizationCode(ctx, store.RedeemAuthorizationCodeParams{
+		Code: token.DigestOf("code"), ClientID: client,
+		RedirectURI: new("https://client.example/callback"), CodeChallenge: &challenge,
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: &digest, AccessTokenLifetime: new(time.Hour),
+		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(token.DigestOf("refresh")), RefreshTokenLifetime: new(time.Hour),
+	})
+	ok(err)
+	if redeemed.Outcome != store.RedemptionOutcomeRedeemed {
+		tb.Fatal(redeemed.Outcome)
+	}
+	return digest
+}
+
+// plainRow is what introspection is by hand, with pgx and nothing else.
+type plainRow struct {
+	id, clientID                                           string
+	userID, sessionID, referenceID, authorization, refresh *string
+	scopes, resources, amr                                 []string
+	confirmation                                           *token.Confirmation
+	issuedAt                                               time.Time
+	expiresAt, authTime                                    *time.Time
+	acr, username                                          *string
+}
+
+func introspectByHand(ctx context.Context, pool *pgxpool.Pool, digest string) (r plainRow, err error) {
+	err = pool.QueryRow(ctx, store.IntrospectAccessToken, digest).Scan(&r.id, &r.clientID, &r.userID, &r.sessionID, &r.referenceID,
+		&r.authorization, &r.refresh, &r.scopes, &r.resources, &r.confirmation, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr,
+		&r.amr, &r.username)
+	return r, err
+}
+
+// cpu is what the process has used of the processors.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func bench(b *testing.B, parallel int, call func() error) {
+	b.Helper()
+	b.ReportAllocs()
+	started := cpu()
+	if parallel == 0 {
+		for b.Loop() {
+			if err := call(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	} else {
+		b.SetParallelism(parallel)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := call(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	b.ReportMetric(float64((cpu()-started).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}
+
+// BenchmarkIntrospect compares the store on a pool of this package with the same query by hand on one of pgx.
+func BenchmarkIntrospect(b *testing.B) {
+	d := storetest.New(b)
+	digest := grantToken(b, d.Store)
+	ctx := context.Background()
+	pool, err := db.Open(ctx, d.URL, db.Options{MaxConns: 16})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	config, err := pgxpool.ParseConfig(d.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	config.MaxConns = 16
+	plain, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer plain.Close()
+	queries, onPlain := store.New(pool), store.New(plain)
+	for name, call := range map[string]func() error{
+		"store":          func() error { _, err := queries.IntrospectAccessToken(ctx, digest); return err },
+		"store on plain": func() error { _, err := onPlain.IntrospectAccessToken(ctx, digest); return err },
+		"plain":          func() error { _, err := introspectByHand(ctx, plain, string(digest)); return err },
+		"unscanned": func() error {
+			rows, err := plain.Query(ctx, store.IntrospectAccessToken, digest)
+			if err == nil {
+				rows.Close()
+				err = rows.Err()
+			}
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) { bench(b, 0, call) })
+		b.Run(name+" parallel", func(b *testing.B) { bench(b, 8, call) })
+	}
+}
