@@ -299,30 +299,88 @@ func TestColumnsAreReadAsPgxReadsThem(t *testing.T) {
 		if own := oidOf(typ); rapid.Bool().Draw(t, "fit") && slices.Contains(codecOIDs, own) {
 			oid = own
 		}
-		src := someBytes(t, oid, format)
-		if plan := pgtype.NewMap().PlanScan(oid, format, reflect.New(typ).Interface()); src == nil && fmt.Sprintf("%T", plan) == "*pgtype.scanPlanFail" {
-			return // to scan NULL where nothing else could be, pgx tries the plans of all types, in the order of a map
-		}
-
-		want, got := reflect.New(typ), reflect.New(typ)
+		before := reflect.Zero(typ)
 		if typ.PkgPath() != "github.com/jackc/pgx/v5/pgtype" && typ.Kind() != reflect.Interface && typ.Kind() != reflect.Struct {
-			before := value(t, typ) // what is in the target already doesn't matter
-			want.Elem().Set(before)
-			got.Elem().Set(before)
+			before = value(t, typ)
 		}
-		wantErr := pgtype.NewMap().Scan(oid, format, slices.Clone(src), want.Interface())
-		reused := slices.Clone(src)
-		err := registered().Scan(oid, format, reused, got.Interface())
-		for i := range reused {
-			reused[i] = '#' // as pgx overwrites its buffer with the next row
-		}
-		if outcome(err) != outcome(wantErr) {
-			t.Fatalf("%q of OID %d in format %d into *%s: error\n%v, want\n%v", src, oid, format, typ, err, wantErr)
-		}
-		if !reflect.DeepEqual(got.Interface(), want.Interface()) {
-			t.Fatalf("%q of OID %d in format %d into *%s:\ngot  %#v\nwant %#v", src, oid, format, typ, got.Elem(), want.Elem())
-		}
+		sameScan(t, oid, format, someBytes(t, oid, format), before)
 	})
+}
+
+// sameScan fails the test unless src is scanned as pgx scans it, into a target that holds before.
+func sameScan(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}, oid uint32, format int16, src []byte, before reflect.Value,
+) {
+	t.Helper()
+	want, got := reflect.New(before.Type()), reflect.New(before.Type())
+	want.Elem().Set(before)
+	got.Elem().Set(before)
+	stock := pgtype.NewMap()
+	if plan := stock.PlanScan(oid, format, want.Interface()); src == nil && fmt.Sprintf("%T", plan) == "*pgtype.scanPlanFail" {
+		return // to scan NULL where nothing else could be, pgx tries the plans of all types, in the order of a map
+	}
+	wantErr := stock.Scan(oid, format, slices.Clone(src), want.Interface())
+	reused := slices.Clone(src)
+	err := registered().Scan(oid, format, reused, got.Interface())
+	for i := range reused {
+		reused[i] = '#' // as pgx overwrites its buffer with the next row
+	}
+	if outcome(err) != outcome(wantErr) {
+		t.Fatalf("%q of OID %d in format %d into %s: error\n%v, want\n%v", src, oid, format, got.Type(), err, wantErr)
+	}
+	if !reflect.DeepEqual(got.Interface(), want.Interface()) {
+		t.Fatalf("%q of OID %d in format %d into %s:\ngot  %#v\nwant %#v", src, oid, format, got.Type(), got.Elem(), want.Elem())
+	}
+}
+
+// Where a plan has to decide between two ways, both sides of the border.
+func TestColumnsAtTheBordersAreReadAsPgxReadsThem(t *testing.T) {
+	t.Parallel()
+	for n := range 130 {
+		sameScan(t, pgtype.TextOID, pgtype.TextFormatCode, []byte(strings.Repeat("ä", n))[:n], reflect.Zero(reflect.TypeFor[*store.UserID]()))
+	}
+	for _, us := range []int64{
+		math.MinInt64, -211_813_488_000_000_001, -211_813_488_000_000_000, -1, 0, 1,
+		9_223_371_331_199_999_999, 9_223_371_331_200_000_000, math.MaxInt64,
+	} {
+		src := binary.BigEndian.AppendUint64(nil, uint64(us))
+		sameScan(t, pgtype.TimestamptzOID, pgtype.BinaryFormatCode, src, reflect.Zero(reflect.TypeFor[time.Time]()))
+		sameScan(t, pgtype.TimestamptzOID, pgtype.BinaryFormatCode, src, reflect.Zero(reflect.TypeFor[*time.Time]()))
+	}
+	for _, src := range []string{"", "null", " null", "{}", "{", "[]", "1", `{"jkt": "x"}`, `{"jkt": 1, "x5t#S256": "y"}`} {
+		for _, before := range []any{json.RawMessage("[2]"), &token.Confirmation{JKT: "before"}} {
+			for _, format := range bothFormats {
+				sameScan(t, pgtype.JSONBOID, format, []byte(src), reflect.ValueOf(before))
+				sameScan(t, pgtype.JSONBOID, format, []byte("\x01"+src), reflect.ValueOf(before))
+			}
+		}
+	}
+}
+
+// Who encodes with a plan, and not with the map, may give it a nil.
+func TestNilIsNULLToEachPlan(t *testing.T) {
+	t.Parallel()
+	params, _ := storeTypes()
+	m, tried := registered(), 0
+	for typ := range params {
+		if typ.Kind() != reflect.Pointer && typ.Kind() != reflect.Slice {
+			continue
+		}
+		null, oid := reflect.Zero(typ).Interface(), oidOf(typ)
+		plan := m.PlanEncode(oid, m.FormatCodeForOID(oid), null)
+		if reflect.TypeOf(plan).PkgPath() != reflect.TypeFor[db.Options]().PkgPath() {
+			continue
+		}
+		tried++
+		if got, err := plan.Encode(null, []byte("before")); got != nil || err != nil {
+			t.Errorf("%s: %q, %v", typ, got, err)
+		}
+	}
+	if tried == 0 {
+		t.Error("no plan was tried")
+	}
 }
 
 func FuzzTextArray(f *testing.F) {
@@ -336,6 +394,17 @@ func FuzzTextArray(f *testing.F) {
 		f.Add(append(b, 0))
 	}
 	f.Add(make([]byte, 12)) // what PostgreSQL sends for '{}': no dimension
+	f.Add(make([]byte, 13))
+	numbers := func(n ...uint32) (b []byte) {
+		for _, n := range n {
+			b = binary.BigEndian.AppendUint32(b, n)
+		}
+		return b
+	}
+	f.Add(numbers(1, 0, 25, 1<<31, 1))         // fewer than none
+	f.Add(numbers(1, 0, 25, 1<<31-1, 1, 0))    // more than there can be
+	f.Add(numbers(2, 0, 25, 1, 1, 4, 1))       // the second dimension looks like an element
+	f.Add(numbers(2, 0, 25, 1, 1, 2, 1, 0, 0)) // a matrix
 	m, stock := registered(), pgtype.NewMap()
 	f.Fuzz(func(t *testing.T, src []byte) {
 		var got, want []string
@@ -443,7 +512,8 @@ func TestOpenConfigRegistersTheTypesBeforeTheCallersHook(t *testing.T) {
 		}
 		return refuse
 	}
-	for range 2 { // the config is as it was: the hook isn't stacked on itself
+	hook := config.AfterConnect
+	for range 2 {
 		called = 0
 		pool, err := db.OpenConfig(t.Context(), config)
 		if err != nil {
@@ -452,6 +522,9 @@ func TestOpenConfigRegistersTheTypesBeforeTheCallersHook(t *testing.T) {
 		pool.Close()
 		if called != 1 {
 			t.Errorf("the hook was called %d times for one connection", called)
+		}
+		if reflect.ValueOf(config.AfterConnect).Pointer() != reflect.ValueOf(hook).Pointer() {
+			t.Error("OpenConfig altered the config that it was given")
 		}
 	}
 	refuse = errors.New("refused")
