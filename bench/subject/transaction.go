@@ -1,0 +1,552 @@
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// What a server that decides in Go finds out about a request.
+var (
+	errUnknown    = errors.New("no such row")
+	errExpired    = errors.New("expired")
+	errRevoked    = errors.New("revoked")
+	errDisabled   = errors.New("the client is disabled")
+	errMismatched = errors.New("presented by another client, or with another redirect_uri or challenge")
+	errSpent      = errors.New("presented before: the family is revoked")
+	errLive       = errors.New("live, and should not be")
+
+	errNothingEnded = errors.New("nothing was granted in the session that ends with it")
+)
+
+const offlineAccess = "offline_access" // the scope of a grant that outlives its session
+
+// NewTransaction is the usual way with pgx: read, decide in Go, write, in one transaction, on the tables of this project. With locking,
+// what is decided upon is read FOR UPDATE.
+func NewTransaction(locking bool) Subject { return transaction{locking} }
+
+type transaction struct{ locking bool }
+
+func (t transaction) Name() string {
+	if t.locking {
+		return "tx-lock"
+	}
+	return "tx"
+}
+
+func (t transaction) Describe() string {
+	if t.locking {
+		return "pgx: read with SELECT ... FOR UPDATE, decide in Go, write, in one transaction; a statement for each table"
+	}
+	return "pgx: read, decide in Go, write, in one transaction; a statement for each table"
+}
+
+func (t transaction) Race(w Work) string {
+	switch {
+	case t.locking && w == Rotate:
+		return raceRetry
+	case t.locking && w == EndSession:
+		return raceDeadlock
+	case t.locking:
+		return ""
+	default:
+		return raceUnlocked(w)
+	}
+}
+
+const raceRetry = "of requests with one token, the first gets the next one, and the others end the grant: to a server that knows no retries, a repeated request is theft"
+
+const raceDeadlock = "it and a refresh in the session may deadlock, and one of them fails: it locks the session before the tokens, and a refresh after them"
+
+// raceUnlocked is what goes wrong where rows are read without locks and then written.
+func raceUnlocked(w Work) string {
+	switch w {
+	case Redeem:
+		return "one code is redeemed several times, and each time for live tokens"
+	case Rotate:
+		return "one refresh token gets several successors, all of them live; or a request that reads a little later takes the others for theft, and ends the grant"
+	case EndSession:
+		return "what is granted in the session in this moment outlives it; and " + raceDeadlock
+	default:
+		return ""
+	}
+}
+
+// Supports is false for a retry: the design takes it for reuse, and ends the family.
+func (transaction) Supports(w Work) bool { return w != Retry && slices.Contains(Works, w) }
+
+func (t transaction) Open(ctx context.Context, url string, conns int) (Session, error) {
+	pool, err := openPool(ctx, url, conns)
+	if err != nil {
+		return nil, err
+	}
+	s := &transactionSession{pool: pool}
+	if t.locking {
+		s.forUpdate = " FOR UPDATE"
+		s.locking = true
+	}
+	return s, nil
+}
+
+// openPool opens all of a pool's connections.
+func openPool(ctx context.Context, url string, conns int) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns, config.MinConns = int32(conns), int32(conns)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	open := make([]*pgxpool.Conn, 0, conns)
+	for range conns {
+		var c *pgxpool.Conn
+		if c, err = pool.Acquire(ctx); err != nil {
+			break
+		}
+		open = append(open, c)
+	}
+	for _, c := range open {
+		c.Release()
+	}
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open %d connections: %w", conns, err)
+	}
+	return pool, nil
+}
+
+type transactionSession struct {
+	pool      *pgxpool.Pool
+	locking   bool
+	forUpdate string // appended to what reads a row to decide upon
+}
+
+func (s *transactionSession) Close() { s.pool.Close() }
+
+func (s *transactionSession) Do(ctx context.Context, w Work, c *Case) error {
+	var err error
+	switch w {
+	case IntrospectHit:
+		err = s.introspect(ctx, c)
+	case IntrospectMiss:
+		err = wantError(s.introspect(ctx, c), errUnknown)
+	case IntrospectExpired:
+		err = wantError(s.introspect(ctx, c), errExpired)
+	case Redeem:
+		err = s.redeem(ctx, c)
+	case Rotate:
+		err = s.rotate(ctx, c)
+	case Revoke:
+		err = s.revoke(ctx, c)
+	case Consent:
+		err = s.consent(ctx, c)
+	case Client:
+		err = s.client(ctx, c)
+	case EndSession:
+		err = s.endSession(ctx, c)
+	default:
+		err = ErrUnsupported
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", w, err)
+	}
+	return nil
+}
+
+// wantError turns an outcome that is asked for into success, and its absence into an error.
+func wantError(err, want error) error {
+	switch {
+	case err == nil:
+		return errLive
+	case errors.Is(err, want):
+		return nil
+	default:
+		return err
+	}
+}
+
+// found is the error of a row that has to be there.
+func found(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errUnknown
+	}
+	return err
+}
+
+func (s *transactionSession) introspect(ctx context.Context, c *Case) error {
+	var (
+		id            store.AccessTokenID
+		client        store.ClientID
+		user          *store.UserID
+		session       *store.SessionID
+		authorization *store.AuthorizationID
+		scopes        []string
+		resources     []string
+		created       time.Time
+		expires       *time.Time
+		revoked       *time.Time
+	)
+	err := s.pool.QueryRow(ctx, `
+		SELECT id, client_id, user_id, session_id, authorization_id, scopes, resources, created_at, expires_at, revoked
+		FROM oauth_access_token
+		WHERE token = $1`, c.Presented).
+		Scan(&id, &client, &user, &session, &authorization, &scopes, &resources, &created, &expires, &revoked)
+	switch {
+	case err != nil:
+		return found(err)
+	case revoked != nil:
+		return errRevoked
+	case past(expires, time.Now()):
+		return errExpired
+	}
+
+	var disabled bool
+	err = s.pool.QueryRow(ctx, `SELECT disabled FROM oauth_client WHERE client_id = $1`, client).Scan(&disabled)
+	switch {
+	case err != nil:
+		return found(err)
+	case disabled:
+		return errDisabled
+	}
+
+	if authorization != nil {
+		var authTime *time.Time
+		var acr *string
+		var amr []string
+		err = s.pool.QueryRow(ctx, `SELECT revoked_at, auth_time, acr, amr FROM oauth_authorization WHERE id = $1`, *authorization).
+			Scan(&revoked, &authTime, &acr, &amr)
+		switch {
+		case err != nil:
+			return found(err)
+		case revoked != nil:
+			return errRevoked
+		}
+	}
+
+	if user != nil {
+		var username string
+		err = s.pool.QueryRow(ctx, `SELECT email FROM "user" WHERE id = $1`, *user).Scan(&username)
+		if err != nil {
+			return found(err)
+		}
+	}
+	if client != c.ClientID {
+		return errMismatched
+	}
+	return nil
+}
+
+// past reports whether an instant is over; nil never is.
+func past(t *time.Time, now time.Time) bool { return t != nil && !t.After(now) }
+
+// tokenClient is what a token endpoint reads of a client.
+type tokenClient struct {
+	disabled     bool
+	secret       *token.Digest
+	authMethod   *string
+	grantTypes   []string
+	redirectURIs []string
+}
+
+func findTokenClient(ctx context.Context, tx pgx.Tx, id store.ClientID) (tokenClient, error) {
+	var c tokenClient
+	err := tx.QueryRow(ctx, `
+		SELECT disabled, client_secret, token_endpoint_auth_method, grant_types, redirect_uris
+		FROM oauth_client
+		WHERE client_id = $1`, id).
+		Scan(&c.disabled, &c.secret, &c.authMethod, &c.grantTypes, &c.redirectURIs)
+	return c, found(err)
+}
+
+// grant is what tokens inherit from the code or the token that they are issued for.
+type grant struct {
+	authorization store.AuthorizationID
+	client        store.ClientID
+	user          store.UserID
+	session       *store.SessionID
+	reference     *store.ReferenceID
+	scopes        []string
+	resources     []string
+	authTime      *time.Time
+}
+
+func (s *transactionSession) redeem(ctx context.Context, c *Case) error {
+	var refused error // decided, and committed, rather than failed
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var (
+			g                   grant
+			redirectURI         *string
+			challenge           *string
+			codeExpires         *time.Time
+			redeemed, revoked   *time.Time
+			now                 = time.Now()
+			accessTokenExpires  = now.Add(AccessTokenLifetime)
+			refreshTokenExpires = now.Add(RefreshTokenLifetime)
+		)
+		err := tx.QueryRow(ctx, `
+			SELECT id, client_id, user_id, session_id, reference_id, granted_scopes, resources, auth_time, redirect_uri, code_challenge,
+				code_expires_at, redeemed_at, revoked_at
+			FROM oauth_authorization
+			WHERE code = $1`+s.forUpdate, c.Presented).
+			Scan(&g.authorization, &g.client, &g.user, &g.session, &g.reference, &g.scopes, &g.resources, &g.authTime, &redirectURI,
+				&challenge, &codeExpires, &redeemed, &revoked)
+		if err != nil {
+			return found(err)
+		}
+		client, err := findTokenClient(ctx, tx, c.ClientID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case g.client != c.ClientID,
+			challenge == nil || *challenge != c.CodeChallenge,
+			redirectURI == nil || *redirectURI != c.RedirectURI:
+			return errMismatched
+		case redeemed != nil:
+			refused = errSpent
+			return revokeFamily(ctx, tx, g.authorization, store.RevocationReasonCodeReplayed, now)
+		case revoked != nil:
+			return errRevoked
+		case client.disabled:
+			return errDisabled
+		case past(codeExpires, now):
+			return errExpired
+		}
+
+		if _, err := tx.Exec(ctx, `
+			UPDATE oauth_authorization
+			SET redeemed_at = $2, current_refresh_token = $3, expires_at = $4, updated_at = $2
+			WHERE id = $1`, g.authorization, now, c.RefreshToken, refreshTokenExpires); err != nil {
+			return err
+		}
+		return issue(ctx, tx, c, &g, accessTokenExpires, refreshTokenExpires)
+	})
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+// issue writes a refresh and an access token.
+func issue(ctx context.Context, tx pgx.Tx, c *Case, g *grant, accessTokenExpires, refreshTokenExpires time.Time) error {
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO oauth_refresh_token (
+			id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources
+		)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		c.RefreshTokenID, c.RefreshToken, g.client, g.session, g.user, g.reference, refreshTokenExpires, g.scopes, g.authorization,
+		g.authTime, g.resources); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO oauth_access_token (
+			id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources
+		)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		c.AccessTokenID, c.AccessToken, g.client, g.session, g.user, g.reference, c.RefreshTokenID, accessTokenExpires, g.scopes,
+		g.authorization, g.resources)
+	return err
+}
+
+func revokeFamily(ctx context.Context, tx pgx.Tx, id store.AuthorizationID, reason store.RevocationReason, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE oauth_authorization
+		SET revoked_at = $2, revoked_reason = $3, updated_at = $2
+		WHERE id = $1 AND revoked_at IS NULL`, id, now, reason)
+	return err
+}
+
+func (s *transactionSession) rotate(ctx context.Context, c *Case) error {
+	var refused error // decided, and committed, rather than failed
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var (
+			id                     store.RefreshTokenID
+			g                      grant
+			expires, spent         *time.Time
+			familyExpires, revoked *time.Time
+			now                    = time.Now()
+			accessTokenExpires     = now.Add(AccessTokenLifetime)
+			refreshTokenExpires    = now.Add(RefreshTokenLifetime)
+		)
+		err := tx.QueryRow(ctx, `
+			SELECT id, client_id, user_id, session_id, reference_id, scopes, resources, auth_time, authorization_id, expires_at, revoked
+			FROM oauth_refresh_token
+			WHERE token = $1`+s.forUpdate, c.Presented).
+			Scan(&id, &g.client, &g.user, &g.session, &g.reference, &g.scopes, &g.resources, &g.authTime, &g.authorization, &expires, &spent)
+		if err != nil {
+			return found(err)
+		}
+		client, err := findTokenClient(ctx, tx, c.ClientID)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `SELECT expires_at, revoked_at FROM oauth_authorization WHERE id = $1`, g.authorization).
+			Scan(&familyExpires, &revoked)
+		if err != nil {
+			return found(err)
+		}
+		switch {
+		case g.client != c.ClientID:
+			return errMismatched
+		case revoked != nil:
+			return errRevoked
+		case spent != nil:
+			refused = errSpent
+			return revokeFamily(ctx, tx, g.authorization, store.RevocationReasonRefreshTokenReused, now)
+		case client.disabled:
+			return errDisabled
+		case past(expires, now):
+			return errExpired
+		}
+
+		if _, err := tx.Exec(ctx, `
+			UPDATE oauth_refresh_token
+			SET revoked = $2, successor = $3, successor_id = $4, updated_at = $2
+			WHERE id = $1`, id, now, c.RefreshToken, c.RefreshTokenID); err != nil {
+			return err
+		}
+		if err := issue(ctx, tx, c, &g, accessTokenExpires, refreshTokenExpires); err != nil {
+			return err
+		}
+		if familyExpires != nil && familyExpires.Before(refreshTokenExpires) {
+			familyExpires = &refreshTokenExpires
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE oauth_authorization
+			SET current_refresh_token = $2, expires_at = $3, updated_at = $4
+			WHERE id = $1`, g.authorization, c.RefreshToken, familyExpires, now)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+func (s *transactionSession) revoke(ctx context.Context, c *Case) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var client store.ClientID
+		var authorization store.AuthorizationID
+		err := tx.QueryRow(ctx, `SELECT client_id, authorization_id FROM oauth_refresh_token WHERE token = $1`+s.forUpdate, c.Presented).
+			Scan(&client, &authorization)
+		switch {
+		case err != nil:
+			return found(err)
+		case client != c.ClientID:
+			return errMismatched
+		}
+		tag, err := tx.Exec(ctx, `
+			UPDATE oauth_authorization
+			SET revoked_at = $2, revoked_reason = $3, updated_at = $2
+			WHERE id = $1 AND revoked_at IS NULL`, authorization, time.Now(), store.RevocationReasonTokenRevoked)
+		switch {
+		case err != nil:
+			return err
+		case tag.RowsAffected() == 0:
+			return errRevoked
+		}
+		return nil
+	})
+}
+
+func (s *transactionSession) consent(ctx context.Context, c *Case) error {
+	var o store.OAuthConsent
+	err := s.pool.QueryRow(ctx, `
+		SELECT id, created_at, updated_at, client_id, user_id, reference_id, scopes
+		FROM oauth_consent
+		WHERE client_id = $1 AND user_id = $2 AND reference_id IS NULL`, c.ClientID, c.UserID).
+		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.UserID, &o.ReferenceID, &o.Scopes)
+	if err != nil {
+		return found(err)
+	}
+	if o.ClientID != c.ClientID || len(o.Scopes) == 0 {
+		return errMismatched
+	}
+	return nil
+}
+
+func (s *transactionSession) client(ctx context.Context, c *Case) error {
+	var o store.OAuthClient
+	err := s.pool.QueryRow(ctx, `
+		SELECT id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name,
+			uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
+			post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata,
+			subject_type, require_pkce, jwks, jwks_uri, application_type, previous_client_secret, previous_client_secret_expires_at,
+			client_secret_expires_at, registration_access_token
+		FROM oauth_client
+		WHERE client_id = $1`, c.ClientID).
+		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.ClientSecret, &o.Disabled, &o.SkipConsent, &o.EnableEndSession,
+			&o.Scopes, &o.UserID, &o.Name, &o.URI, &o.Icon, &o.Contacts, &o.TOS, &o.Policy, &o.SoftwareID, &o.SoftwareVersion,
+			&o.SoftwareStatement, &o.RedirectURIs, &o.PostLogoutRedirectURIs, &o.TokenEndpointAuthMethod, &o.GrantTypes,
+			&o.ResponseTypes, &o.Public, &o.Type, &o.ReferenceID, &o.Metadata, &o.SubjectType, &o.RequirePKCE, &o.JWKS, &o.JWKSURI,
+			&o.ApplicationType, &o.PreviousClientSecret, &o.PreviousClientSecretExpiresAt, &o.ClientSecretExpiresAt,
+			&o.RegistrationAccessToken)
+	if err != nil {
+		return found(err)
+	}
+	if o.ClientID != c.ClientID {
+		return errMismatched
+	}
+	return nil
+}
+
+func (s *transactionSession) endSession(ctx context.Context, c *Case) error {
+	var notify []store.ClientID // for back-channel logout
+	var doomed []store.AuthorizationID
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if s.locking {
+			// waits for what is being granted in the session, so that the next statement sees it
+			var user store.UserID
+			if err := tx.QueryRow(ctx, `SELECT user_id FROM session WHERE id = $1 FOR UPDATE`, c.SessionID).Scan(&user); err != nil {
+				return found(err)
+			}
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT id, client_id, coalesce(granted_scopes, scopes), revoked_at
+			FROM oauth_authorization
+			WHERE session_id = $1`+s.forUpdate, c.SessionID)
+		if err != nil {
+			return err
+		}
+		var id store.AuthorizationID
+		var client store.ClientID
+		var scopes []string
+		var revoked *time.Time
+		if _, err := pgx.ForEachRow(rows, []any{&id, &client, &scopes, &revoked}, func() error {
+			notify = append(notify, client)
+			if revoked == nil && !slices.Contains(scopes, offlineAccess) {
+				doomed = append(doomed, id)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if len(doomed) > 0 {
+			if _, err := tx.Exec(ctx, `
+				UPDATE oauth_authorization
+				SET revoked_at = $2, revoked_reason = $3, updated_at = $2
+				WHERE id = ANY ($1)`, doomed, time.Now(), store.RevocationReasonSessionEnded); err != nil {
+				return err
+			}
+		}
+		tag, err := tx.Exec(ctx, `DELETE FROM session WHERE id = $1`, c.SessionID)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errUnknown
+		}
+		return err
+	})
+	if err == nil && (len(notify) == 0 || len(doomed) == 0) {
+		return errNothingEnded
+	}
+	return err
+}
