@@ -479,7 +479,7 @@ const (
 	safeRounds    = 40
 )
 
-// A race returns whether what is claimed of it showed in a round.
+// raceRound runs a race once and returns whether what is claimed of it showed in a round.
 type raceRound func(w *world, round int) (shown bool)
 
 // Without locks one code is redeemed several times, and each time for live tokens.
