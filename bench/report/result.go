@@ -58,7 +58,7 @@ type Cell struct {
 	Subject string
 	Size    int64         // access tokens in the data
 	Conns   int           // connections, each busy all the time
-	Delay   time.Duration // added to each network round trip
+	Delay   time.Duration `json:",omitzero"` // added to each network round trip
 	Rounds  []Round
 }
 
@@ -70,8 +70,8 @@ type Round struct {
 	P50     time.Duration
 	P99     time.Duration
 	P999    time.Duration
-	Allocs  float64 // heap allocations per operation in the client; 0 for pgbench, which is not Go
-	Bytes   float64 // allocated per operation in the client
+	Allocs  float64 `json:",omitzero"` // heap allocations per operation in the client; 0 for pgbench, which is not Go
+	Bytes   float64 `json:",omitzero"` // allocated per operation in the client
 }
 
 // PerSecond is the throughput of the round.

@@ -32,6 +32,8 @@ type Cluster struct {
 	Port    int    // on 127.0.0.1
 	PID     int    // of the postmaster
 
+	SocketDir string // where its Unix socket is; a Bench cluster has one, the others none
+
 	server server
 }
 
@@ -327,7 +329,7 @@ func (s *server) initdb(ctx context.Context, dir string) error {
 	if err := s.account.replace(filepath.Join(data, "postgresql.conf"), conf); err != nil {
 		return err
 	}
-	hba := "host all         all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
+	hba := "local all all scram-sha-256\nhost all         all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
 	return s.account.replace(filepath.Join(data, "pg_hba.conf"), []byte(hba))
 }
 

@@ -16,7 +16,7 @@ import (
 // Oldest is the oldest major version of PostgreSQL that devdb runs.
 const Oldest = 15
 
-// Kind names one of the two clusters that devdb keeps for each major version.
+// Kind names one of the clusters that devdb keeps for each major version.
 type Kind string
 
 const (
@@ -25,12 +25,15 @@ const (
 	// Test is the cluster for tests: fast, in an odd time zone, and lost if the machine
 	// stops. Its databases are in memory where /dev/shm has 2 GiB to spare.
 	Test Kind = "test"
+	// Bench is the cluster to measure on: as durable as Dev, with a share of the machine's memory, and a Unix
+	// socket too.
+	Bench Kind = "bench"
 )
 
 // Options says which server is wanted. The zero value is the development cluster of
 // the first PostgreSQL found.
 type Options struct {
-	// Kind is Dev when empty; for Stop, empty means both.
+	// Kind is Dev when empty; for Stop, empty means all.
 	Kind Kind
 
 	// Major is the major version wanted, 15 or newer. Zero takes the environment
@@ -81,7 +84,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Kind == "" {
 		o.Kind = Dev
 	}
-	if o.Kind != Dev && o.Kind != Test {
+	if o.Kind != Dev && o.Kind != Test && o.Kind != Bench {
 		return nil, fmt.Errorf("devdb: no such kind of cluster: %q", o.Kind)
 	}
 	p, err := o.settle(ctx)
@@ -96,11 +99,15 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		dir:      filepath.Join(p.dir, fmt.Sprintf("%d-%s", progs.major, o.Kind)),
 		programs: progs,
 		account:  p.account,
-		durable:  o.Kind == Dev,
+		durable:  o.Kind != Test,
 		memory:   o.Kind == Test && haveMemory(),
 		settings: settingsOf(o.Kind, progs.major),
 		logf:     o.log,
 	}}
+	if o.Kind == Bench {
+		c.SocketDir = c.server.dir
+		c.server.settings = append(c.server.settings, setting{"unix_socket_directories", c.SocketDir})
+	}
 	unlock, err := lock(ctx, c.server.dir+".lock")
 	if err != nil {
 		return nil, err

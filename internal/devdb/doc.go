@@ -10,11 +10,12 @@
 //   - Where nothing works, the error says what was tried, why it failed, and what
 //     would help. It is an [ErrNoPostgres].
 //
-// There are two clusters for each major version. [Dev] keeps every promise of
+// There are three clusters for each major version. [Dev] keeps every promise of
 // durability. [Test] keeps none, so that tests are fast: it runs with fsync off, and
-// in a time zone that is odd on purpose. Both listen on 127.0.0.1 alone, on a free
-// port, and ask for a random password that is stored where only the owner of the
-// cluster can read it.
+// in a time zone that is odd on purpose. [Bench] is as durable as Dev and sized for the
+// machine, to measure on; nothing but the benchmark starts it. All listen on 127.0.0.1
+// alone, on a free port, and ask for a random password that is stored where only the
+// owner of the cluster can read it.
 //
 // A cluster is left running when the process that started it exits, because the next
 // one would wait seconds for a new start. [Stop] stops it and [Remove] deletes it.

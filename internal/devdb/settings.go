@@ -1,6 +1,11 @@
 package devdb
 
-import "strings"
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
 
 // setting is one line of PostgreSQL's configuration.
 type setting struct{ name, value string }
@@ -19,8 +24,25 @@ var common = []setting{
 
 // settingsOf returns the configuration of a cluster, later lines winning.
 func settingsOf(kind Kind, major int) []setting {
-	if kind != Test {
+	switch kind {
+	case Dev:
 		return append(common[:len(common):len(common)], setting{"timezone", "UTC"})
+	case Bench:
+		return append(common[:len(common):len(common)],
+			setting{"timezone", "UTC"},
+			setting{"shared_preload_libraries", "pg_stat_statements"},
+			setting{"pg_stat_statements.track_utility", "on"},
+			setting{"shared_buffers", strconv.Itoa(benchBuffers()) + "MB"},
+			setting{"maintenance_work_mem", "512MB"},
+			setting{"work_mem", "64MB"},
+			setting{"random_page_cost", "1.1"},
+			// A checkpoint or a vacuum in one measurement and not in the next would be measured instead: whoever measures
+			// asks for them.
+			setting{"max_wal_size", "32GB"},
+			setting{"checkpoint_timeout", "1d"},
+			setting{"autovacuum", "off"},
+			setting{"jit", "off"},
+		)
 	}
 	s := append(common[:len(common):len(common)],
 		setting{"fsync", "off"},
@@ -50,4 +72,19 @@ func render(settings []setting) []byte {
 		b.WriteString(s.name + " = '" + strings.ReplaceAll(s.value, "'", "''") + "'\n")
 	}
 	return []byte(b.String())
+}
+
+// benchBuffers is the shared memory of a Bench cluster in MiB: 40 % of the machine's, so that what is measured comes from
+// memory, or 1 GiB where that can't be told.
+func benchBuffers() int {
+	const fallback = 1024
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return fallback
+	}
+	var kib int
+	if _, err := fmt.Sscanf(string(info), "MemTotal: %d kB", &kib); err != nil {
+		return fallback
+	}
+	return max(fallback, kib/1024*2/5)
 }

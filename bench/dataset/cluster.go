@@ -1,0 +1,109 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/internal/devdb"
+)
+
+// Server is the PostgreSQL that everything is measured on.
+type Server struct {
+	Transport string // "Unix socket", or "TCP" for a server of the caller's own
+	Network   string // "unix" or "tcp"
+	Address   string // of the socket or host:port, for a relay
+	PgBench   string // the program
+
+	base    url.URL // of the database postgres, by way of Transport
+	cluster *devdb.Cluster
+}
+
+// StartServer starts the cluster that is kept for benchmarks, or takes the server that DATABASE_URL names, which should then be
+// there for that: the benchmark makes databases named bench_..., and resets statistics.
+func StartServer(ctx context.Context, logf func(string, ...any)) (*Server, error) {
+	c, err := devdb.Start(ctx, devdb.Options{Kind: devdb.Bench, Logf: logf})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cluster: c}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL has to be of the form postgres://user:password@host:port/database")
+	}
+	s.base = *u
+	if c.SocketDir != "" {
+		s.Transport, s.Network = "Unix socket", "unix"
+		s.Address = filepath.Join(c.SocketDir, ".s.PGSQL."+strconv.Itoa(c.Port))
+		s.base.Host = ""
+		q := s.base.Query()
+		q.Set("host", c.SocketDir)
+		q.Set("port", strconv.Itoa(c.Port))
+		s.base.RawQuery = q.Encode()
+	} else {
+		s.Transport, s.Network, s.Address = "TCP", "tcp", u.Host
+	}
+	s.PgBench = filepath.Join(c.BinDir, "pgbench")
+	if _, err := exec.LookPath(s.PgBench); err != nil {
+		if s.PgBench, err = exec.LookPath("pgbench"); err != nil {
+			return nil, fmt.Errorf("pgbench is part of what is measured: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// URL is the address of a database on the server.
+func (s *Server) URL(database string) string {
+	u := s.base
+	u.Path = "/" + database
+	return u.String()
+}
+
+// Via is the address of a database by way of a relay at host:port.
+func (s *Server) Via(relay, database string) string {
+	u := s.base
+	u.Host, u.Path = relay, "/"+database
+	u.RawQuery = "sslmode=disable"
+	return u.String()
+}
+
+// Connect opens one connection.
+func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, s.URL(database))
+}
+
+// Changed are the settings of the server that are not its defaults, and matter to what is measured.
+func (s *Server) Changed(ctx context.Context) (version string, changed map[string]string, err error) {
+	conn, err := s.Connect(ctx, "postgres")
+	if err != nil {
+		return "", nil, err
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&version); err != nil {
+		return "", nil, err
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT name, current_setting(name)
+		FROM pg_settings
+		WHERE name IN (
+			'shared_buffers', 'work_mem', 'maintenance_work_mem', 'random_page_cost', 'max_wal_size', 'checkpoint_timeout', 'autovacuum',
+			'jit', 'fsync', 'synchronous_commit', 'full_page_writes', 'wal_level', 'huge_pages'
+		)
+		ORDER BY name`)
+	if err != nil {
+		return "", nil, err
+	}
+	changed = map[string]string{}
+	var name, value string
+	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+		changed[name] = value
+		return nil
+	})
+	return version, changed, err
+}

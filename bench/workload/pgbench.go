@@ -1,0 +1,91 @@
+package workload
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/subject"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// Script is what pgbench runs for the load: the same SQL as store's, with the parameters that Cases gives computed from pgbench's
+// variables, partly by the server, as pgbench knows numbers only. It wants -M prepared and -D n=-1.
+func (l Load) Script() string {
+	d := l.Data
+	kind := func(k string) string { return fmt.Sprintf("x%d%s", l.Run, k) }
+	digest := func(kind, number, generation string) string {
+		return fmt.Sprintf("(md5('%s' || :%s::text || '.' || :%s::text) || '-benchdataA')", kind, number, generation)
+	}
+	id := func(prefix, generation string) string {
+		return fmt.Sprintf("('%s0191%06d' || lpad(:%s::text, 10, '0') || lpad(:i::text, 12, '0'))", prefix, l.Run, generation)
+	}
+	numbered := func(prefix, number string) string {
+		return fmt.Sprintf("('%s01900000000070008' || lpad(:%s::text, 15, '0'))", prefix, number)
+	}
+	live := fmt.Sprintf("\\set f random(0, %d) * %d + random(0, %d)", d.Families/dataset.ExpiredEvery-1, dataset.ExpiredEvery, dataset.ExpiredEvery-2)
+	clientOf := func(number string) string {
+		return fmt.Sprintf("\\set c case when :%s %% 2 = 0 then 0 else :%s %% %d end", number, number, d.Clients)
+	}
+	nth := []string{"\\set n :n + 1", fmt.Sprintf("\\set i :client_id * %d + :n", l.Ops), clientOf("i"), "\\set zero 0", "\\set one 1"}
+	turn := []string{
+		"\\set n :n + 1", fmt.Sprintf("\\set i :client_id * %d + :n %% %d", familiesOfConn, familiesOfConn),
+		fmt.Sprintf("\\set g :n / %d", familiesOfConn), "\\set h :g + 1", clientOf("i"), "\\set zero 0", "\\set one 1",
+	}
+
+	switch l.Work {
+	case subject.IntrospectHit:
+		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, store.IntrospectAccessToken, digest(dataset.KindAccess, "a", "zero"))
+	case subject.IntrospectExpired:
+		return script([]string{
+			fmt.Sprintf("\\set f random(0, %d) * %d + %d", d.Families/dataset.ExpiredEvery-1, dataset.ExpiredEvery, dataset.ExpiredEvery-1),
+			"\\set a :f * 4 + 3", "\\set zero 0",
+		}, store.IntrospectAccessToken, digest(dataset.KindAccess, "a", "zero"))
+	case subject.IntrospectMiss:
+		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, store.IntrospectAccessToken, digest("m", "a", "zero"))
+	case subject.Consent:
+		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")},
+			store.FindConsent, numbered("cli_", "c"), numbered("usr_", "u"), "NULL")
+	case subject.Client:
+		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.GetClient, numbered("cli_", "c"))
+	case subject.Redeem:
+		return script(nth, store.RedeemAuthorizationCode,
+			digest(kind(dataset.KindCode), "i", "zero"), "NULL", "NULL", interval(subject.AccessTokenLifetime.Seconds()),
+			interval(subject.RefreshTokenLifetime.Seconds()), numbered("cli_", "c"), "'"+dataset.CodeChallenge+"'", "'"+dataset.RedirectURI+"'",
+			digest(kind(dataset.KindRefresh), "i", "one"), id("rtk_", "one"), id("atk_", "one"), digest(kind(dataset.KindAccess), "i", "one"))
+	case subject.Rotate, subject.Retry:
+		presented, successor := "g", "h"
+		if l.Work == subject.Retry {
+			presented, successor = "zero", "one"
+		}
+		return script(turn, store.RotateRefreshToken,
+			"NULL", "NULL", digest(kind(dataset.KindRefresh), "i", presented), numbered("cli_", "c"), interval(subject.Grace.Seconds()), "NULL", "NULL",
+			id("rtk_", successor), interval(subject.AccessTokenLifetime.Seconds()), interval(subject.RefreshTokenLifetime.Seconds()),
+			digest(kind(dataset.KindRefresh), "i", successor), id("atk_", "h"), digest(kind(dataset.KindAccess), "i", "h"))
+	case subject.Revoke:
+		return script(nth, store.RevokeToken, digest(kind(dataset.KindRefresh), "i", "zero"), numbered("cli_", "c"))
+	case subject.EndSession:
+		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), store.EndSession, numbered("ses_", "s"))
+	}
+	panic(fmt.Sprintf("no such work: %q", l.Work))
+}
+
+func interval(seconds float64) string { return fmt.Sprintf("'%.0f seconds'", seconds) }
+
+// script puts values in the place of a query's parameters. Comments go: pgbench would look for variables in them.
+func script(sets []string, query string, values ...string) string {
+	var b strings.Builder
+	for _, set := range sets {
+		b.WriteString(set + "\n")
+	}
+	for i := len(values); i > 0; i-- { // $12 before $1
+		query = strings.ReplaceAll(query, "$"+strconv.Itoa(i), values[i-1])
+	}
+	for line := range strings.Lines(query) {
+		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "--") {
+			b.WriteString(line)
+		}
+	}
+	return strings.TrimRight(b.String(), "\n") + ";\n"
+}
