@@ -13,6 +13,9 @@
 // [Open] checks that a server answers, and that it is PostgreSQL 15 or later. [Options] holds the limits and their
 // defaults; the connection string may set any of them too.
 //
+// A pool of this package also reads and writes the values of package store with less work than pgx by itself, and with the same
+// results: see [RegisterTypes], which connections that were opened otherwise may call.
+//
 // # Transactions
 //
 // Each call of package store is one statement, and atomic by itself: no call of it needs a transaction. [InTx] is for those
