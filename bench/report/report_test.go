@@ -460,7 +460,7 @@ func TestNamesAreMovedApart(t *testing.T) {
 	for _, c := range []struct{ want, at []vg.Length }{
 		{[]vg.Length{10, 50}, []vg.Length{10, 50}},
 		{[]vg.Length{50, 50}, []vg.Length{45, 55}},
-		{[]vg.Length{50, 52, 58}, []vg.Length{130./3, 160. / 3, 190. / 3}},
+		{[]vg.Length{50, 52, 58}, []vg.Length{130. / 3, 160. / 3, 190. / 3}},
 		{[]vg.Length{0, 0, 1}, []vg.Length{0, 10, 20}},
 		{[]vg.Length{99, 100}, []vg.Length{90, 100}},
 	} {

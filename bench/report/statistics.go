@@ -73,7 +73,7 @@ func Ratio(a, b *Cell) Spread {
 	}
 	var ratios []float64
 	for _, ra := range a.Rounds {
-		i := slices.IndexFunc(b.Rounds, func(rb Round) bool { return true })
+		i := slices.IndexFunc(b.Rounds, func(rb Round) bool { return rb.Number == ra.Number })
 		if i >= 0 && b.Rounds[i].Ops > 0 {
 			ratios = append(ratios, ra.PerSecond()/b.Rounds[i].PerSecond())
 		}
