@@ -300,12 +300,12 @@ func bySize(r *Results) string {
 	t := newTable(1, head...)
 	for _, w := range works {
 		row := []string{string(w)}
-		base := r.find(w, store, sizes[0], 1, 0).P50()
+		base := r.find(w, store, sizes[0], 1, 0)
 		for i, n := range sizes {
-			s := r.find(w, store, n, 1, 0).P50()
-			cell := measured(s.Median, took)
-			if i > 0 && s.Median > 0 && base.Median > 0 {
-				cell += " (" + twoDecimals(s.Median/base.Median) + ")"
+			c := r.find(w, store, n, 1, 0)
+			cell := measured(c.P50().Median, took)
+			if grown := Growth(c, base); i > 0 && grown.N > 0 {
+				cell += " (" + twoDecimals(grown.Median) + ")"
 			}
 			row = append(row, cell)
 		}
@@ -332,36 +332,43 @@ func byDelay(r *Results) string {
 	}
 	b.WriteString("Operations per second (the multiple of " + store + "'s) and p50 when a round trip through the network takes so much longer.\n")
 	for _, w := range delayed {
-		n := r.delayedConns(w)
-		ok := func(c *Cell) bool { return c.Work == w && c.Size == at && c.Conns == n }
-		delays := distinct(r, delay, ok)
-		head := []string{fmt.Sprintf("%s, %s", w, plural(n, "connection")), "round trips"}
-		for _, d := range delays {
-			head = append(head, delayName(d))
+		for _, n := range r.delayedConns(w) {
+			fmt.Fprintf(&b, "\n%s", r.delayTable(w, n))
 		}
-		t := newTable(1, head...)
-		for _, name := range r.subjects(ok) {
-			row := []string{name, none}
-			if c := r.cost(w, name, at); c != nil {
-				row[1] = measured(c.RoundTrips, figure)
-			}
-			for _, d := range delays {
-				c := r.find(w, name, at, n, d)
-				if c == nil {
-					row = append(row, none)
-					continue
-				}
-				cell := count(c.PerSecond().Median)
-				if ratio := Ratio(c, r.find(w, store, at, n, d)); name != store && ratio.N > 0 {
-					cell += " (" + twoDecimals(ratio.Median) + ")"
-				}
-				row = append(row, cell+", "+measured(c.P50().Median, took))
-			}
-			t.row(row...)
-		}
-		fmt.Fprintf(&b, "\n%s", t)
 	}
 	return b.String()
+}
+
+// delayTable is what n connections do of w by the delay.
+func (r *Results) delayTable(w subject.Work, n int) *table {
+	at := r.middle()
+	ok := func(c *Cell) bool { return c.Work == w && c.Size == at && c.Conns == n }
+	delays := distinct(r, delay, ok)
+	head := []string{fmt.Sprintf("%s, %s", w, plural(n, "connection")), "round trips"}
+	for _, d := range delays {
+		head = append(head, delayName(d))
+	}
+	t := newTable(1, head...)
+	for _, name := range r.subjects(ok) {
+		row := []string{name, none}
+		if c := r.cost(w, name, at); c != nil {
+			row[1] = measured(c.RoundTrips, figure)
+		}
+		for _, d := range delays {
+			c := r.find(w, name, at, n, d)
+			if c == nil {
+				row = append(row, none)
+				continue
+			}
+			cell := count(c.PerSecond().Median)
+			if ratio := Ratio(c, r.find(w, store, at, n, d)); name != store && ratio.N > 0 {
+				cell += " (" + twoDecimals(ratio.Median) + ")"
+			}
+			row = append(row, cell+", "+measured(c.P50().Median, took))
+		}
+		t.row(row...)
+	}
+	return t
 }
 
 func costs(r *Results) string {

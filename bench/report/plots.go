@@ -294,9 +294,17 @@ func sizeLines(r *Results) []line {
 	return lines
 }
 
+// delayConns is the number of connections in the plot of delays: the least, as the wait for a processor hides that for the network.
+func delayConns(r *Results) int {
+	if all := r.delayedConns(subject.Rotate); len(all) > 0 {
+		return all[0]
+	}
+	return 0
+}
+
 // delayLines are the p50 of a rotation, in milliseconds, by the delay of the network.
 func delayLines(r *Results) []line {
-	n := r.delayedConns(subject.Rotate)
+	n := delayConns(r)
 	own := func(c *Cell) bool { return c.Work == subject.Rotate && c.Size == r.middle() && c.Conns == n }
 	delays := distinct(r, delay, own)
 	if len(delays) < 2 {
@@ -340,7 +348,7 @@ func plotDelays(r *Results) ([]byte, error) {
 	if len(lines) == 0 {
 		return nil, nil
 	}
-	p := newPlot("p50 of a rotation with "+plural(r.delayedConns(subject.Rotate), "connection"),
+	p := newPlot("p50 of a rotation with "+plural(delayConns(r), "connection"),
 		"added to a round trip through the network (ms)", "p50 (ms)")
 	var delays []plot.Tick
 	for _, l := range lines {

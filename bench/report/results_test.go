@@ -69,6 +69,13 @@ func made() *Results {
 					cell(w, s.name, million, 16, d, 16e9/p50, time.Duration(p50))
 				}
 			}
+			if w == subject.Rotate { // one connection, too
+				for _, d := range []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond} {
+					if p50 := 1.9e9/base[w]/s.multiple + s.trips*float64(d); s.name != store || d > 0 {
+						cell(w, s.name, million, 1, d, 1e9/p50, time.Duration(p50))
+					}
+				}
+			}
 			r.Costs = append(r.Costs, Cost{
 				Work: w, Subject: s.name, Size: million, Statements: s.trips, RoundTrips: s.trips, WALBytes: 1234.5, FullPages: 0.25, Buffers: 31.75,
 			})

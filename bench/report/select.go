@@ -79,14 +79,7 @@ func (r *Results) middle() int64 {
 	}
 }
 
-// delayedConns is the number of connections at which w is compared with a delay: that at which it is without one, or else the
-// greatest that was measured.
-func (r *Results) delayedConns(w subject.Work) int {
-	all := distinct(r, conns, func(c *Cell) bool { return c.Work == w && c.Delay > 0 && c.Size == r.middle() })
-	switch {
-	case slices.Contains(all, comparedAt) || len(all) == 0:
-		return comparedAt
-	default:
-		return all[len(all)-1]
-	}
+// delayedConns are the numbers of connections at which w was measured with a delay, in ascending order.
+func (r *Results) delayedConns(w subject.Work) []int {
+	return distinct(r, conns, func(c *Cell) bool { return c.Work == w && c.Delay > 0 && c.Size == r.middle() })
 }

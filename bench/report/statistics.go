@@ -65,17 +65,25 @@ func (c *Cell) P99() Spread { return c.over(func(r Round) float64 { return float
 // P999 is the latency, in nanoseconds, that 0.1 % of the operations exceed, over the rounds of c. A nil c has none.
 func (c *Cell) P999() Spread { return c.over(func(r Round) float64 { return float64(r.P999) }) }
 
-// Ratio is the throughput of a as a multiple of b's: over the rounds that both have, that of a divided by that of b in the same
-// round. What slows the machine down for a while thereby slows both. It has no rounds if either is nil.
-func Ratio(a, b *Cell) Spread {
+// Ratio is the throughput of a as a multiple of b's. See within.
+func Ratio(a, b *Cell) Spread { return within(a, b, Round.PerSecond) }
+
+// Growth is the p50 of a as a multiple of b's. See within.
+func Growth(a, b *Cell) Spread {
+	return within(a, b, func(r Round) float64 { return float64(r.P50) })
+}
+
+// within is a figure of a as a multiple of b's, over the rounds that both have: each time, that of a divided by that of b in the
+// same round. What slows the machine down for a while thereby slows both. It has no rounds if either is nil.
+func within(a, b *Cell, figure func(Round) float64) Spread {
 	if a == nil || b == nil {
 		return Spread{}
 	}
 	var ratios []float64
 	for _, ra := range a.Rounds {
 		i := slices.IndexFunc(b.Rounds, func(rb Round) bool { return rb.Number == ra.Number })
-		if i >= 0 && b.Rounds[i].Ops > 0 {
-			ratios = append(ratios, ra.PerSecond()/b.Rounds[i].PerSecond())
+		if i >= 0 && figure(b.Rounds[i]) > 0 {
+			ratios = append(ratios, figure(ra)/figure(b.Rounds[i]))
 		}
 	}
 	return Summarize(ratios)

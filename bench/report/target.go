@@ -63,7 +63,7 @@ func (r *Results) Targets() []Target {
 		all = append(all, r.throughputTarget(subject.Rotate, name, name, comparedAt, 0, leastOverSocket))
 	}
 	for _, name := range transactional {
-		all = append(all, r.throughputTarget(subject.Rotate, name, name, r.delayedConns(subject.Rotate), network, leastOverNetwork))
+		all = append(all, r.throughputTarget(subject.Rotate, name, name, comparedAt, network, leastOverNetwork))
 	}
 	all = append(all, r.growthTargets()...)
 	return append(all, r.collectorTarget(), r.allocsTarget())
@@ -88,16 +88,16 @@ func (r *Results) throughputTarget(w subject.Work, name, title string, conns int
 type growth struct {
 	work         subject.Work
 	small, large Spread
+	factor       Spread
 }
-
-func (g growth) factor() float64 { return g.large.Median / g.small.Median }
 
 // growthTargets holds introspection, rotation and whatever else grows most to mostGrowth.
 func (r *Results) growthTargets() []Target {
 	var measured []growth
 	for _, w := range subject.Works {
-		g := growth{w, r.find(w, store, smallSize, 1, 0).P50(), r.find(w, store, largeSize, 1, 0).P50()}
-		if g.small.Median > 0 && g.large.Median > 0 {
+		small, large := r.find(w, store, smallSize, 1, 0), r.find(w, store, largeSize, 1, 0)
+		g := growth{w, small.P50(), large.P50(), Growth(large, small)}
+		if g.factor.N > 0 {
 			measured = append(measured, g)
 		}
 	}
@@ -108,15 +108,16 @@ func (r *Results) growthTargets() []Target {
 		}
 		if i := slices.IndexFunc(measured, func(g growth) bool { return g.work == of }); i >= 0 {
 			g := measured[i]
-			t.Met = g.factor() <= mostGrowth
-			t.Measured = fmt.Sprintf("%s (%s → %s)", against(g.factor(), mostGrowth, t.Met), took(g.small.Median), took(g.large.Median))
+			t.Met = g.factor.Median <= mostGrowth
+			t.Measured = fmt.Sprintf("%s%s, %s → %s", against(g.factor.Median, mostGrowth, t.Met), brackets(g.factor, twoDecimals),
+				took(g.small.Median), took(g.large.Median))
 		}
 		return t
 	}
 	all := []Target{target(subject.IntrospectHit, ""), target(subject.Rotate, "")}
 	if len(measured) > 0 {
 		worst := slices.MaxFunc(measured, func(x, y growth) int {
-			return cmp.Compare(x.factor(), y.factor())
+			return cmp.Compare(x.factor.Median, y.factor.Median)
 		})
 		all = append(all, target(worst.work, fmt.Sprintf("the worst of %d works: ", len(measured))))
 	}
