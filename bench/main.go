@@ -4,123 +4,222 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
-	"github.com/oauthdb/oauthdb/bench/measure"
 	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/bench/subject"
-	"github.com/oauthdb/oauthdb/bench/workload"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
+	context.AfterFunc(ctx, stop) // a second interrupt doesn't wait for the cleaning up after the first
+	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+// settings are the flags.
+type settings struct {
+	Options
+	results, docs     string
+	write, onlyReport bool
+}
 
-func run(ctx context.Context) error {
-	sizes := flag.String("sizes", "10000", "")
-	conns := flag.String("conns", "16", "")
-	works := flag.String("works", "introspect-hit,rotate", "")
-	subjects := flag.String("subjects", "store,pgx,pgbench", "")
-	rounds := flag.Int("rounds", 5, "")
-	duration := flag.Duration("duration", time.Second, "")
-	flag.Parse()
+func parse(args []string, stderr io.Writer) (settings, error) {
+	s := settings{Options: Options{
+		Sizes:      []int64{10_000, 1_000_000, 10_000_000},
+		Conns:      []int{1, 16, 64},
+		Works:      subject.Works,
+		Subjects:   subjectNames,
+		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
+		Rate:       1000,
+		Quiet:      8 * time.Second,
+		Collectors: []int{1, 2},
+	}}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, `Measures oauthdb against other ways to do the same: go run . [flags]
+
+The data are made once and kept, in the private PostgreSQL that is kept for benchmarks, or in the server that DATABASE_URL names.
+Results are printed group by group; with -write they become docs/performance.md. Lists are separated by commas.
+
+`)
+		f.PrintDefaults()
+	}
+	list(f, "sizes", "numbers of access tokens in the data", &s.Sizes, func(v string) (int64, error) {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err == nil && n < 1000 {
+			err = errors.New("at least 1000")
+		}
+		return n, err
+	})
+	list(f, "conns", "numbers of connections, each of which is busy all the time", &s.Conns, func(v string) (int, error) {
+		n, err := strconv.Atoi(v)
+		if err == nil && (n < 1 || n > 200) {
+			err = errors.New("from 1 to 200")
+		}
+		return n, err
+	})
+	list(f, "works", "works", &s.Works, func(v string) (subject.Work, error) { return known(subject.Work(v), subject.Works) })
+	list(f, "subjects", "subjects; how many operations the others do is found out with store", &s.Subjects,
+		func(v string) (string, error) { return known(v, subjectNames) })
+	list(f, "delays", "what a network adds to a round trip; 0 is without one, through the Unix socket", &s.Delays, func(v string) (time.Duration, error) {
+		if v == "0" {
+			return 0, nil
+		}
+		d, err := time.ParseDuration(v)
+		if err == nil && d < 0 {
+			err = errors.New("not negative")
+		}
+		return d, err
+	})
+	f.IntVar(&s.Rounds, "rounds", 5, "measurements of each cell; those that nothing is compared by have three at most")
+	f.IntVar(&s.TargetRounds, "target-rounds", 9, "measurements of introspect-hit and rotate at 16 connections and the middle size")
+	f.DurationVar(&s.Duration, "duration", time.Second, "how long a measurement of store takes; the other subjects do as many operations")
+	f.Int64Var(&s.CostOps, "cost-ops", 200, "operations over which to count statements, round trips, WAL and buffers; 0 counts none")
+	f.IntVar(&s.CollectorRounds, "collector-rounds", 3, "measurements of the collector, each on a fresh copy of the data; 0 leaves it out")
+	f.StringVar(&s.results, "results", "", "file for the results as JSON (with -write and -only-report performance/results.json in the folder of -docs, else none)")
+	f.StringVar(&s.docs, "docs", filepath.Join("..", "docs"), "folder of performance.md and performance/")
+	f.BoolVar(&s.write, "write", false, "write the page and the plots")
+	f.BoolVar(&s.onlyReport, "only-report", false, "measure nothing: write the page and the plots from the results that are there")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	switch {
+	case f.NArg() > 0:
+		return s, fmt.Errorf("what is %q? All there is are flags", f.Arg(0))
+	case s.Rounds < 1 || s.Duration <= 0:
+		return s, errors.New("there has to be a round, and it has to take some time")
+	}
+	if s.results == "" && (s.write || s.onlyReport) {
+		s.results = filepath.Join(s.docs, "performance", "results.json")
+	}
+	return s, nil
+}
+
+// list defines a flag with a list of values.
+func list[T any](f *flag.FlagSet, name, usage string, to *[]T, parse func(string) (T, error)) {
+	var standard []string
+	for _, v := range *to {
+		standard = append(standard, fmt.Sprint(v))
+	}
+	f.Func(name, usage+" (default "+strings.Join(standard, ",")+")", func(values string) error {
+		var all []T
+		for v := range strings.SplitSeq(values, ",") {
+			one, err := parse(strings.TrimSpace(v))
+			if err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		*to = all
+		return nil
+	})
+}
+
+func known[T ~string](v T, all []T) (T, error) {
+	if !slices.Contains(all, v) {
+		var names []string
+		for _, name := range all {
+			names = append(names, string(name))
+		}
+		return v, fmt.Errorf("there are %s", strings.Join(names, ", "))
+	}
+	return v, nil
+}
+
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if s.onlyReport {
+		results, err := report.Load(s.results)
+		if err != nil {
+			return err
+		}
+		return write(s.docs, results)
+	}
+	began := time.Now()
+	logf := func(format string, args ...any) {
+		fmt.Fprintf(stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+	}
 	server, err := dataset.StartServer(ctx, logf)
 	if err != nil {
 		return err
 	}
-	runNo := int64(time.Now().Unix() % 900000)
-	for _, size := range strings.Split(*sizes, ",") {
-		n, _ := strconv.ParseInt(size, 10, 64)
-		d, err := server.Prepare(ctx, n, logf)
-		if err != nil {
-			return err
+	d := &driver{Options: s.Options, server: server, out: stdout, logf: logf, results: &report.Results{Command: how(args)}}
+	if err := d.measure(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
 		}
-		if err := server.Warm(ctx, d); err != nil {
-			return err
-		}
-		for _, w := range strings.Split(*works, ",") {
-			for _, cs := range strings.Split(*conns, ",") {
-				c, _ := strconv.Atoi(cs)
-				l := workload.Load{Work: subject.Work(w), Data: d, Conns: c, Ops: 100}
-				one := func(name string) (report.Round, error) {
-					runNo++
-					l.Run = runNo
-					if workload.Plants(l.Work) {
-						if err := server.Plant(ctx, d, l.Seed(false)); err != nil {
-							return report.Round{}, err
-						}
-					}
-					var r report.Round
-					var err error
-					if name == "pgbench" {
-						r, err = measure.PgBench(ctx, server.PgBench, server.URL(d.Database), l)
-					} else {
-						s := subject.NewStore()
-						switch name {
-						case "pgx":
-							s = subject.NewPgx()
-						case "tx":
-							s = subject.NewTransaction(false)
-						case "tx-lock":
-							s = subject.NewTransaction(true)
-						case "gorm":
-							s = subject.NewGORM()
-						}
-						session, oerr := s.Open(ctx, server.URL(d.Database), c)
-						if oerr != nil {
-							return r, oerr
-						}
-						r, err = measure.Session(ctx, session, l, time.Minute)
-						session.Close()
-					}
-					if err == nil {
-						conn, cerr := server.Connect(ctx, d.Database)
-						if cerr != nil {
-							return r, cerr
-						}
-						err = l.Verify(ctx, conn, r.Ops)
-						conn.Close(ctx)
-					}
-					return r, err
-				}
-				r, err := one("store")
-				if err != nil {
-					return err
-				}
-				l.Ops = max(20, int64(r.PerSecond()*duration.Seconds()/float64(c)))
-				for i := range *rounds {
-					line := fmt.Sprintf("%d %s c=%d #%d:", n, w, c, i)
-					for _, name := range strings.Split(*subjects, ",") {
-						r, err := one(name)
-						if err != nil {
-							return err
-						}
-						line += fmt.Sprintf("  %s %.0f/s p50 %s p99 %s allocs %.0f", name, r.PerSecond(), r.P50.Round(time.Microsecond), r.P99.Round(time.Microsecond), r.Allocs)
-					}
-					fmt.Println(line)
-				}
-				if err := server.Uproot(ctx, d); err != nil {
-					return err
-				}
+		if len(d.results.Cells) > 0 {
+			path := filepath.Join(os.TempDir(), "oauthdb-bench-unfinished.json")
+			if saved := d.results.Save(path); saved == nil {
+				err = fmt.Errorf("%w; what was measured until then is in %s", err, path)
 			}
 		}
-		if err := server.Vacuum(ctx, d); err != nil {
+		return err
+	}
+	logf("done in %v", time.Since(began).Round(time.Second))
+	if s.results != "" {
+		if err := os.MkdirAll(filepath.Dir(s.results), 0o755); err != nil {
+			return err
+		}
+		if err := d.results.Save(s.results); err != nil {
 			return err
 		}
 	}
+	if s.write {
+		return write(s.docs, d.results)
+	}
 	return nil
+}
+
+// how is the command that measures again what args measure.
+func how(args []string) string {
+	if slices.Equal(args, []string{"-write"}) {
+		return "make bench"
+	}
+	return strings.TrimSpace("go run -C bench . " + strings.Join(args, " "))
+}
+
+// emptyPage is the page until somebody writes more around what is measured.
+const emptyPage = `# Performance
+
+<!-- begin measured -->
+<!-- end measured -->
+`
+
+// write writes the page and the plots.
+func write(docs string, r *report.Results) error {
+	page := filepath.Join(docs, "performance.md")
+	if _, err := os.Stat(page); errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(page, []byte(emptyPage), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := report.WritePage(page, r); err != nil {
+		return err
+	}
+	return report.WritePlots(filepath.Join(docs, "performance"), r)
 }

@@ -1,0 +1,427 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/measure"
+	"github.com/oauthdb/oauthdb/bench/relay"
+	"github.com/oauthdb/oauthdb/bench/report"
+	"github.com/oauthdb/oauthdb/bench/subject"
+	"github.com/oauthdb/oauthdb/bench/workload"
+)
+
+// driver measures what its options say.
+type driver struct {
+	Options
+	server  *dataset.Server
+	out     io.Writer // gets a line of results for each group
+	logf    func(string, ...any)
+	results *report.Results
+
+	lock   *pgx.Conn
+	data   map[int64]dataset.Data // to work on
+	kept   map[int64]dataset.Data // as loaded; the same for large ones, which are put in order after use
+	conns  map[int64]*pgx.Conn    // to data, for looking
+	relays map[time.Duration]*relay.Relay
+	run    int64 // number of the last run
+
+	began       time.Time
+	done, total float64 // as in work
+}
+
+// cloned is the number of access tokens up to which a run works on a copy.
+const cloned = 1_000_000
+
+func (d *driver) clone(size int64, purpose string) string {
+	return fmt.Sprintf("bench_%d_%s%s", size, d.Label, purpose)
+}
+
+// measure does all of it. What it has when it fails is in results, too.
+func (d *driver) measure(ctx context.Context) (err error) {
+	d.began = time.Now()
+	d.results.Taken = d.began.Truncate(time.Second)
+	defer func() { // also of what was interrupted
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+		defer cancel()
+		err = errors.Join(err, d.close(cleaning))
+	}()
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	stages := d.plan()
+	d.total = work(stages)
+	collecting := float64(d.CollectorRounds*len(d.Collectors)) * (d.Quiet.Seconds() + 20)
+	d.total += collecting
+	d.began = time.Now()
+	for _, s := range stages {
+		if err := d.stage(ctx, s); err != nil {
+			return err
+		}
+	}
+	for round := range d.CollectorRounds {
+		for _, n := range turn(d.Collectors, round) {
+			if err := d.collect(ctx, n); err != nil {
+				return fmt.Errorf("measure %d collectors: %w", n, err)
+			}
+			d.done += collecting / float64(d.CollectorRounds*len(d.Collectors))
+		}
+	}
+	return nil
+}
+
+// exclusive makes sure that no other benchmark with the same label is at work on the server.
+func exclusive(ctx context.Context, server *dataset.Server, label string, wait bool) (*pgx.Conn, error) {
+	conn, err := server.Connect(ctx, "postgres")
+	if err != nil {
+		return nil, err
+	}
+	key := "oauthdb benchmark " + label
+	got := true
+	if wait {
+		_, err = conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", key)
+	} else {
+		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", key).Scan(&got)
+	}
+	if err == nil && !got {
+		err = errors.New("another benchmark is at work on the same server")
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
+}
+
+func (d *driver) prepare(ctx context.Context) (err error) {
+	d.data, d.kept, d.conns = map[int64]dataset.Data{}, map[int64]dataset.Data{}, map[int64]*pgx.Conn{}
+	d.relays = map[time.Duration]*relay.Relay{}
+	if d.lock, err = exclusive(ctx, d.server, d.Label, d.Label != ""); err != nil {
+		return err
+	}
+	if d.CostOps > 0 {
+		var preloaded bool
+		err := d.lock.QueryRow(ctx, "SELECT 'pg_stat_statements' = ANY (string_to_array(replace(current_setting('shared_preload_libraries'), ' ', ''), ','))").
+			Scan(&preloaded)
+		if err == nil && !preloaded {
+			err = errors.New("costs are counted with pg_stat_statements, which is not in shared_preload_libraries: add it there, or leave costs out with -cost-ops 0")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if d.results.Environment, err = environment(ctx, d.server); err != nil {
+		return err
+	}
+	d.results.Subjects = legend(d.Subjects)
+	for _, size := range d.Sizes {
+		kept, err := d.server.Prepare(ctx, size, d.logf)
+		if err != nil {
+			return err
+		}
+		d.kept[size], d.data[size] = kept, kept
+		if err := d.server.Uproot(ctx, kept); err != nil { // what an interrupted run left
+			return err
+		}
+		if err := d.tables(ctx, kept); err != nil {
+			return err
+		}
+	}
+	for _, size := range d.Sizes {
+		if size <= cloned {
+			if d.data[size], err = d.server.Clone(ctx, d.kept[size], d.clone(size, "work")); err != nil {
+				return fmt.Errorf("copy the data with %d access tokens: %w", size, err)
+			}
+		}
+		d.logf("warming up %d access tokens", size)
+		if err := d.server.Warm(ctx, d.data[size]); err != nil {
+			return err
+		}
+		if d.conns[size], err = d.server.Connect(ctx, d.data[size].Database); err != nil {
+			return err
+		}
+	}
+	delays := slices.Clone(d.Delays)
+	if d.CostOps > 0 {
+		delays = append(delays, 0) // to count round trips
+	}
+	for _, delay := range delays {
+		if d.relays[delay] == nil {
+			if d.relays[delay], err = relay.Start(ctx, d.server.Network, d.server.Address, delay); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// close leaves the databases as they were.
+func (d *driver) close(ctx context.Context) error {
+	var errs []error
+	for _, r := range d.relays {
+		errs = append(errs, r.Close())
+	}
+	for _, conn := range d.conns {
+		errs = append(errs, conn.Close(ctx))
+	}
+	for size, data := range d.data {
+		if data.Database == d.kept[size].Database {
+			errs = append(errs, d.server.Uproot(ctx, data))
+			if d.done > 0 {
+				errs = append(errs, d.server.Vacuum(ctx, data))
+			}
+		} else {
+			errs = append(errs, d.server.Drop(ctx, data.Database))
+		}
+	}
+	for _, size := range d.Sizes {
+		if d.CollectorRounds > 0 && d.kept[size].Database != "" {
+			errs = append(errs, d.server.Drop(ctx, d.clone(size, "collector")))
+		}
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// tables takes the sizes of the tables, before anything is done to them.
+func (d *driver) tables(ctx context.Context, data dataset.Data) error {
+	conn, err := d.server.Connect(ctx, data.Database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, `
+		SELECT c.relname, pg_table_size(c.oid), pg_indexes_size(c.oid)
+		FROM pg_class AS c
+		WHERE c.relnamespace = 'public'::regnamespace
+			AND c.relkind = 'r'
+			AND c.relname NOT IN ('oauth2_token', 'oauth2_client', 'oauthdb_version')
+		ORDER BY c.relname`)
+	if err != nil {
+		return err
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t report.Table, err error) {
+		return t, row.Scan(&t.Name, &t.HeapBytes, &t.IndexBytes)
+	})
+	if err != nil {
+		return err
+	}
+	of := report.Dataset{AccessTokens: data.AccessTokens}
+	for _, t := range all {
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+pgx.Identifier{t.Name}.Sanitize()).Scan(&t.Rows); err != nil {
+			return err
+		}
+		if t.Rows > 0 {
+			of.Tables = append(of.Tables, t)
+		}
+	}
+	d.results.Datasets = append(d.results.Datasets, of)
+	return nil
+}
+
+// stage measures all of one work, and then puts the data in order.
+func (d *driver) stage(ctx context.Context, s stage) error {
+	for _, g := range s.groups {
+		if err := d.group(ctx, g); err != nil {
+			return err
+		}
+	}
+	// After the rounds, which have brought most pages into the WAL since the last checkpoint.
+	for _, c := range s.costs {
+		if err := d.cost(ctx, c); err != nil {
+			return err
+		}
+		d.done += 0.5
+	}
+	if !workload.Plants(s.work) {
+		return nil
+	}
+	for _, data := range d.data {
+		if err := errors.Join(d.server.Uproot(ctx, data), d.server.Vacuum(ctx, data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// group measures the cells of a group in rounds.
+func (d *driver) group(ctx context.Context, g group) error {
+	type condition struct {
+		size  int64
+		conns int
+		delay time.Duration
+	}
+	first := g.cells[0]
+	d.logf("%s: %s, %d connections%s, %d subjects, %d rounds", d.left(), first.work, first.conns, delayed(first.delay), len(g.cells), g.rounds)
+	ops := map[condition]int64{}
+	measured := make([]report.Cell, len(g.cells))
+	order := make([]int, len(g.cells))
+	for i, c := range g.cells {
+		order[i] = i
+		measured[i] = report.Cell{Work: c.work, Subject: c.subject, Size: c.size, Conns: c.conns, Delay: c.delay}
+		k := condition{c.size, c.conns, c.delay}
+		if ops[k] > 0 {
+			continue
+		}
+		c.subject = "store"
+		r, err := d.round(ctx, c, max(leastOps, 400/int64(c.conns)), time.Minute)
+		if err != nil {
+			return fmt.Errorf("see how fast it is: %w", err)
+		}
+		perConn := int64(r.PerSecond() * d.Duration.Seconds() / float64(c.conns))
+		ops[k] = min(max(leastOps, perConn), 900_000/int64(c.conns))
+	}
+	for round := range g.rounds {
+		for _, i := range turn(order, round) {
+			c := g.cells[i]
+			limit := time.Minute
+			if !slices.Contains(ways, c.subject) {
+				limit = 2 * d.Duration
+			}
+			r, err := d.round(ctx, c, ops[condition{c.size, c.conns, c.delay}], limit)
+			if err != nil {
+				return err
+			}
+			r.Number = round + 1
+			if c.delay > 0 {
+				r.Allocs, r.Bytes = 0, 0 // the relay's are in them
+			}
+			measured[i].Rounds = append(measured[i].Rounds, r)
+		}
+	}
+	d.results.Cells = append(d.results.Cells, measured...)
+	d.print(measured)
+	d.done += g.weight()
+	if !workload.Plants(first.work) {
+		return nil
+	}
+	for size, data := range d.data {
+		if !slices.ContainsFunc(g.cells, func(c cell) bool { return c.size == size }) {
+			continue
+		}
+		if err := d.server.Uproot(ctx, data); err != nil {
+			return err
+		}
+		if size <= tidiedOftenTo {
+			if err := d.server.Vacuum(ctx, data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// load is the next run of a cell, with its rows planted.
+func (d *driver) load(ctx context.Context, c cell, ops int64) (workload.Load, error) {
+	d.run++
+	l := workload.Load{Work: c.work, Data: d.data[c.size], Conns: c.conns, Run: d.run, Ops: ops}
+	if !workload.Plants(c.work) {
+		return l, nil
+	}
+	return l, d.server.Plant(ctx, l.Data, l.Seed(c.subject == "go-oauth2"))
+}
+
+// verify checks what a run has left.
+func (d *driver) verify(ctx context.Context, c cell, l workload.Load, done int64) error {
+	if c.subject == "go-oauth2" { // has tables of its own
+		return nil
+	}
+	if err := l.Verify(ctx, d.conns[c.size], done); err != nil {
+		return fmt.Errorf("verify %s: %w", c.subject, err)
+	}
+	return nil
+}
+
+// round measures one subject once, over so many operations of each connection unless limit passes first.
+func (d *driver) round(ctx context.Context, c cell, ops int64, limit time.Duration) (report.Round, error) {
+	l, err := d.load(ctx, c, warm+ops)
+	if err != nil {
+		return report.Round{}, err
+	}
+	url := d.server.URL(l.Data.Database)
+	if c.delay > 0 {
+		url = d.server.Via(d.relays[c.delay].Addr(), l.Data.Database)
+	}
+	var r report.Round
+	var done int64
+	if c.subject == pgbench {
+		r, done, err = measure.PgBench(ctx, d.server.PgBench, url, l, warm)
+	} else {
+		var s subject.Session
+		if s, err = find(c.subject).Open(ctx, url, c.conns); err == nil {
+			r, done, err = measure.Session(ctx, s, l, warm, limit)
+			s.Close()
+		}
+	}
+	if err != nil {
+		return r, fmt.Errorf("measure %s with %d access tokens: %w", c.subject, c.size, err)
+	}
+	return r, d.verify(ctx, c, l, done)
+}
+
+// cost counts what an operation takes.
+func (d *driver) cost(ctx context.Context, c cell) error {
+	l, err := d.load(ctx, c, warm+d.CostOps)
+	if err != nil {
+		return err
+	}
+	via := d.relays[0]
+	s, err := find(c.subject).Open(ctx, d.server.Via(via.Addr(), l.Data.Database), 1)
+	if err != nil {
+		return err
+	}
+	cost, done, err := measure.Costs(ctx, d.conns[c.size], via.RoundTrips, s, l, warm)
+	s.Close()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.subject, err)
+	}
+	cost.Subject = c.subject
+	d.results.Costs = append(d.results.Costs, cost)
+	return d.verify(ctx, c, l, done)
+}
+
+// print writes a line for each size of a group.
+func (d *driver) print(cells []report.Cell) {
+	for i, c := range cells {
+		base := &cells[0]
+		if i == 0 || c.Size != cells[i-1].Size {
+			fmt.Fprintf(d.out, "%s, %d access tokens, %d connections%s:\n", c.Work, c.Size, c.Conns, delayed(c.Delay))
+		}
+		for j := range cells {
+			if cells[j].Size == c.Size {
+				base = &cells[j]
+				break
+			}
+		}
+		allocs := ""
+		if a := c.Rounds[0].Allocs; a > 0 {
+			allocs = fmt.Sprintf("%5.0f allocs", a)
+		}
+		fmt.Fprintf(d.out, "  %-10s %8.0f/s  x %.2f   p50 %-9v p99 %-9v %s\n", c.Subject, c.PerSecond().Median, report.Ratio(&c, base).Median,
+			time.Duration(c.P50().Median).Round(time.Microsecond), time.Duration(c.P99().Median).Round(time.Microsecond), allocs)
+	}
+}
+
+func delayed(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %v away", d)
+}
+
+// left says how long the rest takes at the pace of what is done.
+func (d *driver) left() string {
+	rest := time.Duration((d.total - d.done) * 1.4 * float64(d.Duration))
+	if passed := time.Since(d.began); d.done > 0 {
+		rest = time.Duration(float64(passed) / d.done * (d.total - d.done))
+	}
+	return fmt.Sprintf("%2.0f %% done, about %v left", 100*d.done/d.total, rest.Round(10*time.Second))
+}
