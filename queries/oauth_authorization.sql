@@ -281,34 +281,29 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id
     FROM oauth_authorization AS a
     WHERE a.code = @code::token_digest
-), owner AS MATERIALIZED (
-    SELECT u.id
+), parents AS MATERIALIZED (
+    SELECT p.id, p.session_id, c.disabled, coalesce(c.public, c.token_endpoint_auth_method = 'none', false) AS public
     FROM presented AS p
     JOIN "user" AS u ON u.id = p.user_id
-    FOR KEY SHARE OF u
-), client AS MATERIALIZED (
-    SELECT c.client_id, c.disabled, coalesce(c.public, c.token_endpoint_auth_method = 'none', false) AS public
-    FROM owner AS o
-    CROSS JOIN presented AS p
     JOIN oauth_client AS c ON c.client_id = p.client_id
-    FOR KEY SHARE OF c
+    FOR KEY SHARE OF u, c
 ), signed_in AS MATERIALIZED (
     SELECT s.id
-    FROM client AS c
-    CROSS JOIN presented AS p
+    FROM parents AS p
     JOIN session AS s ON s.id = p.session_id
     FOR KEY SHARE OF s
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.redirect_uri, a.code_challenge, a.code_expires_at,
-        a.redeemed_at, a.revoked_at, a.granted_scopes, a.resources, a.confirmation, a.auth_time, c.disabled, c.public
-    FROM client AS c
-    CROSS JOIN presented AS p
+        a.redeemed_at, a.revoked_at, a.granted_scopes, a.resources, a.confirmation, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        p.disabled, p.public
+    FROM parents AS p
     LEFT JOIN signed_in AS s ON true
     JOIN oauth_authorization AS a ON a.id = p.id
     WHERE a.code = @code::token_digest
     FOR NO KEY UPDATE OF a
 ), verdict AS MATERIALIZED (
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.auth_time,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.nonce, f.claims, f.auth_time,
+        f.acr, f.amr, f.revoked_at, sqlc.narg('refresh_token')::token_digest AS refresh_token,
         coalesce(sqlc.narg('confirmation')::token_confirmation, f.confirmation) AS confirmation,
         CASE WHEN f.public THEN coalesce(f.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         now() + sqlc.narg('family_lifetime')::interval AS max_expires_at,
@@ -333,12 +328,12 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(),
-        current_refresh_token = sqlc.narg('refresh_token')::token_digest,
+        current_refresh_token = v.refresh_token,
         confirmation = v.family_confirmation,
         max_expires_at = v.max_expires_at,
         expires_at = CASE
             WHEN v.access_token_expires_at IS NULL THEN NULL
-            WHEN sqlc.narg('refresh_token')::token_digest IS NULL THEN v.access_token_expires_at
+            WHEN v.refresh_token IS NULL THEN v.access_token_expires_at
             WHEN v.refresh_token_expires_at IS NULL THEN NULL
             ELSE greatest(v.access_token_expires_at, v.refresh_token_expires_at)
         END,
@@ -355,32 +350,36 @@ WITH presented AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources,
         confirmation
     )
-    SELECT sqlc.narg('refresh_token_id')::refresh_token_id, sqlc.narg('refresh_token')::token_digest, v.client_id, v.session_id,
+    SELECT sqlc.narg('refresh_token_id')::refresh_token_id, v.refresh_token, v.client_id, v.session_id,
         v.user_id, v.reference_id, v.refresh_token_expires_at, v.granted_scopes, v.id, v.auth_time, v.resources,
         v.family_confirmation
     FROM verdict AS v
-    WHERE v.outcome = 'redeemed' AND sqlc.narg('refresh_token')::token_digest IS NOT NULL
-    RETURNING expires_at
+    WHERE v.outcome = 'redeemed' AND v.refresh_token IS NOT NULL
 ), access AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources,
         confirmation
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, v.client_id, v.session_id, v.user_id,
-        v.reference_id,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END,
+        v.reference_id, CASE WHEN v.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END,
         v.access_token_expires_at, v.granted_scopes, v.id, v.resources, v.confirmation
     FROM verdict AS v
     WHERE v.outcome = 'redeemed'
-    RETURNING expires_at
+), answer AS (
+    SELECT v.outcome, v.id AS authorization_id, v.user_id, v.session_id, v.reference_id, v.granted_scopes, v.resources, v.nonce, v.claims,
+        v.auth_time, v.acr, v.amr,
+        (CASE WHEN v.outcome = 'redeemed' THEN v.access_token_expires_at END)::timestamptz AS access_token_expires_at,
+        (
+            CASE WHEN v.outcome = 'redeemed' AND v.refresh_token IS NOT NULL THEN v.refresh_token_expires_at END
+        )::timestamptz AS refresh_token_expires_at
+    FROM verdict AS v
 )
-SELECT v.outcome::redemption_outcome AS outcome, a.id AS authorization_id, a.user_id, v.session_id, a.reference_id,
-    a.granted_scopes, a.resources, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
-    t.expires_at AS access_token_expires_at, r.expires_at AS refresh_token_expires_at
-FROM verdict AS v
-JOIN oauth_authorization AS a ON a.id = v.id
-LEFT JOIN access AS t ON true
-LEFT JOIN refresh AS r ON true;
+SELECT w.outcome::redemption_outcome AS outcome, w.authorization_id::authorization_id AS authorization_id, w.user_id, w.session_id,
+    w.reference_id, w.granted_scopes, w.resources, w.nonce, w.claims, w.auth_time, w.acr, w.amr, w.access_token_expires_at,
+    w.refresh_token_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON one.n
+WHERE w.outcome IS NOT NULL;
 
 -- RevokeAuthorization ends one authorization and with it every token that descends from it, those that are being written at
 -- this moment included. Zero rows: no such authorization, or it was revoked before.

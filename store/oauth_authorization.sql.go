@@ -784,48 +784,43 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id
     FROM oauth_authorization AS a
     WHERE a.code = $1::token_digest
-), owner AS MATERIALIZED (
-    SELECT u.id
+), parents AS MATERIALIZED (
+    SELECT p.id, p.session_id, c.disabled, coalesce(c.public, c.token_endpoint_auth_method = 'none', false) AS public
     FROM presented AS p
     JOIN "user" AS u ON u.id = p.user_id
-    FOR KEY SHARE OF u
-), client AS MATERIALIZED (
-    SELECT c.client_id, c.disabled, coalesce(c.public, c.token_endpoint_auth_method = 'none', false) AS public
-    FROM owner AS o
-    CROSS JOIN presented AS p
     JOIN oauth_client AS c ON c.client_id = p.client_id
-    FOR KEY SHARE OF c
+    FOR KEY SHARE OF u, c
 ), signed_in AS MATERIALIZED (
     SELECT s.id
-    FROM client AS c
-    CROSS JOIN presented AS p
+    FROM parents AS p
     JOIN session AS s ON s.id = p.session_id
     FOR KEY SHARE OF s
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.redirect_uri, a.code_challenge, a.code_expires_at,
-        a.redeemed_at, a.revoked_at, a.granted_scopes, a.resources, a.confirmation, a.auth_time, c.disabled, c.public
-    FROM client AS c
-    CROSS JOIN presented AS p
+        a.redeemed_at, a.revoked_at, a.granted_scopes, a.resources, a.confirmation, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        p.disabled, p.public
+    FROM parents AS p
     LEFT JOIN signed_in AS s ON true
     JOIN oauth_authorization AS a ON a.id = p.id
     WHERE a.code = $1::token_digest
     FOR NO KEY UPDATE OF a
 ), verdict AS MATERIALIZED (
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.auth_time,
-        coalesce($2::token_confirmation, f.confirmation) AS confirmation,
-        CASE WHEN f.public THEN coalesce(f.confirmation, $2::token_confirmation) END AS family_confirmation,
-        now() + $3::interval AS max_expires_at,
-        least(now() + $4::interval, now() + $3::interval) AS access_token_expires_at,
-        least(now() + $5::interval, now() + $3::interval) AS refresh_token_expires_at,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.nonce, f.claims, f.auth_time,
+        f.acr, f.amr, f.revoked_at, $2::token_digest AS refresh_token,
+        coalesce($3::token_confirmation, f.confirmation) AS confirmation,
+        CASE WHEN f.public THEN coalesce(f.confirmation, $3::token_confirmation) END AS family_confirmation,
+        now() + $4::interval AS max_expires_at,
+        least(now() + $5::interval, now() + $4::interval) AS access_token_expires_at,
+        least(now() + $6::interval, now() + $4::interval) AS refresh_token_expires_at,
         (
             CASE
-                WHEN f.client_id <> $6::client_id THEN 'mismatched'
-                WHEN $7::text IS DISTINCT FROM f.code_challenge THEN 'mismatched'
-                WHEN $8::text IS DISTINCT FROM f.redirect_uri
-                    AND NOT ($8::text IS NULL AND f.code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN f.client_id <> $7::client_id THEN 'mismatched'
+                WHEN $8::text IS DISTINCT FROM f.code_challenge THEN 'mismatched'
+                WHEN $9::text IS DISTINCT FROM f.redirect_uri
+                    AND NOT ($9::text IS NULL AND f.code_challenge IS NOT NULL) THEN 'mismatched'
                 WHEN f.redeemed_at IS NOT NULL THEN 'replayed'
                 WHEN f.confirmation IS NOT NULL
-                    AND NOT coalesce($2::token_confirmation, '{}'::jsonb) @> f.confirmation THEN 'mismatched'
+                    AND NOT coalesce($3::token_confirmation, '{}'::jsonb) @> f.confirmation THEN 'mismatched'
                 WHEN f.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN f.disabled THEN 'disabled'
                 WHEN f.code_expires_at <= now() THEN 'expired'
@@ -836,12 +831,12 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(),
-        current_refresh_token = $9::token_digest,
+        current_refresh_token = v.refresh_token,
         confirmation = v.family_confirmation,
         max_expires_at = v.max_expires_at,
         expires_at = CASE
             WHEN v.access_token_expires_at IS NULL THEN NULL
-            WHEN $9::token_digest IS NULL THEN v.access_token_expires_at
+            WHEN v.refresh_token IS NULL THEN v.access_token_expires_at
             WHEN v.refresh_token_expires_at IS NULL THEN NULL
             ELSE greatest(v.access_token_expires_at, v.refresh_token_expires_at)
         END,
@@ -858,36 +853,41 @@ WITH presented AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources,
         confirmation
     )
-    SELECT $10::refresh_token_id, $9::token_digest, v.client_id, v.session_id,
+    SELECT $10::refresh_token_id, v.refresh_token, v.client_id, v.session_id,
         v.user_id, v.reference_id, v.refresh_token_expires_at, v.granted_scopes, v.id, v.auth_time, v.resources,
         v.family_confirmation
     FROM verdict AS v
-    WHERE v.outcome = 'redeemed' AND $9::token_digest IS NOT NULL
-    RETURNING expires_at
+    WHERE v.outcome = 'redeemed' AND v.refresh_token IS NOT NULL
 ), access AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources,
         confirmation
     )
     SELECT $11::access_token_id, $12::token_digest, v.client_id, v.session_id, v.user_id,
-        v.reference_id,
-        CASE WHEN $9::token_digest IS NOT NULL THEN $10::refresh_token_id END,
+        v.reference_id, CASE WHEN v.refresh_token IS NOT NULL THEN $10::refresh_token_id END,
         v.access_token_expires_at, v.granted_scopes, v.id, v.resources, v.confirmation
     FROM verdict AS v
     WHERE v.outcome = 'redeemed'
-    RETURNING expires_at
+), answer AS (
+    SELECT v.outcome, v.id AS authorization_id, v.user_id, v.session_id, v.reference_id, v.granted_scopes, v.resources, v.nonce, v.claims,
+        v.auth_time, v.acr, v.amr,
+        (CASE WHEN v.outcome = 'redeemed' THEN v.access_token_expires_at END)::timestamptz AS access_token_expires_at,
+        (
+            CASE WHEN v.outcome = 'redeemed' AND v.refresh_token IS NOT NULL THEN v.refresh_token_expires_at END
+        )::timestamptz AS refresh_token_expires_at
+    FROM verdict AS v
 )
-SELECT v.outcome::redemption_outcome AS outcome, a.id AS authorization_id, a.user_id, v.session_id, a.reference_id,
-    a.granted_scopes, a.resources, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
-    t.expires_at AS access_token_expires_at, r.expires_at AS refresh_token_expires_at
-FROM verdict AS v
-JOIN oauth_authorization AS a ON a.id = v.id
-LEFT JOIN access AS t ON true
-LEFT JOIN refresh AS r ON true
+SELECT w.outcome::redemption_outcome AS outcome, w.authorization_id::authorization_id AS authorization_id, w.user_id, w.session_id,
+    w.reference_id, w.granted_scopes, w.resources, w.nonce, w.claims, w.auth_time, w.acr, w.amr, w.access_token_expires_at,
+    w.refresh_token_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON one.n
+WHERE w.outcome IS NOT NULL
 `
 
 type RedeemAuthorizationCodeParams struct {
 	Code                 token.Digest
+	RefreshToken         *token.Digest
 	Confirmation         *token.Confirmation
 	FamilyLifetime       *time.Duration
 	AccessTokenLifetime  *time.Duration
@@ -895,7 +895,6 @@ type RedeemAuthorizationCodeParams struct {
 	ClientID             ClientID
 	CodeChallenge        *string
 	RedirectURI          *string
-	RefreshToken         *token.Digest
 	RefreshTokenID       *RefreshTokenID
 	AccessTokenID        AccessTokenID
 	AccessToken          *token.Digest
@@ -932,6 +931,7 @@ type RedeemAuthorizationCodeRow struct {
 func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, RedeemAuthorizationCode,
 		arg.Code,
+		arg.RefreshToken,
 		arg.Confirmation,
 		arg.FamilyLifetime,
 		arg.AccessTokenLifetime,
@@ -939,7 +939,6 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.ClientID,
 		arg.CodeChallenge,
 		arg.RedirectURI,
-		arg.RefreshToken,
 		arg.RefreshTokenID,
 		arg.AccessTokenID,
 		arg.AccessToken,

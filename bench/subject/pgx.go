@@ -128,18 +128,18 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return fmt.Errorf("a row where there should be none, or %w", err)
 	case Redeem:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.Presented), nil, nil, accessTokenLifetime, refreshTokenLifetime,
-			string(c.ClientID), c.CodeChallenge, c.RedirectURI, string(c.RefreshToken), string(c.RefreshTokenID), string(c.AccessTokenID),
-			string(c.AccessToken)).Scan(
+		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.Presented), string(c.RefreshToken), nil, nil,
+			accessTokenLifetime, refreshTokenLifetime, string(c.ClientID), c.CodeChallenge, c.RedirectURI, string(c.RefreshTokenID),
+			string(c.AccessTokenID), string(c.AccessToken)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.scopes, &r.resources, &r.nonce, &r.claims,
 			&r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
 		var authorizationID *string
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, nil, nil, string(c.Presented), string(c.ClientID), Grace, nil, nil,
-			string(c.RefreshTokenID), accessTokenLifetime, refreshTokenLifetime, string(c.RefreshToken), string(c.AccessTokenID),
-			string(c.AccessToken)).Scan(
+		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.Presented), string(c.ClientID), Grace, string(c.RefreshTokenID),
+			accessTokenLifetime, refreshTokenLifetime, nil, nil, nil, string(c.RefreshToken), string(c.AccessTokenID), string(c.AccessToken),
+			nil).Scan(
 			&r.outcome, &authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes, &r.resources,
 			&r.authTime, &r.accessTokenExpires, &r.refreshTokenExpires)
 		if w == Rotate {

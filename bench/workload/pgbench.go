@@ -51,18 +51,19 @@ func (l Load) Script() string {
 		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.GetClient, numbered("cli_", "c"))
 	case subject.Redeem:
 		return script(nth, store.RedeemAuthorizationCode,
-			digest(kind(dataset.KindCode), "i", "zero"), "NULL", "NULL", interval(subject.AccessTokenLifetime.Seconds()),
-			interval(subject.RefreshTokenLifetime.Seconds()), numbered("cli_", "c"), "'"+dataset.CodeChallenge+"'", "'"+dataset.RedirectURI+"'",
-			digest(kind(dataset.KindRefresh), "i", "one"), id("rtk_", "one"), id("atk_", "one"), digest(kind(dataset.KindAccess), "i", "one"))
+			digest(kind(dataset.KindCode), "i", "zero"), digest(kind(dataset.KindRefresh), "i", "one"), "NULL", "NULL",
+			interval(subject.AccessTokenLifetime.Seconds()), interval(subject.RefreshTokenLifetime.Seconds()), numbered("cli_", "c"),
+			"'"+dataset.CodeChallenge+"'", "'"+dataset.RedirectURI+"'", id("rtk_", "one"), id("atk_", "one"),
+			digest(kind(dataset.KindAccess), "i", "one"))
 	case subject.Rotate, subject.Retry:
 		presented, successor := "g", "h"
 		if l.Work == subject.Retry {
 			presented, successor = "zero", "one"
 		}
 		return script(turn, store.RotateRefreshToken,
-			"NULL", "NULL", digest(kind(dataset.KindRefresh), "i", presented), numbered("cli_", "c"), interval(subject.Grace.Seconds()), "NULL", "NULL",
-			id("rtk_", successor), interval(subject.AccessTokenLifetime.Seconds()), interval(subject.RefreshTokenLifetime.Seconds()),
-			digest(kind(dataset.KindRefresh), "i", successor), id("atk_", "h"), digest(kind(dataset.KindAccess), "i", "h"))
+			digest(kind(dataset.KindRefresh), "i", presented), numbered("cli_", "c"), interval(subject.Grace.Seconds()), id("rtk_", successor),
+			interval(subject.AccessTokenLifetime.Seconds()), interval(subject.RefreshTokenLifetime.Seconds()), "NULL", "NULL", "NULL",
+			digest(kind(dataset.KindRefresh), "i", successor), id("atk_", "h"), digest(kind(dataset.KindAccess), "i", "h"), "NULL")
 	case subject.Revoke:
 		return script(nth, store.RevokeToken, digest(kind(dataset.KindRefresh), "i", "zero"), numbered("cli_", "c"))
 	case subject.EndSession:
