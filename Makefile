@@ -40,13 +40,17 @@ stop: ## stop the private PostgreSQL, that of the tests too
 
 ##@ Work on it
 
-.PHONY: test race plans generate review check format clean
+.PHONY: test race plans bench bench-quick generate review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run them with the race detector
 	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
+bench: ## measure against other ways to do the same, and write docs/performance.md, in about 40 minutes
+	go run -C bench . -write
+bench-quick: ## measure the works that matter on little data, for benchstat, in two minutes
+	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),4) -timeout 30m .
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
 	go test ./store -run TestCrash -crashes 20 -v
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
@@ -83,4 +87,4 @@ check-migrations:
 
 .PHONY: help
 help: ## show this
-	@awk -F ':.*## ' '/^##@ / { printf "%s%s:\n\n", sep, substr($$0, 5); sep = "\n" } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "%s%s:\n\n", sep, substr($$0, 5); sep = "\n" } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

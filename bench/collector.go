@@ -23,7 +23,7 @@ const introspecting = 4
 
 // collect measures one pass of so many collectors, on data of its own.
 func (d *driver) collect(ctx context.Context, collectors int) (err error) {
-	d.logf("%s: %d collectors beside %.0f introspections a second", d.left(), collectors, d.Rate)
+	d.logf("%s: %s beside %.0f introspections a second", d.left(), plural(collectors, "collector"), d.Rate)
 	size := d.middle()
 	name := d.clone(size, "collector")
 	data, err := d.server.Clone(ctx, d.kept[size], name)

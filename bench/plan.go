@@ -31,7 +31,7 @@ type Options struct {
 const (
 	pgbench = "pgbench" // the subject that is no subject.Subject
 
-	warm          = 8  // operations of each connection before the clock starts
+	warm          = 6  // operations of each connection before the clock starts
 	leastOps      = 20 // of each connection thereafter
 	mainConns     = 16 // where all subjects are compared
 	fewRounds     = 3  // of what is measured for the record

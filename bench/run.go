@@ -260,7 +260,7 @@ func (d *driver) group(ctx context.Context, g group) error {
 		delay time.Duration
 	}
 	first := g.cells[0]
-	d.logf("%s: %s, %d connections%s, %d subjects, %d rounds", d.left(), first.work, first.conns, delayed(first.delay), len(g.cells), g.rounds)
+	d.logf("%s: %s, %s%s, %s in %s", d.left(), first.work, plural(first.conns, "connection"), delayed(first.delay), plural(len(g.cells), "cell"), plural(g.rounds, "round"))
 	ops := map[condition]int64{}
 	measured := make([]report.Cell, len(g.cells))
 	order := make([]int, len(g.cells))
@@ -272,7 +272,7 @@ func (d *driver) group(ctx context.Context, g group) error {
 			continue
 		}
 		c.subject = "store"
-		r, err := d.round(ctx, c, max(leastOps, 400/int64(c.conns)), time.Minute)
+		r, err := d.round(ctx, c, max(leastOps, 400/int64(c.conns)), d.Duration)
 		if err != nil {
 			return fmt.Errorf("see how fast it is: %w", err)
 		}
@@ -300,23 +300,30 @@ func (d *driver) group(ctx context.Context, g group) error {
 	d.results.Cells = append(d.results.Cells, measured...)
 	d.print(measured)
 	d.done += g.weight()
-	if !workload.Plants(first.work) {
-		return nil
-	}
-	for size, data := range d.data {
-		if !slices.ContainsFunc(g.cells, func(c cell) bool { return c.size == size }) {
-			continue
-		}
-		if err := d.server.Uproot(ctx, data); err != nil {
-			return err
-		}
-		if size <= tidiedOftenTo {
-			if err := d.server.Vacuum(ctx, data); err != nil {
+	tidied := map[int64]bool{}
+	for _, c := range g.cells {
+		if !tidied[c.size] {
+			tidied[c.size] = true
+			if err := d.tidy(ctx, c.work, c.size); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// tidy takes out what a work has left in the data of a size.
+func (d *driver) tidy(ctx context.Context, w subject.Work, size int64) error {
+	if !workload.Plants(w) {
+		return nil
+	}
+	if err := d.server.Uproot(ctx, d.data[size]); err != nil {
+		return err
+	}
+	if size > tidiedOftenTo {
+		return nil
+	}
+	return d.server.Vacuum(ctx, d.data[size])
 }
 
 // load is the next run of a cell, with its rows planted.
@@ -340,8 +347,19 @@ func (d *driver) verify(ctx context.Context, c cell, l workload.Load, done int64
 	return nil
 }
 
-// round measures one subject once, over so many operations of each connection unless limit passes first.
+// round measures one subject once, over so many operations of each connection unless limit passes first. It begins anew when the
+// connections were too uneven, as they can be where a round lasts some milliseconds.
 func (d *driver) round(ctx context.Context, c cell, ops int64, limit time.Duration) (report.Round, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := d.once(ctx, c, ops, limit)
+		if attempt == 5 || !errors.Is(err, measure.ErrUneven) {
+			return r, err
+		}
+		d.logf("again: %v", err)
+	}
+}
+
+func (d *driver) once(ctx context.Context, c cell, ops int64, limit time.Duration) (report.Round, error) {
 	l, err := d.load(ctx, c, warm+ops)
 	if err != nil {
 		return report.Round{}, err
@@ -393,7 +411,7 @@ func (d *driver) print(cells []report.Cell) {
 	for i, c := range cells {
 		base := &cells[0]
 		if i == 0 || c.Size != cells[i-1].Size {
-			fmt.Fprintf(d.out, "%s, %d access tokens, %d connections%s:\n", c.Work, c.Size, c.Conns, delayed(c.Delay))
+			fmt.Fprintf(d.out, "%s, %d access tokens, %s%s:\n", c.Work, c.Size, plural(c.Conns, "connection"), delayed(c.Delay))
 		}
 		for j := range cells {
 			if cells[j].Size == c.Size {
@@ -408,6 +426,13 @@ func (d *driver) print(cells []report.Cell) {
 		fmt.Fprintf(d.out, "  %-10s %8.0f/s  x %.2f   p50 %-9v p99 %-9v %s\n", c.Subject, c.PerSecond().Median, report.Ratio(&c, base).Median,
 			time.Duration(c.P50().Median).Round(time.Microsecond), time.Duration(c.P99().Median).Round(time.Microsecond), allocs)
 	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func delayed(d time.Duration) string {

@@ -3,8 +3,11 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +23,9 @@ func histogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, time.Minut
 
 // Session runs the load on an open session: as many goroutines as connections, each doing one operation after the other. The first
 // warm operations of each come before the clock starts, for the server parses and plans a statement anew on each connection, and
-// plans it for the parameters at hand the first five times. It ends early, with what was done until then, when limit has passed.
-// Beside the round it returns how many operations were done in all, the first ones too.
+// plans it for the parameters at hand the first five times. All connections are busy from then on until the first of them has done
+// its operations; what the others do thereafter doesn't count. Session ends early, with what was done until then, when limit has
+// passed. Beside the round it returns how many operations were done in all, the first ones too.
 func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64, limit time.Duration) (report.Round, int64, error) {
 	cases := make([][]subject.Case, l.Conns)
 	for conn := range cases {
@@ -30,13 +34,12 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	histograms := make([]*hdrhistogram.Histogram, l.Conns)
+	done := make([][]operation, l.Conns)
 	start := make(chan time.Time)
-	var ready, done sync.WaitGroup
+	var ready, ended sync.WaitGroup
 	ready.Add(l.Conns)
 	for conn := range l.Conns {
-		h := histogram()
-		histograms[conn] = h
+		done[conn] = make([]operation, 0, max(0, l.Ops-warm))
 		do := func(n int64) bool {
 			err := s.Do(ctx, l.Work, &cases[conn][n])
 			if err != nil {
@@ -44,7 +47,7 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 			}
 			return err == nil
 		}
-		done.Go(func() {
+		ended.Go(func() {
 			warmed := true
 			for n := int64(0); n < warm && warmed; n++ {
 				warmed = do(n)
@@ -59,7 +62,8 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 				if !do(n) {
 					return
 				}
-				_ = h.RecordValue(max(1, time.Since(before).Nanoseconds()))
+				now := time.Now()
+				done[conn] = append(done[conn], operation{conn, now.Sub(before), now.Sub(began)})
 			}
 		})
 	}
@@ -71,24 +75,69 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 	for range l.Conns {
 		start <- began
 	}
-	done.Wait()
-	elapsed := time.Since(began)
+	ended.Wait()
 	runtime.ReadMemStats(&after)
 	if err := context.Cause(ctx); err != nil {
 		return report.Round{}, 0, err
 	}
 
-	all := histogram()
-	for _, h := range histograms {
-		all.Merge(h)
+	all := slices.Concat(done...)
+	r, err := steady(all, l.Conns, 0)
+	if err != nil {
+		return r, 0, fmt.Errorf("%s: %w", l.Work, err)
 	}
-	r := round(all, elapsed)
-	r.Allocs = float64(after.Mallocs-before.Mallocs) / float64(r.Ops)
-	r.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(r.Ops)
-	return r, r.Ops + int64(l.Conns)*warm, nil
+	n := int64(len(all))
+	r.Allocs = float64(after.Mallocs-before.Mallocs) / float64(n)
+	r.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
+	return r, n + int64(l.Conns)*warm, nil
 }
 
-func round(h *hdrhistogram.Histogram, elapsed time.Duration) report.Round {
+// operation is one that a connection did.
+type operation struct {
+	conn    int
+	latency time.Duration
+	ended   time.Duration // since some moment that all of them have in common
+}
+
+func (o operation) began() time.Duration { return o.ended - o.latency }
+
+// ErrUneven is that a run was too short: before the last connection came to its first operation, another had done all of its.
+var ErrUneven = errors.New("at no time were all connections busy")
+
+// steady makes a round of the time in which all connections were busy: from began until the first of them had ended its last
+// operation. Operations that reach beyond either end count in part; latencies are those of all that began in that time.
+func steady(all []operation, conns int, began time.Duration) (report.Round, error) {
+	last := map[int]time.Duration{}
+	for _, o := range all {
+		last[o.conn] = max(last[o.conn], o.ended)
+	}
+	ended := time.Duration(math.MaxInt64)
+	for _, t := range last {
+		ended = min(ended, t)
+	}
+	if len(last) != conns || ended <= began {
+		return report.Round{}, ErrUneven
+	}
+	h := histogram()
+	ops := 0.0
+	for _, o := range all {
+		if within := min(o.ended, ended) - max(o.began(), began); within > 0 {
+			ops += float64(within) / float64(o.latency)
+		}
+		if o.began() >= began && o.began() < ended {
+			_ = h.RecordValue(max(1, o.latency.Nanoseconds()))
+		}
+	}
+	r := round(h)
+	r.Ops, r.Elapsed = int64(math.Round(ops)), ended-began
+	if r.Ops == 0 || h.TotalCount() == 0 {
+		return r, ErrUneven
+	}
+	return r, nil
+}
+
+// round has the latencies of a round.
+func round(h *hdrhistogram.Histogram) report.Round {
 	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
-	return report.Round{Ops: h.TotalCount(), Elapsed: elapsed, P50: at(50), P99: at(99), P999: at(99.9)}
+	return report.Round{P50: at(50), P99: at(99), P999: at(99.9)}
 }

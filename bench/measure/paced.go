@@ -74,6 +74,6 @@ func Paced(
 	for _, h := range histograms {
 		all.Merge(h)
 	}
-	r := round(all, 0)
-	return report.Latency{P50: r.P50, P99: r.P99, P999: r.P999}, r.Ops, nil
+	r := round(all)
+	return report.Latency{P50: r.P50, P99: r.P99, P999: r.P999}, all.TotalCount(), nil
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // PgBench runs the load with pgbench, which is C on libpq: what the server can give at all. As pgbench knows no operations before the
-// clock starts, those are measured that begin after every connection has done warm of them. It returns what Session does.
+// clock starts, the clock starts when every connection has done warm of them. It returns what Session does.
 func PgBench(ctx context.Context, program, url string, l workload.Load, warm int64) (report.Round, int64, error) {
 	fail := func(err error, out []byte) (report.Round, int64, error) {
 		if ctx.Err() != nil {
@@ -56,7 +56,7 @@ func PgBench(ctx context.Context, program, url string, l workload.Load, warm int
 	if err != nil {
 		return fail(err, nil)
 	}
-	var all []transaction
+	var all []operation
 	for _, name := range logs {
 		f, err := os.Open(name)
 		if err != nil {
@@ -72,7 +72,11 @@ func PgBench(ctx context.Context, program, url string, l workload.Load, warm int
 	if int64(len(all)) != done {
 		return fail(fmt.Errorf("%d latencies of %d transactions", len(all), done), out)
 	}
-	r, err := afterWarm(all, l.Conns, warm)
+	began, err := warmed(all, l.Conns, warm)
+	if err != nil {
+		return fail(err, nil)
+	}
+	r, err := steady(all, l.Conns, began)
 	if err != nil {
 		return fail(err, nil)
 	}
@@ -100,16 +104,9 @@ func summary(out string) (done, failed int64, err error) {
 	return done, failed, err
 }
 
-// transaction is a line of pgbench's log.
-type transaction struct {
-	client  int
-	latency time.Duration
-	ended   time.Duration // since 1970
-}
-
 // transactions reads a log: client, number, microseconds, script, and when it ended, in seconds and microseconds.
-func transactions(r io.Reader) ([]transaction, error) {
-	var all []transaction
+func transactions(r io.Reader) ([]operation, error) {
+	var all []operation
 	for sc := bufio.NewScanner(r); ; {
 		if !sc.Scan() {
 			return all, sc.Err()
@@ -125,44 +122,32 @@ func transactions(r io.Reader) ([]transaction, error) {
 				return nil, fmt.Errorf("a line of another form: %q: %w", sc.Text(), err)
 			}
 		}
-		all = append(all, transaction{
-			client:  int(n[0]),
+		all = append(all, operation{
+			conn:    int(n[0]),
 			latency: time.Duration(n[2]) * time.Microsecond,
 			ended:   time.Duration(n[4])*time.Second + time.Duration(n[5])*time.Microsecond,
 		})
 	}
 }
 
-// afterWarm makes a round of the transactions that began after each of the clients had done warm of them.
-func afterWarm(all []transaction, clients int, warm int64) (report.Round, error) {
-	var began, ended time.Duration
+// warmed is when each of the connections had done warm operations.
+func warmed(all []operation, conns int, warm int64) (time.Duration, error) {
+	began := time.Duration(0)
 	seen := map[int]int64{}
-	for _, t := range all { // those of a client are in order
-		seen[t.client]++
-		ended = max(ended, t.ended)
-		switch {
-		case warm == 0 && (began == 0 || t.ended-t.latency < began):
-			began = t.ended - t.latency
-		case seen[t.client] == warm:
-			began = max(began, t.ended)
+	for _, o := range all { // those of a connection are in order
+		if seen[o.conn]++; seen[o.conn] == warm {
+			began = max(began, o.ended)
+		} else if warm == 0 && seen[o.conn] == 1 {
+			began = max(began, o.began())
 		}
 	}
-	if len(seen) != clients {
-		return report.Round{}, fmt.Errorf("%d of %d clients did something", len(seen), clients)
+	if len(seen) != conns {
+		return 0, fmt.Errorf("%d of %d connections did something", len(seen), conns)
 	}
-	for client, n := range seen {
+	for conn, n := range seen {
 		if n <= warm {
-			return report.Round{}, fmt.Errorf("client %d did %d transactions, which is not more than the first %d", client, n, warm)
+			return 0, fmt.Errorf("connection %d did %d operations, which is not more than the first %d", conn, n, warm)
 		}
 	}
-	h := histogram()
-	for _, t := range all {
-		if t.ended-t.latency >= began-time.Microsecond { // both are rounded
-			_ = h.RecordValue(max(1, t.latency.Nanoseconds()))
-		}
-	}
-	if h.TotalCount() == 0 || ended <= began {
-		return report.Round{}, errors.New("nothing was done after the first transactions")
-	}
-	return round(h, ended-began), nil
+	return began, nil
 }

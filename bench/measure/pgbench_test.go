@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+const ms = time.Millisecond
+
 func TestSummary(t *testing.T) {
 	const out = `pgbench (15.18)
 transaction type: /tmp/x/script.sql
@@ -50,7 +52,7 @@ func TestTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []transaction{
+	want := []operation{
 		{0, 2241 * time.Microsecond, 1175850568*time.Second + 995598*time.Microsecond},
 		{3, 354 * time.Microsecond, 1175850569*time.Second + 79*time.Microsecond},
 		{0, 10 * time.Microsecond, 1175850569*time.Second + 80*time.Microsecond},
@@ -65,34 +67,26 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
-func TestAfterWarmLeavesTheFirstOut(t *testing.T) {
-	const ms = time.Millisecond
-	// Two clients, the first of which takes 50 ms for its first, and then 1 ms for each, as the second for all of its.
-	all := []transaction{{0, 50 * ms, 1050 * ms}}
+// twoConns are two connections, the first of which takes 50 ms for its first operation and 1 ms for each of 100 more, as the second
+// does for each of 100.
+func twoConns() []operation {
+	all := []operation{{0, 50 * ms, 1050 * ms}}
 	for n := range time.Duration(100) {
-		all = append(all, transaction{0, ms, (1051 + n) * ms}, transaction{1, ms, (1001 + n) * ms})
+		all = append(all, operation{0, ms, (1051 + n) * ms}, operation{1, ms, (1001 + n) * ms})
 	}
-	r, err := afterWarm(all, 2, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// From 1050 ms, when both have done one, to 1150: 100 of the first client, and 50 of the second.
-	if r.Ops != 150 || r.Elapsed != 100*ms || r.P999 > 2*ms {
-		t.Errorf("%d in %v with a p99.9 of %v, want 150 in 100 ms of 1 ms each", r.Ops, r.Elapsed, r.P999)
-	}
+	return all
+}
 
-	r, err = afterWarm(all, 2, 0)
-	if err != nil {
-		t.Fatal(err)
+func TestWarmedIsWhenTheLastHasDoneItsFirst(t *testing.T) {
+	for warm, want := range map[int64]time.Duration{0: 1000 * ms, 1: 1050 * ms, 2: 1051 * ms} {
+		if got, err := warmed(twoConns(), 2, warm); got != want || err != nil {
+			t.Errorf("%d each: %v, %v, want %v", warm, got, err, want)
+		}
 	}
-	if r.Ops != 201 || r.Elapsed != 150*ms || r.P999 < 49*ms {
-		t.Errorf("without: %d in %v with a p99.9 of %v, want 201 in 150 ms of up to 50 ms", r.Ops, r.Elapsed, r.P999)
+	if _, err := warmed(twoConns(), 3, 1); err == nil {
+		t.Error("a connection that did nothing wasn't missed")
 	}
-
-	if _, err := afterWarm(all, 3, 1); err == nil {
-		t.Error("a client that did nothing wasn't missed")
-	}
-	if _, err := afterWarm(all, 2, 100); err == nil {
-		t.Error("a client that did nothing after its first wasn't missed")
+	if _, err := warmed(twoConns(), 2, 100); err == nil {
+		t.Error("a connection that did nothing after its first wasn't missed")
 	}
 }
