@@ -1130,9 +1130,9 @@ CREATE INDEX oauth_refresh_token_expires_at_idx ON public.oauth_refresh_token US
 
 CREATE INDEX oauth_refresh_token_session_id_idx ON public.oauth_refresh_token USING btree (session_id);
 
-CREATE INDEX oauth_refresh_token_unadopted_idx ON public.oauth_refresh_token USING btree (id) WHERE ((authorization_id IS NULL) AND (revoked IS NULL));
-
 CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING btree (user_id);
+
+CREATE INDEX oauth_refresh_token_without_family_idx ON public.oauth_refresh_token USING btree (id) WHERE (authorization_id IS NULL);
 
 CREATE INDEX session_expires_at_idx ON public.session USING btree (expires_at);
 

@@ -183,15 +183,19 @@ LEFT JOIN answer AS w ON one.n
 WHERE w.outcome IS NOT NULL;
 
 -- AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
--- that came with them, and says how many. Tokens that a call holds, and spent, revoked or expired ones, are left as they are.
--- Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
+-- that came with them, and says how many. It looks at those whose id comes after after_id (empty: at all); last_id is
+-- where the next batch goes on, NULL once there is nothing more. Tokens that a call holds, and spent, revoked or expired ones,
+-- are left as they are. Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
 -- name: AdoptRefreshTokens :one
 WITH unadopted AS MATERIALIZED (
     SELECT r.id, r.session_id
     FROM oauth_refresh_token AS r
     JOIN "user" AS u ON u.id = r.user_id
     JOIN oauth_client AS c ON c.client_id = r.client_id
-    WHERE r.authorization_id IS NULL AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())
+    WHERE r.authorization_id IS NULL
+      AND r.id > @after_id::refresh_token_id
+      AND r.revoked IS NULL
+      AND (r.expires_at IS NULL OR r.expires_at > now())
     ORDER BY r.id
     LIMIT @batch_size::integer
     FOR KEY SHARE OF u, c SKIP LOCKED
@@ -232,8 +236,15 @@ WITH unadopted AS MATERIALIZED (
     SET authorization_id = k.new_family_id, updated_at = now()
     FROM locked AS k
     WHERE t.refresh_id = k.id AND t.authorization_id IS NULL
+), farthest AS (
+    SELECT n.id
+    FROM unadopted AS n
+    ORDER BY n.id DESC
+    LIMIT 1
 )
-SELECT (SELECT count(*) FROM adopted)::bigint AS adopted;
+SELECT (SELECT count(*) FROM adopted)::bigint AS adopted, f.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN farthest AS f ON one.n;
 
 -- DeleteExpiredRefreshTokens collects at most batch_size refresh tokens, and says how many: those of a family once the whole
 -- family expired more than retention ago, since a spent token is the evidence by which its reuse is recognised; those without

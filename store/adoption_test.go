@@ -314,15 +314,22 @@ func TestAdoptRefreshTokensInBatchesUntilNoneIsLeft(t *testing.T) {
 	w.foreignAccessToken("lone", nil)
 	left := w.snapshot()
 
-	for _, want := range []int64{2, 2, 1, 0} {
-		n, err := w.q.AdoptRefreshTokens(w.ctx, 2)
+	page := store.AdoptRefreshTokensParams{BatchSize: 2}
+	for _, want := range []int64{2, 2, 1} {
+		row, err := w.q.AdoptRefreshTokens(w.ctx, page)
 		w.ok(err)
-		wantEqual(t, "adopted", n, want)
+		wantEqual(t, "adopted", row.Adopted, want)
+		if row.LastID == nil || *row.LastID <= page.AfterID {
+			t.Fatalf("the next batch should start after %v, this one started after %q", row.LastID, page.AfterID)
+		}
+		page.AfterID = *row.LastID
 	}
 	w.unchanged(func() {
-		n, err := w.q.AdoptRefreshTokens(w.ctx, 100)
-		w.ok(err)
-		wantEqual(t, "adopted", n, 0)
+		for _, again := range []store.AdoptRefreshTokensParams{page, {BatchSize: 100}} {
+			row, err := w.q.AdoptRefreshTokens(w.ctx, again)
+			w.ok(err)
+			wantEqual(t, "adopted", row, store.AdoptRefreshTokensRow{})
+		}
 	})
 	after, counts := w.snapshot(), map[string]int{}
 	for _, row := range changed(left, after) {
@@ -380,9 +387,9 @@ func TestAdoptRefreshTokensLeavesWhatACallHolds(t *testing.T) {
 			w.foreignRefreshToken("free")
 			adopt := func(want int64) {
 				t.Helper()
-				n, err := w.q.AdoptRefreshTokens(w.ctx, 10)
+				row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
 				w.ok(err)
-				wantEqual(t, "adopted", n, want)
+				wantEqual(t, "adopted", row.Adopted, want)
 			}
 			cancel := w.hurry()
 			defer cancel()

@@ -238,7 +238,7 @@ var schemaTables = []tableSpec{
 			oauth_refresh_token_session_id_idx (session_id)
 			oauth_refresh_token_authorization_id_idx (authorization_id)
 			oauth_refresh_token_expires_at_idx (expires_at) WHERE (authorization_id IS NULL)
-			oauth_refresh_token_unadopted_idx (id) WHERE ((authorization_id IS NULL) AND (revoked IS NULL))`,
+			oauth_refresh_token_without_family_idx (id) WHERE (authorization_id IS NULL)`,
 		foreign: `
 			oauth_refresh_token_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
 			oauth_refresh_token_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE

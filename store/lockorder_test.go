@@ -330,11 +330,15 @@ func TestLockOrderCollectorsWaitForNobody(t *testing.T) {
 	w.redeem()
 	id := w.foreignRefreshToken(unique("rt-stray"))
 	w.foreignAccessToken(unique("at-stray"), &id)
-	adopt := func() (int64, error) { return w.q.AdoptRefreshTokens(w.ctx, 10) }
+	adopt := func() (int64, error) {
+		row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+		return row.Adopted, err
+	}
 	for _, rows := range []string{`"user"`, `oauth_client`, `session`, `oauth_refresh_token`} {
 		held := w.holdingRows(`SELECT FROM ` + rows + ` FOR UPDATE`)
 		call := w.starts("AdoptRefreshTokens", func(q *store.Queries) error {
-			n, err := q.AdoptRefreshTokens(w.ctx, 10)
+			row, err := q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+			n := row.Adopted
 			if n > 0 {
 				t.Errorf("AdoptRefreshTokens adopted %d tokens while %s was held", n, rows)
 			}
@@ -582,7 +586,8 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 			stray := unique("rt-stray")
 			w.foreignRefreshToken(stray)
 			first := w.transaction()
-			n, err := first.q.AdoptRefreshTokens(w.ctx, 1)
+			row, err := first.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 1})
+			n := row.Adopted
 			w.ok(err)
 			if n != 1 {
 				w.Fatalf("AdoptRefreshTokens: %d", n)

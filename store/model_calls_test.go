@@ -630,7 +630,8 @@ func (h *history) rotateElsewhere(d draw) {
 func (h *history) adoptRefreshTokens(d draw) {
 	batch := int32(oneOf(d, 1000, 1))
 	due := h.m.adoptable()
-	got, err := h.q.AdoptRefreshTokens(h.ctx, batch)
+	row, err := h.q.AdoptRefreshTokens(h.ctx, store.AdoptRefreshTokensParams{BatchSize: batch})
+	got := row.Adopted
 	h.fail(err)
 	h.logf("AdoptRefreshTokens(batch_size=%d) → %d", batch, got)
 	h.said[fmt.Sprintf("AdoptRefreshTokens %v", got > 0)]++

@@ -259,14 +259,14 @@ func (h *history) compare() {
 	b.Queue(ofEach(h.rewrite(store.IntrospectAccessTokenByID), "access_token_id"), ids).Query(collect(&byID))
 	b.Queue(`
 		SELECT a.id, concat_ws(' ', 'authorization', a.status, a.client_id, a.user_id, a.session_id, a.reference_id, a.revoked_reason,
-			extract(epoch FROM a.expires_at - now() + $1::interval)::bigint)
+			floor(extract(epoch FROM a.expires_at - now() + $1::interval))::bigint)
 		FROM oauth_authorization AS a
 		UNION ALL
 		SELECT t.id, concat_ws(' ', 'access_token', t.authorization_id, t.session_id) FROM oauth_access_token AS t
 		UNION ALL
 		SELECT r.id, concat_ws(' ', 'refresh_token', r.authorization_id, r.session_id) FROM oauth_refresh_token AS r
 		UNION ALL
-		SELECT s.id, concat_ws(' ', 'session', s.user_id, extract(epoch FROM s.expires_at - now() + $1::interval)::bigint) FROM session AS s
+		SELECT s.id, concat_ws(' ', 'session', s.user_id, floor(extract(epoch FROM s.expires_at - now() + $1::interval))::bigint) FROM session AS s
 		UNION ALL
 		SELECT c.id, concat_ws(' ', 'consent', c.client_id, c.user_id, c.reference_id, c.scopes) FROM oauth_consent AS c`,
 		h.passed).Query(collect(&state))

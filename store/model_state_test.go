@@ -607,14 +607,15 @@ func (m *model) rotateRefreshToken(p store.RotateRefreshTokenParams) (store.Rota
 			m.saw("a retry after some time", rotatedAt.Before(m.now))
 			m.saw("a retry in a family that was adopted", f.adopted)
 		}
-		if f == nil {
+		adopted := f == nil
+		if adopted {
 			limit := m.in(p.FamilyLifetime)
 			f = m.adopt(t, earliest(m.in(p.AccessTokenLifetime), limit))
 			f.limit, r.AuthorizationID = limit, &f.id
 			m.saw("a rotation that adopts", true)
 		}
 		r.AccessTokenExpiresAt = earliest(m.in(p.AccessTokenLifetime), f.limit)
-		f.expires = latest(f.expires, r.AccessTokenExpiresAt)
+		last := r.AccessTokenExpiresAt
 		if p.RefreshTokenLifetime != nil {
 			r.RefreshTokenExpiresAt = ptr(rotatedAt.Add(*p.RefreshTokenLifetime))
 		}
@@ -622,10 +623,21 @@ func (m *model) rotateRefreshToken(p store.RotateRefreshTokenParams) (store.Rota
 		if next == nil {
 			next = m.refreshToken(string(p.SuccessorID), p.Successor, f, r.RefreshTokenExpiresAt)
 			next.session, next.scopes, next.resources, next.authTime, next.bound = t.session, t.scopes, t.resources, t.authTime, bound
-			f.expires = latest(f.expires, next.expires)
+			last = latest(last, next.expires)
 			t.ended, t.successor = ptr(m.now), next
 			m.saw("a family's third rotation", m.depth(next) >= 3)
 			m.saw("a successor cut to the family's limit", f.limit != nil && same(next.expires, f.limit))
+		}
+		switch {
+		case adopted: // begins with what it has to last
+			f.expires = latest(f.expires, last)
+		case last == nil:
+			f.expires = nil
+		case f.expires != nil && last.After(*f.expires): // gets a sixteenth in advance
+			f.expires = earliest(ptr(last.Add(last.Sub(m.now)/16)), f.limit)
+			m.saw("a family's expiry moved in advance", true)
+		default:
+			m.saw("a family's expiry left as it was", f.expires != nil)
 		}
 		r.Successor, r.SuccessorID = next.digest, ptr(store.RefreshTokenID(next.id))
 		a := m.accessToken(string(p.AccessTokenID), p.AccessToken, f, next, r.AccessTokenExpiresAt)

@@ -125,7 +125,7 @@ var modelFaults = []modelFault{
 	},
 	{
 		"a code's challenge not compared where none is presented", "grants", store.RedeemAuthorizationCode,
-		"$7::text IS DISTINCT FROM f.code_challenge", "$7::text <> f.code_challenge", true,
+		"$8::text IS DISTINCT FROM f.code_challenge", "$8::text <> f.code_challenge", true,
 	},
 	{
 		"a code that lives an instant too long", "grants", store.RedeemAuthorizationCode,
@@ -133,11 +133,11 @@ var modelFaults = []modelFault{
 	},
 	{
 		"a confidential client's family bound to a key", "grants", store.RedeemAuthorizationCode,
-		"CASE WHEN f.public THEN coalesce(f.confirmation, $2::token_confirmation) END", "coalesce(f.confirmation, $2::token_confirmation)", false,
+		"CASE WHEN f.public THEN coalesce(f.confirmation, $3::token_confirmation) END", "coalesce(f.confirmation, $3::token_confirmation)", false,
 	},
 	{
 		"tokens that outlive the family's limit", "grants", store.RedeemAuthorizationCode,
-		"least(now() + $4::interval, now() + $3::interval)", "now() + $4::interval", false,
+		"least(now() + $5::interval, now() + $4::interval)", "now() + $5::interval", false,
 	},
 	{
 		"a pushed request taken twice", "grants", store.TakeAuthorizationByRequestURI,
@@ -157,11 +157,11 @@ var modelFaults = []modelFault{
 	},
 	{
 		"a predecessor forgiven for ever", "rotations", store.RotateRefreshToken,
-		"AND now() < r.revoked + $5::interval", "", true,
+		"AND now() < r.revoked + $3::interval", "", true,
 	},
 	{
 		"a grace of 0 forgives", "rotations", store.RotateRefreshToken,
-		"AND $5::interval > interval '0'\n            AND now() < r.revoked", "AND now() <= r.revoked", false,
+		"AND $3::interval > interval '0'\n            AND now() < r.revoked", "AND now() <= r.revoked", false,
 	},
 	{
 		"a revoked family rotates", "rotations", store.RotateRefreshToken,
@@ -169,23 +169,23 @@ var modelFaults = []modelFault{
 	},
 	{
 		"the family's expiry stays", "rotations", store.RotateRefreshToken,
-		"THEN greatest(a.expires_at, i.access_token_expires_at, i.refresh_token_expires_at)", "THEN a.expires_at", false,
+		"THEN least(e.last_expires_at + (e.last_expires_at - now()) / 16, a.max_expires_at)", "THEN a.expires_at", false,
 	},
 	{
 		"a wider access token", "rotations", store.RotateRefreshToken,
-		"WHEN NOT coalesce(nullif($1::text[], ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'", "", false,
+		"WHEN NOT coalesce(nullif($8::text[], ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'", "", false,
 	},
 	{
 		"a narrowed request narrows the successor", "rotations", store.RotateRefreshToken,
-		"i.refresh_token_expires_at, i.scopes, i.authorization_id, i.auth_time", "i.refresh_token_expires_at, coalesce($1, i.scopes), i.authorization_id, i.auth_time", false,
+		"v.refresh_token_expires_at, v.scopes, v.authorization_id, v.auth_time", "v.refresh_token_expires_at, coalesce($8, v.scopes), v.authorization_id, v.auth_time", false,
 	},
 	{
 		"a retry gets an id of its own", "rotations", store.RotateRefreshToken,
-		"coalesce(v.successor_id, $8::refresh_token_id)", "$8::refresh_token_id", false,
+		"coalesce(k.successor_id, $4::refresh_token_id)", "$4::refresh_token_id", false,
 	},
 	{
-		"reuse leaves tokens without a family alone", "rotations", store.RotateRefreshToken,
-		"WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL", "WHERE false", false,
+		"what another server issued is not rotated", "rotations", store.RotateRefreshToken,
+		"WHERE NOT EXISTS (SELECT FROM verdict)", "WHERE false", false,
 	},
 	{
 		"adoption forgets the access tokens", "rotations", store.AdoptRefreshTokens,
@@ -298,6 +298,7 @@ var modelSituations = []string{
 	"reuse: after its expiry",
 	"a retry that exceeds",
 	"a retry after the family's expiry",
+	"a family's expiry moved in advance", "a family's expiry left as it was",
 	"a retry after some time",
 	"a retry in a family that was adopted",
 	"a rotation that adopts",

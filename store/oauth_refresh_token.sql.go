@@ -17,9 +17,12 @@ WITH unadopted AS MATERIALIZED (
     FROM oauth_refresh_token AS r
     JOIN "user" AS u ON u.id = r.user_id
     JOIN oauth_client AS c ON c.client_id = r.client_id
-    WHERE r.authorization_id IS NULL AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())
+    WHERE r.authorization_id IS NULL
+      AND r.id > $1::refresh_token_id
+      AND r.revoked IS NULL
+      AND (r.expires_at IS NULL OR r.expires_at > now())
     ORDER BY r.id
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR KEY SHARE OF u, c SKIP LOCKED
 ), signed_in AS MATERIALIZED (
     SELECT s.id
@@ -58,21 +61,39 @@ WITH unadopted AS MATERIALIZED (
     SET authorization_id = k.new_family_id, updated_at = now()
     FROM locked AS k
     WHERE t.refresh_id = k.id AND t.authorization_id IS NULL
+), farthest AS (
+    SELECT n.id
+    FROM unadopted AS n
+    ORDER BY n.id DESC
+    LIMIT 1
 )
-SELECT (SELECT count(*) FROM adopted)::bigint AS adopted
+SELECT (SELECT count(*) FROM adopted)::bigint AS adopted, f.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN farthest AS f ON one.n
 `
 
+type AdoptRefreshTokensParams struct {
+	AfterID   RefreshTokenID
+	BatchSize int32
+}
+
+type AdoptRefreshTokensRow struct {
+	Adopted int64
+	LastID  *RefreshTokenID
+}
+
 // AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
-// that came with them, and says how many. Tokens that a call holds, and spent, revoked or expired ones, are left as they are.
-// Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
-func (q *Queries) AdoptRefreshTokens(ctx context.Context, batchSize int32) (int64, error) {
-	row := q.db.QueryRow(ctx, AdoptRefreshTokens, batchSize)
-	var adopted int64
-	err := row.Scan(&adopted)
+// that came with them, and says how many. It looks at those whose id comes after after_id (empty: at all); last_id is
+// where the next batch goes on, NULL once there is nothing more. Tokens that a call holds, and spent, revoked or expired ones,
+// are left as they are. Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
+func (q *Queries) AdoptRefreshTokens(ctx context.Context, arg AdoptRefreshTokensParams) (AdoptRefreshTokensRow, error) {
+	row := q.db.QueryRow(ctx, AdoptRefreshTokens, arg.AfterID, arg.BatchSize)
+	var i AdoptRefreshTokensRow
+	err := row.Scan(&i.Adopted, &i.LastID)
 	if err != nil {
 		err = fmt.Errorf("query AdoptRefreshTokens: %w", err)
 	}
-	return adopted, err
+	return i, err
 }
 
 const DeleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrows

@@ -10,9 +10,10 @@ import (
 
 type Querier interface {
 	// AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
-	// that came with them, and says how many. Tokens that a call holds, and spent, revoked or expired ones, are left as they are.
-	// Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
-	AdoptRefreshTokens(ctx context.Context, batchSize int32) (int64, error)
+	// that came with them, and says how many. It looks at those whose id comes after after_id (empty: at all); last_id is
+	// where the next batch goes on, NULL once there is nothing more. Tokens that a call holds, and spent, revoked or expired ones,
+	// are left as they are. Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
+	AdoptRefreshTokens(ctx context.Context, arg AdoptRefreshTokensParams) (AdoptRefreshTokensRow, error)
 	// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is
 	// passed (IssueAuthorizationCode gives it later otherwise; until then it lasts for code_lifetime as well).
 	// approved: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. exceeded: the

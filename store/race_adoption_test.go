@@ -12,9 +12,9 @@ import (
 
 // adoptBatch adopts what there is, in one call.
 func adoptBatch(w *world) int64 {
-	n, err := w.q.AdoptRefreshTokens(w.ctx, 100)
+	row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 100})
 	w.raced("AdoptRefreshTokens", err)
-	return n
+	return row.Adopted
 }
 
 func straySubject(r *raceRound) raceSubject {
@@ -225,9 +225,9 @@ func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 		var adopted atomic.Int64
 		calls := times(4, func(int) {
 			for range 2 * n / 5 {
-				got, err := w.q.AdoptRefreshTokens(w.ctx, 5)
+				row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 5})
 				w.raced("AdoptRefreshTokens", err)
-				adopted.Add(got)
+				adopted.Add(row.Adopted)
 			}
 		})
 		var rotated atomic.Int64

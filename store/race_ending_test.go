@@ -1267,7 +1267,7 @@ var stormCalls = []struct {
 		s.raced("another server's UPDATE", err)
 	}},
 	{"AdoptRefreshTokens", 3, func(s *raceStorm) {
-		_, err := s.q.AdoptRefreshTokens(s.ctx, int32(1+rand.N(5)))
+		_, err := s.q.AdoptRefreshTokens(s.ctx, store.AdoptRefreshTokensParams{BatchSize: int32(1 + rand.N(5))})
 		s.raced("AdoptRefreshTokens", err)
 	}},
 	{"collect", 4, func(s *raceStorm) { collectOnce(s.world, int32(1+rand.N(10))) }},

@@ -247,7 +247,7 @@ func TestCallsThatReachForTheSameRowsFromBothSidesWait(t *testing.T) {
 		{name: "reuse of two adopted tokens that another server has spent", prepare: func(w *world) (string, string, call, call) {
 			one := w.foreignRefreshToken("one")
 			w.foreignRefreshToken("two")
-			_, err := w.q.AdoptRefreshTokens(w.ctx, 10)
+			_, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
 			w.ok(err)
 			w.exec(`UPDATE oauth_refresh_token SET revoked = now()`)
 			reuse := func(raw string) call {
@@ -265,7 +265,10 @@ func TestCallsThatReachForTheSameRowsFromBothSidesWait(t *testing.T) {
 			w.exec(`UPDATE session SET expires_at = now()`)
 			return oneFamily, string(k.authorization),
 				func() error { _, err := w.q.DeleteExpiredSessions(w.ctx, 10); return err },
-				func() error { _, err := w.q.AdoptRefreshTokens(w.ctx, 10); return err }
+				func() error {
+					_, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+					return err
+				}
 		}},
 		{name: "a client is deleted, a consent to it is withdrawn", prepare: func(w *world) (string, string, call, call) {
 			w.consent("", false, "openid")
