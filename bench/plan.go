@@ -26,6 +26,7 @@ type Options struct {
 	Collectors      []int
 
 	Label string // in the names of databases that are made for the run
+	Hasty bool   // commits don't wait for the disk there, which is for tests
 }
 
 const (

@@ -138,6 +138,12 @@ func (d *driver) prepare(ctx context.Context) (err error) {
 			if d.data[size], err = d.server.Clone(ctx, d.kept[size], d.clone(size, "work")); err != nil {
 				return fmt.Errorf("copy the data with %d access tokens: %w", size, err)
 			}
+			if d.Hasty {
+				_, err := d.lock.Exec(ctx, "ALTER DATABASE "+pgx.Identifier{d.data[size].Database}.Sanitize()+" SET synchronous_commit = off")
+				if err != nil {
+					return err
+				}
+			}
 		}
 		d.logf("warming up %d access tokens", size)
 		if err := d.server.Warm(ctx, d.data[size]); err != nil {
@@ -347,11 +353,11 @@ func (d *driver) verify(ctx context.Context, c cell, l workload.Load, done int64
 	return nil
 }
 
-// round measures one subject once, over so many operations of each connection unless limit passes first. It begins anew when the
-// connections were too uneven, as they can be where a round lasts some milliseconds.
+// round measures one subject once, over so many operations of each connection unless limit passes first. It begins anew, with twice
+// as many, when the connections were too uneven, as they can be where a round lasts some milliseconds.
 func (d *driver) round(ctx context.Context, c cell, ops int64, limit time.Duration) (report.Round, error) {
 	for attempt := 1; ; attempt++ {
-		r, err := d.once(ctx, c, ops, limit)
+		r, err := d.once(ctx, c, ops<<(attempt-1), limit)
 		if attempt == 5 || !errors.Is(err, measure.ErrUneven) {
 			return r, err
 		}
