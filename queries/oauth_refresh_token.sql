@@ -39,14 +39,16 @@ WHERE r.token = @token::token_digest
 -- server derives (token.Successor). Only the immediate predecessor is forgiven, only within the grace interval (0: never), and
 -- only while its successor has not been used.
 -- scopes and resources narrow the access token; NULL or empty, as a parameter without a value counts as omitted (RFC 6749,
--- section 3.2), leaves all that was granted. The refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access token, and must be the family's,
--- where the family has one (RFC 9449, section 5). A lifetime of NULL never expires; no token outlives the family's
--- max_expires_at. A token that another server wrote gets a family here, which lasts for family_lifetime at most, if given.
+-- section 3.2), leaves all that was granted. The refresh token keeps what it has (RFC 6749, section 6). confirmation is the key
+-- that the caller has proven to hold: it binds the access token, and must be the family's, where the family has one (RFC 9449,
+-- section 5). A lifetime of NULL never expires; no token outlives the family's max_expires_at. A token that another server wrote
+-- gets a family here, which lasts for family_lifetime at most, if given.
 -- rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
--- access token is new. reused: a spent token came back; the family is revoked by this statement, or, where the token has none,
--- all such tokens of this client and user, with the families that were adopted from such. expired; a retry is once the whole
--- family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes or resources beyond the grant: nothing
--- changes. mismatched: another key: nothing changes. Zero rows: no such token of this client.
+-- access token is new. reused: a spent token came back; its family is revoked by this statement, and where another server
+-- issued or spent it, so are all tokens without a family of this client and user, and the families that were adopted from such.
+-- expired; a retry is once the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
+-- or resources beyond the grant: nothing changes. mismatched: another key: nothing changes. Zero rows: no such token of this
+-- client.
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     -- what to lock by: user, client, session, family, token, in this order, everywhere
