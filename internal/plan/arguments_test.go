@@ -77,6 +77,12 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			WHERE c.reference_id IS NOT NULL
 			ORDER BY c.id DESC
 			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('foreign_token', r.token, 'foreign_client', r.client_id)
+			FROM oauth_refresh_token AS r
+			WHERE r.authorization_id IS NULL AND r.revoked IS NULL
+			ORDER BY r.id
+			LIMIT 1
 		)
 		FROM average
 		JOIN live AS l USING (user_id)
@@ -138,6 +144,10 @@ var special = map[string]map[string]string{
 	"UpdateUser":                    {"Email": null},
 	"RememberClientAssertion":       {"ID": "assertion"},
 	"FindCurrentSigningKey":         {"Alg": "'ES256"},
+	"function rotate_unadopted_refresh_token": {
+		"Presented_token": "foreign_token", "Of_client": "foreign_client", "New_token_id": "'new", "New_access_token_id": "'new",
+		"Narrower_scopes": null, "Narrower_resources": null,
+	},
 }
 
 // arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
