@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -116,23 +117,62 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 	var done Collected
 	began := time.Now()
 	size := c.opts.BatchSize
-	for _, step := range []struct {
+	type step struct {
 		table string
 		count *int64
 		batch func(context.Context) (int64, error)
-	}{
+	}
+	// batches makes as many of a step as most, or as it takes until one is not full, and says whether there may be more.
+	batches := func(s step, most int) (more bool, err error) {
+		for range most {
+			n, err := retryBatch(ctx, s.batch)
+			*s.count += n
+			if err != nil {
+				return false, fmt.Errorf("collect %s: %w", s.table, err)
+			}
+			if c.opts.Progress != nil {
+				c.opts.Progress(Progress{Table: s.table, Deleted: n, Collected: done, Elapsed: time.Since(began)})
+			}
+			if n < int64(size) {
+				return false, nil
+			}
+			if err := sleep(ctx, c.opts.Pause); err != nil {
+				return false, fmt.Errorf("collect %s: %w", s.table, err)
+			}
+		}
+		return true, nil
+	}
+	refresh := step{"oauth_refresh_token", &done.RefreshTokens, func(ctx context.Context) (int64, error) {
+		return c.expirer.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size, Retention: c.opts.Retention})
+	}}
+	authorization := step{"oauth_authorization", &done.Authorizations, func(ctx context.Context) (int64, error) {
+		return c.expirer.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size, Retention: c.opts.Retention})
+	}}
+
+	for _, s := range []step{
 		{"oauth_client_assertion", &done.ClientAssertions, func(ctx context.Context) (int64, error) {
 			return c.expirer.DeleteExpiredClientAssertions(ctx, size)
 		}},
 		{"oauth_access_token", &done.AccessTokens, func(ctx context.Context) (int64, error) {
 			return c.expirer.DeleteExpiredAccessTokens(ctx, size)
 		}},
-		{"oauth_refresh_token", &done.RefreshTokens, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size, Retention: c.opts.Retention})
-		}},
-		{"oauth_authorization", &done.Authorizations, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size, Retention: c.opts.Retention})
-		}},
+	} {
+		if _, err := batches(s, math.MaxInt); err != nil {
+			return done, err
+		}
+	}
+	// Families in turn with their tokens: were all tokens to go first, each batch of them would have to pass the families that
+	// have none left. Ten batches are as far as DeleteExpiredAuthorizations looks.
+	for more := true; more; {
+		var err error
+		if more, err = batches(refresh, 10); err != nil {
+			return done, err
+		}
+		if _, err := batches(authorization, math.MaxInt); err != nil {
+			return done, err
+		}
+	}
+	for _, s := range []step{
 		{"session", &done.Sessions, func(ctx context.Context) (int64, error) {
 			return c.expirer.DeleteExpiredSessions(ctx, size)
 		}},
@@ -140,21 +180,8 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 			return c.expirer.DeleteExpiredSigningKeys(ctx, size)
 		}},
 	} {
-		for {
-			n, err := retryBatch(ctx, step.batch)
-			*step.count += n
-			if err != nil {
-				return done, fmt.Errorf("collect %s: %w", step.table, err)
-			}
-			if c.opts.Progress != nil {
-				c.opts.Progress(Progress{Table: step.table, Deleted: n, Collected: done, Elapsed: time.Since(began)})
-			}
-			if n < int64(size) {
-				break
-			}
-			if err := sleep(ctx, c.opts.Pause); err != nil {
-				return done, fmt.Errorf("collect %s: %w", step.table, err)
-			}
+		if _, err := batches(s, math.MaxInt); err != nil {
+			return done, err
 		}
 	}
 	return done, nil

@@ -570,16 +570,23 @@ SELECT c.client_id::client_id AS client_id,
 FROM client AS c;
 
 -- DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
--- token left, and says how many. Until then they are the evidence by which a replay is recognised. What a call holds
--- is left for the next time.
+-- token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks no further than ten
+-- batches into those that expired first, whose tokens DeleteExpiredRefreshTokens takes first, so that no call has to pass a
+-- backlog that is not ripe. What a call holds is left for the next time.
 -- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
-    FROM oauth_authorization AS a
+    FROM (
+        SELECT o.id
+        FROM oauth_authorization AS o
+        WHERE o.expires_at <= now() - @retention::interval
+        ORDER BY o.expires_at
+        LIMIT 10 * @batch_size::integer
+    ) AS oldest
+    JOIN oauth_authorization AS a ON a.id = oldest.id
     WHERE a.expires_at <= now() - @retention::interval
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
-    ORDER BY a.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF a SKIP LOCKED
 )

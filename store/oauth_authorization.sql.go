@@ -236,11 +236,17 @@ func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizati
 const DeleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
-    FROM oauth_authorization AS a
+    FROM (
+        SELECT o.id
+        FROM oauth_authorization AS o
+        WHERE o.expires_at <= now() - $1::interval
+        ORDER BY o.expires_at
+        LIMIT 10 * $2::integer
+    ) AS oldest
+    JOIN oauth_authorization AS a ON a.id = oldest.id
     WHERE a.expires_at <= now() - $1::interval
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
-    ORDER BY a.expires_at
     LIMIT $2::integer
     FOR UPDATE OF a SKIP LOCKED
 )
@@ -255,8 +261,9 @@ type DeleteExpiredAuthorizationsParams struct {
 }
 
 // DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
-// token left, and says how many. Until then they are the evidence by which a replay is recognised. What a call holds
-// is left for the next time.
+// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks no further than ten
+// batches into those that expired first, whose tokens DeleteExpiredRefreshTokens takes first, so that no call has to pass a
+// backlog that is not ripe. What a call holds is left for the next time.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
 	if err != nil {

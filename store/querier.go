@@ -56,8 +56,9 @@ type Querier interface {
 	// holds is left for the next time.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
-	// token left, and says how many. Until then they are the evidence by which a replay is recognised. What a call holds
-	// is left for the next time.
+	// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks no further than ten
+	// batches into those that expired first, whose tokens DeleteExpiredRefreshTokens takes first, so that no call has to pass a
+	// backlog that is not ripe. What a call holds is left for the next time.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
 	// DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
