@@ -413,9 +413,9 @@ func (w *walk) movingIn() chapter {
 				return outcome, err
 			}),
 			call("adopted", "the rest can be adopted in batches: here it is one", func(ctx context.Context) (string, error) {
-				n, err := w.calls.AdoptRefreshTokens(ctx, 100)
-				if err == nil && n != 1 {
-					return "", untrue("%d were adopted", n)
+				row, err := w.calls.AdoptRefreshTokens(ctx, store.AdoptRefreshTokensParams{BatchSize: 100})
+				if err == nil && row.Adopted != 1 {
+					return "", untrue("%d were adopted", row.Adopted)
 				}
 				return "adopted", err
 			}),
