@@ -17,7 +17,7 @@ type Options struct {
 
 	Rounds       int
 	TargetRounds int           // of introspection and rotation at the main number of connections, which aims are set for
-	Duration     time.Duration // of a round of store; the others of a cell do as many operations
+	Duration     time.Duration // of a round of store; others do as many operations, but for slower designs, which take as long
 
 	CostOps         int64 // operations that costs are counted over; 0 counts none
 	CollectorRounds int   // 0 leaves the collector out
@@ -116,8 +116,10 @@ func (o Options) subjectsOf(w subject.Work, size int64, conns int, delay time.Du
 			return every && size == o.middle() && (conns == 1 || conns == o.most())
 		case size > largerThan && size != o.middle(): // each round there takes long to prepare
 			return every && slices.Contains(ways, name) || name == "store" && conns == 1
-		case slices.Contains(ways, name):
+		case name == "store":
 			return true
+		case slices.Contains(ways, name):
+			return every || conns == 1 || conns == o.most() || size == o.middle()
 		default:
 			return size == o.middle() && (conns == o.most() || conns == 1 && every)
 		}

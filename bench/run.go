@@ -288,9 +288,9 @@ func (d *driver) group(ctx context.Context, g group) error {
 	for round := range g.rounds {
 		for _, i := range turn(order, round) {
 			c := g.cells[i]
-			limit := time.Minute
+			limit := time.Minute // for what may be somewhat slower than store
 			if !slices.Contains(ways, c.subject) {
-				limit = 2 * d.Duration
+				limit = d.Duration // for what may be slower by any factor
 			}
 			r, err := d.round(ctx, c, ops[condition{c.size, c.conns, c.delay}], limit)
 			if err != nil {

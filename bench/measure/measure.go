@@ -33,6 +33,7 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	runtime.GC() // what the first operations fill again counts for nothing: pools of buffers, say
 
 	done := make([][]operation, l.Conns)
 	start := make(chan time.Time)
@@ -69,7 +70,6 @@ func Session(ctx context.Context, s subject.Session, l workload.Load, warm int64
 	}
 	ready.Wait()
 	var before, after runtime.MemStats
-	runtime.GC()
 	runtime.ReadMemStats(&before)
 	began := time.Now()
 	for range l.Conns {
