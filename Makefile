@@ -50,7 +50,7 @@ plans: ## explain and measure every query on a million rows, which takes some mi
 bench: ## measure against other ways to do the same, and write docs/performance.md, in about 40 minutes
 	go run -C bench . -write
 bench-quick: ## measure the works that matter on little data, for benchstat, in two minutes
-	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),4) -timeout 30m .
+	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
 	go test ./store -run TestCrash -crashes 20 -v
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog

@@ -26,7 +26,7 @@ type Options struct {
 	Collectors      []int
 
 	Label string // in the names of databases that are made for the run
-	Hasty bool   // commits don't wait for the disk there, which is for tests
+	Hasty bool   // for tests: commits do not wait for the disk there, nor is it vacuumed within a work
 }
 
 const (

@@ -326,7 +326,7 @@ func (d *driver) tidy(ctx context.Context, w subject.Work, size int64) error {
 	if err := d.server.Uproot(ctx, d.data[size]); err != nil {
 		return err
 	}
-	if size > tidiedOftenTo {
+	if size > tidiedOftenTo || d.Hasty {
 		return nil
 	}
 	return d.server.Vacuum(ctx, d.data[size])
