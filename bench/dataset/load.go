@@ -71,7 +71,7 @@ const version = "1"
 func (s *Server) Prepare(ctx context.Context, accessTokens int64, logf func(string, ...any)) (Data, error) {
 	d := Of(accessTokens)
 	sum := sha256.New()
-	fmt.Fprintln(sum, version, PeerTable)
+	fmt.Fprint(sum, version, "\n", PeerTable, "\n")
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil {
 		return d, err

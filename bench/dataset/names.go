@@ -32,7 +32,9 @@ func Digest(kind string, number, generation int64) token.Digest {
 }
 
 // Identifiers are as long as those that store makes, and ordered by their number.
-func id(prefix string, number int64) string { return fmt.Sprintf("%s01900000000070008%015d", prefix, number) }
+func id(prefix string, number int64) string {
+	return fmt.Sprintf("%s01900000000070008%015d", prefix, number)
+}
 
 // User is the identifier of the n-th user.
 func User(n int64) store.UserID { return store.UserID(id("usr_", n)) }

@@ -31,8 +31,9 @@ const (
 
 // moments are the instants of the data. What is live stays so for a year, so that a database is of use for that long.
 type moments struct {
-	granted, later string // when families began, and when their access tokens end or ended
-	live, expired  string
+	granted string // when families began
+	live    string // when what is live ends
+	expired string // when the rest has ended
 }
 
 func momentsFrom(now time.Time) moments {

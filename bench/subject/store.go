@@ -142,4 +142,3 @@ func rotateParams(c *Case) store.RotateRefreshTokenParams {
 		AccessTokenLifetime:  &accessTokenLifetime,
 	}
 }
-
