@@ -163,7 +163,7 @@ func environment(r *Results) string {
 	if rounds := r.rounds(); len(rounds) > 0 {
 		fmt.Fprintf(&b, "\nEvery figure is the median of %s", plural(rounds[len(rounds)-1], "round"))
 		if rounds[0] != rounds[len(rounds)-1] {
-			fmt.Fprintf(&b, ", or of as few as %d where the rounds are long", rounds[0])
+			fmt.Fprintf(&b, ", or of as few as %d where nothing is compared", rounds[0])
 		}
 		b.WriteString(", and what stands in [ ] beside it are the quartiles")
 		if rounds[0] < fewRounds {

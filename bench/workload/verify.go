@@ -13,7 +13,7 @@ import (
 // Verify checks that a run has left done operations in the tables, no more and no fewer: pgbench looks at no outcome.
 func (l Load) Verify(ctx context.Context, conn *pgx.Conn, done int64) error {
 	families := fmt.Sprintf("id BETWEEN '%s' AND '%s'", dataset.SeedAuthorization(l.Run, 0), dataset.SeedAuthorization(l.Run, 999_999))
-	issued := fmt.Sprintf("id LIKE 'atk\\_0191%06d%%'", l.Run)
+	issued := fmt.Sprintf("id >= 'atk_0191%06d' AND id < 'atk_0191%06d'", l.Run, l.Run+1)
 	query := ""
 	switch l.Work {
 	case subject.Redeem:
