@@ -20,6 +20,7 @@ import (
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/report"
 	"github.com/oauthdb/oauthdb/bench/subject"
+	"github.com/oauthdb/oauthdb/db"
 )
 
 func main() {
@@ -51,8 +52,9 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		Subjects:   subjectNames,
 		Delays:     []time.Duration{0, 500 * time.Microsecond, 2 * time.Millisecond},
 		Rate:       1000,
-		Quiet:      8 * time.Second,
+		Quiet:      6 * time.Second,
 		Collectors: []int{1, 2},
+		Batches:    []int32{db.DefaultBatchSize, 100},
 	}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)

@@ -24,6 +24,7 @@ type Options struct {
 	Quiet           time.Duration
 	Rate            float64 // introspections per second beside the collector
 	Collectors      []int
+	Batches         []int32 // sizes of the collectors' batches
 
 	Label string // in the names of databases that are made for the run
 	Hasty bool   // for tests: commits do not wait for the disk there, nor is it vacuumed within a work

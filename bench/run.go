@@ -58,7 +58,7 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	}
 	stages := d.plan()
 	d.total = work(stages)
-	collecting := float64(d.CollectorRounds*len(d.Collectors)) * (d.Quiet.Seconds() + 20)
+	collecting := float64(d.CollectorRounds*len(d.Collectors)*len(d.Batches)) * (d.Quiet.Seconds() + 20)
 	d.total += collecting
 	d.began = time.Now()
 	for _, s := range stages {
@@ -68,10 +68,12 @@ func (d *driver) measure(ctx context.Context) (err error) {
 	}
 	for round := range d.CollectorRounds {
 		for _, n := range turn(d.Collectors, round) {
-			if err := d.collect(ctx, n); err != nil {
-				return fmt.Errorf("measure %d collectors: %w", n, err)
+			for _, batch := range turn(d.Batches, round) {
+				if err := d.collect(ctx, n, batch); err != nil {
+					return fmt.Errorf("measure %d collectors: %w", n, err)
+				}
+				d.done += collecting / float64(d.CollectorRounds*len(d.Collectors)*len(d.Batches))
 			}
-			d.done += collecting / float64(d.CollectorRounds*len(d.Collectors))
 		}
 	}
 	return nil

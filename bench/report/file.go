@@ -127,7 +127,7 @@ func (r *Results) encode() ([]byte, error) {
 			)
 		})),
 		list(&b, "Collector", slices.SortedStableFunc(slices.Values(r.Collector), func(x, y Collector) int {
-			return cmp.Or(cmp.Compare(x.Size, y.Size), cmp.Compare(x.Collectors, y.Collectors), cmp.Compare(x.Rate, y.Rate))
+			return cmp.Or(cmp.Compare(x.Size, y.Size), cmp.Compare(x.Collectors, y.Collectors), -cmp.Compare(x.BatchSize, y.BatchSize), cmp.Compare(x.Rate, y.Rate))
 		})),
 	)
 	return slices.Concat([]byte("{\n"), b.Bytes(), []byte("\n}\n")), failed

@@ -459,13 +459,13 @@ func collector(r *Results) string {
 	if len(all) == 0 {
 		return ""
 	}
-	t := newTable(0, "access tokens", "collectors", "rows deleted a second", "introspections a second", "p50 / p99 / p99.9 before", "meanwhile", "p99, multiple")
+	t := newTable(0, "access tokens", "collectors", "rows in a batch", "rows deleted a second", "introspections a second", "p50 / p99 / p99.9 before", "meanwhile", "p99, multiple")
 	for _, c := range all {
 		three := func(l Latency) string {
 			return took(float64(l.P50)) + " / " + took(float64(l.P99)) + " / " + measured(float64(l.P999), took)
 		}
 		t.row(
-			sizeName(c.size), fmt.Sprint(c.collectors), count(c.perSecond.Median)+brackets(c.perSecond, count), measured(c.rate, count),
+			sizeName(c.size), fmt.Sprint(c.collectors), count(float64(c.batch)), count(c.perSecond.Median)+brackets(c.perSecond, count), measured(c.rate, count),
 			three(c.quiet), three(c.busy), twoDecimals(c.slowdown.Median)+brackets(c.slowdown, twoDecimals),
 		)
 	}

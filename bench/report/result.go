@@ -93,6 +93,7 @@ type Cost struct {
 type Collector struct {
 	Size       int64
 	Collectors int
+	BatchSize  int32         // rows that a statement deletes at most
 	Rows       int64         // deleted
 	Elapsed    time.Duration // of the deleting
 	Rate       float64       // introspections per second that were asked for

@@ -94,7 +94,7 @@ func made() *Results {
 	}
 	for i, n := range []int{1, 2, 4} {
 		r.Collector = append(r.Collector, Collector{
-			Size: million, Collectors: n, Rows: 500_000, Elapsed: time.Duration(16-4*i) * time.Second, Rate: 2000,
+			Size: million, Collectors: n, BatchSize: 1000, Rows: 500_000, Elapsed: time.Duration(16-4*i) * time.Second, Rate: 2000,
 			Quiet: Latency{100 * time.Microsecond, 300 * time.Microsecond, 900 * time.Microsecond},
 			Busy:  Latency{110 * time.Microsecond, time.Duration(300+90*i) * time.Microsecond, 2 * time.Millisecond},
 		})

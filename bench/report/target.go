@@ -128,6 +128,7 @@ func (r *Results) growthTargets() []Target {
 type collected struct {
 	size       int64
 	collectors int
+	batch      int32
 	rate       float64
 	perSecond  Spread
 	slowdown   Spread
@@ -144,12 +145,13 @@ func (r *Results) collected() []collected {
 	type conditions struct {
 		size       int64
 		collectors int
+		batch      int32
 		rate       float64
 	}
 	var order []conditions
 	by := map[conditions][]Collector{}
 	for _, c := range r.Collector {
-		k := conditions{c.Size, c.Collectors, c.Rate}
+		k := conditions{c.Size, c.Collectors, c.BatchSize, c.Rate}
 		if by[k] == nil {
 			order = append(order, k)
 		}
@@ -172,7 +174,7 @@ func (r *Results) collected() []collected {
 			}
 		}
 		all[i] = collected{
-			size: k.size, collectors: k.collectors, rate: k.rate,
+			size: k.size, collectors: k.collectors, batch: k.batch, rate: k.rate,
 			perSecond: over(Collector.PerSecond),
 			slowdown:  over(Collector.Slowdown),
 			quiet:     latency(func(c Collector) Latency { return c.Quiet }),
@@ -205,10 +207,10 @@ func (r *Results) collectorTarget() Target {
 	})
 	t.Met = best.met()
 	t.Measured = fmt.Sprintf(
-		"%s/s%s, p99 × %s%s with %s at %s access tokens",
+		"%s/s%s, p99 × %s%s with %s in batches of %s at %s access tokens",
 		count(floorIf(best.perSecond.Median < leastCollected, best.perSecond.Median)), brackets(best.perSecond, count),
 		against(best.slowdown.Median, mostSlowdown, best.slowdown.Median <= mostSlowdown), brackets(best.slowdown, twoDecimals),
-		plural(best.collectors, "collector"), sizeName(best.size),
+		plural(best.collectors, "collector"), count(float64(best.batch)), sizeName(best.size),
 	)
 	return t
 }
