@@ -74,7 +74,7 @@ func render(settings []setting) []byte {
 	return []byte(b.String())
 }
 
-// benchBuffers is the shared memory of a Bench cluster in MiB: 40 % of the machine's, so that what is measured comes from
+// benchBuffers is the shared memory of a Bench cluster in MiB: half of the machine's, so that what is measured comes from
 // memory, or 1 GiB where that can't be told.
 func benchBuffers() int {
 	const fallback = 1024
@@ -86,5 +86,5 @@ func benchBuffers() int {
 	if _, err := fmt.Sscanf(string(info), "MemTotal: %d kB", &kib); err != nil {
 		return fallback
 	}
-	return max(fallback, kib/1024*2/5)
+	return max(fallback, kib/1024/2)
 }
