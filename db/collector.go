@@ -145,9 +145,14 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 	refresh := step{"oauth_refresh_token", &done.RefreshTokens, func(ctx context.Context) (int64, error) {
 		return c.expirer.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size, Retention: c.opts.Retention})
 	}}
-	authorization := step{"oauth_authorization", &done.Authorizations, func(ctx context.Context) (int64, error) {
-		return c.expirer.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size, Retention: c.opts.Retention})
-	}}
+	// authorizations makes a step that looks so far, nil as far as there is anything.
+	authorizations := func(lookAt *int64) step {
+		return step{"oauth_authorization", &done.Authorizations, func(ctx context.Context) (int64, error) {
+			return c.expirer.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{
+				BatchSize: size, Retention: c.opts.Retention, LookAt: lookAt,
+			})
+		}}
+	}
 
 	for _, s := range []step{
 		{"oauth_client_assertion", &done.ClientAssertions, func(ctx context.Context) (int64, error) {
@@ -162,13 +167,19 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 		}
 	}
 	// Families in turn with their tokens: were all tokens to go first, each batch of them would have to pass the families that
-	// have none left. Ten batches are as far as DeleteExpiredAuthorizations looks.
+	// have none left. Those are among the oldest until the tokens are done with, and then there are no others.
+	const turn = 10 // batches
 	for more := true; more; {
 		var err error
-		if more, err = batches(refresh, 10); err != nil {
+		if more, err = batches(refresh, turn); err != nil {
 			return done, err
 		}
-		if _, err := batches(authorization, math.MaxInt); err != nil {
+		families := authorizations(nil)
+		if more {
+			lookAt := turn * int64(size)
+			families = authorizations(&lookAt)
+		}
+		if _, err := batches(families, math.MaxInt); err != nil {
 			return done, err
 		}
 	}

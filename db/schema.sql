@@ -286,16 +286,17 @@ $$;
 
 COMMENT ON FUNCTION public.revoke_session_grants(ended public.session_id) IS 'Part of EndSession: revokes what was granted in the session and lacks offline_access, and names every client that the session knew.';
 
-CREATE FUNCTION public.rotate_unadopted_refresh_token(presented_token public.token_digest, of_client public.client_id, new_token public.token_digest, new_token_id public.refresh_token_id, new_access_token public.token_digest, new_access_token_id public.access_token_id, access_lifetime interval, refresh_lifetime interval, family_lifetime interval, grace interval, narrower_scopes text[], narrower_resources text[], proven_key public.token_confirmation) RETURNS TABLE(outcome public.rotation_outcome, authorization_id public.authorization_id, user_id public.user_id, session_id public.session_id, reference_id public.reference_id, successor public.token_digest, successor_id public.refresh_token_id, scopes text[], resources text[], auth_time timestamp with time zone, access_token_expires_at timestamp with time zone, refresh_token_expires_at timestamp with time zone)
+CREATE FUNCTION public.rotate_unadopted_refresh_token(presented_token public.token_digest, of_client public.client_id, new_token public.token_digest, new_token_id public.refresh_token_id, new_access_token public.token_digest, new_access_token_id public.access_token_id, access_lifetime interval, refresh_lifetime interval, family_lifetime interval, grace interval, narrower_scopes text[], narrower_resources text[], proven_key public.token_confirmation, held boolean) RETURNS TABLE(outcome public.rotation_outcome, authorization_id public.authorization_id, user_id public.user_id, session_id public.session_id, reference_id public.reference_id, successor public.token_digest, successor_id public.refresh_token_id, scopes text[], resources text[], auth_time timestamp with time zone, access_token_expires_at timestamp with time zone, refresh_token_expires_at timestamp with time zone)
     LANGUAGE sql
     AS $$
     -- A function, because what another server issued or spent is rare and takes three times as many plan nodes as all that is
     -- usual: in the call itself each rotation would pay for setting them up. And a volatile function sees what was committed
-    -- since the call began.
+    -- since the call began. held says that the caller holds the family and the token, which another server has spent in that very
+    -- moment: then the user, which comes before them, is not locked any more than it is already.
     WITH presented AS MATERIALIZED (
         -- what to lock by: user, client, session, family, token, in this order, everywhere
         SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id,
-            (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL))::boolean AS of_another_server
+            (NOT held AND (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL)))::boolean AS of_another_server
         FROM oauth_refresh_token AS r
         WHERE r.token = presented_token AND r.client_id = of_client
     ), owner AS MATERIALIZED (
@@ -370,6 +371,7 @@ CREATE FUNCTION public.rotate_unadopted_refresh_token(presented_token public.tok
                     WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
                     WHEN k.disabled THEN 'disabled'
                     WHEN CASE WHEN k.revoked IS NULL THEN k.expires_at ELSE k.family_expires_at END <= now() THEN 'expired'
+                    WHEN k.revoked + refresh_lifetime <= now() THEN 'expired'
                     WHEN NOT coalesce(nullif(narrower_scopes, ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
                     WHEN NOT coalesce(narrower_resources, ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
                     WHEN k.revoked IS NOT NULL THEN 'replayed'
@@ -533,7 +535,7 @@ CREATE FUNCTION public.rotate_unadopted_refresh_token(presented_token public.tok
     LEFT JOIN spent AS s ON true
 $$;
 
-COMMENT ON FUNCTION public.rotate_unadopted_refresh_token(presented_token public.token_digest, of_client public.client_id, new_token public.token_digest, new_token_id public.refresh_token_id, new_access_token public.token_digest, new_access_token_id public.access_token_id, access_lifetime interval, refresh_lifetime interval, family_lifetime interval, grace interval, narrower_scopes text[], narrower_resources text[], proven_key public.token_confirmation) IS 'Part of RotateRefreshToken: rotates a token that another server issued, and gives it a family; and ends what a reuse of a token that another server spent has to end.';
+COMMENT ON FUNCTION public.rotate_unadopted_refresh_token(presented_token public.token_digest, of_client public.client_id, new_token public.token_digest, new_token_id public.refresh_token_id, new_access_token public.token_digest, new_access_token_id public.access_token_id, access_lifetime interval, refresh_lifetime interval, family_lifetime interval, grace interval, narrower_scopes text[], narrower_resources text[], proven_key public.token_confirmation, held boolean) IS 'Part of RotateRefreshToken: rotates a token that another server issued, and gives it a family; and ends what a reuse of a token that another server spent has to end.';
 
 CREATE TABLE public.account (
     id public.account_id NOT NULL,
@@ -615,7 +617,7 @@ CREATE TABLE public.oauth_access_token (
     CONSTRAINT oauth_access_token_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
     CONSTRAINT oauth_access_token_resources_hold_no_null CHECK ((array_position(resources, NULL::text) IS NULL)),
     CONSTRAINT oauth_access_token_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL)),
-    CONSTRAINT oauth_access_token_token_is_digest CHECK (((octet_length((token)::text) = 43) AND ((token)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+    CONSTRAINT oauth_access_token_token_is_digest CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 );
 
 COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
@@ -683,16 +685,16 @@ CREATE TABLE public.oauth_authorization (
     CONSTRAINT oauth_authorization_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
     CONSTRAINT oauth_authorization_code_after_approval CHECK (((code IS NULL) OR (status = 'approved'::public.authorization_status))),
     CONSTRAINT oauth_authorization_code_expires CHECK (((code IS NULL) OR (code_expires_at IS NOT NULL))),
-    CONSTRAINT oauth_authorization_code_is_digest CHECK (((octet_length((code)::text) = 43) AND ((code)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_authorization_code_is_digest CHECK (((code)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_authorization_confirmation_is_object CHECK ((jsonb_typeof(confirmation) = 'object'::text)),
-    CONSTRAINT oauth_authorization_current_refresh_token_is_digest CHECK (((octet_length((current_refresh_token)::text) = 43) AND ((current_refresh_token)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_authorization_current_refresh_token_is_digest CHECK (((current_refresh_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_authorization_granted_scopes_hold_no_null CHECK ((array_position(granted_scopes, NULL::text) IS NULL)),
     CONSTRAINT oauth_authorization_granted_within_asked CHECK ((granted_scopes <@ scopes)),
     CONSTRAINT oauth_authorization_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
     CONSTRAINT oauth_authorization_redeemed_by_code CHECK (((redeemed_at IS NULL) OR (code IS NOT NULL))),
     CONSTRAINT oauth_authorization_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
     CONSTRAINT oauth_authorization_request_is_object CHECK ((jsonb_typeof(request) = 'object'::text)),
-    CONSTRAINT oauth_authorization_request_uri_is_digest CHECK (((octet_length((request_uri)::text) = 43) AND ((request_uri)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_authorization_request_uri_is_digest CHECK (((request_uri)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_authorization_resources_hold_no_null CHECK ((array_position(resources, NULL::text) IS NULL)),
     CONSTRAINT oauth_authorization_revoked_for_reason CHECK (((revoked_at IS NULL) = (revoked_reason IS NULL))),
     CONSTRAINT oauth_authorization_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL))
@@ -727,7 +729,7 @@ COMMENT ON COLUMN public.oauth_authorization.request IS 'The rest of the request
 
 COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of a pushed request''s request_uri (RFC 9126), until it has been taken.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'Pending: the request lapses. Approved: when the code, later the family''s last token, expires; moves along with each rotation. NULL means never.';
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'Pending: the request lapses. Approved: when the code expires; later no token of the family lasts longer, but the last may expire a little earlier (by a sixteenth of its lifetime). NULL means never.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
@@ -802,7 +804,7 @@ CREATE TABLE public.oauth_client (
     client_secret_expires_at timestamp with time zone,
     registration_access_token public.token_digest,
     CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((client_id)::text) <= 512) AND ((client_id)::text ~ '^[\x20-\x7e]+$'::text))),
-    CONSTRAINT oauth_client_client_secret_is_digest CHECK (((octet_length((client_secret)::text) = 43) AND ((client_secret)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_client_client_secret_is_digest CHECK (((client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_client_contacts_hold_no_null CHECK ((array_position(contacts, NULL::text) IS NULL)),
     CONSTRAINT oauth_client_grant_types_hold_no_null CHECK ((array_position(grant_types, NULL::text) IS NULL)),
     CONSTRAINT oauth_client_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
@@ -811,11 +813,11 @@ CREATE TABLE public.oauth_client (
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_post_logout_redirect_uris_hold_no_null CHECK ((array_position(post_logout_redirect_uris, NULL::text) IS NULL)),
     CONSTRAINT oauth_client_previous_client_secret_expires CHECK (((previous_client_secret IS NULL) OR (previous_client_secret_expires_at IS NOT NULL))),
-    CONSTRAINT oauth_client_previous_client_secret_is_digest CHECK (((octet_length((previous_client_secret)::text) = 43) AND ((previous_client_secret)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_client_previous_client_secret_is_digest CHECK (((previous_client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_client_redirect_uris_hold_no_null CHECK ((array_position(redirect_uris, NULL::text) IS NULL)),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality(redirect_uris) > 0) OR (NOT (COALESCE(grant_types, ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text])))),
     CONSTRAINT oauth_client_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
-    CONSTRAINT oauth_client_registration_access_token_is_digest CHECK (((octet_length((registration_access_token)::text) = 43) AND ((registration_access_token)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_client_registration_access_token_is_digest CHECK (((registration_access_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_client_response_types_hold_no_null CHECK ((array_position(response_types, NULL::text) IS NULL)),
     CONSTRAINT oauth_client_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL))
 );
@@ -895,7 +897,7 @@ CREATE TABLE public.oauth_client_assertion (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT oauth_client_assertion_id_is_digest CHECK (((octet_length((id)::text) = 43) AND ((id)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+    CONSTRAINT oauth_client_assertion_id_is_digest CHECK (((id)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 );
 
 COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.';
@@ -949,9 +951,9 @@ CREATE TABLE public.oauth_refresh_token (
     CONSTRAINT oauth_refresh_token_resources_hold_no_null CHECK ((array_position(resources, NULL::text) IS NULL)),
     CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK (((successor IS NULL) OR (revoked IS NOT NULL))),
     CONSTRAINT oauth_refresh_token_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL)),
-    CONSTRAINT oauth_refresh_token_successor_is_digest CHECK (((octet_length((successor)::text) = 43) AND ((successor)::text ~ '^[A-Za-z0-9_-]*$'::text))),
+    CONSTRAINT oauth_refresh_token_successor_is_digest CHECK (((successor)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT oauth_refresh_token_successor_is_whole CHECK (((successor IS NULL) = (successor_id IS NULL))),
-    CONSTRAINT oauth_refresh_token_token_is_digest CHECK (((octet_length((token)::text) = 43) AND ((token)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+    CONSTRAINT oauth_refresh_token_token_is_digest CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 )
 WITH (fillfactor='80');
 

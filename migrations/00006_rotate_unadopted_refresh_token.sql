@@ -14,7 +14,8 @@ CREATE FUNCTION rotate_unadopted_refresh_token(
     grace interval,
     narrower_scopes text[],
     narrower_resources text[],
-    proven_key token_confirmation
+    proven_key token_confirmation,
+    held boolean
 )
 RETURNS TABLE (
     outcome rotation_outcome, authorization_id authorization_id, user_id user_id, session_id session_id, reference_id reference_id,
@@ -25,11 +26,12 @@ LANGUAGE sql VOLATILE
 AS $$
     -- A function, because what another server issued or spent is rare and takes three times as many plan nodes as all that is
     -- usual: in the call itself each rotation would pay for setting them up. And a volatile function sees what was committed
-    -- since the call began.
+    -- since the call began. held says that the caller holds the family and the token, which another server has spent in that very
+    -- moment: then the user, which comes before them, is not locked any more than it is already.
     WITH presented AS MATERIALIZED (
         -- what to lock by: user, client, session, family, token, in this order, everywhere
         SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id,
-            (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL))::boolean AS of_another_server
+            (NOT held AND (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL)))::boolean AS of_another_server
         FROM oauth_refresh_token AS r
         WHERE r.token = presented_token AND r.client_id = of_client
     ), owner AS MATERIALIZED (
@@ -104,6 +106,7 @@ AS $$
                     WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
                     WHEN k.disabled THEN 'disabled'
                     WHEN CASE WHEN k.revoked IS NULL THEN k.expires_at ELSE k.family_expires_at END <= now() THEN 'expired'
+                    WHEN k.revoked + refresh_lifetime <= now() THEN 'expired'
                     WHEN NOT coalesce(nullif(narrower_scopes, ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
                     WHEN NOT coalesce(narrower_resources, ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
                     WHEN k.revoked IS NOT NULL THEN 'replayed'
@@ -268,8 +271,8 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION rotate_unadopted_refresh_token(token_digest, client_id, token_digest, refresh_token_id, token_digest, access_token_id, interval, interval, interval, interval, text[], text[], token_confirmation) IS 'Part of RotateRefreshToken: rotates a token that another server issued, and gives it a family; and ends what a reuse of a token that another server spent has to end.';
+COMMENT ON FUNCTION rotate_unadopted_refresh_token(token_digest, client_id, token_digest, refresh_token_id, token_digest, access_token_id, interval, interval, interval, interval, text[], text[], token_confirmation, boolean) IS 'Part of RotateRefreshToken: rotates a token that another server issued, and gives it a family; and ends what a reuse of a token that another server spent has to end.';
 
 -- +goose Down
 
-DROP FUNCTION rotate_unadopted_refresh_token(token_digest, client_id, token_digest, refresh_token_id, token_digest, access_token_id, interval, interval, interval, interval, text[], text[], token_confirmation);
+DROP FUNCTION rotate_unadopted_refresh_token(token_digest, client_id, token_digest, refresh_token_id, token_digest, access_token_id, interval, interval, interval, interval, text[], text[], token_confirmation, boolean);

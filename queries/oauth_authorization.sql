@@ -42,7 +42,8 @@ WHERE a.request_uri = @request_uri::token_digest
   AND a.expires_at > now()
 RETURNING a.*;
 
--- ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired. Oldest first; the first
+-- ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired (which a family is a
+-- little after its last token, see expires_at). Oldest first; the first
 -- page starts after the zero time and the empty id, the next after the last row of the one before.
 -- name: ListUserAuthorizations :many
 SELECT a.*
@@ -570,9 +571,10 @@ SELECT c.client_id::client_id AS client_id,
 FROM client AS c;
 
 -- DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
--- token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks no further than ten
--- batches into those that expired first, whose tokens DeleteExpiredRefreshTokens takes first, so that no call has to pass a
--- backlog that is not ripe. What a call holds is left for the next time.
+-- token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks at no more than
+-- look_at of those that expired first, NULL at all: while there is a backlog of tokens, of which DeleteExpiredRefreshTokens takes
+-- those of the same families first, a batch then needn't pass over all families that still have some. What a call holds is left
+-- for the next time.
 -- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
@@ -581,7 +583,7 @@ WITH due AS MATERIALIZED (
         FROM oauth_authorization AS o
         WHERE o.expires_at <= now() - @retention::interval
         ORDER BY o.expires_at
-        LIMIT 10 * @batch_size::integer
+        LIMIT sqlc.narg('look_at')::bigint
     ) AS oldest
     JOIN oauth_authorization AS a ON a.id = oldest.id
     WHERE a.expires_at <= now() - @retention::interval

@@ -314,21 +314,26 @@ func TestAdoptRefreshTokensInBatchesUntilNoneIsLeft(t *testing.T) {
 	w.foreignAccessToken("lone", nil)
 	left := w.snapshot()
 
-	page := store.AdoptRefreshTokensParams{BatchSize: 2}
-	for _, want := range []int64{2, 2, 1} {
+	page, adopted, calls := store.AdoptRefreshTokensParams{BatchSize: 2}, int64(0), 0
+	for ; ; calls++ {
 		row, err := w.q.AdoptRefreshTokens(w.ctx, page)
 		w.ok(err)
-		wantEqual(t, "adopted", row.Adopted, want)
-		if row.LastID == nil || *row.LastID <= page.AfterID {
-			t.Fatalf("the next batch should start after %v, this one started after %q", row.LastID, page.AfterID)
+		if row.LastID == nil {
+			wantEqual(t, "adopted by the last call", row.Adopted, 0)
+			break
 		}
-		page.AfterID = *row.LastID
+		if *row.LastID <= page.AfterID || row.Adopted > 2 {
+			t.Fatalf("after %q: %d adopted, up to %q", page.AfterID, row.Adopted, *row.LastID)
+		}
+		adopted, page.AfterID = adopted+row.Adopted, *row.LastID
 	}
+	wantEqual(t, "adopted", adopted, 5)
+	wantEqual(t, "batches of two for 7 tokens without a family", calls, 4)
 	w.unchanged(func() {
 		for _, again := range []store.AdoptRefreshTokensParams{page, {BatchSize: 100}} {
 			row, err := w.q.AdoptRefreshTokens(w.ctx, again)
 			w.ok(err)
-			wantEqual(t, "adopted", row, store.AdoptRefreshTokensRow{})
+			wantEqual(t, "adopted", row.Adopted, 0)
 		}
 	})
 	after, counts := w.snapshot(), map[string]int{}

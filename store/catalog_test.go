@@ -375,7 +375,7 @@ const schemaFunctions = `
 	new_authorization_id()
 	revoke_session_grants(session_id)
 	lock_grant_parents(user_id,text[])
-	rotate_unadopted_refresh_token(token_digest,client_id,token_digest,refresh_token_id,token_digest,access_token_id,interval,interval,interval,interval,text[],text[],token_confirmation)`
+	rotate_unadopted_refresh_token(token_digest,client_id,token_digest,refresh_token_id,token_digest,access_token_id,interval,interval,interval,interval,text[],text[],token_confirmation,boolean)`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {

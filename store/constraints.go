@@ -52,7 +52,7 @@ const (
 	ConstraintOAuthAccessTokenScopesHoldNoNull Constraint = "oauth_access_token_scopes_hold_no_null"
 	// FOREIGN KEY (session_id) REFERENCES session(id) ON DELETE SET NULL
 	ConstraintOAuthAccessTokenSessionIDFKey Constraint = "oauth_access_token_session_id_fkey"
-	// CHECK (((octet_length((token)::text) = 43) AND ((token)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthAccessTokenTokenIsDigest Constraint = "oauth_access_token_token_is_digest"
 	// UNIQUE (token)
 	ConstraintOAuthAccessTokenTokenUIdx Constraint = "oauth_access_token_token_uidx"
@@ -78,13 +78,13 @@ const (
 	ConstraintOAuthAuthorizationCodeAfterApproval Constraint = "oauth_authorization_code_after_approval"
 	// CHECK (((code IS NULL) OR (code_expires_at IS NOT NULL)))
 	ConstraintOAuthAuthorizationCodeExpires Constraint = "oauth_authorization_code_expires"
-	// CHECK (((octet_length((code)::text) = 43) AND ((code)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((code)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthAuthorizationCodeIsDigest Constraint = "oauth_authorization_code_is_digest"
 	// UNIQUE (code) WHERE (code IS NOT NULL)
 	ConstraintOAuthAuthorizationCodeUIdx Constraint = "oauth_authorization_code_uidx"
 	// CHECK ((jsonb_typeof(confirmation) = 'object'::text))
 	ConstraintOAuthAuthorizationConfirmationIsObject Constraint = "oauth_authorization_confirmation_is_object"
-	// CHECK (((octet_length((current_refresh_token)::text) = 43) AND ((current_refresh_token)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((current_refresh_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthAuthorizationCurrentRefreshTokenIsDigest Constraint = "oauth_authorization_current_refresh_token_is_digest"
 	// CHECK ((array_position(granted_scopes, NULL::text) IS NULL))
 	ConstraintOAuthAuthorizationGrantedScopesHoldNoNull Constraint = "oauth_authorization_granted_scopes_hold_no_null"
@@ -100,7 +100,7 @@ const (
 	ConstraintOAuthAuthorizationReferenceIDLength Constraint = "oauth_authorization_reference_id_length"
 	// CHECK ((jsonb_typeof(request) = 'object'::text))
 	ConstraintOAuthAuthorizationRequestIsObject Constraint = "oauth_authorization_request_is_object"
-	// CHECK (((octet_length((request_uri)::text) = 43) AND ((request_uri)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((request_uri)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthAuthorizationRequestURIIsDigest Constraint = "oauth_authorization_request_uri_is_digest"
 	// UNIQUE (request_uri) WHERE (request_uri IS NOT NULL)
 	ConstraintOAuthAuthorizationRequestURIUIdx Constraint = "oauth_authorization_request_uri_uidx"
@@ -122,7 +122,7 @@ const (
 	ConstraintOAuthClientClientIDIsVSCHAR Constraint = "oauth_client_client_id_is_vschar"
 	// UNIQUE (client_id)
 	ConstraintOAuthClientClientIDUIdx Constraint = "oauth_client_client_id_uidx"
-	// CHECK (((octet_length((client_secret)::text) = 43) AND ((client_secret)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthClientClientSecretIsDigest Constraint = "oauth_client_client_secret_is_digest"
 	// CHECK ((array_position(contacts, NULL::text) IS NULL))
 	ConstraintOAuthClientContactsHoldNoNull Constraint = "oauth_client_contacts_hold_no_null"
@@ -142,7 +142,7 @@ const (
 	ConstraintOAuthClientPostLogoutRedirectURIsHoldNoNull Constraint = "oauth_client_post_logout_redirect_uris_hold_no_null"
 	// CHECK (((previous_client_secret IS NULL) OR (previous_client_secret_expires_at IS NOT NULL)))
 	ConstraintOAuthClientPreviousClientSecretExpires Constraint = "oauth_client_previous_client_secret_expires"
-	// CHECK (((octet_length((previous_client_secret)::text) = 43) AND ((previous_client_secret)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((previous_client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthClientPreviousClientSecretIsDigest Constraint = "oauth_client_previous_client_secret_is_digest"
 	// CHECK ((array_position(redirect_uris, NULL::text) IS NULL))
 	ConstraintOAuthClientRedirectURIsHoldNoNull Constraint = "oauth_client_redirect_uris_hold_no_null"
@@ -150,7 +150,7 @@ const (
 	ConstraintOAuthClientRedirectURIsWhereRedirected Constraint = "oauth_client_redirect_uris_where_redirected"
 	// CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255)))
 	ConstraintOAuthClientReferenceIDLength Constraint = "oauth_client_reference_id_length"
-	// CHECK (((octet_length((registration_access_token)::text) = 43) AND ((registration_access_token)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((registration_access_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthClientRegistrationAccessTokenIsDigest Constraint = "oauth_client_registration_access_token_is_digest"
 	// CHECK ((array_position(response_types, NULL::text) IS NULL))
 	ConstraintOAuthClientResponseTypesHoldNoNull Constraint = "oauth_client_response_types_hold_no_null"
@@ -162,7 +162,7 @@ const (
 
 // What a row of oauth_client_assertion has to satisfy.
 const (
-	// CHECK (((octet_length((id)::text) = 43) AND ((id)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((id)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthClientAssertionIDIsDigest Constraint = "oauth_client_assertion_id_is_digest"
 	// PRIMARY KEY (id)
 	ConstraintOAuthClientAssertionPKey Constraint = "oauth_client_assertion_pkey"
@@ -208,11 +208,11 @@ const (
 	ConstraintOAuthRefreshTokenScopesHoldNoNull Constraint = "oauth_refresh_token_scopes_hold_no_null"
 	// FOREIGN KEY (session_id) REFERENCES session(id) ON DELETE SET NULL
 	ConstraintOAuthRefreshTokenSessionIDFKey Constraint = "oauth_refresh_token_session_id_fkey"
-	// CHECK (((octet_length((successor)::text) = 43) AND ((successor)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((successor)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthRefreshTokenSuccessorIsDigest Constraint = "oauth_refresh_token_successor_is_digest"
 	// CHECK (((successor IS NULL) = (successor_id IS NULL)))
 	ConstraintOAuthRefreshTokenSuccessorIsWhole Constraint = "oauth_refresh_token_successor_is_whole"
-	// CHECK (((octet_length((token)::text) = 43) AND ((token)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	// CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
 	ConstraintOAuthRefreshTokenTokenIsDigest Constraint = "oauth_refresh_token_token_is_digest"
 	// UNIQUE (token)
 	ConstraintOAuthRefreshTokenTokenUIdx Constraint = "oauth_refresh_token_token_uidx"

@@ -629,14 +629,14 @@ func (h *history) rotateElsewhere(d draw) {
 
 func (h *history) adoptRefreshTokens(d draw) {
 	batch := int32(oneOf(d, 1000, 1))
-	due := h.m.adoptable()
+	due := h.m.adoptable(int(batch))
 	row, err := h.q.AdoptRefreshTokens(h.ctx, store.AdoptRefreshTokensParams{BatchSize: batch})
 	got := row.Adopted
 	h.fail(err)
 	h.logf("AdoptRefreshTokens(batch_size=%d) → %d", batch, got)
 	h.said[fmt.Sprintf("AdoptRefreshTokens %v", got > 0)]++
 	h.m.wrote = got > 0
-	if want := min(int64(len(due)), int64(batch)); got != want {
+	if want := int64(len(due)); got != want {
 		h.fail(fmt.Errorf("AdoptRefreshTokens: got %d, want %d of %v", got, want, due))
 	}
 	rows, err := h.tx.Query(h.ctx, "SELECT r.id::text, r.authorization_id::text FROM oauth_refresh_token AS r WHERE r.id = ANY ($1) AND r.authorization_id IS NOT NULL ORDER BY r.id", due)
@@ -988,7 +988,7 @@ func (h *history) collect(name, table string, batch int32, due []string, run fun
 	h.logf("%s → %d", name, got)
 	h.said[fmt.Sprintf("%s %v", strings.Split(name, "(")[0], got > 0)]++
 	h.m.wrote = got > 0
-	if want := min(int64(len(due)), int64(batch)); got != want {
+	if want := int64(len(due)); got != want {
 		h.fail(fmt.Errorf("%s: got %d, want %d of %v", name, got, want, due))
 	}
 	if h.err != nil || got == 0 {

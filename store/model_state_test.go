@@ -590,7 +590,8 @@ func (m *model) rotateRefreshToken(p store.RotateRefreshTokenParams) (store.Rota
 		m.saw("reuse: after its expiry", m.past(t.expires))
 	case m.clients[t.client].disabled:
 		r.Outcome = store.RotationOutcomeDisabled
-	case t.ended == nil && m.past(t.expires), t.ended != nil && m.past(f.expires):
+	case t.ended == nil && m.past(t.expires), t.ended != nil && m.past(f.expires),
+		t.ended != nil && p.RefreshTokenLifetime != nil && m.past(ptr(t.ended.Add(*p.RefreshTokenLifetime))):
 		m.saw("a retry after the family's expiry", t.ended != nil)
 		r.Outcome = store.RotationOutcomeExpired
 	case !within(p.Scopes, t.scopes), !within(p.Resources, t.resources):
@@ -1084,9 +1085,17 @@ func (m *model) dueAssertions() (due []string) {
 }
 
 // adoptable are the refresh tokens that AdoptRefreshTokens may give a family.
-func (m *model) adoptable() (due []string) {
+// adoptable are the tokens to adopt among the first of those without a family.
+func (m *model) adoptable(first int) (due []string) {
+	var strays []*modelToken
 	for _, t := range m.tokens {
-		if t.isRefresh() && t.family == nil && t.ended == nil && !m.past(t.expires) {
+		if t.isRefresh() && t.family == nil {
+			strays = append(strays, t)
+		}
+	}
+	slices.SortFunc(strays, func(x, y *modelToken) int { return cmp.Compare(x.id, y.id) })
+	for _, t := range strays[:min(first, len(strays))] {
+		if t.ended == nil && !m.past(t.expires) {
 			due = append(due, t.id)
 		}
 	}

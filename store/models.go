@@ -901,7 +901,7 @@ type OAuthAuthorization struct {
 	Request json.RawMessage
 	// Digest of a pushed request's request_uri (RFC 9126), until it has been taken.
 	RequestURI *token.Digest
-	// Pending: the request lapses. Approved: when the code, later the family's last token, expires; moves along with each rotation. NULL means never.
+	// Pending: the request lapses. Approved: when the code expires; later no token of the family lasts longer, but the last may expire a little earlier (by a sixteenth of its lifetime). NULL means never.
 	ExpiresAt *time.Time
 	// Who decided.
 	UserID *UserID

@@ -241,13 +241,13 @@ WITH due AS MATERIALIZED (
         FROM oauth_authorization AS o
         WHERE o.expires_at <= now() - $1::interval
         ORDER BY o.expires_at
-        LIMIT 10 * $2::integer
+        LIMIT $2::bigint
     ) AS oldest
     JOIN oauth_authorization AS a ON a.id = oldest.id
     WHERE a.expires_at <= now() - $1::interval
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
-    LIMIT $2::integer
+    LIMIT $3::integer
     FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM oauth_authorization AS a
@@ -257,15 +257,17 @@ WHERE a.id = d.id
 
 type DeleteExpiredAuthorizationsParams struct {
 	Retention time.Duration
+	LookAt    *int64
 	BatchSize int32
 }
 
 // DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
-// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks no further than ten
-// batches into those that expired first, whose tokens DeleteExpiredRefreshTokens takes first, so that no call has to pass a
-// backlog that is not ripe. What a call holds is left for the next time.
+// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks at no more than
+// look_at of those that expired first, NULL at all: while there is a backlog of tokens, of which DeleteExpiredRefreshTokens takes
+// those of the same families first, a batch then needn't pass over all families that still have some. What a call holds is left
+// for the next time.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
+	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.LookAt, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredAuthorizations: %w", err)
 	}
@@ -722,7 +724,8 @@ type ListUserAuthorizationsParams struct {
 	PageSize       int32
 }
 
-// ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired. Oldest first; the first
+// ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired (which a family is a
+// little after its last token, see expires_at). Oldest first; the first
 // page starts after the zero time and the empty id, the next after the last row of the one before.
 func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error) {
 	rows, err := q.db.Query(ctx, ListUserAuthorizations,

@@ -12,17 +12,22 @@ import (
 )
 
 const AdoptRefreshTokens = `-- name: AdoptRefreshTokens :one
-WITH unadopted AS MATERIALIZED (
+WITH page AS MATERIALIZED (
+    -- as many as the index has next, whatever they are, so that no call has to pass over all that was ever spent
+    SELECT r.id
+    FROM oauth_refresh_token AS r
+    WHERE r.authorization_id IS NULL AND r.id > $1::refresh_token_id
+    ORDER BY r.id
+    LIMIT $2::integer
+), unadopted AS MATERIALIZED (
     SELECT r.id, r.session_id
     FROM oauth_refresh_token AS r
     JOIN "user" AS u ON u.id = r.user_id
     JOIN oauth_client AS c ON c.client_id = r.client_id
-    WHERE r.authorization_id IS NULL
-      AND r.id > $1::refresh_token_id
+    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND r.authorization_id IS NULL
       AND r.revoked IS NULL
       AND (r.expires_at IS NULL OR r.expires_at > now())
-    ORDER BY r.id
-    LIMIT $2::integer
     FOR KEY SHARE OF u, c SKIP LOCKED
 ), signed_in AS MATERIALIZED (
     SELECT s.id
@@ -62,9 +67,9 @@ WITH unadopted AS MATERIALIZED (
     FROM locked AS k
     WHERE t.refresh_id = k.id AND t.authorization_id IS NULL
 ), farthest AS (
-    SELECT n.id
-    FROM unadopted AS n
-    ORDER BY n.id DESC
+    SELECT p.id
+    FROM page AS p
+    ORDER BY p.id DESC
     LIMIT 1
 )
 SELECT (SELECT count(*) FROM adopted)::bigint AS adopted, f.id AS last_id
@@ -83,9 +88,10 @@ type AdoptRefreshTokensRow struct {
 }
 
 // AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
-// that came with them, and says how many. It looks at those whose id comes after after_id (empty: at all); last_id is
-// where the next batch goes on, NULL once there is nothing more. Tokens that a call holds, and spent, revoked or expired ones,
-// are left as they are. Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
+// that came with them, and says how many. It looks at as many tokens without a family, in the order of their ids after after_id
+// (empty: from the start), and last_id is where the next batch goes on, also when none of these was adopted; NULL says that there
+// is nothing more. Tokens that a call holds, and spent, revoked or expired ones, are left as they are. Such a token is adopted
+// at its first rotation anyway; this is for those that want to be done with it.
 func (q *Queries) AdoptRefreshTokens(ctx context.Context, arg AdoptRefreshTokensParams) (AdoptRefreshTokensRow, error) {
 	row := q.db.QueryRow(ctx, AdoptRefreshTokens, arg.AfterID, arg.BatchSize)
 	var i AdoptRefreshTokensRow
@@ -366,6 +372,7 @@ WITH presented AS MATERIALIZED (
                 WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
                 WHEN k.disabled THEN 'disabled'
                 WHEN CASE WHEN k.revoked IS NULL THEN k.expires_at ELSE k.family_expires_at END <= now() THEN 'expired'
+                WHEN k.revoked + $6::interval <= now() THEN 'expired'
                 WHEN NOT coalesce(nullif($8::text[], ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
                 WHEN NOT coalesce($9::text[], ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
                 WHEN k.revoked IS NOT NULL THEN 'replayed'
@@ -439,7 +446,8 @@ WITH presented AS MATERIALIZED (
         $1::token_digest, p.client_id, $10::token_digest, $4::refresh_token_id,
         $12::token_digest, $11::access_token_id, $5::interval,
         $6::interval, $13::interval, $3::interval,
-        $8::text[], $9::text[], $7::token_confirmation
+        $8::text[], $9::text[], $7::token_confirmation,
+        EXISTS (SELECT FROM current)
     ) AS f
     WHERE NOT EXISTS (SELECT FROM verdict)
 )
@@ -494,7 +502,8 @@ type RotateRefreshTokenRow struct {
 // rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
 // access token is new. reused: a spent token came back; its family is revoked by this statement, and where another server
 // issued or spent it, so are all tokens without a family of this client and user, and the families that were adopted from such.
-// expired; a retry is once the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
+// expired; a retry is once the successor or
+// the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
 // or resources beyond the grant: nothing changes. mismatched: another key: nothing changes. Zero rows: no such token of this
 // client.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {

@@ -10,9 +10,10 @@ import (
 
 type Querier interface {
 	// AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
-	// that came with them, and says how many. It looks at those whose id comes after after_id (empty: at all); last_id is
-	// where the next batch goes on, NULL once there is nothing more. Tokens that a call holds, and spent, revoked or expired ones,
-	// are left as they are. Such a token is adopted at its first rotation anyway; this is for those that want to be done with it.
+	// that came with them, and says how many. It looks at as many tokens without a family, in the order of their ids after after_id
+	// (empty: from the start), and last_id is where the next batch goes on, also when none of these was adopted; NULL says that there
+	// is nothing more. Tokens that a call holds, and spent, revoked or expired ones, are left as they are. Such a token is adopted
+	// at its first rotation anyway; this is for those that want to be done with it.
 	AdoptRefreshTokens(ctx context.Context, arg AdoptRefreshTokensParams) (AdoptRefreshTokensRow, error)
 	// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is
 	// passed (IssueAuthorizationCode gives it later otherwise; until then it lasts for code_lifetime as well).
@@ -56,9 +57,10 @@ type Querier interface {
 	// holds is left for the next time.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
-	// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks no further than ten
-	// batches into those that expired first, whose tokens DeleteExpiredRefreshTokens takes first, so that no call has to pass a
-	// backlog that is not ripe. What a call holds is left for the next time.
+	// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks at no more than
+	// look_at of those that expired first, NULL at all: while there is a backlog of tokens, of which DeleteExpiredRefreshTokens takes
+	// those of the same families first, a batch then needn't pass over all families that still have some. What a call holds is left
+	// for the next time.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
 	// DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
@@ -195,7 +197,8 @@ type Querier interface {
 	ListSigningKeys(ctx context.Context) ([]SigningKey, error)
 	// ListUserAccounts lists a user's ways to sign in, oldest first.
 	ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error)
-	// ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired. Oldest first; the first
+	// ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired (which a family is a
+	// little after its last token, see expires_at). Oldest first; the first
 	// page starts after the zero time and the empty id, the next after the last row of the one before.
 	ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListUserConsents is a page of a user's consents with what a settings page shows of each client and how many of its
@@ -263,7 +266,8 @@ type Querier interface {
 	// rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
 	// access token is new. reused: a spent token came back; its family is revoked by this statement, and where another server
 	// issued or spent it, so are all tokens without a family of this client and user, and the families that were adopted from such.
-	// expired; a retry is once the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
+	// expired; a retry is once the successor or
+	// the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
 	// or resources beyond the grant: nothing changes. mismatched: another key: nothing changes. Zero rows: no such token of this
 	// client.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)

@@ -146,7 +146,7 @@ var special = map[string]map[string]string{
 	"FindCurrentSigningKey":         {"Alg": "'ES256"},
 	"function rotate_unadopted_refresh_token": {
 		"Presented_token": "foreign_token", "Of_client": "foreign_client", "New_token_id": "'new", "New_access_token_id": "'new",
-		"Narrower_scopes": null, "Narrower_resources": null,
+		"Narrower_scopes": null, "Narrower_resources": null, "Held": "'false",
 	},
 }
 

@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-DROP INDEX CONCURRENTLY oauth_refresh_token_unadopted_idx;
+DROP INDEX CONCURRENTLY IF EXISTS oauth_refresh_token_unadopted_idx;
 
 -- +goose Down
 

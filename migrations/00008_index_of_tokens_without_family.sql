@@ -8,4 +8,4 @@ CREATE INDEX CONCURRENTLY oauth_refresh_token_without_family_idx ON oauth_refres
 
 -- +goose Down
 
-DROP INDEX CONCURRENTLY oauth_refresh_token_without_family_idx;
+DROP INDEX CONCURRENTLY IF EXISTS oauth_refresh_token_without_family_idx;
