@@ -582,6 +582,20 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 				w.Errorf("RedeemAuthorizationCode: %s", r.Outcome)
 			}
 		},
+		"two retries of a token that another server spends meanwhile": func(w *world) {
+			k := w.redeem()
+			other := w.transaction()
+			_, err := other.Exec(w.ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(digest(k.refresh)))
+			w.ok(err)
+			first := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, k.refresh); return err })
+			first.wantWaiting("oauth_refresh_token")
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, k.refresh); return err })
+			second.wantWaiting("oauth_authorization")
+			other.commit()
+			first.succeeds() // the user is locked FOR KEY SHARE by both, and by none FOR UPDATE
+			second.succeeds()
+			wantReason(w, k.authorization, store.RevocationReasonRefreshTokenReused)
+		},
 		"a rotation moves along the family that a batch gave its token": func(w *world) {
 			stray := unique("rt-stray")
 			w.foreignRefreshToken(stray)
