@@ -469,5 +469,5 @@ func collector(r *Results) string {
 			three(c.quiet), three(c.busy), twoDecimals(c.slowdown.Median)+brackets(c.slowdown, twoDecimals),
 		)
 	}
-	return "Collectors delete expired rows while tokens are introspected at a fixed rate.\n\n" + t.String()
+	return "Collectors delete expired rows while tokens are introspected at a fixed rate. The multiple is of the median p99 before any of them.\n\n" + t.String()
 }

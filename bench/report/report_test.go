@@ -111,10 +111,10 @@ func TestTargetsTellMetFromMissed(t *testing.T) {
 		{"pgbench", []string{"rotate", "pgbench"}, func(r *Results, off float64) {
 			same(r, of("store", subject.Rotate, 0), of("pgbench", subject.Rotate, 0), 0.8*off)
 		}},
-		{"socket", []string{"rotate", "of tx,", "no delay"}, func(r *Results, off float64) {
+		{"socket", []string{"rotate", "of tx,", "16 connections", "no delay"}, func(r *Results, off float64) {
 			same(r, of("store", subject.Rotate, 0), of("tx", subject.Rotate, 0), 2.5*off)
 		}},
-		{"network", []string{"rotate", "of gorm,", "0.5 ms"}, func(r *Results, off float64) {
+		{"network", []string{"rotate", "of gorm,", "16 connections", "0.5 ms"}, func(r *Results, off float64) {
 			same(r, of("store", subject.Rotate, network), of("gorm", subject.Rotate, network), 4*off)
 		}},
 		{"growth", []string{"p50 of rotate", "10 million"}, func(r *Results, off float64) {

@@ -59,11 +59,14 @@ func (r *Results) Targets() []Target {
 			r.throughputTarget(w, "pgbench", "pgbench", comparedAt, 0, leastOfPgBench),
 		)
 	}
-	for _, name := range transactional {
-		all = append(all, r.throughputTarget(subject.Rotate, name, name, comparedAt, 0, leastOverSocket))
-	}
-	for _, name := range transactional {
-		all = append(all, r.throughputTarget(subject.Rotate, name, name, comparedAt, network, leastOverNetwork))
+	// With one connection the time of an operation counts, with several on a machine of few cores what it takes of those.
+	for _, n := range []int{1, comparedAt} {
+		for _, name := range transactional {
+			all = append(all, r.throughputTarget(subject.Rotate, name, name, n, 0, leastOverSocket))
+		}
+		for _, name := range transactional {
+			all = append(all, r.throughputTarget(subject.Rotate, name, name, n, network, leastOverNetwork))
+		}
 	}
 	all = append(all, r.growthTargets()...)
 	return append(all, r.collectorTarget(), r.allocsTarget())
@@ -157,6 +160,21 @@ func (r *Results) collected() []collected {
 		}
 		by[k] = append(by[k], c)
 	}
+	// Before the collectors begin it is the same for all of them, so the median of all is what to compare with: a stall in one of
+	// the few short times of quiet would else make its collectors look good.
+	type calm struct {
+		size int64
+		rate float64
+	}
+	before := map[calm][]float64{}
+	for _, c := range r.Collector {
+		k := calm{c.Size, c.Rate}
+		before[k] = append(before[k], float64(c.Quiet.P99))
+	}
+	quiet := map[calm]float64{}
+	for k, values := range before {
+		quiet[k] = Summarize(values).Median
+	}
 	all := make([]collected, len(order))
 	for i, k := range order {
 		over := func(figure func(Collector) float64) Spread {
@@ -176,7 +194,7 @@ func (r *Results) collected() []collected {
 		all[i] = collected{
 			size: k.size, collectors: k.collectors, batch: k.batch, rate: k.rate,
 			perSecond: over(Collector.PerSecond),
-			slowdown:  over(Collector.Slowdown),
+			slowdown:  over(func(c Collector) float64 { return float64(c.Busy.P99) / quiet[calm{k.size, k.rate}] }),
 			quiet:     latency(func(c Collector) Latency { return c.Quiet }),
 			busy:      latency(func(c Collector) Latency { return c.Busy }),
 		}
