@@ -69,8 +69,8 @@ func TestPlanHasWhatAimsNeed(t *testing.T) {
 	const million, late = 1_000_000, 500 * time.Microsecond
 	for _, name := range []string{"store", "pgx", pgbench} {
 		for _, w := range []subject.Work{subject.IntrospectHit, subject.Rotate} {
-			if n := all[cell{w, name, million, 16, 0}]; n != 9 {
-				t.Errorf("%s of %s is measured %d times, want 9", w, name, n)
+			if n := all[cell{w, name, million, 16, 0}]; n != 15 {
+				t.Errorf("%s of %s is measured %d times, want 15", w, name, n)
 			}
 		}
 	}
