@@ -18,7 +18,7 @@ import (
 func environment(ctx context.Context, server *dataset.Server) (report.Environment, error) {
 	e := report.Environment{Go: runtime.Version(), CPUs: runtime.NumCPU(), Transport: server.Transport}
 	var err error
-	e.PostgreSQL, e.Settings, err = server.Changed(ctx)
+	e.PostgreSQL, e.Settings, err = server.Settings(ctx)
 	e.CPU = field("/proc/cpuinfo", "model name")
 	var kib int64
 	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal"), "%d kB", &kib); err == nil {

@@ -304,7 +304,7 @@ WITH presented AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), verdict AS MATERIALIZED (
     SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.nonce, f.claims, f.auth_time,
-        f.acr, f.amr, f.revoked_at, sqlc.narg('refresh_token')::token_digest AS refresh_token,
+        f.acr, f.amr, sqlc.narg('refresh_token')::token_digest AS refresh_token,
         coalesce(sqlc.narg('confirmation')::token_confirmation, f.confirmation) AS confirmation,
         CASE WHEN f.public THEN coalesce(f.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         now() + sqlc.narg('family_lifetime')::interval AS max_expires_at,

@@ -435,3 +435,23 @@ func TestCollectedSessionsFreeTheirBatchInOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestCollectorOfAuthorizationsLooksNoFurtherThanItIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	kept := w.redeem() // has its tokens still
+	w.expireBy("oauth_authorization", string(kept.authorization), 3*collectRetention)
+	due, refresh := w.withoutAccessTokens()
+	w.exec(`DELETE FROM oauth_refresh_token WHERE id = $1`, refresh)
+	w.expireBy("oauth_authorization", due, 2*collectRetention)
+	collect := func(lookAt *int64) int64 {
+		n, err := w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{
+			BatchSize: 10, Retention: collectRetention, LookAt: lookAt,
+		})
+		w.ok(err)
+		return n
+	}
+	w.unchanged(func() { wantEqual(t, "collected of the oldest one, which is not ripe", collect(ptr(int64(1))), 0) })
+	w.changesRows(func() { wantEqual(t, "collected of the oldest two", collect(ptr(int64(2))), 1) }, authorizationRow("-", store.AuthorizationID(due)))
+	wantEqual(t, "collected of all", collect(nil), 0)
+}

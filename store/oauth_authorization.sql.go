@@ -816,7 +816,7 @@ WITH presented AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), verdict AS MATERIALIZED (
     SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.nonce, f.claims, f.auth_time,
-        f.acr, f.amr, f.revoked_at, $2::token_digest AS refresh_token,
+        f.acr, f.amr, $2::token_digest AS refresh_token,
         coalesce($3::token_confirmation, f.confirmation) AS confirmation,
         CASE WHEN f.public THEN coalesce(f.confirmation, $3::token_confirmation) END AS family_confirmation,
         now() + $4::interval AS max_expires_at,

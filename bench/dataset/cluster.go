@@ -80,8 +80,8 @@ func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error
 	return pgx.Connect(ctx, s.URL(database))
 }
 
-// Changed are the settings of the server that are not its defaults, and matter to what is measured.
-func (s *Server) Changed(ctx context.Context) (version string, changed map[string]string, err error) {
+// Settings are those of the server that matter to what is measured.
+func (s *Server) Settings(ctx context.Context) (version string, settings map[string]string, err error) {
 	conn, err := s.Connect(ctx, "postgres")
 	if err != nil {
 		return "", nil, err
@@ -90,7 +90,7 @@ func (s *Server) Changed(ctx context.Context) (version string, changed map[strin
 	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&version); err != nil {
 		return "", nil, err
 	}
-	changed = map[string]string{"huge pages in use": hugePages()}
+	settings = map[string]string{"huge pages in use": hugePages()}
 	rows, err := conn.Query(ctx, `
 		SELECT name, current_setting(name)
 		FROM pg_settings
@@ -104,10 +104,10 @@ func (s *Server) Changed(ctx context.Context) (version string, changed map[strin
 	}
 	var name, value string
 	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		changed[name] = value
+		settings[name] = value
 		return nil
 	})
-	return version, changed, err
+	return version, settings, err
 }
 
 // hugePages says whether the machine has given out huge pages (vm.nr_hugepages), which the server takes if there are any. With gigabytes

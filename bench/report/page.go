@@ -157,7 +157,7 @@ func environment(r *Results) string {
 	for _, name := range slices.Sorted(maps.Keys(e.Settings)) {
 		settings = append(settings, fmt.Sprintf("`%s = %s`", name, e.Settings[name]))
 	}
-	put("Settings of the server that are not its defaults", strings.Join(settings, ", "))
+	put("Settings of the server that matter here", strings.Join(settings, ", "))
 	b.WriteString(t.String())
 
 	if rounds := r.rounds(); len(rounds) > 0 {

@@ -27,7 +27,7 @@ type Environment struct {
 	CPU        string // model
 	CPUs       int
 	Memory     int64             // bytes
-	Settings   map[string]string // of the server, where they are not its defaults
+	Settings   map[string]string // of the server that matter to the figures
 	Transport  string            // "Unix socket", say
 }
 

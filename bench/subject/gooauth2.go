@@ -47,7 +47,7 @@ var goOAuth2Works = []Work{IntrospectHit, IntrospectMiss, IntrospectExpired, Red
 func (goOAuth2) Supports(w Work) bool { return slices.Contains(goOAuth2Works, w) }
 
 func (goOAuth2) Open(ctx context.Context, url string, conns int) (Session, error) {
-	pool, err := openPool(ctx, url, conns)
+	pool, err := openPgx(ctx, url, conns)
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func raceUnlocked(w Work) string {
 func (transaction) Supports(w Work) bool { return w != Retry && slices.Contains(Works, w) }
 
 func (t transaction) Open(ctx context.Context, url string, conns int) (Session, error) {
-	pool, err := openPool(ctx, url, conns)
+	pool, err := openPgx(ctx, url, conns)
 	if err != nil {
 		return nil, err
 	}
@@ -94,35 +94,6 @@ func (t transaction) Open(ctx context.Context, url string, conns int) (Session, 
 		s.locking = true
 	}
 	return s, nil
-}
-
-// openPool opens all of a pool's connections.
-func openPool(ctx context.Context, url string, conns int) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns, config.MinConns = int32(conns), int32(conns)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	open := make([]*pgxpool.Conn, 0, conns)
-	for range conns {
-		var c *pgxpool.Conn
-		if c, err = pool.Acquire(ctx); err != nil {
-			break
-		}
-		open = append(open, c)
-	}
-	for _, c := range open {
-		c.Release()
-	}
-	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("open %d connections: %w", conns, err)
-	}
-	return pool, nil
 }
 
 type transactionSession struct {
