@@ -1,86 +1,100 @@
 -- +goose Up
 
-CREATE DOMAIN oauth_client_id AS text;
-CREATE DOMAIN client_id AS text;
+CREATE DOMAIN oauth_client_id AS text COLLATE "C";
+CREATE DOMAIN client_id AS text COLLATE "C";
+CREATE DOMAIN client_secret_id AS text COLLATE "C";
 
 COMMENT ON DOMAIN oauth_client_id IS 'Primary key of oauth_client. Stays inside the database layer.';
 COMMENT ON DOMAIN client_id IS 'The public client identifier (RFC 6749, section 2.2), to which tokens and consents refer.';
+COMMENT ON DOMAIN client_secret_id IS 'Primary key of oauth_client_secret.';
+
+CREATE DOMAIN stored_oauth_client_id AS oauth_client_id CONSTRAINT oauth_client_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
+CREATE DOMAIN stored_client_id AS client_id CONSTRAINT oauth_client_client_id_is_vschar CHECK (octet_length(VALUE) <= 512 AND VALUE ~ '^[\x20-\x7e]+$');
 
 CREATE TYPE oauth_client_field AS ENUM (
     'skip_consent', 'enable_end_session', 'scopes', 'user_id', 'name', 'uri', 'icon', 'contacts', 'tos', 'policy',
     'software_id', 'software_version', 'software_statement', 'post_logout_redirect_uris', 'token_endpoint_auth_method',
     'grant_types', 'response_types', 'public', 'type', 'reference_id', 'metadata', 'subject_type', 'require_pkce', 'jwks',
-    'jwks_uri', 'application_type'
+    'jwks_uri', 'application_type', 'access_token_lifetime', 'refresh_token_lifetime', 'authorization_lifetime', 'code_lifetime',
+    'refresh_grace', 'refresh_grace_until_used', 'backchannel_logout_uri', 'backchannel_logout_session_required'
 );
 
 COMMENT ON TYPE oauth_client_field IS 'Columns of oauth_client that UpdateClient can set to NULL.';
 
 CREATE TABLE oauth_client (
-    id                                oauth_client_id NOT NULL,
-    created_at                        timestamptz     NOT NULL DEFAULT now(),
-    updated_at                        timestamptz     NOT NULL DEFAULT now(),
-    client_id                         client_id       NOT NULL,
-    client_secret                     token_digest,
-    disabled                          boolean         NOT NULL DEFAULT false,
-    skip_consent                      boolean,
-    enable_end_session                boolean,
-    scopes                            text[],
-    user_id                           user_id,
-    name                              text,
-    uri                               text,
-    icon                              text,
-    contacts                          text[],
-    tos                               text,
-    policy                            text,
-    software_id                       text,
-    software_version                  text,
-    software_statement                text,
-    redirect_uris                     text[]          NOT NULL,
-    post_logout_redirect_uris         text[],
-    token_endpoint_auth_method        text,
-    grant_types                       text[],
-    response_types                    text[],
-    public                            boolean,
-    type                              text,
-    reference_id                      reference_id,
-    metadata                          jsonb,
-    subject_type                      text,
-    require_pkce                      boolean,
-    jwks                              jsonb,
-    jwks_uri                          text,
-    application_type                  text,
-    previous_client_secret            token_digest,
-    previous_client_secret_expires_at timestamptz,
-    client_secret_expires_at          timestamptz,
-    registration_access_token         token_digest,
+    id                                         stored_oauth_client_id NOT NULL,
+    created_at                                 timestamptz            NOT NULL DEFAULT now(),
+    updated_at                                 timestamptz            NOT NULL DEFAULT now(),
+    client_id                                  stored_client_id       NOT NULL,
+    client_secret                              stored_token_digest,
+    disabled                                   boolean                NOT NULL DEFAULT false,
+    skip_consent                               boolean,
+    enable_end_session                         boolean,
+    scopes                                     text_list,
+    user_id                                    user_id,
+    name                                       text,
+    uri                                        text,
+    icon                                       text,
+    contacts                                   text_list,
+    tos                                        text,
+    policy                                     text,
+    software_id                                text,
+    software_version                           text,
+    software_statement                         text,
+    redirect_uris                              text_list              NOT NULL,
+    post_logout_redirect_uris                  text_list,
+    token_endpoint_auth_method                 text,
+    grant_types                                text_list,
+    response_types                             text_list,
+    public                                     boolean,
+    type                                       text,
+    reference_id                               stored_reference_id,
+    metadata                                   json_object,
+    grants_epoch                               bigint                 NOT NULL DEFAULT 0,
+    deleted_at                                 timestamptz,
+    client_secret_expires_at                   finite_timestamptz,
+    foreign_secret_hash                        short_text,
+    registration_access_token                  stored_token_digest,
+    subject_type                               text,
+    sector_identifier                          short_text,
+    require_pkce                               boolean,
+    allow_plain_pkce                           boolean,
+    jwks                                       json_object,
+    jwks_uri                                   text,
+    application_type                           text,
+    default_max_age                            interval,
+    access_token_lifetime                      interval,
+    refresh_token_lifetime                     interval,
+    authorization_lifetime                     interval,
+    code_lifetime                              interval,
+    refresh_grace                              interval,
+    refresh_grace_until_used                   boolean,
+    require_pushed_authorization_requests      boolean,
+    dpop_bound_access_tokens                   boolean,
+    tls_client_certificate_bound_access_tokens boolean,
+    tls_client_auth_subject_dn                 short_text,
+    tls_client_auth_san_dns                    short_text,
+    tls_client_auth_san_uri                    short_text,
+    tls_client_auth_san_ip                     short_text,
+    tls_client_auth_san_email                  short_text,
+    backchannel_logout_uri                     text,
+    backchannel_logout_session_required        boolean,
     CONSTRAINT oauth_client_pkey PRIMARY KEY (id),
     CONSTRAINT oauth_client_client_id_uidx UNIQUE (client_id),
     CONSTRAINT oauth_client_user_id_fkey FOREIGN KEY (user_id) REFERENCES "user" (id) ON DELETE CASCADE,
-    CONSTRAINT oauth_client_id_length CHECK (octet_length(id) BETWEEN 1 AND 255),
-    CONSTRAINT oauth_client_client_id_is_vschar CHECK (octet_length(client_id) <= 512 AND client_id ~ '^[\x20-\x7e]+$'),
-    CONSTRAINT oauth_client_client_secret_is_digest CHECK (client_secret ~ '^[A-Za-z0-9_-]{43}$'),
-    CONSTRAINT oauth_client_previous_client_secret_is_digest CHECK (previous_client_secret ~ '^[A-Za-z0-9_-]{43}$'),
-    CONSTRAINT oauth_client_previous_client_secret_expires CHECK (previous_client_secret IS NULL OR previous_client_secret_expires_at IS NOT NULL),
-    CONSTRAINT oauth_client_registration_access_token_is_digest CHECK (registration_access_token ~ '^[A-Za-z0-9_-]{43}$'),
-    CONSTRAINT oauth_client_reference_id_length CHECK (octet_length(reference_id) BETWEEN 1 AND 255),
-    CONSTRAINT oauth_client_redirect_uris_hold_no_null CHECK (array_position(redirect_uris, NULL) IS NULL),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (
         cardinality(redirect_uris) > 0
+        OR deleted_at IS NOT NULL
         OR NOT coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
     ),
-    CONSTRAINT oauth_client_post_logout_redirect_uris_hold_no_null CHECK (array_position(post_logout_redirect_uris, NULL) IS NULL),
-    CONSTRAINT oauth_client_scopes_hold_no_null CHECK (array_position(scopes, NULL) IS NULL),
-    CONSTRAINT oauth_client_contacts_hold_no_null CHECK (array_position(contacts, NULL) IS NULL),
-    CONSTRAINT oauth_client_grant_types_hold_no_null CHECK (array_position(grant_types, NULL) IS NULL),
-    CONSTRAINT oauth_client_response_types_hold_no_null CHECK (array_position(response_types, NULL) IS NULL),
-    CONSTRAINT oauth_client_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'),
-    CONSTRAINT oauth_client_jwks_is_object CHECK (jsonb_typeof(jwks) = 'object'),
-    CONSTRAINT oauth_client_one_source_of_keys CHECK (jwks IS NULL OR jwks_uri IS NULL)
+    CONSTRAINT oauth_client_one_source_of_keys CHECK (jwks IS NULL OR jwks_uri IS NULL),
+    CONSTRAINT oauth_client_deleted_is_disabled CHECK (deleted_at IS NULL OR disabled)
 );
 
 CREATE INDEX oauth_client_user_id_idx ON oauth_client (user_id);
 CREATE INDEX oauth_client_reference_id_idx ON oauth_client (reference_id, created_at, id) WHERE reference_id IS NOT NULL;
 CREATE INDEX oauth_client_created_at_idx ON oauth_client (created_at, id);
+CREATE INDEX oauth_client_deleted_at_idx ON oauth_client (deleted_at) WHERE deleted_at IS NOT NULL;
 
 COMMENT ON TABLE oauth_client IS 'Registered clients, with the metadata of RFC 7591, section 2.';
 COMMENT ON COLUMN oauth_client.client_id IS 'The public client identifier (RFC 6749, section 2.2). Never changes: tokens and consents refer to it.';
@@ -113,14 +127,52 @@ COMMENT ON COLUMN oauth_client.require_pkce IS 'Whether a request without a code
 COMMENT ON COLUMN oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).';
 COMMENT ON COLUMN oauth_client.jwks_uri IS 'Where the client publishes its keys; excludes jwks.';
 COMMENT ON COLUMN oauth_client.application_type IS 'web or native (OpenID Connect Dynamic Client Registration, section 2).';
-COMMENT ON COLUMN oauth_client.previous_client_secret IS 'Digest of the secret before the last rotation, valid until previous_client_secret_expires_at.';
-COMMENT ON COLUMN oauth_client.previous_client_secret_expires_at IS 'The previous secret is refused from this instant on.';
 COMMENT ON COLUMN oauth_client.client_secret_expires_at IS 'The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).';
 COMMENT ON COLUMN oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
+COMMENT ON COLUMN oauth_client.grants_epoch IS 'How often all grants to the client were ended. A grant is live only while this is what it was at the grant.';
+COMMENT ON COLUMN oauth_client.deleted_at IS 'When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.';
+COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.';
+COMMENT ON COLUMN oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
+COMMENT ON COLUMN oauth_client.allow_plain_pkce IS 'Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).';
+COMMENT ON COLUMN oauth_client.default_max_age IS 'default_max_age of OpenID Connect Dynamic Client Registration, section 2.';
+COMMENT ON COLUMN oauth_client.access_token_lifetime IS 'How long the client''s access tokens live at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN oauth_client.refresh_token_lifetime IS 'How long each of the client''s refresh tokens lives at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN oauth_client.authorization_lifetime IS 'How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.';
+COMMENT ON COLUMN oauth_client.code_lifetime IS 'How long the client''s authorization codes live at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN oauth_client.refresh_grace IS 'For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.';
+COMMENT ON COLUMN oauth_client.refresh_grace_until_used IS 'Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.';
+COMMENT ON COLUMN oauth_client.require_pushed_authorization_requests IS 'Whether the client''s requests have to be pushed (RFC 9126, section 6).';
+COMMENT ON COLUMN oauth_client.dpop_bound_access_tokens IS 'Whether the client always uses DPoP (RFC 9449, section 5.2).';
+COMMENT ON COLUMN oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
+COMMENT ON COLUMN oauth_client.tls_client_auth_subject_dn IS 'Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.';
+COMMENT ON COLUMN oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
+COMMENT ON COLUMN oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+
+CREATE TABLE oauth_client_secret (
+    id         client_secret_id    NOT NULL DEFAULT gen_random_uuid()::text,
+    created_at timestamptz         NOT NULL DEFAULT now(),
+    updated_at timestamptz         NOT NULL DEFAULT now(),
+    client_id  client_id           NOT NULL,
+    digest     stored_token_digest NOT NULL,
+    expires_at timestamptz         NOT NULL,
+    CONSTRAINT oauth_client_secret_pkey PRIMARY KEY (id),
+    CONSTRAINT oauth_client_secret_client_digest_uidx UNIQUE (client_id, digest),
+    CONSTRAINT oauth_client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE
+);
+
+CREATE INDEX oauth_client_secret_expires_at_idx ON oauth_client_secret (expires_at);
+
+COMMENT ON TABLE oauth_client_secret IS 'Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn''t match.';
+COMMENT ON COLUMN oauth_client_secret.digest IS 'Digest of the secret.';
+COMMENT ON COLUMN oauth_client_secret.expires_at IS 'The secret is refused from this instant on, as it was promised when it was rotated out.';
 
 -- +goose Down
 
+DROP TABLE oauth_client_secret;
 DROP TABLE oauth_client;
 DROP TYPE oauth_client_field;
+DROP DOMAIN stored_client_id;
+DROP DOMAIN stored_oauth_client_id;
+DROP DOMAIN client_secret_id;
 DROP DOMAIN client_id;
 DROP DOMAIN oauth_client_id;

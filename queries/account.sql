@@ -26,12 +26,12 @@ JOIN "user" AS u ON u.id = c.user_id
 WHERE c.provider_id = @provider_id::text AND c.account_id = @account_id::text;
 
 -- FindCredentialAccountByEmail returns the password account, with its user, of the user who has an address, whatever its
--- case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
+-- ASCII case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
 -- name: FindCredentialAccountByEmail :one
 SELECT sqlc.embed(c), sqlc.embed(u)
 FROM "user" AS u
 JOIN account AS c ON c.user_id = u.id
-WHERE lower(u.email) = lower(@email::text) AND c.provider_id = 'credential' AND c.password IS NOT NULL
+WHERE lower(u.email COLLATE "C") = lower(@email::text COLLATE "C") AND c.provider_id = 'credential' AND c.password IS NOT NULL
 ORDER BY c.created_at, c.id
 LIMIT 1;
 
@@ -63,8 +63,10 @@ SET access_token = coalesce(sqlc.narg('access_token')::text, c.access_token),
 WHERE c.id = @id::account_id
 RETURNING c.*;
 
--- DeleteAccount removes a way to sign in, though never a user's last one. Zero rows: no such account of the user, or it
--- is the last.
+-- DeleteAccount removes a way to sign in, though never a user's last one.
+--   - deleted
+--   - last: it is the user's last, and stays
+--   - unknown: no such account of the user
 -- name: DeleteAccount :one
 WITH owner AS MATERIALIZED (
     -- two calls that each remove one of a user's last two accounts come one after the other
@@ -78,8 +80,16 @@ WITH owner AS MATERIALIZED (
     JOIN account AS c ON c.user_id = o.id
     ORDER BY c.id
     FOR UPDATE OF c
+), deleted AS (
+    DELETE FROM account AS c
+    USING accounts AS a
+    WHERE c.id = a.id AND c.id = @id::account_id AND (SELECT count(*) FROM accounts) > 1
+    RETURNING c.id
 )
-DELETE FROM account AS c
-USING accounts AS a
-WHERE c.id = a.id AND c.id = @id::account_id AND (SELECT count(*) FROM accounts) > 1
-RETURNING c.id::account_id AS id;
+SELECT (
+        CASE
+            WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
+            WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = @id::account_id) THEN 'last'
+            ELSE 'unknown'
+        END
+    )::outcome AS outcome;

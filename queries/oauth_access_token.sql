@@ -1,35 +1,49 @@
--- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is
--- its digest, NULL for a JWT that is known by its id (jti). A lifetime of NULL never expires.
--- issued: done. exceeded: scopes beyond what the client may ask for. disabled: the client is. But for 'issued' nothing is
--- written. Zero rows: no such client.
+-- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
+-- digest, NULL for a JWT that is known by its id (jti).
+--   - issued
+--   - retried: the same call again, told by id
+--   - unauthenticated: the client is not (invalid_client)
+--   - disabled: the client is (invalid_client)
+--   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+--   - invalid_scope: scopes beyond what the client may ask for (invalid_scope)
+-- But for issued nothing is written.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
-    SELECT c.client_id, c.disabled, c.scopes
+    SELECT c.client_id, c.grants_epoch,
+        expiry(now(), @lifetime::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
+        (
+            CASE
+                WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
+                WHEN c.disabled THEN 'disabled'
+                WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN NOT coalesce(@scopes::text[], '{}') <@ coalesce(c.scopes, @scopes::text[], '{}') THEN 'invalid_scope'
+                ELSE 'issued'
+            END
+        )::outcome AS outcome
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id
     FOR KEY SHARE
-), verdict AS MATERIALIZED (
-    SELECT c.client_id, now() + sqlc.narg('lifetime')::interval AS expires_at,
-        (
-            CASE
-                WHEN c.disabled THEN 'disabled'
-                WHEN NOT @scopes::text[] <@ coalesce(c.scopes, @scopes::text[]) THEN 'exceeded'
-                ELSE 'issued'
-            END
-        )::issuance_outcome AS outcome
-    FROM client AS c
 ), issued AS (
-    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation)
-    SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, v.client_id,
-        sqlc.narg('reference_id')::reference_id, v.expires_at, @scopes::text[], sqlc.narg('resources')::text[],
-        sqlc.narg('confirmation')::token_confirmation
-    FROM verdict AS v
-    WHERE v.outcome = 'issued'
-    RETURNING expires_at
+    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
+    SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, c.client_id,
+        sqlc.narg('reference_id')::reference_id, c.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
+        sqlc.narg('confirmation')::token_confirmation, c.grants_epoch
+    FROM client AS c
+    WHERE c.outcome = 'issued'
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
 )
-SELECT v.outcome::issuance_outcome AS outcome, i.expires_at
-FROM verdict AS v
-LEFT JOIN issued AS i ON true;
+SELECT (
+        CASE
+            WHEN c.outcome IS NULL THEN 'unauthenticated'
+            WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried'
+            ELSE c.outcome
+        END
+    )::outcome AS outcome,
+    (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS c ON true
+LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id;
 
 -- GetAccessToken returns one access token in whatever state it is; zero rows: no such token.
 -- name: GetAccessToken :one
@@ -51,177 +65,163 @@ FROM oauth_access_token AS t
 WHERE t.authorization_id = @authorization_id::authorization_id
 ORDER BY t.created_at, t.id;
 
--- IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks: a row only where the token
--- is live, that is unexpired, not revoked, of a family that is not revoked, and of an enabled client.
+-- IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
+-- RedeemAuthorizationCode; client_auth_method server stands for the server itself (its UserInfo endpoint, say), which names no client.
+--   - active: live, that is unexpired, not revoked, and of a live family or an enabled client
+--   - inactive
+--   - unauthenticated: the caller is not
 -- name: IntrospectAccessToken :one
-SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.confirmation, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
-FROM oauth_access_token AS t
-JOIN oauth_client AS c ON c.client_id = t.client_id
-LEFT JOIN "user" AS u ON u.id = t.user_id
-LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-WHERE t.token = @token::token_digest
-  AND t.revoked IS NULL
-  AND (t.expires_at IS NULL OR t.expires_at > now())
-  AND a.revoked_at IS NULL
-  AND NOT c.disabled;
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+FROM (
+    SELECT @client_auth_method::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN (
+    oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+) ON k.admitted AND t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s);
 
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
 -- name: IntrospectAccessTokenByID :one
-SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.confirmation, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
-FROM oauth_access_token AS t
-JOIN oauth_client AS c ON c.client_id = t.client_id
-LEFT JOIN "user" AS u ON u.id = t.user_id
-LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-WHERE t.id = @id::access_token_id
-  AND t.revoked IS NULL
-  AND (t.expires_at IS NULL OR t.expires_at > now())
-  AND a.revoked_at IS NULL
-  AND NOT c.disabled;
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+FROM (
+    SELECT @client_auth_method::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN (
+    oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+) ON k.admitted AND t.id = @id::access_token_id AND access_token_is_live(t, a, c, o, u, s);
 
 -- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
 -- (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
 -- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
-        t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.confirmation::token_confirmation AS confirmation,
-        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+        t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
+        t.confirmation::token_confirmation AS confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
+        u.email AS username
     FROM oauth_access_token AS t
-    JOIN oauth_client AS c ON c.client_id = t.client_id
-    LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    WHERE t.token = @token::token_digest
-      AND t.revoked IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > now())
-      AND a.revoked_at IS NULL
-      AND NOT c.disabled
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
     UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id,
-        r.scopes, r.resources, r.confirmation::token_confirmation, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr,
-        u.email
+    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
+        r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
     FROM oauth_refresh_token AS r
-    JOIN oauth_client AS c ON c.client_id = r.client_id
-    JOIN "user" AS u ON u.id = r.user_id
-    LEFT JOIN oauth_authorization AS a ON a.id = r.authorization_id
-    WHERE r.token = @token::token_digest
-      AND r.revoked IS NULL
-      AND (r.expires_at IS NULL OR r.expires_at > now())
-      AND a.revoked_at IS NULL
-      AND NOT c.disabled
+    JOIN oauth_authorization AS a ON a.id = r.authorization_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT i.kind::token_kind AS kind, i.access_token_id, i.refresh_token_id, i.client_id::client_id AS client_id, i.user_id,
-    i.session_id, i.reference_id, i.authorization_id, i.scopes::text[] AS scopes, i.resources, i.confirmation,
-    i.issued_at::timestamptz AS issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN live AS i ON one.n
-WHERE i.kind IS NOT NULL
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN i.kind IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
+    i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
+FROM (
+    SELECT @client_auth_method::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN live AS i ON k.admitted
 LIMIT 1;
 
--- RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An
--- access token dies alone; a refresh token, spent or not, ends its family, and without a family it dies with the access tokens
--- that came with it. The answer says what was ended. Zero rows: nothing was, as the token is unknown, another client's, or dead
--- already, which RFC 7009, section 2.2 answers like success.
+-- RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+-- token dies alone; a refresh token, spent or not, ends its family.
+--   - ended
+--   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
+--   - unauthenticated: the client is not (invalid_client)
+--   - unknown: no such token of this client
 -- name: RevokeToken :one
-WITH presented AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id
-    FROM oauth_refresh_token AS r
-    WHERE r.token = @token::token_digest AND r.client_id = @client_id::client_id
+WITH caller AS MATERIALIZED (
+    SELECT c.client_id
+    FROM oauth_client AS c
+    WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
+), presented AS MATERIALIZED (
+    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id
+    FROM caller AS k
+    JOIN oauth_refresh_token AS r ON r.client_id = k.client_id
+    WHERE r.token = @token::token_digest
+    UNION ALL
+    SELECT 'access_token', t.authorization_id, t.id
+    FROM caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+    WHERE t.token = @token::token_digest
 ), family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'token_revoked', updated_at = now()
     FROM presented AS p
-    WHERE a.id = p.authorization_id AND a.revoked_at IS NULL
-    RETURNING a.id, p.id AS refresh_token_id, p.client_id, p.user_id
-), sole_owner AS MATERIALIZED (
-    -- tokens without a family have no row in common but their user's
-    SELECT u.id
-    FROM presented AS p
-    JOIN "user" AS u ON u.id = p.user_id
-    WHERE p.authorization_id IS NULL
-    FOR UPDATE OF u
-), client AS MATERIALIZED (
-    SELECT c.client_id
-    FROM sole_owner AS o
-    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
-    FOR KEY SHARE OF c
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM client AS c
-    CROSS JOIN presented AS p
-    JOIN session AS s ON s.id = p.session_id
-    FOR KEY SHARE OF s
-), stray AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
-    FROM client AS c
-    CROSS JOIN presented AS p
-    LEFT JOIN signed_in AS s ON true
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    FOR NO KEY UPDATE OF r
-), adopted AS (
-    -- the token was given a family while this statement waited; an upsert reaches a row that is younger than its snapshot
-    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
-    SELECT s.authorization_id, s.client_id, s.user_id, s.scopes, now(), 'token_revoked'
-    FROM stray AS s
-    WHERE s.authorization_id IS NOT NULL
-    ON CONFLICT (id) DO UPDATE
-    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
-    WHERE a.revoked_at IS NULL
+    WHERE p.kind = 'refresh_token' AND a.id = p.authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
-), ended_refresh_token AS (
-    UPDATE oauth_refresh_token AS r
-    SET revoked = now(), updated_at = now()
-    FROM stray AS s
-    WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    RETURNING r.id
-), ended_access_tokens AS (
+), access AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
-    FROM stray AS s
-    WHERE t.refresh_id = s.id AND t.authorization_id IS NULL AND t.revoked IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > now())
-    RETURNING t.refresh_id
-), ended_access_token AS (
-    UPDATE oauth_access_token AS t
-    SET revoked = now(), updated_at = now()
-    WHERE t.token = @token::token_digest AND t.client_id = @client_id::client_id AND t.revoked IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > now())
-      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = t.authorization_id AND a.revoked_at IS NOT NULL)
-    RETURNING t.id, t.client_id, t.user_id, t.authorization_id
-), ended AS (
-    SELECT 'access_token'::token_kind AS kind, e.id AS access_token_id, NULL::refresh_token_id AS refresh_token_id, e.client_id,
-        e.user_id, e.authorization_id
-    FROM ended_access_token AS e
-    UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, f.refresh_token_id, f.client_id, f.user_id, f.id
-    FROM family AS f
-    UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, s.id, s.client_id, s.user_id, a.id
-    FROM stray AS s
-    JOIN adopted AS a ON a.id = s.authorization_id
-    UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, s.id, s.client_id, s.user_id, NULL
-    FROM stray AS s
-    WHERE s.id IN (SELECT r.id FROM ended_refresh_token AS r UNION ALL SELECT t.refresh_id FROM ended_access_tokens AS t)
+    FROM presented AS p
+    WHERE t.id = p.access_token_id AND t.revoked IS NULL
+    RETURNING t.id
 )
-SELECT e.kind::token_kind AS kind, x.id AS access_token_id, e.refresh_token_id, e.client_id::client_id AS client_id, e.user_id,
-    e.authorization_id
-FROM ended AS e
-LEFT JOIN ended_access_token AS x ON x.id = e.access_token_id
+SELECT (
+        CASE
+            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+            WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+            WHEN p.kind IS NOT NULL THEN 'revoked'
+            ELSE 'unknown'
+        END
+    )::outcome AS outcome,
+    p.kind, p.authorization_id, p.access_token_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN presented AS p ON true
 LIMIT 1;
 
--- RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for
--- the client that it was issued to (RFC 7009, section 2.1). It dies alone. Zero rows: nothing was ended, as the token is
--- unknown, another client's, or dead already, which RFC 7009, section 2.2 answers like success.
+-- RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for the
+-- client that it was issued to (RFC 7009, section 2.1). It dies alone.
+--   - ended
+--   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
+--   - unauthenticated: the client is not (invalid_client)
+--   - unknown: no such token of this client
 -- name: RevokeAccessTokenByID :one
-UPDATE oauth_access_token AS t
-SET revoked = now(), updated_at = now()
-WHERE t.id = @id::access_token_id
-  AND t.client_id = @client_id::client_id
-  AND t.revoked IS NULL
-  AND (t.expires_at IS NULL OR t.expires_at > now())
-  AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = t.authorization_id AND a.revoked_at IS NOT NULL)
-RETURNING t.id, t.client_id, t.user_id, t.authorization_id;
+WITH caller AS MATERIALIZED (
+    SELECT c.client_id
+    FROM oauth_client AS c
+    WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
+), access AS (
+    UPDATE oauth_access_token AS t
+    SET revoked = now(), updated_at = now()
+    FROM caller AS k
+    WHERE t.id = @id::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
+    RETURNING t.id
+)
+SELECT (
+        CASE
+            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+            WHEN EXISTS (SELECT FROM access) THEN 'ended'
+            WHEN t.id IS NOT NULL THEN 'revoked'
+            ELSE 'unknown'
+        END
+    )::outcome AS outcome,
+    t.authorization_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = @client_id::client_id;
 
 -- DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
 -- holds is left for the next time.
@@ -237,3 +237,30 @@ WITH due AS MATERIALIZED (
 DELETE FROM oauth_access_token AS t
 USING due AS d
 WHERE t.id = d.id;
+
+-- DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
+-- start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
+-- on; NULL says that there is nothing more. What a call holds is left for the next time.
+-- name: DeleteDeadAccessTokens :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_access_token AS p
+    WHERE p.expires_at IS NULL AND p.id > @after_id::access_token_id
+    ORDER BY p.id
+    LIMIT @page_size::integer
+), due AS MATERIALIZED (
+    SELECT t.id
+    FROM page AS p
+    JOIN oauth_access_token AS t ON t.id = p.id
+    JOIN oauth_client AS c ON c.client_id = t.client_id
+    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    FOR UPDATE OF t SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_access_token AS t
+    USING due AS d
+    WHERE t.id = d.id
+    RETURNING t.id
+)
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;

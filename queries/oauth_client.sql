@@ -6,63 +6,66 @@ INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
     token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
-    require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token
+    require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
+    access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
+    backchannel_logout_uri, backchannel_logout_session_required
 )
 VALUES (
     @id::oauth_client_id, @client_id::client_id, sqlc.narg('client_secret')::token_digest,
     sqlc.narg('skip_consent')::boolean, sqlc.narg('enable_end_session')::boolean, sqlc.narg('scopes')::text[],
     sqlc.narg('user_id')::user_id, sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text,
     sqlc.narg('contacts')::text[], sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text,
-    sqlc.narg('software_version')::text, sqlc.narg('software_statement')::text, @redirect_uris::text[],
+    sqlc.narg('software_version')::text, sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'),
     sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('token_endpoint_auth_method')::text,
     sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('public')::boolean,
     sqlc.narg('type')::text, sqlc.narg('reference_id')::reference_id, sqlc.narg('metadata')::jsonb,
     sqlc.narg('subject_type')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
     sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text,
-    sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest
+    sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest,
+    sqlc.narg('access_token_lifetime')::interval, sqlc.narg('refresh_token_lifetime')::interval,
+    sqlc.narg('authorization_lifetime')::interval, sqlc.narg('code_lifetime')::interval, sqlc.narg('refresh_grace')::interval,
+    sqlc.narg('refresh_grace_until_used')::boolean, sqlc.narg('backchannel_logout_uri')::text,
+    sqlc.narg('backchannel_logout_session_required')::boolean
 )
 RETURNING *;
 
--- GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client.
+-- GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client, or deleted.
 -- name: GetClient :one
 SELECT c.*
 FROM oauth_client AS c
-WHERE c.client_id = @client_id::client_id;
+WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL;
 
--- GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client.
+-- GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client, or deleted.
 -- name: GetClientByID :one
 SELECT c.*
 FROM oauth_client AS c
-WHERE c.id = @id::oauth_client_id;
+WHERE c.id = @id::oauth_client_id AND c.deleted_at IS NULL;
 
--- AuthenticateClient returns the client that a public client_id names and whether a secret, by its digest, is one of its:
--- the present one before client_secret_expires_at, or the one before the last rotation while that is still accepted
--- (RFC 6749, section 2.3.1). A client that has no secret, or is disabled, is never authenticated. Zero rows: no such client.
+-- AuthenticateClient says whether a caller is the client that it says it is (RFC 6749, section 2.3), for libraries that authenticate in a
+-- step of their own; the calls of the token, introspection and revocation endpoints do so themselves, and take client_auth_method
+-- verified after this one. client_auth_method is as in RFC 7591, section 2: for client_secret_basic and client_secret_post the secret, by its
+-- digest, is judged here, the present one or one that was rotated out and still counts; private_key_jwt, tls_client_auth and
+-- self_signed_tls_client_auth say that the server has verified that; none is for public clients. Empty authenticates nobody.
+--   - authenticated
+--   - unauthenticated: no such client, a wrong secret, or a method of another kind than the registered one (invalid_client)
+--   - disabled: the client is (invalid_client)
 -- name: AuthenticateClient :one
-SELECT sqlc.embed(c),
-    (
-        NOT c.disabled
-        AND coalesce(
-            (
-                c.client_secret = @client_secret::token_digest
-                AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now())
-            )
-            OR (
-                c.previous_client_secret = @client_secret::token_digest
-                AND c.previous_client_secret_expires_at > now()
-            ),
-            false
-        )
-    )::boolean AS authenticated
-FROM oauth_client AS c
-WHERE c.client_id = @client_id::client_id;
+SELECT (
+        CASE
+            WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
+            WHEN c.disabled THEN 'disabled'
+            ELSE 'authenticated'
+        END
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id;
 
 -- GetClientByRegistrationToken returns the client whose registration a registration access token, by its digest, manages
 -- (RFC 7592, section 2); zero rows: the token is not this client's.
 -- name: GetClientByRegistrationToken :one
 SELECT c.*
 FROM oauth_client AS c
-WHERE c.client_id = @client_id::client_id AND c.registration_access_token = @registration_access_token::token_digest;
+WHERE c.client_id = @client_id::client_id AND c.registration_access_token = @registration_access_token::token_digest AND c.deleted_at IS NULL;
 
 -- ListClients is a page of all clients, oldest first. The first page starts after the zero time and the empty id, the next
 -- after the last row of the one before.
@@ -70,6 +73,7 @@ WHERE c.client_id = @client_id::client_id AND c.registration_access_token = @reg
 SELECT c.*
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > (@after_created_at::timestamptz, @after_id::oauth_client_id)
+  AND c.deleted_at IS NULL
 ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
@@ -79,6 +83,7 @@ SELECT c.*
 FROM oauth_client AS c
 WHERE c.user_id = @user_id::user_id
   AND (c.created_at, c.id) > (@after_created_at::timestamptz, @after_id::oauth_client_id)
+  AND c.deleted_at IS NULL
 ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
@@ -88,6 +93,7 @@ SELECT c.*
 FROM oauth_client AS c
 WHERE c.reference_id = @reference_id::reference_id
   AND (c.created_at, c.id) > (@after_created_at::timestamptz, @after_id::oauth_client_id)
+  AND c.deleted_at IS NULL
 ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
@@ -124,79 +130,168 @@ SET
     jwks = CASE WHEN 'jwks' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('jwks')::jsonb, c.jwks) END,
     jwks_uri = CASE WHEN 'jwks_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('jwks_uri')::text, c.jwks_uri) END,
     application_type = CASE WHEN 'application_type' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('application_type')::text, c.application_type) END,
+    access_token_lifetime = CASE WHEN 'access_token_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('access_token_lifetime')::interval, c.access_token_lifetime) END,
+    refresh_token_lifetime = CASE WHEN 'refresh_token_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('refresh_token_lifetime')::interval, c.refresh_token_lifetime) END,
+    authorization_lifetime = CASE WHEN 'authorization_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('authorization_lifetime')::interval, c.authorization_lifetime) END,
+    code_lifetime = CASE WHEN 'code_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('code_lifetime')::interval, c.code_lifetime) END,
+    refresh_grace = CASE WHEN 'refresh_grace' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('refresh_grace')::interval, c.refresh_grace) END,
+    refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('refresh_grace_until_used')::boolean, c.refresh_grace_until_used) END,
+    backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_uri')::text, c.backchannel_logout_uri) END,
+    backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_session_required')::boolean, c.backchannel_logout_session_required) END,
     updated_at = now()
 FROM (SELECT coalesce(@cleared::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
-WHERE c.client_id = @client_id::client_id
+WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
 
--- RotateClientSecret gives a client a new secret, by its digest, and accepts the one before for overlap from now on, so that a
--- fleet can be changed over without an outage; an overlap of 0 refuses it at once. An overlap never outlives the
--- replaced secret's own expiry. A retry, with the secret that is the present one already, leaves the one before as it is. Zero
--- rows: no such client.
+-- RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+-- for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
+-- were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
+--   - rotated
+--   - retried: it is the present secret already; nothing changes
+--   - unknown: no such client
 -- name: RotateClientSecret :one
-UPDATE oauth_client AS c
-SET client_secret = @client_secret::token_digest,
-    client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
-    previous_client_secret = CASE
-        WHEN c.client_secret = @client_secret::token_digest THEN c.previous_client_secret
-        ELSE c.client_secret
-    END,
-    previous_client_secret_expires_at = CASE
-        WHEN c.client_secret = @client_secret::token_digest THEN c.previous_client_secret_expires_at
-        WHEN c.client_secret IS NOT NULL THEN least(c.client_secret_expires_at, now() + @overlap::interval)
-    END,
-    updated_at = now()
-WHERE c.client_id = @client_id::client_id
-RETURNING c.*;
+WITH client AS MATERIALIZED (
+    SELECT c.id, c.client_id, c.client_secret, least(c.client_secret_expires_at, now() + @overlap::interval) AS replaced_expires_at,
+        (CASE WHEN c.client_secret = @client_secret::token_digest THEN 'retried' ELSE 'rotated' END)::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+    FOR NO KEY UPDATE
+), rotated AS (
+    UPDATE oauth_client AS c
+    SET client_secret = @client_secret::token_digest, client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
+        foreign_secret_hash = NULL, updated_at = now()
+    FROM client AS k
+    WHERE c.id = k.id AND k.outcome = 'rotated'
+), replaced AS (
+    INSERT INTO oauth_client_secret AS o (client_id, digest, expires_at)
+    SELECT k.client_id, k.client_secret, k.replaced_expires_at
+    FROM client AS k
+    WHERE k.outcome = 'rotated' AND k.client_secret IS NOT NULL AND k.replaced_expires_at > now()
+    ON CONFLICT (client_id, digest) DO UPDATE
+    SET expires_at = greatest(o.expires_at, excluded.expires_at), updated_at = now()
+)
+SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
 
 -- SetRegistrationAccessToken replaces the token that manages the registration (RFC 7592, section 3); NULL ends such management.
--- Zero rows: no such client.
+--   - updated
+--   - unknown: no such client
 -- name: SetRegistrationAccessToken :one
-UPDATE oauth_client AS c
-SET registration_access_token = sqlc.narg('registration_access_token')::token_digest, updated_at = now()
-WHERE c.client_id = @client_id::client_id
-RETURNING c.client_id::client_id AS client_id;
+WITH updated AS (
+    UPDATE oauth_client AS c
+    SET registration_access_token = sqlc.narg('registration_access_token')::token_digest, updated_at = now()
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+    RETURNING c.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM updated) THEN 'updated' ELSE 'unknown' END)::outcome AS outcome;
 
 -- DisableClient suspends a client: from now on it is issued nothing and none of its tokens is live, until EnableClient. To
--- end the tokens for good, RevokeClientAuthorizations. Zero rows: no such client.
+-- end the tokens for good, RevokeClientAuthorizations.
+--   - ended
+--   - unknown: no such client
 -- name: DisableClient :one
-UPDATE oauth_client AS c
-SET disabled = true, updated_at = now()
-WHERE c.client_id = @client_id::client_id
-RETURNING c.*;
+WITH disabled AS (
+    UPDATE oauth_client AS c
+    SET disabled = true, updated_at = now()
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+    RETURNING c.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
 
--- EnableClient lifts DisableClient: what was live before and has neither expired nor been revoked is live again. Zero rows:
--- no such client.
+-- EnableClient lifts DisableClient: what was live before and has neither expired nor been ended is live again.
+--   - enabled
+--   - suspended: the user who owns the client is deleted; it stays disabled
+--   - unknown: no such client
 -- name: EnableClient :one
-UPDATE oauth_client AS c
-SET disabled = false, updated_at = now()
-WHERE c.client_id = @client_id::client_id
-RETURNING c.*;
+WITH enabled AS (
+    UPDATE oauth_client AS c
+    SET disabled = false, updated_at = now()
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+    RETURNING c.disabled
+)
+SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'suspended' ELSE 'enabled' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN enabled AS e ON true;
 
--- DeleteClient deletes a client and, by the schema's cascades, its consents, authorizations and tokens. Grants that run at the
--- same time either finish before and are deleted too, or find no client. Zero rows: no such client.
+-- DeleteClient deletes a client: it is disabled, all that was granted to it is dead at once and for good, and its secrets and what is
+-- personal in its row are blank. The collector erases the rest, and then the client_id can be used again.
+--   - deleted
+--   - unknown: no such client
 -- name: DeleteClient :one
-WITH doomed AS MATERIALIZED (
-    SELECT c.id, c.client_id
-    FROM oauth_client AS c
-    WHERE c.client_id = @client_id::client_id
-    FOR UPDATE
-), parents AS MATERIALIZED (
-    SELECT lock_grant_parents(NULL, ARRAY[d.client_id::text])::bigint AS locked
-    FROM doomed AS d
-), families AS MATERIALIZED (
-    -- in the order in which every call locks families
-    SELECT a.id
-    FROM doomed AS d
-    JOIN oauth_authorization AS a ON a.client_id = d.client_id
-    WHERE (SELECT count(*) FROM parents) >= 0
-    ORDER BY a.id
-    FOR UPDATE OF a
-), deleted AS (
-    DELETE FROM oauth_client AS c
-    USING doomed AS d
-    WHERE c.id = d.id AND (SELECT count(*) FROM families) >= 0
+WITH deleted AS (
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL, uri = NULL, icon = NULL, contacts = NULL,
+        tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}', post_logout_redirect_uris = NULL,
+        metadata = NULL, updated_at = now()
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.client_id
 )
-SELECT d.client_id::client_id AS client_id, (SELECT count(*) FROM families)::bigint AS authorizations
-FROM deleted AS d;
+SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome;
+
+-- EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
+-- many secrets and clients of sessions that are over, and the clients to which nothing refers any more. Families and tokens go by the
+-- calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+-- NULL says that there is nothing more.
+-- name: EraseDeletedClients :one
+WITH page AS MATERIALIZED (
+    SELECT p.id, p.client_id, p.deleted_at
+    FROM oauth_client AS p
+    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > @after_deleted_at::timestamptz
+    ORDER BY p.deleted_at
+    LIMIT @batch_size::integer
+), consents AS MATERIALIZED (
+    SELECT g.id
+    FROM page AS p
+    JOIN oauth_consent AS g ON g.client_id = p.client_id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF g SKIP LOCKED
+), deleted_consents AS (
+    DELETE FROM oauth_consent AS g
+    USING consents AS x
+    WHERE g.id = x.id
+    RETURNING g.id
+), secrets AS MATERIALIZED (
+    SELECT o.id
+    FROM page AS p
+    JOIN oauth_client_secret AS o ON o.client_id = p.client_id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF o SKIP LOCKED
+), deleted_secrets AS (
+    DELETE FROM oauth_client_secret AS o
+    USING secrets AS x
+    WHERE o.id = x.id
+    RETURNING o.id
+), session_clients AS MATERIALIZED (
+    SELECT k.id
+    FROM page AS p
+    JOIN session_client AS k ON k.client_id = p.client_id
+    WHERE k.told_at IS NOT NULL OR k.due_at IS NULL
+    LIMIT @batch_size::integer
+    FOR UPDATE OF k SKIP LOCKED
+), deleted_session_clients AS (
+    DELETE FROM session_client AS k
+    USING session_clients AS x
+    WHERE k.id = x.id
+    RETURNING k.id
+), unused AS MATERIALIZED (
+    SELECT c.id
+    FROM page AS p
+    JOIN oauth_client AS c ON c.id = p.id
+    WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_client_secret AS o WHERE o.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.client_id = c.client_id)
+    FOR UPDATE OF c SKIP LOCKED
+), deleted_clients AS (
+    DELETE FROM oauth_client AS c
+    USING unused AS x
+    WHERE c.id = x.id
+    RETURNING c.id
+)
+SELECT (SELECT count(*) FROM deleted_clients)::bigint AS deleted,
+    ((SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_secrets) + (SELECT count(*) FROM deleted_session_clients))::bigint AS cleared,
+    l.deleted_at AS last_deleted_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true;

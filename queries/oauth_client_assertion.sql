@@ -1,14 +1,29 @@
--- RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). fresh: it had not
--- been before; replayed: it had, refuse it. The id is the digest of client and jti (token.AssertionID). expires_at is the
--- assertion's own exp, which the server has checked, plus the clock skew that the server allows.
+-- RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). The id is the digest of
+-- client and jti (token.AssertionID). expires_at is the assertion's own exp, in seconds since 1970 (RFC 7519, section 4.1.4); the assertion is
+-- accepted, and remembered, until clock_skew after it. max_lifetime is how far from now exp may be at most.
+--   - remembered: it had not been presented before
+--   - proof_replayed: it had (invalid_client)
+--   - expired (invalid_client)
+--   - too_far: exp is beyond max_lifetime (invalid_client; RFC 7523, section 3, item 4)
 -- name: RememberClientAssertion :one
-WITH remembered AS (
+WITH assertion AS MATERIALIZED (
+    SELECT (
+            CASE
+                WHEN @expires_at::bigint > extract(epoch FROM expiry(now(), @max_lifetime::interval, interval '1 year', 'MaxLifetime')) THEN 'too_far'
+                WHEN @expires_at::bigint <= extract(epoch FROM now() - @clock_skew::interval) THEN 'expired'
+                ELSE 'remembered'
+            END
+        )::outcome AS outcome
+), remembered AS (
     INSERT INTO oauth_client_assertion (id, expires_at)
-    VALUES (@id::token_digest, @expires_at::timestamptz)
+    SELECT @id::token_digest, to_timestamp(@expires_at::bigint) + @clock_skew::interval
+    FROM assertion AS a
+    WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM remembered) THEN 'fresh' ELSE 'replayed' END)::assertion_outcome AS outcome;
+SELECT (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome AS outcome
+FROM assertion AS a;
 
 -- DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.
 -- name: DeleteExpiredClientAssertions :execrows

@@ -1,178 +1,233 @@
--- CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended.
+-- CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended. With max_sessions the
+-- oldest of the user's live sessions end so that the new one makes no more than that; 0 is no maximum. A user who authenticates again in a
+-- session that goes on is for ReauthenticateSession: that counts no session more.
+--   - created
+--   - unknown: no such user
+--   - suspended: the user is
 -- name: CreateSession :one
-INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent)
-VALUES (
-    @id::session_id, @user_id::user_id, @token::token_digest, now() + @lifetime::interval,
-    sqlc.narg('ip_address')::text, sqlc.narg('user_agent')::text
+WITH owner AS MATERIALIZED (
+    SELECT u.id,
+        (CASE WHEN u.deleted_at IS NOT NULL THEN 'unknown' WHEN u.suspended_at IS NOT NULL THEN 'suspended' ELSE 'created' END)::outcome AS outcome
+    FROM "user" AS u
+    WHERE u.id = @user_id::user_id
+    FOR KEY SHARE
+), room AS MATERIALIZED (
+    SELECT o.id, make_room_for_session(o.id, @max_sessions::integer) AS ended
+    FROM owner AS o
+    WHERE o.outcome = 'created'
+), created AS (
+    INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
+    SELECT @id::session_id, r.id, @token::token_digest, expiry(now(), @lifetime::interval, NULL, 'Lifetime'), sqlc.narg('ip_address')::text,
+        sqlc.narg('user_agent')::text, sqlc.narg('label')::text, sqlc.narg('acr')::text, sqlc.narg('amr')::text[],
+        sqlc.narg('auth_time')::timestamptz
+    FROM room AS r
+    RETURNING expires_at
 )
-RETURNING *;
+SELECT coalesce(o.outcome, 'unknown')::outcome AS outcome, n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN owner AS o ON true
+LEFT JOIN room AS r ON true
+LEFT JOIN created AS n ON true;
 
--- GetSession returns one session, expired or not; zero rows: no such session.
+-- GetSession returns one session in whatever state it is; zero rows: no such session.
 -- name: GetSession :one
 SELECT s.*
 FROM session AS s
 WHERE s.id = @id::session_id;
 
--- FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it has expired.
+-- FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it is not live.
 -- name: FindSessionByToken :one
 SELECT sqlc.embed(s), sqlc.embed(u)
 FROM session AS s
 JOIN "user" AS u ON u.id = s.user_id
-WHERE s.token = @token::token_digest AND s.expires_at > now();
+WHERE s.token = @token::token_digest AND session_is_live(s, u);
 
 -- ListUserSessions is a page of a user's live sessions, oldest first. The first page starts after the zero time and the
 -- empty id, the next after the last row of the one before.
 -- name: ListUserSessions :many
 SELECT s.*
 FROM session AS s
+JOIN "user" AS u ON u.id = s.user_id
 WHERE s.user_id = @user_id::user_id
   AND (s.created_at, s.id) > (@after_created_at::timestamptz, @after_id::session_id)
-  AND s.expires_at > now()
+  AND session_is_live(s, u)
 ORDER BY s.created_at, s.id
 LIMIT @page_size::integer;
 
 -- ExtendSession lets a live session slide: it then lasts for another lifetime from now, though never beyond max_lifetime
 -- from its beginning (NULL: no such bound), and never less long than before. To spare writes, it changes nothing while
--- less than min_gain would be gained; the answer is the session either way. Zero rows: no such session, or it has expired.
+-- less than min_gain would be gained.
+--   - extended
+--   - active: nothing to gain; the session goes on as it is
+--   - signed_out: it is not live, or there is no such session
 -- name: ExtendSession :one
 WITH live AS MATERIALIZED (
-    -- locked, so as it is now: the snapshot may be older
-    SELECT s.id, s.user_id, s.token, s.expires_at,
+    SELECT s.id, s.user_id, s.expires_at,
         greatest(
             s.expires_at,
-            least(now() + @lifetime::interval, s.created_at + sqlc.narg('max_lifetime')::interval)
+            least(expiry(now(), @lifetime::interval, NULL, 'Lifetime'), s.created_at + sqlc.narg('max_lifetime')::interval)
         ) AS extended_to
     FROM session AS s
-    WHERE s.id = @id::session_id AND s.expires_at > now()
-    FOR NO KEY UPDATE
-), extended AS (
-    -- an upsert goes straight to the row that is locked. An UPDATE would begin with the one in its snapshot; and where a grant
-    -- holds that for its foreign key, it deadlocks with another call that waits there for this one
-    INSERT INTO session AS s (id, user_id, token, expires_at)
-    SELECT l.id, l.user_id, l.token, l.extended_to
-    FROM live AS l
-    WHERE l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
-    ON CONFLICT (id) DO UPDATE
-    SET expires_at = excluded.expires_at, updated_at = now()
-    RETURNING s.id, s.expires_at
-)
-SELECT l.id::session_id AS id, l.user_id::user_id AS user_id, coalesce(e.expires_at, l.expires_at)::timestamptz AS expires_at,
-    (e.id IS NOT NULL)::boolean AS extended
-FROM live AS l
-LEFT JOIN extended AS e ON e.id = l.id;
-
--- EndSession signs a user out: it deletes the session and, in the same statement, revokes what was granted in it and lacks
--- offline_access (OpenID Connect Back-Channel Logout 1.0, section 2.7); what has offline_access goes on without a session.
--- One row for each client that the session knew, so that it can be notified, with the authorization that it had (NULL for
--- tokens without a family) and whether that was revoked now; one row without a client if there was none. Zero rows: no such
--- session.
--- name: EndSession :many
-WITH owner AS MATERIALIZED (
-    -- a token without a family is only ever touched under this lock
-    SELECT u.id
-    FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.id = @id::session_id
-    FOR UPDATE OF u
-), clients AS MATERIALIZED (
-    SELECT c.client_id
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id IN (
-        SELECT a.client_id FROM oauth_authorization AS a WHERE a.session_id = @id::session_id
-        UNION
-        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.session_id = @id::session_id
-        UNION
-        SELECT t.client_id FROM oauth_access_token AS t WHERE t.session_id = @id::session_id
-    )
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
-), ended AS MATERIALIZED (
-    -- waits for every grant that is being made in the session
-    SELECT s.id, s.user_id
-    FROM owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE s.id = @id::session_id AND (SELECT count(*) FROM clients) >= 0
-    FOR UPDATE OF s
-), grants AS MATERIALIZED (
-    SELECT g.authorization_id::authorization_id AS authorization_id, g.client_id::client_id AS client_id, g.revoked::boolean AS revoked
-    FROM ended AS e
-    CROSS JOIN LATERAL revoke_session_grants(e.id) AS g (authorization_id, client_id, revoked)
-), deleted AS (
-    DELETE FROM session AS s
-    USING ended AS e
-    WHERE s.id = e.id AND (SELECT count(*) FROM grants) >= 0
-    RETURNING s.id, s.user_id
+    WHERE s.id = @id::session_id AND session_is_live(s, u)
+    FOR NO KEY UPDATE OF s
+), extended AS (
+    UPDATE session AS s
+    SET expires_at = l.extended_to, last_seen_at = now(), updated_at = now()
+    FROM live AS l
+    WHERE s.id = l.id AND l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
+    RETURNING s.id
 )
-SELECT d.id::session_id AS session_id, d.user_id::user_id AS user_id, g.client_id, g.authorization_id,
-    coalesce(g.revoked, false)::boolean AS revoked
-FROM deleted AS d
-LEFT JOIN grants AS g ON true
-ORDER BY g.client_id, g.authorization_id;
+SELECT (CASE WHEN l.id IS NULL THEN 'signed_out' WHEN EXISTS (SELECT FROM extended) THEN 'extended' ELSE 'active' END)::outcome AS outcome,
+    l.user_id, (CASE WHEN EXISTS (SELECT FROM extended) THEN l.extended_to ELSE l.expires_at END)::timestamptz AS expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN live AS l ON true;
 
--- EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'.
--- Zero rows: the user has no such session.
--- name: EndUserSessions :many
-WITH owner AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
-    WHERE u.id = @user_id::user_id
-    FOR UPDATE
-), clients AS MATERIALIZED (
-    SELECT c.client_id
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id IN (
-        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = @user_id::user_id
-        UNION
-        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = @user_id::user_id
-        UNION
-        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = @user_id::user_id
-    )
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
-), ended AS MATERIALIZED (
-    SELECT s.id, s.user_id
-    FROM owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE s.id IS DISTINCT FROM sqlc.narg('keep')::session_id AND (SELECT count(*) FROM clients) >= 0
-    ORDER BY s.id
-    FOR UPDATE OF s
-), grants AS MATERIALIZED (
-    SELECT e.id AS session_id, g.authorization_id::authorization_id AS authorization_id, g.client_id::client_id AS client_id,
-        g.revoked::boolean AS revoked
-    FROM ended AS e
-    CROSS JOIN LATERAL revoke_session_grants(e.id) AS g (authorization_id, client_id, revoked)
-), deleted AS (
-    DELETE FROM session AS s
-    USING ended AS e
-    WHERE s.id = e.id AND (SELECT count(*) FROM grants) >= 0
-    RETURNING s.id, s.user_id
-)
-SELECT d.id::session_id AS session_id, d.user_id::user_id AS user_id, g.client_id, g.authorization_id,
-    coalesce(g.revoked, false)::boolean AS revoked
-FROM deleted AS d
-LEFT JOIN grants AS g ON g.session_id = d.id
-ORDER BY d.id, g.client_id, g.authorization_id;
-
--- DeleteExpiredSessions collects at most batch_size sessions that are over, and says how many. Expiry is not a sign-out: what
--- was granted in the session goes on, without one. Sessions that a call holds are left for the next time.
--- name: DeleteExpiredSessions :execrows
-WITH due AS MATERIALIZED (
+-- ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
+-- another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
+--   - authenticated
+--   - signed_out: it is not a live session of the user, or there is no such session
+-- name: ReauthenticateSession :one
+WITH live AS MATERIALIZED (
     SELECT s.id
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.id = @id::session_id AND s.user_id = @user_id::user_id AND session_is_live(s, u)
+    FOR UPDATE OF s
+), authenticated AS (
+    UPDATE session AS s
+    SET token = coalesce(sqlc.narg('token')::token_digest, s.token), acr = sqlc.narg('acr')::text, amr = sqlc.narg('amr')::text[],
+        auth_time = now(), last_seen_at = now(), updated_at = now()
+    FROM live AS l
+    WHERE s.id = l.id
+    RETURNING s.auth_time
+)
+SELECT (CASE WHEN a.auth_time IS NULL THEN 'signed_out' ELSE 'authenticated' END)::outcome AS outcome, a.auth_time
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN authenticated AS a ON true;
+
+-- EndSession signs a user out: the session is over at once, and with it all that was granted in it without offline_access (OpenID
+-- Connect Back-Channel Logout 1.0, section 2.7). Telling its clients is due (ListSessionClients).
+--   - ended
+--   - revoked: it was ended before
+--   - unknown: no such session
+-- name: EndSession :one
+SELECT (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome, s.user_id
+FROM (SELECT end_sessions(ARRAY[@id::session_id::text]) AS sessions) AS e
+LEFT JOIN session AS s ON s.id = @id::session_id;
+
+-- EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
+-- that begins at the same time is over as well. Two calls that keep the same session keep it; two that keep different ones keep none.
+--   - ended: sessions says how many had not ended before
+--   - unknown: no such user
+-- name: EndUserSessions :one
+WITH owner AS MATERIALIZED (
+    UPDATE "user" AS u
+    SET sessions_epoch = u.sessions_epoch + 1, updated_at = now()
+    WHERE u.id = @user_id::user_id
+    RETURNING u.id, u.sessions_epoch
+), kept AS (
+    -- compared here, in SET, where the row is as it is now: in WHERE it would be as the snapshot has it
+    UPDATE session AS s
+    SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
+        updated_at = now()
+    FROM owner AS o
+    WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+)
+SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outcome,
+    coalesce(end_user_sessions(o.id, sqlc.narg('keep')::session_id), 0)::bigint AS sessions
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN owner AS o ON true;
+
+-- MarkEndedSessions walks a page of sessions in the order of their ids, after after_id (empty: from the start), and marks those as
+-- ended that an ending has reached only by an epoch, for servers that read only the session's row. last_id is where the next page goes on; NULL
+-- says that there is nothing more. A session that a call holds is left for the next time.
+-- name: MarkEndedSessions :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM session AS p
+    WHERE p.id > @after_id::session_id
+    ORDER BY p.id
+    LIMIT @page_size::integer
+), unseen AS MATERIALIZED (
+    SELECT s.id
+    FROM page AS p
+    JOIN session AS s ON s.id = p.id
+    JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.ended_at IS NULL AND s.expires_at > now() AND NOT session_is_live(s, u)
+    FOR NO KEY UPDATE OF s SKIP LOCKED
+), marked AS (
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = now(), updated_at = now()
+    FROM unseen AS n
+    WHERE s.id = n.id
+    RETURNING s.id
+)
+SELECT (SELECT count(*) FROM marked)::bigint AS marked, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;
+
+-- DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
+-- it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are
+-- detached, and the sessions to which nothing refers are deleted. Repeat it until all counts are 0. What a call holds is left for the next
+-- time.
+-- name: DeleteExpiredSessions :one
+WITH due AS MATERIALIZED (
+    SELECT s.id
+    FROM session AS s
     WHERE s.expires_at <= now()
     ORDER BY s.expires_at
     LIMIT @batch_size::integer
-    FOR UPDATE OF s SKIP LOCKED
-    FOR KEY SHARE OF u SKIP LOCKED
+), access_tokens AS MATERIALIZED (
+    SELECT t.id
+    FROM due AS d
+    JOIN oauth_access_token AS t ON t.session_id = d.id
+    LIMIT @batch_size::integer
+    FOR NO KEY UPDATE OF t SKIP LOCKED
+), refresh_tokens AS MATERIALIZED (
+    SELECT r.id
+    FROM due AS d
+    JOIN oauth_refresh_token AS r ON r.session_id = d.id
+    LIMIT @batch_size::integer
+    FOR NO KEY UPDATE OF r SKIP LOCKED
 ), families AS MATERIALIZED (
-    -- whose session_id is about to become NULL, in the order in which every call locks families
     SELECT a.id
     FROM due AS d
     JOIN oauth_authorization AS a ON a.session_id = d.id
-    ORDER BY a.id
-    FOR NO KEY UPDATE OF a
+    LIMIT @batch_size::integer
+    FOR NO KEY UPDATE OF a SKIP LOCKED
+), detached_access_tokens AS (
+    UPDATE oauth_access_token AS t
+    SET session_id = NULL, updated_at = now()
+    FROM access_tokens AS x
+    WHERE t.id = x.id
+    RETURNING t.id
+), detached_refresh_tokens AS (
+    UPDATE oauth_refresh_token AS r
+    SET session_id = NULL, updated_at = now()
+    FROM refresh_tokens AS x
+    WHERE r.id = x.id
+    RETURNING r.id
+), detached_families AS (
+    UPDATE oauth_authorization AS a
+    SET session_id = NULL, updated_at = now()
+    FROM families AS x
+    WHERE a.id = x.id
+    RETURNING a.id
+), idle AS MATERIALIZED (
+    SELECT s.id
+    FROM due AS d
+    JOIN session AS s ON s.id = d.id
+    WHERE s.expires_at <= now()
+      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.session_id = s.id)
+      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.session_id = s.id)
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.session_id = s.id)
+    FOR UPDATE OF s SKIP LOCKED
+), deleted AS (
+    DELETE FROM session AS s
+    USING idle AS i
+    WHERE s.id = i.id
+    RETURNING s.id
 )
-DELETE FROM session AS s
-USING due AS d
-WHERE s.id = d.id AND (SELECT count(*) FROM families) >= 0;
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted,
+    ((SELECT count(*) FROM detached_access_tokens) + (SELECT count(*) FROM detached_refresh_tokens) + (SELECT count(*) FROM detached_families))::bigint AS detached;

@@ -1,0 +1,20 @@
+-- ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
+-- name: ListClientSecrets :many
+SELECT o.*
+FROM oauth_client_secret AS o
+WHERE o.client_id = @client_id::client_id AND o.expires_at > now()
+ORDER BY o.expires_at DESC, o.id;
+
+-- DeleteExpiredClientSecrets collects at most batch_size secrets that count no more, and says how many.
+-- name: DeleteExpiredClientSecrets :execrows
+WITH due AS MATERIALIZED (
+    SELECT o.id
+    FROM oauth_client_secret AS o
+    WHERE o.expires_at <= now()
+    ORDER BY o.expires_at
+    LIMIT @batch_size::integer
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM oauth_client_secret AS o
+USING due AS d
+WHERE o.id = d.id;

@@ -1,0 +1,13 @@
+-- DeleteExpiredVerifications collects at most batch_size values that have expired, and says how many.
+-- name: DeleteExpiredVerifications :execrows
+WITH due AS MATERIALIZED (
+    SELECT v.id
+    FROM verification AS v
+    WHERE v.expires_at <= now()
+    ORDER BY v.expires_at
+    LIMIT @batch_size::integer
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM verification AS v
+USING due AS d
+WHERE v.id = d.id;

@@ -1,0 +1,15 @@
+CREATE OR REPLACE FUNCTION as_set(list text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(list) WITH ORDINALITY AS l (value, n)
+        WHERE l.value IS NOT NULL
+        GROUP BY l.value
+        ORDER BY min(l.n)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION as_set(text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';

@@ -1,0 +1,10 @@
+CREATE OR REPLACE FUNCTION disable_client_of_deleted_user() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';

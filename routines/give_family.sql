@@ -1,0 +1,60 @@
+CREATE OR REPLACE FUNCTION give_family() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    candidate text;
+BEGIN
+    IF NOT isfinite(NEW.expires_at) THEN
+        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
+    END IF;
+    IF NEW.authorization_id IS NOT NULL THEN
+        RETURN NEW;
+    END IF;
+    IF NEW.user_id IS NULL THEN
+        -- only an access token can be a client's own
+        NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
+        RETURN NEW;
+    END IF;
+    IF TG_TABLE_NAME = 'oauth_access_token' THEN
+        SELECT r.authorization_id INTO NEW.authorization_id
+        FROM oauth_refresh_token AS r
+        WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
+        IF FOUND THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+    FOREACH candidate IN ARRAY ARRAY[
+        NEW.authorization_code_id,
+        'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+        new_authorization_id()
+    ] LOOP
+        CONTINUE WHEN candidate IS NULL;
+        INSERT INTO oauth_authorization (
+            id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+            user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+        )
+        SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+            NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+            u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+        FROM "user" AS u
+        CROSS JOIN oauth_client AS c
+        LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+        WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+        ON CONFLICT (id) DO NOTHING;
+        SELECT a.id INTO NEW.authorization_id
+        FROM oauth_authorization AS a
+        WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+        EXIT WHEN FOUND;
+    END LOOP;
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
+    WHERE NEW.session_id IS NOT NULL
+    ON CONFLICT (session_id, client_id) DO NOTHING;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';

@@ -1,0 +1,7 @@
+CREATE OR REPLACE FUNCTION is_live(a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT NOT coalesce(c.disabled, true) AND NOT is_ended(a, c, u, s)
+$$;
+
+COMMENT ON FUNCTION is_live(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';

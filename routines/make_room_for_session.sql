@@ -1,0 +1,27 @@
+CREATE OR REPLACE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF coalesce(max_sessions, 0) <= 0 THEN
+        RETURN 0;
+    END IF;
+    -- one after the other; each of the statements below sees what was committed before it
+    PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
+    RETURN end_sessions(ARRAY(
+        SELECT l.id::text
+        FROM session AS l
+        WHERE l.id IN (
+            SELECT s.id
+            FROM session AS s
+            JOIN "user" AS u ON u.id = s.user_id
+            WHERE s.user_id = owner AND session_is_live(s, u)
+            ORDER BY s.created_at DESC, s.id DESC
+            OFFSET max_sessions - 1
+        )
+        ORDER BY l.id
+        FOR NO KEY UPDATE
+    ));
+END
+$$;
+
+COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';

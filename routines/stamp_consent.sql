@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION stamp_consent() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
+    INTO NEW.user_epoch, NEW.pair_epoch
+    FROM "user" AS u
+    WHERE u.id = NEW.user_id;
+    IF NOT FOUND THEN
+        NEW.user_epoch := 0;
+        NEW.pair_epoch := 0;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
