@@ -17,11 +17,11 @@ import (
 // holding locks rows in a transaction of its own, until release is called.
 func (w *world) holding(sql string, args ...any) (release func()) {
 	w.Helper()
-	tx, err := w.pool.Begin(w.ctx)
-	w.ok(err)
-	_, err = tx.Exec(w.ctx, sql, args...)
-	w.ok(err)
-	return func() { w.Helper(); w.ok(tx.Commit(w.ctx)) }
+	tx, err := w.Pool.Begin(w.Ctx)
+	w.OK(err)
+	_, err = tx.Exec(w.Ctx, sql, args...)
+	w.OK(err)
+	return func() { w.Helper(); w.OK(tx.Commit(w.Ctx)) }
 }
 
 // untilWaiting returns once n connections of the world wait for a lock, or one of the calls has returned.
@@ -29,7 +29,7 @@ func (w *world) untilWaiting(n int, calls ...<-chan error) {
 	w.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		var waiting int
-		w.ok(w.pool.QueryRow(w.ctx, `
+		w.OK(w.Pool.QueryRow(w.Ctx, `
 			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting))
 		if waiting == n || slices.ContainsFunc(calls, func(c <-chan error) bool { return len(c) > 0 }) {
 			return
@@ -54,92 +54,92 @@ func meanwhile(call func() error) <-chan error {
 // spentElsewhere marks a refresh token as another server does when it rotates it: without a successor.
 func (w *world) spentElsewhere(raw string) {
 	w.Helper()
-	w.exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(digest(raw)))
+	w.Exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(Digest(raw)))
 }
 
 func TestForeignTokensIntrospectLikeAnyOther(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	refreshID := w.foreignRefreshToken("foreign")
-	accessID := w.foreignAccessToken("foreign access", &refreshID)
-	user, err := w.q.GetUser(w.ctx, w.user)
-	w.ok(err)
+	w := NewWorld(t, 2)
+	refreshID := w.ForeignRefreshToken("foreign")
+	accessID := w.ForeignAccessToken("foreign access", &refreshID)
+	user, err := w.Q.GetUser(w.Ctx, w.User)
+	w.OK(err)
 	refresh, access := w.refreshTokenOf("foreign"), w.accessTokenOf("foreign access")
-	gotRefresh, err := w.q.IntrospectRefreshToken(w.ctx, digest("foreign"))
-	w.ok(err)
+	gotRefresh, err := w.Q.IntrospectRefreshToken(w.Ctx, Digest("foreign"))
+	w.OK(err)
 	wantEqual(t, "IntrospectRefreshToken", gotRefresh, store.IntrospectRefreshTokenRow{
-		ID: refreshID, ClientID: w.client, UserID: w.user, SessionID: &w.session, Scopes: []string{"openid", "offline_access"},
+		ID: refreshID, ClientID: w.Client, UserID: w.User, SessionID: &w.Session, Scopes: []string{"openid", "offline_access"},
 		IssuedAt: refresh.CreatedAt, ExpiresAt: refresh.ExpiresAt, Username: user.Email,
 	})
-	gotAccess, err := w.q.IntrospectAccessToken(w.ctx, digest("foreign access"))
-	w.ok(err)
+	gotAccess, err := w.Q.IntrospectAccessToken(w.Ctx, Digest("foreign access"))
+	w.OK(err)
 	wantEqual(t, "IntrospectAccessToken", gotAccess, store.IntrospectAccessTokenRow{
-		ID: accessID, ClientID: w.client, UserID: &w.user, SessionID: &w.session, RefreshID: &refreshID,
+		ID: accessID, ClientID: w.Client, UserID: &w.User, SessionID: &w.Session, RefreshID: &refreshID,
 		Scopes: []string{"openid", "offline_access"}, IssuedAt: access.CreatedAt, ExpiresAt: access.ExpiresAt, Username: &user.Email,
 	})
 
 	authenticated := refresh.CreatedAt.Add(-time.Minute)
-	w.exec(`UPDATE oauth_refresh_token SET auth_time = $2 WHERE id = $1`, string(refreshID), authenticated)
-	gotRefresh, err = w.q.IntrospectRefreshToken(w.ctx, digest("foreign"))
-	w.ok(err)
+	w.Exec(`UPDATE oauth_refresh_token SET auth_time = $2 WHERE id = $1`, string(refreshID), authenticated)
+	gotRefresh, err = w.Q.IntrospectRefreshToken(w.Ctx, Digest("foreign"))
+	w.OK(err)
 	wantAt(t, "auth_time", gotRefresh.AuthTime, authenticated, 0)
 
 	w.spentElsewhere("foreign")
-	w.wantDead("foreign")
-	w.wantLive("foreign access")
-	w.exec(`UPDATE oauth_access_token SET expires_at = now() WHERE id = $1`, string(accessID))
-	w.wantDead("foreign access")
+	w.WantDead("foreign")
+	w.WantLive("foreign access")
+	w.Exec(`UPDATE oauth_access_token SET expires_at = now() WHERE id = $1`, string(accessID))
+	w.WantDead("foreign access")
 }
 
 func TestForeignRefreshTokenIsRevokedWithTheAccessTokensThatCameWithIt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	refreshID := w.foreignRefreshToken("foreign")
-	one, two := w.foreignAccessToken("one", &refreshID), w.foreignAccessToken("two", &refreshID)
-	w.foreignAccessToken("lone", nil)
-	sibling := w.foreignRefreshToken("sibling")
-	w.foreignAccessToken("the sibling's", &sibling)
-	row := &store.RevokeTokenRow{Kind: store.TokenKindRefreshToken, RefreshTokenID: &refreshID, ClientID: w.client, UserID: &w.user}
+	w := NewWorld(t, 2)
+	refreshID := w.ForeignRefreshToken("foreign")
+	one, two := w.ForeignAccessToken("one", &refreshID), w.ForeignAccessToken("two", &refreshID)
+	w.ForeignAccessToken("lone", nil)
+	sibling := w.ForeignRefreshToken("sibling")
+	w.ForeignAccessToken("the sibling's", &sibling)
+	row := &store.RevokeTokenRow{Kind: store.TokenKindRefreshToken, RefreshTokenID: &refreshID, ClientID: w.Client, UserID: &w.User}
 	w.changesRows(func() {
-		wantEqual(t, "row", w.revokeRaw("foreign", w.client), row)
+		wantEqual(t, "row", w.revokeRaw("foreign", w.Client), row)
 	}, refreshRow("~", refreshID), accessRow("~", one), accessRow("~", two))
-	w.wantDead("foreign", "one", "two")
-	w.wantLive("lone", "sibling", "the sibling's")
-	w.unchanged(func() { wantEqual(t, "row of the second call", w.revokeRaw("foreign", w.client), nil) })
+	w.WantDead("foreign", "one", "two")
+	w.WantLive("lone", "sibling", "the sibling's")
+	w.Unchanged(func() { wantEqual(t, "row of the second call", w.revokeRaw("foreign", w.Client), nil) })
 
 	w.spentElsewhere("sibling")
 	w.changesRows(func() { // a spent one too ends what still lives of it, and says so
-		if w.revokeRaw("sibling", w.client) == nil {
+		if w.revokeRaw("sibling", w.Client) == nil {
 			t.Error("nothing was ended by the spent token")
 		}
 	}, accessRow("~", w.accessTokenOf("the sibling's").ID))
-	w.wantDead("the sibling's")
-	w.unchanged(func() { wantEqual(t, "row", w.revokeRaw("sibling", w.client), nil) })
+	w.WantDead("the sibling's")
+	w.Unchanged(func() { wantEqual(t, "row", w.revokeRaw("sibling", w.Client), nil) })
 
 	lone := w.accessTokenOf("lone").ID
 	w.changesRows(func() {
-		wantEqual(t, "row of an access token", w.revokeRaw("lone", w.client), &store.RevokeTokenRow{
-			Kind: store.TokenKindAccessToken, AccessTokenID: &lone, ClientID: w.client, UserID: &w.user,
+		wantEqual(t, "row of an access token", w.revokeRaw("lone", w.Client), &store.RevokeTokenRow{
+			Kind: store.TokenKindAccessToken, AccessTokenID: &lone, ClientID: w.Client, UserID: &w.User,
 		})
 	}, accessRow("~", lone))
 }
 
 func TestFirstRotationAdoptsAForeignToken(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	refreshID := w.foreignRefreshToken("foreign", "email")
-	w.exec(`UPDATE oauth_refresh_token SET reference_id = 'acme', created_at = now() - interval '1 day' WHERE id = $1`, string(refreshID))
-	accessID := w.foreignAccessToken("foreign access", &refreshID)
-	w.foreignAccessToken("lone", nil)
-	sibling := w.foreignRefreshToken("sibling")
+	w := NewWorld(t, 2)
+	refreshID := w.ForeignRefreshToken("foreign", "email")
+	w.Exec(`UPDATE oauth_refresh_token SET reference_id = 'acme', created_at = now() - interval '1 day' WHERE id = $1`, string(refreshID))
+	accessID := w.ForeignAccessToken("foreign access", &refreshID)
+	w.ForeignAccessToken("lone", nil)
+	sibling := w.ForeignRefreshToken("sibling")
 	before := w.refreshTokenOf("foreign")
 
-	p, accessRaw := w.rotateParams("foreign")
-	p.Scopes, p.FamilyLifetime = []string{"email"}, ptr(30*24*time.Hour)
+	p, accessRaw := w.RotateParams("foreign")
+	p.Scopes, p.FamilyLifetime = []string{"email"}, new(30*24*time.Hour)
 	var row store.RotateRefreshTokenRow
-	snapshot := w.snapshot()
-	row, err := w.q.RotateRefreshToken(w.ctx, p)
-	w.ok(err)
+	snapshot := w.Snapshot()
+	row, err := w.Q.RotateRefreshToken(w.Ctx, p)
+	w.OK(err)
 	wantEqual(t, "outcome", row.Outcome, store.RotationOutcomeRotated)
 	if row.AuthorizationID == nil || !strings.HasPrefix(string(*row.AuthorizationID), "azn_") || len(*row.AuthorizationID) != 36 {
 		t.Fatalf("the family's identifier is %v", row.AuthorizationID)
@@ -150,14 +150,14 @@ func TestFirstRotationAdoptsAForeignToken(t *testing.T) {
 		accessRow("~", accessID), accessRow("+", p.AccessTokenID),
 	}
 	slices.Sort(want)
-	wantEqual(t, "changed rows", changed(snapshot, w.snapshot()), want)
+	wantEqual(t, "changed rows", Changed(snapshot, w.Snapshot()), want)
 
 	a, spent, successor, access := w.authorizationOf(family), w.refreshTokenOf("foreign"), w.refreshTokenOf("foreign+"), w.accessTokenOf(accessRaw)
 	now := access.CreatedAt
 	wantAt(t, "max_expires_at", a.MaxExpiresAt, now, 30*24*time.Hour)
 	wantEqual(t, "the family", a, store.OAuthAuthorization{
-		ID: family, CreatedAt: now, UpdatedAt: now, ClientID: w.client, Status: store.AuthorizationStatusApproved,
-		Scopes: before.Scopes, ExpiresAt: successor.ExpiresAt, UserID: &w.user, SessionID: &w.session, ReferenceID: before.ReferenceID,
+		ID: family, CreatedAt: now, UpdatedAt: now, ClientID: w.Client, Status: store.AuthorizationStatusApproved,
+		Scopes: before.Scopes, ExpiresAt: successor.ExpiresAt, UserID: &w.User, SessionID: &w.Session, ReferenceID: before.ReferenceID,
 		GrantedScopes: before.Scopes, DecidedAt: &before.CreatedAt, AdoptedAt: &now, MaxExpiresAt: a.MaxExpiresAt,
 		CurrentRefreshToken: &p.Successor,
 	})
@@ -170,34 +170,34 @@ func TestFirstRotationAdoptsAForeignToken(t *testing.T) {
 	wantEqual(t, "scopes of the access token", access.Scopes, []string{"email"})
 	wantEqual(t, "family of the access token", access.AuthorizationID, &family)
 	wantEqual(t, "family of the old access token", w.accessTokenOf("foreign access").AuthorizationID, &family)
-	w.wantLive("foreign access", accessRaw, "foreign+", "lone", "sibling")
+	w.WantLive("foreign access", accessRaw, "foreign+", "lone", "sibling")
 
-	retry, again := w.rotate("foreign", store.RotationOutcomeReplayed)
+	retry, again := w.Rotate("foreign", store.RotationOutcomeReplayed)
 	wantEqual(t, "successor of the retry", retry.Successor, row.Successor)
 	wantEqual(t, "family of the retry", retry.AuthorizationID, &family)
-	w.rotate("foreign+", store.RotationOutcomeRotated)
-	w.changesRows(func() { w.rotate("foreign", store.RotationOutcomeReused) }, authorizationRow("~", family))
-	w.wantDead("foreign access", accessRaw, again, "foreign++") // what came with it before it was adopted, too
-	w.wantLive("lone", "sibling")                               // and nothing else, as it has a family by now
+	w.Rotate("foreign+", store.RotationOutcomeRotated)
+	w.changesRows(func() { w.Rotate("foreign", store.RotationOutcomeReused) }, authorizationRow("~", family))
+	w.WantDead("foreign access", accessRaw, again, "foreign++") // what came with it before it was adopted, too
+	w.WantLive("lone", "sibling")                               // and nothing else, as it has a family by now
 	wantEqual(t, "family of the sibling", w.refreshTokenOf("sibling").AuthorizationID, nil)
-	if w.revokeRaw("sibling", w.client) == nil || w.refreshTokenOf("sibling").ID != sibling {
+	if w.revokeRaw("sibling", w.Client) == nil || w.refreshTokenOf("sibling").ID != sibling {
 		t.Error("the sibling can't be revoked any more")
 	}
 }
 
 func TestAdoptionAtRotationLastsAsLongAsTheAccessTokensThatComeAlong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	for _, c := range []struct{ expires, want string }{
 		{"now() + interval '1 day'", "1 day"}, {"NULL", ""}, {"now() + interval '1 minute'", "1 hour"},
 	} {
-		raw := unique("foreign")
-		id := w.foreignRefreshToken(raw)
-		access := w.foreignAccessToken(raw+" access", &id)
-		w.exec(`UPDATE oauth_access_token SET expires_at = `+c.expires+` WHERE id = $1`, string(access))
-		row, _ := w.rotate(raw, store.RotationOutcomeRotated)
+		raw := Unique("foreign")
+		id := w.ForeignRefreshToken(raw)
+		access := w.ForeignAccessToken(raw+" access", &id)
+		w.Exec(`UPDATE oauth_access_token SET expires_at = `+c.expires+` WHERE id = $1`, string(access))
+		row, _ := w.Rotate(raw, store.RotationOutcomeRotated)
 		var good bool
-		w.ok(w.pool.QueryRow(w.ctx, `
+		w.OK(w.Pool.QueryRow(w.Ctx, `
 			SELECT CASE WHEN $2 = '' THEN a.expires_at IS NULL
 				ELSE a.expires_at BETWEEN now() + $2::interval - interval '1 minute' AND now() + $2::interval END
 			FROM oauth_authorization a WHERE a.id = $1`, string(*row.AuthorizationID), c.want).Scan(&good))
@@ -209,115 +209,115 @@ func TestAdoptionAtRotationLastsAsLongAsTheAccessTokensThatComeAlong(t *testing.
 
 func TestRotationOfAForeignTokenThatCannotBeChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	w.foreignRefreshToken("foreign")
-	w.foreignRefreshToken("expired")
+	w := NewWorld(t, 2)
+	w.ForeignRefreshToken("foreign")
+	w.ForeignRefreshToken("expired")
 	w.expireRefreshToken("expired")
-	bound := w.foreignRefreshToken("bound")
-	w.exec(`UPDATE oauth_refresh_token SET confirmation = '{"jkt": "thumbprint"}' WHERE id = $1`, string(bound))
-	other := w.newClient()
-	w.unchanged(func() {
-		w.rotate("expired", store.RotationOutcomeExpired)
-		w.rotate("foreign", store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Scopes = []string{"admin"} })
-		w.rotate("foreign", store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Resources = []string{"https://api.example"} })
-		w.rotate("bound", store.RotationOutcomeMismatched)
-		p, _ := w.rotateParams("foreign")
+	bound := w.ForeignRefreshToken("bound")
+	w.Exec(`UPDATE oauth_refresh_token SET confirmation = '{"jkt": "thumbprint"}' WHERE id = $1`, string(bound))
+	other := w.NewClient()
+	w.Unchanged(func() {
+		w.Rotate("expired", store.RotationOutcomeExpired)
+		w.Rotate("foreign", store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Scopes = []string{"admin"} })
+		w.Rotate("foreign", store.RotationOutcomeExceeded, func(p *store.RotateRefreshTokenParams) { p.Resources = []string{"https://api.example"} })
+		w.Rotate("bound", store.RotationOutcomeMismatched)
+		p, _ := w.RotateParams("foreign")
 		p.ClientID = other
-		_, err := w.q.RotateRefreshToken(w.ctx, p)
-		w.none(err)
+		_, err := w.Q.RotateRefreshToken(w.Ctx, p)
+		w.None(err)
 	})
-	row, _ := w.rotate("bound", store.RotationOutcomeRotated, func(p *store.RotateRefreshTokenParams) {
+	row, _ := w.Rotate("bound", store.RotationOutcomeRotated, func(p *store.RotateRefreshTokenParams) {
 		p.Confirmation = &token.Confirmation{JKT: "thumbprint"}
 	})
 	wantEqual(t, "what binds the family", w.authorizationOf(*row.AuthorizationID).Confirmation, &token.Confirmation{JKT: "thumbprint"})
-	w.disable(w.client)
-	w.unchanged(func() { w.rotate("foreign", store.RotationOutcomeDisabled) })
+	w.disable(w.Client)
+	w.Unchanged(func() { w.Rotate("foreign", store.RotationOutcomeDisabled) })
 }
 
 func TestReuseOfAForeignTokenEndsAllSuchOfItsClientAndUser(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	client, other, user, session := w.client, w.newClient(), w.user, w.session
+	w := NewWorld(t, 2)
+	client, other, user, session := w.Client, w.NewClient(), w.User, w.Session
 
-	spent := w.foreignRefreshToken("spent")
-	spentAccess := w.foreignAccessToken("spent access", &spent)
+	spent := w.ForeignRefreshToken("spent")
+	spentAccess := w.ForeignAccessToken("spent access", &spent)
 	w.spentElsewhere("spent")
-	stray := w.foreignRefreshToken("stray")
-	strayAccess := w.foreignAccessToken("stray access", &stray)
-	lone := w.foreignAccessToken("lone", nil)
-	w.foreignRefreshToken("adopted")
-	adoption, adoptedAccess := w.rotate("adopted", store.RotationOutcomeRotated)
-	own := w.redeem() // which our own server granted: no other server has ever handled it
+	stray := w.ForeignRefreshToken("stray")
+	strayAccess := w.ForeignAccessToken("stray access", &stray)
+	lone := w.ForeignAccessToken("lone", nil)
+	w.ForeignRefreshToken("adopted")
+	adoption, adoptedAccess := w.Rotate("adopted", store.RotationOutcomeRotated)
+	own := w.Redeem() // which our own server granted: no other server has ever handled it
 
-	w.client = other
-	w.foreignRefreshToken("other client's")
-	w.foreignRefreshToken("other client's adopted")
-	w.rotate("other client's adopted", store.RotationOutcomeRotated)
-	w.client, w.user = client, w.newUser()
-	w.session = w.newSession(w.user)
-	w.foreignRefreshToken("other user's")
-	w.foreignRefreshToken("other user's adopted")
-	w.rotate("other user's adopted", store.RotationOutcomeRotated)
-	w.user, w.session = user, session
+	w.Client = other
+	w.ForeignRefreshToken("other client's")
+	w.ForeignRefreshToken("other client's adopted")
+	w.Rotate("other client's adopted", store.RotationOutcomeRotated)
+	w.Client, w.User = client, w.NewUser()
+	w.Session = w.NewSession(w.User)
+	w.ForeignRefreshToken("other user's")
+	w.ForeignRefreshToken("other user's adopted")
+	w.Rotate("other user's adopted", store.RotationOutcomeRotated)
+	w.User, w.Session = user, session
 	machine := w.issue("machine", store.IssuanceOutcomeIssued)
 
 	w.changesRows(
 		func() {
-			row, _ := w.rotate("spent", store.RotationOutcomeReused)
+			row, _ := w.Rotate("spent", store.RotationOutcomeReused)
 			wantEqual(t, "authorization", row.AuthorizationID, nil)
 			wantEqual(t, "successor", row.Successor, nil)
 		},
 		refreshRow("~", stray), accessRow("~", spentAccess), accessRow("~", strayAccess), accessRow("~", lone),
 		authorizationRow("~", *adoption.AuthorizationID),
 	)
-	wantEqual(t, "revoked_reason", w.authorizationOf(*adoption.AuthorizationID).RevokedReason, ptr(store.RevocationReasonRefreshTokenReused))
-	w.wantDead("spent", "spent access", "stray", "stray access", "lone", adoptedAccess, "adopted+")
-	w.wantLive(own.access, own.refresh, "other client's", "other client's adopted+", "other user's", "other user's adopted+", machine)
-	w.unchanged(func() { w.rotate("spent", store.RotationOutcomeReused) })
+	wantEqual(t, "revoked_reason", w.authorizationOf(*adoption.AuthorizationID).RevokedReason, new(store.RevocationReasonRefreshTokenReused))
+	w.WantDead("spent", "spent access", "stray", "stray access", "lone", adoptedAccess, "adopted+")
+	w.WantLive(own.Access, own.Refresh, "other client's", "other client's adopted+", "other user's", "other user's adopted+", machine)
+	w.Unchanged(func() { w.Rotate("spent", store.RotationOutcomeReused) })
 }
 
 func TestReuseOfATokenThatAnotherServerSpentEndsItsFamilyAndItsSuccessor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	k, untouched := w.redeem(), w.redeem()
-	w.spentElsewhere(k.refresh) // the other server knows nothing of families: its successor has none
-	successor := w.foreignRefreshToken("successor")
-	w.wantLive("successor")
+	w := NewWorld(t, 2)
+	k, untouched := w.Redeem(), w.Redeem()
+	w.spentElsewhere(k.Refresh) // the other server knows nothing of families: its successor has none
+	successor := w.ForeignRefreshToken("successor")
+	w.WantLive("successor")
 	w.changesRows(func() {
-		row, _ := w.rotate(k.refresh, store.RotationOutcomeReused)
-		wantEqual(t, "authorization", row.AuthorizationID, &k.authorization)
-	}, authorizationRow("~", k.authorization), refreshRow("~", successor))
-	w.wantDead(k.access, k.refresh, "successor")
-	w.wantLive(untouched.access, untouched.refresh)
+		row, _ := w.Rotate(k.Refresh, store.RotationOutcomeReused)
+		wantEqual(t, "authorization", row.AuthorizationID, &k.Authorization)
+	}, authorizationRow("~", k.Authorization), refreshRow("~", successor))
+	w.WantDead(k.Access, k.Refresh, "successor")
+	w.WantLive(untouched.Access, untouched.Refresh)
 }
 
 func TestAdoptRefreshTokensInBatchesUntilNoneIsLeft(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	own := w.redeem()
-	untouched := w.snapshot()
+	w := NewWorld(t, 2)
+	own := w.Redeem()
+	untouched := w.Snapshot()
 	var all []string
 	for i := range 5 {
 		raw := fmt.Sprintf("foreign %d", i)
-		id := w.foreignRefreshToken(raw, "email")
-		w.foreignAccessToken(raw+" access", &id)
+		id := w.ForeignRefreshToken(raw, "email")
+		w.ForeignAccessToken(raw+" access", &id)
 		all = append(all, raw, raw+" access")
 	}
-	w.exec(`UPDATE oauth_refresh_token SET session_id = NULL, expires_at = NULL, auth_time = '2026-01-02T03:04:05Z', reference_id = 'acme',
-		resources = '{https://api.example}', confirmation = '{"jkt": "thumbprint"}' WHERE token = $1`, string(digest("foreign 0")))
-	w.exec(`UPDATE oauth_access_token SET expires_at = now() + interval '1 day' WHERE token = $1`, string(digest("foreign 1 access")))
-	w.exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE token = $1`, string(digest("foreign 2 access")))
-	w.foreignRefreshToken("spent")
+	w.Exec(`UPDATE oauth_refresh_token SET session_id = NULL, expires_at = NULL, auth_time = '2026-01-02T03:04:05Z', reference_id = 'acme',
+		resources = '{https://api.example}', confirmation = '{"jkt": "thumbprint"}' WHERE token = $1`, string(Digest("foreign 0")))
+	w.Exec(`UPDATE oauth_access_token SET expires_at = now() + interval '1 day' WHERE token = $1`, string(Digest("foreign 1 access")))
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE token = $1`, string(Digest("foreign 2 access")))
+	w.ForeignRefreshToken("spent")
 	w.spentElsewhere("spent")
-	w.foreignRefreshToken("expired")
+	w.ForeignRefreshToken("expired")
 	w.expireRefreshToken("expired")
-	w.foreignAccessToken("lone", nil)
-	left := w.snapshot()
+	w.ForeignAccessToken("lone", nil)
+	left := w.Snapshot()
 
 	page, adopted, calls := store.AdoptRefreshTokensParams{BatchSize: 2}, int64(0), 0
 	for ; ; calls++ {
-		row, err := w.q.AdoptRefreshTokens(w.ctx, page)
-		w.ok(err)
+		row, err := w.Q.AdoptRefreshTokens(w.Ctx, page)
+		w.OK(err)
 		if row.LastID == nil {
 			wantEqual(t, "adopted by the last call", row.Adopted, 0)
 			break
@@ -329,15 +329,15 @@ func TestAdoptRefreshTokensInBatchesUntilNoneIsLeft(t *testing.T) {
 	}
 	wantEqual(t, "adopted", adopted, 5)
 	wantEqual(t, "batches of two for 7 tokens without a family", calls, 4)
-	w.unchanged(func() {
+	w.Unchanged(func() {
 		for _, again := range []store.AdoptRefreshTokensParams{page, {BatchSize: 100}} {
-			row, err := w.q.AdoptRefreshTokens(w.ctx, again)
-			w.ok(err)
+			row, err := w.Q.AdoptRefreshTokens(w.Ctx, again)
+			w.OK(err)
 			wantEqual(t, "adopted", row.Adopted, 0)
 		}
 	})
-	after, counts := w.snapshot(), map[string]int{}
-	for _, row := range changed(left, after) {
+	after, counts := w.Snapshot(), map[string]int{}
+	for _, row := range Changed(left, after) {
 		counts[strings.Fields(row)[0]]++
 	}
 	wantEqual(t, "changed rows", counts, map[string]int{"+oauth_authorization": 5, "~oauth_refresh_token": 5, "~oauth_access_token": 5})
@@ -359,20 +359,20 @@ func TestAdoptRefreshTokensInBatchesUntilNoneIsLeft(t *testing.T) {
 			expires = nil
 		}
 		wantEqual(t, raw, a, store.OAuthAuthorization{
-			ID: a.ID, CreatedAt: a.CreatedAt, UpdatedAt: a.CreatedAt, ClientID: w.client, Status: store.AuthorizationStatusApproved,
-			Scopes: r.Scopes, Resources: r.Resources, ExpiresAt: expires, UserID: &w.user, SessionID: r.SessionID,
+			ID: a.ID, CreatedAt: a.CreatedAt, UpdatedAt: a.CreatedAt, ClientID: w.Client, Status: store.AuthorizationStatusApproved,
+			Scopes: r.Scopes, Resources: r.Resources, ExpiresAt: expires, UserID: &w.User, SessionID: r.SessionID,
 			ReferenceID: r.ReferenceID, GrantedScopes: r.Scopes, AuthTime: r.AuthTime, DecidedAt: &r.CreatedAt, AdoptedAt: &a.CreatedAt,
 			Confirmation: r.Confirmation, CurrentRefreshToken: &r.Token,
 		})
 		wantEqual(t, "family of its access token", access.AuthorizationID, &a.ID)
 	}
-	w.wantLive(append(all, own.access, own.refresh, "lone")...)
-	w.rotate("foreign 3", store.RotationOutcomeRotated)
-	w.rotate("foreign 3", store.RotationOutcomeReplayed)
-	w.rotate("foreign 3+", store.RotationOutcomeRotated)
-	w.rotate("foreign 3", store.RotationOutcomeReused)
-	w.wantDead("foreign 3 access", "foreign 3++")
-	w.wantLive("foreign 4", "foreign 4 access")
+	w.WantLive(append(all, own.Access, own.Refresh, "lone")...)
+	w.Rotate("foreign 3", store.RotationOutcomeRotated)
+	w.Rotate("foreign 3", store.RotationOutcomeReplayed)
+	w.Rotate("foreign 3+", store.RotationOutcomeRotated)
+	w.Rotate("foreign 3", store.RotationOutcomeReused)
+	w.WantDead("foreign 3 access", "foreign 3++")
+	w.WantLive("foreign 4", "foreign 4 access")
 }
 
 func TestAdoptRefreshTokensLeavesWhatACallHolds(t *testing.T) {
@@ -385,20 +385,20 @@ func TestAdoptRefreshTokensLeavesWhatACallHolds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 3)
-			w.foreignRefreshToken("held")
-			w.user = w.newUser()
-			w.session, w.client = w.newSession(w.user), w.newClient()
-			w.foreignRefreshToken("free")
+			w := NewWorld(t, 3)
+			w.ForeignRefreshToken("held")
+			w.User = w.NewUser()
+			w.Session, w.Client = w.NewSession(w.User), w.NewClient()
+			w.ForeignRefreshToken("free")
 			adopt := func(want int64) {
 				t.Helper()
-				row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
-				w.ok(err)
+				row, err := w.Q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+				w.OK(err)
 				wantEqual(t, "adopted", row.Adopted, want)
 			}
 			cancel := w.hurry()
 			defer cancel()
-			release := w.holding(c.held, string(digest("held")))
+			release := w.holding(c.held, string(Digest("held")))
 			adopt(1)
 			wantEqual(t, "family of the token that is held", w.refreshTokenOf("held").AuthorizationID, nil)
 			adopt(0)

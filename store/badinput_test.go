@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,109 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
-
-// anyCall is a call of the store, whichever, so that what holds for all of them is tried on all of them.
-type anyCall struct {
-	name string
-	run  reflect.Value
-	arg  reflect.Type // nil: the call takes none
-}
-
-// anyCalls are all calls of the store.
-func anyCalls(q *store.Queries) []anyCall {
-	var calls []anyCall
-	querier := reflect.TypeFor[store.Querier]()
-	for i := range querier.NumMethod() {
-		m := querier.Method(i)
-		c := anyCall{name: m.Name, run: reflect.ValueOf(q).MethodByName(m.Name)}
-		if m.Type.NumIn() > 1 {
-			c.arg = m.Type.In(1)
-		}
-		calls = append(calls, c)
-	}
-	return calls
-}
-
-// newArg is an argument that says something everywhere, and nothing that is wrong by its form.
-func (c anyCall) newArg() reflect.Value {
-	if c.arg == nil {
-		return reflect.Value{}
-	}
-	v := reflect.New(c.arg).Elem()
-	fillIn(v)
-	return v
-}
-
-func fillIn(v reflect.Value) {
-	switch v.Type() {
-	case reflect.TypeFor[token.Digest]():
-		v.Set(reflect.ValueOf(digest("x")))
-		return
-	case reflect.TypeFor[time.Time]():
-		v.Set(reflect.ValueOf(time.Now()))
-		return
-	case reflect.TypeFor[time.Duration]():
-		v.Set(reflect.ValueOf(time.Minute))
-		return
-	case reflect.TypeFor[json.RawMessage]():
-		v.Set(reflect.ValueOf(json.RawMessage(`{"x": 1}`)))
-		return
-	}
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString("x")
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int32, reflect.Int64:
-		v.SetInt(1)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fillIn(v.Index(0))
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fillIn(v.Elem())
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fillIn(v.Field(i))
-		}
-	default:
-		panic("no value for " + v.Type().String())
-	}
-}
-
-// call makes the call.
-func (c anyCall) call(ctx context.Context, arg reflect.Value) error {
-	in := []reflect.Value{reflect.ValueOf(ctx)}
-	if c.arg != nil {
-		in = append(in, arg)
-	}
-	out := c.run.Call(in)
-	err, _ := out[len(out)-1].Interface().(error)
-	return err
-}
-
-// eachField visits each field of a call's argument, or the argument itself where it is one value, in an argument that has
-// been filled in for the visit, with its number as a parameter of the statement.
-func (c anyCall) eachField(visit func(name string, parameter int, arg, field reflect.Value)) {
-	switch {
-	case c.arg == nil:
-	case strings.HasSuffix(c.arg.Name(), "Params"):
-		for i := range c.arg.NumField() {
-			arg := c.newArg()
-			visit(c.name+"."+c.arg.Field(i).Name, i+1, arg, arg.Field(i))
-		}
-	default:
-		arg := c.newArg()
-		visit(c.name, 1, arg, arg)
-	}
-}
 
 // textOf is the text that a field holds, or the first that it holds; not valid if it is of another type.
 func textOf(field reflect.Value) reflect.Value {
@@ -141,10 +43,10 @@ func pgErrorOf(err error) *pgconn.PgError {
 func (w *world) refused(calls func()) {
 	w.Helper()
 	var before, after int
-	w.ok(w.pool.QueryRow(w.ctx, "SELECT pg_backend_pid()").Scan(&before))
-	w.unchanged(calls)
-	w.ok(w.pool.QueryRow(w.ctx, "SELECT pg_backend_pid()").Scan(&after))
-	if before != after || w.pool.Stat().TotalConns() != 1 {
+	w.OK(w.Pool.QueryRow(w.Ctx, "SELECT pg_backend_pid()").Scan(&before))
+	w.Unchanged(calls)
+	w.OK(w.Pool.QueryRow(w.Ctx, "SELECT pg_backend_pid()").Scan(&after))
+	if before != after || w.Pool.Stat().TotalConns() != 1 {
 		w.Errorf("the connection was replaced: pid %d before, %d after", before, after)
 	}
 }
@@ -165,12 +67,12 @@ func (w *world) violation(err error, call string, want store.Constraint) {
 
 func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	fields := 0
 	w.refused(func() {
 		for _, bad := range []string{"x\x00y", "\x00", "x\xff", "\xed\xa0\x80"} {
-			for _, c := range anyCalls(w.q) {
-				c.eachField(func(name string, parameter int, arg, field reflect.Value) {
+			for _, c := range AnyCalls(w.Q) {
+				c.EachField(func(name string, parameter int, arg, field reflect.Value) {
 					text := textOf(field)
 					isDigest := text.IsValid() && text.Type() == reflect.TypeFor[token.Digest]()
 					switch {
@@ -182,7 +84,7 @@ func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
 						return
 					}
 					fields++
-					err := c.call(w.ctx, arg)
+					err := c.Call(w.Ctx, arg)
 					if isDigest {
 						if !errors.Is(err, token.ErrDigest) {
 							t.Errorf("%s of %q: got %v, want it to be no digest", name, bad, err)
@@ -190,7 +92,7 @@ func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
 						return
 					}
 					e := pgErrorOf(err)
-					if e.Code != "22021" || !strings.Contains(err.Error(), "query "+c.name+":") {
+					if e.Code != "22021" || !strings.Contains(err.Error(), "query "+c.Name+":") {
 						t.Errorf("%s of %q: got %v, want an invalid byte sequence", name, bad, err)
 					}
 					if want := fmt.Sprintf("parameter $%d", parameter); !strings.HasSuffix(e.Where, want) {
@@ -208,10 +110,10 @@ func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
 // JSON has an escape for NUL, which jsonb cannot hold.
 func TestEscapedNULInJSONIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	w.refused(func() {
-		for _, c := range anyCalls(w.q) {
-			c.eachField(func(name string, parameter int, arg, field reflect.Value) {
+		for _, c := range AnyCalls(w.Q) {
+			c.EachField(func(name string, parameter int, arg, field reflect.Value) {
 				switch field.Type() {
 				case reflect.TypeFor[json.RawMessage]():
 					field.Set(reflect.ValueOf(json.RawMessage(`{"x": "\u0000"}`)))
@@ -220,7 +122,7 @@ func TestEscapedNULInJSONIsRefused(t *testing.T) {
 				default:
 					return
 				}
-				if err := c.call(w.ctx, arg); pgErrorOf(err).Code != "22P05" {
+				if err := c.Call(w.Ctx, arg); pgErrorOf(err).Code != "22P05" {
 					t.Errorf("%s: got %v, want it refused", name, err)
 				}
 			})
@@ -230,7 +132,7 @@ func TestEscapedNULInJSONIsRefused(t *testing.T) {
 
 func TestRawCredentialIsRefusedWhereADigestBelongs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	raws := []string{
 		"", "secret-secret-secret", "oat_secretsecretsecretsecretsecretsecretsecretsecret",
 		strings.Repeat("s", 42), strings.Repeat("s", 44), // nearly as long as a digest
@@ -239,15 +141,15 @@ func TestRawCredentialIsRefusedWhereADigestBelongs(t *testing.T) {
 	fields := 0
 	w.refused(func() {
 		for _, raw := range raws {
-			for _, c := range anyCalls(w.q) {
-				c.eachField(func(name string, _ int, arg, field reflect.Value) {
+			for _, c := range AnyCalls(w.Q) {
+				c.EachField(func(name string, _ int, arg, field reflect.Value) {
 					text := textOf(field)
 					if !text.IsValid() || text.Type() != reflect.TypeFor[token.Digest]() {
 						return
 					}
 					fields++
 					text.SetString(raw)
-					err := c.call(w.ctx, arg)
+					err := c.Call(w.Ctx, arg)
 					if !errors.Is(err, token.ErrDigest) {
 						t.Errorf("%s: got %v, want it refused", name, err)
 					} else if raw != "" && strings.Contains(err.Error(), raw) {
@@ -265,9 +167,9 @@ func TestRawCredentialIsRefusedWhereADigestBelongs(t *testing.T) {
 func TestRawCredentialIsRefusedByTheTablesToo(t *testing.T) {
 	t.Parallel()
 	w := newRowOfEach(t)
-	w.exec(`UPDATE oauth_client SET previous_client_secret_expires_at = now()`)
-	w.exec(withDigests(`UPDATE oauth_refresh_token SET revoked = now(), successor = OTHER, successor_id = 'r2'`))
-	columns := catalogLines(t, w.pool, `
+	w.Exec(`UPDATE oauth_client SET previous_client_secret_expires_at = now()`)
+	w.Exec(withDigests(`UPDATE oauth_refresh_token SET revoked = now(), successor = OTHER, successor_id = 'r2'`))
+	columns := CatalogLines(t, w.Pool, `
 		SELECT a.attrelid::regclass || '.' || a.attname
 		FROM pg_attribute AS a
 		JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r'
@@ -283,7 +185,7 @@ func TestRawCredentialIsRefusedByTheTablesToo(t *testing.T) {
 				continue // a better-auth server keeps the cookie's own value there
 			}
 			for _, raw := range []string{"", "secret", strings.Repeat("s", 44), strings.Repeat("s", 42) + "+", strings.Repeat("s", 42) + "\n"} {
-				_, err := w.pool.Exec(w.ctx, fmt.Sprintf("UPDATE %s SET %s = $1", table, column), raw)
+				_, err := w.Pool.Exec(w.Ctx, fmt.Sprintf("UPDATE %s SET %s = $1", table, column), raw)
 				if got, want := pgErrorOf(err).ConstraintName, table+"_"+column+"_is_digest"; got != want {
 					t.Errorf("%s = %q: got %v, want a violation of %s", name, raw, err, want)
 				}
@@ -455,8 +357,8 @@ var constraintViolations = []struct {
 // newRowOfEach has one row in each table, by plain SQL.
 func newRowOfEach(t *testing.T) *world {
 	t.Helper()
-	pool := newPool(t, 1)
-	w := &world{TB: t, ctx: t.Context(), pool: pool, q: store.New(pool)}
+	pool := NewPool(t, 1)
+	w := Of(t, pool)
 	for _, sql := range []string{
 		`INSERT INTO "user" (id, name, email) VALUES ('u', 'U', 'u@example.com')`,
 		`INSERT INTO session (id, user_id, token, expires_at) VALUES ('s', 'u', 'cookie', now())`,
@@ -470,13 +372,13 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', '')`,
 		`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (DIGEST, now())`,
 	} {
-		w.exec(withDigests(sql))
+		w.Exec(withDigests(sql))
 	}
 	return w
 }
 
 func withDigests(sql string) string {
-	return strings.NewReplacer("DIGEST", "'"+string(digest("x"))+"'", "OTHER", "'"+string(digest("y"))+"'").Replace(sql)
+	return strings.NewReplacer("DIGEST", "'"+string(Digest("x"))+"'", "OTHER", "'"+string(Digest("y"))+"'").Replace(sql)
 }
 
 func TestEveryConstraintRefusesWhatViolatesIt(t *testing.T) {
@@ -486,13 +388,13 @@ func TestEveryConstraintRefusesWhatViolatesIt(t *testing.T) {
 	w.refused(func() {
 		for _, v := range constraintViolations {
 			tried[string(v.constraint)] = true
-			_, err := w.pool.Exec(w.ctx, withDigests(v.sql))
+			_, err := w.Pool.Exec(w.Ctx, withDigests(v.sql))
 			if got := pgErrorOf(err).ConstraintName; got != string(v.constraint) {
 				t.Errorf("%s: got %v, want a violation of %s", v.sql, err, v.constraint)
 			}
 		}
 	})
-	sameLines(t, "constraints that are violated here", catalogLines(t, w.pool, `
+	SameLines(t, "constraints that are violated here", CatalogLines(t, w.Pool, `
 		SELECT c.conname::text
 		FROM pg_constraint AS c
 		WHERE c.connamespace = 'public'::regnamespace AND c.contype <> 'n' AND c.conrelid <> 'oauthdb_version'::regclass
@@ -507,7 +409,7 @@ func TestEveryConstraintRefusesWhatViolatesIt(t *testing.T) {
 func TestNullIsRefusedWithTheNameOfTheColumn(t *testing.T) {
 	t.Parallel()
 	w := newRowOfEach(t)
-	columns := catalogLines(t, w.pool, `
+	columns := CatalogLines(t, w.Pool, `
 		SELECT c.relname || ' ' || a.attname
 		FROM pg_attribute AS a
 		JOIN pg_class AS c ON c.oid = a.attrelid
@@ -518,7 +420,7 @@ func TestNullIsRefusedWithTheNameOfTheColumn(t *testing.T) {
 	w.refused(func() {
 		for _, name := range columns {
 			table, column, _ := strings.Cut(name, " ")
-			_, err := w.pool.Exec(w.ctx, fmt.Sprintf("UPDATE %q SET %q = NULL", table, column))
+			_, err := w.Pool.Exec(w.Ctx, fmt.Sprintf("UPDATE %q SET %q = NULL", table, column))
 			if e := pgErrorOf(err); e.Code != "23502" || e.TableName != table || e.ColumnName != column {
 				t.Errorf("%s: got %v of %s.%s", name, err, e.TableName, e.ColumnName)
 			}
@@ -528,30 +430,30 @@ func TestNullIsRefusedWithTheNameOfTheColumn(t *testing.T) {
 
 func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for _, bad := range []string{"", strings.Repeat("x", 256), strings.Repeat("ä", 128)} {
 		w.refused(func() {
-			_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: store.UserID(bad), Email: "x@example.com"})
+			_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.UserID(bad), Email: "x@example.com"})
 			w.violation(err, "CreateUser", store.ConstraintUserIDLength)
-			_, err = w.q.CreateSession(w.ctx, store.CreateSessionParams{ID: store.SessionID(bad), UserID: w.user, Token: digest("x")})
+			_, err = w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: store.SessionID(bad), UserID: w.User, Token: Digest("x")})
 			w.violation(err, "CreateSession", store.ConstraintSessionIDLength)
-			_, err = w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: store.AccountID(bad), UserID: w.user, AccountID: "x", ProviderID: "x"})
+			_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: store.AccountID(bad), UserID: w.User, AccountID: "x", ProviderID: "x"})
 			w.violation(err, "CreateAccount", store.ConstraintAccountIDLength)
-			_, err = w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: "x", UserID: w.user, AccountID: "x", ProviderID: bad})
+			_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "x", UserID: w.User, AccountID: "x", ProviderID: bad})
 			w.violation(err, "CreateAccount", store.ConstraintAccountProviderIDLength)
-			_, err = w.q.CreateClient(w.ctx, store.CreateClientParams{ID: store.OAuthClientID(bad), ClientID: "x", RedirectURIs: []string{"x"}})
+			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.OAuthClientID(bad), ClientID: "x", RedirectURIs: []string{"x"}})
 			w.violation(err, "CreateClient", store.ConstraintOAuthClientIDLength)
-			_, err = w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, ReferenceID: ptr(store.ReferenceID(bad))})
+			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, ReferenceID: new(store.ReferenceID(bad))})
 			w.violation(err, "CreateClient", store.ConstraintOAuthClientReferenceIDLength)
-			_, err = w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: w.client, ReferenceID: ptr(store.ReferenceID(bad))})
+			_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, ReferenceID: new(store.ReferenceID(bad))})
 			w.violation(err, "UpdateClient", store.ConstraintOAuthClientReferenceIDLength)
-			_, err = w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(bad)})
+			_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(bad)})
 			w.violation(err, "CreateSigningKey", store.ConstraintJWKSIDLength)
-			_, err = w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{ID: store.AuthorizationID(bad), ClientID: w.client, Scopes: []string{}})
+			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.AuthorizationID(bad), ClientID: w.Client, Scopes: []string{}})
 			w.violation(err, "CreateAuthorization", store.ConstraintOAuthAuthorizationIDLength)
-			_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.ConsentID(bad), ClientID: w.client, UserID: w.user, Scopes: []string{}})
+			_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.ConsentID(bad), ClientID: w.Client, UserID: w.User, Scopes: []string{}})
 			w.violation(err, "GrantConsent", store.ConstraintOAuthConsentIDLength)
-			_, err = w.q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{ID: store.AccessTokenID(bad), ClientID: w.client, Scopes: []string{}})
+			_, err = w.Q.IssueAccessToken(w.Ctx, store.IssueAccessTokenParams{ID: store.AccessTokenID(bad), ClientID: w.Client, Scopes: []string{}})
 			w.violation(err, "IssueAccessToken", store.ConstraintOAuthAccessTokenIDLength)
 		})
 	}
@@ -559,7 +461,7 @@ func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
 		"", "a\tb", "a\nb", "line\n", "\x7f", "ä", "\u200b", store.ClientID(strings.Repeat("x", 513)),
 	} {
 		w.refused(func() {
-			_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: bad, RedirectURIs: []string{"x"}})
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: bad, RedirectURIs: []string{"x"}})
 			w.violation(err, "CreateClient", store.ConstraintOAuthClientClientIDIsVSCHAR)
 		})
 	}
@@ -567,100 +469,100 @@ func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
 
 func TestIdentifierOfAnyOtherFormIsAccepted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for _, id := range []string{"1", "Ümlaut ä\n", strings.Repeat("x", 255), "00000000-0000-0000-0000-000000000000"} {
-		_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: store.UserID(id), Email: unique("x") + "@example.com"})
-		w.ok(err)
-		u, err := w.q.GetUser(w.ctx, store.UserID(id))
-		w.ok(err)
+		_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.UserID(id), Email: Unique("x") + "@example.com"})
+		w.OK(err)
+		u, err := w.Q.GetUser(w.Ctx, store.UserID(id))
+		w.OK(err)
 		if string(u.ID) != id {
 			t.Errorf("id %q came back as %q", id, u.ID)
 		}
 	}
 	for _, id := range []store.ClientID{"1", "https://app.example/client?a=b c", "~!\"\\", store.ClientID(strings.Repeat("x", 512))} {
-		_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: id, RedirectURIs: []string{"x"}})
-		w.ok(err)
-		_, err = w.q.GetClient(w.ctx, id)
-		w.ok(err)
+		_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: id, RedirectURIs: []string{"x"}})
+		w.OK(err)
+		_, err = w.Q.GetClient(w.Ctx, id)
+		w.OK(err)
 	}
 }
 
 // Looking for what cannot exist is no error.
 func TestLookupByAnImpossibleIdentifierFindsNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	w.refused(func() {
 		for _, id := range []string{"", strings.Repeat("x", 100_000), "'; DROP TABLE session; --", "%"} {
-			_, err := w.q.GetUser(w.ctx, store.UserID(id))
-			w.none(err)
-			_, err = w.q.FindUserByEmail(w.ctx, id)
-			w.none(err)
-			_, err = w.q.GetClient(w.ctx, store.ClientID(id))
-			w.none(err)
-			_, err = w.q.GetSession(w.ctx, store.SessionID(id))
-			w.none(err)
-			_, err = w.q.DeleteUser(w.ctx, store.UserID(id))
-			w.none(err)
-			_, err = w.q.DisableClient(w.ctx, store.ClientID(id))
-			w.none(err)
+			_, err := w.Q.GetUser(w.Ctx, store.UserID(id))
+			w.None(err)
+			_, err = w.Q.FindUserByEmail(w.Ctx, id)
+			w.None(err)
+			_, err = w.Q.GetClient(w.Ctx, store.ClientID(id))
+			w.None(err)
+			_, err = w.Q.GetSession(w.Ctx, store.SessionID(id))
+			w.None(err)
+			_, err = w.Q.DeleteUser(w.Ctx, store.UserID(id))
+			w.None(err)
+			_, err = w.Q.DisableClient(w.Ctx, store.ClientID(id))
+			w.None(err)
 		}
 	})
 }
 
 func TestDuplicateIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: "bob", Email: "bob@example.com"})
-	w.ok(err)
-	_, err = w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: "a", AccountID: "1", ProviderID: "github", UserID: w.user})
-	w.ok(err)
-	_, err = w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: "k"})
-	w.ok(err)
-	client, err := w.q.GetClient(w.ctx, w.client)
-	w.ok(err)
+	w := NewWorld(t, 1)
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob", Email: "bob@example.com"})
+	w.OK(err)
+	_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "a", AccountID: "1", ProviderID: "github", UserID: w.User})
+	w.OK(err)
+	_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+	w.OK(err)
+	client, err := w.Q.GetClient(w.Ctx, w.Client)
+	w.OK(err)
 	w.refused(func() {
-		_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: "bob", Email: "robert@example.com"})
+		_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob", Email: "robert@example.com"})
 		w.violation(err, "CreateUser", store.ConstraintUserPKey)
-		_, err = w.q.CreateUser(w.ctx, store.CreateUserParams{ID: "bob2", Email: "bob@example.com"})
+		_, err = w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob2", Email: "bob@example.com"})
 		w.violation(err, "CreateUser", store.ConstraintUserEmailUIdx)
-		_, err = w.q.CreateUser(w.ctx, store.CreateUserParams{ID: "bob2", Email: "Bob@EXAMPLE.com"})
+		_, err = w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob2", Email: "Bob@EXAMPLE.com"})
 		w.violation(err, "CreateUser", store.ConstraintUserEmailLowerUIdx)
-		_, err = w.q.UpdateUser(w.ctx, store.UpdateUserParams{ID: w.user, Email: ptr("bob@example.com")})
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Email: new("bob@example.com")})
 		w.violation(err, "UpdateUser", store.ConstraintUserEmailUIdx)
-		_, err = w.q.UpdateUser(w.ctx, store.UpdateUserParams{ID: w.user, Email: ptr("BOB@example.com")})
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Email: new("BOB@example.com")})
 		w.violation(err, "UpdateUser", store.ConstraintUserEmailLowerUIdx)
-		_, err = w.q.CreateSession(w.ctx, store.CreateSessionParams{ID: w.session, UserID: w.user, Token: digest("x")})
+		_, err = w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: w.Session, UserID: w.User, Token: Digest("x")})
 		w.violation(err, "CreateSession", store.ConstraintSessionPKey)
-		_, err = w.q.CreateSession(w.ctx, store.CreateSessionParams{ID: "x", UserID: "bob", Token: digest(string(w.session))})
+		_, err = w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: "x", UserID: "bob", Token: Digest(string(w.Session))})
 		w.violation(err, "CreateSession", store.ConstraintSessionTokenUIdx)
-		_, err = w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: "a", AccountID: "2", ProviderID: "github", UserID: w.user})
+		_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "a", AccountID: "2", ProviderID: "github", UserID: w.User})
 		w.violation(err, "CreateAccount", store.ConstraintAccountPKey)
-		_, err = w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: "b", AccountID: "1", ProviderID: "github", UserID: "bob"})
+		_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "b", AccountID: "1", ProviderID: "github", UserID: "bob"})
 		w.violation(err, "CreateAccount", store.ConstraintAccountProviderAccountUIdx)
-		_, err = w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: w.client, RedirectURIs: []string{"x"}})
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: w.Client, RedirectURIs: []string{"x"}})
 		w.violation(err, "CreateClient", store.ConstraintOAuthClientClientIDUIdx)
-		_, err = w.q.CreateClient(w.ctx, store.CreateClientParams{ID: client.ID, ClientID: "x", RedirectURIs: []string{"x"}})
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: client.ID, ClientID: "x", RedirectURIs: []string{"x"}})
 		w.violation(err, "CreateClient", store.ConstraintOAuthClientPKey)
-		_, err = w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: "k"})
+		_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
 		w.violation(err, "CreateSigningKey", store.ConstraintJWKSPKey)
 	})
 }
 
 func TestDanglingReferenceIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	w.refused(func() {
-		_, err := w.q.CreateSession(w.ctx, store.CreateSessionParams{ID: "x", UserID: "nobody", Token: digest("x")})
+		_, err := w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: "x", UserID: "nobody", Token: Digest("x")})
 		w.violation(err, "CreateSession", store.ConstraintSessionUserIDFKey)
-		_, err = w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: "x", UserID: "nobody", AccountID: "x", ProviderID: "x"})
+		_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "x", UserID: "nobody", AccountID: "x", ProviderID: "x"})
 		w.violation(err, "CreateAccount", store.ConstraintAccountUserIDFKey)
-		_, err = w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, UserID: ptr(store.UserID("nobody"))})
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, UserID: new(store.UserID("nobody"))})
 		w.violation(err, "CreateClient", store.ConstraintOAuthClientUserIDFKey)
-		_, err = w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: w.client, UserID: ptr(store.UserID("nobody"))})
+		_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, UserID: new(store.UserID("nobody"))})
 		w.violation(err, "UpdateClient", store.ConstraintOAuthClientUserIDFKey)
-		_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: "x", ClientID: w.client, UserID: "nobody", Scopes: []string{}})
+		_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: "x", ClientID: w.Client, UserID: "nobody", Scopes: []string{}})
 		w.violation(err, "GrantConsent", store.ConstraintOAuthConsentUserIDFKey)
-		_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: "x", ClientID: "none", UserID: w.user, Scopes: []string{}})
+		_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: "x", ClientID: "none", UserID: w.User, Scopes: []string{}})
 		w.violation(err, "GrantConsent", store.ConstraintOAuthConsentClientIDFKey)
 	})
 }
@@ -668,13 +570,13 @@ func TestDanglingReferenceIsRefused(t *testing.T) {
 // A nil slice is NULL: to say that there are none, a caller has to say so.
 func TestMissingArrayIsRefusedWithTheNameOfTheColumn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	w.refused(func() {
-		_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x"})
+		_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x"})
 		if e := pgErrorOf(err); e.Code != "23502" || e.ColumnName != "redirect_uris" {
 			t.Errorf("got %v, want redirect_uris to be missing", err)
 		}
-		_, err = w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.client})
+		_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client})
 		if e := pgErrorOf(err); e.Code != "23502" || e.ColumnName != "scopes" {
 			t.Errorf("got %v, want scopes to be missing", err)
 		}
@@ -683,56 +585,56 @@ func TestMissingArrayIsRefusedWithTheNameOfTheColumn(t *testing.T) {
 
 func TestClientThatRedirectsNeedsARedirectURI(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for _, grantTypes := range [][]string{nil, {"authorization_code"}, {"client_credentials", "authorization_code", "refresh_token"}, {"implicit"}} {
 		w.refused(func() {
-			_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{}, GrantTypes: grantTypes})
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{}, GrantTypes: grantTypes})
 			w.violation(err, "CreateClient", store.ConstraintOAuthClientRedirectURIsWhereRedirected)
 		})
 	}
 	w.refused(func() {
-		_, err := w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: w.client, RedirectURIs: []string{}})
+		_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, RedirectURIs: []string{}})
 		w.violation(err, "UpdateClient", store.ConstraintOAuthClientRedirectURIsWhereRedirected)
 	})
 
 	for _, grantTypes := range [][]string{{"client_credentials"}, {"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}, {}} {
-		machine := w.newClient(func(p *store.CreateClientParams) { p.RedirectURIs, p.GrantTypes = []string{}, grantTypes })
+		machine := w.NewClient(func(p *store.CreateClientParams) { p.RedirectURIs, p.GrantTypes = []string{}, grantTypes })
 		for _, turn := range []store.UpdateClientParams{
 			{ClientID: machine, GrantTypes: []string{"authorization_code"}},
 			{ClientID: machine, Cleared: []string{"grant_types"}},
 		} {
 			w.refused(func() {
-				_, err := w.q.UpdateClient(w.ctx, turn)
+				_, err := w.Q.UpdateClient(w.Ctx, turn)
 				w.violation(err, "UpdateClient", store.ConstraintOAuthClientRedirectURIsWhereRedirected)
 			})
-			turn.RedirectURIs = []string{redirectURI}
-			_, err := w.q.UpdateClient(w.ctx, turn)
-			w.ok(err)
-			w.exec(`UPDATE oauth_client SET redirect_uris = '{}', grant_types = $2 WHERE client_id = $1`, machine, grantTypes)
+			turn.RedirectURIs = []string{RedirectURI}
+			_, err := w.Q.UpdateClient(w.Ctx, turn)
+			w.OK(err)
+			w.Exec(`UPDATE oauth_client SET redirect_uris = '{}', grant_types = $2 WHERE client_id = $1`, machine, grantTypes)
 		}
 	}
 }
 
 func TestJSONThatIsNoObjectIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for _, bad := range []string{"[]", "null", "1", `"{}"`, "true", `[{"a": 1}]`} {
 		w.refused(func() {
-			_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, Metadata: json.RawMessage(bad)})
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, Metadata: json.RawMessage(bad)})
 			w.violation(err, "CreateClient", store.ConstraintOAuthClientMetadataIsObject)
-			_, err = w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: w.client, Metadata: json.RawMessage(bad)})
+			_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, Metadata: json.RawMessage(bad)})
 			w.violation(err, "UpdateClient", store.ConstraintOAuthClientMetadataIsObject)
-			_, err = w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, JWKS: json.RawMessage(bad)})
+			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, JWKS: json.RawMessage(bad)})
 			w.violation(err, "CreateClient", store.ConstraintOAuthClientJWKSIsObject)
-			_, err = w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.client, Scopes: []string{}, Request: json.RawMessage(bad)})
+			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Scopes: []string{}, Request: json.RawMessage(bad)})
 			w.violation(err, "CreateAuthorization", store.ConstraintOAuthAuthorizationRequestIsObject)
-			_, err = w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.client, Scopes: []string{}, Claims: json.RawMessage(bad)})
+			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Scopes: []string{}, Claims: json.RawMessage(bad)})
 			w.violation(err, "CreateAuthorization", store.ConstraintOAuthAuthorizationClaimsIsObject)
 		})
 	}
 	for _, bad := range []string{"", "{", "nonsense", `{"a": 1} x`} {
 		w.refused(func() {
-			_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, Metadata: json.RawMessage(bad)})
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, Metadata: json.RawMessage(bad)})
 			if e := pgErrorOf(err); e.Code != "22P02" || !strings.Contains(err.Error(), "json") {
 				t.Errorf("metadata %q: got %v", bad, err)
 			}
@@ -742,10 +644,10 @@ func TestJSONThatIsNoObjectIsRefused(t *testing.T) {
 
 func TestUnknownFieldToClearIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for _, bad := range []string{"nonsense", "", "client_id", "client_secret", "redirect_uris", "disabled", "id", "NAME"} {
 		w.refused(func() {
-			_, err := w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: w.client, Name: ptr("x"), Cleared: []string{"uri", bad}})
+			_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, Name: new("x"), Cleared: []string{"uri", bad}})
 			if e := pgErrorOf(err); e.Code != "22P02" || !strings.Contains(err.Error(), fmt.Sprintf("oauth_client_field: %q", bad)) {
 				t.Errorf("%q: got %v, want it to be no field", bad, err)
 			}
@@ -755,17 +657,17 @@ func TestUnknownFieldToClearIsRefused(t *testing.T) {
 
 func TestPageOfNegativeSizeIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	w.refused(func() {
-		for _, c := range anyCalls(w.q) {
-			c.eachField(func(name string, _ int, arg, field reflect.Value) {
+		for _, c := range AnyCalls(w.Q) {
+			c.EachField(func(name string, _ int, arg, field reflect.Value) {
 				if field.Kind() != reflect.Int32 {
 					return
 				}
 				field.SetInt(-1)
 				// A batch may turn out to be empty before anybody looks at its size.
-				err := c.call(w.ctx, arg)
-				if pgErrorOf(err).Code != "2201W" && (err != nil || strings.HasPrefix(c.name, "List")) {
+				err := c.Call(w.Ctx, arg)
+				if pgErrorOf(err).Code != "2201W" && (err != nil || strings.HasPrefix(c.Name, "List")) {
 					t.Errorf("%s: got %v, want a negative limit to be refused", name, err)
 				}
 			})

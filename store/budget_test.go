@@ -72,13 +72,13 @@ func (c meteredConn) Read(b []byte) (int, error) {
 func newMeteredWorld(t *testing.T) (*world, *pgx.Conn, *meter) {
 	t.Helper()
 	db := storetest.New(t, storetest.MaxConns(2))
-	w := &world{TB: t, ctx: t.Context(), pool: db.Pool, q: db.Store}
-	w.user = w.newUser()
-	w.session = w.newSession(w.user)
-	w.client = w.newClient(func(c *store.CreateClientParams) { c.Public = ptr(true) })
+	w := Of(t, db.Pool)
+	w.User = w.NewUser()
+	w.Session = w.NewSession(w.User)
+	w.Client = w.NewClient(func(c *store.CreateClientParams) { c.Public = new(true) })
 
 	config, err := pgx.ParseConfig(db.URL)
-	w.ok(err)
+	w.OK(err)
 	m := &meter{}
 	config.Tracer = m
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -88,8 +88,8 @@ func newMeteredWorld(t *testing.T) (*world, *pgx.Conn, *meter) {
 		}
 		return meteredConn{c, m}, nil
 	}
-	conn, err := pgx.ConnectConfig(w.ctx, config)
-	w.ok(err)
+	conn, err := pgx.ConnectConfig(w.Ctx, config)
+	w.OK(err)
 	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
 	m.reset()
 	return w, conn, m
@@ -100,22 +100,22 @@ func (w *world) argument(t reflect.Type) reflect.Value {
 	v := reflect.New(t).Elem()
 	switch {
 	case t == reflect.TypeFor[store.UserID]():
-		v.SetString(string(w.user))
+		v.SetString(string(w.User))
 	case t == reflect.TypeFor[store.ClientID]():
-		v.SetString(string(w.client))
+		v.SetString(string(w.Client))
 	case t == reflect.TypeFor[store.SessionID]():
-		v.SetString(string(w.session))
+		v.SetString(string(w.Session))
 	case t == reflect.TypeFor[token.Digest]():
-		v.Set(reflect.ValueOf(digest(unique("budget"))))
+		v.Set(reflect.ValueOf(Digest(Unique("budget"))))
 	case t == reflect.TypeFor[*token.Digest]():
-		v.Set(reflect.ValueOf(ptr(digest(unique("budget")))))
+		v.Set(reflect.ValueOf(new(Digest(Unique("budget")))))
 	case t == reflect.TypeFor[time.Time]():
 	case t == reflect.TypeFor[time.Duration]():
 		v.SetInt(int64(time.Minute))
 	case t == reflect.TypeFor[[]string]():
 		v.Set(reflect.ValueOf([]string{}))
 	case t.Kind() == reflect.String:
-		v.SetString(unique("budget"))
+		v.SetString(Unique("budget"))
 	case t.Kind() == reflect.Int32:
 		v.SetInt(10)
 	case t.Kind() == reflect.Struct:
@@ -125,11 +125,11 @@ func (w *world) argument(t reflect.Type) reflect.Value {
 	}
 	switch p := v.Addr().Interface().(type) {
 	case *store.CreateUserParams:
-		p.ID, p.Email = store.NewUserID(), unique("budget")+"@example.com"
+		p.ID, p.Email = store.NewUserID(), Unique("budget")+"@example.com"
 	case *store.CreateSessionParams:
 		p.ID = store.NewSessionID()
 	case *store.CreateClientParams:
-		p.ClientID, p.RedirectURIs = store.NewClientID(), []string{redirectURI}
+		p.ClientID, p.RedirectURIs = store.NewClientID(), []string{RedirectURI}
 	case *store.UpdateClientParams:
 		p.RedirectURIs = nil
 	case *store.UpdateUserParams:
@@ -161,9 +161,9 @@ func TestEveryCallIsOneStatementAndOneRoundTrip(t *testing.T) {
 		var sent []string
 		var trips int
 		for range 2 { // the first time prepares
-			w.user = w.newUser()
-			w.session, w.client = w.newSession(w.user), w.newClient()
-			args := []reflect.Value{reflect.ValueOf(w.ctx)}
+			w.User = w.NewUser()
+			w.Session, w.Client = w.NewSession(w.User), w.NewClient()
+			args := []reflect.Value{reflect.ValueOf(w.Ctx)}
 			for i := 1; i < call.Type().NumIn(); i++ {
 				args = append(args, w.argument(call.Type().In(i)))
 			}
@@ -183,7 +183,7 @@ func TestEveryCallIsOneStatementAndOneRoundTrip(t *testing.T) {
 			t.Errorf("%s and %s are the same statement", name, other)
 		}
 		names[sent[0]] = name
-		if _, err := conn.Prepare(w.ctx, name, sent[0]); err != nil { // which several statements in one text can't be
+		if _, err := conn.Prepare(w.Ctx, name, sent[0]); err != nil { // which several statements in one text can't be
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -196,20 +196,20 @@ func TestTheMeterSeesEveryStatementAndRoundTrip(t *testing.T) {
 	q := store.New(conn)
 	for range 2 {
 		m.reset()
-		_, err := q.GetClient(w.ctx, w.client)
-		w.ok(err)
-		_, err = q.GetUser(w.ctx, w.user)
-		w.ok(err)
+		_, err := q.GetClient(w.Ctx, w.Client)
+		w.OK(err)
+		_, err = q.GetUser(w.Ctx, w.User)
+		w.OK(err)
 	}
 	sent, trips := m.reset()
 	wantEqual(t, "two calls", []int{len(sent), trips}, []int{2, 2})
 	for range 2 {
 		m.reset()
-		w.ok(pgx.BeginFunc(w.ctx, conn, func(tx pgx.Tx) error { _, err := q.WithTx(tx).GetUser(w.ctx, w.user); return err }))
+		w.OK(pgx.BeginFunc(w.Ctx, conn, func(tx pgx.Tx) error { _, err := q.WithTx(tx).GetUser(w.Ctx, w.User); return err }))
 	}
 	sent, trips = m.reset()
 	wantEqual(t, "a call in a transaction", []int{len(sent), trips}, []int{3, 3})
-	if _, err := conn.Prepare(w.ctx, "two", "SELECT 1; SELECT 2"); err == nil {
+	if _, err := conn.Prepare(w.Ctx, "two", "SELECT 1; SELECT 2"); err == nil {
 		t.Error("two statements can be prepared as one")
 	}
 }
@@ -219,36 +219,36 @@ func TestTokenEndpointSpendsTwoStatements(t *testing.T) {
 	t.Parallel()
 	w, conn, m := newMeteredWorld(t)
 	q := store.New(conn)
-	confidential := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("the secret")) })
+	confidential := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("the secret")) })
 	authenticate := func(client store.ClientID) {
-		if client == w.client {
-			_, err := q.GetClient(w.ctx, client)
-			w.ok(err)
+		if client == w.Client {
+			_, err := q.GetClient(w.Ctx, client)
+			w.OK(err)
 			return
 		}
-		row, err := q.AuthenticateClient(w.ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: digest("the secret")})
-		w.ok(err)
+		row, err := q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: Digest("the secret")})
+		w.OK(err)
 		wantEqual(t, "authenticated", row.Authenticated, true)
 	}
 	exchange := func(client store.ClientID, code string) {
 		authenticate(client)
-		p := w.redeemParams(code)
+		p := w.RedeemParams(code)
 		p.ClientID = client
-		row, err := q.RedeemAuthorizationCode(w.ctx, p)
-		w.ok(err)
+		row, err := q.RedeemAuthorizationCode(w.Ctx, p)
+		w.OK(err)
 		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
 	}
 	refresh := func(client store.ClientID, raw string) {
 		authenticate(client)
-		p, _ := w.rotateParams(raw)
+		p, _ := w.RotateParams(raw)
 		p.ClientID = client
-		row, err := q.RotateRefreshToken(w.ctx, p)
-		w.ok(err)
+		row, err := q.RotateRefreshToken(w.Ctx, p)
+		w.OK(err)
 		wantEqual(t, "outcome", row.Outcome, store.RotationOutcomeRotated)
 	}
-	for _, client := range []store.ClientID{w.client, confidential} {
+	for _, client := range []store.ClientID{w.Client, confidential} {
 		for measured := range 2 { // the first time prepares
-			_, code := w.grant(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
+			_, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
 			for _, work := range []func(){
 				func() { exchange(client, code) },
 				func() { refresh(client, "rt-"+code) },

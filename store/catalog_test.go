@@ -400,38 +400,6 @@ func firstWords(lines []string) []string {
 	return names
 }
 
-// catalogLines reads one column of text from the catalog.
-func catalogLines(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) []string {
-	t.Helper()
-	rows, err := pool.Query(t.Context(), sql, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lines
-}
-
-// sameLines fails the test for each line that only one side has.
-func sameLines(t *testing.T, what string, want, got []string) {
-	t.Helper()
-	for _, line := range want {
-		if !slices.Contains(got, line) {
-			t.Errorf("%s: the database lacks %q", what, line)
-		}
-	}
-	for _, line := range got {
-		if !slices.Contains(want, line) {
-			t.Errorf("%s: the database has %q, which the design does not know", what, line)
-		}
-	}
-	if len(got) != len(slices.Compact(slices.Sorted(slices.Values(got)))) {
-		t.Errorf("%s: a line comes twice: %q", what, got)
-	}
-}
-
 // catalogRules are what is read off the catalog.
 var catalogRules = []struct {
 	name  string
@@ -448,7 +416,7 @@ var catalogRules = []struct {
 
 func TestCatalog(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, 1)
+	pool := NewPool(t, 1)
 	for _, rule := range catalogRules {
 		t.Run(rule.name, func(t *testing.T) { rule.holds(t, pool) })
 	}
@@ -462,17 +430,17 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 		names = append(names, spec.name)
 	}
 	slices.Sort(names)
-	if want := slices.Sorted(slices.Values(tables)); !slices.Equal(names, want) {
+	if want := slices.Sorted(slices.Values(Tables)); !slices.Equal(names, want) {
 		t.Errorf("the tests know the tables %v, the design %v", want, names)
 	}
-	sameLines(t, "relations", append(names, "oauthdb_version"), catalogLines(t, pool, `
+	SameLines(t, "relations", append(names, "oauthdb_version"), CatalogLines(t, pool, `
 		SELECT c.relname::text
 		FROM pg_class AS c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind NOT IN ('i', 'S', 't') AND c.relpersistence = 'p'`))
 
 	for _, spec := range schemaTables {
 		relation := pgx.Identifier{spec.name}.Sanitize()
-		sameLines(t, spec.name+" columns", specLines(spec.core, spec.added), catalogLines(t, pool, `
+		SameLines(t, spec.name+" columns", specLines(spec.core, spec.added), CatalogLines(t, pool, `
 			SELECT concat_ws(' ', a.attname::text, format_type(a.atttypid, a.atttypmod),
 				CASE WHEN a.attnotnull THEN 'NOT NULL' END,
 				CASE WHEN a.attidentity <> '' OR a.attgenerated <> '' THEN 'GENERATED' END,
@@ -483,40 +451,40 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 			LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 			WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped
 			ORDER BY a.attnum`, relation))
-		sameLines(t, spec.name+" indexes", specLines(spec.indexes), catalogLines(t, pool, `
+		SameLines(t, spec.name+" indexes", specLines(spec.indexes), CatalogLines(t, pool, `
 			SELECT concat_ws(' ', c.relname::text, CASE WHEN i.indisunique THEN 'UNIQUE' END,
 				CASE WHEN NOT i.indisvalid THEN 'INVALID' END, CASE WHEN NOT i.indimmediate THEN 'DEFERRABLE' END,
 				regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX \S+ ON \S+ USING btree ', ''))
 			FROM pg_index AS i
 			JOIN pg_class AS c ON c.oid = i.indexrelid
 			WHERE i.indrelid = $1::text::regclass`, relation))
-		sameLines(t, spec.name+" foreign keys", specLines(spec.foreign), catalogLines(t, pool, `
+		SameLines(t, spec.name+" foreign keys", specLines(spec.foreign), CatalogLines(t, pool, `
 			SELECT c.conname || ' ' || regexp_replace(pg_get_constraintdef(c.oid), '^FOREIGN KEY (.*) REFERENCES (.*)$', '\1 \2')
 			FROM pg_constraint AS c
 			WHERE c.conrelid = $1::text::regclass AND c.contype = 'f'`, relation))
-		sameLines(t, spec.name+" checks", strings.Fields(spec.checks), catalogLines(t, pool, `
+		SameLines(t, spec.name+" checks", strings.Fields(spec.checks), CatalogLines(t, pool, `
 			SELECT c.conname || CASE WHEN c.convalidated THEN '' ELSE ' NOT VALID' END
 			FROM pg_constraint AS c
 			WHERE c.conrelid = $1::text::regclass AND c.contype = 'c'`, relation))
 	}
 
-	sameLines(t, "domains", specLines(schemaDomains), catalogLines(t, pool, `
+	SameLines(t, "domains", specLines(schemaDomains), CatalogLines(t, pool, `
 		SELECT concat_ws(' ', t.typname::text, format_type(t.typbasetype, t.typtypmod),
 			CASE WHEN t.typnotnull THEN 'NOT NULL' END, 'DEFAULT ' || t.typdefault,
 			(SELECT string_agg(pg_get_constraintdef(c.oid), ' ') FROM pg_constraint AS c WHERE c.contypid = t.oid))
 		FROM pg_type AS t
 		WHERE t.typnamespace = 'public'::regnamespace AND t.typtype = 'd'`))
-	sameLines(t, "enums", specLines(schemaEnums), catalogLines(t, pool, `
+	SameLines(t, "enums", specLines(schemaEnums), CatalogLines(t, pool, `
 		SELECT t.typname || ' ' || string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder)
 		FROM pg_type AS t
 		JOIN pg_enum AS e ON e.enumtypid = t.oid
 		WHERE t.typnamespace = 'public'::regnamespace
 		GROUP BY t.typname`))
-	sameLines(t, "functions", specLines(schemaFunctions), catalogLines(t, pool, `
+	SameLines(t, "functions", specLines(schemaFunctions), CatalogLines(t, pool, `
 		SELECT p.oid::regprocedure::text
 		FROM pg_proc AS p
 		WHERE p.pronamespace = 'public'::regnamespace`))
-	sameLines(t, "triggers, rules and policies", nil, catalogLines(t, pool, `
+	SameLines(t, "triggers, rules and policies", nil, CatalogLines(t, pool, `
 		SELECT g.tgname::text FROM pg_trigger AS g WHERE NOT g.tgisinternal
 		UNION ALL
 		SELECT r.rulename::text FROM pg_rules AS r WHERE r.schemaname = 'public'
@@ -526,20 +494,20 @@ func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
 
 func primaryKeyIsTheID(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	keys := catalogLines(t, pool, `
+	keys := CatalogLines(t, pool, `
 		SELECT c.conrelid::regclass::text || ' ' || pg_get_constraintdef(c.oid)
 		FROM pg_constraint AS c
 		WHERE c.connamespace = 'public'::regnamespace AND c.contype = 'p' AND c.conrelid <> 'oauthdb_version'::regclass`)
 	var want []string
-	for _, table := range tables {
+	for _, table := range Tables {
 		want = append(want, strings.Replace(table, "user", `"user"`, 1)+" PRIMARY KEY (id)")
 	}
-	sameLines(t, "primary keys", want, keys)
+	SameLines(t, "primary keys", want, keys)
 }
 
 func everyForeignKeyIsIndexed(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	for _, key := range catalogLines(t, pool, `
+	for _, key := range CatalogLines(t, pool, `
 		SELECT c.conname::text
 		FROM pg_constraint AS c
 		WHERE c.contype = 'f' AND NOT EXISTS (
@@ -556,7 +524,7 @@ func everyForeignKeyIsIndexed(t *testing.T, pool *pgxpool.Pool) {
 
 func foreignKeysStateOnDeleteAndLeaveOnUpdate(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	for _, key := range catalogLines(t, pool, `
+	for _, key := range CatalogLines(t, pool, `
 		SELECT c.conname || ': ' || pg_get_constraintdef(c.oid)
 		FROM pg_constraint AS c
 		WHERE c.contype = 'f'
@@ -567,12 +535,12 @@ func foreignKeysStateOnDeleteAndLeaveOnUpdate(t *testing.T, pool *pgxpool.Pool) 
 
 func tokensAndConsentsReferToThePublicClientID(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	sameLines(t, "references to oauth_client", []string{
+	SameLines(t, "references to oauth_client", []string{
 		"oauth_authorization.client_id client_id",
 		"oauth_access_token.client_id client_id",
 		"oauth_refresh_token.client_id client_id",
 		"oauth_consent.client_id client_id",
-	}, catalogLines(t, pool, `
+	}, CatalogLines(t, pool, `
 		SELECT c.conrelid::regclass || '.' || a.attname || ' ' || r.attname
 		FROM pg_constraint AS c
 		JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
@@ -591,7 +559,7 @@ func everyConstraintAndIndexIsNamed(t *testing.T, pool *pgxpool.Pool) {
 		known = slices.Concat(known, firstWords(specLines(spec.indexes, spec.foreign)), strings.Fields(spec.checks))
 	}
 	// Since PostgreSQL 18 NOT NULL is a constraint with a name of its own; a violation of it tells the column.
-	got := catalogLines(t, pool, `
+	got := CatalogLines(t, pool, `
 		SELECT c.conname::text
 		FROM pg_constraint AS c
 		WHERE c.connamespace = 'public'::regnamespace AND c.contype <> 'n' AND c.conrelid <> 'oauthdb_version'::regclass
@@ -600,7 +568,7 @@ func everyConstraintAndIndexIsNamed(t *testing.T, pool *pgxpool.Pool) {
 		FROM pg_index AS i
 		JOIN pg_class AS c ON c.oid = i.indexrelid
 		WHERE c.relnamespace = 'public'::regnamespace AND i.indrelid <> 'oauthdb_version'::regclass`)
-	sameLines(t, "names", known, got)
+	SameLines(t, "names", known, got)
 	for _, name := range got {
 		if generatedName.MatchString(name) {
 			t.Errorf("%s is the name that the server makes up", name)
@@ -608,7 +576,7 @@ func everyConstraintAndIndexIsNamed(t *testing.T, pool *pgxpool.Pool) {
 		if len(name) > 63 {
 			t.Errorf("%s is longer than names can be", name)
 		}
-		if !slices.ContainsFunc(tables, func(table string) bool { return strings.HasPrefix(name, table+"_") }) {
+		if !slices.ContainsFunc(Tables, func(table string) bool { return strings.HasPrefix(name, table+"_") }) {
 			t.Errorf("%s does not begin with the name of its table", name)
 		}
 	}
@@ -622,7 +590,7 @@ func everyConstraintAndIndexIsNamed(t *testing.T, pool *pgxpool.Pool) {
 // Whoever meets the schema in psql finds there what each part of it is for.
 func everythingIsCommented(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	for _, line := range catalogLines(t, pool, `
+	for _, line := range CatalogLines(t, pool, `
 		SELECT 'table ' || c.relname FROM pg_class AS c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'oauthdb_version'
 			AND obj_description(c.oid, 'pg_class') IS NULL
@@ -687,12 +655,12 @@ var foreignInserts = []struct{ table, columns, values string }{
 
 func TestServerThatKnowsOnlyTheCoreColumnsCanWrite(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, 1)
+	pool := NewPool(t, 1)
 	written := map[string]bool{}
 	for _, in := range foreignInserts {
 		i := slices.IndexFunc(schemaTables, func(spec tableSpec) bool { return spec.name == in.table })
 		columns := strings.FieldsFunc(in.columns, func(r rune) bool { return strings.ContainsRune(", \n\t", r) })
-		sameLines(t, in.table+" core columns", firstWords(specLines(schemaTables[i].core)), columns)
+		SameLines(t, in.table+" core columns", firstWords(specLines(schemaTables[i].core)), columns)
 		if _, err := pool.Exec(t.Context(), fmt.Sprintf("INSERT INTO %q (%s) VALUES (%s)", in.table, in.columns, in.values)); err != nil {
 			t.Errorf("%s: %v", in.table, err)
 		}
@@ -708,18 +676,18 @@ func TestServerThatKnowsOnlyTheCoreColumnsCanWrite(t *testing.T) {
 // What has to be written is the same for everybody: whatever oauthdb added is nullable or has a default.
 func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, 1)
+	pool := NewPool(t, 1)
 	minimal := map[string]map[string]string{
 		"user":                   {"id": "'u'", "name": "''", "email": "'u@example.com'"},
 		"session":                {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
 		"account":                {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
 		"oauth_client":           {"id": "'c'", "client_id": "'app'", "redirect_uris": "'{https://app.example}'"},
 		"oauth_authorization":    {"id": "'z'", "client_id": "'app'", "scopes": "'{}'"},
-		"oauth_refresh_token":    {"id": "'r'", "token": "'" + string(digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
+		"oauth_refresh_token":    {"id": "'r'", "token": "'" + string(Digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
 		"oauth_access_token":     {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
 		"oauth_consent":          {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
-		"oauth_client_assertion": {"id": "'" + string(digest("j")) + "'", "expires_at": "now()"},
+		"oauth_client_assertion": {"id": "'" + string(Digest("j")) + "'", "expires_at": "now()"},
 	}
 	for _, spec := range schemaTables {
 		columns := slices.Sorted(maps.Keys(minimal[spec.name]))
@@ -729,7 +697,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 				required = append(required, line)
 			}
 		}
-		sameLines(t, spec.name+" required columns", firstWords(required), columns)
+		SameLines(t, spec.name+" required columns", firstWords(required), columns)
 		values := make([]string, 0, len(columns))
 		for _, c := range columns {
 			values = append(values, minimal[spec.name][c])

@@ -21,13 +21,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // lest a call that doesn't heed its context wait for it for ever.
 func (w *world) otherSession() pgx.Tx {
 	w.Helper()
-	conn, err := pgx.ConnectConfig(w.ctx, w.pool.Config().ConnConfig)
-	w.ok(err)
-	w.Cleanup(func() { conn.Close(context.WithoutCancel(w.ctx)) })
-	tx, err := conn.Begin(w.ctx)
-	w.ok(err)
-	_, err = tx.Exec(w.ctx, "SET LOCAL idle_in_transaction_session_timeout = '20s'")
-	w.ok(err)
+	conn, err := pgx.ConnectConfig(w.Ctx, w.Pool.Config().ConnConfig)
+	w.OK(err)
+	w.Cleanup(func() { conn.Close(context.WithoutCancel(w.Ctx)) })
+	tx, err := conn.Begin(w.Ctx)
+	w.OK(err)
+	_, err = tx.Exec(w.Ctx, "SET LOCAL idle_in_transaction_session_timeout = '20s'")
+	w.OK(err)
 	return tx
 }
 
@@ -35,29 +35,19 @@ func (w *world) otherSession() pgx.Tx {
 func (w *world) lockTables() (unlock func()) {
 	w.Helper()
 	tx := w.otherSession()
-	_, err := tx.Exec(w.ctx, `LOCK TABLE "`+strings.Join(tables, `", "`)+`" IN ACCESS EXCLUSIVE MODE`)
-	w.ok(err)
-	return func() { w.ok(tx.Rollback(w.ctx)) }
+	_, err := tx.Exec(w.Ctx, `LOCK TABLE "`+strings.Join(Tables, `", "`)+`" IN ACCESS EXCLUSIVE MODE`)
+	w.OK(err)
+	return func() { w.OK(tx.Rollback(w.Ctx)) }
 }
 
 // activity counts the sessions on the database, but for the one that asks, that match a condition.
 func (w *world) activity(tx pgx.Tx, condition string) (n int) {
 	w.Helper()
-	w.ok(tx.QueryRow(w.ctx, `
+	w.OK(tx.QueryRow(w.Ctx, `
 		SELECT count(*)
 		FROM pg_stat_activity AS a
 		WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND `+condition).Scan(&n))
 	return n
-}
-
-// until waits for a condition to come true.
-func (w *world) until(what string, holds func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatalf("not within 10 seconds: %s", what)
-		}
-	}
 }
 
 // settled fails the test unless, soon, nothing is left of the calls that it has made: no connection that is still acquired,
@@ -65,28 +55,28 @@ func (w *world) until(what string, holds func() bool) {
 func (w *world) settled() {
 	w.Helper()
 	observer := w.otherSession()
-	w.until("no connection is acquired", func() bool { return w.pool.Stat().AcquiredConns() == 0 }) // the pool closes broken ones by and by
-	w.until("every session is idle", func() bool {
+	w.Until("no connection is acquired", func() bool { return w.Pool.Stat().AcquiredConns() == 0 }) // the pool closes broken ones by and by
+	w.Until("every session is idle", func() bool {
 		return w.activity(observer, "a.backend_type = 'client backend' AND a.state <> 'idle'") == 0
 	})
-	w.ok(observer.Rollback(w.ctx))
-	w.ok(w.pool.Ping(w.ctx))
+	w.OK(observer.Rollback(w.Ctx))
+	w.OK(w.Pool.Ping(w.Ctx))
 }
 
 func TestEveryCallReturnsTheErrorOfAContextThatHasEnded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	w.unchanged(func() {
-		for _, c := range anyCalls(w.q) {
-			if err := c.call(cancelled, c.newArg()); !errors.Is(err, context.Canceled) {
-				t.Errorf("%s: got %v, want context.Canceled", c.name, err)
+	w.Unchanged(func() {
+		for _, c := range AnyCalls(w.Q) {
+			if err := c.Call(cancelled, c.NewArg()); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: got %v, want context.Canceled", c.Name, err)
 			}
-			if err := c.call(late, c.newArg()); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: got %v, want context.DeadlineExceeded", c.name, err)
+			if err := c.Call(late, c.NewArg()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: got %v, want context.DeadlineExceeded", c.Name, err)
 			}
 		}
 	})
@@ -95,35 +85,35 @@ func TestEveryCallReturnsTheErrorOfAContextThatHasEnded(t *testing.T) {
 
 func TestEveryCallThatWaitsForALockEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 4)
-	before := w.snapshot()
+	w := NewWorld(t, 4)
+	before := w.Snapshot()
 	unlock := w.lockTables()
-	calls := make(chan anyCall)
+	calls := make(chan AnyCall)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for c := range calls {
 				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Millisecond)
 				start := time.Now()
-				err := c.call(ctx, c.newArg())
+				err := c.Call(ctx, c.NewArg())
 				cancel()
 				if !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("%s: got %v, want context.DeadlineExceeded", c.name, err)
+					t.Errorf("%s: got %v, want context.DeadlineExceeded", c.Name, err)
 				}
 				if took := time.Since(start); took > 5*time.Second {
-					t.Errorf("%s returned only after %s", c.name, took)
+					t.Errorf("%s returned only after %s", c.Name, took)
 				}
 			}
 		})
 	}
-	for _, c := range anyCalls(w.q) {
+	for _, c := range AnyCalls(w.Q) {
 		calls <- c
 	}
 	close(calls)
 	wg.Wait()
 	unlock()
 	w.settled()
-	if diff := changed(before, w.snapshot()); len(diff) > 0 {
+	if diff := Changed(before, w.Snapshot()); len(diff) > 0 {
 		t.Errorf("calls that had ended all the same wrote %v", diff)
 	}
 }
@@ -131,61 +121,61 @@ func TestEveryCallThatWaitsForALockEndsWithItsContext(t *testing.T) {
 // What a call is in the middle of when its context is cancelled.
 func TestCallCancelledWhileItWaitsForARowChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	authorization, code := w.grant()
+	w := NewWorld(t, 2)
+	authorization, code := w.Grant()
 	for name, c := range map[string]struct {
 		lock string
 		call func(context.Context) error
 	}{
 		"DeleteUser": {`SELECT FROM "user" FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.DeleteUser(ctx, w.user)
+			_, err := w.Q.DeleteUser(ctx, w.User)
 			return err
 		}},
 		"UpdateUser": {`SELECT FROM "user" FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.UpdateUser(ctx, store.UpdateUserParams{ID: w.user, Name: ptr("Bob")})
+			_, err := w.Q.UpdateUser(ctx, store.UpdateUserParams{ID: w.User, Name: new("Bob")})
 			return err
 		}},
 		"CreateSession": {`SELECT FROM "user" FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.CreateSession(ctx, store.CreateSessionParams{ID: "x", UserID: w.user, Token: digest("x")})
+			_, err := w.Q.CreateSession(ctx, store.CreateSessionParams{ID: "x", UserID: w.User, Token: Digest("x")})
 			return err
 		}},
 		"ExtendSession": {`SELECT FROM session FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.ExtendSession(ctx, store.ExtendSessionParams{ID: w.session, Lifetime: 9 * time.Hour})
+			_, err := w.Q.ExtendSession(ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: 9 * time.Hour})
 			return err
 		}},
 		"EndSession": {`SELECT FROM oauth_authorization FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.EndSession(ctx, w.session)
+			_, err := w.Q.EndSession(ctx, w.Session)
 			return err
 		}},
 		"DisableClient": {`SELECT FROM oauth_client FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.DisableClient(ctx, w.client)
+			_, err := w.Q.DisableClient(ctx, w.Client)
 			return err
 		}},
 		"RedeemAuthorizationCode": {`SELECT FROM oauth_authorization FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.RedeemAuthorizationCode(ctx, w.redeemParams(code))
+			_, err := w.Q.RedeemAuthorizationCode(ctx, w.RedeemParams(code))
 			return err
 		}},
 		"RevokeAuthorization": {`SELECT FROM oauth_authorization FOR UPDATE`, func(ctx context.Context) error {
-			_, err := w.q.RevokeAuthorization(ctx, authorization)
+			_, err := w.Q.RevokeAuthorization(ctx, authorization)
 			return err
 		}},
 		"RememberClientAssertion": {
-			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('` + string(digest("x")) + `', now())`,
+			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('` + string(Digest("x")) + `', now())`,
 			func(ctx context.Context) error {
-				_, err := w.q.RememberClientAssertion(ctx, store.RememberClientAssertionParams{ID: digest("x"), ExpiresAt: time.Now()})
+				_, err := w.Q.RememberClientAssertion(ctx, store.RememberClientAssertionParams{ID: Digest("x"), ExpiresAt: time.Now()})
 				return err
 			},
 		},
 	} {
 		other := w.otherSession()
-		_, err := other.Exec(w.ctx, c.lock)
-		w.ok(err)
-		w.unchanged(func() {
+		_, err := other.Exec(w.Ctx, c.lock)
+		w.OK(err)
+		w.Unchanged(func() {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			answer := make(chan error, 1)
 			go func() { answer <- c.call(ctx) }()
-			w.until(name+" waits for the lock", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
+			w.Until(name+" waits for the lock", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
 			cancel()
 			select {
 			case err := <-answer:
@@ -196,8 +186,8 @@ func TestCallCancelledWhileItWaitsForARowChangesNothing(t *testing.T) {
 				t.Fatalf("%s: cancelled, and still waiting", name)
 			}
 			// The server too is told: the statement must not get the lock after all.
-			w.until("the server has given up "+name, func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 0 })
-			w.ok(other.Rollback(w.ctx))
+			w.Until("the server has given up "+name, func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 0 })
+			w.OK(other.Rollback(w.Ctx))
 			w.settled()
 		})
 	}
@@ -205,22 +195,22 @@ func TestCallCancelledWhileItWaitsForARowChangesNothing(t *testing.T) {
 
 func TestCallCancelledInATransactionLeavesNoneOpen(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	unlock := func() {}
-	w.unchanged(func() {
+	w.Unchanged(func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-			q := w.q.WithTx(tx)
+		err := pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
+			q := w.Q.WithTx(tx)
 			if _, err := q.CreateUser(ctx, store.CreateUserParams{ID: "bob", Email: "bob@example.com"}); err != nil {
 				return err
 			}
 			other := w.otherSession()
-			if _, err := other.Exec(w.ctx, `SELECT FROM oauth_client FOR UPDATE`); err != nil {
+			if _, err := other.Exec(w.Ctx, `SELECT FROM oauth_client FOR UPDATE`); err != nil {
 				return err
 			}
-			unlock = func() { w.ok(other.Rollback(w.ctx)) }
-			_, err := q.DisableClient(ctx, w.client)
+			unlock = func() { w.OK(other.Rollback(w.Ctx)) }
+			_, err := q.DisableClient(ctx, w.Client)
 			return err
 		})
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -233,31 +223,31 @@ func TestCallCancelledInATransactionLeavesNoneOpen(t *testing.T) {
 
 func TestCallThatFindsNoFreeConnectionEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	busy, err := w.pool.Acquire(t.Context())
-	w.ok(err)
+	w := NewWorld(t, 1)
+	busy, err := w.Pool.Acquire(t.Context())
+	w.OK(err)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := w.q.GetUser(ctx, w.user); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := w.Q.GetUser(ctx, w.User); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want context.DeadlineExceeded", err)
 	}
 	busy.Release()
-	_, err = w.q.GetUser(t.Context(), w.user)
-	w.ok(err)
+	_, err = w.Q.GetUser(t.Context(), w.User)
+	w.OK(err)
 	w.settled()
 }
 
 // A call that has failed on the server has its connection back in the pool before it returns.
 func TestCallThatFailsLeaksNoConnection(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	for range 20 {
-		if _, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: w.user, Email: "x@example.com"}); err == nil {
+		if _, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: w.User, Email: "x@example.com"}); err == nil {
 			t.Fatal("a second user has the same id")
 		}
-		_, err := w.q.GetUser(w.ctx, "nobody")
-		w.none(err)
-		if _, err := w.q.ListUsers(w.ctx, store.ListUsersParams{PageSize: -1}); err == nil {
+		_, err := w.Q.GetUser(w.Ctx, "nobody")
+		w.None(err)
+		if _, err := w.Q.ListUsers(w.Ctx, store.ListUsersParams{PageSize: -1}); err == nil {
 			t.Fatal("a page of negative size was given")
 		}
 	}

@@ -88,19 +88,19 @@ func TestCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	w := &world{TB: t, ctx: ctx}
+	w := &world{TB: t, Ctx: ctx}
 	connect := func() {
 		config, err := pgxpool.ParseConfig(cluster.URL)
-		w.ok(err)
+		w.OK(err)
 		config.MaxConns = 16
-		w.pool, err = pgxpool.NewWithConfig(ctx, config)
-		w.ok(err)
-		w.q = store.New(w.pool)
+		w.Pool, err = pgxpool.NewWithConfig(ctx, config)
+		w.OK(err)
+		w.Q = store.New(w.Pool)
 	}
 	connect()
-	w.user = w.newUser()
-	w.client = w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
-	w.session = w.newSession(w.user)
+	w.User = w.NewUser()
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Public = new(true) })
+	w.Session = w.NewSession(w.User)
 	workers := make([]crashWorker, 8)
 	for kill := range *crashes {
 		var working sync.WaitGroup
@@ -112,7 +112,7 @@ func TestCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		working.Wait()
-		w.pool.Close()
+		w.Pool.Close()
 		if err := cluster.Restart(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("after kill %d of %d", kill+1, *crashes)
 		}
 	}
-	w.pool.Close()
+	w.Pool.Close()
 	answered, lost, grants, rotations := 0, 0, 0, 0
 	for i := range workers {
 		answered += workers[i].answered
@@ -142,11 +142,11 @@ func TestCrash(t *testing.T) {
 // codes, if doubled.
 func (k *crashWorker) work(w *world, doubled bool) {
 	for {
-		g := &crashGrant{code: unique("code"), doubled: doubled}
-		p := w.grantParams(g.code)
-		p.CodeLifetime = raceLong
+		g := &crashGrant{code: Unique("code"), doubled: doubled}
+		p := w.GrantParams(g.code)
+		p.CodeLifetime = Long
 		g.id = p.ID
-		if _, err := w.q.GrantAuthorization(w.ctx, p); !k.answer(w, err) {
+		if _, err := w.Q.GrantAuthorization(w.Ctx, p); !k.answer(w, err) {
 			return
 		}
 		k.grants = append(k.grants, g)
@@ -175,7 +175,7 @@ func (k *crashWorker) work(w *world, doubled bool) {
 // each makes n calls at once and says whether all were answered.
 func (k *crashWorker) each(n int, call func() error, w *world) bool {
 	errs := make([]error, n)
-	together(times(n, func(i int) { errs[i] = call() })...)
+	Together(Times(n, func(i int) { errs[i] = call() })...)
 	all := true
 	for _, err := range errs {
 		all = k.answer(w, err) && all
@@ -197,11 +197,11 @@ func (k *crashWorker) answer(w *world, err error) bool {
 }
 
 func (g *crashGrant) redeem(w *world) error {
-	p := w.redeemParams(g.code)
-	access, refresh := unique("at-"+g.code), unique("rt-"+g.code)
-	p.AccessToken, p.RefreshToken = ptr(digest(access)), ptr(digest(refresh))
-	p.AccessTokenLifetime, p.RefreshTokenLifetime = ptr(raceLong), ptr(raceLong)
-	r, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	p := w.RedeemParams(g.code)
+	access, refresh := Unique("at-"+g.code), Unique("rt-"+g.code)
+	p.AccessToken, p.RefreshToken = new(Digest(access)), new(Digest(refresh))
+	p.AccessTokenLifetime, p.RefreshTokenLifetime = new(Long), new(Long)
+	r, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -219,9 +219,9 @@ func (g *crashGrant) redeem(w *world) error {
 }
 
 func (g *crashGrant) rotate(w *world, refresh string) error {
-	p, access := w.rotateParams(refresh)
-	p.Grace, p.AccessTokenLifetime, p.RefreshTokenLifetime = raceLong, ptr(raceLong), ptr(raceLong)
-	r, err := w.q.RotateRefreshToken(w.ctx, p)
+	p, access := w.RotateParams(refresh)
+	p.Grace, p.AccessTokenLifetime, p.RefreshTokenLifetime = Long, new(Long), new(Long)
+	r, err := w.Q.RotateRefreshToken(w.Ctx, p)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err != nil {
@@ -233,8 +233,8 @@ func (g *crashGrant) rotate(w *world, refresh string) error {
 		return nil
 	}
 	g.access = append(g.access, access)
-	next := successorOf(refresh)
-	if *r.Successor != digest(next) {
+	next := SuccessorOf(refresh)
+	if *r.Successor != Digest(next) {
 		w.Errorf("RotateRefreshToken of %s: another successor", refresh)
 	}
 	if last := len(g.chain) - 1; g.chain[last] == refresh {
@@ -249,7 +249,7 @@ func (g *crashGrant) rotate(w *world, refresh string) error {
 func checkAfterCrash(w *world, workers []crashWorker) {
 	w.Helper()
 	var fsync, commit string
-	w.ok(w.pool.QueryRow(w.ctx, `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit))
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit))
 	if fsync != "on" || commit != "on" {
 		w.Fatalf("fsync is %s, synchronous_commit %s", fsync, commit)
 	}
@@ -261,7 +261,7 @@ func checkAfterCrash(w *world, workers []crashWorker) {
 	families := map[store.AuthorizationID]family{}
 	var id store.AuthorizationID
 	var f family
-	rows, err := w.pool.Query(w.ctx, `
+	rows, err := w.Pool.Query(w.Ctx, `
 		SELECT a.id, a.redeemed_at IS NOT NULL, a.revoked_at IS NOT NULL,
 			(SELECT count(*) FROM oauth_access_token AS t WHERE t.authorization_id = a.id),
 			(SELECT count(*) FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id),
@@ -270,18 +270,18 @@ func checkAfterCrash(w *world, workers []crashWorker) {
 				WHERE r.authorization_id = a.id AND NOT EXISTS (SELECT FROM oauth_refresh_token AS p WHERE p.authorization_id = a.id AND p.successor_id = r.id)
 			)
 		FROM oauth_authorization AS a`)
-	w.ok(err)
+	w.OK(err)
 	_, err = pgx.ForEachRow(rows, []any{&id, &f.Redeemed, &f.Revoked, &f.Access, &f.Refresh, &f.Firsts}, func() error {
 		families[id] = f
 		return nil
 	})
-	w.ok(err)
+	w.OK(err)
 	tokens := map[store.RefreshTokenID]bool{}
 	var token store.RefreshTokenID
-	rows, err = w.pool.Query(w.ctx, `SELECT id FROM oauth_refresh_token`)
-	w.ok(err)
+	rows, err = w.Pool.Query(w.Ctx, `SELECT id FROM oauth_refresh_token`)
+	w.OK(err)
 	_, err = pgx.ForEachRow(rows, []any{&token}, func() error { tokens[token] = true; return nil })
-	w.ok(err)
+	w.OK(err)
 
 	var live, dead []string
 	for i := range workers {
@@ -312,11 +312,11 @@ func checkAfterCrash(w *world, workers []crashWorker) {
 			case g.open != "":
 				refresh := g.open
 				g.open = ""
-				if w.raced("RotateRefreshToken", g.rotate(w, refresh)) && g.chain[len(g.chain)-1] != successorOf(refresh) {
+				if w.Raced("RotateRefreshToken", g.rotate(w, refresh)) && g.chain[len(g.chain)-1] != SuccessorOf(refresh) {
 					w.Errorf("the rotation of %s does not converge", refresh)
 				}
 			case g.lost > 0 && !f.Redeemed:
-				w.raced("RedeemAuthorizationCode", g.redeem(w))
+				w.Raced("RedeemAuthorizationCode", g.redeem(w))
 			}
 			g.lost = 0
 			if f.Revoked {
@@ -328,7 +328,7 @@ func checkAfterCrash(w *world, workers []crashWorker) {
 			}
 		}
 	}
-	lives := w.livings(slices.Concat(live, dead))
+	lives := w.Livings(slices.Concat(live, dead))
 	for _, raw := range live {
 		if !lives[raw] {
 			w.Errorf("%s was acknowledged, and is dead", raw)
@@ -339,5 +339,5 @@ func checkAfterCrash(w *world, workers []crashWorker) {
 			w.Errorf("%s is live", raw)
 		}
 	}
-	raceInvariants(w)
+	Invariants(w)
 }

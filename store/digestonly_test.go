@@ -66,10 +66,10 @@ func newVault(t *testing.T) *vault {
 	)}
 	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer))
 	v := &vault{
-		world: &world{TB: t, ctx: t.Context(), pool: db.Pool, q: db.Store}, url: db.URL, minted: map[string]token.Raw{},
+		world: Of(t, db.Pool), url: db.URL, minted: map[string]token.Raw{},
 		logged: logged, logger: slog.New(slog.NewJSONHandler(logged, nil)),
 	}
-	v.user = v.newUser()
+	v.User = v.NewUser()
 	return v
 }
 
@@ -120,24 +120,24 @@ func (v *vault) refused(what string, err error) {
 func (v *vault) everywhere() map[string]string {
 	v.Helper()
 	found := map[string]string{"logs": v.logged.String(), "errors": strings.Join(v.errs, "\n")}
-	rows, err := v.pool.Query(v.ctx, `
+	rows, err := v.Pool.Query(v.Ctx, `
 		SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')`)
-	v.ok(err)
+	v.OK(err)
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	v.ok(err)
+	v.OK(err)
 	for _, table := range append(all, "pg_stat_activity") {
-		rows, err := v.pool.Query(v.ctx, `SELECT x::text || to_jsonb(x) FROM `+table+` x`)
-		v.ok(err)
+		rows, err := v.Pool.Query(v.Ctx, `SELECT x::text || to_jsonb(x) FROM `+table+` x`)
+		v.OK(err)
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		v.ok(err)
+		v.OK(err)
 		found[table] = strings.Join(lines, "\n")
 	}
-	if len(all) < len(tables) {
+	if len(all) < len(Tables) {
 		v.Fatalf("there are only %d tables: %v", len(all), all)
 	}
 	if program, err := exec.LookPath("pg_dump"); err == nil && v.dump {
-		out, err := exec.CommandContext(v.ctx, program, "--data-only", "--column-inserts", v.url).CombinedOutput()
+		out, err := exec.CommandContext(v.Ctx, program, "--data-only", "--column-inserts", v.url).CombinedOutput()
 		switch {
 		case err == nil:
 			found["pg_dump"] = string(out)
@@ -190,65 +190,65 @@ func (v *vault) kept(names ...string) {
 // live runs everything that a credential goes through, up to where rows are deleted.
 func (v *vault) live() {
 	v.Helper()
-	q, ctx := v.q, v.ctx
+	q, ctx := v.Q, v.Ctx
 	successors, err := token.NewSuccessors(bytes.Repeat([]byte{7}, 32))
-	v.ok(err)
+	v.OK(err)
 
 	secret, registration := v.mint(token.ClientSecret, "client secret"), v.mint(token.RegistrationAccessToken, "registration token")
 	client, err := q.CreateClient(ctx, store.CreateClientParams{
-		ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), ClientSecret: ptr(secret.Digest()), Public: ptr(true),
-		RegistrationAccessToken: ptr(registration.Digest()), RedirectURIs: []string{redirectURI},
+		ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), ClientSecret: new(secret.Digest()), Public: new(true),
+		RegistrationAccessToken: new(registration.Digest()), RedirectURIs: []string{RedirectURI},
 	})
 	v.did(err, client)
-	v.client = client.ClientID
-	authenticated, err := q.AuthenticateClient(ctx, store.AuthenticateClientParams{ClientID: v.client, ClientSecret: secret.Digest()})
+	v.Client = client.ClientID
+	authenticated, err := q.AuthenticateClient(ctx, store.AuthenticateClientParams{ClientID: v.Client, ClientSecret: secret.Digest()})
 	v.did(err, authenticated)
 	wantEqual(v, "authenticated", authenticated.Authenticated, true)
 	managed, err := q.GetClientByRegistrationToken(ctx, store.GetClientByRegistrationTokenParams{
-		ClientID: v.client, RegistrationAccessToken: registration.Digest(),
+		ClientID: v.Client, RegistrationAccessToken: registration.Digest(),
 	})
 	v.did(err, managed)
 	next := v.mint(token.ClientSecret, "next client secret")
-	rotatedSecret, err := q.RotateClientSecret(ctx, store.RotateClientSecretParams{ClientID: v.client, ClientSecret: next.Digest(), Overlap: time.Hour})
+	rotatedSecret, err := q.RotateClientSecret(ctx, store.RotateClientSecretParams{ClientID: v.Client, ClientSecret: next.Digest(), Overlap: time.Hour})
 	v.did(err, rotatedSecret)
 	nextRegistration := v.mint(token.RegistrationAccessToken, "next registration token")
 	_, err = q.SetRegistrationAccessToken(ctx, store.SetRegistrationAccessTokenParams{
-		ClientID: v.client, RegistrationAccessToken: ptr(nextRegistration.Digest()),
+		ClientID: v.Client, RegistrationAccessToken: new(nextRegistration.Digest()),
 	})
 	v.did(err)
 	assertion, err := q.RememberClientAssertion(ctx, store.RememberClientAssertionParams{
-		ID: token.AssertionID(string(v.client), v.mint(token.ClientSecret, "jti").Reveal()), ExpiresAt: time.Now().Add(time.Hour),
+		ID: token.AssertionID(string(v.Client), v.mint(token.ClientSecret, "jti").Reveal()), ExpiresAt: time.Now().Add(time.Hour),
 	})
 	v.did(err, assertion)
 
 	cookie := v.mint(token.SessionToken, "session cookie")
 	session, err := q.CreateSession(ctx, store.CreateSessionParams{
-		ID: store.NewSessionID(), UserID: v.user, Token: cookie.Digest(), Lifetime: time.Hour, UserAgent: ptr("Mozilla/5.0"),
+		ID: store.NewSessionID(), UserID: v.User, Token: cookie.Digest(), Lifetime: time.Hour, UserAgent: new("Mozilla/5.0"),
 	})
 	v.did(err, session)
-	v.session = session.ID
+	v.Session = session.ID
 	signedIn, err := q.FindSessionByToken(ctx, cookie.Digest())
 	v.did(err, signedIn)
 
 	requestURI, code := v.mint(token.RequestURI, "request_uri"), v.mint(token.AuthorizationCode, "code")
-	id := v.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(requestURI.Digest()) })
+	id := v.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(requestURI.Digest()) })
 	v.kept("request_uri")
 	taken, err := q.TakeAuthorizationByRequestURI(ctx, store.TakeAuthorizationByRequestURIParams{
-		RequestURI: requestURI.Digest(), ClientID: v.client, Lifetime: time.Minute,
+		RequestURI: requestURI.Digest(), ClientID: v.Client, Lifetime: time.Minute,
 	})
 	v.did(err, taken)
 	v.pending(func(p *store.CreateAuthorizationParams) {
-		p.RequestURI = ptr(v.mint(token.RequestURI, "request_uri that is not taken").Digest())
+		p.RequestURI = new(v.mint(token.RequestURI, "request_uri that is not taken").Digest())
 	})
 	approveParams := v.approveParams(id)
-	approveParams.Code = ptr(code.Digest())
+	approveParams.Code = new(code.Digest())
 	approved, err := q.ApproveAuthorization(ctx, approveParams)
 	v.did(err, approveParams, approved)
 	v.consent("", false, "openid")
 
 	access, refresh := v.mint(token.AccessToken, "access token"), v.mint(token.RefreshToken, "refresh token")
-	redeemParams := v.redeemParams("")
-	redeemParams.Code, redeemParams.AccessToken, redeemParams.RefreshToken = code.Digest(), ptr(access.Digest()), ptr(refresh.Digest())
+	redeemParams := v.RedeemParams("")
+	redeemParams.Code, redeemParams.AccessToken, redeemParams.RefreshToken = code.Digest(), new(access.Digest()), new(refresh.Digest())
 	redeemed, err := q.RedeemAuthorizationCode(ctx, redeemParams)
 	v.did(err, redeemParams, redeemed)
 	wantEqual(v, "RedeemAuthorizationCode", redeemed.Outcome, store.RedemptionOutcomeRedeemed)
@@ -260,9 +260,9 @@ func (v *vault) live() {
 		if _, found := v.minted["successor "+string(successor.Digest())]; !found {
 			v.remember("successor "+string(successor.Digest()), successor)
 		}
-		p, _ := v.rotateParams("")
+		p, _ := v.RotateParams("")
 		p.Presented, p.Successor = presented.Digest(), successor.Digest()
-		p.AccessToken = ptr(v.mint(token.AccessToken, name).Digest())
+		p.AccessToken = new(v.mint(token.AccessToken, name).Digest())
 		row, err := q.RotateRefreshToken(ctx, p)
 		v.did(err, p, row)
 		wantEqual(v, name, row.Outcome, want)
@@ -274,16 +274,16 @@ func (v *vault) live() {
 		current = successor
 	}
 	foreign, foreignAccess := v.mint(token.RefreshToken, "foreign refresh token"), v.mint(token.AccessToken, "foreign access token")
-	foreignID := v.foreignRefreshToken(foreign.Reveal())
-	v.foreignAccessToken(foreignAccess.Reveal(), &foreignID)
+	foreignID := v.ForeignRefreshToken(foreign.Reveal())
+	v.ForeignAccessToken(foreignAccess.Reveal(), &foreignID)
 	rotate("access token of an adoption", foreign, store.RotationOutcomeRotated)
 	another := v.mint(token.RefreshToken, "another foreign refresh token")
-	v.foreignRefreshToken(another.Reveal())
+	v.ForeignRefreshToken(another.Reveal())
 	adopted, err := q.AdoptRefreshTokens(ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
 	v.did(err, adopted)
 	machine := v.mint(token.AccessToken, "client's own token")
 	issueParams := v.issueParams("")
-	issueParams.AccessToken = ptr(machine.Digest())
+	issueParams.AccessToken = new(machine.Digest())
 	issued, err := q.IssueAccessToken(ctx, issueParams)
 	v.did(err, issueParams, issued)
 
@@ -315,20 +315,20 @@ func (v *vault) live() {
 // end runs what revokes and deletes.
 func (v *vault) end() {
 	v.Helper()
-	q, ctx := v.q, v.ctx
+	q, ctx := v.Q, v.Ctx
 	for _, raw := range v.minted {
-		row, err := q.RevokeToken(ctx, store.RevokeTokenParams{Token: raw.Digest(), ClientID: v.client})
+		row, err := q.RevokeToken(ctx, store.RevokeTokenParams{Token: raw.Digest(), ClientID: v.Client})
 		v.did(err, row)
 	}
-	withdrawn, err := q.WithdrawConsent(ctx, store.WithdrawConsentParams{UserID: v.user, ClientID: v.client})
+	withdrawn, err := q.WithdrawConsent(ctx, store.WithdrawConsentParams{UserID: v.User, ClientID: v.Client})
 	v.did(err, withdrawn)
-	ended, err := q.EndSession(ctx, v.session)
+	ended, err := q.EndSession(ctx, v.Session)
 	v.did(err, ended)
-	revoked, err := q.RevokeUserAuthorizations(ctx, store.RevokeUserAuthorizationsParams{UserID: v.user})
+	revoked, err := q.RevokeUserAuthorizations(ctx, store.RevokeUserAuthorizationsParams{UserID: v.User})
 	v.did(err, revoked)
-	v.exec(`UPDATE oauth_access_token SET expires_at = now()`)
-	v.exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 week'`)
-	v.exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 week'`)
+	v.Exec(`UPDATE oauth_access_token SET expires_at = now()`)
+	v.Exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 week'`)
+	v.Exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 week'`)
 	v.collectAccessTokens(100)
 	v.collectRefreshTokens(3)
 	v.collectAuthorizations(3)
@@ -337,34 +337,34 @@ func (v *vault) end() {
 // provoke makes the mistakes by which a credential could get into an error, or into a row.
 func (v *vault) provoke() {
 	v.Helper()
-	q, ctx := v.q, v.ctx
+	q, ctx := v.Q, v.Ctx
 	raw := v.mint(token.AccessToken, "raw in the place of a digest")
 	cast := token.Digest(raw.Reveal())
 	_, err := q.IntrospectToken(ctx, cast)
 	v.refused("a raw token, converted to a digest", err)
-	_, err = q.CreateSession(ctx, store.CreateSessionParams{ID: "s", UserID: v.user, Token: cast, Lifetime: time.Hour})
+	_, err = q.CreateSession(ctx, store.CreateSessionParams{ID: "s", UserID: v.User, Token: cast, Lifetime: time.Hour})
 	v.refused("a raw session token, converted to a digest", err)
 	p := v.issueParams("")
 	p.AccessToken = &cast
 	_, err = q.IssueAccessToken(ctx, p)
 	v.refused("a raw access token, converted to a pointer to a digest", err)
-	_, err = v.pool.Exec(ctx, `INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('x', $1, $2, '{}')`, raw, string(v.client))
+	_, err = v.Pool.Exec(ctx, `INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('x', $1, $2, '{}')`, raw, string(v.Client))
 	v.refused("a raw token as an argument", err)
-	_, err = v.pool.Exec(ctx, `INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('x', $1, $2, '{}')`, &raw, string(v.client))
+	_, err = v.Pool.Exec(ctx, `INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('x', $1, $2, '{}')`, &raw, string(v.Client))
 	v.refused("a pointer to a raw token as an argument", err)
-	_, err = v.pool.Exec(ctx, `UPDATE session SET user_agent = $1::text`, raw)
+	_, err = v.Pool.Exec(ctx, `UPDATE session SET user_agent = $1::text`, raw)
 	v.refused("a raw token as text", err)
-	_, err = v.pool.Exec(ctx, `UPDATE oauth_client SET metadata = $1::jsonb`, map[string]any{"secret": raw})
+	_, err = v.Pool.Exec(ctx, `UPDATE oauth_client SET metadata = $1::jsonb`, map[string]any{"secret": raw})
 	v.did(err) // which writes that it is redacted
 
 	taken := v.issueParams("")
-	taken.AccessToken = ptr(v.mint(token.AccessToken, "taken token").Digest())
+	taken.AccessToken = new(v.mint(token.AccessToken, "taken token").Digest())
 	_, err = q.IssueAccessToken(ctx, taken)
 	v.did(err, taken)
 	taken.ID = store.NewAccessTokenID()
 	_, err = q.IssueAccessToken(ctx, taken)
 	v.refused("a token that is taken", err)
-	g := v.grantParams("")
+	g := v.GrantParams("")
 	g.Code, g.SessionID = v.minted["code"].Digest(), nil
 	_, err = q.GrantAuthorization(ctx, g)
 	v.refused("a code that is taken", err)
@@ -404,7 +404,7 @@ func TestTheSearchFindsACredentialThatIsPlanted(t *testing.T) {
 	v := newVault(t)
 	cookie := v.mint(token.SessionToken, "cookie")
 	wantEqual(t, "credentials found", v.leaks(), nil)
-	v.exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ('s', $1, 'x', now())`, string(v.user))
+	v.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ('s', $1, 'x', now())`, string(v.User))
 	quiet := newQuietConn(v)
 	for i, c := range []struct{ name, sql string }{
 		{"whole, as a better-auth server keeps it", `UPDATE session SET token = $1`},
@@ -412,16 +412,16 @@ func TestTheSearchFindsACredentialThatIsPlanted(t *testing.T) {
 		{"without its prefix", `UPDATE session SET user_agent = substr($1, 8)`},
 		{"its random part alone, in upper case", `UPDATE session SET ip_address = upper(substr($1, 8, 43))`},
 	} {
-		_, err := quiet.Exec(v.ctx, c.sql, cookie.Reveal())
-		v.ok(err)
+		_, err := quiet.Exec(v.Ctx, c.sql, cookie.Reveal())
+		v.OK(err)
 		v.dump = i == 0
 		_, dumped := v.everywhere()["pg_dump"]
 		found := v.leaks()
 		if !slices.Contains(found, "cookie in session") || dumped && !slices.Contains(found, "cookie in pg_dump") {
 			t.Errorf("%s: found %v", c.name, found)
 		}
-		_, err = quiet.Exec(v.ctx, `UPDATE session SET token = 'x', user_agent = NULL, ip_address = NULL`)
-		v.ok(err)
+		_, err = quiet.Exec(v.Ctx, `UPDATE session SET token = 'x', user_agent = NULL, ip_address = NULL`)
+		v.OK(err)
 		wantEqual(t, "credentials found afterwards", v.leaks(), nil)
 	}
 	v.errs = append(v.errs, "invalid token: "+cookie.Reveal())
@@ -434,8 +434,8 @@ func TestTheSearchFindsACredentialThatIsPlanted(t *testing.T) {
 // newQuietConn is a connection to the vault's database that nothing listens to.
 func newQuietConn(v *vault) *pgx.Conn {
 	v.Helper()
-	conn, err := pgx.Connect(v.ctx, v.url)
-	v.ok(err)
-	v.Cleanup(func() { _ = conn.Close(context.WithoutCancel(v.ctx)) })
+	conn, err := pgx.Connect(v.Ctx, v.url)
+	v.OK(err)
+	v.Cleanup(func() { _ = conn.Close(context.WithoutCancel(v.Ctx)) })
 	return conn
 }

@@ -134,13 +134,13 @@ func optional(s string) *string {
 
 func TestReadmesTokenEndpoint(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	w := NewWorld(t, 8)
 	successors, err := token.NewSuccessors([]byte(strings.Repeat("k", 32)))
-	w.ok(err)
-	server := httptest.NewServer(http.HandlerFunc((&Server{Store: w.q, Successors: successors}).Token))
+	w.OK(err)
+	server := httptest.NewServer(http.HandlerFunc((&Server{Store: w.Q, Successors: successors}).Token))
 	defer server.Close()
 	post := func(form url.Values) (status int, body map[string]any) {
-		form.Set("client_id", string(w.client))
+		form.Set("client_id", string(w.Client))
 		r, err := http.PostForm(server.URL, form)
 		if err != nil {
 			t.Error(err)
@@ -155,10 +155,10 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 
 	verifier := strings.Repeat("v", 43)
 	code := token.Mint(token.AuthorizationCode)
-	w.grant(func(g *store.GrantAuthorizationParams) {
-		g.Code, g.CodeChallenge = code.Digest(), ptr(token.S256(verifier))
+	w.Grant(func(g *store.GrantAuthorizationParams) {
+		g.Code, g.CodeChallenge = code.Digest(), new(token.S256(verifier))
 	})
-	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}}
+	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {RedirectURI}, "code_verifier": {verifier}}
 	status, first := post(exchange)
 	if status != http.StatusOK {
 		t.Fatalf("code exchange: %d %v", status, first)
@@ -184,11 +184,11 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 			break
 		}
 	}
-	w.wantLive(refreshed[0])
+	w.WantLive(refreshed[0])
 
 	// the code once more: refused, and everything that it gave is dead
 	if status, body := post(exchange); status != http.StatusBadRequest || body["error"] != "invalid_grant" {
 		t.Errorf("replayed code: %d %v", status, body)
 	}
-	w.wantDead(refreshed[0], first["access_token"].(string))
+	w.WantDead(refreshed[0], first["access_token"].(string))
 }

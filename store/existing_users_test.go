@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/oauthdb/oauthdb/migrations"
-	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 )
 
@@ -30,31 +29,31 @@ func existingUsersSQL(t *testing.T) string {
 
 func TestExistingUserTableIsMirrored(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	w.exec(`CREATE SCHEMA accounts`)
-	w.exec(`CREATE TABLE accounts.members (id bigint PRIMARY KEY, display_name text NOT NULL, email text NOT NULL, email_confirmed_at timestamptz)`)
-	w.exec(`INSERT INTO accounts.members VALUES (1, 'Grace', 'grace@example.com', now())`)
-	w.exec(existingUsersSQL(t))
-	w.exec(`INSERT INTO accounts.members VALUES (2, 'Edsger', 'edsger@example.com', NULL)`)
+	w := NewWorld(t, 2)
+	w.Exec(`CREATE SCHEMA accounts`)
+	w.Exec(`CREATE TABLE accounts.members (id bigint PRIMARY KEY, display_name text NOT NULL, email text NOT NULL, email_confirmed_at timestamptz)`)
+	w.Exec(`INSERT INTO accounts.members VALUES (1, 'Grace', 'grace@example.com', now())`)
+	w.Exec(existingUsersSQL(t))
+	w.Exec(`INSERT INTO accounts.members VALUES (2, 'Edsger', 'edsger@example.com', NULL)`)
 
-	grace, err := w.q.GetUser(w.ctx, "1")
-	w.ok(err)
+	grace, err := w.Q.GetUser(w.Ctx, "1")
+	w.OK(err)
 	if grace.Name != "Grace" || !grace.EmailVerified {
 		t.Errorf("a member who was there before: %+v", grace)
 	}
-	w.exec(`UPDATE accounts.members SET email = 'dijkstra@example.com', email_confirmed_at = now() WHERE id = 2`)
-	edsger, err := w.q.GetUser(w.ctx, "2")
-	w.ok(err)
+	w.Exec(`UPDATE accounts.members SET email = 'dijkstra@example.com', email_confirmed_at = now() WHERE id = 2`)
+	edsger, err := w.Q.GetUser(w.Ctx, "2")
+	w.OK(err)
 	if edsger.Email != "dijkstra@example.com" || !edsger.EmailVerified {
 		t.Errorf("a member whose address changed: %+v", edsger)
 	}
 
-	w.user = "2"
-	w.session = w.newSession(w.user)
-	tokens := w.redeem()
-	w.wantLive(tokens.access, tokens.refresh)
-	w.exec(`DELETE FROM accounts.members WHERE id = 2`)
-	w.wantDead(tokens.access, tokens.refresh)
+	w.User = "2"
+	w.Session = w.NewSession(w.User)
+	tokens := w.Redeem()
+	w.WantLive(tokens.Access, tokens.Refresh)
+	w.Exec(`DELETE FROM accounts.members WHERE id = 2`)
+	w.WantDead(tokens.Access, tokens.Refresh)
 }
 
 func TestSchemaOfItsOwn(t *testing.T) {
@@ -79,16 +78,16 @@ func TestSchemaOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	w := &world{TB: t, ctx: ctx, pool: pool, q: store.New(pool)}
-	w.user = w.newUser()
-	w.session = w.newSession(w.user)
-	w.client = w.newClient()
-	tokens := w.redeem()
-	w.wantLive(tokens.access, tokens.refresh)
-	_, err = w.q.EndSession(ctx, w.session) // the function that it calls finds its tables by the search path too
-	w.ok(err)
+	w := Of(t, pool)
+	w.User = w.NewUser()
+	w.Session = w.NewSession(w.User)
+	w.Client = w.NewClient()
+	tokens := w.Redeem()
+	w.WantLive(tokens.Access, tokens.Refresh)
+	_, err = w.Q.EndSession(ctx, w.Session) // the function that it calls finds its tables by the search path too
+	w.OK(err)
 	var n int
-	w.ok(d.Pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM own."user") - (SELECT count(*) FROM public."user")`).Scan(&n))
+	w.OK(d.Pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM own."user") - (SELECT count(*) FROM public."user")`).Scan(&n))
 	if n != 1 {
 		t.Errorf("the user was written to the wrong schema")
 	}

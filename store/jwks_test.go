@@ -13,8 +13,8 @@ import (
 // newKey makes a key of an algorithm, at an age and, if it is to expire, with what is left to it.
 func (w *world) newKey(q *store.Queries, exec func(string, ...any), id, alg, age, left string) {
 	w.Helper()
-	_, err := q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(id), PublicKey: "{}", PrivateKey: "ciphertext", Alg: &alg})
-	w.ok(err)
+	_, err := q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(id), PublicKey: "{}", PrivateKey: "ciphertext", Alg: &alg})
+	w.OK(err)
 	exec(`UPDATE jwks SET created_at = now() - $2::text::interval WHERE id = $1`, id, age)
 	if left != "" {
 		exec(`UPDATE jwks SET expires_at = now() + $2::text::interval WHERE id = $1`, id, left)
@@ -23,32 +23,32 @@ func (w *world) newKey(q *store.Queries, exec func(string, ...any), id, alg, age
 
 func TestSigningKeyIsWhatWasCreated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	p := store.CreateSigningKeyParams{
-		ID: store.NewSigningKeyID(), PublicKey: `{"kty":"OKP"}`, PrivateKey: "ciphertext", Alg: ptr("EdDSA"), Curve: ptr("Ed25519"), Lifetime: ptr(time.Hour),
+		ID: store.NewSigningKeyID(), PublicKey: `{"kty":"OKP"}`, PrivateKey: "ciphertext", Alg: new("EdDSA"), Curve: new("Ed25519"), Lifetime: new(time.Hour),
 	}
-	created, err := w.q.CreateSigningKey(w.ctx, p)
-	w.ok(err)
-	got, err := w.q.GetSigningKey(w.ctx, p.ID)
-	w.ok(err)
+	created, err := w.Q.CreateSigningKey(w.Ctx, p)
+	w.OK(err)
+	got, err := w.Q.GetSigningKey(w.Ctx, p.ID)
+	w.OK(err)
 	sameFields(t, created, got)
 	if got.ID != p.ID || got.PublicKey != p.PublicKey || got.PrivateKey != p.PrivateKey || *got.Alg != "EdDSA" || *got.Curve != "Ed25519" ||
 		!got.ExpiresAt.Equal(got.CreatedAt.Add(time.Hour)) {
 		t.Errorf("created %+v, got %+v", p, got)
 	}
-	plain, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: "plain", PublicKey: "{}", PrivateKey: "x"})
-	w.ok(err)
+	plain, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "plain", PublicKey: "{}", PrivateKey: "x"})
+	w.OK(err)
 	if plain.Alg != nil || plain.Curve != nil || plain.ExpiresAt != nil {
 		t.Errorf("said nothing of it, got %+v", plain)
 	}
-	_, err = w.q.GetSigningKey(w.ctx, "none")
-	w.none(err)
+	_, err = w.Q.GetSigningKey(w.Ctx, "none")
+	w.None(err)
 }
 
 func TestPublishedKeysAreThoseThatHaveNotExpired(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	if rows, err := w.q.ListSigningKeys(w.ctx); err != nil || rows == nil || len(rows) > 0 {
+	w := NewWorld(t, 1)
+	if rows, err := w.Q.ListSigningKeys(w.Ctx); err != nil || rows == nil || len(rows) > 0 {
 		t.Errorf("without keys: %v, %v", rows, err)
 	}
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
@@ -58,8 +58,8 @@ func TestPublishedKeysAreThoseThatHaveNotExpired(t *testing.T) {
 		w.newKey(q, exec, "long over", "RS256", "4 days", "-1 days")
 		w.newKey(q, exec, "a", "RS256", "1 hour", "")
 		w.newKey(q, exec, "b", "RS256", "1 hour", "")
-		rows, err := q.ListSigningKeys(w.ctx)
-		w.ok(err)
+		rows, err := q.ListSigningKeys(w.Ctx)
+		w.OK(err)
 		var ids []string
 		for _, k := range rows {
 			ids = append(ids, string(k.ID))
@@ -68,15 +68,15 @@ func TestPublishedKeysAreThoseThatHaveNotExpired(t *testing.T) {
 			t.Errorf("got %v, want %v", ids, want)
 		}
 		for _, id := range []store.SigningKeyID{"over", "long over"} { // who has a token to look into still finds it
-			_, err := q.GetSigningKey(w.ctx, id)
-			w.ok(err)
+			_, err := q.GetSigningKey(w.Ctx, id)
+			w.OK(err)
 		}
 	})
 }
 
 func TestCurrentSigningKeyIsOneThatVerifiersHaveHadTheTimeToFetch(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	type key struct{ id, alg, age, left string }
 	for name, c := range map[string]struct {
 		keys []key
@@ -104,12 +104,12 @@ func TestCurrentSigningKeyIsOneThatVerifiersHaveHadTheTimeToFetch(t *testing.T) 
 			for _, k := range c.keys {
 				w.newKey(q, exec, k.id, k.alg, k.age, k.left)
 			}
-			got, err := q.FindCurrentSigningKey(w.ctx, store.FindCurrentSigningKeyParams{Alg: "ES256", LeadTime: c.lead})
+			got, err := q.FindCurrentSigningKey(w.Ctx, store.FindCurrentSigningKeyParams{Alg: "ES256", LeadTime: c.lead})
 			if c.want == "" {
-				w.none(err)
+				w.None(err)
 				return
 			}
-			w.ok(err)
+			w.OK(err)
 			if string(got.ID) != c.want {
 				t.Errorf("%s: %s, want %s", name, got.ID, c.want)
 			}
@@ -119,7 +119,7 @@ func TestCurrentSigningKeyIsOneThatVerifiersHaveHadTheTimeToFetch(t *testing.T) 
 
 func TestRetiredKeySignsNoMoreAndIsPublishedForOneMoreLifetime(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for name, c := range map[string]struct {
 		left     string
 		lifetime time.Duration
@@ -135,59 +135,59 @@ func TestRetiredKeySignsNoMoreAndIsPublishedForOneMoreLifetime(t *testing.T) {
 			w.newKey(q, exec, "other", "ES256", "2 days", "")
 			w.newKey(q, exec, "k", "ES256", "1 day", c.left)
 			exec(`UPDATE jwks SET updated_at = created_at`)
-			before, err := q.GetSigningKey(w.ctx, "k")
-			w.ok(err)
+			before, err := q.GetSigningKey(w.Ctx, "k")
+			w.OK(err)
 			now := before.CreatedAt.Add(24 * time.Hour)
-			got, err := q.RetireSigningKey(w.ctx, store.RetireSigningKeyParams{ID: "k", Lifetime: c.lifetime})
-			w.ok(err)
+			got, err := q.RetireSigningKey(w.Ctx, store.RetireSigningKeyParams{ID: "k", Lifetime: c.lifetime})
+			w.OK(err)
 			if got.ExpiresAt == nil || !got.ExpiresAt.Equal(now.Add(c.want)) {
 				t.Errorf("%s: expires at %v, want %v", name, got.ExpiresAt, now.Add(c.want))
 			}
 			wantTouched(t, name, before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
-			current, err := q.FindCurrentSigningKey(w.ctx, store.FindCurrentSigningKeyParams{Alg: "ES256"})
-			w.ok(err)
+			current, err := q.FindCurrentSigningKey(w.Ctx, store.FindCurrentSigningKeyParams{Alg: "ES256"})
+			w.OK(err)
 			if current.ID != "other" || current.ExpiresAt != nil {
 				t.Errorf("%s: the key to sign with is %+v", name, current)
 			}
-			rows, err := q.ListSigningKeys(w.ctx)
-			w.ok(err)
+			rows, err := q.ListSigningKeys(w.Ctx)
+			w.OK(err)
 			if published := slices.ContainsFunc(rows, func(k store.SigningKey) bool { return k.ID == "k" }); published != (c.want > 0) {
 				t.Errorf("%s: published %t", name, published)
 			}
 		})
 	}
-	_, err := w.q.RetireSigningKey(w.ctx, store.RetireSigningKeyParams{ID: "none", Lifetime: time.Hour})
-	w.none(err)
+	_, err := w.Q.RetireSigningKey(w.Ctx, store.RetireSigningKeyParams{ID: "none", Lifetime: time.Hour})
+	w.None(err)
 }
 
 func TestDeletedSigningKeyIsGoneAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.newKey(w.q, w.exec, "leaked", "ES256", "1 day", "")
-	w.newKey(w.q, w.exec, "other", "ES256", "1 day", "")
-	before := w.snapshot()
-	id, err := w.q.DeleteSigningKey(w.ctx, "leaked")
-	w.ok(err)
-	if diff := changed(before, w.snapshot()); id != "leaked" || !slices.Equal(diff, []string{"-jwks leaked"}) {
+	w := NewWorld(t, 1)
+	w.newKey(w.Q, w.Exec, "leaked", "ES256", "1 day", "")
+	w.newKey(w.Q, w.Exec, "other", "ES256", "1 day", "")
+	before := w.Snapshot()
+	id, err := w.Q.DeleteSigningKey(w.Ctx, "leaked")
+	w.OK(err)
+	if diff := Changed(before, w.Snapshot()); id != "leaked" || !slices.Equal(diff, []string{"-jwks leaked"}) {
 		t.Errorf("deleted %s, changed %v", id, diff)
 	}
-	_, err = w.q.DeleteSigningKey(w.ctx, "leaked")
-	w.none(err)
+	_, err = w.Q.DeleteSigningKey(w.Ctx, "leaked")
+	w.None(err)
 }
 
 func TestExpiredSigningKeysAreCollectedInBatches(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	for i := range 5 {
-		w.newKey(w.q, w.exec, fmt.Sprint("over", i), "ES256", "9 days", fmt.Sprintf("-%d hours", i+1))
+		w.newKey(w.Q, w.Exec, fmt.Sprint("over", i), "ES256", "9 days", fmt.Sprintf("-%d hours", i+1))
 	}
-	w.newKey(w.q, w.exec, "retired", "ES256", "9 days", "1 hour")
-	w.newKey(w.q, w.exec, "current", "ES256", "9 days", "")
-	w.collects("jwks ", w.q.DeleteExpiredSigningKeys, `SELECT FROM jwks WHERE id = 'over2' FOR UPDATE`,
+	w.newKey(w.Q, w.Exec, "retired", "ES256", "9 days", "1 hour")
+	w.newKey(w.Q, w.Exec, "current", "ES256", "9 days", "")
+	w.collects("jwks ", w.Q.DeleteExpiredSigningKeys, `SELECT FROM jwks WHERE id = 'over2' FOR UPDATE`,
 		[][]string{{"over3", "over4"}, {"over0", "over1"}, {"over2"}})
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`UPDATE jwks SET expires_at = now() WHERE id = 'retired'`)
-		if n, err := q.DeleteExpiredSigningKeys(w.ctx, 10); err != nil || n != 1 {
+		if n, err := q.DeleteExpiredSigningKeys(w.Ctx, 10); err != nil || n != 1 {
 			t.Errorf("at the instant of its expiry: %d collected, %v", n, err)
 		}
 	})
@@ -199,25 +199,25 @@ func (w *world) collects(prefix string, collect func(context.Context, int32) (in
 	w.Helper()
 	batch := func(size int32, want []string) {
 		w.Helper()
-		before := w.snapshot()
-		n, err := collect(w.ctx, size)
-		w.ok(err)
+		before := w.Snapshot()
+		n, err := collect(w.Ctx, size)
+		w.OK(err)
 		var gone []string
 		for _, id := range want {
 			gone = append(gone, "-"+prefix+id)
 		}
 		slices.Sort(gone)
-		if diff := changed(before, w.snapshot()); n != int64(len(want)) || !slices.Equal(diff, gone) {
+		if diff := Changed(before, w.Snapshot()); n != int64(len(want)) || !slices.Equal(diff, gone) {
 			w.Errorf("a batch of %d collected %d: %v, want %v", size, n, diff, gone)
 		}
 	}
 	batch(0, nil)
 	batch(2, batches[0])
 	other := w.otherSession()
-	_, err := other.Exec(w.ctx, hold)
-	w.ok(err)
+	_, err := other.Exec(w.Ctx, hold)
+	w.OK(err)
 	batch(100, batches[1])
-	w.ok(other.Rollback(w.ctx))
+	w.OK(other.Rollback(w.Ctx))
 	batch(100, batches[2])
 	batch(100, nil)
 }

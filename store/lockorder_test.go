@@ -30,22 +30,22 @@ type lockHolder struct {
 func (w *world) holdingRows(sql string, args ...any) *lockHolder {
 	w.Helper()
 	h := w.transaction()
-	_, err := h.Exec(w.ctx, sql, args...)
-	w.ok(err)
+	_, err := h.Exec(w.Ctx, sql, args...)
+	w.OK(err)
 	return h
 }
 
 // transaction begins a transaction for calls.
 func (w *world) transaction() *lockHolder {
 	w.Helper()
-	conn, err := w.pool.Acquire(w.ctx)
-	w.ok(err)
-	tx, err := conn.Begin(w.ctx)
-	w.ok(err)
-	h := &lockHolder{tx, w, w.q.WithTx(tx), conn.Release}
+	conn, err := w.Pool.Acquire(w.Ctx)
+	w.OK(err)
+	tx, err := conn.Begin(w.Ctx)
+	w.OK(err)
+	h := &lockHolder{tx, w, w.Q.WithTx(tx), conn.Release}
 	w.Cleanup(func() {
 		if h.free != nil {
-			tx.Rollback(context.WithoutCancel(w.ctx))
+			tx.Rollback(context.WithoutCancel(w.Ctx))
 			h.free()
 		}
 	})
@@ -54,14 +54,14 @@ func (w *world) transaction() *lockHolder {
 
 func (h *lockHolder) commit() {
 	h.w.Helper()
-	h.w.ok(h.Commit(h.w.ctx))
+	h.w.OK(h.Commit(h.w.Ctx))
 	h.free()
 	h.free = nil
 }
 
 func (h *lockHolder) release() {
 	h.w.Helper()
-	h.w.ok(h.Rollback(h.w.ctx))
+	h.w.OK(h.Rollback(h.w.Ctx))
 	h.free()
 	h.free = nil
 }
@@ -85,17 +85,17 @@ func (w *world) starts(name string, call func(q *store.Queries) error) *startedC
 // startsOn lets work run in a transaction of its own, which is committed or undone after it.
 func (w *world) startsOn(name string, work func(tx pgx.Tx) error, commit bool) *startedCall {
 	w.Helper()
-	conn, err := w.pool.Acquire(w.ctx)
-	w.ok(err)
+	conn, err := w.Pool.Acquire(w.Ctx)
+	w.OK(err)
 	c := &startedCall{w: w, name: name, pid: conn.Conn().PgConn().PID(), done: make(chan error, 1)}
 	go func() {
 		defer conn.Release()
-		tx, err := conn.Begin(w.ctx)
+		tx, err := conn.Begin(w.Ctx)
 		if err == nil {
 			if err = work(tx); err == nil && commit {
-				err = tx.Commit(w.ctx)
+				err = tx.Commit(w.Ctx)
 			} else {
-				err = errors.Join(err, tx.Rollback(w.ctx))
+				err = errors.Join(err, tx.Rollback(w.Ctx))
 			}
 		}
 		c.done <- err
@@ -123,7 +123,7 @@ func (c *startedCall) waits() string {
 		}
 		var blocked bool
 		var table *string
-		c.w.ok(c.w.pool.QueryRow(c.w.ctx, `
+		c.w.OK(c.w.Pool.QueryRow(c.w.Ctx, `
 			SELECT cardinality(pg_blocking_pids($1)) > 0,
 				(SELECT l.relation::regclass::text FROM pg_locks AS l WHERE l.pid = $1 AND l.locktype = 'tuple' LIMIT 1)`,
 			c.pid).Scan(&blocked, &table))
@@ -160,7 +160,7 @@ func (c *startedCall) returns() error {
 // succeeds waits for the call to return, without an error.
 func (c *startedCall) succeeds() {
 	c.w.Helper()
-	c.w.raced(c.name, c.returns())
+	c.w.Raced(c.name, c.returns())
 }
 
 // isDeadlock says whether an error is that of the one whom PostgreSQL chose to resolve a deadlock.
@@ -180,29 +180,29 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	const consent = "oauth_consent"
 	order := []string{user, client, session, family, refresh, access}
 	w := newRaceWorld(t, len(order)+4)
-	k := w.redeem(func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"openid"} })
-	granted, code := w.grant()
-	pending, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
-		ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, RequestURI: ptr(digest("uri")), Lifetime: time.Minute,
+	k := w.Redeem(func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"openid"} })
+	granted, code := w.Grant()
+	pending, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+		ID: store.NewAuthorizationID(), ClientID: w.Client, Scopes: []string{"openid"}, RequestURI: new(Digest("uri")), Lifetime: time.Minute,
 	})
-	w.ok(err)
-	stray, spent := unique("rt-stray"), unique("rt-spent")
-	id := w.foreignRefreshToken(stray)
-	w.foreignAccessToken(unique("at-stray"), &id)
-	w.exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1`, w.foreignRefreshToken(spent))
-	_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
-	w.ok(err)
+	w.OK(err)
+	stray, spent := Unique("rt-stray"), Unique("rt-spent")
+	id := w.ForeignRefreshToken(stray)
+	w.ForeignAccessToken(Unique("at-stray"), &id)
+	w.Exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1`, w.ForeignRefreshToken(spent))
+	_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
+	w.OK(err)
 
 	rotate := func(presented string) func(q *store.Queries) error {
 		return func(q *store.Queries) error {
-			p, _ := w.rotateParams(presented)
-			_, err := q.RotateRefreshToken(w.ctx, p)
+			p, _ := w.RotateParams(presented)
+			_, err := q.RotateRefreshToken(w.Ctx, p)
 			return err
 		}
 	}
 	revoke := func(raw string) func(q *store.Queries) error {
 		return func(q *store.Queries) error {
-			_, err := q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(raw), ClientID: w.client})
+			_, err := q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(raw), ClientID: w.Client})
 			return err
 		}
 	}
@@ -212,84 +212,84 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		do   func(q *store.Queries) error
 	}{
 		{"CreateAuthorization", []string{client}, func(q *store.Queries) error {
-			_, err := q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
-				ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, Lifetime: time.Minute,
+			_, err := q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: w.Client, Scopes: []string{"openid"}, Lifetime: time.Minute,
 			})
 			return err
 		}},
 		{"TakeAuthorizationByRequestURI", []string{family}, func(q *store.Queries) error {
-			_, err := q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: digest("uri"), ClientID: w.client, Lifetime: time.Minute})
+			_, err := q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: Digest("uri"), ClientID: w.Client, Lifetime: time.Minute})
 			return err
 		}},
 		{"ApproveAuthorization", []string{user, client, session, family}, func(q *store.Queries) error {
-			_, err := q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
-				ID: pending.ID, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, CodeLifetime: time.Minute,
+			_, err := q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
+				ID: pending.ID, UserID: w.User, SessionID: &w.Session, GrantedScopes: []string{"openid"}, CodeLifetime: time.Minute,
 			})
 			return err
 		}},
-		{"DenyAuthorization", []string{family}, func(q *store.Queries) error { _, err := q.DenyAuthorization(w.ctx, pending.ID); return err }},
+		{"DenyAuthorization", []string{family}, func(q *store.Queries) error { _, err := q.DenyAuthorization(w.Ctx, pending.ID); return err }},
 		{"IssueAuthorizationCode", []string{family}, func(q *store.Queries) error {
-			_, err := q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: granted, Code: digest("other"), CodeLifetime: time.Minute})
+			_, err := q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: granted, Code: Digest("other"), CodeLifetime: time.Minute})
 			return err
 		}},
 		{"GrantAuthorization", []string{user, client, session}, func(q *store.Queries) error {
-			_, err := q.GrantAuthorization(w.ctx, w.grantParams(unique("code")))
+			_, err := q.GrantAuthorization(w.Ctx, w.GrantParams(Unique("code")))
 			return err
 		}},
 		{"RedeemAuthorizationCode", []string{user, client, session, family}, func(q *store.Queries) error {
-			_, err := q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+			_, err := q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
 			return err
 		}},
 		{"IssueAccessToken", []string{client}, func(q *store.Queries) error {
-			_, err := q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{ClientID: w.client, ID: store.NewAccessTokenID(), Scopes: []string{"api"}})
+			_, err := q.IssueAccessToken(w.Ctx, store.IssueAccessTokenParams{ClientID: w.Client, ID: store.NewAccessTokenID(), Scopes: []string{"api"}})
 			return err
 		}},
-		{"RotateRefreshToken", []string{user, client, session, family, refresh}, rotate(k.refresh)},
+		{"RotateRefreshToken", []string{user, client, session, family, refresh}, rotate(k.Refresh)},
 		{"RotateRefreshToken without a family", []string{user, client, session, refresh, access}, rotate(stray)},
 		{"RotateRefreshToken reuse", []string{user, client, session, refresh, access}, rotate(spent)},
-		{"RevokeToken access token", []string{access}, revoke(k.access)},
-		{"RevokeToken refresh token", []string{family}, revoke(k.refresh)},
+		{"RevokeToken access token", []string{access}, revoke(k.Access)},
+		{"RevokeToken refresh token", []string{family}, revoke(k.Refresh)},
 		{"RevokeToken without a family", []string{user, client, session, refresh, access}, revoke(stray)},
 		{"RevokeAuthorization", []string{family}, func(q *store.Queries) error {
-			_, err := q.RevokeAuthorization(w.ctx, k.authorization)
+			_, err := q.RevokeAuthorization(w.Ctx, k.Authorization)
 			return err
 		}},
 		{"RevokeUserAuthorizations", []string{user, client, session, family, refresh, access}, func(q *store.Queries) error {
-			_, err := q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: w.user})
+			_, err := q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: w.User})
 			return err
 		}},
 		{"RevokeClientAuthorizations", []string{client, session, family, refresh, access}, func(q *store.Queries) error {
-			_, err := q.RevokeClientAuthorizations(w.ctx, w.client)
+			_, err := q.RevokeClientAuthorizations(w.Ctx, w.Client)
 			return err
 		}},
 		{"GrantConsent", []string{user, client, consent}, func(q *store.Queries) error {
-			_, err := q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"email"}, Merge: true})
+			_, err := q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: w.User, Scopes: []string{"email"}, Merge: true})
 			return err
 		}},
 		{"WithdrawConsent", []string{user, client, session, consent, family, refresh, access}, func(q *store.Queries) error {
-			_, err := q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+			_, err := q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: w.Client})
 			return err
 		}},
 		{"ExtendSession", []string{session}, func(q *store.Queries) error {
-			_, err := q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: 2 * time.Hour})
+			_, err := q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour})
 			return err
 		}},
 		{"EndSession", []string{user, client, session, family, refresh, access}, func(q *store.Queries) error {
-			_, err := q.EndSession(w.ctx, w.session)
+			_, err := q.EndSession(w.Ctx, w.Session)
 			return err
 		}},
 		{"EndUserSessions", []string{user, client, session, family, refresh, access}, func(q *store.Queries) error {
-			_, err := q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: w.user})
+			_, err := q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User})
 			return err
 		}},
 		{"UpdateUser", []string{user}, func(q *store.Queries) error {
-			_, err := q.UpdateUser(w.ctx, store.UpdateUserParams{ID: w.user, Email: ptr("other@example.com")})
+			_, err := q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Email: new("other@example.com")})
 			return err
 		}},
-		{"DisableClient", []string{client}, func(q *store.Queries) error { _, err := q.DisableClient(w.ctx, w.client); return err }},
+		{"DisableClient", []string{client}, func(q *store.Queries) error { _, err := q.DisableClient(w.Ctx, w.Client); return err }},
 		// The cascade goes from family to tokens, and access tokens refer to refresh tokens too.
-		{"DeleteClient", []string{client, session, family, refresh, access, consent}, func(q *store.Queries) error { _, err := q.DeleteClient(w.ctx, w.client); return err }},
-		{"DeleteUser", []string{user, client, session, family, refresh, access, consent}, func(q *store.Queries) error { _, err := q.DeleteUser(w.ctx, w.user); return err }},
+		{"DeleteClient", []string{client, session, family, refresh, access, consent}, func(q *store.Queries) error { _, err := q.DeleteClient(w.Ctx, w.Client); return err }},
+		{"DeleteUser", []string{user, client, session, family, refresh, access, consent}, func(q *store.Queries) error { _, err := q.DeleteUser(w.Ctx, w.User); return err }},
 	} {
 		t.Run(c.call, func(t *testing.T) {
 			w := *w
@@ -306,7 +306,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 				}
 				held[at].release()
 			}
-			w.raced(c.call, call.err)
+			w.Raced(c.call, call.err)
 			if !slices.Equal(got, c.want) {
 				t.Errorf("waits at %v, want %v", got, c.want)
 			}
@@ -327,17 +327,17 @@ func TestLockOrderOfEachCall(t *testing.T) {
 func TestLockOrderCollectorsWaitForNobody(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 4)
-	w.redeem()
-	id := w.foreignRefreshToken(unique("rt-stray"))
-	w.foreignAccessToken(unique("at-stray"), &id)
+	w.Redeem()
+	id := w.ForeignRefreshToken(Unique("rt-stray"))
+	w.ForeignAccessToken(Unique("at-stray"), &id)
 	adopt := func() (int64, error) {
-		row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+		row, err := w.Q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
 		return row.Adopted, err
 	}
 	for _, rows := range []string{`"user"`, `oauth_client`, `session`, `oauth_refresh_token`} {
 		held := w.holdingRows(`SELECT FROM ` + rows + ` FOR UPDATE`)
 		call := w.starts("AdoptRefreshTokens", func(q *store.Queries) error {
-			row, err := q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+			row, err := q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
 			n := row.Adopted
 			if n > 0 {
 				t.Errorf("AdoptRefreshTokens adopted %d tokens while %s was held", n, rows)
@@ -350,13 +350,13 @@ func TestLockOrderCollectorsWaitForNobody(t *testing.T) {
 		held.release()
 		call.succeeds()
 	}
-	if n, err := adopt(); !w.raced("AdoptRefreshTokens", err) || n != 1 {
+	if n, err := adopt(); !w.Raced("AdoptRefreshTokens", err) || n != 1 {
 		t.Errorf("AdoptRefreshTokens adopted %d tokens, want 1", n)
 	}
 
-	w.foreignRefreshToken(unique("rt-stray"))
+	w.ForeignRefreshToken(Unique("rt-stray"))
 	for _, table := range []string{"session", "oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
-		w.exec(`UPDATE ` + table + ` SET expires_at = now()`)
+		w.Exec(`UPDATE ` + table + ` SET expires_at = now()`)
 	}
 	calls := raceCollectors(w)
 	for i, rows := range []string{"oauth_access_token", "oauth_refresh_token", "oauth_authorization", "session"} {
@@ -372,13 +372,13 @@ func TestLockOrderCollectorsWaitForNobody(t *testing.T) {
 			}, true)
 			select {
 			case err := <-call.done:
-				w.raced(name, err)
+				w.Raced(name, err)
 			case <-time.After(10 * time.Second):
 				t.Errorf("%s waits", name)
 			}
 			held.release()
 		}
-		if n, err := calls[name](10); !w.raced(name, err) || n == 0 {
+		if n, err := calls[name](10); !w.Raced(name, err) || n == 0 {
 			t.Errorf("%s took nothing", name)
 		}
 	}
@@ -392,14 +392,14 @@ func TestLockOrderFamilyBeforeToken(t *testing.T) {
 	deadlock := func(t *testing.T, first, then string) {
 		t.Helper()
 		w := newLockWorld(t, 4)
-		w.redeem()
+		w.Redeem()
 		rotation := w.holdingRows(first)
 		end := w.startsOn("DELETE FROM session", func(tx pgx.Tx) error {
-			_, err := tx.Exec(w.ctx, `DELETE FROM session`)
+			_, err := tx.Exec(w.Ctx, `DELETE FROM session`)
 			return err
 		}, true)
 		end.wantWaiting("oauth_refresh_token") // and it holds the session and the family
-		_, err := rotation.Exec(w.ctx, then)
+		_, err := rotation.Exec(w.Ctx, then)
 		rotation.release()
 		other := end.returns()
 		if isDeadlock(err) == isDeadlock(other) {
@@ -418,17 +418,17 @@ func TestLockOrderFamilyBeforeToken(t *testing.T) {
 	t.Run("RotateRefreshToken waits for the session and holds nothing that its end wants", func(t *testing.T) {
 		t.Parallel()
 		w := newRaceWorld(t, 4)
-		k := w.redeem()
+		k := w.Redeem()
 		held := w.holdingRows(token)
 		end := w.startsOn("DELETE FROM session", func(tx pgx.Tx) error {
-			_, err := tx.Exec(w.ctx, `DELETE FROM session`)
+			_, err := tx.Exec(w.Ctx, `DELETE FROM session`)
 			return err
 		}, true)
 		end.wantWaiting("oauth_refresh_token")
 		var row store.RotateRefreshTokenRow
 		rotation := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) {
-			p, _ := w.rotateParams(k.refresh)
-			row, err = q.RotateRefreshToken(w.ctx, p)
+			p, _ := w.RotateParams(k.Refresh)
+			row, err = q.RotateRefreshToken(w.Ctx, p)
 			return err
 		})
 		rotation.wantWaiting("session")
@@ -438,7 +438,7 @@ func TestLockOrderFamilyBeforeToken(t *testing.T) {
 		if row.Outcome != store.RotationOutcomeRotated || row.SessionID != nil {
 			t.Errorf("RotateRefreshToken: %s, session %v", row.Outcome, row.SessionID)
 		}
-		w.wantLive(successorOf(k.refresh))
+		w.WantLive(SuccessorOf(k.Refresh))
 	})
 }
 
@@ -446,25 +446,25 @@ func TestLockOrderFamilyBeforeToken(t *testing.T) {
 func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 	t.Parallel()
 	rotate := func(w *world, q *store.Queries, refresh string) (store.RotateRefreshTokenRow, error) {
-		p, _ := w.rotateParams(refresh)
-		return q.RotateRefreshToken(w.ctx, p)
+		p, _ := w.RotateParams(refresh)
+		return q.RotateRefreshToken(w.Ctx, p)
 	}
 	pending := func(w *world) store.AuthorizationID {
-		a, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
-			ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, Lifetime: time.Minute,
+		a, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+			ID: store.NewAuthorizationID(), ClientID: w.Client, Scopes: []string{"openid"}, Lifetime: time.Minute,
 		})
-		w.ok(err)
+		w.OK(err)
 		return a.ID
 	}
 	approve := func(w *world, q *store.Queries, id store.AuthorizationID) (store.ApproveAuthorizationRow, error) {
-		return q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
-			ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, CodeLifetime: time.Minute,
+		return q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
+			ID: id, UserID: w.User, SessionID: &w.Session, GrantedScopes: []string{"openid"}, CodeLifetime: time.Minute,
 		})
 	}
 	wantReason := func(w *world, id store.AuthorizationID, want store.RevocationReason) {
 		w.Helper()
-		a, err := w.q.GetAuthorization(w.ctx, id)
-		w.ok(err)
+		a, err := w.Q.GetAuthorization(w.Ctx, id)
+		w.OK(err)
 		if a.RevokedReason == nil || *a.RevokedReason != want {
 			w.Errorf("revoked for %v, want %s", a.RevokedReason, want)
 		}
@@ -474,9 +474,9 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 			id := pending(w)
 			first := w.transaction()
 			_, err := approve(w, first.q, id)
-			w.ok(err)
+			w.OK(err)
 			var rows []store.EndSessionRow
-			end := w.starts("EndSession", func(q *store.Queries) (err error) { rows, err = q.EndSession(w.ctx, w.session); return err })
+			end := w.starts("EndSession", func(q *store.Queries) (err error) { rows, err = q.EndSession(w.Ctx, w.Session); return err })
 			end.wantWaiting("user")
 			first.commit()
 			end.succeeds()
@@ -488,20 +488,20 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 		"ApproveAuthorization finds no session after the EndSession that it waited for": func(w *world) {
 			id := pending(w)
 			first := w.transaction()
-			_, err := first.q.EndSession(w.ctx, w.session)
-			w.ok(err)
+			_, err := first.q.EndSession(w.Ctx, w.Session)
+			w.OK(err)
 			second := w.starts("ApproveAuthorization", func(q *store.Queries) error { _, err := approve(w, q, id); return err })
 			second.wantWaiting("user")
 			first.commit()
-			w.none(second.returns())
+			w.None(second.returns())
 		},
 		"a rotation gives the successor of the one that it waited for": func(w *world) {
-			k := w.redeem()
+			k := w.Redeem()
 			first := w.transaction()
-			one, err := rotate(w, first.q, k.refresh)
-			w.ok(err)
+			one, err := rotate(w, first.q, k.Refresh)
+			w.OK(err)
 			var two store.RotateRefreshTokenRow
-			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.refresh); return err })
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.Refresh); return err })
 			second.wantWaiting("oauth_authorization")
 			first.commit()
 			second.succeeds()
@@ -510,45 +510,45 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 			}
 		},
 		"a rotation rotates after the one that it waited for was undone": func(w *world) {
-			k := w.redeem()
+			k := w.Redeem()
 			first := w.transaction()
-			_, err := rotate(w, first.q, k.refresh)
-			w.ok(err)
+			_, err := rotate(w, first.q, k.Refresh)
+			w.OK(err)
 			var two store.RotateRefreshTokenRow
-			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.refresh); return err })
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.Refresh); return err })
 			second.wantWaiting("oauth_authorization")
 			first.release()
 			second.succeeds()
 			if two.Outcome != store.RotationOutcomeRotated {
 				w.Errorf("RotateRefreshToken: %s", two.Outcome)
 			}
-			w.wantLive(successorOf(k.refresh))
+			w.WantLive(SuccessorOf(k.Refresh))
 		},
 		"reuse ends the successor of the rotation that it waited for": func(w *world) {
-			k := w.redeem()
-			w.rotate(k.refresh, store.RotationOutcomeRotated)
-			current := successorOf(k.refresh)
+			k := w.Redeem()
+			w.Rotate(k.Refresh, store.RotationOutcomeRotated)
+			current := SuccessorOf(k.Refresh)
 			first := w.transaction()
 			_, err := rotate(w, first.q, current)
-			w.ok(err)
+			w.OK(err)
 			var two store.RotateRefreshTokenRow
-			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.refresh); return err })
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) (err error) { two, err = rotate(w, q, k.Refresh); return err })
 			second.wantWaiting("oauth_authorization")
 			first.commit()
 			second.succeeds()
 			if two.Outcome != store.RotationOutcomeReused {
 				w.Errorf("RotateRefreshToken: %s", two.Outcome)
 			}
-			w.wantDead(k.access, successorOf(current))
+			w.WantDead(k.Access, SuccessorOf(current))
 		},
 		"a second redemption ends what the one that it waited for has issued": func(w *world) {
-			id, code := w.grant()
+			id, code := w.Grant()
 			first := w.transaction()
-			_, err := first.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
-			w.ok(err)
+			_, err := first.q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
+			w.OK(err)
 			var two store.RedeemAuthorizationCodeRow
 			second := w.starts("RedeemAuthorizationCode", func(q *store.Queries) (err error) {
-				two, err = q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+				two, err = q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
 				return err
 			})
 			second.wantWaiting("oauth_authorization")
@@ -557,17 +557,17 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 			if two.Outcome != store.RedemptionOutcomeReplayed {
 				w.Errorf("RedeemAuthorizationCode: %s", two.Outcome)
 			}
-			w.wantDead("at-"+code, "rt-"+code)
+			w.WantDead("at-"+code, "rt-"+code)
 			wantReason(w, id, store.RevocationReasonCodeReplayed)
 		},
 		"a code is issued after the approval that it waited for": func(w *world) {
 			id := pending(w)
 			first := w.transaction()
 			_, err := approve(w, first.q, id)
-			w.ok(err)
+			w.OK(err)
 			var row store.IssueAuthorizationCodeRow
 			second := w.starts("IssueAuthorizationCode", func(q *store.Queries) (err error) {
-				row, err = q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest("code"), CodeLifetime: time.Minute})
+				row, err = q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: id, Code: Digest("code"), CodeLifetime: time.Minute})
 				return err
 			})
 			second.wantWaiting("oauth_authorization")
@@ -576,33 +576,33 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 			if row.Outcome != store.CodeOutcomeIssued {
 				w.Errorf("IssueAuthorizationCode: %s", row.Outcome)
 			}
-			p := w.redeemParams("code")
+			p := w.RedeemParams("code")
 			p.CodeChallenge, p.RedirectURI = nil, nil
-			if r, err := w.q.RedeemAuthorizationCode(w.ctx, p); !w.raced("RedeemAuthorizationCode", err) || r.Outcome != store.RedemptionOutcomeRedeemed {
+			if r, err := w.Q.RedeemAuthorizationCode(w.Ctx, p); !w.Raced("RedeemAuthorizationCode", err) || r.Outcome != store.RedemptionOutcomeRedeemed {
 				w.Errorf("RedeemAuthorizationCode: %s", r.Outcome)
 			}
 		},
 		"two retries of a token that another server spends meanwhile": func(w *world) {
-			k := w.redeem()
+			k := w.Redeem()
 			other := w.transaction()
-			_, err := other.Exec(w.ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(digest(k.refresh)))
-			w.ok(err)
-			first := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, k.refresh); return err })
+			_, err := other.Exec(w.Ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(Digest(k.Refresh)))
+			w.OK(err)
+			first := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, k.Refresh); return err })
 			first.wantWaiting("oauth_refresh_token")
-			second := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, k.refresh); return err })
+			second := w.starts("RotateRefreshToken", func(q *store.Queries) error { _, err := rotate(w, q, k.Refresh); return err })
 			second.wantWaiting("oauth_authorization")
 			other.commit()
 			first.succeeds() // the user is locked FOR KEY SHARE by both, and by none FOR UPDATE
 			second.succeeds()
-			wantReason(w, k.authorization, store.RevocationReasonRefreshTokenReused)
+			wantReason(w, k.Authorization, store.RevocationReasonRefreshTokenReused)
 		},
 		"a rotation moves along the family that a batch gave its token": func(w *world) {
-			stray := unique("rt-stray")
-			w.foreignRefreshToken(stray)
+			stray := Unique("rt-stray")
+			w.ForeignRefreshToken(stray)
 			first := w.transaction()
-			row, err := first.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 1})
+			row, err := first.q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 1})
 			n := row.Adopted
-			w.ok(err)
+			w.OK(err)
 			if n != 1 {
 				w.Fatalf("AdoptRefreshTokens: %d", n)
 			}
@@ -610,22 +610,22 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 			second.wantWaiting("user")
 			first.commit()
 			second.succeeds()
-			w.rotate(stray, store.RotationOutcomeReplayed) // and by then it can see the family
-			raceInvariants(w)
+			w.Rotate(stray, store.RotationOutcomeReplayed) // and by then it can see the family
+			Invariants(w)
 		},
 		"deleting a client locks the session of the approval that it waited for": func(w *world) {
-			k := w.redeem(func(p *store.GrantAuthorizationParams) { p.SessionID = nil })
+			k := w.Redeem(func(p *store.GrantAuthorizationParams) { p.SessionID = nil })
 			id := pending(w)
 			first := w.transaction()
 			_, err := approve(w, first.q, id)
-			w.ok(err)
-			second := w.starts("DeleteClient", func(q *store.Queries) error { _, err := q.DeleteClient(w.ctx, w.client); return err })
+			w.OK(err)
+			second := w.starts("DeleteClient", func(q *store.Queries) error { _, err := q.DeleteClient(w.Ctx, w.Client); return err })
 			second.wantWaiting("oauth_client")
-			held := w.holdingRows(`SELECT FROM oauth_authorization WHERE id = $1 FOR KEY SHARE`, k.authorization)
+			held := w.holdingRows(`SELECT FROM oauth_authorization WHERE id = $1 FOR KEY SHARE`, k.Authorization)
 			first.commit()
 			second.wantWaiting("oauth_authorization")
 			end := w.startsOn("DELETE FROM session", func(tx pgx.Tx) error {
-				_, err := tx.Exec(w.ctx, `DELETE FROM session`)
+				_, err := tx.Exec(w.Ctx, `DELETE FROM session`)
 				return err
 			}, true)
 			end.wantWaiting("session")
@@ -645,48 +645,48 @@ func TestLockOrderWaitersSeeTheWinner(t *testing.T) {
 		call  func(w *world, q *store.Queries, stray string) error
 	}{
 		"RevokeUserAuthorizations": {"user", func(w *world, q *store.Queries, _ string) error {
-			_, err := q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: w.user})
+			_, err := q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: w.User})
 			return err
 		}},
 		"WithdrawConsent": {"user", func(w *world, q *store.Queries, _ string) error {
-			_, err := q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+			_, err := q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: w.Client})
 			return err
 		}},
 		"RevokeClientAuthorizations": {"oauth_client", func(w *world, q *store.Queries, _ string) error {
-			_, err := q.RevokeClientAuthorizations(w.ctx, w.client)
+			_, err := q.RevokeClientAuthorizations(w.Ctx, w.Client)
 			return err
 		}},
 		"RevokeToken": {"user", func(w *world, q *store.Queries, stray string) error {
-			_, err := q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(stray), ClientID: w.client})
+			_, err := q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(stray), ClientID: w.Client})
 			return err
 		}},
 		"EndSession": {"user", func(w *world, q *store.Queries, _ string) error {
-			_, err := q.EndSession(w.ctx, w.session)
+			_, err := q.EndSession(w.Ctx, w.Session)
 			return err
 		}},
-		"DeleteUser": {"user", func(w *world, q *store.Queries, _ string) error { _, err := q.DeleteUser(w.ctx, w.user); return err }},
+		"DeleteUser": {"user", func(w *world, q *store.Queries, _ string) error { _, err := q.DeleteUser(w.Ctx, w.User); return err }},
 		"DeleteClient": {"oauth_client", func(w *world, q *store.Queries, _ string) error {
-			_, err := q.DeleteClient(w.ctx, w.client)
+			_, err := q.DeleteClient(w.Ctx, w.Client)
 			return err
 		}},
 	} {
 		t.Run(name+" ends the family that it cannot see", func(t *testing.T) {
 			t.Parallel()
 			w := newRaceWorld(t, 4)
-			stray, access := unique("rt-stray"), unique("at-stray")
-			id := w.foreignRefreshToken(stray)
-			w.foreignAccessToken(access, &id)
-			w.exec(`UPDATE oauth_refresh_token SET scopes = '{openid}'`)
-			_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
-			w.ok(err)
+			stray, access := Unique("rt-stray"), Unique("at-stray")
+			id := w.ForeignRefreshToken(stray)
+			w.ForeignAccessToken(access, &id)
+			w.Exec(`UPDATE oauth_refresh_token SET scopes = '{openid}'`)
+			_, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
+			w.OK(err)
 			first := w.transaction()
 			_, err = rotate(w, first.q, stray)
-			w.ok(err)
+			w.OK(err)
 			second := w.starts(name, func(q *store.Queries) error { return end.call(w, q, stray) })
 			second.wantWaiting(end.table)
 			first.commit()
 			second.succeeds()
-			w.wantDead(stray, successorOf(stray), access)
+			w.WantDead(stray, SuccessorOf(stray), access)
 		})
 	}
 }
@@ -703,7 +703,7 @@ func TestLockOrderOfSlidingSessions(t *testing.T) {
 		var calls []*startedCall
 		for i := range 2 {
 			c := w.starts("ExtendSession", func(q *store.Queries) error {
-				_, err := q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: time.Duration(i+2) * time.Hour})
+				_, err := q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: time.Duration(i+2) * time.Hour})
 				return err
 			})
 			c.wantWaiting("session")
@@ -720,7 +720,7 @@ func TestLockOrderOfSlidingSessions(t *testing.T) {
 	t.Run("ExtendSession", func(t *testing.T) {
 		t.Parallel()
 		w := newRaceWorld(t, 6)
-		w.raced("ExtendSession", slide(w))
+		w.Raced("ExtendSession", slide(w))
 	})
 	t.Run("locked and then updated it deadlocks", func(t *testing.T) {
 		t.Parallel()
@@ -729,7 +729,7 @@ func TestLockOrderOfSlidingSessions(t *testing.T) {
 		first := w.holdingRows(`UPDATE session SET expires_at = expires_at + interval '1 minute'`)
 		extend := func() *startedCall {
 			c := w.startsOn("lock and update", func(tx pgx.Tx) error {
-				_, err := tx.Exec(w.ctx, `
+				_, err := tx.Exec(w.Ctx, `
 					WITH live AS MATERIALIZED (SELECT s.id FROM session AS s FOR NO KEY UPDATE)
 					UPDATE session AS s SET expires_at = s.expires_at + interval '1 minute' FROM live AS l WHERE s.id = l.id`)
 				return err
@@ -750,26 +750,26 @@ func TestLockOrderOfSlidingSessions(t *testing.T) {
 func TestLockOrderOfOwners(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 5)
-	users := []store.UserID{w.user, w.newUser()}
-	sessions := []store.SessionID{w.session, w.newSession(users[1])}
+	users := []store.UserID{w.User, w.NewUser()}
+	sessions := []store.SessionID{w.Session, w.NewSession(users[1])}
 	var clients []store.ClientID
 	for _, u := range users {
-		clients = append(clients, w.newClient(func(p *store.CreateClientParams) { p.UserID, p.Public = &u, ptr(true) }))
+		clients = append(clients, w.NewClient(func(p *store.CreateClientParams) { p.UserID, p.Public = &u, new(true) }))
 	}
 	for i, u := range users {
-		w.redeem(func(p *store.GrantAuthorizationParams) {
+		w.Redeem(func(p *store.GrantAuthorizationParams) {
 			p.UserID, p.SessionID, p.ClientID = u, &sessions[i], clients[1-i]
 		})
 	}
 	held := w.holdingRows(`SELECT FROM oauth_client FOR KEY SHARE`)
 	deletes := func(u store.UserID) *startedCall {
-		return w.starts("DeleteUser", func(q *store.Queries) error { _, err := q.DeleteUser(w.ctx, u); return err })
+		return w.starts("DeleteUser", func(q *store.Queries) error { _, err := q.DeleteUser(w.Ctx, u); return err })
 	}
 	one := deletes(users[0])
 	one.wantWaiting("oauth_client")
 	two := deletes(users[1])
-	w.until("the other waits for its turn", func() (waits bool) {
-		w.ok(w.pool.QueryRow(w.ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND NOT granted)`, two.pid).Scan(&waits))
+	w.Until("the other waits for its turn", func() (waits bool) {
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND NOT granted)`, two.pid).Scan(&waits))
 		return waits
 	})
 	held.release()

@@ -133,7 +133,7 @@ func (h *history) sessionOf(d draw, user store.UserID) *store.SessionID {
 
 // tenant is none or one of two.
 func (h *history) tenant(d draw) *store.ReferenceID {
-	return oneOf(d, nil, nil, nil, ptr(store.ReferenceID("org1")), ptr(store.ReferenceID("org2")))
+	return oneOf(d, nil, nil, nil, new(store.ReferenceID("org1")), new(store.ReferenceID("org2")))
 }
 
 func (h *history) resources(d draw) []string {
@@ -173,7 +173,7 @@ func (h *history) lifetime(d draw, choices ...time.Duration) *time.Duration {
 	if h.mood == "collection" {
 		choices = []time.Duration{10 * time.Second, 5 * time.Second, time.Minute}
 	}
-	return ptr(oneOf(d, choices...))
+	return new(oneOf(d, choices...))
 }
 
 // Time.
@@ -209,13 +209,13 @@ func (h *history) createAuthorization(d draw) {
 		p.Confirmation = h.key(d)
 	}
 	if !d.once(4) {
-		p.RedirectURI = ptr(redirectURI)
+		p.RedirectURI = new(RedirectURI)
 	}
 	if !d.once(4) {
-		p.CodeChallenge, p.CodeChallengeMethod = &challenge, ptr("S256")
+		p.CodeChallenge, p.CodeChallengeMethod = &Challenge, new("S256")
 	}
 	if d.once(2) {
-		p.RequestURI = ptr(h.digest(h.name("q")))
+		p.RequestURI = new(h.digest(h.name("q")))
 	}
 	_, found := do(h, "CreateAuthorization", p, asModelled(h.m.createAuthorization),
 		func(ctx context.Context, p store.CreateAuthorizationParams) (pendingRequest, error) {
@@ -300,7 +300,7 @@ func (h *history) approveAuthorization(d draw) {
 		return
 	}
 	p := store.ApproveAuthorizationParams{
-		ID: id, UserID: h.user(d), ReferenceID: h.tenant(d), GrantedScopes: []string{"openid"}, AuthTime: ptr(h.m.now), ACR: ptr("urn:acr"),
+		ID: id, UserID: h.user(d), ReferenceID: h.tenant(d), GrantedScopes: []string{"openid"}, AuthTime: new(h.m.now), ACR: new("urn:acr"),
 		CodeLifetime: oneOf(d, time.Minute, 10*time.Second),
 	}
 	p.SessionID = h.sessionOf(d, p.UserID)
@@ -308,7 +308,7 @@ func (h *history) approveAuthorization(d draw) {
 		p.GrantedScopes = h.some(d, f.asked, "admin")
 	}
 	if !d.once(4) {
-		p.Code = ptr(h.digest(h.name("k")))
+		p.Code = new(h.digest(h.name("k")))
 	}
 	r, _ := do(h, "ApproveAuthorization", p, h.m.approveAuthorization, h.q.ApproveAuthorization)
 	if p.Code != nil && r.Outcome == store.DecisionOutcomeApproved {
@@ -340,7 +340,7 @@ func (h *history) grantAuthorization(d draw) {
 	p := store.GrantAuthorizationParams{
 		ID: store.AuthorizationID(h.name("a")), UserID: h.user(d), ClientID: h.client(d), Scopes: oneOf(d, modelAskedScopes...),
 		Resources: h.resources(d), ReferenceID: h.tenant(d), Code: h.digest(h.name("k")), CodeLifetime: oneOf(d, time.Minute, 10*time.Second, 10*time.Minute),
-		AuthTime: ptr(h.m.now), ACR: ptr("urn:acr"),
+		AuthTime: new(h.m.now), ACR: new("urn:acr"),
 	}
 	p.GrantedScopes = p.Scopes
 	if d.once(4) {
@@ -348,10 +348,10 @@ func (h *history) grantAuthorization(d draw) {
 	}
 	p.SessionID = h.sessionOf(d, p.UserID)
 	if !d.once(4) {
-		p.RedirectURI = ptr(redirectURI)
+		p.RedirectURI = new(RedirectURI)
 	}
 	if !d.once(4) {
-		p.CodeChallenge, p.CodeChallengeMethod = &challenge, ptr("S256")
+		p.CodeChallenge, p.CodeChallengeMethod = &Challenge, new("S256")
 	}
 	if d.once(4) {
 		p.Confirmation = h.key(d)
@@ -389,22 +389,22 @@ func (h *history) redeemAuthorizationCode(d draw) {
 		}
 	}
 	if d.once(3) {
-		p.FamilyLifetime = ptr(oneOf(d, time.Minute, time.Hour, 10*time.Second))
+		p.FamilyLifetime = new(oneOf(d, time.Minute, time.Hour, 10*time.Second))
 	}
 	if d.once(16) {
 		p.ClientID = h.client(d)
 	}
 	if d.once(8) {
-		p.RedirectURI = oneOf(d, nil, ptr(redirectURI), ptr("https://evil.example"))
+		p.RedirectURI = oneOf(d, nil, new(RedirectURI), new("https://evil.example"))
 	}
 	if d.once(16) {
-		p.CodeChallenge = oneOf(d, nil, &challenge, ptr("another"))
+		p.CodeChallenge = oneOf(d, nil, &Challenge, new("another"))
 	}
 	access := h.name("t")
-	p.AccessToken, p.AccessTokenID = ptr(h.digest(access)), store.AccessTokenID(access)
+	p.AccessToken, p.AccessTokenID = new(h.digest(access)), store.AccessTokenID(access)
 	if !d.once(8) {
 		raw := h.name("r")
-		p.RefreshToken, p.RefreshTokenID = ptr(h.digest(raw)), ptr(store.RefreshTokenID(strings.ToUpper(raw)))
+		p.RefreshToken, p.RefreshTokenID = new(h.digest(raw)), new(store.RefreshTokenID(strings.ToUpper(raw)))
 	}
 	r, _ := do(h, "RedeemAuthorizationCode", p, h.m.redeemAuthorizationCode, h.q.RedeemAuthorizationCode)
 	h.accessTokens, h.accessTokenIDs = append(h.accessTokens, *p.AccessToken), append(h.accessTokenIDs, p.AccessTokenID)
@@ -422,7 +422,7 @@ func (h *history) revokeAuthorization(d draw) {
 func (h *history) revokeUserAuthorizations(d draw) {
 	p := store.RevokeUserAuthorizationsParams{UserID: h.user(d)}
 	if d.once(2) {
-		p.ClientID = ptr(h.client(d))
+		p.ClientID = new(h.client(d))
 	}
 	key := func(r store.RevokeUserAuthorizationsRow) string {
 		return string(r.ClientID) + " " + orEmpty(r.AuthorizationID)
@@ -493,13 +493,13 @@ func (h *history) rotateRefreshToken(d draw) {
 	p := store.RotateRefreshTokenParams{
 		Presented: presented, ClientID: h.client(d), Grace: oneOf(d, time.Minute, 10*time.Second),
 		Successor: h.digest(raw), SuccessorID: store.RefreshTokenID(id), RefreshTokenLifetime: h.lifetime(d, time.Hour, time.Minute, 10*time.Second),
-		AccessToken: ptr(h.digest(access)), AccessTokenID: store.AccessTokenID(access), AccessTokenLifetime: h.lifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
+		AccessToken: new(h.digest(access)), AccessTokenID: store.AccessTokenID(access), AccessTokenLifetime: h.lifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
 	}
 	if d.once(8) {
 		p.Grace = 0
 	}
 	if d.once(4) {
-		p.FamilyLifetime = ptr(oneOf(d, time.Minute, time.Hour))
+		p.FamilyLifetime = new(oneOf(d, time.Minute, time.Hour))
 	}
 	t := h.m.token(presented)
 	if t != nil {
@@ -541,12 +541,12 @@ func (h *history) alias(id store.AuthorizationID, f *modelFamily) {
 func (h *history) writeForeignRefreshToken(d draw) {
 	raw := h.name("f")
 	t := &modelToken{
-		kind: store.TokenKindRefreshToken, id: strings.ToUpper(raw), digest: ptr(h.digest(raw)), client: h.client(d),
-		user: ptr(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...), expires: h.m.in(h.lifetime(d, time.Hour, time.Minute, 10*time.Second)),
+		kind: store.TokenKindRefreshToken, id: strings.ToUpper(raw), digest: new(h.digest(raw)), client: h.client(d),
+		user: new(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...), expires: h.m.in(h.lifetime(d, time.Hour, time.Minute, 10*time.Second)),
 	}
 	t.session = h.sessionOf(d, *t.user)
 	if d.once(3) {
-		t.ended = ptr(h.m.now)
+		t.ended = new(h.m.now)
 	}
 	h.writeForeign(t)
 	if !d.once(3) {
@@ -557,14 +557,14 @@ func (h *history) writeForeignRefreshToken(d draw) {
 func (h *history) writeForeignAccessToken(d draw) { h.writeForeignAccess(d, nil) }
 
 func (h *history) writeForeignAccess(d draw, refresh *modelToken) {
-	t := &modelToken{client: h.client(d), user: ptr(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...)}
+	t := &modelToken{client: h.client(d), user: new(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...)}
 	if refresh != nil {
 		t.client, t.user, t.session, t.reference, t.scopes = refresh.client, refresh.user, refresh.session, refresh.reference, refresh.scopes
 	} else {
 		t.session = h.sessionOf(d, *t.user)
 	}
 	raw := h.name("g")
-	t.kind, t.id, t.digest, t.refresh = store.TokenKindAccessToken, raw, ptr(h.digest(raw)), refresh
+	t.kind, t.id, t.digest, t.refresh = store.TokenKindAccessToken, raw, new(h.digest(raw)), refresh
 	t.expires = h.m.in(h.lifetime(d, 10*time.Second, time.Minute, time.Hour))
 	h.writeForeign(t)
 }
@@ -599,7 +599,7 @@ func (h *history) outward(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
 	}
-	return ptr(t.Add(-h.passed))
+	return new(t.Add(-h.passed))
 }
 
 func (h *history) until(t *time.Time) string {
@@ -622,7 +622,7 @@ func (h *history) rotateElsewhere(d draw) {
 	h.logf("another server spends %s", h.names[presented])
 	raw := h.name("f")
 	next := *t
-	next.id, next.digest, next.expires = strings.ToUpper(raw), ptr(h.digest(raw)), ptr(h.m.now.Add(time.Hour))
+	next.id, next.digest, next.expires = strings.ToUpper(raw), new(h.digest(raw)), new(h.m.now.Add(time.Hour))
 	next.family, next.ended, next.resources, next.bound, next.authTime = nil, nil, nil, nil, nil
 	h.writeForeign(&next)
 }
@@ -774,7 +774,7 @@ func (h *history) issueAccessToken(d draw) {
 		p.Confirmation = h.key(d)
 	}
 	if !d.once(4) {
-		p.AccessToken = ptr(h.digest(id))
+		p.AccessToken = new(h.digest(id))
 		h.accessTokens = append(h.accessTokens, *p.AccessToken)
 	}
 	h.accessTokenIDs = append(h.accessTokenIDs, p.ID)
@@ -813,7 +813,7 @@ func (h *history) extendSession(d draw) {
 	}
 	p := store.ExtendSessionParams{ID: id, Lifetime: oneOf(d, time.Hour, time.Minute), MinGain: oneOf(d, 30*time.Second, 0)}
 	if d.once(2) {
-		p.MaxLifetime = ptr(oneOf(d, time.Hour, 2*time.Hour))
+		p.MaxLifetime = new(oneOf(d, time.Hour, 2*time.Hour))
 	}
 	do(h, "ExtendSession", p, h.m.extendSession, h.q.ExtendSession)
 }

@@ -117,10 +117,10 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 	}
 	for i, p := range []store.CreateClientParams{
 		{Scopes: []string{"openid", "offline_access"}},
-		{Public: ptr(true)},
-		{TokenEndpointAuthMethod: ptr("none"), SkipConsent: ptr(true), UserID: &h.users[1]},
+		{Public: new(true)},
+		{TokenEndpointAuthMethod: new("none"), SkipConsent: new(true), UserID: &h.users[1]},
 	} {
-		p.ClientID, p.ID, p.RedirectURIs = h.clients[i], store.OAuthClientID(h.clients[i]), []string{redirectURI}
+		p.ClientID, p.ID, p.RedirectURIs = h.clients[i], store.OAuthClientID(h.clients[i]), []string{RedirectURI}
 		_, err := h.q.CreateClient(ctx, p)
 		h.fail(err)
 		h.m.clients[p.ClientID] = &modelClient{public: i > 0, skipsConsent: i == 2, scopes: p.Scopes, owner: p.UserID}
@@ -494,7 +494,7 @@ func text(h *history, v reflect.Value) string {
 	case token.Confirmation:
 		return strings.Trim(x.JKT+"+"+x.X5TS256, "+")
 	case string:
-		if x == challenge {
+		if x == Challenge {
 			return "challenge"
 		}
 	case []string:

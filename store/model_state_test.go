@@ -117,7 +117,7 @@ func (m *model) in(d *time.Duration) *time.Time {
 	if d == nil {
 		return nil
 	}
-	return ptr(m.now.Add(*d))
+	return new(m.now.Add(*d))
 }
 
 func (m *model) past(t *time.Time) bool { return t != nil && !t.After(m.now) }
@@ -248,7 +248,7 @@ func (m *model) end(t *modelToken) bool {
 	if t.ended != nil {
 		return false
 	}
-	t.ended, m.wrote = ptr(m.now), true
+	t.ended, m.wrote = new(m.now), true
 	return true
 }
 
@@ -322,7 +322,7 @@ func (m *model) createAuthorization(p store.CreateAuthorizationParams) (*modelFa
 	f := &modelFamily{
 		id: p.ID, client: p.ClientID, status: store.AuthorizationStatusPending, asked: p.Scopes, resources: p.Resources,
 		redirect: p.RedirectURI, challenge: p.CodeChallenge, requestURI: p.RequestURI, dpop: p.Confirmation,
-		expires: ptr(m.now.Add(p.Lifetime)),
+		expires: new(m.now.Add(p.Lifetime)),
 	}
 	m.families, m.wrote = append(m.families, f), true
 	return f, true
@@ -332,7 +332,7 @@ func (m *model) takeAuthorizationByRequestURI(p store.TakeAuthorizationByRequest
 	for _, f := range m.families {
 		if is(f.requestURI, p.RequestURI) && f.client == p.ClientID && f.status == store.AuthorizationStatusPending &&
 			!m.past(f.expires) && f.revoked == "" {
-			f.requestURI, f.expires, m.wrote = nil, ptr(m.now.Add(p.Lifetime)), true
+			f.requestURI, f.expires, m.wrote = nil, new(m.now.Add(p.Lifetime)), true
 			return f, true
 		}
 	}
@@ -359,7 +359,7 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) (store.
 		r.Outcome = store.DecisionOutcomeApproved
 		f.status, f.user, f.session, f.reference = store.AuthorizationStatusApproved, &p.UserID, p.SessionID, p.ReferenceID
 		f.granted, f.authTime, f.acr, f.requestURI = p.GrantedScopes, p.AuthTime, p.ACR, nil
-		f.expires = ptr(m.now.Add(p.CodeLifetime))
+		f.expires = new(m.now.Add(p.CodeLifetime))
 		f.code, f.codeExpires = p.Code, *f.expires
 		m.wrote = true
 	}
@@ -406,7 +406,7 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) (st
 	default:
 		r.Outcome = store.CodeOutcomeIssued
 		m.saw("a code replaced", f.code != nil)
-		f.expires = ptr(m.now.Add(p.CodeLifetime))
+		f.expires = new(m.now.Add(p.CodeLifetime))
 		f.code, f.codeExpires, m.wrote = &p.Code, *f.expires, true
 	}
 	return r, true
@@ -591,7 +591,7 @@ func (m *model) rotateRefreshToken(p store.RotateRefreshTokenParams) (store.Rota
 	case m.clients[t.client].disabled:
 		r.Outcome = store.RotationOutcomeDisabled
 	case t.ended == nil && m.past(t.expires), t.ended != nil && m.past(f.expires),
-		t.ended != nil && p.RefreshTokenLifetime != nil && m.past(ptr(t.ended.Add(*p.RefreshTokenLifetime))):
+		t.ended != nil && p.RefreshTokenLifetime != nil && m.past(new(t.ended.Add(*p.RefreshTokenLifetime))):
 		m.saw("a retry after the family's expiry", t.ended != nil)
 		r.Outcome = store.RotationOutcomeExpired
 	case !within(p.Scopes, t.scopes), !within(p.Resources, t.resources):
@@ -618,14 +618,14 @@ func (m *model) rotateRefreshToken(p store.RotateRefreshTokenParams) (store.Rota
 		r.AccessTokenExpiresAt = earliest(m.in(p.AccessTokenLifetime), f.limit)
 		last := r.AccessTokenExpiresAt
 		if p.RefreshTokenLifetime != nil {
-			r.RefreshTokenExpiresAt = ptr(rotatedAt.Add(*p.RefreshTokenLifetime))
+			r.RefreshTokenExpiresAt = new(rotatedAt.Add(*p.RefreshTokenLifetime))
 		}
 		r.RefreshTokenExpiresAt = earliest(r.RefreshTokenExpiresAt, f.limit)
 		if next == nil {
 			next = m.refreshToken(string(p.SuccessorID), p.Successor, f, r.RefreshTokenExpiresAt)
 			next.session, next.scopes, next.resources, next.authTime, next.bound = t.session, t.scopes, t.resources, t.authTime, bound
 			last = latest(last, next.expires)
-			t.ended, t.successor = ptr(m.now), next
+			t.ended, t.successor = new(m.now), next
 			m.saw("a family's third rotation", m.depth(next) >= 3)
 			m.saw("a successor cut to the family's limit", f.limit != nil && same(next.expires, f.limit))
 		}
@@ -635,12 +635,12 @@ func (m *model) rotateRefreshToken(p store.RotateRefreshTokenParams) (store.Rota
 		case last == nil:
 			f.expires = nil
 		case f.expires != nil && last.After(*f.expires): // gets a sixteenth in advance
-			f.expires = earliest(ptr(last.Add(last.Sub(m.now)/16)), f.limit)
+			f.expires = earliest(new(last.Add(last.Sub(m.now)/16)), f.limit)
 			m.saw("a family's expiry moved in advance", true)
 		default:
 			m.saw("a family's expiry left as it was", f.expires != nil)
 		}
-		r.Successor, r.SuccessorID = next.digest, ptr(store.RefreshTokenID(next.id))
+		r.Successor, r.SuccessorID = next.digest, new(store.RefreshTokenID(next.id))
 		a := m.accessToken(string(p.AccessTokenID), p.AccessToken, f, next, r.AccessTokenExpiresAt)
 		a.session, a.scopes, a.resources, a.bound = t.session, r.Scopes, r.Resources, p.Confirmation
 		if a.bound == nil {
@@ -707,11 +707,11 @@ func (m *model) introspect(t *modelToken) store.IntrospectTokenRow {
 		Resources: t.resources, Confirmation: t.bound, IssuedAt: t.issued, ExpiresAt: t.expires, AuthTime: t.authTime,
 	}
 	if t.isRefresh() {
-		r.RefreshTokenID = ptr(store.RefreshTokenID(t.id))
+		r.RefreshTokenID = new(store.RefreshTokenID(t.id))
 	} else {
-		r.AccessTokenID = ptr(store.AccessTokenID(t.id))
+		r.AccessTokenID = new(store.AccessTokenID(t.id))
 		if t.refresh != nil {
-			r.RefreshTokenID = ptr(store.RefreshTokenID(t.refresh.id))
+			r.RefreshTokenID = new(store.RefreshTokenID(t.refresh.id))
 		}
 	}
 	if t.family != nil {
@@ -721,7 +721,7 @@ func (m *model) introspect(t *modelToken) store.IntrospectTokenRow {
 		}
 	}
 	if t.user != nil {
-		r.Username = ptr(string(*t.user) + "@example.com")
+		r.Username = new(string(*t.user) + "@example.com")
 	}
 	return r
 }
@@ -746,18 +746,18 @@ func (m *model) revokeToken(p store.RevokeTokenParams) (store.RevokeTokenRow, bo
 	}
 	switch {
 	case !t.isRefresh():
-		r.AccessTokenID = ptr(store.AccessTokenID(t.id))
+		r.AccessTokenID = new(store.AccessTokenID(t.id))
 		if !m.endAccessToken(t) {
 			return store.RevokeTokenRow{}, false
 		}
 	case t.family != nil:
-		r.RefreshTokenID = ptr(store.RefreshTokenID(t.id))
+		r.RefreshTokenID = new(store.RefreshTokenID(t.id))
 		if !m.revoke(t.family, store.RevocationReasonTokenRevoked) {
 			return store.RevokeTokenRow{}, false
 		}
 		m.saw("a family revoked by a spent token", t.ended != nil)
 	default:
-		r.RefreshTokenID = ptr(store.RefreshTokenID(t.id))
+		r.RefreshTokenID = new(store.RefreshTokenID(t.id))
 		ended := m.end(t)
 		_, access := m.endStrays(func(a *modelToken) bool { return a.refresh == t && !m.past(a.expires) })
 		if !ended && access == 0 {
@@ -832,7 +832,7 @@ func (m *model) extendSession(p store.ExtendSessionParams) (store.ExtendSessionR
 	}
 	until := m.now.Add(p.Lifetime)
 	if p.MaxLifetime != nil {
-		until = *earliest(&until, ptr(s.began.Add(*p.MaxLifetime)))
+		until = *earliest(&until, new(s.began.Add(*p.MaxLifetime)))
 	}
 	gain := until.Sub(s.expires)
 	r := store.ExtendSessionRow{ID: p.ID, UserID: s.user, Extended: gain > 0 && gain >= p.MinGain}
@@ -864,7 +864,7 @@ func (m *model) endSession(id store.SessionID) []store.EndSessionRow {
 			continue
 		}
 		refresh, access := m.endStrays(func(t *modelToken) bool { return strays(t) && !offline(t.scopes) })
-		rows = append(rows, store.EndSessionRow{SessionID: id, UserID: s.user, ClientID: ptr(client), Revoked: refresh+access > 0})
+		rows = append(rows, store.EndSessionRow{SessionID: id, UserID: s.user, ClientID: new(client), Revoked: refresh+access > 0})
 		m.saw("tokens without a family end with their session", refresh+access > 0)
 		m.saw("tokens without a family outlive their session", refresh+access == 0)
 	}

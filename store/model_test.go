@@ -342,7 +342,7 @@ type modelDB struct {
 
 func newModelDB(t *testing.T) *modelDB {
 	t.Helper()
-	db := &modelDB{ctx: t.Context(), pool: newPool(t, 1), shrunkFrom: map[string]*history{}}
+	db := &modelDB{ctx: t.Context(), pool: NewPool(t, 1), shrunkFrom: map[string]*history{}}
 	err := db.pool.AcquireFunc(db.ctx, func(c *pgxpool.Conn) (err error) {
 		db.sql, err = newModelSQL(db.ctx, c.Conn())
 		return err

@@ -16,20 +16,13 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// forSubtest is the same world, whose helpers fail a subtest.
-func (w *world) forSubtest(t testing.TB) *world {
-	sub := *w
-	sub.TB, sub.ctx = t, t.Context()
-	return &sub
-}
-
 // changesRows runs a call and wants exactly these rows to differ afterwards, written as changed does.
 func (w *world) changesRows(call func(), want ...string) {
 	w.Helper()
-	before := w.snapshot()
+	before := w.Snapshot()
 	call()
 	slices.Sort(want)
-	if diff := changed(before, w.snapshot()); !slices.Equal(diff, want) {
+	if diff := Changed(before, w.Snapshot()); !slices.Equal(diff, want) {
 		w.Errorf("changed %q,\nwant %q", diff, want)
 	}
 }
@@ -77,22 +70,22 @@ func wantAt(t testing.TB, what string, got *time.Time, from time.Time, lifetime 
 
 func (w *world) authorizationOf(id store.AuthorizationID) store.OAuthAuthorization {
 	w.Helper()
-	a, err := w.q.GetAuthorization(w.ctx, id)
-	w.ok(err)
+	a, err := w.Q.GetAuthorization(w.Ctx, id)
+	w.OK(err)
 	return a
 }
 
 func (w *world) accessTokenOf(raw string) store.OAuthAccessToken {
 	w.Helper()
-	t, err := w.q.FindAccessTokenByToken(w.ctx, digest(raw))
-	w.ok(err)
+	t, err := w.Q.FindAccessTokenByToken(w.Ctx, Digest(raw))
+	w.OK(err)
 	return t
 }
 
 func (w *world) refreshTokenOf(raw string) store.OAuthRefreshToken {
 	w.Helper()
-	r, err := w.q.FindRefreshTokenByToken(w.ctx, digest(raw))
-	w.ok(err)
+	r, err := w.Q.FindRefreshTokenByToken(w.Ctx, Digest(raw))
+	w.OK(err)
 	return r
 }
 
@@ -100,24 +93,24 @@ func (w *world) refreshTokenOf(raw string) store.OAuthRefreshToken {
 func (w *world) pending(change ...func(*store.CreateAuthorizationParams)) store.AuthorizationID {
 	w.Helper()
 	p := store.CreateAuthorizationParams{
-		ID: store.NewAuthorizationID(), ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseType: ptr("code"),
-		ResponseMode: ptr("form_post"), State: ptr("the state"), Scopes: []string{"openid", "email", "offline_access"},
-		CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: 10 * time.Minute,
+		ID: store.NewAuthorizationID(), ClientID: w.Client, RedirectURI: new(RedirectURI), ResponseType: new("code"),
+		ResponseMode: new("form_post"), State: new("the state"), Scopes: []string{"openid", "email", "offline_access"},
+		CodeChallenge: &Challenge, CodeChallengeMethod: new("S256"), Lifetime: 10 * time.Minute,
 	}
 	for _, c := range change {
 		c(&p)
 	}
-	_, err := w.q.CreateAuthorization(w.ctx, p)
-	w.ok(err)
+	_, err := w.Q.CreateAuthorization(w.Ctx, p)
+	w.OK(err)
 	return p.ID
 }
 
 func (w *world) approveParams(id store.AuthorizationID) store.ApproveAuthorizationParams {
 	return store.ApproveAuthorizationParams{
-		ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid", "offline_access"},
-		ReferenceID: ptr(store.ReferenceID("acme")), AuthTime: ptr(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
-		ACR: ptr("urn:mace:incommon:iap:silver"), AMR: []string{"pwd", "otp"},
-		Code: ptr(digest("code of " + string(id))), CodeLifetime: time.Minute,
+		ID: id, UserID: w.User, SessionID: &w.Session, GrantedScopes: []string{"openid", "offline_access"},
+		ReferenceID: new(store.ReferenceID("acme")), AuthTime: new(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+		ACR: new("urn:mace:incommon:iap:silver"), AMR: []string{"pwd", "otp"},
+		Code: new(Digest("code of " + string(id))), CodeLifetime: time.Minute,
 	}
 }
 
@@ -127,57 +120,57 @@ func (w *world) approve(id store.AuthorizationID, want store.DecisionOutcome, ch
 	for _, c := range change {
 		c(&p)
 	}
-	r, err := w.q.ApproveAuthorization(w.ctx, p)
-	w.ok(err)
+	r, err := w.Q.ApproveAuthorization(w.Ctx, p)
+	w.OK(err)
 	wantEqual(w, "ApproveAuthorization", r.Outcome, want)
 	return r
 }
 
 func (w *world) deny(id store.AuthorizationID, want store.DecisionOutcome) {
 	w.Helper()
-	r, err := w.q.DenyAuthorization(w.ctx, id)
-	w.ok(err)
+	r, err := w.Q.DenyAuthorization(w.Ctx, id)
+	w.OK(err)
 	wantEqual(w, "DenyAuthorization", r.Outcome, want)
 }
 
 func (w *world) disable(client store.ClientID) {
 	w.Helper()
-	_, err := w.q.DisableClient(w.ctx, client)
-	w.ok(err)
+	_, err := w.Q.DisableClient(w.Ctx, client)
+	w.OK(err)
 }
 
 func (w *world) revokeFamily(id store.AuthorizationID) {
 	w.Helper()
-	_, err := w.q.RevokeAuthorization(w.ctx, id)
-	w.ok(err)
+	_, err := w.Q.RevokeAuthorization(w.Ctx, id)
+	w.OK(err)
 }
 
 // lapse moves an authorization's instants of expiry to this very moment's past.
 func (w *world) lapse(id store.AuthorizationID) {
 	w.Helper()
-	w.exec(`UPDATE oauth_authorization SET expires_at = now(), code_expires_at = CASE WHEN code IS NOT NULL THEN now() END WHERE id = $1`, string(id))
+	w.Exec(`UPDATE oauth_authorization SET expires_at = now(), code_expires_at = CASE WHEN code IS NOT NULL THEN now() END WHERE id = $1`, string(id))
 }
 
 func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	p := store.CreateAuthorizationParams{
-		ID: store.NewAuthorizationID(), ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseType: ptr("code id_token"),
-		ResponseMode: ptr("fragment"), Scopes: []string{"openid", "email"}, State: ptr("s"), Nonce: ptr("n"),
-		CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Resources: []string{"https://api.example"},
+		ID: store.NewAuthorizationID(), ClientID: w.Client, RedirectURI: new(RedirectURI), ResponseType: new("code id_token"),
+		ResponseMode: new("fragment"), Scopes: []string{"openid", "email"}, State: new("s"), Nonce: new("n"),
+		CodeChallenge: &Challenge, CodeChallengeMethod: new("S256"), Resources: []string{"https://api.example"},
 		Claims: json.RawMessage(`{"id_token": {"acr": null}}`), Request: json.RawMessage(`{"prompt": "login"}`),
-		RequestURI: ptr(digest("a request_uri")), Lifetime: 90 * time.Second, Confirmation: &token.Confirmation{JKT: "thumbprint"},
+		RequestURI: new(Digest("a request_uri")), Lifetime: 90 * time.Second, Confirmation: &token.Confirmation{JKT: "thumbprint"},
 	}
 	var got store.OAuthAuthorization
 	w.changesRows(func() {
 		var err error
-		got, err = w.q.CreateAuthorization(w.ctx, p)
-		w.ok(err)
+		got, err = w.Q.CreateAuthorization(w.Ctx, p)
+		w.OK(err)
 	}, authorizationRow("+", p.ID))
 
 	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, 90*time.Second)
 	want := store.OAuthAuthorization{
-		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.client, Status: store.AuthorizationStatusPending,
+		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.Client, Status: store.AuthorizationStatusPending,
 		RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State,
 		Nonce: p.Nonce, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Resources: p.Resources,
 		Claims: p.Claims, Request: p.Request, RequestURI: p.RequestURI, ExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
@@ -188,44 +181,44 @@ func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
 
 func TestCreateAuthorizationNeedsAnEnabledClient(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	disabled := w.newClient()
+	w := NewWorld(t, 2)
+	disabled := w.NewClient()
 	w.disable(disabled)
 	for _, client := range []store.ClientID{"unknown", disabled} {
-		w.unchanged(func() {
-			_, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+		w.Unchanged(func() {
+			_, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
 				ID: store.NewAuthorizationID(), ClientID: client, Scopes: []string{}, Lifetime: time.Minute,
 			})
-			w.none(err)
+			w.None(err)
 		})
 	}
 }
 
 func TestPushedRequestIsTakenOnceByItsOwnClient(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	uri := func(name string) func(*store.CreateAuthorizationParams) {
-		return func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest(name)) }
+		return func(p *store.CreateAuthorizationParams) { p.RequestURI = new(Digest(name)) }
 	}
 	take := func(name string) (store.OAuthAuthorization, error) {
-		return w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{
-			RequestURI: digest(name), ClientID: w.client, Lifetime: 3 * time.Minute,
+		return w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: Digest(name), ClientID: w.Client, Lifetime: 3 * time.Minute,
 		})
 	}
 	id := w.pending(uri("pushed"))
-	other := w.newClient()
-	w.unchanged(func() {
-		_, err := w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{
-			RequestURI: digest("pushed"), ClientID: other, Lifetime: time.Hour,
+	other := w.NewClient()
+	w.Unchanged(func() {
+		_, err := w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: Digest("pushed"), ClientID: other, Lifetime: time.Hour,
 		})
-		w.none(err) // another client's
+		w.None(err) // another client's
 		_, err = take("never pushed")
-		w.none(err)
+		w.None(err)
 	})
 	before := w.authorizationOf(id)
 	w.changesRows(func() {
 		got, err := take("pushed")
-		w.ok(err)
+		w.OK(err)
 		wantAt(t, "expires_at", got.ExpiresAt, got.UpdatedAt, 3*time.Minute)
 		before.RequestURI, before.ExpiresAt, before.UpdatedAt = nil, got.ExpiresAt, got.UpdatedAt
 		wantEqual(t, "what is taken", got, before)
@@ -236,7 +229,7 @@ func TestPushedRequestIsTakenOnceByItsOwnClient(t *testing.T) {
 	w.deny(w.pending(uri("denied")), store.DecisionOutcomeDenied)
 	w.approve(w.pending(uri("approved")), store.DecisionOutcomeApproved)
 	for _, name := range []string{"pushed", "expired", "revoked", "denied", "approved"} {
-		w.unchanged(func() {
+		w.Unchanged(func() {
 			if _, err := take(name); !errors.Is(err, pgx.ErrNoRows) {
 				t.Errorf("%s: taken (%v)", name, err)
 			}
@@ -246,17 +239,17 @@ func TestPushedRequestIsTakenOnceByItsOwnClient(t *testing.T) {
 
 func TestPushedRequestHasOneTakerAmongMany(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 16)
+	w := NewWorld(t, 16)
 	for range 10 {
-		uri := unique("request_uri")
-		w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest(uri)) })
+		uri := Unique("request_uri")
+		w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(Digest(uri)) })
 		var taken, refused int
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {
-				_, err := w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{
-					RequestURI: digest(uri), ClientID: w.client, Lifetime: time.Minute,
+				_, err := w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{
+					RequestURI: Digest(uri), ClientID: w.Client, Lifetime: time.Minute,
 				})
 				mu.Lock()
 				defer mu.Unlock()
@@ -279,20 +272,20 @@ func TestPushedRequestHasOneTakerAmongMany(t *testing.T) {
 
 func TestApproveAuthorizationWritesTheDecisionAndTheCode(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest("uri")) })
+	w := NewWorld(t, 2)
+	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(Digest("uri")) })
 	before := w.authorizationOf(id)
 	p := w.approveParams(id)
 	var row store.ApproveAuthorizationRow
 	w.changesRows(func() { row = w.approve(id, store.DecisionOutcomeApproved) }, authorizationRow("~", id))
 	wantEqual(t, "row", row, store.ApproveAuthorizationRow{
-		Outcome: store.DecisionOutcomeApproved, ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseMode: ptr("form_post"),
-		State: ptr("the state"),
+		Outcome: store.DecisionOutcomeApproved, ClientID: w.Client, RedirectURI: new(RedirectURI), ResponseMode: new("form_post"),
+		State: new("the state"),
 	})
 
 	got := w.authorizationOf(id)
 	want := before
-	want.Status, want.UserID, want.SessionID, want.ReferenceID = store.AuthorizationStatusApproved, &w.user, &w.session, p.ReferenceID
+	want.Status, want.UserID, want.SessionID, want.ReferenceID = store.AuthorizationStatusApproved, &w.User, &w.Session, p.ReferenceID
 	want.GrantedScopes, want.ACR, want.AMR, want.Code, want.RequestURI = p.GrantedScopes, p.ACR, p.AMR, p.Code, nil
 	if got.AuthTime == nil || !got.AuthTime.Equal(*p.AuthTime) {
 		t.Errorf("auth_time: %v", got.AuthTime)
@@ -306,16 +299,16 @@ func TestApproveAuthorizationWritesTheDecisionAndTheCode(t *testing.T) {
 		t.Error("updated_at has not moved")
 	}
 
-	found, err := w.q.FindAuthorizationByCode(w.ctx, *p.Code)
-	w.ok(err)
+	found, err := w.Q.FindAuthorizationByCode(w.Ctx, *p.Code)
+	w.OK(err)
 	wantEqual(t, "FindAuthorizationByCode", found, got)
-	_, err = w.q.FindAuthorizationByCode(w.ctx, digest("no such code"))
-	w.none(err)
+	_, err = w.Q.FindAuthorizationByCode(w.Ctx, Digest("no such code"))
+	w.None(err)
 }
 
 func TestApproveAuthorizationWithoutACodeOrASession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	id := w.pending()
 	w.changesRows(func() {
 		w.approve(id, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) {
@@ -332,10 +325,10 @@ func TestApproveAuthorizationWithoutACodeOrASession(t *testing.T) {
 
 func TestApproveAuthorizationThatCannotBeChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	type change = func(*store.ApproveAuthorizationParams)
 	approve := func(id store.AuthorizationID) { w.approve(id, store.DecisionOutcomeApproved) }
-	anew := func(p *store.ApproveAuthorizationParams) { p.Code = ptr(digest("another code")) }
+	anew := func(p *store.ApproveAuthorizationParams) { p.Code = new(Digest("another code")) }
 	for _, c := range []struct {
 		name    string
 		prepare func(store.AuthorizationID)
@@ -352,12 +345,12 @@ func TestApproveAuthorizationThatCannotBeChangesNothing(t *testing.T) {
 		}, store.DecisionOutcomeExceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := w.forSubtest(t)
+			w := w.ForSubtest(t)
 			id := w.pending()
 			if c.prepare != nil {
 				c.prepare(id)
 			}
-			w.unchanged(func() {
+			w.Unchanged(func() {
 				var changes []change
 				if c.change != nil {
 					changes = append(changes, c.change)
@@ -368,32 +361,32 @@ func TestApproveAuthorizationThatCannotBeChangesNothing(t *testing.T) {
 	}
 
 	id := w.pending()
-	w.disable(w.client)
-	w.unchanged(func() { w.approve(id, store.DecisionOutcomeDisabled) })
+	w.disable(w.Client)
+	w.Unchanged(func() { w.approve(id, store.DecisionOutcomeDisabled) })
 }
 
 func TestApproveAuthorizationNeedsItsUserAndALiveSessionOfTheirs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	id := w.pending()
-	other := w.newUser()
-	foreign, expired := w.newSession(other), w.newSession(w.user)
-	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
+	other := w.NewUser()
+	foreign, expired := w.NewSession(other), w.NewSession(w.User)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
 	for _, c := range []struct {
 		name   string
 		change func(*store.ApproveAuthorizationParams)
 	}{
 		{"no such authorization", func(p *store.ApproveAuthorizationParams) { p.ID = "unknown" }},
 		{"no such user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }},
-		{"no such session", func(p *store.ApproveAuthorizationParams) { p.SessionID = ptr(store.SessionID("unknown")) }},
+		{"no such session", func(p *store.ApproveAuthorizationParams) { p.SessionID = new(store.SessionID("unknown")) }},
 		{"another user's session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &foreign }},
 		{"a session of the user, who is another", func(p *store.ApproveAuthorizationParams) { p.UserID = other }},
 		{"an expired session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &expired }},
 	} {
 		p := w.approveParams(id)
 		c.change(&p)
-		w.unchanged(func() {
-			if _, err := w.q.ApproveAuthorization(w.ctx, p); !errors.Is(err, pgx.ErrNoRows) {
+		w.Unchanged(func() {
+			if _, err := w.Q.ApproveAuthorization(w.Ctx, p); !errors.Is(err, pgx.ErrNoRows) {
 				t.Errorf("%s: got %v, want no rows", c.name, err)
 			}
 		})
@@ -403,15 +396,15 @@ func TestApproveAuthorizationNeedsItsUserAndALiveSessionOfTheirs(t *testing.T) {
 
 func TestDenyAuthorizationEndsThePendingRequest(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = ptr(digest("uri")) })
+	w := NewWorld(t, 2)
+	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(Digest("uri")) })
 	want := w.authorizationOf(id)
 	w.changesRows(func() {
-		row, err := w.q.DenyAuthorization(w.ctx, id)
-		w.ok(err)
+		row, err := w.Q.DenyAuthorization(w.Ctx, id)
+		w.OK(err)
 		wantEqual(t, "row", row, store.DenyAuthorizationRow{
-			Outcome: store.DecisionOutcomeDenied, ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseMode: ptr("form_post"),
-			State: ptr("the state"),
+			Outcome: store.DecisionOutcomeDenied, ClientID: w.Client, RedirectURI: new(RedirectURI), ResponseMode: new("form_post"),
+			State: new("the state"),
 		})
 	}, authorizationRow("~", id))
 	got := w.authorizationOf(id)
@@ -422,54 +415,54 @@ func TestDenyAuthorizationEndsThePendingRequest(t *testing.T) {
 	w.approve(approved, store.DecisionOutcomeApproved)
 	w.lapse(lapsed)
 	w.revokeFamily(revoked)
-	w.unchanged(func() {
+	w.Unchanged(func() {
 		w.deny(id, store.DecisionOutcomeDecided)
 		w.deny(approved, store.DecisionOutcomeDecided)
 		w.deny(lapsed, store.DecisionOutcomeExpired)
 		w.deny(revoked, store.DecisionOutcomeExpired)
-		_, err := w.q.DenyAuthorization(w.ctx, "unknown")
-		w.none(err)
+		_, err := w.Q.DenyAuthorization(w.Ctx, "unknown")
+		w.None(err)
 	})
 }
 
 func TestIssueAuthorizationCodeFollowsAnApproval(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	id := w.pending()
 	w.approve(id, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Code = nil })
 	issue := func(raw string) {
 		w.changesRows(func() {
-			row, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{
-				ID: id, Code: digest(raw), CodeLifetime: 42 * time.Second,
+			row, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{
+				ID: id, Code: Digest(raw), CodeLifetime: 42 * time.Second,
 			})
-			w.ok(err)
+			w.OK(err)
 			wantEqual(t, "row", row, store.IssueAuthorizationCodeRow{
-				Outcome: store.CodeOutcomeIssued, ClientID: w.client, RedirectURI: ptr(redirectURI), ResponseMode: ptr("form_post"),
-				State: ptr("the state"),
+				Outcome: store.CodeOutcomeIssued, ClientID: w.Client, RedirectURI: new(RedirectURI), ResponseMode: new("form_post"),
+				State: new("the state"),
 			})
 		}, authorizationRow("~", id))
 		a := w.authorizationOf(id)
-		wantEqual(t, "code", a.Code, ptr(digest(raw)))
+		wantEqual(t, "code", a.Code, new(Digest(raw)))
 		wantAt(t, "code_expires_at", a.CodeExpiresAt, a.UpdatedAt, 42*time.Second)
 		wantAt(t, "expires_at", a.ExpiresAt, a.UpdatedAt, 42*time.Second)
 	}
 	issue("first")
 	issue("second")
-	w.unchanged(func() {
-		_, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams("first"))
-		w.none(err) // the code that was replaced is none any more
+	w.Unchanged(func() {
+		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams("first"))
+		w.None(err) // the code that was replaced is none any more
 	})
-	row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams("second"))
-	w.ok(err)
+	row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams("second"))
+	w.OK(err)
 	wantEqual(t, "the second code", row.Outcome, store.RedemptionOutcomeRedeemed)
 }
 
 func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	issue := func(id store.AuthorizationID) (store.IssueAuthorizationCodeRow, error) {
-		return w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{
-			ID: id, Code: digest(unique("code")), CodeLifetime: time.Minute,
+		return w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{
+			ID: id, Code: Digest(Unique("code")), CodeLifetime: time.Minute,
 		})
 	}
 	approved := func() store.AuthorizationID {
@@ -477,7 +470,7 @@ func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 		w.approve(id, store.DecisionOutcomeApproved)
 		return id
 	}
-	redeemed := func() store.AuthorizationID { return w.redeem().authorization }
+	redeemed := func() store.AuthorizationID { return w.Redeem().Authorization }
 	with := func(id store.AuthorizationID, then func(store.AuthorizationID)) store.AuthorizationID {
 		then(id)
 		return id
@@ -495,32 +488,32 @@ func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 		{"revoked", with(approved(), w.revokeFamily), store.CodeOutcomeRevoked},
 		{"lapsed", with(approved(), w.lapse), store.CodeOutcomeExpired},
 	} {
-		w.unchanged(func() {
+		w.Unchanged(func() {
 			row, err := issue(c.id)
-			w.ok(err)
+			w.OK(err)
 			wantEqual(t, c.name, row.Outcome, c.want)
 		})
 	}
-	w.unchanged(func() { _, err := issue("unknown"); w.none(err) })
+	w.Unchanged(func() { _, err := issue("unknown"); w.None(err) })
 	id := approved()
-	w.disable(w.client)
-	w.unchanged(func() {
+	w.disable(w.Client)
+	w.Unchanged(func() {
 		row, err := issue(id)
-		w.ok(err)
+		w.OK(err)
 		wantEqual(t, "disabled", row.Outcome, store.CodeOutcomeDisabled)
 	})
 }
 
 func TestGrantAuthorizationIsApprovedWithItsCodeAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	p := w.grantParams("the code")
-	p.ResponseMode, p.State, p.Nonce, p.ReferenceID = ptr("query"), ptr("s"), ptr("n"), ptr(store.ReferenceID("acme"))
+	w := NewWorld(t, 2)
+	p := w.GrantParams("the code")
+	p.ResponseMode, p.State, p.Nonce, p.ReferenceID = new("query"), new("s"), new("n"), new(store.ReferenceID("acme"))
 	p.Claims, p.Request = json.RawMessage(`{"userinfo": {}}`), json.RawMessage(`{"prompt": "none"}`)
-	p.ACR, p.AMR, p.Confirmation = ptr("0"), []string{"hwk"}, &token.Confirmation{JKT: "thumbprint"}
+	p.ACR, p.AMR, p.Confirmation = new("0"), []string{"hwk"}, &token.Confirmation{JKT: "thumbprint"}
 	w.changesRows(func() {
-		outcome, err := w.q.GrantAuthorization(w.ctx, p)
-		w.ok(err)
+		outcome, err := w.Q.GrantAuthorization(w.Ctx, p)
+		w.OK(err)
 		wantEqual(t, "outcome", outcome, store.GrantOutcomeGranted)
 	}, authorizationRow("+", p.ID))
 
@@ -528,10 +521,10 @@ func TestGrantAuthorizationIsApprovedWithItsCodeAtOnce(t *testing.T) {
 	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, time.Minute)
 	wantAt(t, "auth_time", got.AuthTime, *p.AuthTime, 0)
 	wantEqual(t, "the authorization", got, store.OAuthAuthorization{
-		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.client, Status: store.AuthorizationStatusApproved,
+		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.Client, Status: store.AuthorizationStatusApproved,
 		RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State,
 		Nonce: p.Nonce, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Resources: p.Resources,
-		Claims: p.Claims, Request: p.Request, ExpiresAt: got.ExpiresAt, UserID: &w.user, SessionID: &w.session,
+		Claims: p.Claims, Request: p.Request, ExpiresAt: got.ExpiresAt, UserID: &w.User, SessionID: &w.Session,
 		ReferenceID: p.ReferenceID, GrantedScopes: p.GrantedScopes, AuthTime: got.AuthTime, ACR: p.ACR, AMR: p.AMR,
 		DecidedAt: &got.CreatedAt, Code: &p.Code, CodeExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
 	})
@@ -539,11 +532,11 @@ func TestGrantAuthorizationIsApprovedWithItsCodeAtOnce(t *testing.T) {
 
 func TestGrantAuthorizationThatCannotBeWritesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	other := w.newUser()
-	foreign, expired := w.newSession(other), w.newSession(w.user)
-	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
-	disabled := w.newClient()
+	w := NewWorld(t, 2)
+	other := w.NewUser()
+	foreign, expired := w.NewSession(other), w.NewSession(w.User)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
+	disabled := w.NewClient()
 	w.disable(disabled)
 	for _, c := range []struct {
 		name   string
@@ -554,44 +547,44 @@ func TestGrantAuthorizationThatCannotBeWritesNothing(t *testing.T) {
 		{"a disabled client", func(p *store.GrantAuthorizationParams) { p.ClientID = disabled }, store.GrantOutcomeDisabled},
 		{"no such client", func(p *store.GrantAuthorizationParams) { p.ClientID = "unknown" }, ""},
 		{"no such user", func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }, ""},
-		{"no such session", func(p *store.GrantAuthorizationParams) { p.SessionID = ptr(store.SessionID("unknown")) }, ""},
+		{"no such session", func(p *store.GrantAuthorizationParams) { p.SessionID = new(store.SessionID("unknown")) }, ""},
 		{"another user's session", func(p *store.GrantAuthorizationParams) { p.SessionID = &foreign }, ""},
 		{"an expired session", func(p *store.GrantAuthorizationParams) { p.SessionID = &expired }, ""},
 	} {
-		p := w.grantParams(unique("code"))
+		p := w.GrantParams(Unique("code"))
 		c.change(&p)
-		w.unchanged(func() {
-			outcome, err := w.q.GrantAuthorization(w.ctx, p)
+		w.Unchanged(func() {
+			outcome, err := w.Q.GrantAuthorization(w.Ctx, p)
 			if c.want == "" {
 				if !errors.Is(err, pgx.ErrNoRows) {
 					t.Errorf("%s: got %v, want no rows", c.name, err)
 				}
 				return
 			}
-			w.ok(err)
+			w.OK(err)
 			wantEqual(t, c.name, outcome, c.want)
 		})
 	}
-	id, _ := w.grant(func(p *store.GrantAuthorizationParams) { p.SessionID = nil })
+	id, _ := w.Grant(func(p *store.GrantAuthorizationParams) { p.SessionID = nil })
 	wantEqual(t, "the session of a grant that was made in none", w.authorizationOf(id).SessionID, nil)
 }
 
 func TestRedemptionCarriesTheGrantToItsTokens(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	jkt := &token.Confirmation{JKT: "thumbprint"}
-	id, code := w.grant(func(p *store.GrantAuthorizationParams) {
-		p.ReferenceID, p.Confirmation, p.Nonce = ptr(store.ReferenceID("acme")), jkt, ptr("n-0S6")
-		p.Claims, p.ACR, p.AMR = json.RawMessage(`{"id_token": {}}`), ptr("1"), []string{"pwd"}
+	id, code := w.Grant(func(p *store.GrantAuthorizationParams) {
+		p.ReferenceID, p.Confirmation, p.Nonce = new(store.ReferenceID("acme")), jkt, new("n-0S6")
+		p.Claims, p.ACR, p.AMR = json.RawMessage(`{"id_token": {}}`), new("1"), []string{"pwd"}
 	})
 	before := w.authorizationOf(id)
-	p := w.redeemParams(code)
+	p := w.RedeemParams(code)
 	p.Confirmation = jkt
 	var row store.RedeemAuthorizationCodeRow
 	w.changesRows(func() {
 		var err error
-		row, err = w.q.RedeemAuthorizationCode(w.ctx, p)
-		w.ok(err)
+		row, err = w.Q.RedeemAuthorizationCode(w.Ctx, p)
+		w.OK(err)
 	}, authorizationRow("~", id), refreshRow("+", *p.RefreshTokenID), accessRow("+", p.AccessTokenID))
 
 	a, access, refresh := w.authorizationOf(id), w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code)
@@ -604,39 +597,39 @@ func TestRedemptionCarriesTheGrantToItsTokens(t *testing.T) {
 
 	wantAt(t, "expires_at of the access token", access.ExpiresAt, now, 5*time.Minute)
 	wantEqual(t, "the access token", access, store.OAuthAccessToken{
-		ID: p.AccessTokenID, CreatedAt: now, UpdatedAt: now, Token: p.AccessToken, ClientID: w.client, SessionID: &w.session,
-		UserID: &w.user, ReferenceID: a.ReferenceID, RefreshID: p.RefreshTokenID, ExpiresAt: access.ExpiresAt, Scopes: a.GrantedScopes,
+		ID: p.AccessTokenID, CreatedAt: now, UpdatedAt: now, Token: p.AccessToken, ClientID: w.Client, SessionID: &w.Session,
+		UserID: &w.User, ReferenceID: a.ReferenceID, RefreshID: p.RefreshTokenID, ExpiresAt: access.ExpiresAt, Scopes: a.GrantedScopes,
 		AuthorizationID: &id, Resources: a.Resources, Confirmation: jkt,
 	})
 	wantAt(t, "expires_at of the refresh token", refresh.ExpiresAt, now, time.Hour)
 	wantEqual(t, "the refresh token", refresh, store.OAuthRefreshToken{
-		ID: *p.RefreshTokenID, CreatedAt: now, UpdatedAt: now, Token: *p.RefreshToken, ClientID: w.client, SessionID: &w.session,
-		UserID: w.user, ReferenceID: a.ReferenceID, ExpiresAt: refresh.ExpiresAt, Scopes: a.GrantedScopes, AuthorizationID: &id,
+		ID: *p.RefreshTokenID, CreatedAt: now, UpdatedAt: now, Token: *p.RefreshToken, ClientID: w.Client, SessionID: &w.Session,
+		UserID: w.User, ReferenceID: a.ReferenceID, ExpiresAt: refresh.ExpiresAt, Scopes: a.GrantedScopes, AuthorizationID: &id,
 		AuthTime: a.AuthTime, Resources: a.Resources, Confirmation: jkt,
 	})
 	wantEqual(t, "row", row, store.RedeemAuthorizationCodeRow{
-		Outcome: store.RedemptionOutcomeRedeemed, AuthorizationID: id, UserID: &w.user, SessionID: &w.session,
+		Outcome: store.RedemptionOutcomeRedeemed, AuthorizationID: id, UserID: &w.User, SessionID: &w.Session,
 		ReferenceID: a.ReferenceID, GrantedScopes: a.GrantedScopes, Resources: a.Resources, Nonce: a.Nonce, Claims: a.Claims,
 		AuthTime: a.AuthTime, ACR: a.ACR, AMR: a.AMR, AccessTokenExpiresAt: access.ExpiresAt, RefreshTokenExpiresAt: refresh.ExpiresAt,
 	})
 
-	found, err := w.q.ListAuthorizationAccessTokens(w.ctx, id)
-	w.ok(err)
+	found, err := w.Q.ListAuthorizationAccessTokens(w.Ctx, id)
+	w.OK(err)
 	wantEqual(t, "ListAuthorizationAccessTokens", found, []store.OAuthAccessToken{access})
-	history, err := w.q.ListAuthorizationRefreshTokens(w.ctx, id)
-	w.ok(err)
+	history, err := w.Q.ListAuthorizationRefreshTokens(w.Ctx, id)
+	w.OK(err)
 	wantEqual(t, "ListAuthorizationRefreshTokens", history, []store.OAuthRefreshToken{refresh})
 }
 
 func TestRedemptionGivesNoRefreshTokenUnlessAsked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	id, code := w.grant()
-	p := w.redeemParams(code)
+	w := NewWorld(t, 2)
+	id, code := w.Grant()
+	p := w.RedeemParams(code)
 	p.RefreshToken = nil // the id alone asks for nothing
 	w.changesRows(func() {
-		row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-		w.ok(err)
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+		w.OK(err)
 		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
 		wantEqual(t, "refresh_token_expires_at", row.RefreshTokenExpiresAt, nil)
 	}, authorizationRow("~", id), accessRow("+", p.AccessTokenID))
@@ -648,7 +641,7 @@ func TestRedemptionGivesNoRefreshTokenUnlessAsked(t *testing.T) {
 
 func TestRedemptionLifetimesAndTheirBounds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	short, long := 5*time.Minute, time.Hour
 	for _, c := range []struct {
 		name                                string
@@ -664,12 +657,12 @@ func TestRedemptionLifetimesAndTheirBounds(t *testing.T) {
 		{"a refresh token without end", &short, nil, nil, &short, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := w.forSubtest(t)
-			id, code := w.grant()
-			p := w.redeemParams(code)
+			w := w.ForSubtest(t)
+			id, code := w.Grant()
+			p := w.RedeemParams(code)
 			p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = c.access, c.refresh, c.family
-			row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-			w.ok(err)
+			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+			w.OK(err)
 			access, refresh, a := w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code), w.authorizationOf(id)
 			for _, x := range []struct {
 				what string
@@ -695,39 +688,39 @@ func TestRedemptionLifetimesAndTheirBounds(t *testing.T) {
 
 func TestSecondUseOfACodeEndsItsFamily(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	id, code := w.grant()
-	p := w.redeemParams(code)
-	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-	w.ok(err)
-	w.wantLive("at-"+code, "rt-"+code)
-	_, access := w.rotate("rt-"+code, store.RotationOutcomeRotated)
+	w := NewWorld(t, 2)
+	id, code := w.Grant()
+	p := w.RedeemParams(code)
+	_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+	w.OK(err)
+	w.WantLive("at-"+code, "rt-"+code)
+	_, access := w.Rotate("rt-"+code, store.RotationOutcomeRotated)
 
-	again := w.redeemParams(code)
-	again.AccessToken, again.RefreshToken = ptr(digest("never")), ptr(digest("neither"))
+	again := w.RedeemParams(code)
+	again.AccessToken, again.RefreshToken = new(Digest("never")), new(Digest("neither"))
 	w.lapse(id) // an old code that comes back says as much
 	w.changesRows(func() {
-		row, err := w.q.RedeemAuthorizationCode(w.ctx, again)
-		w.ok(err)
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, again)
+		w.OK(err)
 		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeReplayed)
 		wantEqual(t, "authorization", row.AuthorizationID, id)
 		wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
 	}, authorizationRow("~", id))
-	w.wantDead("at-"+code, "rt-"+code, access, successorOf("rt-"+code))
+	w.WantDead("at-"+code, "rt-"+code, access, SuccessorOf("rt-"+code))
 	a := w.authorizationOf(id)
-	wantEqual(t, "revoked_reason", a.RevokedReason, ptr(store.RevocationReasonCodeReplayed))
+	wantEqual(t, "revoked_reason", a.RevokedReason, new(store.RevocationReasonCodeReplayed))
 	wantEqual(t, "revoked_at", a.RevokedAt, &a.UpdatedAt)
-	w.unchanged(func() {
-		row, err := w.q.RedeemAuthorizationCode(w.ctx, again)
-		w.ok(err)
+	w.Unchanged(func() {
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, again)
+		w.OK(err)
 		wantEqual(t, "outcome of the third", row.Outcome, store.RedemptionOutcomeReplayed)
 	})
 }
 
 func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	other := w.newClient()
+	w := NewWorld(t, 2)
+	other := w.NewClient()
 	jkt := &token.Confirmation{JKT: "thumbprint"}
 	type granted = func(*store.GrantAuthorizationParams)
 	type presented = func(*store.RedeemAuthorizationCodeParams)
@@ -741,12 +734,12 @@ func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 	}{
 		{name: "another client's code", presented: func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = other }},
 		{name: "no such client", presented: func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = "unknown" }},
-		{name: "another challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = ptr(token.S256("guess")) }},
+		{name: "another challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = new(token.S256("guess")) }},
 		{name: "no verifier where there was a challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = nil }},
 		{name: "a verifier where there was no challenge", granted: plain},
 		{name: "no challenge and no verifier", granted: plain, fits: true, presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = nil }},
-		{name: "another redirect_uri", presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = ptr(redirectURI + "/") }},
-		{name: "an empty redirect_uri", presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = ptr("") }},
+		{name: "another redirect_uri", presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = new(RedirectURI + "/") }},
+		{name: "an empty redirect_uri", presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = new("") }},
 		{name: "a redirect_uri where the request carried none", granted: noURI},
 		{name: "no redirect_uri where the request carried none", granted: noURI, fits: true, presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = nil }},
 		{name: "no redirect_uri, and a challenge instead", fits: true, presented: func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = nil }},
@@ -775,25 +768,25 @@ func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := w.forSubtest(t)
+			w := w.ForSubtest(t)
 			var changes []granted
 			if c.granted != nil {
 				changes = append(changes, c.granted)
 			}
-			_, code := w.grant(changes...)
-			p := w.redeemParams(code)
+			_, code := w.Grant(changes...)
+			p := w.RedeemParams(code)
 			if c.presented != nil {
 				c.presented(&p)
 			}
 			redeem := func(want store.RedemptionOutcome) {
-				row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-				w.ok(err)
+				row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+				w.OK(err)
 				wantEqual(t, "outcome", row.Outcome, want)
 			}
 			if c.fits {
 				redeem(store.RedemptionOutcomeRedeemed)
 			} else {
-				w.unchanged(func() { redeem(store.RedemptionOutcomeMismatched) })
+				w.Unchanged(func() { redeem(store.RedemptionOutcomeMismatched) })
 			}
 		})
 	}
@@ -801,7 +794,7 @@ func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 
 func TestSecondUseOfACodeWithAnotherKeyIsAReplay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	for _, c := range []struct {
 		name          string
 		granted       *token.Confirmation
@@ -812,88 +805,88 @@ func TestSecondUseOfACodeWithAnotherKeyIsAReplay(t *testing.T) {
 		{"the key of dpop_jkt first, another second", &token.Confirmation{JKT: "client"}, &token.Confirmation{JKT: "client"}, &token.Confirmation{JKT: "other"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := w.forSubtest(t)
-			id, code := w.grant(func(p *store.GrantAuthorizationParams) { p.Confirmation = c.granted })
-			p := w.redeemParams(code)
+			w := w.ForSubtest(t)
+			id, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.Confirmation = c.granted })
+			p := w.RedeemParams(code)
 			p.Confirmation = c.first
-			row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-			w.ok(err)
+			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+			w.OK(err)
 			wantEqual(t, "the first", row.Outcome, store.RedemptionOutcomeRedeemed)
 			p.Confirmation = c.second
 			w.changesRows(func() {
-				row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-				w.ok(err)
+				row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+				w.OK(err)
 				wantEqual(t, "the second", row.Outcome, store.RedemptionOutcomeReplayed)
 			}, authorizationRow("~", id))
-			w.wantDead("at-"+code, "rt-"+code)
+			w.WantDead("at-"+code, "rt-"+code)
 		})
 	}
 }
 
 func TestMismatchIsFoundBeforeAReplay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	_, code := w.grant()
-	p := w.redeemParams(code)
-	_, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-	w.ok(err)
+	w := NewWorld(t, 2)
+	_, code := w.Grant()
+	p := w.RedeemParams(code)
+	_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+	w.OK(err)
 	p.CodeChallenge = nil // who can't prove to be the one that asked can't end what was given
-	w.unchanged(func() {
-		row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-		w.ok(err)
+	w.Unchanged(func() {
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+		w.OK(err)
 		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeMismatched)
 	})
-	w.wantLive("at-"+code, "rt-"+code)
+	w.WantLive("at-"+code, "rt-"+code)
 }
 
 func TestRedemptionOfADeadCodeChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	redeem := func(code string, want store.RedemptionOutcome) {
-		w.unchanged(func() {
-			row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
-			w.ok(err)
+		w.Unchanged(func() {
+			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
+			w.OK(err)
 			wantEqual(t, "outcome", row.Outcome, want)
 			wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
 		})
 	}
-	id, code := w.grant()
+	id, code := w.Grant()
 	w.lapse(id)
 	redeem(code, store.RedemptionOutcomeExpired)
 	w.revokeFamily(id)
 	redeem(code, store.RedemptionOutcomeRevoked) // whether it has expired as well
-	_, disabled := w.grant()
-	w.disable(w.client)
+	_, disabled := w.Grant()
+	w.disable(w.Client)
 	redeem(disabled, store.RedemptionOutcomeDisabled)
-	_, err := w.q.EnableClient(w.ctx, w.client)
-	w.ok(err)
+	_, err := w.Q.EnableClient(w.Ctx, w.Client)
+	w.OK(err)
 
-	w.unchanged(func() {
-		_, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams("no such code"))
-		w.none(err)
+	w.Unchanged(func() {
+		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams("no such code"))
+		w.None(err)
 	})
-	client := w.newClient()
-	_, orphan := w.grant(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
-	_, err = w.q.DeleteClient(w.ctx, client)
-	w.ok(err)
-	user := w.newUser()
-	_, bereft := w.grant(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, nil })
-	_, err = w.q.DeleteUser(w.ctx, user)
-	w.ok(err)
-	w.unchanged(func() {
+	client := w.NewClient()
+	_, orphan := w.Grant(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
+	_, err = w.Q.DeleteClient(w.Ctx, client)
+	w.OK(err)
+	user := w.NewUser()
+	_, bereft := w.Grant(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, nil })
+	_, err = w.Q.DeleteUser(w.Ctx, user)
+	w.OK(err)
+	w.Unchanged(func() {
 		for _, code := range []string{orphan, bereft} {
-			_, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
-			w.none(err)
+			_, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
+			w.None(err)
 		}
 	})
 }
 
 func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	jkt, both := &token.Confirmation{JKT: "thumbprint"}, &token.Confirmation{JKT: "thumbprint", X5TS256: "certificate"}
-	public := func(p *store.CreateClientParams) { p.Public = ptr(true) }
-	none := func(p *store.CreateClientParams) { p.TokenEndpointAuthMethod = ptr("none") }
+	public := func(p *store.CreateClientParams) { p.Public = new(true) }
+	none := func(p *store.CreateClientParams) { p.TokenEndpointAuthMethod = new("none") }
 	for _, c := range []struct {
 		name                 string
 		client               func(*store.CreateClientParams)
@@ -905,19 +898,19 @@ func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
 		{"a public client's, by dpop_jkt", public, jkt, both, both, jkt},
 		{"a public client's bearer token", public, nil, nil, nil, nil},
 		{"a confidential client's", func(*store.CreateClientParams) {}, nil, jkt, jkt, nil},
-		{"a confidential client's, by dpop_jkt", func(p *store.CreateClientParams) { p.Public = ptr(false) }, jkt, jkt, jkt, nil},
+		{"a confidential client's, by dpop_jkt", func(p *store.CreateClientParams) { p.Public = new(false) }, jkt, jkt, jkt, nil},
 		{"public says more than the method", func(p *store.CreateClientParams) {
-			p.Public, p.TokenEndpointAuthMethod = ptr(false), ptr("none")
+			p.Public, p.TokenEndpointAuthMethod = new(false), new("none")
 		}, nil, jkt, jkt, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := w.forSubtest(t)
-			w.client = w.newClient(c.client)
-			id, code := w.grant(func(p *store.GrantAuthorizationParams) { p.Confirmation = c.granted })
-			p := w.redeemParams(code)
+			w := w.ForSubtest(t)
+			w.Client = w.NewClient(c.client)
+			id, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.Confirmation = c.granted })
+			p := w.RedeemParams(code)
 			p.Confirmation = c.presented
-			row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-			w.ok(err)
+			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+			w.OK(err)
 			wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
 			wantEqual(t, "access token", w.accessTokenOf("at-"+code).Confirmation, c.wantAccess)
 			wantEqual(t, "refresh token", w.refreshTokenOf("rt-"+code).Confirmation, c.wantRest)
@@ -928,24 +921,24 @@ func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
 
 func TestRevokeAuthorizationEndsItsTokensOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	mine, other := w.redeem(), w.redeem()
-	id := mine.authorization
+	w := NewWorld(t, 2)
+	mine, other := w.Redeem(), w.Redeem()
+	id := mine.Authorization
 	w.changesRows(func() {
-		row, err := w.q.RevokeAuthorization(w.ctx, id)
-		w.ok(err)
-		wantEqual(t, "row", row, store.RevokeAuthorizationRow{ID: id, ClientID: w.client, UserID: &w.user, SessionID: &w.session})
+		row, err := w.Q.RevokeAuthorization(w.Ctx, id)
+		w.OK(err)
+		wantEqual(t, "row", row, store.RevokeAuthorizationRow{ID: id, ClientID: w.Client, UserID: &w.User, SessionID: &w.Session})
 	}, authorizationRow("~", id))
 	a := w.authorizationOf(id)
-	wantEqual(t, "revoked_reason", a.RevokedReason, ptr(store.RevocationReasonAuthorizationRevoked))
+	wantEqual(t, "revoked_reason", a.RevokedReason, new(store.RevocationReasonAuthorizationRevoked))
 	wantEqual(t, "revoked_at", a.RevokedAt, &a.UpdatedAt)
-	w.wantDead(mine.access, mine.refresh)
-	w.wantLive(other.access, other.refresh)
-	w.unchanged(func() {
-		_, err := w.q.RevokeAuthorization(w.ctx, id)
-		w.none(err)
-		_, err = w.q.RevokeAuthorization(w.ctx, "unknown")
-		w.none(err)
+	w.WantDead(mine.Access, mine.Refresh)
+	w.WantLive(other.Access, other.Refresh)
+	w.Unchanged(func() {
+		_, err := w.Q.RevokeAuthorization(w.Ctx, id)
+		w.None(err)
+		_, err = w.Q.RevokeAuthorization(w.Ctx, "unknown")
+		w.None(err)
 	})
 	w.revokeFamily(w.pending())
 }
@@ -955,64 +948,64 @@ func TestRevokeUserAuthorizationsEndsAllThatTheUserGranted(t *testing.T) {
 	for _, oneClient := range []bool{false, true} {
 		t.Run(fmt.Sprintf("one client %v", oneClient), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 2)
-			client, other, another := w.client, w.newClient(), w.newUser()
-			family, dead := w.redeem(), w.redeem()
-			w.revokeFamily(dead.authorization)
-			unredeemed, code := w.grant()
+			w := NewWorld(t, 2)
+			client, other, another := w.Client, w.NewClient(), w.NewUser()
+			family, dead := w.Redeem(), w.Redeem()
+			w.revokeFamily(dead.Authorization)
+			unredeemed, code := w.Grant()
 			asked := w.pending()
-			stray := w.foreignRefreshToken("stray")
-			strayAccess := w.foreignAccessToken("stray access", &stray)
-			lone := w.foreignAccessToken("lone access", nil)
-			elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
-			w.client = other
-			otherStray := w.foreignRefreshToken("other stray")
-			w.client = client
-			anothers := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+			stray := w.ForeignRefreshToken("stray")
+			strayAccess := w.ForeignAccessToken("stray access", &stray)
+			lone := w.ForeignAccessToken("lone access", nil)
+			elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+			w.Client = other
+			otherStray := w.ForeignRefreshToken("other stray")
+			w.Client = client
+			anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
 			machine := w.issue("machine", store.IssuanceOutcomeIssued)
 
-			p := store.RevokeUserAuthorizationsParams{UserID: w.user}
+			p := store.RevokeUserAuthorizationsParams{UserID: w.User}
 			want := []string{
-				authorizationRow("~", family.authorization), authorizationRow("~", unredeemed),
+				authorizationRow("~", family.Authorization), authorizationRow("~", unredeemed),
 				refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", lone),
 			}
 			wantRows := []store.RevokeUserAuthorizationsRow{
-				{ClientID: client, AuthorizationID: &family.authorization, SessionID: &w.session},
-				{ClientID: client, AuthorizationID: &unredeemed, SessionID: &w.session},
+				{ClientID: client, AuthorizationID: &family.Authorization, SessionID: &w.Session},
+				{ClientID: client, AuthorizationID: &unredeemed, SessionID: &w.Session},
 				{ClientID: client},
 			}
 			if oneClient {
 				p.ClientID = &client
 			} else {
-				want = append(want, authorizationRow("~", elsewhere.authorization), refreshRow("~", otherStray))
+				want = append(want, authorizationRow("~", elsewhere.Authorization), refreshRow("~", otherStray))
 				wantRows = append(wantRows,
-					store.RevokeUserAuthorizationsRow{ClientID: other, AuthorizationID: &elsewhere.authorization, SessionID: &w.session},
+					store.RevokeUserAuthorizationsRow{ClientID: other, AuthorizationID: &elsewhere.Authorization, SessionID: &w.Session},
 					store.RevokeUserAuthorizationsRow{ClientID: other})
 			}
 			w.changesRows(func() {
-				rows, err := w.q.RevokeUserAuthorizations(w.ctx, p)
-				w.ok(err)
+				rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, p)
+				w.OK(err)
 				wantEqual(t, "rows", rows, wantRows)
 			}, want...)
 
-			wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, ptr(store.RevocationReasonUserRevoked))
-			w.wantDead(family.access, family.refresh, "stray", "stray access", "lone access")
-			w.wantLive(anothers.access, anothers.refresh, machine)
+			wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, new(store.RevocationReasonUserRevoked))
+			w.WantDead(family.Access, family.Refresh, "stray", "stray access", "lone access")
+			w.WantLive(anothers.Access, anothers.Refresh, machine)
 			if oneClient {
-				w.wantLive(elsewhere.access, elsewhere.refresh, "other stray")
+				w.WantLive(elsewhere.Access, elsewhere.Refresh, "other stray")
 			} else {
-				w.wantDead(elsewhere.access, elsewhere.refresh, "other stray")
+				w.WantDead(elsewhere.Access, elsewhere.Refresh, "other stray")
 			}
 			wantEqual(t, "a request that nobody has decided", w.authorizationOf(asked).RevokedAt, nil)
-			w.unchanged(func() {
-				row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
-				w.ok(err)
+			w.Unchanged(func() {
+				row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
+				w.OK(err)
 				wantEqual(t, "the code that was not redeemed", row.Outcome, store.RedemptionOutcomeRevoked)
-				rows, err := w.q.RevokeUserAuthorizations(w.ctx, p)
-				w.ok(err)
+				rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, p)
+				w.OK(err)
 				wantEqual(t, "rows of the second call", rows, []store.RevokeUserAuthorizationsRow{})
-				rows, err = w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: "unknown"})
-				w.ok(err)
+				rows, err = w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: "unknown"})
+				w.OK(err)
 				wantEqual(t, "rows of an unknown user", rows, []store.RevokeUserAuthorizationsRow{})
 			})
 		})
@@ -1021,62 +1014,62 @@ func TestRevokeUserAuthorizationsEndsAllThatTheUserGranted(t *testing.T) {
 
 func TestRevokeClientAuthorizationsEndsAllThatTheClientHas(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	client, other, another := w.client, w.newClient(), w.newUser()
-	family := w.redeem()
-	anothers := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
-	unredeemed, _ := w.grant()
+	w := NewWorld(t, 2)
+	client, other, another := w.Client, w.NewClient(), w.NewUser()
+	family := w.Redeem()
+	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+	unredeemed, _ := w.Grant()
 	asked := w.pending()
-	stray := w.foreignRefreshToken("stray")
-	strayAccess := w.foreignAccessToken("stray access", &stray)
+	stray := w.ForeignRefreshToken("stray")
+	strayAccess := w.ForeignAccessToken("stray access", &stray)
 	machine := w.issue("machine", store.IssuanceOutcomeIssued)
-	elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+	elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
 
 	w.changesRows(
 		func() {
-			row, err := w.q.RevokeClientAuthorizations(w.ctx, client)
-			w.ok(err)
+			row, err := w.Q.RevokeClientAuthorizations(w.Ctx, client)
+			w.OK(err)
 			wantEqual(t, "row", row, store.RevokeClientAuthorizationsRow{ClientID: client, Authorizations: 4, RefreshTokens: 1, AccessTokens: 2})
 		},
-		authorizationRow("~", family.authorization), authorizationRow("~", anothers.authorization), authorizationRow("~", unredeemed),
+		authorizationRow("~", family.Authorization), authorizationRow("~", anothers.Authorization), authorizationRow("~", unredeemed),
 		authorizationRow("~", asked), refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", w.accessTokenOf(machine).ID),
 	)
-	wantEqual(t, "revoked_reason", w.authorizationOf(asked).RevokedReason, ptr(store.RevocationReasonClientRevoked))
-	w.wantDead(family.access, family.refresh, anothers.access, anothers.refresh, "stray", "stray access", machine)
-	w.wantLive(elsewhere.access, elsewhere.refresh)
-	w.unchanged(func() {
-		row, err := w.q.RevokeClientAuthorizations(w.ctx, client)
-		w.ok(err)
+	wantEqual(t, "revoked_reason", w.authorizationOf(asked).RevokedReason, new(store.RevocationReasonClientRevoked))
+	w.WantDead(family.Access, family.Refresh, anothers.Access, anothers.Refresh, "stray", "stray access", machine)
+	w.WantLive(elsewhere.Access, elsewhere.Refresh)
+	w.Unchanged(func() {
+		row, err := w.Q.RevokeClientAuthorizations(w.Ctx, client)
+		w.OK(err)
 		wantEqual(t, "row of the second call", row, store.RevokeClientAuthorizationsRow{ClientID: client})
-		_, err = w.q.RevokeClientAuthorizations(w.ctx, "unknown")
-		w.none(err)
+		_, err = w.Q.RevokeClientAuthorizations(w.Ctx, "unknown")
+		w.None(err)
 		w.approve(asked, store.DecisionOutcomeExpired) // a request that was ended awaits nobody any more
 	})
-	w.client = client
-	w.wantLive(w.redeem().access) // what is granted afterwards
+	w.Client = client
+	w.WantLive(w.Redeem().Access) // what is granted afterwards
 }
 
 func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	other, another := w.newClient(), w.newUser()
+	w := NewWorld(t, 2)
+	other, another := w.NewClient(), w.NewUser()
 	var mine, clients []store.AuthorizationID
 	for i := range 5 {
-		id := w.redeem().authorization
+		id := w.Redeem().Authorization
 		mine, clients = append(mine, id), append(clients, id)
 		// three of one instant, so that pages break ties by id
-		w.exec(`UPDATE oauth_authorization SET created_at = '2026-01-01'::timestamptz + $2 * interval '1 second' WHERE id = $1`, string(id), i/3)
+		w.Exec(`UPDATE oauth_authorization SET created_at = '2026-01-01'::timestamptz + $2 * interval '1 second' WHERE id = $1`, string(id), i/3)
 	}
-	elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other }).authorization
+	elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other }).Authorization
 	mine = append(mine, elsewhere)
-	anothers := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil }).authorization
+	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil }).Authorization
 	clients = append(clients, anothers)
-	endless := w.redeem().authorization
-	w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(endless))
+	endless := w.Redeem().Authorization
+	w.Exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(endless))
 	mine, clients = append(mine, endless), append(clients, endless)
 
-	w.revokeFamily(w.redeem().authorization)
-	w.lapse(w.redeem().authorization)
+	w.revokeFamily(w.Redeem().Authorization)
+	w.lapse(w.Redeem().Authorization)
 	w.deny(w.pending(), store.DecisionOutcomeDenied)
 	w.pending()
 
@@ -1085,7 +1078,7 @@ func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
 		var after store.AuthorizationID
 		for {
 			rows, err := list(created, after, size)
-			w.ok(err)
+			w.OK(err)
 			for _, a := range rows {
 				ids, created, after = append(ids, a.ID), a.CreatedAt, a.ID
 			}
@@ -1096,16 +1089,16 @@ func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
 	}
 	for _, size := range []int32{1, 2, 3, 100} {
 		wantEqual(t, "the user's", page(size, func(created time.Time, after store.AuthorizationID, size int32) ([]store.OAuthAuthorization, error) {
-			return w.q.ListUserAuthorizations(w.ctx, store.ListUserAuthorizationsParams{
-				UserID: w.user, AfterCreatedAt: created, AfterID: after, PageSize: size,
+			return w.Q.ListUserAuthorizations(w.Ctx, store.ListUserAuthorizationsParams{
+				UserID: w.User, AfterCreatedAt: created, AfterID: after, PageSize: size,
 			})
 		}), mine)
 		wantEqual(t, "the client's", page(size, func(created time.Time, after store.AuthorizationID, size int32) ([]store.OAuthAuthorization, error) {
-			return w.q.ListClientAuthorizations(w.ctx, store.ListClientAuthorizationsParams{
-				ClientID: w.client, AfterCreatedAt: created, AfterID: after, PageSize: size,
+			return w.Q.ListClientAuthorizations(w.Ctx, store.ListClientAuthorizationsParams{
+				ClientID: w.Client, AfterCreatedAt: created, AfterID: after, PageSize: size,
 			})
 		}), clients)
 	}
-	_, err := w.q.GetAuthorization(w.ctx, "unknown")
-	w.none(err)
+	_, err := w.Q.GetAuthorization(w.Ctx, "unknown")
+	w.None(err)
 }

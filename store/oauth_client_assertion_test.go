@@ -16,18 +16,18 @@ func remember(client, jti string, expiresAt time.Time) store.RememberClientAsser
 
 func TestClientAssertionIsFreshOnceAndReplayedEverAfter(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	later := time.Now().Add(time.Minute)
 	want := func(p store.RememberClientAssertionParams, want store.AssertionOutcome) {
 		t.Helper()
-		got, err := w.q.RememberClientAssertion(w.ctx, p)
-		w.ok(err)
+		got, err := w.Q.RememberClientAssertion(w.Ctx, p)
+		w.OK(err)
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
 	want(remember("app", "jti", later), store.AssertionOutcomeFresh)
-	w.unchanged(func() {
+	w.Unchanged(func() {
 		want(remember("app", "jti", later), store.AssertionOutcomeReplayed)
 		want(remember("app", "jti", later.Add(time.Hour)), store.AssertionOutcomeReplayed) // the expiry tells no assertions apart
 	})
@@ -35,13 +35,13 @@ func TestClientAssertionIsFreshOnceAndReplayedEverAfter(t *testing.T) {
 	want(remember("app", "jti2", later), store.AssertionOutcomeFresh)
 
 	// It is remembered until it is collected; so where the two clocks differ, it is refused rather than accepted twice.
-	w.exec(`UPDATE oauth_client_assertion SET expires_at = now() - interval '1 hour'`)
+	w.Exec(`UPDATE oauth_client_assertion SET expires_at = now() - interval '1 hour'`)
 	want(remember("app", "jti", later), store.AssertionOutcomeReplayed)
 }
 
 func TestClientAssertionPresentedAtOnceIsFreshOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 16)
+	w := NewWorld(t, 16)
 	for round := range 200 {
 		p := remember("app", fmt.Sprint("jti", round), time.Now().Add(time.Minute))
 		var wg sync.WaitGroup
@@ -49,7 +49,7 @@ func TestClientAssertionPresentedAtOnceIsFreshOnce(t *testing.T) {
 		for i := range outcomes {
 			wg.Go(func() {
 				var err error
-				if outcomes[i], err = w.q.RememberClientAssertion(w.ctx, p); err != nil {
+				if outcomes[i], err = w.Q.RememberClientAssertion(w.Ctx, p); err != nil {
 					t.Error(err)
 				}
 			})
@@ -68,31 +68,31 @@ func TestClientAssertionPresentedAtOnceIsFreshOnce(t *testing.T) {
 // Whoever waits for another one's decision goes by how that ended.
 func TestClientAssertionIsFreshIfTheOneBeforeWasRolledBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for name, c := range map[string]struct {
 		commit bool
 		want   store.AssertionOutcome
 	}{"committed": {true, store.AssertionOutcomeReplayed}, "rolled back": {false, store.AssertionOutcomeFresh}} {
 		p := remember("app", name, time.Now().Add(time.Minute))
 		other := w.otherSession()
-		outcome, err := w.q.WithTx(other).RememberClientAssertion(w.ctx, p)
-		w.ok(err)
+		outcome, err := w.Q.WithTx(other).RememberClientAssertion(w.Ctx, p)
+		w.OK(err)
 		if outcome != store.AssertionOutcomeFresh {
 			t.Errorf("%s: the first is %s", name, outcome)
 		}
 		answer := make(chan store.AssertionOutcome, 1)
 		go func() {
-			outcome, err := w.q.RememberClientAssertion(w.ctx, p)
+			outcome, err := w.Q.RememberClientAssertion(w.Ctx, p)
 			if err != nil {
 				t.Error(err)
 			}
 			answer <- outcome
 		}()
-		w.until("the second one waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
+		w.Until("the second one waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
 		if c.commit {
-			w.ok(other.Commit(w.ctx))
+			w.OK(other.Commit(w.Ctx))
 		} else {
-			w.ok(other.Rollback(w.ctx))
+			w.OK(other.Rollback(w.Ctx))
 		}
 		if got := <-answer; got != c.want {
 			t.Errorf("%s: the second is %s, want %s", name, got, c.want)
@@ -102,16 +102,16 @@ func TestClientAssertionIsFreshIfTheOneBeforeWasRolledBack(t *testing.T) {
 
 func TestExpiredClientAssertionsAreCollectedInBatches(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	ids := make([]string, 5)
 	for i := range ids {
 		p := remember("app", fmt.Sprint("over", i), time.Now().Add(-time.Duration(i+1)*time.Hour))
-		_, err := w.q.RememberClientAssertion(w.ctx, p)
-		w.ok(err)
+		_, err := w.Q.RememberClientAssertion(w.Ctx, p)
+		w.OK(err)
 		ids[i] = string(p.ID)
 	}
-	_, err := w.q.RememberClientAssertion(w.ctx, remember("app", "live", time.Now().Add(time.Hour)))
-	w.ok(err)
-	w.collects("oauth_client_assertion ", w.q.DeleteExpiredClientAssertions, `SELECT FROM oauth_client_assertion WHERE id = '`+ids[2]+`' FOR UPDATE`,
+	_, err := w.Q.RememberClientAssertion(w.Ctx, remember("app", "live", time.Now().Add(time.Hour)))
+	w.OK(err)
+	w.collects("oauth_client_assertion ", w.Q.DeleteExpiredClientAssertions, `SELECT FROM oauth_client_assertion WHERE id = '`+ids[2]+`' FOR UPDATE`,
 		[][]string{{ids[3], ids[4]}, {ids[0], ids[1]}, {ids[2]}})
 }

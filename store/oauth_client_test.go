@@ -18,17 +18,17 @@ import (
 // fullClient is a registration in which nothing is left out.
 func fullClient(user store.UserID) store.CreateClientParams {
 	return store.CreateClientParams{
-		ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), ClientSecret: ptr(digest("secret")),
-		SkipConsent: ptr(true), EnableEndSession: ptr(false), Scopes: []string{"openid", "email"}, UserID: &user,
-		Name: ptr("Shop"), URI: ptr("https://shop.example"), Icon: ptr("https://shop.example/i.png"), Contacts: []string{"ops@shop.example"},
-		TOS: ptr("https://shop.example/tos"), Policy: ptr("https://shop.example/privacy"), SoftwareID: ptr("shop"),
-		SoftwareVersion: ptr("1.2"), SoftwareStatement: ptr("eyJ"), RedirectURIs: []string{"https://shop.example/cb", "http://127.0.0.1/cb"},
-		PostLogoutRedirectURIs: []string{"https://shop.example/bye"}, TokenEndpointAuthMethod: ptr("client_secret_basic"),
-		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}, Public: ptr(false), Type: ptr("web"),
-		ReferenceID: ptr(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: ptr("pairwise"),
-		RequirePKCE: ptr(true), JWKS: json.RawMessage(`{"keys": []}`), ApplicationType: ptr("web"),
-		ClientSecretExpiresAt:   ptr(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)),
-		RegistrationAccessToken: ptr(digest("registration")),
+		ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), ClientSecret: new(Digest("secret")),
+		SkipConsent: new(true), EnableEndSession: new(false), Scopes: []string{"openid", "email"}, UserID: &user,
+		Name: new("Shop"), URI: new("https://shop.example"), Icon: new("https://shop.example/i.png"), Contacts: []string{"ops@shop.example"},
+		TOS: new("https://shop.example/tos"), Policy: new("https://shop.example/privacy"), SoftwareID: new("shop"),
+		SoftwareVersion: new("1.2"), SoftwareStatement: new("eyJ"), RedirectURIs: []string{"https://shop.example/cb", "http://127.0.0.1/cb"},
+		PostLogoutRedirectURIs: []string{"https://shop.example/bye"}, TokenEndpointAuthMethod: new("client_secret_basic"),
+		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}, Public: new(false), Type: new("web"),
+		ReferenceID: new(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: new("pairwise"),
+		RequirePKCE: new(true), JWKS: json.RawMessage(`{"keys": []}`), ApplicationType: new("web"),
+		ClientSecretExpiresAt:   new(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)),
+		RegistrationAccessToken: new(Digest("registration")),
 	}
 }
 
@@ -60,48 +60,48 @@ func sameFields(t *testing.T, want, got any) {
 
 func TestClientIsWhatWasRegistered(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	full := fullClient(w.user)
+	w := NewWorld(t, 1)
+	full := fullClient(w.User)
 	byURI := full
-	byURI.ID, byURI.ClientID, byURI.JWKS, byURI.JWKSURI = "o2", "c2", nil, ptr("https://shop.example/jwks")
+	byURI.ID, byURI.ClientID, byURI.JWKS, byURI.JWKSURI = "o2", "c2", nil, new("https://shop.example/jwks")
 	for i, p := range []store.CreateClientParams{
 		full, byURI,
 		{ID: "o3", ClientID: "c3", RedirectURIs: []string{"https://app.example"}}, // nil stays nil
 		{ // and empty stays empty: said to be none, not left to the server
 			ID: "o4", ClientID: "c4", RedirectURIs: []string{"https://app.example"}, Scopes: []string{}, Contacts: []string{},
-			ResponseTypes: []string{}, PostLogoutRedirectURIs: []string{}, Name: ptr(""), Metadata: json.RawMessage(`{}`),
+			ResponseTypes: []string{}, PostLogoutRedirectURIs: []string{}, Name: new(""), Metadata: json.RawMessage(`{}`),
 		},
 	} {
-		created, err := w.q.CreateClient(w.ctx, p)
-		w.ok(err)
+		created, err := w.Q.CreateClient(w.Ctx, p)
+		w.OK(err)
 		sameFields(t, p, created)
 		if created.Disabled || created.PreviousClientSecret != nil || created.PreviousClientSecretExpiresAt != nil || !created.UpdatedAt.Equal(created.CreatedAt) {
 			t.Errorf("client %d begins as %+v", i, created)
 		}
-		got, err := w.q.GetClient(w.ctx, p.ClientID)
-		w.ok(err)
+		got, err := w.Q.GetClient(w.Ctx, p.ClientID)
+		w.OK(err)
 		sameFields(t, created, got)
-		got, err = w.q.GetClientByID(w.ctx, p.ID)
-		w.ok(err)
+		got, err = w.Q.GetClientByID(w.Ctx, p.ID)
+		w.OK(err)
 		sameFields(t, created, got)
 	}
-	_, err := w.q.GetClient(w.ctx, store.ClientID(full.ID)) // the one identifier is not the other
-	w.none(err)
-	_, err = w.q.GetClientByID(w.ctx, store.OAuthClientID(full.ClientID))
-	w.none(err)
-	_, err = w.q.GetClient(w.ctx, "C2") // client_id is case-sensitive (RFC 6749, section 1.9)
-	w.none(err)
+	_, err := w.Q.GetClient(w.Ctx, store.ClientID(full.ID)) // the one identifier is not the other
+	w.None(err)
+	_, err = w.Q.GetClientByID(w.Ctx, store.OAuthClientID(full.ClientID))
+	w.None(err)
+	_, err = w.Q.GetClient(w.Ctx, "C2") // client_id is case-sensitive (RFC 6749, section 1.9)
+	w.None(err)
 }
 
 func TestClientIDIsTakenOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	w := NewWorld(t, 8)
 	for round := range 15 {
 		var wg sync.WaitGroup
 		created := make([]bool, 8)
 		for i := range created {
 			wg.Go(func() {
-				_, err := w.q.CreateClient(w.ctx, store.CreateClientParams{
+				_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{
 					ID: store.NewOAuthClientID(), ClientID: store.ClientID(fmt.Sprint("app", round)), RedirectURIs: []string{"x"},
 				})
 				created[i] = err == nil
@@ -120,8 +120,8 @@ func TestClientIDIsTakenOnce(t *testing.T) {
 // authenticated says whether a secret is one of the client's.
 func (w *world) authenticated(q *store.Queries, client store.ClientID, secret string) bool {
 	w.Helper()
-	r, err := q.AuthenticateClient(w.ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: digest(secret)})
-	w.ok(err)
+	r, err := q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: Digest(secret)})
+	w.OK(err)
 	if r.OAuthClient.ClientID != client {
 		w.Errorf("asked for %s, got %s", client, r.OAuthClient.ClientID)
 	}
@@ -130,9 +130,9 @@ func (w *world) authenticated(q *store.Queries, client store.ClientID, secret st
 
 func TestClientIsAuthenticatedByItsSecretAlone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	client := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("secret")) })
-	another := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("another")) })
+	w := NewWorld(t, 1)
+	client := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("secret")) })
+	another := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("another")) })
 	for _, c := range []struct {
 		client store.ClientID
 		secret string
@@ -144,55 +144,55 @@ func TestClientIsAuthenticatedByItsSecretAlone(t *testing.T) {
 		{another, "secret", false},
 		{client, "Secret", false},
 		{client, "", false},
-		{client, string(digest("secret")), false}, // who has read the database has the digest, not the secret
-		{w.client, "secret", false},
-		{w.client, "", false}, // has none
+		{client, string(Digest("secret")), false}, // who has read the database has the digest, not the secret
+		{w.Client, "secret", false},
+		{w.Client, "", false}, // has none
 	} {
-		if got := w.authenticated(w.q, c.client, c.secret); got != c.want {
+		if got := w.authenticated(w.Q, c.client, c.secret); got != c.want {
 			t.Errorf("%s with %q: %t", c.client, c.secret, got)
 		}
 	}
-	_, err := w.q.AuthenticateClient(w.ctx, store.AuthenticateClientParams{ClientID: "none", ClientSecret: digest("secret")})
-	w.none(err)
+	_, err := w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: "none", ClientSecret: Digest("secret")})
+	w.None(err)
 }
 
 func TestDisabledClientIsNotAuthenticatedUntilEnabled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("secret")) })
-	before, err := w.q.GetClient(w.ctx, id)
-	w.ok(err)
-	rows := w.snapshot()
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("secret")) })
+	before, err := w.Q.GetClient(w.Ctx, id)
+	w.OK(err)
+	rows := w.Snapshot()
 	for _, disabled := range []bool{true, true, false, false} { // twice is once
-		call := w.q.EnableClient
+		call := w.Q.EnableClient
 		if disabled {
-			call = w.q.DisableClient
+			call = w.Q.DisableClient
 		}
-		got, err := call(w.ctx, id)
-		w.ok(err)
+		got, err := call(w.Ctx, id)
+		w.OK(err)
 		wantTouched(t, fmt.Sprint("disabled ", disabled), before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
-		if got.Disabled != disabled || w.authenticated(w.q, id, "secret") == disabled {
+		if got.Disabled != disabled || w.authenticated(w.Q, id, "secret") == disabled {
 			t.Errorf("disabled is %t, want %t", got.Disabled, disabled)
 		}
-		if found, err := w.q.GetClient(w.ctx, id); err != nil || found.Disabled != disabled { // an admin still finds it
+		if found, err := w.Q.GetClient(w.Ctx, id); err != nil || found.Disabled != disabled { // an admin still finds it
 			t.Errorf("GetClient: %+v, %v", found, err)
 		}
 		before.UpdatedAt, before.Disabled = got.UpdatedAt, disabled
 		sameFields(t, before, got)
 	}
-	if diff := changed(rows, w.snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(before.ID)}) {
+	if diff := Changed(rows, w.Snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(before.ID)}) {
 		t.Errorf("changed %v", diff)
 	}
-	_, err = w.q.DisableClient(w.ctx, "none")
-	w.none(err)
-	_, err = w.q.EnableClient(w.ctx, "none")
-	w.none(err)
+	_, err = w.Q.DisableClient(w.Ctx, "none")
+	w.None(err)
+	_, err = w.Q.EnableClient(w.Ctx, "none")
+	w.None(err)
 }
 
 func TestSecretIsRefusedFromItsExpiryOn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("secret")) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("secret")) })
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		for _, c := range []struct {
 			expires string
@@ -208,17 +208,17 @@ func TestSecretIsRefusedFromItsExpiryOn(t *testing.T) {
 
 func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("old")) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("old")) })
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
-		before, err := q.GetClient(w.ctx, id)
-		w.ok(err)
-		got, err := q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: digest("new"), Overlap: time.Hour})
-		w.ok(err)
+		before, err := q.GetClient(w.Ctx, id)
+		w.OK(err)
+		got, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: Digest("new"), Overlap: time.Hour})
+		w.OK(err)
 		want := before
 		want.UpdatedAt = got.UpdatedAt
-		want.ClientSecret, want.PreviousClientSecret = ptr(digest("new")), ptr(digest("old"))
-		want.PreviousClientSecretExpiresAt = ptr(got.UpdatedAt.Add(time.Hour))
+		want.ClientSecret, want.PreviousClientSecret = new(Digest("new")), new(Digest("old"))
+		want.PreviousClientSecretExpiresAt = new(got.UpdatedAt.Add(time.Hour))
 		sameFields(t, want, got)
 		wantTouched(t, "RotateClientSecret", before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
 		for _, c := range []struct {
@@ -239,19 +239,19 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 			}
 		}
 	})
-	w.unchanged(func() {
-		_, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: "none", ClientSecret: digest("new"), Overlap: time.Hour})
-		w.none(err)
+	w.Unchanged(func() {
+		_, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: "none", ClientSecret: Digest("new"), Overlap: time.Hour})
+		w.None(err)
 	})
 }
 
 func TestSecretRotatedWithoutOverlapIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("leaked")) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("leaked")) })
 	w.stillTime(func(q *store.Queries, _ func(string, ...any)) { // in the very instant of the rotation
-		_, err := q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: digest("new")})
-		w.ok(err)
+		_, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: Digest("new")})
+		w.OK(err)
 		if w.authenticated(q, id, "leaked") || !w.authenticated(q, id, "new") {
 			t.Error("the leaked secret is still accepted, or the new one is not")
 		}
@@ -261,29 +261,29 @@ func TestSecretRotatedWithoutOverlapIsRefusedAtOnce(t *testing.T) {
 // Two secrets at a time, not three.
 func TestSecondRotationEndsTheFirstSecret(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("first")) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("first")) })
 	for _, secret := range []string{"second", "third"} {
-		_, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: digest(secret), Overlap: time.Hour})
-		w.ok(err)
+		_, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: Digest(secret), Overlap: time.Hour})
+		w.OK(err)
 	}
-	if w.authenticated(w.q, id, "first") || !w.authenticated(w.q, id, "second") || !w.authenticated(w.q, id, "third") {
+	if w.authenticated(w.Q, id, "first") || !w.authenticated(w.Q, id, "second") || !w.authenticated(w.Q, id, "third") {
 		t.Error("want the second and the third secret accepted, and the first refused")
 	}
 }
 
 func TestOverlapNeverOutlivesTheReplacedSecretsOwnExpiry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("old")) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("old")) })
 	for _, c := range []struct {
 		left string        // until the old secret's own expiry
 		want time.Duration // of the old one, from the rotation
 	}{{"30 minutes", 30 * time.Minute}, {"2 hours", time.Hour}, {"0", 0}, {"-1 hours", -time.Hour}} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 			exec(`UPDATE oauth_client SET client_secret_expires_at = now() + $2::text::interval WHERE client_id = $1`, id, c.left)
-			got, err := q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: digest("new"), Overlap: time.Hour})
-			w.ok(err)
+			got, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: Digest("new"), Overlap: time.Hour})
+			w.OK(err)
 			if !got.PreviousClientSecretExpiresAt.Equal(got.UpdatedAt.Add(c.want)) {
 				t.Errorf("%s left: the old secret is accepted until %v after the rotation, want %v", c.left, got.PreviousClientSecretExpiresAt.Sub(got.UpdatedAt), c.want)
 			}
@@ -299,19 +299,19 @@ func TestOverlapNeverOutlivesTheReplacedSecretsOwnExpiry(t *testing.T) {
 
 func TestRotatedSecretLastsForItsOwnLifetime(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest("old")) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest("old")) })
 	w.stillTime(func(q *store.Queries, _ func(string, ...any)) {
-		got, err := q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{
-			ClientID: id, ClientSecret: digest("new"), Overlap: time.Hour, Lifetime: ptr(90 * 24 * time.Hour),
+		got, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{
+			ClientID: id, ClientSecret: Digest("new"), Overlap: time.Hour, Lifetime: new(90 * 24 * time.Hour),
 		})
-		w.ok(err)
+		w.OK(err)
 		if !got.ClientSecretExpiresAt.Equal(got.UpdatedAt.Add(90 * 24 * time.Hour)) {
 			t.Errorf("it expires at %v, rotated at %v", got.ClientSecretExpiresAt, got.UpdatedAt)
 		}
 		// however short: the old secret has its overlap
-		got, err = q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: digest("newer"), Overlap: time.Hour, Lifetime: ptr(time.Duration(0))})
-		w.ok(err)
+		got, err = q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: Digest("newer"), Overlap: time.Hour, Lifetime: new(time.Duration(0))})
+		w.OK(err)
 		if w.authenticated(q, id, "newer") || !w.authenticated(q, id, "new") || got.PreviousClientSecret == nil {
 			t.Error("a lifetime of 0 is none, and the overlap is the one before's")
 		}
@@ -321,10 +321,10 @@ func TestRotatedSecretLastsForItsOwnLifetime(t *testing.T) {
 // A client's first secret replaces none.
 func TestFirstSecretLeavesNoPreviousOne(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	got, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: w.client, ClientSecret: digest("first"), Overlap: time.Hour})
-	w.ok(err)
-	if got.PreviousClientSecret != nil || got.PreviousClientSecretExpiresAt != nil || !w.authenticated(w.q, w.client, "first") {
+	w := NewWorld(t, 1)
+	got, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: w.Client, ClientSecret: Digest("first"), Overlap: time.Hour})
+	w.OK(err)
+	if got.PreviousClientSecret != nil || got.PreviousClientSecretExpiresAt != nil || !w.authenticated(w.Q, w.Client, "first") {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -332,17 +332,17 @@ func TestFirstSecretLeavesNoPreviousOne(t *testing.T) {
 // However many rotate at the same time, the secrets follow one another: each replaces the one before.
 func TestConcurrentRotationsOfASecretFormOneChain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	w := NewWorld(t, 8)
 	for round := range 10 {
 		first := fmt.Sprint("first", round)
-		id := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = ptr(digest(first)) })
+		id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(Digest(first)) })
 		replaced := map[token.Digest]token.Digest{}
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		for i := range 8 {
 			wg.Go(func() {
-				secret := digest(fmt.Sprint(round, i))
-				r, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: secret, Overlap: time.Hour})
+				secret := Digest(fmt.Sprint(round, i))
+				r, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: secret, Overlap: time.Hour})
 				if err != nil {
 					t.Error(err)
 					return
@@ -356,12 +356,12 @@ func TestConcurrentRotationsOfASecretFormOneChain(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		last := digest(first)
+		last := Digest(first)
 		for range 8 {
 			last = replaced[last]
 		}
-		stored, err := w.q.GetClient(w.ctx, id)
-		w.ok(err)
+		stored, err := w.Q.GetClient(w.Ctx, id)
+		w.OK(err)
 		if *stored.ClientSecret != last {
 			t.Fatalf("round %d: the secrets are no chain: %v, at last %s", round, replaced, *stored.ClientSecret)
 		}
@@ -370,47 +370,47 @@ func TestConcurrentRotationsOfASecretFormOneChain(t *testing.T) {
 
 func TestRegistrationIsManagedByItsOwnToken(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	a := w.newClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = ptr(digest("a")) })
-	b := w.newClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = ptr(digest("b")) })
+	w := NewWorld(t, 1)
+	a := w.NewClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = new(Digest("a")) })
+	b := w.NewClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = new(Digest("b")) })
 	find := func(id store.ClientID, raw string) error {
-		c, err := w.q.GetClientByRegistrationToken(w.ctx, store.GetClientByRegistrationTokenParams{ClientID: id, RegistrationAccessToken: digest(raw)})
+		c, err := w.Q.GetClientByRegistrationToken(w.Ctx, store.GetClientByRegistrationTokenParams{ClientID: id, RegistrationAccessToken: Digest(raw)})
 		if err == nil && c.ClientID != id {
 			t.Errorf("asked for %s, got %s", id, c.ClientID)
 		}
 		return err
 	}
-	w.ok(find(a, "a"))
-	w.ok(find(b, "b"))
-	w.none(find(a, "b"))
-	w.none(find(b, "a"))
-	w.none(find(w.client, "a")) // has none
-	w.none(find("none", "a"))
+	w.OK(find(a, "a"))
+	w.OK(find(b, "b"))
+	w.None(find(a, "b"))
+	w.None(find(b, "a"))
+	w.None(find(w.Client, "a")) // has none
+	w.None(find("none", "a"))
 
-	before, err := w.q.GetClient(w.ctx, a)
-	w.ok(err)
-	rows := w.snapshot()
-	id, err := w.q.SetRegistrationAccessToken(w.ctx, store.SetRegistrationAccessTokenParams{ClientID: a, RegistrationAccessToken: ptr(digest("a2"))})
-	w.ok(err)
+	before, err := w.Q.GetClient(w.Ctx, a)
+	w.OK(err)
+	rows := w.Snapshot()
+	id, err := w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{ClientID: a, RegistrationAccessToken: new(Digest("a2"))})
+	w.OK(err)
 	if id != a {
 		t.Errorf("got %s", id)
 	}
-	w.ok(find(a, "a2"))
-	w.none(find(a, "a"))
-	_, err = w.q.SetRegistrationAccessToken(w.ctx, store.SetRegistrationAccessTokenParams{ClientID: a})
-	w.ok(err)
-	w.none(find(a, "a2"))
-	after, err := w.q.GetClient(w.ctx, a)
-	w.ok(err)
+	w.OK(find(a, "a2"))
+	w.None(find(a, "a"))
+	_, err = w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{ClientID: a})
+	w.OK(err)
+	w.None(find(a, "a2"))
+	after, err := w.Q.GetClient(w.Ctx, a)
+	w.OK(err)
 	if after.RegistrationAccessToken != nil {
 		t.Error("NULL ends the management of a registration")
 	}
 	wantTouched(t, "SetRegistrationAccessToken", before.CreatedAt, after.CreatedAt, before.UpdatedAt, after.UpdatedAt)
-	if diff := changed(rows, w.snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(before.ID)}) {
+	if diff := Changed(rows, w.Snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(before.ID)}) {
 		t.Errorf("changed %v", diff)
 	}
-	_, err = w.q.SetRegistrationAccessToken(w.ctx, store.SetRegistrationAccessTokenParams{ClientID: "none"})
-	w.none(err)
+	_, err = w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{ClientID: "none"})
+	w.None(err)
 }
 
 func TestClientsAreListedPageByPage(t *testing.T) {
@@ -420,30 +420,30 @@ func TestClientsAreListedPageByPage(t *testing.T) {
 		page  func(w *world, after place, size int32) ([]store.OAuthClient, error)
 	}{
 		"all": {"", func(w *world, after place, size int32) ([]store.OAuthClient, error) {
-			return w.q.ListClients(w.ctx, store.ListClientsParams{AfterCreatedAt: after.createdAt, AfterID: store.OAuthClientID(after.id), PageSize: size})
+			return w.Q.ListClients(w.Ctx, store.ListClientsParams{AfterCreatedAt: after.createdAt, AfterID: store.OAuthClientID(after.id), PageSize: size})
 		}},
 		"of a user": {"user_id", func(w *world, after place, size int32) ([]store.OAuthClient, error) {
-			return w.q.ListClientsByUser(w.ctx, store.ListClientsByUserParams{
-				UserID: w.user, AfterCreatedAt: after.createdAt, AfterID: store.OAuthClientID(after.id), PageSize: size,
+			return w.Q.ListClientsByUser(w.Ctx, store.ListClientsByUserParams{
+				UserID: w.User, AfterCreatedAt: after.createdAt, AfterID: store.OAuthClientID(after.id), PageSize: size,
 			})
 		}},
 		"of a tenant": {"reference_id", func(w *world, after place, size int32) ([]store.OAuthClient, error) {
-			return w.q.ListClientsByReference(w.ctx, store.ListClientsByReferenceParams{
-				ReferenceID: store.ReferenceID(w.user), AfterCreatedAt: after.createdAt, AfterID: store.OAuthClientID(after.id), PageSize: size,
+			return w.Q.ListClientsByReference(w.Ctx, store.ListClientsByReferenceParams{
+				ReferenceID: store.ReferenceID(w.User), AfterCreatedAt: after.createdAt, AfterID: store.OAuthClientID(after.id), PageSize: size,
 			})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 1)
-			w.exec(`DELETE FROM oauth_client`)
+			w := NewWorld(t, 1)
+			w.Exec(`DELETE FROM oauth_client`)
 			owner := "name" // any text will do where it doesn't matter
 			if list.owner != "" {
 				owner = list.owner
-				other := w.newUser()
-				w.newClient() // nobody's
-				w.newClient(func(p *store.CreateClientParams) { p.UserID = &other })
-				w.newClient(func(p *store.CreateClientParams) { p.ReferenceID = ptr(store.ReferenceID(other)) })
+				other := w.NewUser()
+				w.NewClient() // nobody's
+				w.NewClient(func(p *store.CreateClientParams) { p.UserID = &other })
+				w.NewClient(func(p *store.CreateClientParams) { p.ReferenceID = new(store.ReferenceID(other)) })
 			}
 			w.isPaged(keyset{
 				page: func(after place, size int32) ([]place, error) {
@@ -451,10 +451,10 @@ func TestClientsAreListedPageByPage(t *testing.T) {
 					return places(rows, func(c store.OAuthClient) place { return place{c.CreatedAt, string(c.ID)} }), err
 				},
 				insert: func(id string, createdAt time.Time) {
-					w.exec(`INSERT INTO oauth_client (id, created_at, client_id, redirect_uris, `+owner+`) VALUES ($1, $2, $3, '{x}', $4)`,
-						id, createdAt, "client "+id, w.user)
+					w.Exec(`INSERT INTO oauth_client (id, created_at, client_id, redirect_uris, `+owner+`) VALUES ($1, $2, $3, '{x}', $4)`,
+						id, createdAt, "client "+id, w.User)
 				},
-				remove: func(id string) { w.exec(`DELETE FROM oauth_client WHERE id = $1`, id) },
+				remove: func(id string) { w.Exec(`DELETE FROM oauth_client WHERE id = $1`, id) },
 			})
 		})
 	}
@@ -464,7 +464,7 @@ func TestClientsAreListedPageByPage(t *testing.T) {
 func (w *world) columns(client store.ClientID) map[string]string {
 	w.Helper()
 	var row map[string]json.RawMessage
-	w.ok(w.pool.QueryRow(w.ctx, `SELECT to_jsonb(c) FROM oauth_client AS c WHERE c.client_id = $1`, client).Scan(&row))
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT to_jsonb(c) FROM oauth_client AS c WHERE c.client_id = $1`, client).Scan(&row))
 	texts := map[string]string{}
 	for column, value := range row {
 		texts[column] = string(value)
@@ -486,49 +486,49 @@ func differing(a, b map[string]string) []string {
 // clientUpdates are changes of each field that UpdateClient can change, by column.
 func clientUpdates(other store.UserID) map[string]store.UpdateClientParams {
 	return map[string]store.UpdateClientParams{
-		"skip_consent":               {SkipConsent: ptr(false)},
-		"enable_end_session":         {EnableEndSession: ptr(true)},
+		"skip_consent":               {SkipConsent: new(false)},
+		"enable_end_session":         {EnableEndSession: new(true)},
 		"scopes":                     {Scopes: []string{}},
 		"user_id":                    {UserID: &other},
-		"name":                       {Name: ptr("")},
-		"uri":                        {URI: ptr("https://new.example")},
-		"icon":                       {Icon: ptr("https://new.example/i.png")},
+		"name":                       {Name: new("")},
+		"uri":                        {URI: new("https://new.example")},
+		"icon":                       {Icon: new("https://new.example/i.png")},
 		"contacts":                   {Contacts: []string{"a@new.example", "b@new.example"}},
-		"tos":                        {TOS: ptr("https://new.example/tos")},
-		"policy":                     {Policy: ptr("https://new.example/policy")},
-		"software_id":                {SoftwareID: ptr("new")},
-		"software_version":           {SoftwareVersion: ptr("2")},
-		"software_statement":         {SoftwareStatement: ptr("new")},
+		"tos":                        {TOS: new("https://new.example/tos")},
+		"policy":                     {Policy: new("https://new.example/policy")},
+		"software_id":                {SoftwareID: new("new")},
+		"software_version":           {SoftwareVersion: new("2")},
+		"software_statement":         {SoftwareStatement: new("new")},
 		"redirect_uris":              {RedirectURIs: []string{"https://new.example/cb"}},
 		"post_logout_redirect_uris":  {PostLogoutRedirectURIs: []string{}},
-		"token_endpoint_auth_method": {TokenEndpointAuthMethod: ptr("none")},
+		"token_endpoint_auth_method": {TokenEndpointAuthMethod: new("none")},
 		"grant_types":                {GrantTypes: []string{"client_credentials"}},
 		"response_types":             {ResponseTypes: []string{"none"}},
-		"public":                     {Public: ptr(true)},
-		"type":                       {Type: ptr("native")},
-		"reference_id":               {ReferenceID: ptr(store.ReferenceID("org2"))},
+		"public":                     {Public: new(true)},
+		"type":                       {Type: new("native")},
+		"reference_id":               {ReferenceID: new(store.ReferenceID("org2"))},
 		"metadata":                   {Metadata: json.RawMessage(`{}`)},
-		"subject_type":               {SubjectType: ptr("public")},
-		"require_pkce":               {RequirePKCE: ptr(false)},
+		"subject_type":               {SubjectType: new("public")},
+		"require_pkce":               {RequirePKCE: new(false)},
 		"jwks":                       {JWKS: json.RawMessage(`{"keys": [{}]}`)},
-		"application_type":           {ApplicationType: ptr("native")},
+		"application_type":           {ApplicationType: new("native")},
 	}
 }
 
 func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	p := fullClient(w.user)
-	created, err := w.q.CreateClient(w.ctx, p)
-	w.ok(err)
-	_, err = w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: digest("new"), Overlap: time.Hour})
-	w.ok(err)
+	w := NewWorld(t, 1)
+	p := fullClient(w.User)
+	created, err := w.Q.CreateClient(w.Ctx, p)
+	w.OK(err)
+	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: Digest("new"), Overlap: time.Hour})
+	w.OK(err)
 	for column, value := range w.columns(p.ClientID) {
 		if value == "null" && column != "jwks_uri" && column != "client_secret_expires_at" {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
 		}
 	}
-	bob := w.newUser()
+	bob := w.NewUser()
 	all := clientUpdates(bob)
 	for i := range reflect.TypeFor[store.UpdateClientParams]().NumField() {
 		name := reflect.TypeFor[store.UpdateClientParams]().Field(i).Name
@@ -540,10 +540,10 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	}
 	for column, change := range all {
 		before := w.columns(p.ClientID)
-		rows := w.snapshot()
+		rows := w.Snapshot()
 		change.ClientID = p.ClientID
-		got, err := w.q.UpdateClient(w.ctx, change)
-		w.ok(err)
+		got, err := w.Q.UpdateClient(w.Ctx, change)
+		w.OK(err)
 		after := w.columns(p.ClientID)
 		if diff := differing(before, after); !slices.Equal(diff, []string{column}) {
 			t.Errorf("an update of %s changed %v", column, diff)
@@ -551,11 +551,11 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 		if before["updated_at"] == after["updated_at"] {
 			t.Errorf("an update of %s left updated_at", column)
 		}
-		if diff := changed(rows, w.snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(created.ID)}) {
+		if diff := Changed(rows, w.Snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(created.ID)}) {
 			t.Errorf("an update of %s changed %v", column, diff)
 		}
-		stored, err := w.q.GetClient(w.ctx, p.ClientID)
-		w.ok(err)
+		stored, err := w.Q.GetClient(w.Ctx, p.ClientID)
+		w.OK(err)
 		sameFields(t, stored, got)
 		for i := range reflect.TypeOf(change).NumField() {
 			if name := reflect.TypeOf(change).Field(i).Name; name != "Cleared" && !reflect.ValueOf(change).Field(i).IsZero() {
@@ -567,44 +567,44 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 		}
 	}
 	before := w.columns(p.ClientID)
-	_, err = w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: p.ClientID})
-	w.ok(err)
+	_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: p.ClientID})
+	w.OK(err)
 	if diff := differing(before, w.columns(p.ClientID)); len(diff) > 0 {
 		t.Errorf("an update of nothing changed %v", diff)
 	}
-	w.unchanged(func() {
-		_, err = w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: "none", Name: ptr("x")})
-		w.none(err)
+	w.Unchanged(func() {
+		_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: "none", Name: new("x")})
+		w.None(err)
 	})
 }
 
 func TestUpdateClientClearsWhatIsNamedAndNothingElse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	p := fullClient(w.user)
-	_, err := w.q.CreateClient(w.ctx, p)
-	w.ok(err)
+	w := NewWorld(t, 1)
+	p := fullClient(w.User)
+	_, err := w.Q.CreateClient(w.Ctx, p)
+	w.OK(err)
 	original := w.columns(p.ClientID)
 	var fields []string
 	for _, f := range store.AllOAuthClientFieldValues() {
 		fields = append(fields, string(f))
 	}
 	reset := func() {
-		w.exec(`DELETE FROM oauth_client WHERE client_id = $1`, p.ClientID)
-		if _, err := w.q.CreateClient(w.ctx, p); err != nil {
+		w.Exec(`DELETE FROM oauth_client WHERE client_id = $1`, p.ClientID)
+		if _, err := w.Q.CreateClient(w.Ctx, p); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, field := range fields {
-		for given, change := range map[string]store.UpdateClientParams{"": {}, ", though it is given": clientUpdates(w.user)[field]} {
+		for given, change := range map[string]store.UpdateClientParams{"": {}, ", though it is given": clientUpdates(w.User)[field]} {
 			reset()
 			if field == "jwks_uri" {
-				w.exec(`UPDATE oauth_client SET jwks = NULL, jwks_uri = 'https://shop.example/jwks' WHERE client_id = $1`, p.ClientID)
+				w.Exec(`UPDATE oauth_client SET jwks = NULL, jwks_uri = 'https://shop.example/jwks' WHERE client_id = $1`, p.ClientID)
 			}
 			before := w.columns(p.ClientID)
 			change.ClientID, change.Cleared = p.ClientID, []string{field}
-			_, err := w.q.UpdateClient(w.ctx, change)
-			w.ok(err)
+			_, err := w.Q.UpdateClient(w.Ctx, change)
+			w.OK(err)
 			after := w.columns(p.ClientID)
 			if diff := differing(before, after); !slices.Equal(diff, []string{field}) || after[field] != "null" {
 				t.Errorf("clearing %s%s changed %v and leaves it %s", field, given, diff, after[field])
@@ -613,8 +613,8 @@ func TestUpdateClientClearsWhatIsNamedAndNothingElse(t *testing.T) {
 	}
 
 	reset()
-	_, err = w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: p.ClientID, Cleared: fields})
-	w.ok(err)
+	_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: p.ClientID, Cleared: fields})
+	w.OK(err)
 	after := w.columns(p.ClientID)
 	for column, value := range original {
 		switch cleared := slices.Contains(fields, column); {
@@ -629,14 +629,14 @@ func TestUpdateClientClearsWhatIsNamedAndNothingElse(t *testing.T) {
 // What a client can't have both of, it can change from one to the other, in one call.
 func TestClientMovesItsKeysFromOnePlaceToTheOther(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	id := w.newClient(func(p *store.CreateClientParams) { p.JWKS = json.RawMessage(`{"keys": []}`) })
+	w := NewWorld(t, 1)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.JWKS = json.RawMessage(`{"keys": []}`) })
 	w.refused(func() {
-		_, err := w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: id, JWKSURI: ptr("https://app.example/jwks")})
+		_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: id, JWKSURI: new("https://app.example/jwks")})
 		w.violation(err, "UpdateClient", store.ConstraintOAuthClientOneSourceOfKeys)
 	})
-	got, err := w.q.UpdateClient(w.ctx, store.UpdateClientParams{ClientID: id, JWKSURI: ptr("https://app.example/jwks"), Cleared: []string{"jwks"}})
-	w.ok(err)
+	got, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: id, JWKSURI: new("https://app.example/jwks"), Cleared: []string{"jwks"}})
+	w.OK(err)
 	if got.JWKS != nil || *got.JWKSURI != "https://app.example/jwks" {
 		t.Errorf("got %s and %v", got.JWKS, got.JWKSURI)
 	}
@@ -645,7 +645,7 @@ func TestClientMovesItsKeysFromOnePlaceToTheOther(t *testing.T) {
 // Two who change different fields at the same time both get their way.
 func TestConcurrentUpdatesOfAClientLoseNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	w := NewWorld(t, 8)
 	for round := range 10 {
 		v := fmt.Sprint("round ", round)
 		var wg sync.WaitGroup
@@ -653,32 +653,32 @@ func TestConcurrentUpdatesOfAClientLoseNothing(t *testing.T) {
 		for i, change := range []store.UpdateClientParams{
 			{Name: &v}, {URI: &v}, {Icon: &v}, {TOS: &v}, {Policy: &v}, {SoftwareID: &v}, {Contacts: []string{v}}, {Cleared: []string{"software_version"}},
 		} {
-			change.ClientID = w.client
-			wg.Go(func() { _, errs[i] = w.q.UpdateClient(w.ctx, change) })
+			change.ClientID = w.Client
+			wg.Go(func() { _, errs[i] = w.Q.UpdateClient(w.Ctx, change) })
 		}
 		wg.Wait()
-		w.ok(errors.Join(errs...))
-		c, err := w.q.GetClient(w.ctx, w.client)
-		w.ok(err)
+		w.OK(errors.Join(errs...))
+		c, err := w.Q.GetClient(w.Ctx, w.Client)
+		w.OK(err)
 		if *c.Name != v || *c.URI != v || *c.Icon != v || *c.TOS != v || *c.Policy != v || *c.SoftwareID != v || c.Contacts[0] != v || c.SoftwareVersion != nil {
 			t.Fatalf("%s: %+v", v, c)
 		}
-		w.exec(`UPDATE oauth_client SET software_version = '1'`)
+		w.Exec(`UPDATE oauth_client SET software_version = '1'`)
 	}
 }
 
 func TestRetriedSecretRotationKeepsThePreviousSecret(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	old, fresh := digest(unique("secret")), digest(unique("secret"))
-	client := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = &old })
+	w := NewWorld(t, 1)
+	old, fresh := Digest(Unique("secret")), Digest(Unique("secret"))
+	client := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = &old })
 	for range 2 { // the answer to the first got lost
-		_, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: fresh, Overlap: time.Hour})
-		w.ok(err)
+		_, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: fresh, Overlap: time.Hour})
+		w.OK(err)
 	}
 	for name, secret := range map[string]token.Digest{"previous": old, "present": fresh} {
-		r, err := w.q.AuthenticateClient(w.ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: secret})
-		w.ok(err)
+		r, err := w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: secret})
+		w.OK(err)
 		if !r.Authenticated {
 			t.Errorf("the %s secret is refused after a retried rotation", name)
 		}

@@ -11,32 +11,32 @@ func consentRow[ID ~string](change string, id ID) string { return rowName(change
 // consent records the user's consent to the world's client, in a tenant or (empty) in none.
 func (w *world) consent(tenant store.ReferenceID, merge bool, scopes ...string) store.OAuthConsent {
 	w.Helper()
-	p := store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: scopes, Merge: merge}
+	p := store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: w.User, Scopes: scopes, Merge: merge}
 	if tenant != "" {
 		p.ReferenceID = &tenant
 	}
-	c, err := w.q.GrantConsent(w.ctx, p)
-	w.ok(err)
+	c, err := w.Q.GrantConsent(w.Ctx, p)
+	w.OK(err)
 	return c
 }
 
 func (w *world) consentIn(tenant store.ReferenceID) (store.OAuthConsent, error) {
-	p := store.FindConsentParams{ClientID: w.client, UserID: w.user}
+	p := store.FindConsentParams{ClientID: w.Client, UserID: w.User}
 	if tenant != "" {
 		p.ReferenceID = &tenant
 	}
-	return w.q.FindConsent(w.ctx, p)
+	return w.Q.FindConsent(w.Ctx, p)
 }
 
 func TestGrantConsentReplacesOrMergesInItsTenant(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	var first store.OAuthConsent
-	before := w.snapshot()
+	before := w.Snapshot()
 	first = w.consent("", false, "openid", "email", "openid")
-	wantEqual(t, "changed rows", changed(before, w.snapshot()), []string{consentRow("+", first.ID)})
+	wantEqual(t, "changed rows", Changed(before, w.Snapshot()), []string{consentRow("+", first.ID)})
 	wantEqual(t, "the consent", first, store.OAuthConsent{
-		ID: first.ID, CreatedAt: first.CreatedAt, UpdatedAt: first.CreatedAt, ClientID: w.client, UserID: &w.user,
+		ID: first.ID, CreatedAt: first.CreatedAt, UpdatedAt: first.CreatedAt, ClientID: w.Client, UserID: &w.User,
 		Scopes: []string{"openid", "email"},
 	})
 
@@ -65,52 +65,52 @@ func TestGrantConsentReplacesOrMergesInItsTenant(t *testing.T) {
 			t.Errorf("%s: updated_at has not moved", c.name)
 		}
 		found, err := w.consentIn(c.tenant)
-		w.ok(err)
+		w.OK(err)
 		wantEqual(t, c.name+": FindConsent", found, last)
 	}
 }
 
 func TestConsentOfOneTenantNeverServesAnother(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	for _, given := range []store.ReferenceID{"acme", ""} {
 		consent := w.consent(given, false, "openid", "email")
 		for _, asked := range []store.ReferenceID{"", "acme", "umbrella"} {
 			found, err := w.consentIn(asked)
-			p := store.CheckConsentParams{ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}}
+			p := store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}}
 			if asked != "" {
 				p.ReferenceID = &asked
 			}
-			check, checkErr := w.q.CheckConsent(w.ctx, p)
-			w.ok(checkErr)
+			check, checkErr := w.Q.CheckConsent(w.Ctx, p)
+			w.OK(checkErr)
 			if asked == given {
-				w.ok(err)
+				w.OK(err)
 				wantEqual(t, "FindConsent", found, consent)
 				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Covered: true, Missing: []string{}})
 			} else {
-				w.none(err)
+				w.None(err)
 				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Missing: []string{"openid"}})
 			}
 		}
 	}
-	client, user := w.client, w.user
-	w.client = w.newClient()
+	client, user := w.Client, w.User
+	w.Client = w.NewClient()
 	_, err := w.consentIn("")
-	w.none(err)
-	w.client, w.user = client, w.newUser()
+	w.None(err)
+	w.Client, w.User = client, w.NewUser()
 	_, err = w.consentIn("")
-	w.none(err)
-	w.user = user
+	w.None(err)
+	w.User = user
 }
 
 func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	w.consent("", false, "openid", "email")
-	asking, trusted := w.newClient(), w.newClient(func(p *store.CreateClientParams) { p.SkipConsent = ptr(true) })
-	empty := w.newClient()
-	_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: empty, UserID: w.user, Scopes: []string{}})
-	w.ok(err)
+	asking, trusted := w.NewClient(), w.NewClient(func(p *store.CreateClientParams) { p.SkipConsent = new(true) })
+	empty := w.NewClient()
+	_, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: empty, UserID: w.User, Scopes: []string{}})
+	w.OK(err)
 	none := []string{}
 	for _, c := range []struct {
 		name   string
@@ -118,11 +118,11 @@ func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 		scopes []string
 		want   store.CheckConsentRow
 	}{
-		{"all", w.client, []string{"email", "openid"}, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"some", w.client, []string{"openid"}, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"more, in the order asked", w.client, []string{"phone", "openid", "address"}, store.CheckConsentRow{Missing: []string{"phone", "address"}}},
-		{"no scopes, of a user who agreed", w.client, none, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"a list that is nil is an empty one", w.client, nil, store.CheckConsentRow{Covered: true, Missing: none}},
+		{"all", w.Client, []string{"email", "openid"}, store.CheckConsentRow{Covered: true, Missing: none}},
+		{"some", w.Client, []string{"openid"}, store.CheckConsentRow{Covered: true, Missing: none}},
+		{"more, in the order asked", w.Client, []string{"phone", "openid", "address"}, store.CheckConsentRow{Missing: []string{"phone", "address"}}},
+		{"no scopes, of a user who agreed", w.Client, none, store.CheckConsentRow{Covered: true, Missing: none}},
+		{"a list that is nil is an empty one", w.Client, nil, store.CheckConsentRow{Covered: true, Missing: none}},
 		{"no scopes, of a user who agreed to none", empty, none, store.CheckConsentRow{Covered: true, Missing: none}},
 		{"some, of a user who agreed to none", empty, []string{"openid"}, store.CheckConsentRow{Missing: []string{"openid"}}},
 		{"never asked", asking, []string{"openid"}, store.CheckConsentRow{Missing: []string{"openid"}}},
@@ -130,54 +130,54 @@ func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 		{"never asked, and a list that is nil", asking, nil, store.CheckConsentRow{Missing: none}},
 		{"a client that skips consent", trusted, []string{"openid", "anything"}, store.CheckConsentRow{Covered: true, Missing: none}},
 	} {
-		got, err := w.q.CheckConsent(w.ctx, store.CheckConsentParams{ClientID: c.client, UserID: w.user, Scopes: c.scopes})
-		w.ok(err)
+		got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: c.client, UserID: w.User, Scopes: c.scopes})
+		w.OK(err)
 		wantEqual(t, c.name, got, c.want)
 	}
 	w.disable(trusted)
-	w.disable(w.client)
-	for _, client := range []store.ClientID{trusted, w.client, "unknown"} {
-		_, err := w.q.CheckConsent(w.ctx, store.CheckConsentParams{ClientID: client, UserID: w.user, Scopes: []string{"openid"}})
-		w.none(err)
+	w.disable(w.Client)
+	for _, client := range []store.ClientID{trusted, w.Client, "unknown"} {
+		_, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: client, UserID: w.User, Scopes: []string{"openid"}})
+		w.None(err)
 	}
 }
 
 func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	first := w.consent("acme", false, "openid")
-	inAcme := func(p *store.GrantAuthorizationParams) { p.ReferenceID = ptr(store.ReferenceID("acme")) }
+	inAcme := func(p *store.GrantAuthorizationParams) { p.ReferenceID = new(store.ReferenceID("acme")) }
 	for range 2 {
-		w.redeem(inAcme)
+		w.Redeem(inAcme)
 	}
-	w.grant(inAcme)                                // its code has not been redeemed yet
-	w.redeem()                                     // in no tenant
-	w.revokeFamily(w.redeem(inAcme).authorization) // not in force any more
-	lapsed, _ := w.grant(inAcme)
+	w.Grant(inAcme)                                // its code has not been redeemed yet
+	w.Redeem()                                     // in no tenant
+	w.revokeFamily(w.Redeem(inAcme).Authorization) // not in force any more
+	lapsed, _ := w.Grant(inAcme)
 	w.lapse(lapsed)
 	w.pending()
-	another := w.newUser()
-	w.redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.UserID, p.SessionID = another, nil })
+	another := w.NewUser()
+	w.Redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.UserID, p.SessionID = another, nil })
 
-	client := w.client
-	w.client = w.newClient(func(p *store.CreateClientParams) {
-		p.Name, p.URI, p.Icon, p.TOS, p.Policy = ptr("Calendar"), ptr("https://c"), ptr("https://c/i"), ptr("https://c/t"), ptr("https://c/p")
+	client := w.Client
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.Name, p.URI, p.Icon, p.TOS, p.Policy = new("Calendar"), new("https://c"), new("https://c/i"), new("https://c/t"), new("https://c/p")
 	})
 	second := w.consent("", false, "openid", "email")
-	endless := w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = w.client })
-	w.exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(endless.authorization))
-	w.disable(w.client)
-	w.client = w.newClient()
+	endless := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = w.Client })
+	w.Exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(endless.Authorization))
+	w.disable(w.Client)
+	w.Client = w.NewClient()
 	third := w.consent("", false)
-	w.exec(`UPDATE oauth_consent SET created_at = $1`, first.CreatedAt) // pages break ties by id
-	w.user, w.client = another, client
+	w.Exec(`UPDATE oauth_consent SET created_at = $1`, first.CreatedAt) // pages break ties by id
+	w.User, w.Client = another, client
 	w.consent("acme", false, "openid")
 
 	want := []store.ListUserConsentsRow{
 		{ID: first.ID, ClientID: first.ClientID, ReferenceID: first.ReferenceID, Scopes: first.Scopes, UpdatedAt: first.UpdatedAt, Authorizations: 3},
 		{
-			ID: second.ID, ClientID: second.ClientID, Scopes: second.Scopes, UpdatedAt: second.UpdatedAt, ClientName: ptr("Calendar"),
-			ClientURI: ptr("https://c"), ClientIcon: ptr("https://c/i"), ClientTOS: ptr("https://c/t"), ClientPolicy: ptr("https://c/p"),
+			ID: second.ID, ClientID: second.ClientID, Scopes: second.Scopes, UpdatedAt: second.UpdatedAt, ClientName: new("Calendar"),
+			ClientURI: new("https://c"), ClientIcon: new("https://c/i"), ClientTOS: new("https://c/t"), ClientPolicy: new("https://c/p"),
 			ClientDisabled: true, Authorizations: 1,
 		},
 		{ID: third.ID, ClientID: third.ClientID, Scopes: []string{}, UpdatedAt: third.UpdatedAt},
@@ -189,8 +189,8 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 		var all []store.ListUserConsentsRow
 		p := store.ListUserConsentsParams{UserID: *first.UserID, PageSize: size}
 		for {
-			rows, err := w.q.ListUserConsents(w.ctx, p)
-			w.ok(err)
+			rows, err := w.Q.ListUserConsents(w.Ctx, p)
+			w.OK(err)
 			all = append(all, rows...)
 			if len(rows) < int(size) {
 				break
@@ -203,87 +203,87 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 
 func TestWithdrawConsentEndsWhatRestedOnItAndNothingElse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	acme := ptr(store.ReferenceID("acme"))
+	w := NewWorld(t, 2)
+	acme := new(store.ReferenceID("acme"))
 	inAcme := func(p *store.GrantAuthorizationParams) { p.ReferenceID = acme }
-	toAcme := func(table string, id string) { w.exec(`UPDATE `+table+` SET reference_id = 'acme' WHERE id = $1`, id) }
+	toAcme := func(table string, id string) { w.Exec(`UPDATE `+table+` SET reference_id = 'acme' WHERE id = $1`, id) }
 	consent := w.consent("acme", false, "openid", "email")
 
-	family := w.redeem(inAcme)
-	unredeemed, code := w.grant(inAcme)
-	dead := w.redeem(inAcme)
-	w.revokeFamily(dead.authorization)
-	stray := w.foreignRefreshToken("stray")
-	strayAccess := w.foreignAccessToken("stray access", &stray)
-	lone := w.foreignAccessToken("lone", nil)
+	family := w.Redeem(inAcme)
+	unredeemed, code := w.Grant(inAcme)
+	dead := w.Redeem(inAcme)
+	w.revokeFamily(dead.Authorization)
+	stray := w.ForeignRefreshToken("stray")
+	strayAccess := w.ForeignAccessToken("stray access", &stray)
+	lone := w.ForeignAccessToken("lone", nil)
 	toAcme("oauth_refresh_token", string(stray))
 	toAcme("oauth_access_token", string(strayAccess))
 	toAcme("oauth_access_token", string(lone))
 
-	nowhere, umbrella := w.redeem(), w.redeem(func(p *store.GrantAuthorizationParams) { p.ReferenceID = ptr(store.ReferenceID("umbrella")) })
-	w.foreignRefreshToken("stray of no tenant")
-	w.foreignAccessToken("lone of no tenant", nil)
-	client, other, user, another := w.client, w.newClient(), w.user, w.newUser()
-	elsewhere := w.redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.ClientID = other })
-	anothers := w.redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.UserID, p.SessionID = another, nil })
+	nowhere, umbrella := w.Redeem(), w.Redeem(func(p *store.GrantAuthorizationParams) { p.ReferenceID = new(store.ReferenceID("umbrella")) })
+	w.ForeignRefreshToken("stray of no tenant")
+	w.ForeignAccessToken("lone of no tenant", nil)
+	client, other, user, another := w.Client, w.NewClient(), w.User, w.NewUser()
+	elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.ClientID = other })
+	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.UserID, p.SessionID = another, nil })
 	machine := w.issue("machine", store.IssuanceOutcomeIssued, func(p *store.IssueAccessTokenParams) { p.ReferenceID = acme })
-	w.client = other
+	w.Client = other
 	w.consent("acme", false, "openid")
-	w.client, w.user = client, another
+	w.Client, w.User = client, another
 	w.consent("acme", false, "openid")
-	w.user = user
+	w.User = user
 
-	w.unchanged(func() {
+	w.Unchanged(func() {
 		for _, p := range []store.WithdrawConsentParams{
 			{UserID: user, ClientID: client}, // of no tenant
-			{UserID: user, ClientID: client, ReferenceID: ptr(store.ReferenceID("umbrella"))},
+			{UserID: user, ClientID: client, ReferenceID: new(store.ReferenceID("umbrella"))},
 			{UserID: "unknown", ClientID: client, ReferenceID: acme},
 			{UserID: user, ClientID: "unknown", ReferenceID: acme},
 		} {
-			_, err := w.q.WithdrawConsent(w.ctx, p)
-			w.none(err)
+			_, err := w.Q.WithdrawConsent(w.Ctx, p)
+			w.None(err)
 		}
 	})
 	p := store.WithdrawConsentParams{UserID: user, ClientID: client, ReferenceID: acme}
 	w.changesRows(
 		func() {
-			row, err := w.q.WithdrawConsent(w.ctx, p)
-			w.ok(err)
+			row, err := w.Q.WithdrawConsent(w.Ctx, p)
+			w.OK(err)
 			wantEqual(t, "row", row, store.WithdrawConsentRow{
 				ID: consent.ID, Scopes: consent.Scopes, Authorizations: 2, RefreshTokens: 1, AccessTokens: 2,
 			})
 		},
-		consentRow("-", consent.ID), authorizationRow("~", family.authorization), authorizationRow("~", unredeemed),
+		consentRow("-", consent.ID), authorizationRow("~", family.Authorization), authorizationRow("~", unredeemed),
 		refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", lone),
 	)
-	wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, ptr(store.RevocationReasonConsentWithdrawn))
-	w.wantDead(family.access, family.refresh, "stray", "stray access", "lone")
-	w.wantLive(nowhere.access, nowhere.refresh, umbrella.refresh, "stray of no tenant", "lone of no tenant", elsewhere.refresh, anothers.refresh, machine)
-	w.unchanged(func() {
-		row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
-		w.ok(err)
+	wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, new(store.RevocationReasonConsentWithdrawn))
+	w.WantDead(family.Access, family.Refresh, "stray", "stray access", "lone")
+	w.WantLive(nowhere.Access, nowhere.Refresh, umbrella.Refresh, "stray of no tenant", "lone of no tenant", elsewhere.Refresh, anothers.Refresh, machine)
+	w.Unchanged(func() {
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
+		w.OK(err)
 		wantEqual(t, "the code", row.Outcome, store.RedemptionOutcomeRevoked)
-		_, err = w.q.WithdrawConsent(w.ctx, p)
-		w.none(err)
+		_, err = w.Q.WithdrawConsent(w.Ctx, p)
+		w.None(err)
 	})
 
 	again := w.consent("", false, "openid") // in no tenant
-	row, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: user, ClientID: client})
-	w.ok(err)
+	row, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: user, ClientID: client})
+	w.OK(err)
 	wantEqual(t, "row", row, store.WithdrawConsentRow{ID: again.ID, Scopes: again.Scopes, Authorizations: 1, RefreshTokens: 1, AccessTokens: 1})
-	w.wantDead(nowhere.access, nowhere.refresh, "stray of no tenant", "lone of no tenant")
-	w.wantLive(umbrella.refresh, elsewhere.refresh, anothers.refresh)
+	w.WantDead(nowhere.Access, nowhere.Refresh, "stray of no tenant", "lone of no tenant")
+	w.WantLive(umbrella.Refresh, elsewhere.Refresh, anothers.Refresh)
 }
 
 func TestGrantConsentNeedsItsClientAndUser(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	w.unchanged(func() {
+	w := NewWorld(t, 2)
+	w.Unchanged(func() {
 		for _, p := range []store.GrantConsentParams{
-			{ID: store.NewConsentID(), ClientID: "unknown", UserID: w.user, Scopes: []string{}},
-			{ID: store.NewConsentID(), ClientID: w.client, UserID: "unknown", Scopes: []string{}},
+			{ID: store.NewConsentID(), ClientID: "unknown", UserID: w.User, Scopes: []string{}},
+			{ID: store.NewConsentID(), ClientID: w.Client, UserID: "unknown", Scopes: []string{}},
 		} {
-			if _, err := w.q.GrantConsent(w.ctx, p); err == nil {
+			if _, err := w.Q.GrantConsent(w.Ctx, p); err == nil {
 				t.Errorf("a consent of %s to %s", p.UserID, p.ClientID)
 			}
 		}
@@ -292,13 +292,13 @@ func TestGrantConsentNeedsItsClientAndUser(t *testing.T) {
 
 func TestConsentOutlivesTheSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	w.consent("", false, "openid")
-	w.exec(`UPDATE session SET expires_at = now() - interval '1 day'`)
-	n, err := w.q.DeleteExpiredSessions(w.ctx, 10)
-	w.ok(err)
+	w.Exec(`UPDATE session SET expires_at = now() - interval '1 day'`)
+	n, err := w.Q.DeleteExpiredSessions(w.Ctx, 10)
+	w.OK(err)
 	wantEqual(t, "sessions collected", n, 1)
-	got, err := w.q.CheckConsent(w.ctx, store.CheckConsentParams{ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
-	w.ok(err)
+	got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
+	w.OK(err)
 	wantEqual(t, "CheckConsent", got.Covered, true)
 }

@@ -6,18 +6,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/oauthdb/oauthdb/store"
 )
 
 // newNeighbours fills every table for two people, Ada and Bob, who deal with the same two clients: the shop, which nobody
 // owns, and Ada's own. Ids read as what they name, so that the rows which a delete reaches can be listed by name.
 func newNeighbours(t *testing.T) *world {
 	t.Helper()
-	pool := newPool(t, 2)
-	w := &world{TB: t, ctx: t.Context(), pool: pool, q: store.New(pool)}
+	pool := NewPool(t, 2)
+	w := Of(t, pool)
 	for _, user := range []string{"ada", "bob"} {
-		w.exec(`WITH p AS (SELECT $1::text AS me), u AS (
+		w.Exec(`WITH p AS (SELECT $1::text AS me), u AS (
 				INSERT INTO "user" (id, name, email) SELECT me, me, me || '@example.com' FROM p
 			), a AS (
 				INSERT INTO account (id, account_id, provider_id, user_id) SELECT me || '-password', me, 'credential', me FROM p
@@ -25,12 +23,12 @@ func newNeighbours(t *testing.T) *world {
 			INSERT INTO session (id, user_id, token, expires_at)
 			SELECT me || s, me, me || s, now() + interval '1 hour' FROM p, unnest(ARRAY['-phone', '-laptop']) AS s`, user)
 	}
-	w.exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, user_id)
+	w.Exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, user_id)
 		VALUES ('c1', 'shop', '{https://shop.example}', NULL), ('c2', 'adas', '{https://adas.example}', 'ada')`)
 	for _, user := range []string{"ada", "bob"} {
 		for _, client := range []string{"shop", "adas"} {
 			// a family of two refresh tokens, the first one spent, with an access token each, and one without any; granted at the phone
-			w.exec(`WITH p AS (
+			w.Exec(`WITH p AS (
 				SELECT $1::text AS me, $2::text AS app, $1 || '-' || $2 AS name, $1 || '-phone' AS phone
 			), c AS (
 				INSERT INTO oauth_consent (id, client_id, user_id, scopes) SELECT name, app, me, '{openid}' FROM p
@@ -48,10 +46,10 @@ func newNeighbours(t *testing.T) *world {
 			FROM p, (VALUES ('-1', $5::text), ('-2', $6::text)) AS x (n, t)
 			UNION ALL
 			SELECT name || '-jwt', NULL, app, me, phone, '{openid}', name, NULL FROM p`, user, client,
-				string(digest(user+client+"r1")), string(digest(user+client+"r2")), string(digest(user+client+"a1")), string(digest(user+client+"a2")))
+				string(Digest(user+client+"r1")), string(Digest(user+client+"r2")), string(Digest(user+client+"a1")), string(Digest(user+client+"a2")))
 		}
 		// what another server wrote, at the laptop: no family
-		w.exec(`WITH p AS (
+		w.Exec(`WITH p AS (
 				SELECT $1::text AS me, $1 || '-foreign' AS name, $1 || '-laptop' AS laptop
 			), r AS (
 				INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes)
@@ -59,15 +57,15 @@ func newNeighbours(t *testing.T) *world {
 			)
 			INSERT INTO oauth_access_token (id, token, client_id, user_id, session_id, scopes, refresh_id)
 			SELECT name, $3::text, 'shop', me, laptop, '{openid}', name FROM p`,
-			user, string(digest(user+"r")), string(digest(user+"a")))
+			user, string(Digest(user+"r")), string(Digest(user+"a")))
 	}
-	w.exec(`INSERT INTO oauth_access_token (id, client_id, scopes) VALUES ('shop-machine', 'shop', '{}'), ('adas-machine', 'adas', '{}')`)
-	w.exec(`INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('shop-pending', 'shop', '{}'), ('adas-pending', 'adas', '{}')`)
-	w.exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
-	w.exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(digest("assertion")))
+	w.Exec(`INSERT INTO oauth_access_token (id, client_id, scopes) VALUES ('shop-machine', 'shop', '{}'), ('adas-machine', 'adas', '{}')`)
+	w.Exec(`INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('shop-pending', 'shop', '{}'), ('adas-pending', 'adas', '{}')`)
+	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
+	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(Digest("assertion")))
 
-	rows := w.snapshot()
-	for _, table := range tables {
+	rows := w.Snapshot()
+	for _, table := range Tables {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(rows)), func(key string) bool { return strings.HasPrefix(key, table+" ") }) {
 			t.Fatalf("table %s is empty: what a delete does to it would not show", table)
 		}
@@ -79,9 +77,9 @@ func newNeighbours(t *testing.T) *world {
 // theirs, and every other row of the database to stay byte by byte as it was.
 func (w *world) onDelete(remove func(), dies, losesSession []string) {
 	w.Helper()
-	before := w.snapshot()
+	before := w.Snapshot()
 	remove()
-	after := w.snapshot()
+	after := w.Snapshot()
 	var want []string
 	for _, key := range dies {
 		want = append(want, "-"+key)
@@ -89,7 +87,7 @@ func (w *world) onDelete(remove func(), dies, losesSession []string) {
 	for _, key := range losesSession {
 		want = append(want, "~"+key)
 		var row map[string]json.RawMessage
-		w.ok(json.Unmarshal([]byte(before[key]), &row))
+		w.OK(json.Unmarshal([]byte(before[key]), &row))
 		if string(row["session_id"]) == "null" {
 			w.Errorf("%s had no session to lose", key)
 		}
@@ -99,7 +97,7 @@ func (w *world) onDelete(remove func(), dies, losesSession []string) {
 			w.Errorf("%s is gone, want it without its session", key)
 			continue
 		}
-		w.ok(json.Unmarshal([]byte(after[key]), &now))
+		w.OK(json.Unmarshal([]byte(after[key]), &now))
 		for column, value := range row {
 			if string(now[column]) != string(value) {
 				w.Errorf("%s: %s is %s, want %s", key, column, now[column], value)
@@ -107,7 +105,7 @@ func (w *world) onDelete(remove func(), dies, losesSession []string) {
 		}
 	}
 	slices.Sort(want)
-	got := changed(before, after)
+	got := Changed(before, after)
 	for _, line := range want {
 		if !slices.Contains(got, line) {
 			w.Errorf("want %s", line)
@@ -150,21 +148,21 @@ func TestDeletedUserTakesEverythingOfTheirsAlong(t *testing.T) {
 		t.Parallel()
 		w := newNeighbours(t)
 		w.onDelete(func() {
-			r, err := w.q.DeleteUser(w.ctx, "ada")
-			w.ok(err)
+			r, err := w.Q.DeleteUser(w.Ctx, "ada")
+			w.OK(err)
 			if r.ID != "ada" || r.Authorizations != 2 {
 				t.Errorf("DeleteUser: %+v, want ada and her 2 authorizations", r)
 			}
 		}, ofAda, nil)
-		w.unchanged(func() {
-			_, err := w.q.DeleteUser(w.ctx, "ada")
-			w.none(err)
+		w.Unchanged(func() {
+			_, err := w.Q.DeleteUser(w.Ctx, "ada")
+			w.None(err)
 		})
 	})
 	t.Run("DELETE", func(t *testing.T) {
 		t.Parallel()
 		w := newNeighbours(t)
-		w.onDelete(func() { w.exec(`DELETE FROM "user" WHERE id = 'ada'`) }, ofAda, nil)
+		w.onDelete(func() { w.Exec(`DELETE FROM "user" WHERE id = 'ada'`) }, ofAda, nil)
 	})
 }
 
@@ -174,21 +172,21 @@ func TestDeletedClientTakesItsGrantsAlong(t *testing.T) {
 		t.Parallel()
 		w := newNeighbours(t)
 		w.onDelete(func() {
-			r, err := w.q.DeleteClient(w.ctx, "adas")
-			w.ok(err)
+			r, err := w.Q.DeleteClient(w.Ctx, "adas")
+			w.OK(err)
 			if r.ClientID != "adas" || r.Authorizations != 3 {
 				t.Errorf("DeleteClient: %+v, want adas and its 3 authorizations", r)
 			}
 		}, ofAdas(), nil)
-		w.unchanged(func() {
-			_, err := w.q.DeleteClient(w.ctx, "adas")
-			w.none(err)
+		w.Unchanged(func() {
+			_, err := w.Q.DeleteClient(w.Ctx, "adas")
+			w.None(err)
 		})
 	})
 	t.Run("DELETE", func(t *testing.T) {
 		t.Parallel()
 		w := newNeighbours(t)
-		w.onDelete(func() { w.exec(`DELETE FROM oauth_client WHERE id = 'c2'`) }, ofAdas(), nil)
+		w.onDelete(func() { w.Exec(`DELETE FROM oauth_client WHERE id = 'c2'`) }, ofAdas(), nil)
 	})
 }
 
@@ -196,9 +194,9 @@ func TestDeletedClientTakesItsGrantsAlong(t *testing.T) {
 func TestDeletedSessionLeavesGrantsWithoutOne(t *testing.T) {
 	t.Parallel()
 	w := newNeighbours(t)
-	w.onDelete(func() { w.exec(`DELETE FROM session WHERE id = 'ada-phone'`) },
+	w.onDelete(func() { w.Exec(`DELETE FROM session WHERE id = 'ada-phone'`) },
 		[]string{"session ada-phone"}, slices.Concat(family("ada-shop"), family("ada-adas")))
-	w.onDelete(func() { w.exec(`DELETE FROM session WHERE id = 'bob-laptop'`) },
+	w.onDelete(func() { w.Exec(`DELETE FROM session WHERE id = 'bob-laptop'`) },
 		[]string{"session bob-laptop"}, []string{"oauth_refresh_token bob-foreign", "oauth_access_token bob-foreign"})
 }
 
@@ -206,19 +204,19 @@ func TestDeletedSessionLeavesGrantsWithoutOne(t *testing.T) {
 func TestDeletedRefreshTokenTakesItsAccessTokensAlong(t *testing.T) {
 	t.Parallel()
 	w := newNeighbours(t)
-	w.onDelete(func() { w.exec(`DELETE FROM oauth_refresh_token WHERE id = 'ada-shop-1'`) },
+	w.onDelete(func() { w.Exec(`DELETE FROM oauth_refresh_token WHERE id = 'ada-shop-1'`) },
 		[]string{"oauth_refresh_token ada-shop-1", "oauth_access_token ada-shop-1"}, nil)
-	w.onDelete(func() { w.exec(`DELETE FROM oauth_refresh_token WHERE id = 'bob-shop-2'`) },
+	w.onDelete(func() { w.Exec(`DELETE FROM oauth_refresh_token WHERE id = 'bob-shop-2'`) },
 		[]string{"oauth_refresh_token bob-shop-2", "oauth_access_token bob-shop-2"}, nil)
-	w.onDelete(func() { w.exec(`DELETE FROM oauth_refresh_token WHERE id = 'bob-foreign'`) },
+	w.onDelete(func() { w.Exec(`DELETE FROM oauth_refresh_token WHERE id = 'bob-foreign'`) },
 		[]string{"oauth_refresh_token bob-foreign", "oauth_access_token bob-foreign"}, nil)
 }
 
 func TestDeletedAuthorizationTakesItsFamilyAlong(t *testing.T) {
 	t.Parallel()
 	w := newNeighbours(t)
-	w.onDelete(func() { w.exec(`DELETE FROM oauth_authorization WHERE id = 'ada-shop'`) }, family("ada-shop"), nil)
-	w.onDelete(func() { w.exec(`DELETE FROM oauth_authorization WHERE id = 'shop-pending'`) },
+	w.onDelete(func() { w.Exec(`DELETE FROM oauth_authorization WHERE id = 'ada-shop'`) }, family("ada-shop"), nil)
+	w.onDelete(func() { w.Exec(`DELETE FROM oauth_authorization WHERE id = 'shop-pending'`) },
 		[]string{"oauth_authorization shop-pending"}, nil)
 }
 
@@ -232,8 +230,8 @@ func TestDeletedLeavesTakeNothingAlong(t *testing.T) {
 		{"oauth_access_token", "ada-shop-2"},
 		{"oauth_access_token", "shop-machine"},
 		{"jwks", "key"},
-		{"oauth_client_assertion", string(digest("assertion"))},
+		{"oauth_client_assertion", string(Digest("assertion"))},
 	} {
-		w.onDelete(func() { w.exec("DELETE FROM "+row.table+" WHERE id = $1", row.id) }, []string{row.table + " " + row.id}, nil)
+		w.onDelete(func() { w.Exec("DELETE FROM "+row.table+" WHERE id = $1", row.id) }, []string{row.table + " " + row.id}, nil)
 	}
 }

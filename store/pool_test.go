@@ -9,7 +9,7 @@ import (
 )
 
 // newPool returns a pool of at most conns connections to a migrated database of the test's own.
-func newPool(t testing.TB, conns int) *pgxpool.Pool {
+func NewPool(t testing.TB, conns int) *pgxpool.Pool {
 	t.Helper()
 	return storetest.New(t, storetest.MaxConns(conns)).Pool
 }

@@ -12,14 +12,14 @@ import (
 
 // adoptBatch adopts what there is, in one call.
 func adoptBatch(w *world) int64 {
-	row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 100})
-	w.raced("AdoptRefreshTokens", err)
+	row, err := w.Q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 100})
+	w.Raced("AdoptRefreshTokens", err)
 	return row.Adopted
 }
 
 func straySubject(r *raceRound) raceSubject {
 	t := r.kinds[0].strays[0]
-	return raceSubject{"stray0 online", "none", t.access, t.refresh}
+	return raceSubject{"stray0 online", "none", t.Access, t.Refresh}
 }
 
 // rotateStrays makes n rotations of each token that another server wrote.
@@ -28,7 +28,7 @@ func rotateStrays(w *world, r *raceRound, n int) []func() {
 		var calls []func()
 		for i, s := range g.strays {
 			k := r.kinOf(fmt.Sprintf("stray%d%s", i, g.mode()))
-			calls = append(calls, times(n, func(int) { rotateInto(w, r, k, s.refresh) })...)
+			calls = append(calls, Times(n, func(int) { rotateInto(w, r, k, s.Refresh) })...)
 		}
 		return calls
 	})
@@ -41,7 +41,7 @@ var raceAdoptions = []*raceAction{
 	},
 	{
 		name: "adopt by batch", adopts: true, subject: straySubject,
-		calls: func(w *world, _ *raceRound) []func() { return times(2, func(int) { adoptBatch(w) }) },
+		calls: func(w *world, _ *raceRound) []func() { return Times(2, func(int) { adoptBatch(w) }) },
 	},
 	{
 		name: "adopt by rotation and batch", adopts: true, subject: straySubject,
@@ -64,39 +64,39 @@ func TestRaceAdoptingRotationsConverge(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
 	for round := range *raceRounds {
-		refresh := unique("rt-stray")
-		id := w.foreignRefreshToken(refresh)
-		access := unique("at-stray")
-		w.foreignAccessToken(access, &id)
+		refresh := Unique("rt-stray")
+		id := w.ForeignRefreshToken(refresh)
+		access := Unique("at-stray")
+		w.ForeignAccessToken(access, &id)
 		var c tally[store.RotationOutcome]
-		calls, check := raceRotations(w, 14, refresh, grace, &c)
+		calls, check := raceRotations(w, 14, refresh, Grace, &c)
 		if round%2 == 1 {
-			calls = append(calls, times(2, func(int) { adoptBatch(w) })...)
+			calls = append(calls, Times(2, func(int) { adoptBatch(w) })...)
 		}
-		together(calls...)
+		Together(calls...)
 		check()
 		c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReplayed: 13})
 
-		r, err := w.q.GetRefreshToken(w.ctx, id)
-		w.ok(err)
+		r, err := w.Q.GetRefreshToken(w.Ctx, id)
+		w.OK(err)
 		if r.AuthorizationID == nil {
 			w.Fatal("the token has no family")
 		}
-		if access, refresh := w.countLive(*r.AuthorizationID); access != 15 || refresh != 1 {
+		if access, refresh := w.CountLive(*r.AuthorizationID); access != 15 || refresh != 1 {
 			w.Errorf("%d access and %d refresh tokens are live, want 15 and 1", access, refresh)
 		}
 		// The family knows of the rotation, however it came to be: a retry is forgiven, and nothing is collected before its time.
-		w.rotate(refresh, store.RotationOutcomeReplayed)
+		w.Rotate(refresh, store.RotationOutcomeReplayed)
 		var early bool
-		w.ok(w.pool.QueryRow(w.ctx, `SELECT a.expires_at < max(r.expires_at) FROM oauth_authorization a JOIN oauth_refresh_token r ON r.authorization_id = a.id WHERE a.id = $1 GROUP BY a.id`, *r.AuthorizationID).Scan(&early))
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT a.expires_at < max(r.expires_at) FROM oauth_authorization a JOIN oauth_refresh_token r ON r.authorization_id = a.id WHERE a.id = $1 GROUP BY a.id`, *r.AuthorizationID).Scan(&early))
 		if early {
 			w.Error("the family expires before its refresh token")
 		}
-		w.wantLive(access, successorOf(refresh))
-		w.wantDead(refresh)
+		w.WantLive(access, SuccessorOf(refresh))
+		w.WantDead(refresh)
 	}
 	var families int
-	w.ok(w.pool.QueryRow(w.ctx, `SELECT count(*) FROM oauth_authorization`).Scan(&families))
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT count(*) FROM oauth_authorization`).Scan(&families))
 	if families != *raceRounds {
 		w.Errorf("%d families of %d tokens", families, *raceRounds)
 	}
@@ -106,19 +106,19 @@ func TestRaceStrictAdoptingRotationsEndTheFamily(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
 	for range roundsOf(2) {
-		refresh := unique("rt-stray")
-		id := w.foreignRefreshToken(refresh)
-		access := unique("at-stray")
-		w.foreignAccessToken(access, &id)
+		refresh := Unique("rt-stray")
+		id := w.ForeignRefreshToken(refresh)
+		access := Unique("at-stray")
+		w.ForeignAccessToken(access, &id)
 		var c tally[store.RotationOutcome]
 		calls, check := raceRotations(w, 16, refresh, 0, &c)
-		together(calls...)
+		Together(calls...)
 		check()
 		// Those who waited for the first do not see the family that it made, and so not that others have ended it.
 		if c.m[store.RotationOutcomeRotated] != 1 || c.m[store.RotationOutcomeReused] < 1 || c.m[store.RotationOutcomeReused]+c.m[store.RotationOutcomeRevoked] != 15 {
 			w.Errorf("outcomes: %v", c.m)
 		}
-		w.wantDead(refresh, successorOf(refresh), access)
+		w.WantDead(refresh, SuccessorOf(refresh), access)
 	}
 }
 
@@ -127,36 +127,36 @@ func TestRaceStrictAdoptingRotationsEndTheFamily(t *testing.T) {
 func TestRaceReuseEndsWhatIsBeingAdopted(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
-	other := w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
+	other := w.NewClient(func(p *store.CreateClientParams) { p.Public = new(true) })
 	for round := range roundsOf(4) {
 		var raws []string
 		var calls []func()
 		for range 3 {
-			refresh, access := unique("rt-stray"), unique("at-stray")
-			id := w.foreignRefreshToken(refresh)
-			w.foreignAccessToken(access, &id)
-			raws = append(raws, access, refresh, successorOf(refresh), successorOf(successorOf(refresh)))
-			calls = append(calls, times(2, func(int) {
-				p, _ := w.rotateParams(refresh)
-				r, err := w.q.RotateRefreshToken(w.ctx, p)
-				if w.raced("RotateRefreshToken", err) && r.Outcome == store.RotationOutcomeRotated {
+			refresh, access := Unique("rt-stray"), Unique("at-stray")
+			id := w.ForeignRefreshToken(refresh)
+			w.ForeignAccessToken(access, &id)
+			raws = append(raws, access, refresh, SuccessorOf(refresh), SuccessorOf(SuccessorOf(refresh)))
+			calls = append(calls, Times(2, func(int) {
+				p, _ := w.RotateParams(refresh)
+				r, err := w.Q.RotateRefreshToken(w.Ctx, p)
+				if w.Raced("RotateRefreshToken", err) && r.Outcome == store.RotationOutcomeRotated {
 					// and whoever is quick rotates on
-					p, _ := w.rotateParams(successorOf(refresh))
-					_, err := w.q.RotateRefreshToken(w.ctx, p)
-					w.raced("RotateRefreshToken", err)
+					p, _ := w.RotateParams(SuccessorOf(refresh))
+					_, err := w.Q.RotateRefreshToken(w.Ctx, p)
+					w.Raced("RotateRefreshToken", err)
 				}
 			})...)
 		}
-		spent := unique("rt-spent")
-		w.exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1`, w.foreignRefreshToken(spent))
-		elsewhere := unique("rt-stray")
-		w.exec(`UPDATE oauth_refresh_token SET client_id = $2 WHERE id = $1`, w.foreignRefreshToken(elsewhere), other)
-		lone := unique("at-stray")
-		w.foreignAccessToken(lone, nil)
-		own := w.redeem()
+		spent := Unique("rt-spent")
+		w.Exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1`, w.ForeignRefreshToken(spent))
+		elsewhere := Unique("rt-stray")
+		w.Exec(`UPDATE oauth_refresh_token SET client_id = $2 WHERE id = $1`, w.ForeignRefreshToken(elsewhere), other)
+		lone := Unique("at-stray")
+		w.ForeignAccessToken(lone, nil)
+		own := w.Redeem()
 
 		var c tally[store.RotationOutcome]
-		reuses, _ := raceRotations(w, 1+round%2*3, spent, grace, &c)
+		reuses, _ := raceRotations(w, 1+round%2*3, spent, Grace, &c)
 		calls = append(calls, reuses...)
 		if round%3 == 0 {
 			calls = append(calls, func() { adoptBatch(w) })
@@ -164,13 +164,13 @@ func TestRaceReuseEndsWhatIsBeingAdopted(t *testing.T) {
 		for i := range calls {
 			calls[i] = soonerOrLater(calls[i])
 		}
-		together(calls...)
+		Together(calls...)
 		if c.m[store.RotationOutcomeReused] != len(reuses) {
 			w.Errorf("reuses: %v", c.m)
 		}
-		w.wantDead(append(raws, lone)...)
-		w.wantLive(elsewhere, own.access, own.refresh)
-		w.exec(`DELETE FROM oauth_refresh_token WHERE authorization_id IS NULL OR authorization_id IN (SELECT id FROM oauth_authorization WHERE client_id = $1)`, other)
+		w.WantDead(append(raws, lone)...)
+		w.WantLive(elsewhere, own.Access, own.Refresh)
+		w.Exec(`DELETE FROM oauth_refresh_token WHERE authorization_id IS NULL OR authorization_id IN (SELECT id FROM oauth_authorization WHERE client_id = $1)`, other)
 	}
 }
 
@@ -183,28 +183,28 @@ func TestRaceReusesOfAdoptedTokens(t *testing.T) {
 		const n = 4
 		var refresh []string
 		for range n {
-			r := unique("rt-stray")
-			w.foreignRefreshToken(r)
+			r := Unique("rt-stray")
+			w.ForeignRefreshToken(r)
 			refresh = append(refresh, r)
 		}
-		live := unique("rt-stray")
-		w.foreignRefreshToken(live)
+		live := Unique("rt-stray")
+		w.ForeignRefreshToken(live)
 		adoptBatch(w)
 		var calls []func()
 		var c tally[store.RotationOutcome]
 		for _, r := range refresh {
-			w.exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(digest(r)))
-			reuses, _ := raceRotations(w, 2, r, grace, &c)
+			w.Exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(Digest(r)))
+			reuses, _ := raceRotations(w, 2, r, Grace, &c)
 			calls = append(calls, reuses...)
 		}
 		var now tally[store.RotationOutcome]
-		rotations, _ := raceRotations(w, 2, live, grace, &now)
-		together(slices.Concat(calls, rotations)...)
+		rotations, _ := raceRotations(w, 2, live, Grace, &now)
+		Together(slices.Concat(calls, rotations)...)
 		if c.m[store.RotationOutcomeReused] < 1 || c.m[store.RotationOutcomeReused]+c.m[store.RotationOutcomeRevoked] != 2*n {
 			w.Errorf("reuses: %v", c.m)
 		}
-		w.wantDead(live, successorOf(live))
-		w.exec(`DELETE FROM oauth_authorization`)
+		w.WantDead(live, SuccessorOf(live))
+		w.Exec(`DELETE FROM oauth_authorization`)
 	}
 }
 
@@ -213,20 +213,20 @@ func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
 	for round := range roundsOf(10) {
-		w.session = w.newSession(w.user)
+		w.Session = w.NewSession(w.User)
 		const n = 40
 		var refresh []string
 		for range n {
-			r := unique("rt-stray")
-			id := w.foreignRefreshToken(r)
-			w.foreignAccessToken(unique("at-stray"), &id)
+			r := Unique("rt-stray")
+			id := w.ForeignRefreshToken(r)
+			w.ForeignAccessToken(Unique("at-stray"), &id)
 			refresh = append(refresh, r)
 		}
 		var adopted atomic.Int64
-		calls := times(4, func(int) {
+		calls := Times(4, func(int) {
 			for range 2 * n / 5 {
-				row, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 5})
-				w.raced("AdoptRefreshTokens", err)
+				row, err := w.Q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 5})
+				w.Raced("AdoptRefreshTokens", err)
 				adopted.Add(row.Adopted)
 			}
 		})
@@ -235,16 +235,16 @@ func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 			calls = append(calls,
 				func() {
 					for _, r := range refresh[:10] {
-						p, _ := w.rotateParams(r)
-						row, err := w.q.RotateRefreshToken(w.ctx, p)
-						if w.raced("RotateRefreshToken", err) && row.Outcome == store.RotationOutcomeRotated {
+						p, _ := w.RotateParams(r)
+						row, err := w.Q.RotateRefreshToken(w.Ctx, p)
+						if w.Raced("RotateRefreshToken", err) && row.Outcome == store.RotationOutcomeRotated {
 							rotated.Add(1)
 						}
 					}
 				},
 				func() {
 					for _, r := range refresh[10:20] {
-						_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(r), ClientID: w.client})
+						_, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(r), ClientID: w.Client})
 						if !w.found("RevokeToken", err) {
 							w.Errorf("RevokeToken found nothing to revoke")
 						}
@@ -252,11 +252,11 @@ func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 				},
 				func() {
 					time.Sleep(time.Millisecond)
-					_, err := w.pool.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, w.session)
-					w.raced("DELETE FROM session", err)
+					_, err := w.Pool.Exec(w.Ctx, `DELETE FROM session WHERE id = $1`, w.Session)
+					w.Raced("DELETE FROM session", err)
 				})
 		}
-		together(calls...)
+		Together(calls...)
 		for adoptBatch(w) > 0 { // what other calls held at the time
 		}
 		if round%2 == 0 && adopted.Load() != n {
@@ -266,7 +266,7 @@ func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 			w.Errorf("%d rotations, want 10", rotated.Load())
 		}
 		var unadopted, apart int
-		w.ok(w.pool.QueryRow(w.ctx, `
+		w.OK(w.Pool.QueryRow(w.Ctx, `
 			SELECT count(*) FILTER (WHERE r.authorization_id IS NULL AND r.revoked IS NULL),
 				count(*) FILTER (WHERE t.authorization_id IS DISTINCT FROM r.authorization_id)
 			FROM oauth_refresh_token r
@@ -277,22 +277,22 @@ func TestRaceBatchesAdoptEachTokenOnce(t *testing.T) {
 		}
 		for _, r := range refresh[:10] {
 			if round%2 == 1 {
-				w.wantLive(successorOf(r))
+				w.WantLive(SuccessorOf(r))
 			} else {
-				w.wantLive(r)
+				w.WantLive(r)
 			}
 		}
 		for _, r := range refresh[10:20] {
 			if round%2 == 1 {
-				w.wantDead(r)
+				w.WantDead(r)
 			}
 		}
-		w.wantLive(refresh[20:]...)
-		w.exec(`DELETE FROM oauth_authorization`)
-		w.exec(`DELETE FROM oauth_refresh_token`)
+		w.WantLive(refresh[20:]...)
+		w.Exec(`DELETE FROM oauth_authorization`)
+		w.Exec(`DELETE FROM oauth_refresh_token`)
 	}
 	var shared int
-	w.ok(w.pool.QueryRow(w.ctx, `SELECT count(*) FROM (SELECT FROM oauth_refresh_token WHERE revoked IS NULL GROUP BY authorization_id HAVING count(*) > 1) AS x`).Scan(&shared))
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT count(*) FROM (SELECT FROM oauth_refresh_token WHERE revoked IS NULL GROUP BY authorization_id HAVING count(*) > 1) AS x`).Scan(&shared))
 	if shared > 0 {
 		w.Errorf("%d families have two live refresh tokens", shared)
 	}

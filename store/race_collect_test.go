@@ -14,16 +14,16 @@ import (
 // raceCollectors are the calls that delete what has expired, in the order in which they leave nothing behind.
 func raceCollectors(w *world) map[string]func(batch int32) (int64, error) {
 	return map[string]func(batch int32) (int64, error){
-		"1 DeleteExpiredAccessTokens": func(n int32) (int64, error) { return w.q.DeleteExpiredAccessTokens(w.ctx, n) },
+		"1 DeleteExpiredAccessTokens": func(n int32) (int64, error) { return w.Q.DeleteExpiredAccessTokens(w.Ctx, n) },
 		"2 DeleteExpiredRefreshTokens": func(n int32) (int64, error) {
-			return w.q.DeleteExpiredRefreshTokens(w.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: n})
+			return w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: n})
 		},
 		"3 DeleteExpiredAuthorizations": func(n int32) (int64, error) {
-			return w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: n})
+			return w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: n})
 		},
-		"4 DeleteExpiredSessions":         func(n int32) (int64, error) { return w.q.DeleteExpiredSessions(w.ctx, n) },
-		"5 DeleteExpiredSigningKeys":      func(n int32) (int64, error) { return w.q.DeleteExpiredSigningKeys(w.ctx, n) },
-		"6 DeleteExpiredClientAssertions": func(n int32) (int64, error) { return w.q.DeleteExpiredClientAssertions(w.ctx, n) },
+		"4 DeleteExpiredSessions":         func(n int32) (int64, error) { return w.Q.DeleteExpiredSessions(w.Ctx, n) },
+		"5 DeleteExpiredSigningKeys":      func(n int32) (int64, error) { return w.Q.DeleteExpiredSigningKeys(w.Ctx, n) },
+		"6 DeleteExpiredClientAssertions": func(n int32) (int64, error) { return w.Q.DeleteExpiredClientAssertions(w.Ctx, n) },
 	}
 }
 
@@ -32,7 +32,7 @@ func collectOnce(w *world, batch int32) {
 	calls := raceCollectors(w)
 	for _, name := range slices.Sorted(maps.Keys(calls)) {
 		_, err := calls[name](batch)
-		w.raced(name, err)
+		w.Raced(name, err)
 	}
 }
 
@@ -42,29 +42,29 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 	w := newRaceWorld(t, 8)
 	const families = 20
 	for range roundsOf(20) {
-		user := w.newUser()
+		user := w.NewUser()
 		for i := range families {
-			session := w.newSession(user)
-			w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, &session })
-			raw := unique("rt-stray")
-			id := w.foreignRefreshToken(raw)
-			w.foreignAccessToken(unique("at-stray"), &id)
-			_, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: ptr(time.Duration(0))})
-			w.ok(err)
-			_, err = w.q.RememberClientAssertion(w.ctx, store.RememberClientAssertionParams{ID: digest(fmt.Sprint(raw, i)), ExpiresAt: time.Now().Add(-time.Hour)})
-			w.ok(err)
+			session := w.NewSession(user)
+			w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, &session })
+			raw := Unique("rt-stray")
+			id := w.ForeignRefreshToken(raw)
+			w.ForeignAccessToken(Unique("at-stray"), &id)
+			_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Duration(0))})
+			w.OK(err)
+			_, err = w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: Digest(fmt.Sprint(raw, i)), ExpiresAt: time.Now().Add(-time.Hour)})
+			w.OK(err)
 		}
 		for _, table := range []string{"session", "oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
-			w.exec(`UPDATE ` + table + ` SET expires_at = now() - interval '1 minute' WHERE id <> '` + string(w.session) + `'`)
+			w.Exec(`UPDATE ` + table + ` SET expires_at = now() - interval '1 minute' WHERE id <> '` + string(w.Session) + `'`)
 		}
 		calls := raceCollectors(w)
 		for i, name := range slices.Sorted(maps.Keys(calls)) {
 			want := []int64{2 * families, 2 * families, families, families, families, families}[i]
 			var total atomic.Int64
-			together(times(6, func(int) {
+			Together(Times(6, func(int) {
 				for none := 0; none < 3; {
 					n, err := calls[name](3)
-					if !w.raced(name, err) {
+					if !w.Raced(name, err) {
 						return
 					}
 					total.Add(n)
@@ -88,39 +88,39 @@ func TestRaceCollectorTakesNothingThatIsUsed(t *testing.T) {
 	var used, late int
 	left := 4 * time.Millisecond // until all expires: kept such that about every second use is in time
 	for range roundsOf(2) {
-		k := w.redeem()
-		id, code := w.grant()
-		session := w.newSession(w.user)
+		k := w.Redeem()
+		id, code := w.Grant()
+		session := w.NewSession(w.User)
 		soon := fmt.Sprintf("interval '%d microseconds'", left.Microseconds())
-		w.exec(`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`, k.authorization)
-		w.exec(`WITH s AS (UPDATE session SET expires_at = clock_timestamp() + `+soon+` WHERE id = $3),
+		w.Exec(`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`, k.Authorization)
+		w.Exec(`WITH s AS (UPDATE session SET expires_at = clock_timestamp() + `+soon+` WHERE id = $3),
 			r AS (UPDATE oauth_refresh_token SET expires_at = clock_timestamp() + `+soon+` WHERE authorization_id = $1)
 			UPDATE oauth_authorization SET expires_at = clock_timestamp() + `+soon+`, code_expires_at = clock_timestamp() + `+soon+`
-			WHERE id IN ($1, $2)`, k.authorization, id, session)
+			WHERE id IN ($1, $2)`, k.Authorization, id, session)
 		calls := []func(){
 			func() {
-				p, access := w.rotateParams(k.refresh)
-				r, err := w.q.RotateRefreshToken(w.ctx, p)
+				p, access := w.RotateParams(k.Refresh)
+				r, err := w.Q.RotateRefreshToken(w.Ctx, p)
 				if w.found("RotateRefreshToken", err) && r.Outcome == store.RotationOutcomeRotated {
 					used++
 					left = left * 9 / 10
-					w.wantLive(access, successorOf(k.refresh))
+					w.WantLive(access, SuccessorOf(k.Refresh))
 				} else {
 					late++
 					left = left * 10 / 9
 				}
 			},
 			func() {
-				r, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
+				r, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
 				if w.found("RedeemAuthorizationCode", err) && r.Outcome == store.RedemptionOutcomeRedeemed {
-					w.wantLive("at-"+code, "rt-"+code)
+					w.WantLive("at-"+code, "rt-"+code)
 				}
 			},
 			func() {
-				_, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: session, Lifetime: time.Hour})
+				_, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: session, Lifetime: time.Hour})
 				if w.found("ExtendSession", err) {
-					_, err := w.q.GetSession(w.ctx, session)
-					w.ok(err)
+					_, err := w.Q.GetSession(w.Ctx, session)
+					w.OK(err)
 				}
 			},
 		}
@@ -134,7 +134,7 @@ func TestRaceCollectorTakesNothingThatIsUsed(t *testing.T) {
 				}
 			})
 		}
-		together(calls...)
+		Together(calls...)
 	}
 	w.Logf("%d rotations were in time, %d late", used, late)
 }
@@ -145,16 +145,16 @@ func TestRaceRetryOfWhatIsCollected(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 4)
 	for range roundsOf(2) {
-		k := w.redeem()
-		w.rotate(k.refresh, store.RotationOutcomeRotated)
+		k := w.Redeem()
+		w.Rotate(k.Refresh, store.RotationOutcomeRotated)
 		for _, table := range []string{"oauth_access_token", "oauth_refresh_token"} {
-			w.exec(`UPDATE `+table+` SET expires_at = now() WHERE authorization_id = $1`, k.authorization)
+			w.Exec(`UPDATE `+table+` SET expires_at = now() WHERE authorization_id = $1`, k.Authorization)
 		}
-		w.exec(`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, k.authorization)
-		together(soonerOrLater(func() {
-			p, _ := w.rotateParams(k.refresh)
+		w.Exec(`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, k.Authorization)
+		Together(soonerOrLater(func() {
+			p, _ := w.RotateParams(k.Refresh)
 			p.Grace = time.Hour
-			r, err := w.q.RotateRefreshToken(w.ctx, p)
+			r, err := w.Q.RotateRefreshToken(w.Ctx, p)
 			if w.found("RotateRefreshToken", err) && r.Outcome != store.RotationOutcomeExpired {
 				w.Errorf("RotateRefreshToken: %s", r.Outcome)
 			}

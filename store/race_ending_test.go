@@ -25,8 +25,8 @@ type raceCast struct {
 	session        store.SessionID // in which everything of user was granted
 	client, other  store.ClientID
 	kinds          [2]raceGrants // without and with offline_access
-	bystander      tokens        // of stranger and client
-	elsewhere      tokens        // of user and other, with offline_access
+	bystander      Tokens        // of stranger and client
+	elsewhere      Tokens        // of user and other, with offline_access
 	lone           string        // an access token of user and client that another server wrote, without a refresh token, with offline_access
 	junk           raceJunk
 }
@@ -38,15 +38,15 @@ type raceGrants struct {
 	uncoded store.AuthorizationID // approved, without a code
 	granted store.AuthorizationID // its code has not been redeemed
 	code    string
-	fresh   tokens   // redeemed
-	turned  tokens   // redeemed and then rotated: refresh is the spent one
-	strays  []tokens // that another server wrote
+	fresh   Tokens   // redeemed
+	turned  Tokens   // redeemed and then rotated: refresh is the spent one
+	strays  []Tokens // that another server wrote
 }
 
 // raceJunk is what the collector may take at any time.
 type raceJunk struct {
 	session store.SessionID
-	lapsed  tokens // a family that is over
+	lapsed  Tokens // a family that is over
 	access  string // expired, of a family that is not
 }
 
@@ -114,19 +114,17 @@ func (r *raceRound) kinOf(name string) *raceKin {
 	return r.kin[i]
 }
 
-const raceLong = 24 * time.Hour
-
 // raceStage makes the cast that all rounds are copies of, by real calls.
 func raceStage(w *world) (*raceCast, *raceTemplate) {
-	c := &raceCast{user: w.user, session: w.session, client: w.client}
-	c.stranger = w.newUser()
-	c.other = w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true); p.UserID = &c.stranger })
-	w.exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, c.user, c.client) // the user has made the client too
+	c := &raceCast{user: w.User, session: w.Session, client: w.Client}
+	c.stranger = w.NewUser()
+	c.other = w.NewClient(func(p *store.CreateClientParams) { p.Public = new(true); p.UserID = &c.stranger })
+	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, c.user, c.client) // the user has made the client too
 	online := func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"openid", "email"} }
 	both := func(*store.GrantAuthorizationParams) {}
 	var raws []string
-	family := func(t tokens) tokens {
-		raws = append(raws, t.access, t.refresh, successorOf(t.refresh), strings.TrimPrefix(t.refresh, "rt-")) // the code too
+	family := func(t Tokens) Tokens {
+		raws = append(raws, t.Access, t.Refresh, SuccessorOf(t.Refresh), strings.TrimPrefix(t.Refresh, "rt-")) // the code too
 		return t
 	}
 	for i, scope := range []func(*store.GrantAuthorizationParams){online, both} {
@@ -136,69 +134,69 @@ func raceStage(w *world) (*raceCast, *raceTemplate) {
 		if g.offline {
 			scopes = append(scopes, "offline_access")
 		}
-		pending, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
-			ID: store.NewAuthorizationID(), ClientID: c.client, Scopes: scopes, RedirectURI: ptr(redirectURI),
-			CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: raceLong,
+		pending, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+			ID: store.NewAuthorizationID(), ClientID: c.client, Scopes: scopes, RedirectURI: new(RedirectURI),
+			CodeChallenge: &Challenge, CodeChallengeMethod: new("S256"), Lifetime: Long,
 		})
-		w.ok(err)
+		w.OK(err)
 		g.pending = pending.ID
 		g.uncoded = store.NewAuthorizationID()
-		_, err = w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
-			ID: g.uncoded, ClientID: c.client, Scopes: scopes, RedirectURI: ptr(redirectURI),
-			CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: raceLong,
+		_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+			ID: g.uncoded, ClientID: c.client, Scopes: scopes, RedirectURI: new(RedirectURI),
+			CodeChallenge: &Challenge, CodeChallengeMethod: new("S256"), Lifetime: Long,
 		})
-		w.ok(err)
-		_, err = w.q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
-			ID: g.uncoded, UserID: c.user, SessionID: &c.session, GrantedScopes: scopes, CodeLifetime: raceLong,
+		w.OK(err)
+		_, err = w.Q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
+			ID: g.uncoded, UserID: c.user, SessionID: &c.session, GrantedScopes: scopes, CodeLifetime: Long,
 		})
-		w.ok(err)
-		g.granted, g.code = w.grant(scope)
+		w.OK(err)
+		g.granted, g.code = w.Grant(scope)
 		raws = append(raws, g.code)
-		g.fresh, g.turned = family(w.redeem(scope)), family(w.redeem(scope))
-		_, second := w.rotate(g.turned.refresh, store.RotationOutcomeRotated)
+		g.fresh, g.turned = family(w.Redeem(scope)), family(w.Redeem(scope))
+		_, second := w.Rotate(g.turned.Refresh, store.RotationOutcomeRotated)
 		raws = append(raws, second)
-		g.turned.access = second
+		g.turned.Access = second
 		for range 2 {
-			t := family(tokens{refresh: unique("rt-stray"), access: unique("at-stray")})
-			id := w.foreignRefreshToken(t.refresh)
-			at := w.foreignAccessToken(t.access, &id)
-			w.exec(`UPDATE oauth_refresh_token SET scopes = $2 WHERE id = $1`, id, scopes)
-			w.exec(`UPDATE oauth_access_token SET scopes = $2 WHERE id = $1`, at, scopes)
+			t := family(Tokens{Refresh: Unique("rt-stray"), Access: Unique("at-stray")})
+			id := w.ForeignRefreshToken(t.Refresh)
+			at := w.ForeignAccessToken(t.Access, &id)
+			w.Exec(`UPDATE oauth_refresh_token SET scopes = $2 WHERE id = $1`, id, scopes)
+			w.Exec(`UPDATE oauth_access_token SET scopes = $2 WHERE id = $1`, at, scopes)
 			g.strays = append(g.strays, t)
 		}
 	}
-	c.lone = unique("at-lone")
-	w.foreignAccessToken(c.lone, nil)
+	c.lone = Unique("at-lone")
+	w.ForeignAccessToken(c.lone, nil)
 	raws = append(raws, c.lone)
-	theirs := w.newSession(c.stranger)
-	c.bystander = family(w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = c.stranger, &theirs }))
-	c.elsewhere = family(w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = c.other }))
-	_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: c.client, UserID: c.user, Scopes: []string{"openid"}})
-	w.ok(err)
-	w.exec(`UPDATE oauth_authorization SET expires_at = now() + '1 day', code_expires_at = CASE WHEN code IS NOT NULL THEN now() + '1 day'::interval END`)
-	w.exec(`UPDATE oauth_refresh_token SET expires_at = now() + '1 day'`)
-	w.exec(`UPDATE oauth_access_token SET expires_at = now() + '1 day'`)
-	w.exec(`UPDATE session SET expires_at = now() + '1 day'`)
+	theirs := w.NewSession(c.stranger)
+	c.bystander = family(w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = c.stranger, &theirs }))
+	c.elsewhere = family(w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = c.other }))
+	_, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: c.client, UserID: c.user, Scopes: []string{"openid"}})
+	w.OK(err)
+	w.Exec(`UPDATE oauth_authorization SET expires_at = now() + '1 day', code_expires_at = CASE WHEN code IS NOT NULL THEN now() + '1 day'::interval END`)
+	w.Exec(`UPDATE oauth_refresh_token SET expires_at = now() + '1 day'`)
+	w.Exec(`UPDATE oauth_access_token SET expires_at = now() + '1 day'`)
+	w.Exec(`UPDATE session SET expires_at = now() + '1 day'`)
 
-	c.junk.session = w.newSession(c.user)
-	c.junk.lapsed = family(w.redeem(func(p *store.GrantAuthorizationParams) { p.SessionID = &c.junk.session }))
-	c.junk.access = unique("at-junk")
+	c.junk.session = w.NewSession(c.user)
+	c.junk.lapsed = family(w.Redeem(func(p *store.GrantAuthorizationParams) { p.SessionID = &c.junk.session }))
+	c.junk.access = Unique("at-junk")
 	raws = append(raws, c.junk.access)
-	at := w.foreignAccessToken(c.junk.access, nil)
-	w.exec(`UPDATE oauth_access_token SET expires_at = now(), authorization_id = $2 WHERE id = $1`, at, c.kinds[0].fresh.authorization)
-	w.exec(`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, c.junk.lapsed.authorization)
-	w.exec(`UPDATE oauth_refresh_token SET expires_at = now() WHERE authorization_id = $1`, c.junk.lapsed.authorization)
-	w.exec(`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`, c.junk.lapsed.authorization)
-	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, c.junk.session)
+	at := w.ForeignAccessToken(c.junk.access, nil)
+	w.Exec(`UPDATE oauth_access_token SET expires_at = now(), authorization_id = $2 WHERE id = $1`, at, c.kinds[0].fresh.Authorization)
+	w.Exec(`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, c.junk.lapsed.Authorization)
+	w.Exec(`UPDATE oauth_refresh_token SET expires_at = now() WHERE authorization_id = $1`, c.junk.lapsed.Authorization)
+	w.Exec(`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`, c.junk.lapsed.Authorization)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, c.junk.session)
 	return c, w.template(raws...)
 }
 
 // as is the cast under the names of a copy.
 func (c *raceCast) as(name func(string) string) *raceCast {
-	family := func(t tokens) tokens {
-		t.access, t.refresh = name(t.access), name(t.refresh)
-		if t.authorization != "" {
-			t.authorization = store.AuthorizationID(name(string(t.authorization)))
+	family := func(t Tokens) Tokens {
+		t.Access, t.Refresh = name(t.Access), name(t.Refresh)
+		if t.Authorization != "" {
+			t.Authorization = store.AuthorizationID(name(string(t.Authorization)))
 		}
 		return t
 	}
@@ -233,23 +231,23 @@ func (c *raceCast) round() *raceRound {
 		}
 		of("granted", g.granted, false)
 		of("uncoded", g.uncoded, false)
-		k := of("fresh", g.fresh.authorization, false)
-		k.access, k.refresh = []string{g.fresh.access}, []string{g.fresh.refresh, successorOf(g.fresh.refresh)}
-		k = of("turned", g.turned.authorization, false)
-		k.access, k.refresh = []string{g.turned.access}, []string{g.turned.refresh, successorOf(g.turned.refresh)}
+		k := of("fresh", g.fresh.Authorization, false)
+		k.access, k.refresh = []string{g.fresh.Access}, []string{g.fresh.Refresh, SuccessorOf(g.fresh.Refresh)}
+		k = of("turned", g.turned.Authorization, false)
+		k.access, k.refresh = []string{g.turned.Access}, []string{g.turned.Refresh, SuccessorOf(g.turned.Refresh)}
 		for i, s := range g.strays {
 			k = of(fmt.Sprintf("stray%d", i), "", true)
-			k.access, k.refresh = []string{s.access}, []string{s.refresh, successorOf(s.refresh)}
+			k.access, k.refresh = []string{s.Access}, []string{s.Refresh, SuccessorOf(s.Refresh)}
 		}
 	}
 	r.add(&raceKin{name: "lone", user: c.user, client: c.client, session: c.session, offline: true, stray: true, access: []string{c.lone}})
 	r.add(&raceKin{
-		name: "bystander", user: c.stranger, client: c.client, offline: true, id: c.bystander.authorization,
-		access: []string{c.bystander.access}, refresh: []string{c.bystander.refresh},
+		name: "bystander", user: c.stranger, client: c.client, offline: true, id: c.bystander.Authorization,
+		access: []string{c.bystander.Access}, refresh: []string{c.bystander.Refresh},
 	})
 	r.add(&raceKin{
-		name: "elsewhere", user: c.user, client: c.other, session: c.session, offline: true, id: c.elsewhere.authorization,
-		access: []string{c.elsewhere.access}, refresh: []string{c.elsewhere.refresh},
+		name: "elsewhere", user: c.user, client: c.other, session: c.session, offline: true, id: c.elsewhere.Authorization,
+		access: []string{c.elsewhere.Access}, refresh: []string{c.elsewhere.Refresh},
 	})
 	return r
 }
@@ -320,49 +318,49 @@ var raceEndings = []*raceEnding{
 		// An approval in the session either found no session, or EndSession waited for it and saw it.
 		name: "EndSession", ends: ofSession, lasting: true, barred: raceDecides,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			rows, err := w.q.EndSession(w.ctx, r.session)
+			rows, err := w.Q.EndSession(w.Ctx, r.session)
 			return len(rows) > 0, err
 		},
 	},
 	{
 		name: "EndUserSessions", ends: ofSession, lasting: true, barred: raceDecides,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: r.user})
+			rows, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: r.user})
 			return slices.ContainsFunc(rows, func(row store.EndUserSessionsRow) bool { return row.SessionID == r.session }), err
 		},
 	},
 	{
 		name: "WithdrawConsent", ends: ofUserAndClient, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			_, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: r.user, ClientID: r.client})
+			_, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: r.user, ClientID: r.client})
 			return raceDid(err)
 		},
 	},
 	{
 		name: "RevokeUserAuthorizations", ends: ofUser, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: r.user})
+			rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: r.user})
 			return len(rows) > 0, err
 		},
 	},
 	{
 		name: "RevokeUserAuthorizations of one client", ends: ofUserAndClient, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: r.user, ClientID: &r.client})
+			rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: r.user, ClientID: &r.client})
 			return len(rows) > 0, err
 		},
 	},
 	{
 		name: "RevokeClientAuthorizations", ends: ofClient, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			_, err := w.q.RevokeClientAuthorizations(w.ctx, r.client)
+			_, err := w.Q.RevokeClientAuthorizations(w.Ctx, r.client)
 			return raceDid(err)
 		},
 	},
 	{
 		name: "RevokeAuthorization", ends: ofSubject, lasting: true, barred: raceNever, maybe: true,
 		call: func(w *world, _ *raceRound, s raceSubject) (bool, error) {
-			_, err := w.q.RevokeAuthorization(w.ctx, s.authorization)
+			_, err := w.Q.RevokeAuthorization(w.Ctx, s.authorization)
 			return raceDid(err)
 		},
 	},
@@ -370,28 +368,28 @@ var raceEndings = []*raceEnding{
 		name: "RevokeToken access token", ends: ofNothing, lasting: true, barred: raceNever, maybe: true,
 		endsAccess: func(s raceSubject) string { return s.access },
 		call: func(w *world, r *raceRound, s raceSubject) (bool, error) {
-			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(s.access), ClientID: r.client})
+			_, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(s.access), ClientID: r.client})
 			return raceDid(err)
 		},
 	},
 	{
 		name: "RevokeToken refresh token", ends: ofSubject, lasting: true, barred: raceNever, maybe: true,
 		call: func(w *world, r *raceRound, s raceSubject) (bool, error) {
-			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(s.refresh), ClientID: r.client})
+			_, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(s.refresh), ClientID: r.client})
 			return raceDid(err)
 		},
 	},
 	{
 		name: "DisableClient", ends: ofClient, lasting: true, barred: raceNever,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			_, err := w.q.DisableClient(w.ctx, r.client)
+			_, err := w.Q.DisableClient(w.Ctx, r.client)
 			return raceDid(err)
 		},
 	},
 	{
 		name: "DeleteClient", ends: ofClient, lasting: true, barred: raceAlways,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			_, err := w.q.DeleteClient(w.ctx, r.client)
+			_, err := w.Q.DeleteClient(w.Ctx, r.client)
 			return raceDid(err)
 		},
 	},
@@ -400,7 +398,7 @@ var raceEndings = []*raceEnding{
 		name: "DeleteUser", lasting: true, barred: raceAlways,
 		ends: func(r *raceRound, k *raceKin, _ raceSubject) bool { return k.user == r.user || k.client == r.client },
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			_, err := w.q.DeleteUser(w.ctx, r.user)
+			_, err := w.Q.DeleteUser(w.Ctx, r.user)
 			return raceDid(err)
 		},
 	},
@@ -408,7 +406,7 @@ var raceEndings = []*raceEnding{
 		// Another server on the same tables ends the session by its row alone; grants go on without it.
 		name: "DELETE FROM session", ends: ofNothing, barred: raceDecides,
 		call: func(w *world, r *raceRound, _ raceSubject) (bool, error) {
-			tag, err := w.pool.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, r.session)
+			tag, err := w.Pool.Exec(w.Ctx, `DELETE FROM session WHERE id = $1`, r.session)
 			return tag.RowsAffected() > 0, err
 		},
 	},
@@ -417,19 +415,19 @@ var raceEndings = []*raceEnding{
 		name: "collector", ends: ofNothing, barred: raceDecides, maybe: true,
 		prepare: func(w *world, r *raceRound) {
 			if len(r.user)%2 == 0 {
-				w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, r.session)
+				w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, r.session)
 			}
 		},
 		call: func(w *world, _ *raceRound, _ raceSubject) (bool, error) {
 			var errs []error
 			for range 2 {
-				_, err := w.q.DeleteExpiredAccessTokens(w.ctx, 3)
+				_, err := w.Q.DeleteExpiredAccessTokens(w.Ctx, 3)
 				errs = append(errs, err)
-				_, err = w.q.DeleteExpiredRefreshTokens(w.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 3})
+				_, err = w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 3})
 				errs = append(errs, err)
-				_, err = w.q.DeleteExpiredAuthorizations(w.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 3})
+				_, err = w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 3})
 				errs = append(errs, err)
-				_, err = w.q.DeleteExpiredSessions(w.ctx, 3)
+				_, err = w.Q.DeleteExpiredSessions(w.Ctx, 3)
 				errs = append(errs, err)
 			}
 			return true, errors.Join(errs...)
@@ -447,10 +445,10 @@ type raceAction struct {
 
 // redeemInto redeems a code and notes what came of it.
 func redeemInto(w *world, k *raceKin, code string) {
-	p := w.redeemParams(code)
+	p := w.RedeemParams(code)
 	p.ClientID = k.client
-	p.AccessTokenLifetime, p.RefreshTokenLifetime = ptr(raceLong), ptr(raceLong)
-	row, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+	p.AccessTokenLifetime, p.RefreshTokenLifetime = new(Long), new(Long)
+	row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 	if !w.found("RedeemAuthorizationCode", err) {
 		k.outcome("none")
 		return
@@ -463,10 +461,10 @@ func redeemInto(w *world, k *raceKin, code string) {
 
 // rotateInto rotates a token and notes what came of it.
 func rotateInto(w *world, r *raceRound, k *raceKin, refresh string) {
-	p, access := w.rotateParams(refresh)
-	p.ClientID, p.Grace = k.client, raceLong
-	p.AccessTokenLifetime, p.RefreshTokenLifetime = ptr(raceLong), ptr(raceLong)
-	row, err := w.q.RotateRefreshToken(w.ctx, p)
+	p, access := w.RotateParams(refresh)
+	p.ClientID, p.Grace = k.client, Long
+	p.AccessTokenLifetime, p.RefreshTokenLifetime = new(Long), new(Long)
+	row, err := w.Q.RotateRefreshToken(w.Ctx, p)
 	if !w.found("RotateRefreshToken", err) {
 		k.outcome("none")
 		return
@@ -474,8 +472,8 @@ func rotateInto(w *world, r *raceRound, k *raceKin, refresh string) {
 	k.outcome(string(row.Outcome))
 	switch row.Outcome {
 	case store.RotationOutcomeRotated, store.RotationOutcomeReplayed:
-		k.issued(access, successorOf(refresh))
-		if row.Successor == nil || *row.Successor != digest(successorOf(refresh)) {
+		k.issued(access, SuccessorOf(refresh))
+		if row.Successor == nil || *row.Successor != Digest(SuccessorOf(refresh)) {
 			w.Errorf("%s %s: another successor", k.name, row.Outcome)
 		}
 	case store.RotationOutcomeReused:
@@ -524,11 +522,11 @@ var raceActions = []*raceAction{
 		name: "rotate",
 		subject: func(r *raceRound) raceSubject {
 			t := r.kinds[0].fresh
-			return raceSubject{"fresh online", t.authorization, t.access, t.refresh}
+			return raceSubject{"fresh online", t.Authorization, t.Access, t.Refresh}
 		},
 		calls: func(w *world, r *raceRound) []func() {
 			return eachKind(r, func(g *raceGrants) []func() {
-				return times(2, func(int) { rotateInto(w, r, r.kinOf("fresh"+g.mode()), g.fresh.refresh) })
+				return Times(2, func(int) { rotateInto(w, r, r.kinOf("fresh"+g.mode()), g.fresh.Refresh) })
 			})
 		},
 	},
@@ -536,11 +534,11 @@ var raceActions = []*raceAction{
 		name: "replay",
 		subject: func(r *raceRound) raceSubject {
 			t := r.kinds[0].turned
-			return raceSubject{"turned online", t.authorization, t.access, t.refresh}
+			return raceSubject{"turned online", t.Authorization, t.Access, t.Refresh}
 		},
 		calls: func(w *world, r *raceRound) []func() {
 			return eachKind(r, func(g *raceGrants) []func() {
-				return times(2, func(int) { rotateInto(w, r, r.kinOf("turned"+g.mode()), g.turned.refresh) })
+				return Times(2, func(int) { rotateInto(w, r, r.kinOf("turned"+g.mode()), g.turned.Refresh) })
 			})
 		},
 	},
@@ -548,7 +546,7 @@ var raceActions = []*raceAction{
 		name: "introspect",
 		subject: func(r *raceRound) raceSubject {
 			t := r.kinds[0].fresh
-			return raceSubject{"fresh online", t.authorization, t.access, t.refresh}
+			return raceSubject{"fresh online", t.Authorization, t.Access, t.Refresh}
 		},
 		calls: func(w *world, r *raceRound) []func() {
 			watch := func(call string, live func() error) func() {
@@ -565,8 +563,8 @@ var raceActions = []*raceAction{
 			}
 			return eachKind(r, func(g *raceGrants) []func() {
 				return []func(){
-					watch("IntrospectToken", func() error { _, err := w.q.IntrospectToken(w.ctx, digest(g.fresh.access)); return err }),
-					watch("IntrospectRefreshToken", func() error { _, err := w.q.IntrospectRefreshToken(w.ctx, digest(g.fresh.refresh)); return err }),
+					watch("IntrospectToken", func() error { _, err := w.Q.IntrospectToken(w.Ctx, Digest(g.fresh.Access)); return err }),
+					watch("IntrospectRefreshToken", func() error { _, err := w.Q.IntrospectRefreshToken(w.Ctx, Digest(g.fresh.Refresh)); return err }),
 				}
 			})
 		},
@@ -582,9 +580,9 @@ var raceActions = []*raceAction{
 				k, code := r.decision("pending", g, g.pending), "code-"+string(g.pending)
 				return []func(){func() {
 					k.began = time.Now()
-					row, err := w.q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
+					row, err := w.Q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
 						ID: g.pending, UserID: r.user, SessionID: &r.session, GrantedScopes: g.scopes(),
-						Code: ptr(digest(code)), CodeLifetime: raceLong,
+						Code: new(Digest(code)), CodeLifetime: Long,
 					})
 					k.done = time.Now()
 					if !w.found("ApproveAuthorization", err) {
@@ -610,11 +608,11 @@ var raceActions = []*raceAction{
 				id := "again-" + g.granted
 				k, code := r.decision("again", g, id), "code-"+string(id)
 				return []func(){func() {
-					p := w.grantParams(code)
+					p := w.GrantParams(code)
 					p.ID, p.UserID, p.SessionID, p.ClientID = id, r.user, &r.session, r.client
-					p.Scopes, p.GrantedScopes, p.CodeLifetime = g.scopes(), g.scopes(), raceLong
+					p.Scopes, p.GrantedScopes, p.CodeLifetime = g.scopes(), g.scopes(), Long
 					k.began = time.Now()
-					outcome, err := w.q.GrantAuthorization(w.ctx, p)
+					outcome, err := w.Q.GrantAuthorization(w.Ctx, p)
 					k.done = time.Now()
 					if !w.found("GrantAuthorization", err) {
 						k.outcome("none")
@@ -638,7 +636,7 @@ var raceActions = []*raceAction{
 			return eachKind(r, func(g *raceGrants) []func() {
 				k, code := r.kinOf("uncoded"+g.mode()), "code-"+string(g.uncoded)
 				return []func(){func() {
-					row, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: g.uncoded, Code: digest(code), CodeLifetime: raceLong})
+					row, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: g.uncoded, Code: Digest(code), CodeLifetime: Long})
 					if !w.found("IssueAuthorizationCode", err) {
 						k.outcome("none")
 						return
@@ -661,8 +659,8 @@ var raceActions = []*raceAction{
 			return []func(){func() {
 				access := "at-" + string(r.client)
 				k.began = time.Now()
-				row, err := w.q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{
-					ClientID: r.client, ID: store.NewAccessTokenID(), AccessToken: ptr(digest(access)), Scopes: []string{"api"}, Lifetime: ptr(raceLong),
+				row, err := w.Q.IssueAccessToken(w.Ctx, store.IssueAccessTokenParams{
+					ClientID: r.client, ID: store.NewAccessTokenID(), AccessToken: new(Digest(access)), Scopes: []string{"api"}, Lifetime: new(Long),
 				})
 				k.done = time.Now()
 				if !w.found("IssueAccessToken", err) {
@@ -753,17 +751,17 @@ func (w *world) race(cast *raceCast, template *raceTemplate, a *raceAction, endi
 					ended.began = time.Now()
 					found, err := e.call(w, r, subject)
 					ended.done = time.Now()
-					ended.did = w.raced(e.name, err) && found
+					ended.did = w.Raced(e.name, err) && found
 				})
 			}
 			for i := range calls {
 				calls[i] = soonerOrLater(calls[i])
 			}
-			together(calls...)
+			Together(calls...)
 		}
 		w.judge(a, played, seen)
 		if a.adopts {
-			w.exec(`DELETE FROM oauth_refresh_token WHERE authorization_id IS NULL`) // or later batches would adopt them
+			w.Exec(`DELETE FROM oauth_refresh_token WHERE authorization_id IS NULL`) // or later batches would adopt them
 		}
 	}
 	w.Logf("outcomes: %v", seen)
@@ -796,7 +794,7 @@ func (w *world) judge(a *raceAction, played []*raceRound, seen map[string]int) {
 	}
 	// What a disabled client had is live again when it is enabled, but for what else has ended it.
 	for _, c := range disabled {
-		_, err := w.q.EnableClient(w.ctx, c)
+		_, err := w.Q.EnableClient(w.Ctx, c)
 		w.found("EnableClient", err)
 	}
 	live = w.livingsOf(played)
@@ -818,7 +816,7 @@ func (w *world) livingsOf(played []*raceRound) map[string]bool {
 			}
 		}
 	}
-	return w.livings(slices.Collect(maps.Keys(all)))
+	return w.Livings(slices.Collect(maps.Keys(all)))
 }
 
 // judge holds the rule for one kin. again: the client, which had been disabled, has been enabled since.
@@ -970,7 +968,7 @@ func (s *raceStorm) parentGone(err error, parents ...string) bool {
 		return false
 	}
 	var gone bool
-	s.ok(s.pool.QueryRow(s.ctx, `
+	s.OK(s.Pool.QueryRow(s.Ctx, `
 		SELECT EXISTS (
 			SELECT FROM unnest($1::text[]) AS p (id)
 			WHERE p.id NOT IN (SELECT id FROM "user" UNION ALL SELECT client_id FROM oauth_client UNION ALL SELECT id FROM session)
@@ -980,7 +978,7 @@ func (s *raceStorm) parentGone(err error, parents ...string) bool {
 
 func (s *raceStorm) addUser() {
 	id := store.NewUserID()
-	if _, err := s.q.CreateUser(s.ctx, store.CreateUserParams{ID: id, Name: "Ada", Email: string(id) + "@example.com"}); s.raced("CreateUser", err) {
+	if _, err := s.Q.CreateUser(s.Ctx, store.CreateUserParams{ID: id, Name: "Ada", Email: string(id) + "@example.com"}); s.Raced("CreateUser", err) {
 		keep(s, &s.users, id)
 	}
 }
@@ -988,11 +986,11 @@ func (s *raceStorm) addUser() {
 func (s *raceStorm) addSession() {
 	user, _ := one(s, &s.users)
 	id := store.NewSessionID()
-	_, err := s.q.CreateSession(s.ctx, store.CreateSessionParams{ID: id, UserID: user, Token: digest(string(id)), Lifetime: time.Hour})
+	_, err := s.Q.CreateSession(s.Ctx, store.CreateSessionParams{ID: id, UserID: user, Token: Digest(string(id)), Lifetime: time.Hour})
 	if err != nil && s.parentGone(err, string(user)) {
 		return
 	}
-	if s.raced("CreateSession", err) {
+	if s.Raced("CreateSession", err) {
 		s.mu.Lock()
 		s.sessions[id] = user
 		s.mu.Unlock()
@@ -1001,16 +999,16 @@ func (s *raceStorm) addSession() {
 
 // addClient registers a client, that of a user or of nobody.
 func (s *raceStorm) addClient() {
-	p := store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), RedirectURIs: []string{redirectURI}, Public: ptr(true)}
+	p := store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), RedirectURIs: []string{RedirectURI}, Public: new(true)}
 	owner, _ := one(s, &s.users)
 	if rand.N(2) == 0 {
 		p.UserID = &owner
 	}
-	_, err := s.q.CreateClient(s.ctx, p)
+	_, err := s.Q.CreateClient(s.Ctx, p)
 	if err != nil && s.parentGone(err, string(owner)) {
 		return
 	}
-	if s.raced("CreateClient", err) {
+	if s.Raced("CreateClient", err) {
 		keep(s, &s.clients, p.ClientID)
 	}
 }
@@ -1035,10 +1033,10 @@ func stormScopes() []string {
 }
 
 func (s *raceStorm) redeem(c raceToken) {
-	p := s.redeemParams(c.raw)
+	p := s.RedeemParams(c.raw)
 	p.ClientID = c.client
-	p.AccessToken, p.RefreshToken = ptr(digest(unique("at"))), ptr(digest("rt-"+c.raw))
-	r, err := s.q.RedeemAuthorizationCode(s.ctx, p)
+	p.AccessToken, p.RefreshToken = new(Digest(Unique("at"))), new(Digest("rt-"+c.raw))
+	r, err := s.Q.RedeemAuthorizationCode(s.Ctx, p)
 	if !s.found("RedeemAuthorizationCode", err) || r.Outcome != store.RedemptionOutcomeRedeemed {
 		return
 	}
@@ -1050,15 +1048,15 @@ func (s *raceStorm) redeem(c raceToken) {
 }
 
 func (s *raceStorm) rotate(c raceToken) {
-	p, access := s.rotateParams(c.raw)
-	p.ClientID, p.SuccessorID = c.client, store.RefreshTokenID(unique(fmt.Sprintf("%x", rand.N(256))))
-	r, err := s.q.RotateRefreshToken(s.ctx, p)
+	p, access := s.RotateParams(c.raw)
+	p.ClientID, p.SuccessorID = c.client, store.RefreshTokenID(Unique(fmt.Sprintf("%x", rand.N(256))))
+	r, err := s.Q.RotateRefreshToken(s.Ctx, p)
 	if !s.found("RotateRefreshToken", err) {
 		return
 	}
 	switch r.Outcome {
 	case store.RotationOutcomeRotated:
-		keep(s, &s.refresh, raceToken{successorOf(c.raw), c.client})
+		keep(s, &s.refresh, raceToken{SuccessorOf(c.raw), c.client})
 		s.mu.Lock()
 		s.rotated[c.raw]++
 		s.mu.Unlock()
@@ -1073,9 +1071,9 @@ func (s *raceStorm) rotate(c raceToken) {
 func (s *raceStorm) stray() {
 	session, user := s.session()
 	client, _ := one(s, &s.clients)
-	refresh, access := unique("rt-stray"), unique("at-stray")
+	refresh, access := Unique("rt-stray"), Unique("at-stray")
 	id := fmt.Sprintf("%x%s", rand.N(256), refresh)
-	_, err := s.pool.Exec(s.ctx, `
+	_, err := s.Pool.Exec(s.Ctx, `
 		WITH r AS (
 			INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, expires_at, scopes)
 			VALUES ($1, $2, $5, $6, $7, now() + interval '1 hour', $8)
@@ -1083,8 +1081,8 @@ func (s *raceStorm) stray() {
 		)
 		INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, refresh_id, expires_at, scopes)
 		SELECT $3, $4, r.client_id, r.session_id, r.user_id, r.id, r.expires_at, r.scopes
-		FROM r`, id, string(digest(refresh)), access, string(digest(access)), client, session, user, stormScopes())
-	if err != nil && s.parentGone(err, string(user), string(client), string(session)) || !s.raced("another server's INSERT", err) {
+		FROM r`, id, string(Digest(refresh)), access, string(Digest(access)), client, session, user, stormScopes())
+	if err != nil && s.parentGone(err, string(user), string(client), string(session)) || !s.Raced("another server's INSERT", err) {
 		return
 	}
 	keep(s, &s.refresh, raceToken{refresh, client})
@@ -1100,12 +1098,12 @@ var stormCalls = []struct {
 	{"GrantAuthorization", 20, func(s *raceStorm) {
 		session, user := s.session()
 		client, _ := one(s, &s.clients)
-		code := unique("code")
-		p := s.grantParams(code)
-		p.ID = store.AuthorizationID(unique(fmt.Sprintf("%x", rand.N(256))))
+		code := Unique("code")
+		p := s.GrantParams(code)
+		p.ID = store.AuthorizationID(Unique(fmt.Sprintf("%x", rand.N(256))))
 		p.UserID, p.SessionID, p.ClientID = user, &session, client
 		p.GrantedScopes = stormScopes()
-		if outcome, err := s.q.GrantAuthorization(s.ctx, p); s.found("GrantAuthorization", err) && outcome == store.GrantOutcomeGranted {
+		if outcome, err := s.Q.GrantAuthorization(s.Ctx, p); s.found("GrantAuthorization", err) && outcome == store.GrantOutcomeGranted {
 			keep(s, &s.codes, raceToken{code, client})
 			keep(s, &s.families, p.ID)
 		}
@@ -1113,9 +1111,9 @@ var stormCalls = []struct {
 	{"CreateAuthorization", 10, func(s *raceStorm) {
 		client, _ := one(s, &s.clients)
 		id := store.NewAuthorizationID()
-		_, err := s.q.CreateAuthorization(s.ctx, store.CreateAuthorizationParams{
-			ID: id, ClientID: client, Scopes: []string{"openid", "offline_access"}, RedirectURI: ptr(redirectURI),
-			CodeChallenge: &challenge, CodeChallengeMethod: ptr("S256"), Lifetime: time.Minute, RequestURI: ptr(digest("uri" + string(id))),
+		_, err := s.Q.CreateAuthorization(s.Ctx, store.CreateAuthorizationParams{
+			ID: id, ClientID: client, Scopes: []string{"openid", "offline_access"}, RedirectURI: new(RedirectURI),
+			CodeChallenge: &Challenge, CodeChallengeMethod: new("S256"), Lifetime: time.Minute, RequestURI: new(Digest("uri" + string(id))),
 		})
 		if s.found("CreateAuthorization", err) {
 			keep(s, &s.pending, id)
@@ -1127,9 +1125,9 @@ var stormCalls = []struct {
 		if !found {
 			return
 		}
-		code := unique("code")
-		r, err := s.q.ApproveAuthorization(s.ctx, store.ApproveAuthorizationParams{
-			ID: id, UserID: user, SessionID: &session, GrantedScopes: stormScopes(), Code: ptr(digest(code)), CodeLifetime: time.Minute,
+		code := Unique("code")
+		r, err := s.Q.ApproveAuthorization(s.Ctx, store.ApproveAuthorizationParams{
+			ID: id, UserID: user, SessionID: &session, GrantedScopes: stormScopes(), Code: new(Digest(code)), CodeLifetime: time.Minute,
 		})
 		if s.found("ApproveAuthorization", err) && r.Outcome == store.DecisionOutcomeApproved {
 			keep(s, &s.codes, raceToken{code, r.ClientID})
@@ -1139,20 +1137,20 @@ var stormCalls = []struct {
 	{"TakeAuthorizationByRequestURI", 2, func(s *raceStorm) {
 		id, _ := one(s, &s.pending)
 		client, _ := one(s, &s.clients)
-		_, err := s.q.TakeAuthorizationByRequestURI(s.ctx, store.TakeAuthorizationByRequestURIParams{
-			RequestURI: digest("uri" + string(id)), ClientID: client, Lifetime: time.Minute,
+		_, err := s.Q.TakeAuthorizationByRequestURI(s.Ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: Digest("uri" + string(id)), ClientID: client, Lifetime: time.Minute,
 		})
 		s.found("TakeAuthorizationByRequestURI", err)
 	}},
 	{"DenyAuthorization", 2, func(s *raceStorm) {
 		id, _ := one(s, &s.pending)
-		_, err := s.q.DenyAuthorization(s.ctx, id)
+		_, err := s.Q.DenyAuthorization(s.Ctx, id)
 		s.found("DenyAuthorization", err)
 	}},
 	{"IssueAuthorizationCode", 3, func(s *raceStorm) {
 		id, _ := one(s, &s.pending)
-		code := unique("code")
-		r, err := s.q.IssueAuthorizationCode(s.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest(code), CodeLifetime: time.Minute})
+		code := Unique("code")
+		r, err := s.Q.IssueAuthorizationCode(s.Ctx, store.IssueAuthorizationCodeParams{ID: id, Code: Digest(code), CodeLifetime: time.Minute})
 		if s.found("IssueAuthorizationCode", err) && r.Outcome == store.CodeOutcomeIssued {
 			keep(s, &s.codes, raceToken{code, r.ClientID})
 		}
@@ -1172,9 +1170,9 @@ var stormCalls = []struct {
 	}},
 	{"IssueAccessToken", 5, func(s *raceStorm) {
 		client, _ := one(s, &s.clients)
-		access := unique("at")
-		_, err := s.q.IssueAccessToken(s.ctx, store.IssueAccessTokenParams{
-			ClientID: client, ID: store.NewAccessTokenID(), AccessToken: ptr(digest(access)), Scopes: []string{"api"}, Lifetime: ptr(time.Hour),
+		access := Unique("at")
+		_, err := s.Q.IssueAccessToken(s.Ctx, store.IssueAccessTokenParams{
+			ClientID: client, ID: store.NewAccessTokenID(), AccessToken: new(Digest(access)), Scopes: []string{"api"}, Lifetime: new(time.Hour),
 		})
 		if s.found("IssueAccessToken", err) {
 			keep(s, &s.access, raceToken{access, client})
@@ -1182,7 +1180,7 @@ var stormCalls = []struct {
 	}},
 	{"IntrospectToken", 20, func(s *raceStorm) {
 		c, _ := one(s, &s.access)
-		_, err := s.q.IntrospectToken(s.ctx, digest(c.raw))
+		_, err := s.Q.IntrospectToken(s.Ctx, Digest(c.raw))
 		s.found("IntrospectToken", err)
 	}},
 	{"RevokeToken", 6, func(s *raceStorm) {
@@ -1190,12 +1188,12 @@ var stormCalls = []struct {
 		if rand.N(2) == 0 {
 			c, _ = one(s, &s.access)
 		}
-		_, err := s.q.RevokeToken(s.ctx, store.RevokeTokenParams{Token: digest(c.raw), ClientID: c.client})
+		_, err := s.Q.RevokeToken(s.Ctx, store.RevokeTokenParams{Token: Digest(c.raw), ClientID: c.client})
 		s.found("RevokeToken", err)
 	}},
 	{"RevokeAuthorization", 4, func(s *raceStorm) {
 		id, _ := one(s, &s.families)
-		_, err := s.q.RevokeAuthorization(s.ctx, id)
+		_, err := s.Q.RevokeAuthorization(s.Ctx, id)
 		s.found("RevokeAuthorization", err)
 	}},
 	{"RevokeUserAuthorizations", 3, func(s *raceStorm) {
@@ -1205,70 +1203,70 @@ var stormCalls = []struct {
 			client, _ := one(s, &s.clients)
 			p.ClientID = &client
 		}
-		_, err := s.q.RevokeUserAuthorizations(s.ctx, p)
-		s.raced("RevokeUserAuthorizations", err)
+		_, err := s.Q.RevokeUserAuthorizations(s.Ctx, p)
+		s.Raced("RevokeUserAuthorizations", err)
 	}},
 	{"RevokeClientAuthorizations", 3, func(s *raceStorm) {
 		client, _ := one(s, &s.clients)
-		_, err := s.q.RevokeClientAuthorizations(s.ctx, client)
+		_, err := s.Q.RevokeClientAuthorizations(s.Ctx, client)
 		s.found("RevokeClientAuthorizations", err)
 	}},
 	{"GrantConsent", 8, func(s *raceStorm) {
 		p := store.GrantConsentParams{ID: store.NewConsentID(), Scopes: stormScopes(), Merge: rand.N(2) == 0}
 		p.UserID, _ = one(s, &s.users)
 		p.ClientID, _ = one(s, &s.clients)
-		if _, err := s.q.GrantConsent(s.ctx, p); err != nil && !s.parentGone(err, string(p.UserID), string(p.ClientID)) {
-			s.raced("GrantConsent", err)
+		if _, err := s.Q.GrantConsent(s.Ctx, p); err != nil && !s.parentGone(err, string(p.UserID), string(p.ClientID)) {
+			s.Raced("GrantConsent", err)
 		}
 	}},
 	{"WithdrawConsent", 4, func(s *raceStorm) {
 		p := store.WithdrawConsentParams{}
 		p.UserID, _ = one(s, &s.users)
 		p.ClientID, _ = one(s, &s.clients)
-		_, err := s.q.WithdrawConsent(s.ctx, p)
+		_, err := s.Q.WithdrawConsent(s.Ctx, p)
 		s.found("WithdrawConsent", err)
 	}},
 	{"CreateSession", 8, func(s *raceStorm) { s.addSession() }},
 	{"ExtendSession", 8, func(s *raceStorm) {
 		session, _ := s.session()
-		_, err := s.q.ExtendSession(s.ctx, store.ExtendSessionParams{ID: session, Lifetime: 2 * time.Hour})
+		_, err := s.Q.ExtendSession(s.Ctx, store.ExtendSessionParams{ID: session, Lifetime: 2 * time.Hour})
 		s.found("ExtendSession", err)
 	}},
 	{"EndSession", 4, func(s *raceStorm) {
 		session, _ := s.session()
-		_, err := s.q.EndSession(s.ctx, session)
-		s.raced("EndSession", err)
+		_, err := s.Q.EndSession(s.Ctx, session)
+		s.Raced("EndSession", err)
 		s.forget(session)
 	}},
 	{"EndUserSessions", 2, func(s *raceStorm) {
 		kept, user := s.session()
-		rows, err := s.q.EndUserSessions(s.ctx, store.EndUserSessionsParams{UserID: user, Keep: &kept})
-		s.raced("EndUserSessions", err)
+		rows, err := s.Q.EndUserSessions(s.Ctx, store.EndUserSessionsParams{UserID: user, Keep: &kept})
+		s.Raced("EndUserSessions", err)
 		for _, r := range rows {
 			s.forget(r.SessionID)
 		}
 	}},
 	{"DELETE FROM session", 4, func(s *raceStorm) {
 		session, _ := s.session()
-		_, err := s.pool.Exec(s.ctx, `DELETE FROM session WHERE id = $1`, session)
-		s.raced("DELETE FROM session", err)
+		_, err := s.Pool.Exec(s.Ctx, `DELETE FROM session WHERE id = $1`, session)
+		s.Raced("DELETE FROM session", err)
 		s.forget(session)
 	}},
 	{"expire a session", 2, func(s *raceStorm) {
 		session, _ := s.session()
-		_, err := s.pool.Exec(s.ctx, `UPDATE session SET expires_at = now() WHERE id = $1`, session)
-		s.raced("UPDATE session", err)
+		_, err := s.Pool.Exec(s.Ctx, `UPDATE session SET expires_at = now() WHERE id = $1`, session)
+		s.Raced("UPDATE session", err)
 		s.forget(session)
 	}},
 	{"another server issues", 10, func(s *raceStorm) { s.stray() }},
 	{"another server spends", 3, func(s *raceStorm) {
 		c, _ := one(s, &s.refresh)
-		_, err := s.pool.Exec(s.ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1 AND revoked IS NULL`, string(digest(c.raw)))
-		s.raced("another server's UPDATE", err)
+		_, err := s.Pool.Exec(s.Ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1 AND revoked IS NULL`, string(Digest(c.raw)))
+		s.Raced("another server's UPDATE", err)
 	}},
 	{"AdoptRefreshTokens", 3, func(s *raceStorm) {
-		_, err := s.q.AdoptRefreshTokens(s.ctx, store.AdoptRefreshTokensParams{BatchSize: int32(1 + rand.N(5))})
-		s.raced("AdoptRefreshTokens", err)
+		_, err := s.Q.AdoptRefreshTokens(s.Ctx, store.AdoptRefreshTokensParams{BatchSize: int32(1 + rand.N(5))})
+		s.Raced("AdoptRefreshTokens", err)
 	}},
 	{"collect", 4, func(s *raceStorm) { collectOnce(s.world, int32(1+rand.N(10))) }},
 	{"expire a family", 2, func(s *raceStorm) {
@@ -1279,43 +1277,43 @@ var stormCalls = []struct {
 			`UPDATE oauth_refresh_token SET expires_at = now() WHERE authorization_id = $1`,
 			`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`,
 		} {
-			_, err := s.pool.Exec(s.ctx, sql, id)
-			s.raced("UPDATE", err)
+			_, err := s.Pool.Exec(s.Ctx, sql, id)
+			s.Raced("UPDATE", err)
 		}
 	}},
 	{"UpdateClient", 4, func(s *raceStorm) {
 		client, _ := one(s, &s.clients)
 		owner, _ := one(s, &s.users)
-		p := store.UpdateClientParams{ClientID: client, Name: ptr(unique("name"))}
+		p := store.UpdateClientParams{ClientID: client, Name: new(Unique("name"))}
 		if rand.N(4) == 0 {
 			p.UserID = &owner
 		}
-		if _, err := s.q.UpdateClient(s.ctx, p); err != nil && !s.parentGone(err, string(owner)) {
+		if _, err := s.Q.UpdateClient(s.Ctx, p); err != nil && !s.parentGone(err, string(owner)) {
 			s.found("UpdateClient", err)
 		}
 	}},
 	{"RotateClientSecret", 3, func(s *raceStorm) {
 		client, _ := one(s, &s.clients)
-		_, err := s.q.RotateClientSecret(s.ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: digest(unique("secret")), Overlap: time.Minute})
+		_, err := s.Q.RotateClientSecret(s.Ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: Digest(Unique("secret")), Overlap: time.Minute})
 		s.found("RotateClientSecret", err)
 	}},
 	{"DisableClient", 2, func(s *raceStorm) {
 		client, _ := one(s, &s.clients)
-		_, err := s.q.DisableClient(s.ctx, client)
+		_, err := s.Q.DisableClient(s.Ctx, client)
 		s.found("DisableClient", err)
-		_, err = s.q.EnableClient(s.ctx, client)
+		_, err = s.Q.EnableClient(s.Ctx, client)
 		s.found("EnableClient", err)
 	}},
 	{"DeleteClient", 1, func(s *raceStorm) {
 		if client, found := without(s, &s.clients, 3); found {
-			_, err := s.q.DeleteClient(s.ctx, client)
+			_, err := s.Q.DeleteClient(s.Ctx, client)
 			s.found("DeleteClient", err)
 		}
 		s.addClient()
 	}},
 	{"DeleteUser", 1, func(s *raceStorm) {
 		if user, found := without(s, &s.users, 3); found {
-			_, err := s.q.DeleteUser(s.ctx, user)
+			_, err := s.Q.DeleteUser(s.Ctx, user)
 			s.found("DeleteUser", err)
 			s.mu.Lock()
 			maps.DeleteFunc(s.sessions, func(_ store.SessionID, u store.UserID) bool { return u == user })
@@ -1327,20 +1325,20 @@ var stormCalls = []struct {
 	}},
 	{"UpdateUser", 3, func(s *raceStorm) {
 		user, _ := one(s, &s.users)
-		_, err := s.q.UpdateUser(s.ctx, store.UpdateUserParams{ID: user, Email: ptr(unique("x") + "@example.com")})
+		_, err := s.Q.UpdateUser(s.Ctx, store.UpdateUserParams{ID: user, Email: new(Unique("x") + "@example.com")})
 		s.found("UpdateUser", err)
 	}},
 	{"CreateAccount", 3, func(s *raceStorm) {
 		user, _ := one(s, &s.users)
 		id := store.NewAccountID()
-		_, err := s.q.CreateAccount(s.ctx, store.CreateAccountParams{ID: id, AccountID: string(id), ProviderID: "credential", UserID: user})
-		if err == nil || !s.parentGone(err, string(user)) && s.raced("CreateAccount", err) {
+		_, err := s.Q.CreateAccount(s.Ctx, store.CreateAccountParams{ID: id, AccountID: string(id), ProviderID: "credential", UserID: user})
+		if err == nil || !s.parentGone(err, string(user)) && s.Raced("CreateAccount", err) {
 			keep(s, &s.accounts, raceAccount{id, user})
 		}
 	}},
 	{"DeleteAccount", 3, func(s *raceStorm) {
 		a, _ := one(s, &s.accounts)
-		_, err := s.q.DeleteAccount(s.ctx, store.DeleteAccountParams{ID: a.id, UserID: a.user})
+		_, err := s.Q.DeleteAccount(s.Ctx, store.DeleteAccountParams{ID: a.id, UserID: a.user})
 		s.found("DeleteAccount", err)
 	}},
 }
@@ -1369,7 +1367,7 @@ func TestRaceStorm(t *testing.T) {
 	}
 	var calls atomic.Int64
 	until := time.Now().Add(*stormTime)
-	together(times(24, func(int) {
+	Together(Times(24, func(int) {
 		for time.Now().Before(until) && !t.Failed() {
 			i, n := 0, rand.N(sum)
 			for n -= stormCalls[i].weight; n >= 0; n -= stormCalls[i].weight {
@@ -1394,41 +1392,5 @@ func TestRaceStorm(t *testing.T) {
 			t.Errorf("%s was rotated %d times", raw, n)
 		}
 	}
-	raceInvariants(w)
-}
-
-// raceInvariants holds what is true of any database at any time.
-func raceInvariants(w *world) {
-	w.Helper()
-	live := `EXISTS (` + strings.ReplaceAll(store.IntrospectToken, "$1", "x.token") + `)`
-	for rule, sql := range map[string]string{
-		"a family has at most one refresh token that is neither spent nor revoked": `
-			SELECT r.authorization_id FROM oauth_refresh_token r WHERE r.revoked IS NULL AND r.authorization_id IS NOT NULL
-			GROUP BY r.authorization_id HAVING count(*) > 1`,
-		"and current_refresh_token is its digest": `
-			SELECT a.id FROM oauth_authorization a JOIN oauth_refresh_token r ON r.authorization_id = a.id
-			WHERE r.revoked IS NULL AND a.current_refresh_token IS DISTINCT FROM r.token`,
-		"no token of a revoked family is live": `
-			SELECT x.id FROM oauth_refresh_token x JOIN oauth_authorization a ON a.id = x.authorization_id WHERE a.revoked_at IS NOT NULL AND ` + live + `
-			UNION ALL
-			SELECT x.id FROM oauth_access_token x JOIN oauth_authorization a ON a.id = x.authorization_id WHERE a.revoked_at IS NOT NULL AND ` + live,
-		"no spent refresh token is live": `SELECT x.id FROM oauth_refresh_token x WHERE x.revoked IS NOT NULL AND ` + live,
-		"an access token is of the family of its refresh token": `
-			SELECT t.id FROM oauth_access_token t JOIN oauth_refresh_token r ON r.id = t.refresh_id
-			WHERE t.authorization_id IS DISTINCT FROM r.authorization_id`,
-		"a successor is of the family of its predecessor": `
-			SELECT r.id FROM oauth_refresh_token r JOIN oauth_refresh_token n ON n.id = r.successor_id
-			WHERE n.authorization_id IS DISTINCT FROM r.authorization_id OR n.token <> r.successor`,
-		"a family does not expire before its live tokens": `
-			SELECT a.id FROM oauth_authorization a JOIN oauth_refresh_token x ON x.authorization_id = a.id WHERE a.expires_at < x.expires_at AND ` + live,
-		"what was redeemed is approved": `SELECT a.id FROM oauth_authorization a WHERE a.redeemed_at IS NOT NULL AND a.status <> 'approved'`,
-	} {
-		rows, err := w.pool.Query(w.ctx, sql)
-		w.ok(err)
-		broken, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		w.ok(err)
-		if len(broken) > 0 {
-			w.Errorf("%s: not so of %v", rule, broken)
-		}
-	}
+	Invariants(w)
 }

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/store"
@@ -55,7 +54,7 @@ func newRaceWorld(t testing.TB, conns int) *world {
 // behind a slow call, a lock that nobody gives back fails the test, and all connections are open from the beginning.
 func newLockWorld(t testing.TB, conns int) *world {
 	t.Helper()
-	w := newWorld(t, conns)
+	w := NewWorld(t, conns)
 	super := raceSuperuser(w)
 	for name, value := range map[string]string{
 		"deadlock_timeout": "100ms",
@@ -63,15 +62,15 @@ func newLockWorld(t testing.TB, conns int) *world {
 		"enable_seqscan":   "off",                // plans as for big tables, and not kept from when these were empty
 		"plan_cache_mode":  "force_generic_plan", // planning takes longer than most calls
 	} {
-		_, err := super.Exec(w.ctx, fmt.Sprintf(`ALTER DATABASE %s SET %s = '%s'`, pgx.Identifier{super.Config().Database}.Sanitize(), name, value))
-		w.ok(err)
+		_, err := super.Exec(w.Ctx, fmt.Sprintf(`ALTER DATABASE %s SET %s = '%s'`, pgx.Identifier{super.Config().Database}.Sanitize(), name, value))
+		w.OK(err)
 	}
-	w.ok(super.Close(w.ctx))
-	w.pool.Reset()
+	w.OK(super.Close(w.Ctx))
+	w.Pool.Reset()
 	open := make([]func(), conns)
 	for i := range open {
-		c, err := w.pool.Acquire(w.ctx)
-		w.ok(err)
+		c, err := w.Pool.Acquire(w.Ctx)
+		w.OK(err)
 		open[i] = c.Release
 	}
 	for _, release := range open {
@@ -83,13 +82,13 @@ func newLockWorld(t testing.TB, conns int) *world {
 // raceSuperuser connects to the world's database as the superuser, who alone may set deadlock_timeout and pass over triggers.
 func raceSuperuser(w *world) *pgx.Conn {
 	w.Helper()
-	c, err := devdb.Start(w.ctx, devdb.Options{Kind: devdb.Test})
-	w.ok(err)
+	c, err := devdb.Start(w.Ctx, devdb.Options{Kind: devdb.Test})
+	w.OK(err)
 	config, err := pgx.ParseConfig(c.URL)
-	w.ok(err)
-	config.Database = w.pool.Config().ConnConfig.Database
-	conn, err := pgx.ConnectConfig(w.ctx, config)
-	w.ok(err)
+	w.OK(err)
+	config.Database = w.Pool.Config().ConnConfig.Database
+	conn, err := pgx.ConnectConfig(w.Ctx, config)
+	w.OK(err)
 	return conn
 }
 
@@ -97,33 +96,16 @@ func raceSuperuser(w *world) *pgx.Conn {
 // so the pool's connections are closed before.
 func raceDeadlocks(w *world) {
 	w.Helper()
-	ctx := context.WithoutCancel(w.ctx)
-	w.pool.Reset()
+	ctx := context.WithoutCancel(w.Ctx)
+	w.Pool.Reset()
 	for others, deadline := 1, time.Now().Add(10*time.Second); others > 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		w.ok(w.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&others))
+		w.OK(w.Pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&others))
 	}
 	var deadlocks int
-	w.ok(w.pool.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks))
+	w.OK(w.Pool.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks))
 	if deadlocks > 0 {
 		w.Errorf("the server has counted %d deadlocks", deadlocks)
 	}
-}
-
-// together lets all calls go at the same moment and returns when all have returned.
-func together(calls ...func()) {
-	var ready, done sync.WaitGroup
-	start := make(chan struct{})
-	for _, call := range calls {
-		ready.Add(1)
-		done.Go(func() {
-			ready.Done()
-			<-start
-			call()
-		})
-	}
-	ready.Wait()
-	close(start)
-	done.Wait()
 }
 
 // soonerOrLater delays a call, most often not at all, so that over many rounds each call is ahead of each other one.
@@ -136,52 +118,10 @@ func soonerOrLater(call func()) func() {
 	}
 }
 
-// times is n calls of the same kind; the argument tells them apart.
-func times(n int, call func(i int)) []func() {
-	calls := make([]func(), n)
-	for i := range calls {
-		calls[i] = func() { call(i) }
-	}
-	return calls
-}
-
-// raced reports an error that no call may have in a race, and says whether there was none. That includes a deadlock (40P01), a
-// serialization failure (40001), and a foreign key that is violated because a parent went away (23503).
-func (w *world) raced(call string, err error) bool {
-	if err == nil {
-		return true
-	}
-	w.Helper()
-	if e, found := errors.AsType[*pgconn.PgError](err); found {
-		w.Errorf("%s: %s: %s (%s %s) %s", call, e.Code, e.Message, e.TableName, e.ConstraintName, e.Detail)
-	} else {
-		w.Errorf("%s: %v", call, err)
-	}
-	return false
-}
-
 // found is raced for a call that answers 'no such thing' by zero rows; it says whether there was one.
 func (w *world) found(call string, err error) bool {
 	w.Helper()
-	return !errors.Is(err, pgx.ErrNoRows) && w.raced(call, err)
-}
-
-// livings says which of the tokens are live, by the query that introspection runs.
-func (w *world) livings(raw []string) map[string]bool {
-	w.Helper()
-	digests := make([]string, len(raw))
-	for i, r := range raw {
-		digests[i] = string(digest(r))
-	}
-	rows, err := w.pool.Query(w.ctx, `SELECT EXISTS (`+strings.ReplaceAll(store.IntrospectToken, "$1", "x.d")+`) FROM unnest($1::text[]) WITH ORDINALITY AS x (d, n) ORDER BY n`, digests)
-	w.ok(err)
-	lives, err := pgx.CollectRows(rows, pgx.RowTo[bool])
-	w.ok(err)
-	live := make(map[string]bool, len(raw))
-	for i, r := range raw {
-		live[r] = lives[i]
-	}
-	return live
+	return !errors.Is(err, pgx.ErrNoRows) && w.Raced(call, err)
 }
 
 // raceTemplate is a set of rows that real calls have written, to be copied for each round: that costs one round trip, whatever
@@ -199,14 +139,14 @@ type raceTemplate struct {
 func (w *world) template(raws ...string) *raceTemplate {
 	w.Helper()
 	t := &raceTemplate{conn: raceSuperuser(w), rows: map[string][]json.RawMessage{}, raws: raws}
-	w.Cleanup(func() { t.conn.Close(context.WithoutCancel(w.ctx)) })
+	w.Cleanup(func() { t.conn.Close(context.WithoutCancel(w.Ctx)) })
 	// The copies are as sound as the template: that the foreign keys be checked again, row by row, would take most of the time.
-	_, err := t.conn.Exec(w.ctx, `SET session_replication_role = replica`)
-	w.ok(err)
+	_, err := t.conn.Exec(w.Ctx, `SET session_replication_role = replica`)
+	w.OK(err)
 	seen := map[string]bool{}
-	for _, table := range tables {
-		r, err := w.pool.Query(w.ctx, `SELECT x.id, to_jsonb(x) FROM "`+table+`" x ORDER BY x.created_at, x.id`)
-		w.ok(err)
+	for _, table := range Tables {
+		r, err := w.Pool.Query(w.Ctx, `SELECT x.id, to_jsonb(x) FROM "`+table+`" x ORDER BY x.created_at, x.id`)
+		w.OK(err)
 		var id string
 		var row json.RawMessage
 		_, err = pgx.ForEachRow(r, []any{&id, &row}, func() error {
@@ -223,7 +163,7 @@ func (w *world) template(raws ...string) *raceTemplate {
 			}
 			return nil
 		})
-		w.ok(err)
+		w.OK(err)
 	}
 	for id := range seen {
 		t.ids = append(t.ids, id)
@@ -250,13 +190,13 @@ func (t *raceTemplate) copies(w *world, n int) []func(string) string {
 			rename(id, fmt.Sprintf("%s%04x%s", id[:4], rand.N(1<<16), id[4:]+suffix))
 			pairs = append(pairs,
 				`"`+id+`@example.com"`, `"`+renamed[id]+`@example.com"`, // a user's address
-				`"`+string(digest(id))+`"`, `"`+string(digest(renamed[id]))+`"`) // a session's cookie
+				`"`+string(Digest(id))+`"`, `"`+string(Digest(renamed[id]))+`"`) // a session's cookie
 		}
 		for _, raw := range t.raws {
 			base := strings.TrimRight(raw, "+")
 			now := base + suffix + raw[len(base):] // so that successorOf still names the successor
 			renamed[raw] = now
-			pairs = append(pairs, `"`+string(digest(raw))+`"`, `"`+string(digest(now))+`"`)
+			pairs = append(pairs, `"`+string(Digest(raw))+`"`, `"`+string(Digest(now))+`"`)
 		}
 		r := strings.NewReplacer(pairs...)
 		for table, rows := range t.rows {
@@ -273,17 +213,17 @@ func (t *raceTemplate) copies(w *world, n int) []func(string) string {
 		}
 	}
 	batch := &pgx.Batch{}
-	for _, table := range tables { // parents first
+	for _, table := range Tables { // parents first
 		rows := written[table]
 		if len(rows) == 0 {
 			continue
 		}
 		rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 		list, err := json.Marshal(rows)
-		w.ok(err)
+		w.OK(err)
 		batch.Queue(`INSERT INTO "`+table+`" SELECT * FROM jsonb_populate_recordset(NULL::"`+table+`", $1::jsonb)`, list)
 	}
-	w.ok(t.conn.SendBatch(w.ctx, batch).Close())
+	w.OK(t.conn.SendBatch(w.Ctx, batch).Close())
 	return names
 }
 
@@ -314,7 +254,7 @@ func (c *tally[K]) want(w *world, want map[K]int) {
 func onlyOne(w *world, call string, n int, do func(i int) error) {
 	w.Helper()
 	var c tally[bool]
-	together(times(n, func(i int) { c.add(w.found(call, do(i))) })...)
+	Together(Times(n, func(i int) { c.add(w.found(call, do(i))) })...)
 	if c.m[true] != 1 {
 		w.Errorf("%s: %d of %d calls had a row, want 1", call, c.m[true], n)
 	}
@@ -324,30 +264,30 @@ func TestRaceCodeIsRedeemedOnce(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 18)
 	for range *raceRounds {
-		id, code := w.grant()
+		id, code := w.Grant()
 		var c tally[store.RedemptionOutcome]
 		redeem := func(change func(p *store.RedeemAuthorizationCodeParams)) func(int) {
 			return func(int) {
-				p := w.redeemParams(code)
-				p.AccessToken, p.RefreshToken = ptr(digest(unique("at"))), ptr(digest(unique("rt")))
+				p := w.RedeemParams(code)
+				p.AccessToken, p.RefreshToken = new(Digest(Unique("at"))), new(Digest(Unique("rt")))
 				change(&p)
-				r, err := w.q.RedeemAuthorizationCode(w.ctx, p)
-				if w.raced("RedeemAuthorizationCode", err) {
+				r, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+				if w.Raced("RedeemAuthorizationCode", err) {
 					c.add(r.Outcome)
 				}
 			}
 		}
-		calls := times(16, redeem(func(*store.RedeemAuthorizationCodeParams) {}))
-		calls = append(calls, times(2, redeem(func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = ptr("another") }))...)
-		together(calls...)
+		calls := Times(16, redeem(func(*store.RedeemAuthorizationCodeParams) {}))
+		calls = append(calls, Times(2, redeem(func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = new("another") }))...)
+		Together(calls...)
 		c.want(w, map[store.RedemptionOutcome]int{store.RedemptionOutcomeRedeemed: 1, store.RedemptionOutcomeReplayed: 15, store.RedemptionOutcomeMismatched: 2})
 
-		if access, refresh := w.countLive(id); access+refresh > 0 {
+		if access, refresh := w.CountLive(id); access+refresh > 0 {
 			w.Errorf("%d access and %d refresh tokens are live after the code was replayed", access, refresh)
 		}
 		var rows int
 		var reason store.RevocationReason
-		w.ok(w.pool.QueryRow(w.ctx, `
+		w.OK(w.Pool.QueryRow(w.Ctx, `
 			SELECT (SELECT count(*) FROM oauth_access_token t WHERE t.authorization_id = a.id)
 				+ (SELECT count(*) FROM oauth_refresh_token r WHERE r.authorization_id = a.id), a.revoked_reason
 			FROM oauth_authorization a
@@ -364,17 +304,17 @@ func raceRotations(w *world, n int, refresh string, grace time.Duration, c *tall
 	w.Helper()
 	var mu sync.Mutex
 	successors := map[store.RefreshTokenID]int{}
-	return times(n, func(int) {
-			p, _ := w.rotateParams(refresh)
+	return Times(n, func(int) {
+			p, _ := w.RotateParams(refresh)
 			p.Grace = grace
 			p.SuccessorID = store.RefreshTokenID(fmt.Sprintf("%x", rand.Uint64()))
-			r, err := w.q.RotateRefreshToken(w.ctx, p)
-			if !w.raced("RotateRefreshToken", err) {
+			r, err := w.Q.RotateRefreshToken(w.Ctx, p)
+			if !w.Raced("RotateRefreshToken", err) {
 				return
 			}
 			c.add(r.Outcome)
 			if r.Outcome == store.RotationOutcomeRotated || r.Outcome == store.RotationOutcomeReplayed {
-				if r.Successor == nil || *r.Successor != digest(successorOf(refresh)) || r.SuccessorID == nil {
+				if r.Successor == nil || *r.Successor != Digest(SuccessorOf(refresh)) || r.SuccessorID == nil {
 					w.Errorf("%s: successor %v, id %v", r.Outcome, r.Successor, r.SuccessorID)
 					return
 				}
@@ -394,13 +334,13 @@ func TestRaceRotationsConverge(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
 	for range *raceRounds {
-		k := w.redeem()
+		k := w.Redeem()
 		var c tally[store.RotationOutcome]
-		calls, check := raceRotations(w, 16, k.refresh, grace, &c)
-		together(calls...)
+		calls, check := raceRotations(w, 16, k.Refresh, Grace, &c)
+		Together(calls...)
 		check()
 		c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReplayed: 15})
-		if access, refresh := w.countLive(k.authorization); access != 17 || refresh != 1 {
+		if access, refresh := w.CountLive(k.Authorization); access != 17 || refresh != 1 {
 			w.Errorf("%d access and %d refresh tokens are live, want 17 and 1", access, refresh)
 		}
 	}
@@ -413,22 +353,22 @@ func TestRaceChainOfRotations(t *testing.T) {
 	w := newRaceWorld(t, 8)
 	const links = 10
 	for range roundsOf(links) {
-		k := w.redeem()
-		refresh := k.refresh
+		k := w.Redeem()
+		refresh := k.Refresh
 		for range links {
 			var c tally[store.RotationOutcome]
-			calls, check := raceRotations(w, 8, refresh, grace, &c)
-			together(calls...)
+			calls, check := raceRotations(w, 8, refresh, Grace, &c)
+			Together(calls...)
 			check()
 			c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReplayed: 7})
 			// While its successor has not been used, a retry is forgiven, and it takes nothing from the successor.
-			w.rotate(refresh, store.RotationOutcomeReplayed)
-			refresh = successorOf(refresh)
-			if _, n := w.countLive(k.authorization); n != 1 {
+			w.Rotate(refresh, store.RotationOutcomeReplayed)
+			refresh = SuccessorOf(refresh)
+			if _, n := w.CountLive(k.Authorization); n != 1 {
 				w.Errorf("%d refresh tokens are live, want 1", n)
 			}
 		}
-		w.wantLive(refresh)
+		w.WantLive(refresh)
 	}
 }
 
@@ -438,18 +378,18 @@ func TestRaceRotationOfPredecessorAndCurrent(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	for range roundsOf(2) {
-		k := w.redeem()
-		w.rotate(k.refresh, store.RotationOutcomeRotated)
-		current := successorOf(k.refresh)
+		k := w.Redeem()
+		w.Rotate(k.Refresh, store.RotationOutcomeRotated)
+		current := SuccessorOf(k.Refresh)
 		var old, now tally[store.RotationOutcome]
-		retries, _ := raceRotations(w, 4, k.refresh, grace, &old)
-		uses, _ := raceRotations(w, 4, current, grace, &now)
+		retries, _ := raceRotations(w, 4, k.Refresh, Grace, &old)
+		uses, _ := raceRotations(w, 4, current, Grace, &now)
 		calls := slices.Concat(retries, uses)
 		for i := range calls {
 			calls[i] = soonerOrLater(calls[i])
 		}
-		together(calls...)
-		_, refresh := w.countLive(k.authorization)
+		Together(calls...)
+		_, refresh := w.CountLive(k.Authorization)
 		if old.m[store.RotationOutcomeReused] > 1 || now.m[store.RotationOutcomeReused] > 0 {
 			w.Errorf("predecessor: %v, current: %v", old.m, now.m)
 		}
@@ -463,13 +403,13 @@ func TestRaceStrictRotationsEndTheFamily(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
 	for range *raceRounds {
-		k := w.redeem()
+		k := w.Redeem()
 		var c tally[store.RotationOutcome]
-		calls, check := raceRotations(w, 16, k.refresh, 0, &c)
-		together(calls...)
+		calls, check := raceRotations(w, 16, k.Refresh, 0, &c)
+		Together(calls...)
 		check()
 		c.want(w, map[store.RotationOutcome]int{store.RotationOutcomeRotated: 1, store.RotationOutcomeReused: 1, store.RotationOutcomeRevoked: 14})
-		if access, refresh := w.countLive(k.authorization); access+refresh > 0 {
+		if access, refresh := w.CountLive(k.Authorization); access+refresh > 0 {
 			w.Errorf("%d access and %d refresh tokens are live after reuse", access, refresh)
 		}
 	}
@@ -482,18 +422,18 @@ func TestRaceReuseEndsWhatIsBeingRotated(t *testing.T) {
 	w := newRaceWorld(t, 16)
 	for round := range *raceRounds {
 		n := []int{1, 4, 8}[round%3]
-		k := w.redeem()
-		w.rotate(k.refresh, store.RotationOutcomeRotated)
-		w.rotate(successorOf(k.refresh), store.RotationOutcomeRotated)
-		current := successorOf(successorOf(k.refresh))
+		k := w.Redeem()
+		w.Rotate(k.Refresh, store.RotationOutcomeRotated)
+		w.Rotate(SuccessorOf(k.Refresh), store.RotationOutcomeRotated)
+		current := SuccessorOf(SuccessorOf(k.Refresh))
 		var old, now tally[store.RotationOutcome]
-		reuses, _ := raceRotations(w, n, k.refresh, grace, &old)
-		rotations, check := raceRotations(w, n, current, grace, &now)
+		reuses, _ := raceRotations(w, n, k.Refresh, Grace, &old)
+		rotations, check := raceRotations(w, n, current, Grace, &now)
 		calls := slices.Concat(reuses, rotations)
 		for i := range calls {
 			calls[i] = soonerOrLater(calls[i])
 		}
-		together(calls...)
+		Together(calls...)
 		check()
 		want := map[store.RotationOutcome]int{store.RotationOutcomeReused: 1, store.RotationOutcomeRevoked: n - 1}
 		if n == 1 {
@@ -503,10 +443,10 @@ func TestRaceReuseEndsWhatIsBeingRotated(t *testing.T) {
 		if rotated := now.m[store.RotationOutcomeRotated]; rotated > 1 || rotated+now.m[store.RotationOutcomeReplayed]+now.m[store.RotationOutcomeRevoked] != n {
 			w.Errorf("rotations: %v", now.m)
 		}
-		if access, refresh := w.countLive(k.authorization); access+refresh > 0 {
+		if access, refresh := w.CountLive(k.Authorization); access+refresh > 0 {
 			w.Errorf("%d access and %d refresh tokens are live after reuse", access, refresh)
 		}
-		w.wantDead(current, successorOf(current))
+		w.WantDead(current, SuccessorOf(current))
 	}
 }
 
@@ -514,16 +454,16 @@ func TestRaceMergedConsentsLoseNoScope(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
 	for range roundsOf(2) {
-		client := w.newClient()
+		client := w.NewClient()
 		const n = 12
-		together(times(n, func(i int) {
-			_, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{
-				ID: store.NewConsentID(), ClientID: client, UserID: w.user, Scopes: []string{"openid", fmt.Sprint("scope", i)}, Merge: true,
+		Together(Times(n, func(i int) {
+			_, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{
+				ID: store.NewConsentID(), ClientID: client, UserID: w.User, Scopes: []string{"openid", fmt.Sprint("scope", i)}, Merge: true,
 			})
-			w.raced("GrantConsent", err)
+			w.Raced("GrantConsent", err)
 		})...)
-		c, err := w.q.FindConsent(w.ctx, store.FindConsentParams{ClientID: client, UserID: w.user})
-		w.ok(err)
+		c, err := w.Q.FindConsent(w.Ctx, store.FindConsentParams{ClientID: client, UserID: w.User})
+		w.OK(err)
 		if slices.Sort(c.Scopes); len(c.Scopes) != n+1 || len(slices.Compact(c.Scopes)) != n+1 {
 			w.Errorf("%d merges came to %v", n, c.Scopes)
 		}
@@ -536,7 +476,7 @@ func TestRaceConsentsAreGrantedInSomeOrder(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 12)
 	for range roundsOf(2) {
-		client := w.newClient()
+		client := w.NewClient()
 		var mu sync.Mutex
 		left := map[string]int{"": 1} // what a call left, and how many times a call may still have found it
 		merged := map[string]string{} // by the merge's own scope
@@ -545,10 +485,10 @@ func TestRaceConsentsAreGrantedInSomeOrder(t *testing.T) {
 		grant := func(merge bool) func(int) {
 			return func(i int) {
 				own := fmt.Sprintf("%t%02d", merge, i)
-				c, err := w.q.GrantConsent(w.ctx, store.GrantConsentParams{
-					ID: store.NewConsentID(), ClientID: client, UserID: w.user, Scopes: []string{own}, Merge: merge,
+				c, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{
+					ID: store.NewConsentID(), ClientID: client, UserID: w.User, Scopes: []string{own}, Merge: merge,
 				})
-				if !w.raced("GrantConsent", err) {
+				if !w.Raced("GrantConsent", err) {
 					return
 				}
 				mu.Lock()
@@ -562,7 +502,7 @@ func TestRaceConsentsAreGrantedInSomeOrder(t *testing.T) {
 			}
 		}
 		withdraw := func(int) {
-			c, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: client})
+			c, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: client})
 			if w.found("WithdrawConsent", err) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -570,9 +510,9 @@ func TestRaceConsentsAreGrantedInSomeOrder(t *testing.T) {
 				left[""]++
 			}
 		}
-		together(slices.Concat(times(6, grant(true)), times(2, grant(false)), times(3, withdraw))...)
+		Together(slices.Concat(Times(6, grant(true)), Times(2, grant(false)), Times(3, withdraw))...)
 		final := ""
-		if c, err := w.q.FindConsent(w.ctx, store.FindConsentParams{ClientID: client, UserID: w.user}); w.found("FindConsent", err) {
+		if c, err := w.Q.FindConsent(w.Ctx, store.FindConsentParams{ClientID: client, UserID: w.User}); w.found("FindConsent", err) {
 			final = key(c.Scopes)
 		}
 		found := slices.Collect(maps.Values(merged))
@@ -593,60 +533,60 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 	w := newRaceWorld(t, 8)
 	const n = 8
 	approve := func(id store.AuthorizationID, code string) (store.ApproveAuthorizationRow, error) {
-		return w.q.ApproveAuthorization(w.ctx, store.ApproveAuthorizationParams{
-			ID: id, UserID: w.user, SessionID: &w.session, GrantedScopes: []string{"openid"}, Code: ptr(digest(code)), CodeLifetime: time.Minute,
+		return w.Q.ApproveAuthorization(w.Ctx, store.ApproveAuthorizationParams{
+			ID: id, UserID: w.User, SessionID: &w.Session, GrantedScopes: []string{"openid"}, Code: new(Digest(code)), CodeLifetime: time.Minute,
 		})
 	}
 	for range roundsOf(10) {
 		request := func(uri *token.Digest) store.AuthorizationID {
-			a, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
-				ID: store.NewAuthorizationID(), ClientID: w.client, Scopes: []string{"openid"}, RequestURI: uri, Lifetime: time.Minute,
+			a, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: w.Client, Scopes: []string{"openid"}, RequestURI: uri, Lifetime: time.Minute,
 			})
-			w.ok(err)
+			w.OK(err)
 			return a.ID
 		}
 
-		uri := digest(unique("request_uri"))
+		uri := Digest(Unique("request_uri"))
 		pushed := request(&uri)
 		onlyOne(w, "TakeAuthorizationByRequestURI", n, func(int) error {
-			_, err := w.q.TakeAuthorizationByRequestURI(w.ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.client, Lifetime: time.Minute})
+			_, err := w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute})
 			return err
 		})
 
 		// One decision, and the code is of the one who made it.
 		var decisions tally[store.DecisionOutcome]
 		var winner atomic.Pointer[string]
-		code := unique("code")
+		code := Unique("code")
 		deny := func(int) {
-			r, err := w.q.DenyAuthorization(w.ctx, pushed)
-			if w.raced("DenyAuthorization", err) {
+			r, err := w.Q.DenyAuthorization(w.Ctx, pushed)
+			if w.Raced("DenyAuthorization", err) {
 				decisions.add(r.Outcome)
 			}
 		}
-		together(append(times(n-2, func(i int) {
+		Together(append(Times(n-2, func(i int) {
 			mine := fmt.Sprint(code, i)
 			r, err := approve(pushed, mine)
-			if w.raced("ApproveAuthorization", err) {
+			if w.Raced("ApproveAuthorization", err) {
 				decisions.add(r.Outcome)
 				if r.Outcome == store.DecisionOutcomeApproved {
 					winner.Store(&mine)
 				}
 			}
-		}), times(2, deny)...)...)
+		}), Times(2, deny)...)...)
 		if decisions.m[store.DecisionOutcomeDecided] != n-1 {
 			w.Errorf("decisions: %v", decisions.m)
 		}
-		a, err := w.q.GetAuthorization(w.ctx, pushed)
-		w.ok(err)
-		if c := winner.Load(); c != nil && (a.Status != store.AuthorizationStatusApproved || *a.Code != digest(*c)) || c == nil && a.Status != store.AuthorizationStatusDenied {
+		a, err := w.Q.GetAuthorization(w.Ctx, pushed)
+		w.OK(err)
+		if c := winner.Load(); c != nil && (a.Status != store.AuthorizationStatusApproved || *a.Code != Digest(*c)) || c == nil && a.Status != store.AuthorizationStatusDenied {
 			w.Errorf("%s, code %v; decisions: %v", a.Status, a.Code, decisions.m)
 		}
 
 		denied := request(nil)
 		var denials tally[store.DecisionOutcome]
-		together(times(n, func(int) {
-			r, err := w.q.DenyAuthorization(w.ctx, denied)
-			if w.raced("DenyAuthorization", err) {
+		Together(Times(n, func(int) {
+			r, err := w.Q.DenyAuthorization(w.Ctx, denied)
+			if w.Raced("DenyAuthorization", err) {
 				denials.add(r.Outcome)
 			}
 		})...)
@@ -654,20 +594,20 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 
 		// A code that is replaced while it is redeemed: either it was redeemed before, and no code is issued any more, or it is unknown.
 		id := request(nil)
-		code = unique("code")
+		code = Unique("code")
 		_, err = approve(id, code)
-		w.ok(err)
+		w.OK(err)
 		var codes tally[store.CodeOutcome]
 		redeemed := false
-		together(append(times(n-1, func(i int) {
-			r, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest(fmt.Sprint(code, i)), CodeLifetime: time.Minute})
-			if w.raced("IssueAuthorizationCode", err) {
+		Together(append(Times(n-1, func(i int) {
+			r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: id, Code: Digest(fmt.Sprint(code, i)), CodeLifetime: time.Minute})
+			if w.Raced("IssueAuthorizationCode", err) {
 				codes.add(r.Outcome)
 			}
 		}), func() {
-			p := w.redeemParams(code)
+			p := w.RedeemParams(code)
 			p.CodeChallenge, p.RedirectURI = nil, nil
-			r, err := w.q.RedeemAuthorizationCode(w.ctx, p)
+			r, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 			redeemed = w.found("RedeemAuthorizationCode", err)
 			if redeemed && r.Outcome != store.RedemptionOutcomeRedeemed {
 				w.Errorf("RedeemAuthorizationCode: %s", r.Outcome)
@@ -681,75 +621,75 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 
 		// A code that is asked for while the user decides: there is none before the approval.
 		id = request(nil)
-		code = unique("code")
+		code = Unique("code")
 		var early tally[store.CodeOutcome]
-		together(append(times(n-1, func(i int) {
-			r, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: id, Code: digest(fmt.Sprint(code, i)), CodeLifetime: time.Minute})
-			if w.raced("IssueAuthorizationCode", err) {
+		Together(append(Times(n-1, func(i int) {
+			r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: id, Code: Digest(fmt.Sprint(code, i)), CodeLifetime: time.Minute})
+			if w.Raced("IssueAuthorizationCode", err) {
 				early.add(r.Outcome)
 			}
 		}), func() {
 			r, err := approve(id, code)
-			if w.raced("ApproveAuthorization", err) && r.Outcome != store.DecisionOutcomeApproved {
+			if w.Raced("ApproveAuthorization", err) && r.Outcome != store.DecisionOutcomeApproved {
 				w.Errorf("ApproveAuthorization: %s", r.Outcome)
 			}
 		})...)
 		if early.m[store.CodeOutcomeUndecided]+early.m[store.CodeOutcomeIssued] != n-1 {
 			w.Errorf("codes: %v", early.m)
 		}
-		a, err = w.q.GetAuthorization(w.ctx, id)
-		w.ok(err)
-		if (*a.Code == digest(code)) != (early.m[store.CodeOutcomeIssued] == 0) {
+		a, err = w.Q.GetAuthorization(w.Ctx, id)
+		w.OK(err)
+		if (*a.Code == Digest(code)) != (early.m[store.CodeOutcomeIssued] == 0) {
 			w.Errorf("the code is not of the last who gave one: %v", early.m)
 		}
 
-		assertion := digest(unique("assertion"))
+		assertion := Digest(Unique("assertion"))
 		var assertions tally[store.AssertionOutcome]
-		together(times(n, func(int) {
-			o, err := w.q.RememberClientAssertion(w.ctx, store.RememberClientAssertionParams{ID: assertion, ExpiresAt: time.Now().Add(time.Minute)})
-			if w.raced("RememberClientAssertion", err) {
+		Together(Times(n, func(int) {
+			o, err := w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: assertion, ExpiresAt: time.Now().Add(time.Minute)})
+			if w.Raced("RememberClientAssertion", err) {
 				assertions.add(o)
 			}
 		})...)
 		assertions.want(w, map[store.AssertionOutcome]int{store.AssertionOutcomeFresh: 1, store.AssertionOutcomeReplayed: n - 1})
 
-		k := w.redeem()
+		k := w.Redeem()
 		onlyOne(w, "RevokeToken of an access token", n, func(int) error {
-			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(k.access), ClientID: w.client})
+			_, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(k.Access), ClientID: w.Client})
 			return err
 		})
-		jwt, err := w.q.FindAccessTokenByToken(w.ctx, digest(w.redeem().access))
-		w.ok(err)
+		jwt, err := w.Q.FindAccessTokenByToken(w.Ctx, Digest(w.Redeem().Access))
+		w.OK(err)
 		onlyOne(w, "RevokeAccessTokenByID", n, func(int) error {
-			_, err := w.q.RevokeAccessTokenByID(w.ctx, store.RevokeAccessTokenByIDParams{ID: jwt.ID, ClientID: w.client})
+			_, err := w.Q.RevokeAccessTokenByID(w.Ctx, store.RevokeAccessTokenByIDParams{ID: jwt.ID, ClientID: w.Client})
 			return err
 		})
 		onlyOne(w, "RevokeToken of a refresh token", n, func(int) error {
-			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(k.refresh), ClientID: w.client})
+			_, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(k.Refresh), ClientID: w.Client})
 			return err
 		})
-		stray := unique("rt-stray")
-		w.foreignRefreshToken(stray)
+		stray := Unique("rt-stray")
+		w.ForeignRefreshToken(stray)
 		onlyOne(w, "RevokeToken of a refresh token without a family", n, func(int) error {
-			_, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{Token: digest(stray), ClientID: w.client})
+			_, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{Token: Digest(stray), ClientID: w.Client})
 			return err
 		})
-		family := w.redeem().authorization
+		family := w.Redeem().Authorization
 		onlyOne(w, "RevokeAuthorization", n, func(int) error {
-			_, err := w.q.RevokeAuthorization(w.ctx, family)
+			_, err := w.Q.RevokeAuthorization(w.Ctx, family)
 			return err
 		})
-		_, err = w.q.GrantConsent(w.ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.client, UserID: w.user, Scopes: []string{"openid"}})
-		w.ok(err)
+		_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
+		w.OK(err)
 		onlyOne(w, "WithdrawConsent", n, func(int) error {
-			_, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+			_, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: w.Client})
 			return err
 		})
 
-		key, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed"})
-		w.ok(err)
+		key, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed"})
+		w.OK(err)
 		onlyOne(w, "DeleteSigningKey", n, func(int) error {
-			_, err := w.q.DeleteSigningKey(w.ctx, key.ID)
+			_, err := w.Q.DeleteSigningKey(w.Ctx, key.ID)
 			return err
 		})
 
@@ -757,23 +697,23 @@ func TestRaceOnlyOneCallDecides(t *testing.T) {
 		var accounts [2]store.AccountID
 		for i := range accounts {
 			accounts[i] = store.NewAccountID()
-			_, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: accounts[i], AccountID: unique("account"), ProviderID: "credential", UserID: w.user})
-			w.ok(err)
+			_, err := w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: accounts[i], AccountID: Unique("account"), ProviderID: "credential", UserID: w.User})
+			w.OK(err)
 		}
 		onlyOne(w, "DeleteAccount", n, func(i int) error {
-			_, err := w.q.DeleteAccount(w.ctx, store.DeleteAccountParams{ID: accounts[i%2], UserID: w.user})
+			_, err := w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{ID: accounts[i%2], UserID: w.User})
 			return err
 		})
-		w.exec(`DELETE FROM account`)
+		w.Exec(`DELETE FROM account`)
 
-		client := w.newClient()
+		client := w.NewClient()
 		onlyOne(w, "DeleteClient", n, func(int) error {
-			_, err := w.q.DeleteClient(w.ctx, client)
+			_, err := w.Q.DeleteClient(w.Ctx, client)
 			return err
 		})
-		user := w.newUser()
+		user := w.NewUser()
 		onlyOne(w, "DeleteUser", n, func(int) error {
-			_, err := w.q.DeleteUser(w.ctx, user)
+			_, err := w.Q.DeleteUser(w.Ctx, user)
 			return err
 		})
 	}
@@ -786,12 +726,12 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 	w := newRaceWorld(t, 8)
 	const n, families = 6, 4
 	for range roundsOf(10) {
-		user := w.newUser()
-		session, second := w.newSession(user), w.newSession(user)
-		client := w.newClient(func(p *store.CreateClientParams) { p.Public = ptr(true) })
+		user := w.NewUser()
+		session, second := w.NewSession(user), w.NewSession(user)
+		client := w.NewClient(func(p *store.CreateClientParams) { p.Public = new(true) })
 		grants := func() {
 			for i := range families {
-				w.redeem(func(p *store.GrantAuthorizationParams) {
+				w.Redeem(func(p *store.GrantAuthorizationParams) {
 					p.UserID, p.ClientID, p.SessionID, p.GrantedScopes = user, client, &session, []string{"openid"}
 					if i == 0 {
 						p.SessionID = &second
@@ -802,9 +742,9 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 		once := func(call string, want int, do func() ([]*store.AuthorizationID, error)) {
 			w.Helper()
 			var told tally[store.AuthorizationID]
-			together(times(n, func(int) {
+			Together(Times(n, func(int) {
 				ids, err := do()
-				if !w.raced(call, err) {
+				if !w.Raced(call, err) {
 					return
 				}
 				for _, id := range ids {
@@ -824,7 +764,7 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 		}
 		grants()
 		once("RevokeUserAuthorizations", families, func() (ids []*store.AuthorizationID, err error) {
-			rows, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: user})
+			rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: user})
 			for _, r := range rows {
 				ids = append(ids, r.AuthorizationID)
 			}
@@ -832,9 +772,9 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 		})
 		grants()
 		var ended atomic.Int64
-		together(times(n, func(int) {
-			r, err := w.q.RevokeClientAuthorizations(w.ctx, client)
-			if w.raced("RevokeClientAuthorizations", err) {
+		Together(Times(n, func(int) {
+			r, err := w.Q.RevokeClientAuthorizations(w.Ctx, client)
+			if w.Raced("RevokeClientAuthorizations", err) {
 				ended.Add(r.Authorizations)
 			}
 		})...)
@@ -843,14 +783,14 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 		}
 		grants()
 		once("EndSession", (families-1)*3, func() (ids []*store.AuthorizationID, err error) {
-			rows, err := w.q.EndSession(w.ctx, session)
+			rows, err := w.Q.EndSession(w.Ctx, session)
 			for _, r := range rows {
 				ids = append(ids, r.AuthorizationID)
 			}
 			return ids, err
 		})
 		once("EndUserSessions", 3, func() (ids []*store.AuthorizationID, err error) {
-			rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: user})
+			rows, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: user})
 			for _, r := range rows {
 				ids = append(ids, r.AuthorizationID)
 			}
@@ -865,34 +805,34 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	const n = 8
-	account, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.user})
-	w.ok(err)
-	secret := digest("secret")
-	confidential := w.newClient(func(p *store.CreateClientParams) { p.ClientSecret = &secret })
+	account, err := w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.User})
+	w.OK(err)
+	secret := Digest("secret")
+	confidential := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = &secret })
 	for range roundsOf(10) {
-		word := unique("word")
+		word := Unique("word")
 
-		together(times(n, func(i int) {
-			p := store.UpdateUserParams{ID: w.user}
+		Together(Times(n, func(i int) {
+			p := store.UpdateUserParams{ID: w.User}
 			switch i % 3 {
 			case 0:
 				p.Name = &word
 			case 1:
-				p.Email = ptr(word + "@example.com")
+				p.Email = new(word + "@example.com")
 			case 2:
 				p.Image = &word
 			}
-			_, err := w.q.UpdateUser(w.ctx, p)
-			w.raced("UpdateUser", err)
+			_, err := w.Q.UpdateUser(w.Ctx, p)
+			w.Raced("UpdateUser", err)
 		})...)
-		u, err := w.q.GetUser(w.ctx, w.user)
-		w.ok(err)
+		u, err := w.Q.GetUser(w.Ctx, w.User)
+		w.OK(err)
 		if u.Name != word || u.Email != word+"@example.com" || u.Image == nil || *u.Image != word {
 			w.Errorf("UpdateUser: %+v", u)
 		}
 
-		together(times(n, func(i int) {
-			p := store.UpdateClientParams{ClientID: w.client}
+		Together(Times(n, func(i int) {
+			p := store.UpdateClientParams{ClientID: w.Client}
 			switch i % 4 {
 			case 0:
 				p.Name = &word
@@ -903,16 +843,16 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 			case 3:
 				p.Cleared = []string{string(store.OAuthClientFieldTOS)}
 			}
-			_, err := w.q.UpdateClient(w.ctx, p)
-			w.raced("UpdateClient", err)
+			_, err := w.Q.UpdateClient(w.Ctx, p)
+			w.Raced("UpdateClient", err)
 		})...)
-		c, err := w.q.GetClient(w.ctx, w.client)
-		w.ok(err)
+		c, err := w.Q.GetClient(w.Ctx, w.Client)
+		w.OK(err)
 		if c.Name == nil || *c.Name != word || c.URI == nil || *c.URI != word || !slices.Equal(c.Scopes, []string{word}) || c.TOS != nil {
 			w.Errorf("UpdateClient: %+v", c)
 		}
 
-		together(times(n, func(i int) {
+		Together(Times(n, func(i int) {
 			p := store.UpdateAccountTokensParams{ID: account.ID}
 			switch i % 3 {
 			case 0:
@@ -922,11 +862,11 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 			case 2:
 				p.Scope = &word
 			}
-			_, err := w.q.UpdateAccountTokens(w.ctx, p)
-			w.raced("UpdateAccountTokens", err)
+			_, err := w.Q.UpdateAccountTokens(w.Ctx, p)
+			w.Raced("UpdateAccountTokens", err)
 		})...)
-		a, err := w.q.GetAccount(w.ctx, account.ID)
-		w.ok(err)
+		a, err := w.Q.GetAccount(w.Ctx, account.ID)
+		w.OK(err)
 		if a.AccessToken == nil || *a.AccessToken != word || a.RefreshToken == nil || *a.RefreshToken != word || a.Scope == nil || *a.Scope != word {
 			w.Errorf("UpdateAccountTokens: %+v", a)
 		}
@@ -934,10 +874,10 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 		// Each secret replaces one that another call had set, or the first: they form a chain.
 		var mu sync.Mutex
 		next := map[token.Digest]token.Digest{}
-		together(times(n, func(i int) {
-			mine := digest(fmt.Sprint(word, i))
-			r, err := w.q.RotateClientSecret(w.ctx, store.RotateClientSecretParams{ClientID: confidential, ClientSecret: mine, Overlap: time.Minute})
-			if w.raced("RotateClientSecret", err) {
+		Together(Times(n, func(i int) {
+			mine := Digest(fmt.Sprint(word, i))
+			r, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: confidential, ClientSecret: mine, Overlap: time.Minute})
+			if w.Raced("RotateClientSecret", err) {
 				mu.Lock()
 				defer mu.Unlock()
 				next[*r.PreviousClientSecret] = mine
@@ -953,29 +893,29 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 		}
 
 		// An expiry is never postponed.
-		key, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed"})
-		w.ok(err)
+		key, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed"})
+		w.OK(err)
 		var retired atomic.Int64
 		retired.Store(math.MaxInt64)
-		together(times(n, func(i int) {
-			r, err := w.q.RetireSigningKey(w.ctx, store.RetireSigningKeyParams{ID: key.ID, Lifetime: time.Duration(1+(i*5)%n) * time.Hour})
-			if w.raced("RetireSigningKey", err) {
+		Together(Times(n, func(i int) {
+			r, err := w.Q.RetireSigningKey(w.Ctx, store.RetireSigningKeyParams{ID: key.ID, Lifetime: time.Duration(1+(i*5)%n) * time.Hour})
+			if w.Raced("RetireSigningKey", err) {
 				raceLower(&retired, r.ExpiresAt.UnixMicro())
 			}
 		})...)
-		key, err = w.q.GetSigningKey(w.ctx, key.ID)
-		w.ok(err)
+		key, err = w.Q.GetSigningKey(w.Ctx, key.ID)
+		w.OK(err)
 		if key.ExpiresAt.UnixMicro() != retired.Load() {
 			w.Errorf("RetireSigningKey: expires at %v, a call said %v", key.ExpiresAt, time.UnixMicro(retired.Load()))
 		}
 
 		// One extension, which all answers know of; and a session never gets shorter.
-		session := w.newSession(w.user)
+		session := w.NewSession(w.User)
 		var extended atomic.Int64
 		var answers tally[int64]
-		together(times(n, func(int) {
-			r, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: session, Lifetime: 3 * time.Hour, MinGain: time.Hour})
-			if w.raced("ExtendSession", err) {
+		Together(Times(n, func(int) {
+			r, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: session, Lifetime: 3 * time.Hour, MinGain: time.Hour})
+			if w.Raced("ExtendSession", err) {
 				answers.add(r.ExpiresAt.UnixMicro())
 				if r.Extended {
 					extended.Add(1)
@@ -985,12 +925,12 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 		if extended.Load() != 1 || len(answers.m) != 1 {
 			w.Errorf("ExtendSession: %d extensions, answers %v", extended.Load(), answers.m)
 		}
-		together(times(n, func(i int) {
-			_, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: session, Lifetime: time.Duration(4+(i*5)%n) * time.Hour})
-			w.raced("ExtendSession", err)
+		Together(Times(n, func(i int) {
+			_, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: session, Lifetime: time.Duration(4+(i*5)%n) * time.Hour})
+			w.Raced("ExtendSession", err)
 		})...)
-		s, err := w.q.GetSession(w.ctx, session)
-		w.ok(err)
+		s, err := w.Q.GetSession(w.Ctx, session)
+		w.OK(err)
 		if left := time.Until(s.ExpiresAt); left < (4+n-1)*time.Hour-time.Minute {
 			w.Errorf("ExtendSession: %v left", left)
 		}
@@ -1003,23 +943,23 @@ func TestRaceSessionSlidesWhileItGrants(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 10)
 	for range roundsOf(10) {
-		calls := times(6, func(i int) {
+		calls := Times(6, func(i int) {
 			for j := range 4 {
-				r, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: time.Duration(i+j+2) * time.Hour})
-				if w.raced("ExtendSession", err) && r.UserID != w.user {
+				r, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: time.Duration(i+j+2) * time.Hour})
+				if w.Raced("ExtendSession", err) && r.UserID != w.User {
 					w.Errorf("ExtendSession: the session of %s", r.UserID)
 				}
 			}
 		})
-		calls = append(calls, times(4, func(int) {
+		calls = append(calls, Times(4, func(int) {
 			for range 3 {
-				outcome, err := w.q.GrantAuthorization(w.ctx, w.grantParams(unique("code")))
-				if w.raced("GrantAuthorization", err) && outcome != store.GrantOutcomeGranted {
+				outcome, err := w.Q.GrantAuthorization(w.Ctx, w.GrantParams(Unique("code")))
+				if w.Raced("GrantAuthorization", err) && outcome != store.GrantOutcomeGranted {
 					w.Errorf("GrantAuthorization: %s", outcome)
 				}
 			}
 		})...)
-		together(calls...)
+		Together(calls...)
 	}
 }
 
@@ -1028,32 +968,32 @@ func TestRaceLastWriteStands(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	const n = 8
-	_, err := w.q.CreateAccount(w.ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.user})
-	w.ok(err)
+	_, err := w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: store.NewAccountID(), AccountID: "x", ProviderID: "credential", UserID: w.User})
+	w.OK(err)
 	for range roundsOf(10) {
-		word := unique("word")
+		word := Unique("word")
 		var last string
-		together(times(n, func(i int) {
+		Together(Times(n, func(i int) {
 			mine := fmt.Sprint(word, i)
-			a, err := w.q.UpdateAccountPassword(w.ctx, store.UpdateAccountPasswordParams{UserID: w.user, Password: mine})
-			if w.raced("UpdateAccountPassword", err) && *a.Password != mine {
+			a, err := w.Q.UpdateAccountPassword(w.Ctx, store.UpdateAccountPasswordParams{UserID: w.User, Password: mine})
+			if w.Raced("UpdateAccountPassword", err) && *a.Password != mine {
 				w.Errorf("UpdateAccountPassword: %s, want %s", *a.Password, mine)
 			}
 		})...)
-		w.ok(w.pool.QueryRow(w.ctx, `SELECT password FROM account WHERE user_id = $1`, w.user).Scan(&last))
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT password FROM account WHERE user_id = $1`, w.User).Scan(&last))
 		if !strings.HasPrefix(last, word) {
 			w.Errorf("UpdateAccountPassword left %s", last)
 		}
-		together(times(n, func(i int) {
-			_, err := w.q.SetRegistrationAccessToken(w.ctx, store.SetRegistrationAccessTokenParams{
-				ClientID: w.client, RegistrationAccessToken: ptr(digest(fmt.Sprint(word, i))),
+		Together(Times(n, func(i int) {
+			_, err := w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{
+				ClientID: w.Client, RegistrationAccessToken: new(Digest(fmt.Sprint(word, i))),
 			})
-			w.raced("SetRegistrationAccessToken", err)
+			w.Raced("SetRegistrationAccessToken", err)
 		})...)
 		managed := 0
 		for i := range n {
-			_, err := w.q.GetClientByRegistrationToken(w.ctx, store.GetClientByRegistrationTokenParams{
-				ClientID: w.client, RegistrationAccessToken: digest(fmt.Sprint(word, i)),
+			_, err := w.Q.GetClientByRegistrationToken(w.Ctx, store.GetClientByRegistrationTokenParams{
+				ClientID: w.Client, RegistrationAccessToken: Digest(fmt.Sprint(word, i)),
 			})
 			if w.found("GetClientByRegistrationToken", err) {
 				managed++
@@ -1062,17 +1002,17 @@ func TestRaceLastWriteStands(t *testing.T) {
 		if managed != 1 {
 			w.Errorf("%d registration access tokens manage the client, want 1", managed)
 		}
-		together(times(n, func(i int) {
+		Together(Times(n, func(i int) {
 			if i%2 == 0 {
-				c, err := w.q.DisableClient(w.ctx, w.client)
-				w.raced("DisableClient", err)
+				c, err := w.Q.DisableClient(w.Ctx, w.Client)
+				w.Raced("DisableClient", err)
 				if !c.Disabled {
 					w.Errorf("DisableClient answered with an enabled client")
 				}
 				return
 			}
-			c, err := w.q.EnableClient(w.ctx, w.client)
-			w.raced("EnableClient", err)
+			c, err := w.Q.EnableClient(w.Ctx, w.Client)
+			w.Raced("EnableClient", err)
 			if c.Disabled {
 				w.Errorf("EnableClient answered with a disabled client")
 			}
@@ -1086,29 +1026,29 @@ func TestRaceRequestsOfADeletedClient(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
 	for range roundsOf(2) {
-		client := w.newClient()
-		calls := append(times(3, func(int) {
-			_, err := w.q.CreateAuthorization(w.ctx, store.CreateAuthorizationParams{
+		client := w.NewClient()
+		calls := append(Times(3, func(int) {
+			_, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
 				ID: store.NewAuthorizationID(), ClientID: client, Scopes: []string{"openid"}, Lifetime: time.Minute,
 			})
 			w.found("CreateAuthorization", err)
-		}), times(3, func(int) {
-			_, err := w.q.IssueAccessToken(w.ctx, store.IssueAccessTokenParams{
-				ClientID: client, ID: store.NewAccessTokenID(), AccessToken: ptr(digest(unique("at"))), Scopes: []string{"api"},
+		}), Times(3, func(int) {
+			_, err := w.Q.IssueAccessToken(w.Ctx, store.IssueAccessTokenParams{
+				ClientID: client, ID: store.NewAccessTokenID(), AccessToken: new(Digest(Unique("at"))), Scopes: []string{"api"},
 			})
 			w.found("IssueAccessToken", err)
 		})...)
 		calls = append(calls, func() {
-			_, err := w.q.DeleteClient(w.ctx, client)
-			w.raced("DeleteClient", err)
+			_, err := w.Q.DeleteClient(w.Ctx, client)
+			w.Raced("DeleteClient", err)
 		})
 		for i := range calls {
 			calls[i] = soonerOrLater(calls[i])
 		}
-		together(calls...)
+		Together(calls...)
 	}
 	var rest int
-	w.ok(w.pool.QueryRow(w.ctx, `SELECT (SELECT count(*) FROM oauth_authorization) + (SELECT count(*) FROM oauth_access_token)`).Scan(&rest))
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT (SELECT count(*) FROM oauth_authorization) + (SELECT count(*) FROM oauth_access_token)`).Scan(&rest))
 	if rest > 0 {
 		w.Errorf("%d rows are left", rest)
 	}

@@ -16,199 +16,199 @@ func online(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"ope
 
 func (w *world) endSession(id store.SessionID) []store.EndSessionRow {
 	w.Helper()
-	rows, err := w.q.EndSession(w.ctx, id)
-	w.ok(err)
+	rows, err := w.Q.EndSession(w.Ctx, id)
+	w.OK(err)
 	return rows
 }
 
 // foreignOnline writes tokens as another server would, of a grant without offline_access.
 func (w *world) foreignOnline(raw string) (store.RefreshTokenID, store.AccessTokenID) {
 	w.Helper()
-	refresh := w.foreignRefreshToken(raw)
-	access := w.foreignAccessToken(raw+" access", &refresh)
-	w.exec(`UPDATE oauth_refresh_token SET scopes = '{openid}' WHERE id = $1`, string(refresh))
-	w.exec(`UPDATE oauth_access_token SET scopes = '{openid}' WHERE id = $1`, string(access))
+	refresh := w.ForeignRefreshToken(raw)
+	access := w.ForeignAccessToken(raw+" access", &refresh)
+	w.Exec(`UPDATE oauth_refresh_token SET scopes = '{openid}' WHERE id = $1`, string(refresh))
+	w.Exec(`UPDATE oauth_access_token SET scopes = '{openid}' WHERE id = $1`, string(access))
 	return refresh, access
 }
 
 func TestEndSessionEndsWhatLacksOfflineAccess(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	gone, offline := w.redeem(online), w.redeem()
-	bystander := w.redeem(func(p *store.GrantAuthorizationParams) { online(p); p.SessionID = nil })
-	session := w.session
-	w.session = w.newSession(w.user)
-	elsewhere := w.redeem(online)
-	w.session = session
+	w := NewWorld(t, 2)
+	gone, offline := w.Redeem(online), w.Redeem()
+	bystander := w.Redeem(func(p *store.GrantAuthorizationParams) { online(p); p.SessionID = nil })
+	session := w.Session
+	w.Session = w.NewSession(w.User)
+	elsewhere := w.Redeem(online)
+	w.Session = session
 	machine := w.issue("machine", store.IssuanceOutcomeIssued)
 
 	w.changesRows(
 		func() {
 			wantEqual(t, "rows", w.endSession(session), []store.EndSessionRow{
-				{SessionID: session, UserID: w.user, ClientID: &w.client, AuthorizationID: &gone.authorization, Revoked: true},
-				{SessionID: session, UserID: w.user, ClientID: &w.client, AuthorizationID: &offline.authorization},
+				{SessionID: session, UserID: w.User, ClientID: &w.Client, AuthorizationID: &gone.Authorization, Revoked: true},
+				{SessionID: session, UserID: w.User, ClientID: &w.Client, AuthorizationID: &offline.Authorization},
 			})
 		},
 		sessionRow("-", session),
-		authorizationRow("~", gone.authorization), accessRow("~", w.accessTokenOf(gone.access).ID), refreshRow("~", w.refreshTokenOf(gone.refresh).ID),
-		authorizationRow("~", offline.authorization), accessRow("~", w.accessTokenOf(offline.access).ID), refreshRow("~", w.refreshTokenOf(offline.refresh).ID),
+		authorizationRow("~", gone.Authorization), accessRow("~", w.accessTokenOf(gone.Access).ID), refreshRow("~", w.refreshTokenOf(gone.Refresh).ID),
+		authorizationRow("~", offline.Authorization), accessRow("~", w.accessTokenOf(offline.Access).ID), refreshRow("~", w.refreshTokenOf(offline.Refresh).ID),
 	)
-	a := w.authorizationOf(gone.authorization)
-	wantEqual(t, "revoked_reason", a.RevokedReason, ptr(store.RevocationReasonSessionEnded))
-	for _, k := range []tokens{gone, offline} { // nothing refers to the session any more
-		wantEqual(t, "session of the family", w.authorizationOf(k.authorization).SessionID, nil)
-		wantEqual(t, "session of the access token", w.accessTokenOf(k.access).SessionID, nil)
-		wantEqual(t, "session of the refresh token", w.refreshTokenOf(k.refresh).SessionID, nil)
+	a := w.authorizationOf(gone.Authorization)
+	wantEqual(t, "revoked_reason", a.RevokedReason, new(store.RevocationReasonSessionEnded))
+	for _, k := range []Tokens{gone, offline} { // nothing refers to the session any more
+		wantEqual(t, "session of the family", w.authorizationOf(k.Authorization).SessionID, nil)
+		wantEqual(t, "session of the access token", w.accessTokenOf(k.Access).SessionID, nil)
+		wantEqual(t, "session of the refresh token", w.refreshTokenOf(k.Refresh).SessionID, nil)
 	}
-	w.wantDead(gone.access, gone.refresh)
-	w.wantLive(offline.access, offline.refresh, bystander.refresh, elsewhere.access, elsewhere.refresh, machine)
-	w.unchanged(func() {
+	w.WantDead(gone.Access, gone.Refresh)
+	w.WantLive(offline.Access, offline.Refresh, bystander.Refresh, elsewhere.Access, elsewhere.Refresh, machine)
+	w.Unchanged(func() {
 		wantEqual(t, "rows of the second call", w.endSession(session), []store.EndSessionRow{})
 		wantEqual(t, "rows of an unknown session", w.endSession("unknown"), []store.EndSessionRow{})
 	})
-	w.rotate(offline.refresh, store.RotationOutcomeRotated)
-	w.rotate(gone.refresh, store.RotationOutcomeRevoked)
+	w.Rotate(offline.Refresh, store.RotationOutcomeRotated)
+	w.Rotate(gone.Refresh, store.RotationOutcomeRevoked)
 }
 
 func TestEndSessionReachesCodesThatHaveNotBeenRedeemed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	_, gone := w.grant(online)
-	offlineID, offline := w.grant()
+	w := NewWorld(t, 2)
+	_, gone := w.Grant(online)
+	offlineID, offline := w.Grant()
 	uncoded := w.pending()
 	w.approve(uncoded, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) {
 		p.Code, p.GrantedScopes = nil, []string{"openid"}
 	})
-	w.endSession(w.session)
+	w.endSession(w.Session)
 	redeem := func(code string, want store.RedemptionOutcome) {
 		t.Helper()
-		row, err := w.q.RedeemAuthorizationCode(w.ctx, w.redeemParams(code))
-		w.ok(err)
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
+		w.OK(err)
 		wantEqual(t, "outcome", row.Outcome, want)
 		wantEqual(t, "session", row.SessionID, nil)
 	}
-	w.unchanged(func() { redeem(gone, store.RedemptionOutcomeRevoked) })
+	w.Unchanged(func() { redeem(gone, store.RedemptionOutcomeRevoked) })
 	redeem(offline, store.RedemptionOutcomeRedeemed)
 	wantEqual(t, "session of the family", w.authorizationOf(offlineID).SessionID, nil)
-	row, err := w.q.IssueAuthorizationCode(w.ctx, store.IssueAuthorizationCodeParams{ID: uncoded, Code: digest("late"), CodeLifetime: time.Minute})
-	w.ok(err)
+	row, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: uncoded, Code: Digest("late"), CodeLifetime: time.Minute})
+	w.OK(err)
 	wantEqual(t, "outcome", row.Outcome, store.CodeOutcomeRevoked)
 }
 
 func TestEndSessionNamesEveryClientThatKnewTheSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	wantEqual(t, "rows of a session that no client knew", w.endSession(w.session), []store.EndSessionRow{{SessionID: w.session, UserID: w.user}})
+	w := NewWorld(t, 2)
+	wantEqual(t, "rows of a session that no client knew", w.endSession(w.Session), []store.EndSessionRow{{SessionID: w.Session, UserID: w.User}})
 
-	w.session = w.newSession(w.user)
+	w.Session = w.NewSession(w.User)
 	var want []store.EndSessionRow
 	client := func(setup func() (*store.AuthorizationID, bool)) {
-		w.client = w.newClient()
-		client := w.client
+		w.Client = w.NewClient()
+		client := w.Client
 		authorization, revoked := setup()
 		want = append(want, store.EndSessionRow{
-			SessionID: w.session, UserID: w.user, ClientID: &client, AuthorizationID: authorization, Revoked: revoked,
+			SessionID: w.Session, UserID: w.User, ClientID: &client, AuthorizationID: authorization, Revoked: revoked,
 		})
 	}
-	of := func(p *store.GrantAuthorizationParams) { p.ClientID = w.client }
-	client(func() (*store.AuthorizationID, bool) { k := w.redeem(of, online); return &k.authorization, true })
-	client(func() (*store.AuthorizationID, bool) { k := w.redeem(of); return &k.authorization, false })
+	of := func(p *store.GrantAuthorizationParams) { p.ClientID = w.Client }
+	client(func() (*store.AuthorizationID, bool) { k := w.Redeem(of, online); return &k.Authorization, true })
+	client(func() (*store.AuthorizationID, bool) { k := w.Redeem(of); return &k.Authorization, false })
 	client(func() (*store.AuthorizationID, bool) {
-		k := w.redeem(of, online)
-		w.revokeFamily(k.authorization) // before, not now
-		return &k.authorization, false
+		k := w.Redeem(of, online)
+		w.revokeFamily(k.Authorization) // before, not now
+		return &k.Authorization, false
 	})
 	client(func() (*store.AuthorizationID, bool) { w.foreignOnline("stray"); return nil, true })
-	client(func() (*store.AuthorizationID, bool) { w.foreignRefreshToken("offline stray"); return nil, false })
-	client(func() (*store.AuthorizationID, bool) { w.foreignAccessToken("offline lone", nil); return nil, false })
+	client(func() (*store.AuthorizationID, bool) { w.ForeignRefreshToken("offline stray"); return nil, false })
+	client(func() (*store.AuthorizationID, bool) { w.ForeignAccessToken("offline lone", nil); return nil, false })
 	slices.SortFunc(want, func(a, b store.EndSessionRow) int { return strings.Compare(string(*a.ClientID), string(*b.ClientID)) })
-	wantEqual(t, "rows", w.endSession(w.session), want)
-	w.wantDead("stray", "stray access")
-	w.wantLive("offline stray", "offline lone")
+	wantEqual(t, "rows", w.endSession(w.Session), want)
+	w.WantDead("stray", "stray access")
+	w.WantLive("offline stray", "offline lone")
 	wantEqual(t, "session of a stray that goes on", w.refreshTokenOf("offline stray").SessionID, nil)
 }
 
 func TestEndSessionEndsTokensWithoutAFamilyByTheirOwnScopes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	refresh, access := w.foreignOnline("stray")
-	offline := w.foreignRefreshToken("offline")
-	offlineAccess := w.foreignAccessToken("offline access", &offline)
+	offline := w.ForeignRefreshToken("offline")
+	offlineAccess := w.ForeignAccessToken("offline access", &offline)
 	spent, _ := w.foreignOnline("spent")
-	w.exec(`DELETE FROM oauth_access_token WHERE refresh_id = $1`, string(spent))
+	w.Exec(`DELETE FROM oauth_access_token WHERE refresh_id = $1`, string(spent))
 	w.spentElsewhere("spent")
 	before := w.refreshTokenOf("spent")
 	w.changesRows(
 		func() {
-			wantEqual(t, "rows", w.endSession(w.session), []store.EndSessionRow{{SessionID: w.session, UserID: w.user, ClientID: &w.client, Revoked: true}})
+			wantEqual(t, "rows", w.endSession(w.Session), []store.EndSessionRow{{SessionID: w.Session, UserID: w.User, ClientID: &w.Client, Revoked: true}})
 		},
-		sessionRow("-", w.session), refreshRow("~", refresh), accessRow("~", access),
+		sessionRow("-", w.Session), refreshRow("~", refresh), accessRow("~", access),
 		refreshRow("~", offline), accessRow("~", offlineAccess), refreshRow("~", spent),
 	)
-	w.wantDead("stray", "stray access")
-	w.wantLive("offline", "offline access")
+	w.WantDead("stray", "stray access")
+	w.WantLive("offline", "offline access")
 	before.SessionID = nil
 	wantEqual(t, "the spent token", w.refreshTokenOf("spent"), before)
 	r := w.refreshTokenOf("stray")
 	wantEqual(t, "revoked", r.Revoked, &r.UpdatedAt)
-	w.rotate("offline", store.RotationOutcomeRotated)
+	w.Rotate("offline", store.RotationOutcomeRotated)
 }
 
 func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	one := w.session
-	first := w.redeem(online)
-	two := w.newSession(w.user)
-	w.session = two
-	second, secondOffline := w.redeem(online), w.redeem()
+	w := NewWorld(t, 2)
+	one := w.Session
+	first := w.Redeem(online)
+	two := w.NewSession(w.User)
+	w.Session = two
+	second, secondOffline := w.Redeem(online), w.Redeem()
 	w.foreignOnline("stray")
-	kept := w.newSession(w.user)
-	w.session = kept
-	third := w.redeem(online)
-	idle := w.newSession(w.user)
-	w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(idle))
-	user := w.user
-	w.user = w.newUser()
-	w.session = w.newSession(w.user)
-	anothers := w.redeem(online)
+	kept := w.NewSession(w.User)
+	w.Session = kept
+	third := w.Redeem(online)
+	idle := w.NewSession(w.User)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(idle))
+	user := w.User
+	w.User = w.NewUser()
+	w.Session = w.NewSession(w.User)
+	anothers := w.Redeem(online)
 
-	rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: user, Keep: &kept})
-	w.ok(err)
+	rows, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: user, Keep: &kept})
+	w.OK(err)
 	row := func(session store.SessionID, authorization *store.AuthorizationID, revoked bool) store.EndUserSessionsRow {
-		return store.EndUserSessionsRow{SessionID: session, UserID: user, ClientID: &w.client, AuthorizationID: authorization, Revoked: revoked}
+		return store.EndUserSessionsRow{SessionID: session, UserID: user, ClientID: &w.Client, AuthorizationID: authorization, Revoked: revoked}
 	}
 	want := []store.EndUserSessionsRow{
-		row(one, &first.authorization, true), row(two, &second.authorization, true), row(two, &secondOffline.authorization, false),
+		row(one, &first.Authorization, true), row(two, &second.Authorization, true), row(two, &secondOffline.Authorization, false),
 		row(two, nil, true),
 		{SessionID: idle, UserID: user},
 	}
 	wantEqual(t, "rows", rows, want)
-	w.wantDead(first.access, first.refresh, second.access, second.refresh, "stray", "stray access")
-	w.wantLive(secondOffline.access, secondOffline.refresh, third.access, third.refresh, anothers.access, anothers.refresh)
+	w.WantDead(first.Access, first.Refresh, second.Access, second.Refresh, "stray", "stray access")
+	w.WantLive(secondOffline.Access, secondOffline.Refresh, third.Access, third.Refresh, anothers.Access, anothers.Refresh)
 	for _, ended := range []store.SessionID{one, two, idle} {
-		_, err := w.q.GetSession(w.ctx, ended)
-		w.none(err)
+		_, err := w.Q.GetSession(w.Ctx, ended)
+		w.None(err)
 	}
-	_, err = w.q.GetSession(w.ctx, kept)
-	w.ok(err)
-	w.unchanged(func() {
+	_, err = w.Q.GetSession(w.Ctx, kept)
+	w.OK(err)
+	w.Unchanged(func() {
 		for _, p := range []store.EndUserSessionsParams{{UserID: user, Keep: &kept}, {UserID: "unknown"}} {
-			rows, err := w.q.EndUserSessions(w.ctx, p)
-			w.ok(err)
+			rows, err := w.Q.EndUserSessions(w.Ctx, p)
+			w.OK(err)
 			wantEqual(t, "rows", rows, []store.EndUserSessionsRow{})
 		}
 	})
 	w.changesRows(
 		func() {
-			rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: user})
-			w.ok(err)
-			wantEqual(t, "rows", rows, []store.EndUserSessionsRow{row(kept, &third.authorization, true)})
+			rows, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: user})
+			w.OK(err)
+			wantEqual(t, "rows", rows, []store.EndUserSessionsRow{row(kept, &third.Authorization, true)})
 		},
-		sessionRow("-", kept), authorizationRow("~", third.authorization),
-		accessRow("~", w.accessTokenOf(third.access).ID), refreshRow("~", w.refreshTokenOf(third.refresh).ID),
+		sessionRow("-", kept), authorizationRow("~", third.Authorization),
+		accessRow("~", w.accessTokenOf(third.Access).ID), refreshRow("~", w.refreshTokenOf(third.Refresh).ID),
 	)
-	w.wantDead(third.access, third.refresh)
+	w.WantDead(third.Access, third.Refresh)
 }
 
 // TestCallsThatReachForTheSameRowsFromBothSidesWait is about locks: one call holds rows that another wants, and goes on to those
@@ -223,8 +223,8 @@ func TestCallsThatReachForTheSameRowsFromBothSidesWait(t *testing.T) {
 	// stray writes a token without a family. Those of one session stand on disk, and in an index, in the order of writing,
 	// which is not that of their identifiers.
 	stray := func(w *world, id string) {
-		w.exec(`INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, scopes) VALUES ($1, $2, $3, $4, $5, '{openid}')`,
-			id, string(digest(id)), w.client, w.session, w.user)
+		w.Exec(`INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, scopes) VALUES ($1, $2, $3, $4, $5, '{openid}')`,
+			id, string(Digest(id)), w.Client, w.Session, w.User)
 	}
 	// threeStrays writes c, a and b; b is of another session, client and user, as change has it.
 	threeStrays := func(w *world, change func(*world)) {
@@ -234,9 +234,9 @@ func TestCallsThatReachForTheSameRowsFromBothSidesWait(t *testing.T) {
 		change(&other)
 		stray(&other, "b")
 	}
-	sessionsApart := func(w *world) { w.session = w.newSession(w.user) }
+	sessionsApart := func(w *world) { w.Session = w.NewSession(w.User) }
 	revokeClient := func(w *world, client store.ClientID) call {
-		return func() error { _, err := w.q.RevokeClientAuthorizations(w.ctx, client); return err }
+		return func() error { _, err := w.Q.RevokeClientAuthorizations(w.Ctx, client); return err }
 	}
 	for _, c := range []struct {
 		name string
@@ -245,110 +245,110 @@ func TestCallsThatReachForTheSameRowsFromBothSidesWait(t *testing.T) {
 		prepare func(w *world) (hold, row string, first, second call)
 	}{
 		{name: "reuse of two adopted tokens that another server has spent", prepare: func(w *world) (string, string, call, call) {
-			one := w.foreignRefreshToken("one")
-			w.foreignRefreshToken("two")
-			_, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
-			w.ok(err)
-			w.exec(`UPDATE oauth_refresh_token SET revoked = now()`)
+			one := w.ForeignRefreshToken("one")
+			w.ForeignRefreshToken("two")
+			_, err := w.Q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+			w.OK(err)
+			w.Exec(`UPDATE oauth_refresh_token SET revoked = now()`)
 			reuse := func(raw string) call {
 				return func() error {
-					p, _ := w.rotateParams(raw)
-					_, err := w.q.RotateRefreshToken(w.ctx, p)
+					p, _ := w.RotateParams(raw)
+					_, err := w.Q.RotateRefreshToken(w.Ctx, p)
 					return err
 				}
 			}
 			return oneRefresh, string(one), reuse("one"), reuse("two")
 		}},
 		{name: "sessions are collected, tokens are adopted", prepare: func(w *world) (string, string, call, call) {
-			k := w.redeem()
-			w.foreignRefreshToken("stray")
-			w.exec(`UPDATE session SET expires_at = now()`)
-			return oneFamily, string(k.authorization),
-				func() error { _, err := w.q.DeleteExpiredSessions(w.ctx, 10); return err },
+			k := w.Redeem()
+			w.ForeignRefreshToken("stray")
+			w.Exec(`UPDATE session SET expires_at = now()`)
+			return oneFamily, string(k.Authorization),
+				func() error { _, err := w.Q.DeleteExpiredSessions(w.Ctx, 10); return err },
 				func() error {
-					_, err := w.q.AdoptRefreshTokens(w.ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
+					_, err := w.Q.AdoptRefreshTokens(w.Ctx, store.AdoptRefreshTokensParams{BatchSize: 10})
 					return err
 				}
 		}},
 		{name: "a client is deleted, a consent to it is withdrawn", prepare: func(w *world) (string, string, call, call) {
 			w.consent("", false, "openid")
-			w.redeem()
-			k := w.redeem()
-			return oneFamily, string(k.authorization),
-				func() error { _, err := w.q.DeleteClient(w.ctx, w.client); return err },
+			w.Redeem()
+			k := w.Redeem()
+			return oneFamily, string(k.Authorization),
+				func() error { _, err := w.Q.DeleteClient(w.Ctx, w.Client); return err },
 				func() error {
-					_, err := w.q.WithdrawConsent(w.ctx, store.WithdrawConsentParams{UserID: w.user, ClientID: w.client})
+					_, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: w.Client})
 					return err
 				}
 		}},
 		{name: "the owner of a client is deleted, its grants are revoked", prepare: func(w *world) (string, string, call, call) {
-			owned := w.newClient(func(p *store.CreateClientParams) { p.UserID = &w.user })
-			w.redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = owned })
-			k := w.redeem()
-			return oneFamily, string(k.authorization),
-				func() error { _, err := w.q.DeleteUser(w.ctx, w.user); return err }, revokeClient(w, owned)
+			owned := w.NewClient(func(p *store.CreateClientParams) { p.UserID = &w.User })
+			w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = owned })
+			k := w.Redeem()
+			return oneFamily, string(k.Authorization),
+				func() error { _, err := w.Q.DeleteUser(w.Ctx, w.User); return err }, revokeClient(w, owned)
 		}},
 		{name: "the owner of a client is deleted, a user of it revokes", prepare: func(w *world) (string, string, call, call) {
-			owned := w.newClient(func(p *store.CreateClientParams) { p.UserID = &w.user })
-			owner := w.user
-			w.user = w.newUser()
+			owned := w.NewClient(func(p *store.CreateClientParams) { p.UserID = &w.User })
+			owner := w.User
+			w.User = w.NewUser()
 			of := func(client store.ClientID, id store.AuthorizationID) {
-				w.redeem(func(p *store.GrantAuthorizationParams) { p.ID, p.ClientID, p.SessionID = id, client, nil })
+				w.Redeem(func(p *store.GrantAuthorizationParams) { p.ID, p.ClientID, p.SessionID = id, client, nil })
 			}
 			of(owned, "c")
 			of(owned, "a")
-			of(w.client, "b")
+			of(w.Client, "b")
 			return oneFamily, "b",
 				func() error {
-					_, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: w.user})
+					_, err := w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: w.User})
 					return err
 				},
-				func() error { _, err := w.q.DeleteUser(w.ctx, owner); return err }
+				func() error { _, err := w.Q.DeleteUser(w.Ctx, owner); return err }
 		}},
 		{name: "a session with strays ends, all of their client is revoked", prepare: func(w *world) (string, string, call, call) {
 			stray(w, "b")
 			stray(w, "a")
 			return oneRefresh, "a",
-				func() error { _, err := w.q.EndSession(w.ctx, w.session); return err }, revokeClient(w, w.client)
+				func() error { _, err := w.Q.EndSession(w.Ctx, w.Session); return err }, revokeClient(w, w.Client)
 		}},
 		{name: "all of a client is revoked, a session of its strays is collected", prepare: func(w *world) (string, string, call, call) {
 			threeStrays(w, sessionsApart)
-			w.exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(w.session))
-			return oneRefresh, "b", revokeClient(w, w.client),
-				func() error { _, err := w.q.DeleteExpiredSessions(w.ctx, 10); return err }
+			w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(w.Session))
+			return oneRefresh, "b", revokeClient(w, w.Client),
+				func() error { _, err := w.Q.DeleteExpiredSessions(w.Ctx, 10); return err }
 		}},
 		{name: "all of a client is revoked, a user with strays is deleted", prepare: func(w *world) (string, string, call, call) {
-			threeStrays(w, func(w *world) { w.user = w.newUser() })
-			return oneRefresh, "b", revokeClient(w, w.client),
-				func() error { _, err := w.q.DeleteUser(w.ctx, w.user); return err }
+			threeStrays(w, func(w *world) { w.User = w.NewUser() })
+			return oneRefresh, "b", revokeClient(w, w.Client),
+				func() error { _, err := w.Q.DeleteUser(w.Ctx, w.User); return err }
 		}},
 		{name: "all of a user is revoked, a client with strays is deleted", prepare: func(w *world) (string, string, call, call) {
-			threeStrays(w, func(w *world) { w.client = w.newClient() })
+			threeStrays(w, func(w *world) { w.Client = w.NewClient() })
 			return oneRefresh, "b",
 				func() error {
-					_, err := w.q.RevokeUserAuthorizations(w.ctx, store.RevokeUserAuthorizationsParams{UserID: w.user})
+					_, err := w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: w.User})
 					return err
 				},
-				func() error { _, err := w.q.DeleteClient(w.ctx, w.client); return err }
+				func() error { _, err := w.Q.DeleteClient(w.Ctx, w.Client); return err }
 		}},
 		{name: "all of a client is revoked, all sessions of a user end", prepare: func(w *world) (string, string, call, call) {
-			older := w.session
-			w.session = w.newSession(w.user)
-			w.redeem()
-			another := w.newUser()
-			k := w.redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
-			w.session = older
-			w.redeem()
-			return oneFamily, string(k.authorization), revokeClient(w, w.client),
+			older := w.Session
+			w.Session = w.NewSession(w.User)
+			w.Redeem()
+			another := w.NewUser()
+			k := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+			w.Session = older
+			w.Redeem()
+			return oneFamily, string(k.Authorization), revokeClient(w, w.Client),
 				func() error {
-					_, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: w.user})
+					_, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User})
 					return err
 				}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 5)
+			w := NewWorld(t, 5)
 			hold, row, first, second := c.prepare(w)
 			release := w.holding(hold, row)
 			one := meanwhile(first)

@@ -14,62 +14,62 @@ import (
 // happens right before and after it. It is rolled back.
 func (w *world) stillTime(do func(q *store.Queries, exec func(sql string, args ...any))) {
 	w.Helper()
-	tx, err := w.pool.Begin(w.ctx)
-	w.ok(err)
-	defer func() { w.ok(tx.Rollback(w.ctx)) }()
-	do(w.q.WithTx(tx), func(sql string, args ...any) {
+	tx, err := w.Pool.Begin(w.Ctx)
+	w.OK(err)
+	defer func() { w.OK(tx.Rollback(w.Ctx)) }()
+	do(w.Q.WithTx(tx), func(sql string, args ...any) {
 		w.Helper()
-		_, err := tx.Exec(w.ctx, sql, args...)
-		w.ok(err)
+		_, err := tx.Exec(w.Ctx, sql, args...)
+		w.OK(err)
 	})
 }
 
 func TestSessionIsWhatWasCreated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	p := store.CreateSessionParams{
-		ID: store.NewSessionID(), UserID: w.user, Token: digest("cookie"), Lifetime: 90 * time.Minute,
-		IPAddress: ptr("2001:db8::1"), UserAgent: ptr("curl/8"),
+		ID: store.NewSessionID(), UserID: w.User, Token: Digest("cookie"), Lifetime: 90 * time.Minute,
+		IPAddress: new("2001:db8::1"), UserAgent: new("curl/8"),
 	}
-	created, err := w.q.CreateSession(w.ctx, p)
-	w.ok(err)
-	got, err := w.q.GetSession(w.ctx, p.ID)
-	w.ok(err)
+	created, err := w.Q.CreateSession(w.Ctx, p)
+	w.OK(err)
+	got, err := w.Q.GetSession(w.Ctx, p.ID)
+	w.OK(err)
 	if got.ID != p.ID || got.UserID != p.UserID || got.Token != p.Token || *got.IPAddress != *p.IPAddress || *got.UserAgent != *p.UserAgent {
 		t.Errorf("created %+v, got %+v", p, got)
 	}
 	if !got.ExpiresAt.Equal(got.CreatedAt.Add(p.Lifetime)) || !got.ExpiresAt.Equal(created.ExpiresAt) {
 		t.Errorf("created at %v for %v, expires at %v", got.CreatedAt, p.Lifetime, got.ExpiresAt)
 	}
-	plain, err := w.q.GetSession(w.ctx, w.session)
-	w.ok(err)
+	plain, err := w.Q.GetSession(w.Ctx, w.Session)
+	w.OK(err)
 	if plain.IPAddress != nil || plain.UserAgent != nil {
 		t.Errorf("said nothing of it, got %+v", plain)
 	}
-	_, err = w.q.GetSession(w.ctx, "none")
-	w.none(err)
+	_, err = w.Q.GetSession(w.Ctx, "none")
+	w.None(err)
 }
 
 func TestSessionIsFoundByItsCookieWhileItLasts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	found, err := w.q.FindSessionByToken(w.ctx, digest(string(w.session)))
-	w.ok(err)
-	if found.Session.ID != w.session || found.User.ID != w.user || found.Session.UserID != w.user || found.User.Email != string(w.user)+"@example.com" {
+	w := NewWorld(t, 1)
+	found, err := w.Q.FindSessionByToken(w.Ctx, Digest(string(w.Session)))
+	w.OK(err)
+	if found.Session.ID != w.Session || found.User.ID != w.User || found.Session.UserID != w.User || found.User.Email != string(w.User)+"@example.com" {
 		t.Errorf("found %+v", found)
 	}
-	_, err = w.q.FindSessionByToken(w.ctx, digest("another cookie"))
-	w.none(err)
+	_, err = w.Q.FindSessionByToken(w.Ctx, Digest("another cookie"))
+	w.None(err)
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`UPDATE session SET expires_at = now() + interval '1 microsecond'`)
-		_, err := q.FindSessionByToken(w.ctx, digest(string(w.session)))
-		w.ok(err)
+		_, err := q.FindSessionByToken(w.Ctx, Digest(string(w.Session)))
+		w.OK(err)
 		exec(`UPDATE session SET expires_at = now()`)
-		_, err = q.FindSessionByToken(w.ctx, digest(string(w.session)))
-		w.none(err)
-		s, err := q.GetSession(w.ctx, w.session)
-		w.ok(err)
-		if s.ID != w.session {
+		_, err = q.FindSessionByToken(w.Ctx, Digest(string(w.Session)))
+		w.None(err)
+		s, err := q.GetSession(w.Ctx, w.Session)
+		w.OK(err)
+		if s.ID != w.Session {
 			t.Errorf("GetSession of an expired one: %+v", s)
 		}
 	})
@@ -77,42 +77,42 @@ func TestSessionIsFoundByItsCookieWhileItLasts(t *testing.T) {
 
 func TestSessionsOfAUserAreListedPageByPage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	other := w.newUser()
-	w.newSession(other)
-	w.exec(`DELETE FROM session WHERE user_id = $1`, w.user)
-	w.exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ('expired', $1, 'expired', now() - interval '1 second')`, w.user)
+	w := NewWorld(t, 1)
+	other := w.NewUser()
+	w.NewSession(other)
+	w.Exec(`DELETE FROM session WHERE user_id = $1`, w.User)
+	w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ('expired', $1, 'expired', now() - interval '1 second')`, w.User)
 	w.isPaged(keyset{
 		page: func(after place, size int32) ([]place, error) {
-			rows, err := w.q.ListUserSessions(w.ctx, store.ListUserSessionsParams{
-				UserID: w.user, AfterCreatedAt: after.createdAt, AfterID: store.SessionID(after.id), PageSize: size,
+			rows, err := w.Q.ListUserSessions(w.Ctx, store.ListUserSessionsParams{
+				UserID: w.User, AfterCreatedAt: after.createdAt, AfterID: store.SessionID(after.id), PageSize: size,
 			})
 			return places(rows, func(s store.Session) place { return place{s.CreatedAt, string(s.ID)} }), err
 		},
 		insert: func(id string, createdAt time.Time) {
-			w.exec(`INSERT INTO session (id, created_at, user_id, token, expires_at) VALUES ($1, $2, $3, $4, now() + interval '1 hour')`,
-				id, createdAt, w.user, id)
+			w.Exec(`INSERT INTO session (id, created_at, user_id, token, expires_at) VALUES ($1, $2, $3, $4, now() + interval '1 hour')`,
+				id, createdAt, w.User, id)
 		},
-		remove: func(id string) { w.exec(`DELETE FROM session WHERE id = $1`, id) },
+		remove: func(id string) { w.Exec(`DELETE FROM session WHERE id = $1`, id) },
 	})
 }
 
 func TestListOfSessionsHasTheLiveOnesOnly(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.newSession(w.newUser())
+	w := NewWorld(t, 1)
+	w.NewSession(w.NewUser())
 	ids := func(q *store.Queries) (ids []string) {
-		rows, err := q.ListUserSessions(w.ctx, store.ListUserSessionsParams{UserID: w.user, PageSize: 10})
-		w.ok(err)
+		rows, err := q.ListUserSessions(w.Ctx, store.ListUserSessionsParams{UserID: w.User, PageSize: 10})
+		w.OK(err)
 		for _, s := range rows {
 			ids = append(ids, string(s.ID))
 		}
 		return ids
 	}
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
-		exec(`DELETE FROM session WHERE user_id = $1`, w.user)
+		exec(`DELETE FROM session WHERE user_id = $1`, w.User)
 		exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES
-			('a', $1, 'a', now() - interval '1 hour'), ('b', $1, 'b', now()), ('c', $1, 'c', now() + interval '1 microsecond'), ('d', $1, 'd', now() + interval '1 year')`, w.user)
+			('a', $1, 'a', now() - interval '1 hour'), ('b', $1, 'b', now()), ('c', $1, 'c', now() + interval '1 microsecond'), ('d', $1, 'd', now() + interval '1 year')`, w.User)
 		if got := ids(q); !slices.Equal(got, []string{"c", "d"}) {
 			t.Errorf("got %v, want c and d", got)
 		}
@@ -121,7 +121,7 @@ func TestListOfSessionsHasTheLiveOnesOnly(t *testing.T) {
 
 func TestSessionSlides(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	day := 24 * time.Hour
 	for name, c := range map[string]struct {
 		age, left   string // of the session
@@ -152,21 +152,21 @@ func TestSessionSlides(t *testing.T) {
 			w.TB = t
 			w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 				exec(`UPDATE session SET created_at = now() - $1::text::interval, updated_at = now() - interval '1 minute', expires_at = now() + $2::text::interval`, c.age, c.left)
-				before, err := q.GetSession(w.ctx, w.session)
-				w.ok(err)
+				before, err := q.GetSession(w.Ctx, w.Session)
+				w.OK(err)
 				now := before.UpdatedAt.Add(time.Minute)
-				got, err := q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: c.lifetime, MinGain: c.minGain, MaxLifetime: c.maxLifetime})
-				after, err2 := q.GetSession(w.ctx, w.session)
-				w.ok(err2)
+				got, err := q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: c.lifetime, MinGain: c.minGain, MaxLifetime: c.maxLifetime})
+				after, err2 := q.GetSession(w.Ctx, w.Session)
+				w.OK(err2)
 				if c.want == 0 {
-					w.none(err)
+					w.None(err)
 					if !after.ExpiresAt.Equal(before.ExpiresAt) || !after.UpdatedAt.Equal(before.UpdatedAt) {
 						t.Errorf("an expired session was changed from %+v to %+v", before, after)
 					}
 					return
 				}
-				w.ok(err)
-				if got.ID != w.session || got.UserID != w.user || got.Extended != c.extended {
+				w.OK(err)
+				if got.ID != w.Session || got.UserID != w.User || got.Extended != c.extended {
 					t.Errorf("got %+v, want it extended: %t", got, c.extended)
 				}
 				if !got.ExpiresAt.Equal(now.Add(c.want)) {
@@ -181,23 +181,23 @@ func TestSessionSlides(t *testing.T) {
 			})
 		})
 	}
-	_, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: "none", Lifetime: time.Hour})
-	w.none(err)
+	_, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: "none", Lifetime: time.Hour})
+	w.None(err)
 }
 
 // Many requests of one browser arrive at once, and min_gain is there to make one of them write. The others answer with
 // what that one wrote.
 func TestConcurrentExtensionsOfASessionWriteOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	w := NewWorld(t, 8)
 	for range 25 {
-		w.exec(`UPDATE session SET expires_at = now() + interval '1 minute'`)
+		w.Exec(`UPDATE session SET expires_at = now() + interval '1 minute'`)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		extended, answers := 0, map[time.Time]int{}
 		for range 8 {
 			wg.Go(func() {
-				r, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: time.Hour, MinGain: time.Minute})
+				r, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: time.Hour, MinGain: time.Minute})
 				if err != nil {
 					t.Error(err)
 					return
@@ -211,8 +211,8 @@ func TestConcurrentExtensionsOfASessionWriteOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		stored, err := w.q.GetSession(w.ctx, w.session)
-		w.ok(err)
+		stored, err := w.Q.GetSession(w.Ctx, w.Session)
+		w.OK(err)
 		if extended != 1 || len(answers) != 1 || answers[stored.ExpiresAt.UTC()] != 8 {
 			t.Fatalf("%d calls extended the session, to %v; the answers are %v", extended, stored.ExpiresAt.UTC(), answers)
 		}
@@ -222,7 +222,7 @@ func TestConcurrentExtensionsOfASessionWriteOnce(t *testing.T) {
 // A call that waits for another one's change goes by what it finds then, not by what it saw before.
 func TestExtensionThatWaitedGoesByTheSessionAsItIs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := NewWorld(t, 2)
 	later := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		change string
@@ -232,28 +232,28 @@ func TestExtensionThatWaitedGoesByTheSessionAsItIs(t *testing.T) {
 		"expired":       {`UPDATE session SET expires_at = now() - interval '1 hour'`, nil},
 		"ended by then": {`DELETE FROM session`, nil},
 	} {
-		w.exec(`DELETE FROM session`)
-		w.session = w.newSession(w.user)
+		w.Exec(`DELETE FROM session`)
+		w.Session = w.NewSession(w.User)
 		other := w.otherSession()
-		_, err := other.Exec(w.ctx, c.change)
-		w.ok(err)
+		_, err := other.Exec(w.Ctx, c.change)
+		w.OK(err)
 		type answer struct {
 			row store.ExtendSessionRow
 			err error
 		}
 		answered := make(chan answer, 1)
 		go func() {
-			row, err := w.q.ExtendSession(w.ctx, store.ExtendSessionParams{ID: w.session, Lifetime: 2 * time.Hour})
+			row, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour})
 			answered <- answer{row, err}
 		}()
-		w.until("the call waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
-		w.ok(other.Commit(w.ctx))
+		w.Until("the call waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
+		w.OK(other.Commit(w.Ctx))
 		a := <-answered
 		if c.want == nil {
-			w.none(a.err)
+			w.None(a.err)
 			continue
 		}
-		w.ok(a.err)
+		w.OK(a.err)
 		if !a.row.ExpiresAt.Equal(*c.want) || a.row.Extended {
 			t.Errorf("%s: got %+v, want it to expire at %v, not extended", name, a.row, *c.want)
 		}
@@ -262,21 +262,21 @@ func TestExtensionThatWaitedGoesByTheSessionAsItIs(t *testing.T) {
 
 func TestEndedSessionIsGone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	kept := w.newSession(w.user)
-	before := w.snapshot()
-	rows, err := w.q.EndSession(w.ctx, w.session)
-	w.ok(err)
-	if len(rows) != 1 || rows[0].SessionID != w.session || rows[0].UserID != w.user || rows[0].ClientID != nil || rows[0].AuthorizationID != nil || rows[0].Revoked {
+	w := NewWorld(t, 1)
+	kept := w.NewSession(w.User)
+	before := w.Snapshot()
+	rows, err := w.Q.EndSession(w.Ctx, w.Session)
+	w.OK(err)
+	if len(rows) != 1 || rows[0].SessionID != w.Session || rows[0].UserID != w.User || rows[0].ClientID != nil || rows[0].AuthorizationID != nil || rows[0].Revoked {
 		t.Errorf("got %+v, want the session and no client", rows)
 	}
-	if diff := changed(before, w.snapshot()); !slices.Equal(diff, []string{"-session " + string(w.session)}) {
+	if diff := Changed(before, w.Snapshot()); !slices.Equal(diff, []string{"-session " + string(w.Session)}) {
 		t.Errorf("changed %v", diff)
 	}
-	_, err = w.q.GetSession(w.ctx, kept)
-	w.ok(err)
-	rows, err = w.q.EndSession(w.ctx, w.session)
-	w.ok(err)
+	_, err = w.Q.GetSession(w.Ctx, kept)
+	w.OK(err)
+	rows, err = w.Q.EndSession(w.Ctx, w.Session)
+	w.OK(err)
 	if len(rows) != 0 {
 		t.Errorf("ended twice: %+v", rows)
 	}
@@ -284,19 +284,19 @@ func TestEndedSessionIsGone(t *testing.T) {
 
 func TestSessionsOfAUserEndButForTheOneToKeep(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	other := w.newSession(w.newUser())
+	w := NewWorld(t, 1)
+	other := w.NewSession(w.NewUser())
 	end := func(keep *store.SessionID, want ...store.SessionID) {
 		t.Helper()
-		before := w.snapshot()
-		rows, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: w.user, Keep: keep})
-		w.ok(err)
+		before := w.Snapshot()
+		rows, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User, Keep: keep})
+		w.OK(err)
 		var got []store.SessionID
 		var gone []string
 		for _, r := range rows {
 			got = append(got, r.SessionID)
 			gone = append(gone, "-session "+string(r.SessionID))
-			if r.UserID != w.user || r.ClientID != nil || r.AuthorizationID != nil || r.Revoked {
+			if r.UserID != w.User || r.ClientID != nil || r.AuthorizationID != nil || r.Revoked {
 				t.Errorf("got %+v", r)
 			}
 		}
@@ -305,41 +305,41 @@ func TestSessionsOfAUserEndButForTheOneToKeep(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("ended %v, want %v", got, want)
 		}
-		if diff := changed(before, w.snapshot()); !slices.Equal(diff, gone) {
+		if diff := Changed(before, w.Snapshot()); !slices.Equal(diff, gone) {
 			t.Errorf("changed %v", diff)
 		}
 	}
-	phone, laptop := w.newSession(w.user), w.newSession(w.user)
-	w.exec(`UPDATE session SET expires_at = now() - interval '1 minute' WHERE id = $1`, laptop) // over, but there
-	end(&phone, w.session, laptop)
+	phone, laptop := w.NewSession(w.User), w.NewSession(w.User)
+	w.Exec(`UPDATE session SET expires_at = now() - interval '1 minute' WHERE id = $1`, laptop) // over, but there
+	end(&phone, w.Session, laptop)
 	end(&phone)
 	end(&other, phone) // another user's is neither kept nor ended
 	end(nil)
-	tablet := w.newSession(w.user)
+	tablet := w.NewSession(w.User)
 	end(nil, tablet)
-	_, err := w.q.GetSession(w.ctx, other)
-	w.ok(err)
+	_, err := w.Q.GetSession(w.Ctx, other)
+	w.OK(err)
 }
 
 func TestExpiredSessionsAreCollectedInBatches(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
-	tokens := w.redeem() // in the world's session
+	w := NewWorld(t, 2)
+	tokens := w.Redeem() // in the world's session
 	for i := range 5 {
-		w.exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, now() - $4 * interval '1 hour')`,
-			fmt.Sprint("over", i), w.user, fmt.Sprint("over", i), i+1)
+		w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, now() - $4 * interval '1 hour')`,
+			fmt.Sprint("over", i), w.User, fmt.Sprint("over", i), i+1)
 	}
-	w.collects("session ", w.q.DeleteExpiredSessions, `SELECT FROM session WHERE id = 'over2' FOR UPDATE`,
+	w.collects("session ", w.Q.DeleteExpiredSessions, `SELECT FROM session WHERE id = 'over2' FOR UPDATE`,
 		[][]string{{"over3", "over4"}, {"over0", "over1"}, {"over2"}})
 
 	// Expiry is not a sign-out.
-	w.exec(`UPDATE session SET expires_at = now() - interval '1 second' WHERE id = $1`, w.session)
-	if n, err := w.q.DeleteExpiredSessions(w.ctx, 10); err != nil || n != 1 {
+	w.Exec(`UPDATE session SET expires_at = now() - interval '1 second' WHERE id = $1`, w.Session)
+	if n, err := w.Q.DeleteExpiredSessions(w.Ctx, 10); err != nil || n != 1 {
 		t.Errorf("collected %d, %v", n, err)
 	}
-	w.wantLive(tokens.access, tokens.refresh)
-	a, err := w.q.GetAuthorization(w.ctx, tokens.authorization)
-	w.ok(err)
+	w.WantLive(tokens.Access, tokens.Refresh)
+	a, err := w.Q.GetAuthorization(w.Ctx, tokens.Authorization)
+	w.OK(err)
 	if a.SessionID != nil || a.RevokedAt != nil {
 		t.Errorf("the authorization is %+v, want it in force, without a session", a)
 	}

@@ -68,8 +68,8 @@ func TestEveryQueryIsACallAndEveryCallAQuery(t *testing.T) {
 	for _, q := range readQueries(t) {
 		queries = append(queries, q.name)
 	}
-	for _, c := range anyCalls(nil) {
-		calls = append(calls, c.name)
+	for _, c := range AnyCalls(nil) {
+		calls = append(calls, c.Name)
 	}
 	slices.Sort(queries)
 	if !slices.Equal(queries, calls) {
@@ -96,9 +96,9 @@ func TestEveryCallIsMadeByATest(t *testing.T) {
 			return true
 		})
 	}
-	for _, c := range anyCalls(nil) {
-		if !made[c.name] {
-			t.Errorf("no test calls %s", c.name)
+	for _, c := range AnyCalls(nil) {
+		if !made[c.Name] {
+			t.Errorf("no test calls %s", c.Name)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestEveryQueryIsNamedByWhatItDoes(t *testing.T) {
 		if !slices.Contains(queryVerbs, firstWord.FindString(q.name)) {
 			t.Errorf("%s: %s begins with no verb of ours", q.file, q.name)
 		}
-		if table := strings.TrimSuffix(q.file, ".sql"); !slices.Contains(tables, table) {
+		if table := strings.TrimSuffix(q.file, ".sql"); !slices.Contains(Tables, table) {
 			t.Errorf("%s is not named as a table", q.file)
 		}
 		// The verb says what it comes to: of one row or none, and of many.
@@ -394,11 +394,11 @@ func TestNewIDsMadeAtOnceAreUnique(t *testing.T) {
 // Families that a statement begins by itself are named like those that a server begins.
 func TestAuthorizationIDsMadeInSQLHaveTheSameForm(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	var last string
 	ids := map[string]bool{}
 	for range 20 {
-		batch := catalogLines(t, w.pool, `SELECT new_authorization_id() FROM generate_series(1, 100)`)
+		batch := CatalogLines(t, w.Pool, `SELECT new_authorization_id() FROM generate_series(1, 100)`)
 		for _, id := range batch {
 			at := madeAt(t, id, "azn_")
 			ids[id] = true
@@ -410,9 +410,9 @@ func TestAuthorizationIDsMadeInSQLHaveTheSameForm(t *testing.T) {
 			}
 			last = id
 		}
-		w.exec(`SELECT pg_sleep(0.002)`)
+		w.Exec(`SELECT pg_sleep(0.002)`)
 		var next string
-		w.ok(w.pool.QueryRow(w.ctx, `SELECT new_authorization_id()`).Scan(&next))
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT new_authorization_id()`).Scan(&next))
 		if next <= last {
 			t.Errorf("%s was made two milliseconds after %s, and sorts before it", next, last)
 		}

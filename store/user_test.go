@@ -42,7 +42,7 @@ func (w *world) pageByPage(list keyset, size int32, between func(n int, last pla
 	var after place
 	for n := 1; ; n++ {
 		rows, err := list.page(after, size)
-		w.ok(err)
+		w.OK(err)
 		if len(rows) > int(size) {
 			w.Fatalf("a page of %d has %d rows", size, len(rows))
 		}
@@ -90,7 +90,7 @@ func (w *world) isPaged(list keyset) {
 		want = append(want, r.id)
 	}
 	for _, indexes := range []string{"off", "on"} { // the order is the query's, not that of the index it happens to be read by
-		w.exec(`SELECT set_config('enable_indexscan', $1, false), set_config('enable_bitmapscan', $1, false)`, indexes)
+		w.Exec(`SELECT set_config('enable_indexscan', $1, false), set_config('enable_bitmapscan', $1, false)`, indexes)
 		for size := int32(1); size <= 9; size++ {
 			if got := w.pageByPage(list, size, nil); !slices.Equal(got, want) {
 				w.Errorf("in pages of %d, with indexes %s, the list is %v, want %v", size, indexes, got, want)
@@ -127,12 +127,12 @@ func (w *world) isPaged(list keyset) {
 
 func TestUserIsWhatWasCreated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	p := store.CreateUserParams{ID: store.NewUserID(), Name: "Grace Hopper", Email: "Grace@Example.com", EmailVerified: true, Image: ptr("https://example.com/g.png")}
-	created, err := w.q.CreateUser(w.ctx, p)
-	w.ok(err)
-	got, err := w.q.GetUser(w.ctx, p.ID)
-	w.ok(err)
+	w := NewWorld(t, 1)
+	p := store.CreateUserParams{ID: store.NewUserID(), Name: "Grace Hopper", Email: "Grace@Example.com", EmailVerified: true, Image: new("https://example.com/g.png")}
+	created, err := w.Q.CreateUser(w.Ctx, p)
+	w.OK(err)
+	got, err := w.Q.GetUser(w.Ctx, p.ID)
+	w.OK(err)
 	if got.ID != p.ID || got.Name != p.Name || got.Email != p.Email || !got.EmailVerified || *got.Image != *p.Image {
 		t.Errorf("created %+v, got %+v", p, got)
 	}
@@ -140,37 +140,37 @@ func TestUserIsWhatWasCreated(t *testing.T) {
 		t.Errorf("created_at %v, updated_at %v", got.CreatedAt, got.UpdatedAt)
 	}
 
-	plain, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: "plain", Email: "plain@example.com"})
-	w.ok(err)
+	plain, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "plain", Email: "plain@example.com"})
+	w.OK(err)
 	if plain.EmailVerified || plain.Image != nil || plain.Name != "" {
 		t.Errorf("said nothing of it, got %+v", plain)
 	}
-	_, err = w.q.GetUser(w.ctx, "nobody")
-	w.none(err)
+	_, err = w.Q.GetUser(w.Ctx, "nobody")
+	w.None(err)
 }
 
 func TestUserIsFoundByEmailWhateverItsCase(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: "grace", Email: "Grace.Hopper@Example.com"})
-	w.ok(err)
+	w := NewWorld(t, 1)
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "grace", Email: "Grace.Hopper@Example.com"})
+	w.OK(err)
 	for _, email := range []string{"Grace.Hopper@Example.com", "grace.hopper@example.com", "GRACE.HOPPER@EXAMPLE.COM"} {
-		u, err := w.q.FindUserByEmail(w.ctx, email)
-		w.ok(err)
+		u, err := w.Q.FindUserByEmail(w.Ctx, email)
+		w.OK(err)
 		if u.ID != "grace" || u.Email != "Grace.Hopper@Example.com" {
 			t.Errorf("%s: found %+v", email, u)
 		}
 	}
 	for _, email := range []string{"grace_hopper@example.com", "grace.hopper@example.com ", "%", "hopper@example.com"} {
-		_, err := w.q.FindUserByEmail(w.ctx, email)
-		w.none(err)
+		_, err := w.Q.FindUserByEmail(w.Ctx, email)
+		w.None(err)
 	}
 }
 
 // Two people who register one address at the same time do not both get it, however they write it.
 func TestEmailIsTakenOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	w := NewWorld(t, 8)
 	for round := range 25 {
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -179,7 +179,7 @@ func TestEmailIsTakenOnce(t *testing.T) {
 			email := []byte(fmt.Sprintf("someone%d@example.com", round))
 			email[i%7] -= 'a' - 'A'
 			wg.Go(func() {
-				_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: store.NewUserID(), Email: string(email)})
+				_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.NewUserID(), Email: string(email)})
 				mu.Lock()
 				defer mu.Unlock()
 				switch name := pgErrorOf(err).ConstraintName; {
@@ -199,17 +199,17 @@ func TestEmailIsTakenOnce(t *testing.T) {
 
 func TestUsersAreListedPageByPage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.exec(`DELETE FROM "user"`)
+	w := NewWorld(t, 1)
+	w.Exec(`DELETE FROM "user"`)
 	w.isPaged(keyset{
 		page: func(after place, size int32) ([]place, error) {
-			rows, err := w.q.ListUsers(w.ctx, store.ListUsersParams{AfterCreatedAt: after.createdAt, AfterID: store.UserID(after.id), PageSize: size})
+			rows, err := w.Q.ListUsers(w.Ctx, store.ListUsersParams{AfterCreatedAt: after.createdAt, AfterID: store.UserID(after.id), PageSize: size})
 			return places(rows, func(u store.User) place { return place{u.CreatedAt, string(u.ID)} }), err
 		},
 		insert: func(id string, createdAt time.Time) {
-			w.exec(`INSERT INTO "user" (id, created_at, name, email) VALUES ($1, $2, '', $3)`, id, createdAt, id+"@example.com")
+			w.Exec(`INSERT INTO "user" (id, created_at, name, email) VALUES ($1, $2, '', $3)`, id, createdAt, id+"@example.com")
 		},
-		remove: func(id string) { w.exec(`DELETE FROM "user" WHERE id = $1`, id) },
+		remove: func(id string) { w.Exec(`DELETE FROM "user" WHERE id = $1`, id) },
 	})
 }
 
@@ -226,51 +226,51 @@ func wantTouched(t *testing.T, what string, createdBefore, createdAfter, updated
 
 func TestUpdateUserChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	before, err := w.q.CreateUser(w.ctx, store.CreateUserParams{
-		ID: "grace", Name: "Grace", Email: "grace@example.com", EmailVerified: true, Image: ptr("https://example.com/g.png"),
+	w := NewWorld(t, 1)
+	before, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{
+		ID: "grace", Name: "Grace", Email: "grace@example.com", EmailVerified: true, Image: new("https://example.com/g.png"),
 	})
-	w.ok(err)
+	w.OK(err)
 	for name, c := range map[string]struct {
 		change store.UpdateUserParams
 		want   func(*store.User)
 	}{
 		"nothing":                 {store.UpdateUserParams{}, func(*store.User) {}},
-		"name":                    {store.UpdateUserParams{Name: ptr("Hopper")}, func(u *store.User) { u.Name = "Hopper" }},
-		"empty name":              {store.UpdateUserParams{Name: ptr("")}, func(u *store.User) { u.Name = "" }},
-		"email":                   {store.UpdateUserParams{Email: ptr("hopper@example.com")}, func(u *store.User) { u.Email, u.EmailVerified = "hopper@example.com", false }},
-		"email of another case":   {store.UpdateUserParams{Email: ptr("Grace@Example.com")}, func(u *store.User) { u.Email = "Grace@Example.com" }},
-		"the same email":          {store.UpdateUserParams{Email: ptr("grace@example.com")}, func(*store.User) {}},
-		"verified email":          {store.UpdateUserParams{Email: ptr("hopper@example.com"), EmailVerified: ptr(true)}, func(u *store.User) { u.Email = "hopper@example.com" }},
-		"unverified":              {store.UpdateUserParams{EmailVerified: ptr(false)}, func(u *store.User) { u.EmailVerified = false }},
-		"image":                   {store.UpdateUserParams{Image: ptr("https://example.com/h.png")}, func(u *store.User) { u.Image = ptr("https://example.com/h.png") }},
+		"name":                    {store.UpdateUserParams{Name: new("Hopper")}, func(u *store.User) { u.Name = "Hopper" }},
+		"empty name":              {store.UpdateUserParams{Name: new("")}, func(u *store.User) { u.Name = "" }},
+		"email":                   {store.UpdateUserParams{Email: new("hopper@example.com")}, func(u *store.User) { u.Email, u.EmailVerified = "hopper@example.com", false }},
+		"email of another case":   {store.UpdateUserParams{Email: new("Grace@Example.com")}, func(u *store.User) { u.Email = "Grace@Example.com" }},
+		"the same email":          {store.UpdateUserParams{Email: new("grace@example.com")}, func(*store.User) {}},
+		"verified email":          {store.UpdateUserParams{Email: new("hopper@example.com"), EmailVerified: new(true)}, func(u *store.User) { u.Email = "hopper@example.com" }},
+		"unverified":              {store.UpdateUserParams{EmailVerified: new(false)}, func(u *store.User) { u.EmailVerified = false }},
+		"image":                   {store.UpdateUserParams{Image: new("https://example.com/h.png")}, func(u *store.User) { u.Image = new("https://example.com/h.png") }},
 		"no image":                {store.UpdateUserParams{RemoveImage: true}, func(u *store.User) { u.Image = nil }},
-		"no image, though passed": {store.UpdateUserParams{RemoveImage: true, Image: ptr("x")}, func(u *store.User) { u.Image = nil }},
+		"no image, though passed": {store.UpdateUserParams{RemoveImage: true, Image: new("x")}, func(u *store.User) { u.Image = nil }},
 	} {
-		w.exec(`UPDATE "user" SET name = $2, email = $3, email_verified = $4, image = $5, updated_at = $6 WHERE id = $1`,
+		w.Exec(`UPDATE "user" SET name = $2, email = $3, email_verified = $4, image = $5, updated_at = $6 WHERE id = $1`,
 			before.ID, before.Name, before.Email, before.EmailVerified, before.Image, before.UpdatedAt)
-		others := w.snapshot()
+		others := w.Snapshot()
 		c.change.ID = before.ID
-		got, err := w.q.UpdateUser(w.ctx, c.change)
-		w.ok(err)
+		got, err := w.Q.UpdateUser(w.Ctx, c.change)
+		w.OK(err)
 		wantTouched(t, name, before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
 		want := before
 		c.want(&want)
 		if got.Name != want.Name || got.Email != want.Email || got.EmailVerified != want.EmailVerified || !equalPtr(got.Image, want.Image) {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
-		stored, err := w.q.GetUser(w.ctx, before.ID)
-		w.ok(err)
+		stored, err := w.Q.GetUser(w.Ctx, before.ID)
+		w.OK(err)
 		if stored.Name != got.Name || stored.Email != got.Email || stored.EmailVerified != got.EmailVerified || !equalPtr(stored.Image, got.Image) {
 			t.Errorf("%s: answered %+v, stored %+v", name, got, stored)
 		}
-		if diff := changed(others, w.snapshot()); !slices.Equal(diff, []string{"~user grace"}) {
+		if diff := Changed(others, w.Snapshot()); !slices.Equal(diff, []string{"~user grace"}) {
 			t.Errorf("%s: changed %v", name, diff)
 		}
 	}
-	w.unchanged(func() {
-		_, err = w.q.UpdateUser(w.ctx, store.UpdateUserParams{ID: "nobody", Name: ptr("x")})
-		w.none(err)
+	w.Unchanged(func() {
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: "nobody", Name: new("x")})
+		w.None(err)
 	})
 }
 
@@ -281,13 +281,13 @@ func equalPtr[T comparable](a, b *T) bool {
 // An address that was unverified stays so when its case changes: an update proves nothing.
 func TestUpdateUserDoesNotVerifyByItself(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := NewWorld(t, 1)
 	for _, change := range []store.UpdateUserParams{
-		{Name: ptr("x")}, {Email: ptr(strings.ToUpper(string(w.user) + "@example.com"))}, {Email: ptr("new@example.com")},
+		{Name: new("x")}, {Email: new(strings.ToUpper(string(w.User) + "@example.com"))}, {Email: new("new@example.com")},
 	} {
-		change.ID = w.user
-		u, err := w.q.UpdateUser(w.ctx, change)
-		w.ok(err)
+		change.ID = w.User
+		u, err := w.Q.UpdateUser(w.Ctx, change)
+		w.OK(err)
 		if u.EmailVerified {
 			t.Errorf("%+v verified the address", change)
 		}
@@ -297,20 +297,20 @@ func TestUpdateUserDoesNotVerifyByItself(t *testing.T) {
 // Two who change different fields at the same time both get their way.
 func TestConcurrentUpdatesOfAUserLoseNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 3)
+	w := NewWorld(t, 3)
 	for round := range 25 {
 		value := fmt.Sprint("round ", round)
 		var wg sync.WaitGroup
 		errs := make([]error, 3)
 		for i, change := range []store.UpdateUserParams{
-			{ID: w.user, Name: &value}, {ID: w.user, Image: &value}, {ID: w.user, EmailVerified: ptr(round%2 == 0)},
+			{ID: w.User, Name: &value}, {ID: w.User, Image: &value}, {ID: w.User, EmailVerified: new(round%2 == 0)},
 		} {
-			wg.Go(func() { _, errs[i] = w.q.UpdateUser(w.ctx, change) })
+			wg.Go(func() { _, errs[i] = w.Q.UpdateUser(w.Ctx, change) })
 		}
 		wg.Wait()
-		w.ok(errors.Join(errs...))
-		u, err := w.q.GetUser(w.ctx, w.user)
-		w.ok(err)
+		w.OK(errors.Join(errs...))
+		u, err := w.Q.GetUser(w.Ctx, w.User)
+		w.OK(err)
 		if u.Name != value || *u.Image != value || u.EmailVerified != (round%2 == 0) {
 			t.Fatalf("%s: %+v", value, u)
 		}
