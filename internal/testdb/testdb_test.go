@@ -2,6 +2,7 @@ package testdb
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"os"
@@ -112,6 +113,31 @@ CREATE TABLE note (user_id user_id NOT NULL REFERENCES "user" (id));
 	must(t, err)
 	if with == plain || with == changed {
 		t.Errorf("one template for different migrations: %s, %s, %s", plain, with, changed)
+	}
+}
+
+func TestATemplateIsMadeOnceAndAnewIfItFailedHalfWay(t *testing.T) {
+	t.Parallel()
+	s, err := server(t.Context())
+	must(t, err)
+	admin := admin(t)
+	name := "testdb_tpl_" + strings.ToLower(rand.Text())
+	t.Cleanup(func() {
+		for _, sql := range []string{"ALTER DATABASE %s IS_TEMPLATE false", "DROP DATABASE %s"} {
+			_, err := admin.Exec(context.Background(), fmt.Sprintf(sql, quoted(name)))
+			must(t, err)
+		}
+	})
+	broken := migrator{fstest.MapFS{"1_broken.sql": {Data: []byte("-- +goose Up\nSELECT nothing;\n")}}}
+	if err := s.makeTemplate(t.Context(), name, broken); err == nil {
+		t.Fatal("broken migrations make a template")
+	}
+	must(t, s.makeTemplate(t.Context(), name, migrator{}))
+	must(t, s.makeTemplate(t.Context(), name, broken)) // it is there, so nothing is run
+	var marked bool
+	must(t, admin.QueryRow(t.Context(), "SELECT datistemplate FROM pg_database WHERE datname = $1", name).Scan(&marked))
+	if !marked {
+		t.Error("it is not marked as complete")
 	}
 }
 
