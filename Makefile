@@ -40,7 +40,7 @@ stop: ## stop the private PostgreSQL, that of the tests too
 
 ##@ Work on it
 
-.PHONY: test race plans bench bench-quick generate review check format clean
+.PHONY: test race crash rounds plans bench bench-quick generate review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run them with the race detector
@@ -52,7 +52,9 @@ bench: ## measure against other ways to do the same, and write docs/performance.
 bench-quick: ## measure the works that matter on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
-	go test ./store -run TestCrash -crashes 20 -v
+	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
+rounds: ## let calls race for longer than the 200 rounds of make test: make rounds ROUNDS=10000
+	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen

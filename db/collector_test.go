@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/storetest"
 )
 
 // fillExpired writes n expired rows of each kind, n families with two refresh tokens each among them, and as many that are
@@ -59,7 +59,7 @@ func wantCollected(n int) db.Collected {
 
 func TestCollectDeletesAllThatIsDueAndNothingElse(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	fillExpired(t, d.Pool, 25)
 	batches := 0
 	c := db.NewCollector(d.Store, db.CollectorOptions{BatchSize: 10, Progress: func(p db.Progress) {
@@ -94,7 +94,7 @@ func TestCollectDeletesAllThatIsDueAndNothingElse(t *testing.T) {
 
 func TestCollectKeepsEvidenceForTheRetention(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	fillExpired(t, d.Pool, 3)
 	got, err := db.NewCollector(d.Store, db.CollectorOptions{Retention: 49 * time.Hour}).Collect(t.Context())
 	if err != nil {
@@ -108,7 +108,7 @@ func TestCollectKeepsEvidenceForTheRetention(t *testing.T) {
 func TestSeveralCollectorsShareTheWork(t *testing.T) {
 	t.Parallel()
 	const n = 300
-	d := storetest.New(t, storetest.MaxConns(4))
+	d := testdb.New(t, testdb.Options{MaxConns: 4})
 	fillExpired(t, d.Pool, n)
 	var mu sync.Mutex
 	var sum db.Collected
@@ -148,7 +148,7 @@ func TestSeveralCollectorsShareTheWork(t *testing.T) {
 
 func TestCollectStopsWithItsContext(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	fillExpired(t, d.Pool, 20)
 	ctx, cancel := context.WithCancel(t.Context())
 	c := db.NewCollector(d.Store, db.CollectorOptions{BatchSize: 5, Pause: time.Hour, Progress: func(db.Progress) { cancel() }})
@@ -181,7 +181,7 @@ func (f *flaky) DeleteExpiredClientAssertions(ctx context.Context, n int32) (int
 
 func TestRunOutlivesAFailedPassAndEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	fillExpired(t, d.Pool, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -10,12 +10,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/db"
-	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 )
 
 func TestCallsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	// The server may get the cancellation before the statement, and ignores it; then statement_timeout ends the statement.
 	pool := openPool(t, d.URL, db.Options{MaxConns: 2, StatementTimeout: time.Second})
 	blocked := func(ctx context.Context) error {
@@ -79,7 +79,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 // transaction stays open, and the pool goes on.
 func TestCancelledTransactionsLeaveNothingOpen(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t, storetest.MaxConns(2))
+	d := newCounters(t, testdb.Options{MaxConns: 2})
 	committed, unknown := 0, 0
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/storetest"
 )
 
 const (
@@ -30,7 +30,7 @@ func createUser(ctx context.Context, q *store.Queries, id store.UserID, email st
 
 func TestViolationsAreToldApart(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	ctx := t.Context()
 	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestViolationsAreToldApart(t *testing.T) {
 
 func TestNotFoundIsNoRow(t *testing.T) {
 	t.Parallel()
-	_, err := storetest.New(t).Store.GetUser(t.Context(), "nobody")
+	_, err := testdb.New(t, testdb.Options{}).Store.GetUser(t.Context(), "nobody")
 	if !db.IsNotFound(err) {
 		t.Errorf("error is %v", err)
 	}
@@ -123,7 +123,7 @@ func TestNotFoundIsNoRow(t *testing.T) {
 // What a server says about a row, and what pgx says about an argument, holds the row's values.
 func TestDescribeShowsNoValues(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	ctx := t.Context()
 	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
 		t.Fatal(err)
@@ -256,7 +256,7 @@ func TestNoServerIsTransient(t *testing.T) {
 
 func TestTerminatedSessionIsTransient(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	conn, err := d.Pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +279,7 @@ func TestTerminatedSessionIsTransient(t *testing.T) {
 // Once a statement has been sent, a broken connection leaves open what it did.
 func TestBrokenConnectionIsNotTransient(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	for _, delivered := range []bool{false, true} {
 		_, address := cutAt(t, "unlucky", d.URL, delivered)
 		for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
@@ -317,7 +317,7 @@ func TestBrokenConnectionIsNotTransient(t *testing.T) {
 
 func TestTimeoutsAreToldFromCancellation(t *testing.T) {
 	t.Parallel()
-	address := storetest.New(t).URL
+	address := testdb.New(t, testdb.Options{}).URL
 	pool := openPool(t, address, db.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: 500 * time.Millisecond})
 
 	_, err := pool.Exec(t.Context(), `SELECT pg_sleep(10)`)

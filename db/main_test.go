@@ -3,9 +3,8 @@ package db_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/oauthdb/oauthdb/internal/leak"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
-}
+// No test of the package may leave a goroutine behind.
+func TestMain(m *testing.M) { leak.Main(m) }

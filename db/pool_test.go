@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/token"
 )
 
@@ -230,7 +230,7 @@ func TestOptionsOutOfRangeAreRefused(t *testing.T) {
 
 func TestSessionsHaveTheTimeouts(t *testing.T) {
 	t.Parallel()
-	address := storetest.New(t).URL
+	address := testdb.New(t, testdb.Options{}).URL
 	show := func(pool *pgxpool.Pool) [4]string {
 		var s [4]string
 		for i, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name"} {
@@ -262,7 +262,7 @@ func TestSessionsHaveTheTimeouts(t *testing.T) {
 // the server for the types.
 func TestParametersNeedNoTypeRegistration(t *testing.T) {
 	t.Parallel()
-	address := storetest.New(t).URL
+	address := testdb.New(t, testdb.Options{}).URL
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec"} {
 		pool := openPool(t, withParams(t, address, "default_query_exec_mode", mode), db.Options{})
 		var ids []string
@@ -280,7 +280,7 @@ func TestParametersNeedNoTypeRegistration(t *testing.T) {
 // A connection string may ask for any mode, and poolers make people do so.
 func TestStoreWorksInEachMode(t *testing.T) {
 	t.Parallel()
-	address := storetest.New(t).URL
+	address := testdb.New(t, testdb.Options{}).URL
 	grace, hour := 10*time.Second, time.Hour
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		queries := store.New(openPool(t, withParams(t, address, "default_query_exec_mode", mode), db.Options{}))
@@ -314,7 +314,7 @@ func TestStoreWorksInEachMode(t *testing.T) {
 // In this mode no statement has a name on the server, so that it doesn't matter on which connection it ends up.
 func TestPgBouncerModePreparesNothingByName(t *testing.T) {
 	t.Parallel()
-	address := storetest.New(t).URL
+	address := testdb.New(t, testdb.Options{}).URL
 	for _, bouncer := range []bool{false, true} {
 		pool := openPool(t, address, db.Options{MaxConns: 1, PgBouncer: bouncer})
 		for range 3 {
@@ -331,7 +331,7 @@ func TestPgBouncerModePreparesNothingByName(t *testing.T) {
 func TestErrorsOfOpenDoNotShowThePassword(t *testing.T) {
 	t.Parallel()
 	const secret = "geheim"
-	server := storetest.New(t).URL
+	server := testdb.New(t, testdb.Options{}).URL
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
@@ -433,7 +433,7 @@ func (c *countingTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQuer
 func TestTracerHearsOfStatements(t *testing.T) {
 	t.Parallel()
 	var tracer countingTracer
-	pool := openPool(t, storetest.New(t).URL, db.Options{Tracer: &tracer})
+	pool := openPool(t, testdb.New(t, testdb.Options{}).URL, db.Options{Tracer: &tracer})
 	before := tracer.n
 	scalar[int](t, pool, `SELECT 1`)
 	if tracer.n != before+1 {

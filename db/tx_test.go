@@ -15,14 +15,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/storetest"
 )
 
 // newCounters returns a database with the table counter (id, n), in which the rows 1 and 2 have n = 0.
-func newCounters(t *testing.T, opts ...storetest.Option) *storetest.DB {
+func newCounters(t *testing.T, o testdb.Options) *testdb.DB {
 	t.Helper()
-	d := storetest.New(t, opts...)
+	d := testdb.New(t, o)
 	mustExec(t, d.Pool, `
 		CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL);
 		INSERT INTO counter VALUES (1, 0), (2, 0)`)
@@ -73,7 +73,7 @@ func requireClean(t *testing.T, pool *pgxpool.Pool) {
 
 func TestInTxCommitsWhenFnReturnsNil(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if got := scalar[string](t, tx, `SHOW transaction_isolation`); got != "repeatable read" {
 			t.Errorf("isolation is %q", got)
@@ -92,7 +92,7 @@ func TestInTxCommitsWhenFnReturnsNil(t *testing.T) {
 
 func TestInTxRunsStoreCallsTogether(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 		queries := d.Store.WithTx(tx)
 		if err := createUser(t.Context(), queries, "usr_1", knownEmail); err != nil {
@@ -110,7 +110,7 @@ func TestInTxRunsStoreCallsTogether(t *testing.T) {
 
 func TestInTxReturnsTheErrorOfFnAndRollsBack(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	mine := errors.New("mine")
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 		mustExec(t, tx, `UPDATE counter SET n = 1`)
@@ -127,7 +127,7 @@ func TestInTxReturnsTheErrorOfFnAndRollsBack(t *testing.T) {
 
 func TestInTxRollsBackWhenFnPanicsOrExits(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	leave := func(how func()) {
 		_ = db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 			mustExec(t, tx, `UPDATE counter SET n = 1`)
@@ -158,7 +158,7 @@ func TestInTxRollsBackWhenFnPanicsOrExits(t *testing.T) {
 
 func TestInTxTriesASerializationFailureAgain(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	var calls int
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		calls++
@@ -180,7 +180,7 @@ func TestInTxTriesASerializationFailureAgain(t *testing.T) {
 // Each of two transactions reads what the other one writes; the server finds out at COMMIT.
 func TestInTxTriesASerializationFailureAtCommitAgain(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	var calls int
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
 		calls++
@@ -209,7 +209,7 @@ func TestInTxTriesASerializationFailureAtCommitAgain(t *testing.T) {
 
 func TestInTxTriesADeadlockAgain(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	var (
 		wg       sync.WaitGroup
 		calls    atomic.Int32
@@ -250,7 +250,7 @@ func TestInTxTriesADeadlockAgain(t *testing.T) {
 func TestInTxLosesNoIncrementUnderContention(t *testing.T) {
 	t.Parallel()
 	const workers, each = 4, 10
-	d := newCounters(t, storetest.MaxConns(workers))
+	d := newCounters(t, testdb.Options{MaxConns: workers})
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
@@ -278,7 +278,7 @@ func TestInTxLosesNoIncrementUnderContention(t *testing.T) {
 
 func TestInTxGivesUpAfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	conflict := &pgconn.PgError{Severity: "ERROR", Code: "40001", Message: "conflict"}
 	for attempts, want := range map[int]int{0: db.DefaultTxAttempts, 3: 3, 1: 1, -1: 1} {
 		calls := 0
@@ -298,7 +298,7 @@ func TestInTxGivesUpAfterTheLastAttempt(t *testing.T) {
 
 func TestInTxTriesNothingElseAgain(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	for _, sql := range []string{
 		`INSERT INTO counter VALUES (1, 0)`,
 		`SELECT 1/0`,
@@ -321,7 +321,7 @@ func TestInTxTriesNothingElseAgain(t *testing.T) {
 
 func TestInTxStopsPausingWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	conflict := &pgconn.PgError{Severity: "ERROR", Code: "40P01", Message: "deadlock"}
@@ -342,7 +342,7 @@ func TestInTxStopsPausingWhenItsContextEnds(t *testing.T) {
 // A transaction in which a statement failed can only be rolled back, whatever fn thinks.
 func TestInTxReportsAnErrorThatFnSwallowed(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 		_, _ = tx.Exec(t.Context(), `SELECT 1/0`)
 		return nil
@@ -355,7 +355,7 @@ func TestInTxReportsAnErrorThatFnSwallowed(t *testing.T) {
 
 func TestInTxReportsThatFnEndedTheTransaction(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error { return tx.Rollback(t.Context()) })
 	if !errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, db.ErrCommitUnknown) {
 		t.Errorf("error is %v", err)
@@ -366,7 +366,7 @@ func TestInTxReportsThatFnEndedTheTransaction(t *testing.T) {
 // The server says at COMMIT what it thinks of a deferred constraint, and that nothing was committed.
 func TestInTxReturnsADeferredViolationAsSuch(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	mustExec(t, d.Pool, `
 		UPDATE counter SET n = id;
 		ALTER TABLE counter ADD CONSTRAINT counter_n_uidx UNIQUE (n) DEFERRABLE INITIALLY DEFERRED`)
@@ -384,7 +384,7 @@ func TestInTxReturnsADeferredViolationAsSuch(t *testing.T) {
 
 func TestInTxDoesNotCommitOnceItsContextHasEnded(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	err := db.InTx(ctx, d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 		mustExec(t, tx, `UPDATE counter SET n = 1`)
@@ -402,7 +402,7 @@ func TestInTxDoesNotCommitOnceItsContextHasEnded(t *testing.T) {
 
 func TestInTxRollsBackWithAContextThatHasEnded(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	pid := uint32(0)
 	err := db.InTx(ctx, d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
@@ -422,7 +422,7 @@ func TestInTxRollsBackWithAContextThatHasEnded(t *testing.T) {
 
 func TestInTxPassesItsContextToBegin(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t, storetest.MaxConns(1))
+	d := testdb.New(t, testdb.Options{MaxConns: 1})
 	only, err := d.Pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -446,7 +446,7 @@ func TestInTxReportsALostCommitAsUnknownAndDoesNotRepeatIt(t *testing.T) {
 	for name, delivered := range map[string]bool{"before the server has it": false, "after the server has done it": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newCounters(t)
+			d := newCounters(t, testdb.Options{})
 			p, address := cutAt(t, commitMessage, d.URL, delivered)
 			pool := openPool(t, address, db.Options{MaxConns: 1})
 
@@ -510,7 +510,7 @@ func whenCommitting(t *testing.T, pool *pgxpool.Pool, do func(pid int)) {
 
 func TestInTxReportsACommitThatIsTerminatedAsUnknown(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	slowCommit(t, d.Pool)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -535,7 +535,7 @@ func TestInTxReportsACommitThatIsTerminatedAsUnknown(t *testing.T) {
 
 func TestInTxReportsACommitThatIsCancelledAsUnknown(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	slowCommit(t, d.Pool)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -560,7 +560,7 @@ func TestInTxReportsACommitThatIsCancelledAsUnknown(t *testing.T) {
 // An error that leaves the connection open is an answer: the server has rolled back.
 func TestInTxReturnsAStatementCancelledAtCommitAsSuch(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	slowCommit(t, d.Pool)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -584,7 +584,7 @@ func TestInTxReturnsAStatementCancelledAtCommitAsSuch(t *testing.T) {
 // COMMIT was never sent on a connection that was lost before, so nothing is unknown about it.
 func TestInTxKnowsThatAConnectionWasLostBeforeCommit(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 		mustExec(t, tx, `UPDATE counter SET n = 1 WHERE id = 1`)
 		return tx.Conn().Close(t.Context())
@@ -597,7 +597,7 @@ func TestInTxKnowsThatAConnectionWasLostBeforeCommit(t *testing.T) {
 
 func TestInTxReportsRowsLeftOpen(t *testing.T) {
 	t.Parallel()
-	d := newCounters(t)
+	d := newCounters(t, testdb.Options{})
 	err := db.InTx(t.Context(), d.Pool, db.TxOptions{}, func(tx pgx.Tx) error {
 		_, err := tx.Query(t.Context(), `SELECT generate_series(1, 3)`)
 		return err
@@ -634,7 +634,7 @@ func (tx refusingTx) Commit(ctx context.Context) error {
 // Not every 40001 is an answer: a standby that ends the connection for the sake of recovery says so too.
 func TestInTxTellsAnswersAtCommitFromTheEndOfTheConnection(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	for _, test := range []struct {
 		severity, code string
 		calls          int

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -134,13 +135,27 @@ func optional(s string) *string {
 
 func TestReadmesTokenEndpoint(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8)
+	db := testdb.New(t, testdb.Options{MaxConns: 8})
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	successors, err := token.NewSuccessors([]byte(strings.Repeat("k", 32)))
-	w.ok(err)
-	server := httptest.NewServer(http.HandlerFunc((&Server{Store: w.q, Successors: successors}).Token))
+	ok(err)
+	server := httptest.NewServer(http.HandlerFunc((&Server{Store: db.Store, Successors: successors}).Token))
 	defer server.Close()
+
+	user, client, callback := store.NewUserID(), store.NewClientID(), "https://client.example/callback"
+	_, err = db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: user, Name: "Ada", Email: "ada@example.com"})
+	ok(err)
+	_, err = db.Store.CreateClient(t.Context(), store.CreateClientParams{
+		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{callback}, Public: new(true),
+	})
+	ok(err)
 	post := func(form url.Values) (status int, body map[string]any) {
-		form.Set("client_id", string(w.client))
+		form.Set("client_id", string(client))
 		r, err := http.PostForm(server.URL, form)
 		if err != nil {
 			t.Error(err)
@@ -155,10 +170,18 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 
 	verifier := strings.Repeat("v", 43)
 	code := token.Mint(token.AuthorizationCode)
-	w.grant(func(g *store.GrantAuthorizationParams) {
-		g.Code, g.CodeChallenge = code.Digest(), ptr(token.S256(verifier))
+	scopes := []string{"openid", "email", "offline_access"}
+	granted, err := db.Store.GrantAuthorization(t.Context(), store.GrantAuthorizationParams{
+		ID: store.NewAuthorizationID(), UserID: user, ClientID: client, Scopes: scopes, GrantedScopes: scopes,
+		RedirectURI: new(callback), ResponseType: new("code"),
+		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"),
+		Code: code.Digest(), CodeLifetime: time.Minute,
 	})
-	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}}
+	ok(err)
+	if granted != store.GrantOutcomeGranted {
+		t.Fatalf("GrantAuthorization: %s", granted)
+	}
+	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {callback}, "code_verifier": {verifier}}
 	status, first := post(exchange)
 	if status != http.StatusOK {
 		t.Fatalf("code exchange: %d %v", status, first)
@@ -184,11 +207,23 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 			break
 		}
 	}
-	w.wantLive(refreshed[0])
+	wantActive := func(want bool, tokens ...string) {
+		t.Helper()
+		for _, raw := range tokens {
+			_, err := db.Store.IntrospectToken(t.Context(), token.DigestOf(raw))
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				t.Fatal(err)
+			}
+			if active := err == nil; active != want {
+				t.Errorf("a token is active: %v, want %v", active, want)
+			}
+		}
+	}
+	wantActive(true, refreshed[0])
 
 	// the code once more: refused, and everything that it gave is dead
 	if status, body := post(exchange); status != http.StatusBadRequest || body["error"] != "invalid_grant" {
 		t.Errorf("replayed code: %d %v", status, body)
 	}
-	w.wantDead(refreshed[0], first["access_token"].(string))
+	wantActive(false, refreshed[0], first["access_token"].(string))
 }

@@ -1,16 +1,13 @@
 package storetest
 
 import (
-	"context"
 	"io/fs"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/peterldowns/pgtestdb"
 
-	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -30,34 +27,26 @@ type DB struct {
 }
 
 // Option alters what [New] sets up.
-type Option func(*config)
-
-type config struct {
-	maxConns   int32
-	timeZone   string
-	tracer     pgx.QueryTracer
-	migrations fs.FS // nil for none
-	patience   time.Duration
-}
+type Option func(*testdb.Options)
 
 // MaxConns bounds the pool to n connections, 1 or more. The default is 4: connections
 // are opened as they are needed, but the server has to hold those of all tests that run
 // at once.
-func MaxConns(n int) Option { return func(c *config) { c.maxConns = int32(n) } }
+func MaxConns(n int) Option { return func(c *testdb.Options) { c.MaxConns = int32(n) } }
 
 // TimeZone is that of the pool's sessions, by the name PostgreSQL has for it. The default
 // is Asia/Kathmandu, 5:45 hours ahead of UTC.
-func TimeZone(name string) Option { return func(c *config) { c.timeZone = name } }
+func TimeZone(name string) Option { return func(c *testdb.Options) { c.TimeZone = name } }
 
 // Tracer hears of everything that the pool's connections run, for tests that count
 // round trips or look at what is sent.
-func Tracer(t pgx.QueryTracer) Option { return func(c *config) { c.tracer = t } }
+func Tracer(t pgx.QueryTracer) Option { return func(c *testdb.Options) { c.Tracer = t } }
 
 // Migrations adds a server's own tables: the goose migrations in the root of fsys, applied
 // after those of oauthdb and recorded in goose_db_version. They are part of the template,
 // so they too run once for each state of the files. Given twice, the second counts.
 func Migrations(fsys fs.FS) Option {
-	return func(c *config) { c.migrations = fsys }
+	return func(c *testdb.Options) { c.Migrations = fsys }
 }
 
 // New creates a database for t and drops it when t ends, together with the connections
@@ -70,70 +59,10 @@ func Migrations(fsys fs.FS) Option {
 // back.
 func New(t testing.TB, opts ...Option) *DB {
 	t.Helper()
-	c := config{maxConns: 4, timeZone: "Asia/Kathmandu", patience: 5 * time.Second}
+	var c testdb.Options
 	for _, o := range opts {
 		o(&c)
 	}
-	server, err := server(t.Context())
-	if err != nil {
-		t.Fatalf("storetest: %v", err)
-	}
-	database := pgtestdb.Custom(reporter{t}, server, migrator{c.migrations})
-
-	url := database.URL()
-	pc, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		t.Fatalf("storetest: %v", err)
-	}
-	pc.MaxConns = c.maxConns
-	pc.ConnConfig.RuntimeParams["timezone"] = c.timeZone
-	pc.ConnConfig.Tracer = c.tracer
-	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		db.RegisterTypes(conn.TypeMap())
-		return nil
-	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
-	if err != nil {
-		t.Fatalf("storetest: opening a pool: %v", err)
-	}
-	// Cleanups run last in, first out: the pool is closed before the database is dropped.
-	t.Cleanup(func() {
-		closed := make(chan struct{})
-		go func() {
-			pool.Close() // waits for what was acquired
-			close(closed)
-		}()
-		select {
-		case <-closed:
-		case <-time.After(c.patience):
-			t.Errorf("storetest: %d connections were acquired from the pool and not released: Rows not closed, or a transaction not ended",
-				pool.Stat().AcquiredConns())
-		}
-		if t.Failed() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), c.patience)
-			defer cancel()
-			if err := keep(ctx, *database, t.Name()); err != nil {
-				t.Logf("storetest: marking the database to be kept: %v", err)
-			}
-			t.Logf("storetest: the database is kept: psql '%s'", url)
-		}
-	})
-	return &DB{Pool: pool, Store: store.New(pool), URL: url}
-}
-
-// reporter passes on what pgtestdb has to say, except for the address of each database,
-// which is of interest only once a test has failed.
-type reporter struct{ testing.TB }
-
-func (r reporter) Logf(format string, args ...any) {
-	if format != "testdbconf: %s" {
-		r.Helper()
-		r.TB.Logf(format, args...)
-	}
-}
-
-func (r reporter) Fatalf(format string, args ...any) {
-	r.Helper()
-	r.TB.Fatalf("storetest: "+format, args...)
+	d := testdb.New(t, c)
+	return &DB{Pool: d.Pool, Store: d.Store, URL: d.URL}
 }

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/oauthdb/oauthdb/token"
 )
 
@@ -37,9 +35,9 @@ func mustForeign(tb testing.TB, s string) token.Raw {
 
 func TestSuccessorIsDeterministicAndDiffersByKeyAndToken(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		key := rapid.SliceOfN(rapid.Byte(), token.MinKeyLength, 80).Draw(t, "key")
-		text := rapid.StringMatching(`[ -~]{1,100}`).Draw(t, "presented")
+	check(t, func(t *testing.T, r random) {
+		key := r.bytes(token.MinKeyLength, 80)
+		text := r.of(printable, 1, 100)
 		presented, err := token.ParseForeign(token.RefreshToken, text)
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +50,7 @@ func TestSuccessorIsDeterministicAndDiffersByKeyAndToken(t *testing.T) {
 			t.Fatalf("is no refresh token: %v", err)
 		}
 		changed := bytes.Clone(key)
-		changed[rapid.IntRange(0, len(key)-1).Draw(t, "at")] ^= rapid.ByteRange(1, 255).Draw(t, "bits")
+		changed[r.IntN(len(key))] ^= byte(r.between(1, 255))
 		if successor.Equal(token.Successor(changed, presented)) {
 			t.Fatal("does not depend on the key")
 		}

@@ -28,7 +28,7 @@ func (w *world) published() jose.JSONWebKeySet {
 // kid is the id of the key that signed a JWT.
 func kid(t testing.TB, jwt string) string {
 	t.Helper()
-	jws, err := jose.ParseSigned(jwt, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
+	jws, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ type frozen struct{ set jose.JSONWebKeySet }
 
 // VerifySignature implements oidc.KeySet of go-oidc.
 func (f frozen) VerifySignature(_ context.Context, jwt string) ([]byte, error) {
-	jws, err := jose.ParseSigned(jwt, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
+	jws, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 )
 
 var update = flag.Bool("update", false, "write testdata/demo.txt anew")
@@ -126,7 +126,7 @@ func TestAnInterruptedDemoLeavesNoDatabase(t *testing.T) {
 func stroll(t *testing.T, sabotage string) (*walk, *bytes.Buffer) {
 	t.Helper()
 	var trace tracer
-	db := storetest.New(t, storetest.Tracer(&trace), storetest.MaxConns(1))
+	db := testdb.New(t, testdb.Options{Tracer: &trace, MaxConns: 1})
 	if sabotage != "" {
 		if _, err := db.Pool.Exec(t.Context(), sabotage); err != nil {
 			t.Fatal(err)

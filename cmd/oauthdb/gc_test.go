@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/token"
 )
 
 func TestGCDeletesWhatHasExpiredAndCountsIt(t *testing.T) {
 	t.Parallel()
-	db := storetest.New(t)
+	db := testdb.New(t, testdb.Options{})
 	for _, expired := range []time.Duration{-time.Hour, -time.Minute, time.Hour} {
 		_, err := db.Store.RememberClientAssertion(t.Context(), store.RememberClientAssertionParams{
 			ID: token.AssertionID("client", expired.String()), ExpiresAt: time.Now().Add(expired),

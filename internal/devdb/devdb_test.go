@@ -19,7 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.uber.org/goleak"
+
+	"github.com/oauthdb/oauthdb/internal/leak"
 )
 
 // The test binary plays another process of the same clone when this is set.
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(c.PID, c.DataDir)
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // private returns options whose clusters stand in a folder of the test's own, and are

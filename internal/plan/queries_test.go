@@ -15,7 +15,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/plan"
 	"github.com/oauthdb/oauthdb/internal/plan/sample"
-	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 )
 
 const ordinarySize = 10_000
@@ -120,7 +120,7 @@ func excepted(key plan.Exception) bool {
 // connect returns a connection to a migrated database of the test's own, with the planner's settings fixed.
 func connect(t *testing.T) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), storetest.New(t).URL)
+	conn, err := pgx.Connect(t.Context(), testdb.New(t, testdb.Options{}).URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,677 @@
+package calls
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// textOf is the text that a field holds, or the first that it holds; not valid if it is of another type.
+func textOf(field reflect.Value) reflect.Value {
+	if field.Kind() == reflect.Pointer {
+		field = field.Elem()
+	}
+	if field.Kind() == reflect.Slice && field.Type() != reflect.TypeFor[json.RawMessage]() {
+		field = field.Index(0)
+	}
+	if field.Kind() != reflect.String {
+		return reflect.Value{}
+	}
+	return field
+}
+
+func pgErrorOf(err error) *pgconn.PgError {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e
+	}
+	return &pgconn.PgError{}
+}
+
+// refused runs calls that have to be refused. Nothing may be written, and the connection, the only one, has to be the same
+// before and after, and in working order.
+func (w *world) refused(calls func()) {
+	w.Helper()
+	var before, after int
+	w.OK(w.Pool.QueryRow(w.Ctx, "SELECT pg_backend_pid()").Scan(&before))
+	w.Unchanged(calls)
+	w.OK(w.Pool.QueryRow(w.Ctx, "SELECT pg_backend_pid()").Scan(&after))
+	if before != after || w.Pool.Stat().TotalConns() != 1 {
+		w.Errorf("the connection was replaced: pid %d before, %d after", before, after)
+	}
+}
+
+// violation fails the test unless err says which constraint was violated, and in which call.
+func (w *world) violation(err error, call string, want store.Constraint) {
+	w.Helper()
+	if got := pgErrorOf(err).ConstraintName; got != string(want) {
+		w.Errorf("%s: got %v, want a violation of %s", call, err, want)
+		return
+	}
+	for _, clear := range []string{"query " + call + ":", string(want)} {
+		if !strings.Contains(err.Error(), clear) {
+			w.Errorf("error %q does not name %s", err, clear)
+		}
+	}
+}
+
+func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	fields := 0
+	w.refused(func() {
+		for _, bad := range []string{"x\x00y", "\x00", "x\xff", "\xed\xa0\x80"} {
+			for _, c := range fixture.AnyCalls(w.Q) {
+				c.EachField(func(name string, parameter int, arg, field reflect.Value) {
+					text := textOf(field)
+					isDigest := text.IsValid() && text.Type() == reflect.TypeFor[token.Digest]()
+					switch {
+					case field.Type() == reflect.TypeFor[json.RawMessage]():
+						field.Set(reflect.ValueOf(json.RawMessage(`{"x": "` + bad + `"}`)))
+					case text.IsValid():
+						text.SetString(bad)
+					default:
+						return
+					}
+					fields++
+					err := c.Call(w.Ctx, arg)
+					if isDigest {
+						if !errors.Is(err, token.ErrDigest) {
+							t.Errorf("%s of %q: got %v, want it to be no digest", name, bad, err)
+						}
+						return
+					}
+					e := pgErrorOf(err)
+					if e.Code != "22021" || !strings.Contains(err.Error(), "query "+c.Name+":") {
+						t.Errorf("%s of %q: got %v, want an invalid byte sequence", name, bad, err)
+					}
+					if want := fmt.Sprintf("parameter $%d", parameter); !strings.HasSuffix(e.Where, want) {
+						t.Errorf("%s of %q: the error is located at %q, want %s", name, bad, e.Where, want)
+					}
+				})
+			}
+		}
+	})
+	if fields < 400 {
+		t.Errorf("only %d fields were tried", fields)
+	}
+}
+
+// JSON has an escape for NUL, which jsonb cannot hold.
+func TestEscapedNULInJSONIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		for _, c := range fixture.AnyCalls(w.Q) {
+			c.EachField(func(name string, parameter int, arg, field reflect.Value) {
+				switch field.Type() {
+				case reflect.TypeFor[json.RawMessage]():
+					field.Set(reflect.ValueOf(json.RawMessage(`{"x": "\u0000"}`)))
+				case reflect.TypeFor[*token.Confirmation]():
+					field.Set(reflect.ValueOf(&token.Confirmation{JKT: "\x00"}))
+				default:
+					return
+				}
+				if err := c.Call(w.Ctx, arg); pgErrorOf(err).Code != "22P05" {
+					t.Errorf("%s: got %v, want it refused", name, err)
+				}
+			})
+		}
+	})
+}
+
+func TestRawCredentialIsRefusedWhereADigestBelongs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	raws := []string{
+		"", "secret-secret-secret", "oat_secretsecretsecretsecretsecretsecretsecretsecret",
+		strings.Repeat("s", 42), strings.Repeat("s", 44), // nearly as long as a digest
+		strings.Repeat("s", 43) + "=", strings.Repeat("s+", 21) + "s", // base64, but not base64url without padding
+	}
+	fields := 0
+	w.refused(func() {
+		for _, raw := range raws {
+			for _, c := range fixture.AnyCalls(w.Q) {
+				c.EachField(func(name string, _ int, arg, field reflect.Value) {
+					text := textOf(field)
+					if !text.IsValid() || text.Type() != reflect.TypeFor[token.Digest]() {
+						return
+					}
+					fields++
+					text.SetString(raw)
+					err := c.Call(w.Ctx, arg)
+					if !errors.Is(err, token.ErrDigest) {
+						t.Errorf("%s: got %v, want it refused", name, err)
+					} else if raw != "" && strings.Contains(err.Error(), raw) {
+						t.Errorf("%s: the error tells the credential: %v", name, err)
+					}
+				})
+			}
+		}
+	})
+	if fields < 20*len(raws) {
+		t.Errorf("only %d fields were tried", fields)
+	}
+}
+
+func TestRawCredentialIsRefusedByTheTablesToo(t *testing.T) {
+	t.Parallel()
+	w := newRowOfEach(t)
+	w.Exec(`UPDATE oauth_client SET previous_client_secret_expires_at = now()`)
+	w.Exec(withDigests(`UPDATE oauth_refresh_token SET revoked = now(), successor = OTHER, successor_id = 'r2'`))
+	columns := fixture.CatalogLines(t, w.Pool, `
+		SELECT a.attrelid::regclass || '.' || a.attname
+		FROM pg_attribute AS a
+		JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r'
+		WHERE a.atttypid = 'token_digest'::regtype
+		ORDER BY 1`)
+	if len(columns) < 9 {
+		t.Fatalf("only the columns %v hold digests", columns)
+	}
+	w.refused(func() {
+		for _, name := range columns {
+			table, column, _ := strings.Cut(name, ".")
+			if table == "session" {
+				continue // a better-auth server keeps the cookie's own value there
+			}
+			for _, raw := range []string{"", "secret", strings.Repeat("s", 44), strings.Repeat("s", 42) + "+", strings.Repeat("s", 42) + "\n"} {
+				_, err := w.Pool.Exec(w.Ctx, fmt.Sprintf("UPDATE %s SET %s = $1", table, column), raw)
+				if got, want := pgErrorOf(err).ConstraintName, table+"_"+column+"_is_digest"; got != want {
+					t.Errorf("%s = %q: got %v, want a violation of %s", name, raw, err, want)
+				}
+			}
+		}
+	})
+}
+
+// constraintViolations are statements that violate one constraint each, run on the rows of newRowOfEach.
+var constraintViolations = []struct {
+	constraint store.Constraint
+	sql        string
+}{
+	{store.ConstraintUserPKey, `INSERT INTO "user" (id, name, email) VALUES ('u', '', 'other@example.com')`},
+	{store.ConstraintUserEmailUIdx, `INSERT INTO "user" (id, name, email) VALUES ('u2', '', 'u@example.com')`},
+	{store.ConstraintUserEmailLowerUIdx, `INSERT INTO "user" (id, name, email) VALUES ('u2', '', 'U@Example.com')`},
+	{store.ConstraintUserIDLength, `INSERT INTO "user" (id, name, email) VALUES ('', '', 'other@example.com')`},
+	{store.ConstraintUserIDLength, `INSERT INTO "user" (id, name, email) VALUES (repeat('ä', 128), '', 'other@example.com')`},
+	{store.ConstraintUserNameLength, `UPDATE "user" SET name = repeat('ä', 1025)`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = ''`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = 'u'`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = '@example.com'`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = 'u@'`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = 'u@v@example.com'`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = E'u@example.com\n'`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = E'u@example.com\nBcc: v@example.com'`},
+	{store.ConstraintUserEmailIsAddress, `UPDATE "user" SET email = 'u@' || repeat('x', 319)`},
+
+	{store.ConstraintSessionPKey, `INSERT INTO session (id, user_id, token, expires_at) VALUES ('s', 'u', 'other', now())`},
+	{store.ConstraintSessionTokenUIdx, `INSERT INTO session (id, user_id, token, expires_at) VALUES ('s2', 'u', 'cookie', now())`},
+	{store.ConstraintSessionUserIDFKey, `UPDATE session SET user_id = 'nobody'`},
+	{store.ConstraintSessionIDLength, `INSERT INTO session (id, user_id, token, expires_at) VALUES ('', 'u', 'other', now())`},
+	{store.ConstraintSessionIDLength, `INSERT INTO session (id, user_id, token, expires_at) VALUES (repeat('x', 256), 'u', 'other', now())`},
+	{store.ConstraintSessionTokenLength, `UPDATE session SET token = ''`},
+	{store.ConstraintSessionTokenLength, `UPDATE session SET token = repeat('x', 256)`},
+	{store.ConstraintSessionIPAddressLength, `UPDATE session SET ip_address = repeat('x', 256)`},
+	{store.ConstraintSessionUserAgentLength, `UPDATE session SET user_agent = repeat('x', 4097)`},
+
+	{store.ConstraintAccountPKey, `INSERT INTO account (id, account_id, provider_id, user_id) VALUES ('a', 'other', 'github', 'u')`},
+	{store.ConstraintAccountProviderAccountUIdx, `INSERT INTO account (id, account_id, provider_id, user_id) VALUES ('a2', 'u', 'credential', 'u')`},
+	{store.ConstraintAccountUserIDFKey, `UPDATE account SET user_id = 'nobody'`},
+	{store.ConstraintAccountIDLength, `UPDATE account SET id = ''`},
+	{store.ConstraintAccountIDLength, `UPDATE account SET id = repeat('x', 256)`},
+	{store.ConstraintAccountAccountIDLength, `UPDATE account SET account_id = ''`},
+	{store.ConstraintAccountAccountIDLength, `UPDATE account SET account_id = repeat('x', 1025)`},
+	{store.ConstraintAccountProviderIDLength, `UPDATE account SET provider_id = ''`},
+	{store.ConstraintAccountProviderIDLength, `UPDATE account SET provider_id = repeat('x', 256)`},
+
+	{store.ConstraintOAuthClientPKey, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'other', '{x}')`},
+	{store.ConstraintOAuthClientClientIDUIdx, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', 'app', '{x}')`},
+	{store.ConstraintOAuthClientUserIDFKey, `UPDATE oauth_client SET user_id = 'nobody'`},
+	{store.ConstraintOAuthClientIDLength, `UPDATE oauth_client SET id = ''`},
+	{store.ConstraintOAuthClientIDLength, `UPDATE oauth_client SET id = repeat('x', 256)`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', '', '{x}')`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', repeat('x', 513), '{x}')`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', E'a\tb', '{x}')`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', E'a\n', '{x}')`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', E'a\x7f', '{x}')`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', 'ä', '{x}')`},
+	{store.ConstraintOAuthClientClientSecretIsDigest, `UPDATE oauth_client SET client_secret = 'secret'`},
+	{store.ConstraintOAuthClientPreviousClientSecretIsDigest, `UPDATE oauth_client SET previous_client_secret = 'secret', previous_client_secret_expires_at = now()`},
+	{store.ConstraintOAuthClientPreviousClientSecretExpires, `UPDATE oauth_client SET previous_client_secret = DIGEST`},
+	{store.ConstraintOAuthClientRegistrationAccessTokenIsDigest, `UPDATE oauth_client SET registration_access_token = 'secret'`},
+	{store.ConstraintOAuthClientReferenceIDLength, `UPDATE oauth_client SET reference_id = ''`},
+	{store.ConstraintOAuthClientReferenceIDLength, `UPDATE oauth_client SET reference_id = repeat('x', 256)`},
+	{store.ConstraintOAuthClientRedirectURIsHoldNoNull, `UPDATE oauth_client SET redirect_uris = '{x,NULL}'`},
+	{store.ConstraintOAuthClientRedirectURIsHoldNoNull, `UPDATE oauth_client SET redirect_uris = '{NULL}', grant_types = '{client_credentials}'`},
+	{store.ConstraintOAuthClientRedirectURIsWhereRedirected, `UPDATE oauth_client SET redirect_uris = '{}'`},
+	{store.ConstraintOAuthClientRedirectURIsWhereRedirected, `UPDATE oauth_client SET redirect_uris = '{}', grant_types = '{client_credentials,authorization_code}'`},
+	{store.ConstraintOAuthClientRedirectURIsWhereRedirected, `UPDATE oauth_client SET redirect_uris = '{}', grant_types = '{implicit}'`},
+	{store.ConstraintOAuthClientPostLogoutRedirectURIsHoldNoNull, `UPDATE oauth_client SET post_logout_redirect_uris = '{NULL}'`},
+	{store.ConstraintOAuthClientScopesHoldNoNull, `UPDATE oauth_client SET scopes = '{openid,NULL}'`},
+	{store.ConstraintOAuthClientContactsHoldNoNull, `UPDATE oauth_client SET contacts = '{NULL,x}'`},
+	{store.ConstraintOAuthClientGrantTypesHoldNoNull, `UPDATE oauth_client SET grant_types = '{authorization_code,NULL}'`},
+	{store.ConstraintOAuthClientResponseTypesHoldNoNull, `UPDATE oauth_client SET response_types = '{NULL}'`},
+	{store.ConstraintOAuthClientMetadataIsObject, `UPDATE oauth_client SET metadata = '[]'`},
+	{store.ConstraintOAuthClientMetadataIsObject, `UPDATE oauth_client SET metadata = 'null'`},
+	{store.ConstraintOAuthClientMetadataIsObject, `UPDATE oauth_client SET metadata = '"{}"'`},
+	{store.ConstraintOAuthClientJWKSIsObject, `UPDATE oauth_client SET jwks = '[]'`},
+	{store.ConstraintOAuthClientOneSourceOfKeys, `UPDATE oauth_client SET jwks = '{"keys": []}', jwks_uri = 'https://app.example/jwks'`},
+
+	{store.ConstraintOAuthAuthorizationPKey, `INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('z', 'app', '{}')`},
+	{store.ConstraintOAuthAuthorizationUserIDFKey, `UPDATE oauth_authorization SET user_id = 'nobody'`},
+	{store.ConstraintOAuthAuthorizationClientIDFKey, `UPDATE oauth_authorization SET client_id = 'none'`},
+	{store.ConstraintOAuthAuthorizationClientIDFKey, `INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('z2', 'c', '{}')`}, // the primary key of a client
+	{store.ConstraintOAuthAuthorizationSessionIDFKey, `UPDATE oauth_authorization SET session_id = 'none'`},
+	{store.ConstraintOAuthAuthorizationIDLength, `INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('', 'app', '{}')`},
+	{store.ConstraintOAuthAuthorizationIDLength, `INSERT INTO oauth_authorization (id, client_id, scopes) VALUES (repeat('x', 256), 'app', '{}')`},
+	{store.ConstraintOAuthAuthorizationReferenceIDLength, `UPDATE oauth_authorization SET reference_id = ''`},
+	{store.ConstraintOAuthAuthorizationReferenceIDLength, `UPDATE oauth_authorization SET reference_id = repeat('x', 256)`},
+	{store.ConstraintOAuthAuthorizationScopesHoldNoNull, `UPDATE oauth_authorization SET scopes = '{openid,NULL}'`},
+	{store.ConstraintOAuthAuthorizationGrantedScopesHoldNoNull, `UPDATE oauth_authorization SET granted_scopes = '{NULL}'`},
+	{store.ConstraintOAuthAuthorizationResourcesHoldNoNull, `UPDATE oauth_authorization SET resources = '{NULL}'`},
+	{store.ConstraintOAuthAuthorizationAMRHoldNoNull, `UPDATE oauth_authorization SET amr = '{pwd,NULL}'`},
+	{store.ConstraintOAuthAuthorizationCodeIsDigest, `UPDATE oauth_authorization SET code = 'secret'`},
+	{store.ConstraintOAuthAuthorizationRequestURIIsDigest, `UPDATE oauth_authorization SET request_uri = 'urn:x'`},
+	{store.ConstraintOAuthAuthorizationCurrentRefreshTokenIsDigest, `UPDATE oauth_authorization SET current_refresh_token = 'secret'`},
+	{store.ConstraintOAuthAuthorizationChallengeNamesMethod, `UPDATE oauth_authorization SET code_challenge = 'x'`},
+	{store.ConstraintOAuthAuthorizationChallengeNamesMethod, `UPDATE oauth_authorization SET code_challenge_method = 'S256'`},
+	{store.ConstraintOAuthAuthorizationChallengeMethodKnown, `UPDATE oauth_authorization SET code_challenge = 'x', code_challenge_method = 's256'`},
+	{store.ConstraintOAuthAuthorizationClaimsIsObject, `UPDATE oauth_authorization SET claims = '[]'`},
+	{store.ConstraintOAuthAuthorizationRequestIsObject, `UPDATE oauth_authorization SET request = '1'`},
+	{store.ConstraintOAuthAuthorizationConfirmationIsObject, `UPDATE oauth_authorization SET confirmation = 'null'`},
+	{store.ConstraintOAuthAuthorizationApprovedByUser, `UPDATE oauth_authorization SET user_id = NULL`},
+	{store.ConstraintOAuthAuthorizationApprovedByUser, `UPDATE oauth_authorization SET granted_scopes = NULL`},
+	{store.ConstraintOAuthAuthorizationGrantedWithinAsked, `UPDATE oauth_authorization SET granted_scopes = '{openid,calendar}'`},
+	{store.ConstraintOAuthAuthorizationCodeAfterApproval, `UPDATE oauth_authorization SET status = 'pending'`},
+	{store.ConstraintOAuthAuthorizationCodeExpires, `UPDATE oauth_authorization SET code_expires_at = NULL`},
+	{store.ConstraintOAuthAuthorizationCodeUIdx, `INSERT INTO oauth_authorization (id, client_id, scopes, granted_scopes, status, user_id, code, code_expires_at)
+		VALUES ('z2', 'app', '{}', '{}', 'approved', 'u', DIGEST, now())`},
+	{store.ConstraintOAuthAuthorizationRequestURIUIdx, `INSERT INTO oauth_authorization (id, client_id, scopes, request_uri) VALUES ('z2', 'app', '{}', DIGEST)`},
+	{store.ConstraintOAuthAuthorizationRedeemedByCode, `UPDATE oauth_authorization SET redeemed_at = now(), code = NULL`},
+	{store.ConstraintOAuthAuthorizationRevokedForReason, `UPDATE oauth_authorization SET revoked_at = now()`},
+	{store.ConstraintOAuthAuthorizationRevokedForReason, `UPDATE oauth_authorization SET revoked_reason = 'user_revoked'`},
+
+	{store.ConstraintOAuthRefreshTokenPKey, `INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r', OTHER, 'app', 'u', '{}')`},
+	{store.ConstraintOAuthRefreshTokenTokenUIdx, `INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r2', DIGEST, 'app', 'u', '{}')`},
+	{store.ConstraintOAuthRefreshTokenUserIDFKey, `UPDATE oauth_refresh_token SET user_id = 'nobody'`},
+	{store.ConstraintOAuthRefreshTokenClientIDFKey, `UPDATE oauth_refresh_token SET client_id = 'c'`},
+	{store.ConstraintOAuthRefreshTokenSessionIDFKey, `UPDATE oauth_refresh_token SET session_id = 'none'`},
+	{store.ConstraintOAuthRefreshTokenAuthorizationIDFKey, `UPDATE oauth_refresh_token SET authorization_id = 'none'`},
+	{store.ConstraintOAuthRefreshTokenIDLength, `INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('', OTHER, 'app', 'u', '{}')`},
+	{store.ConstraintOAuthRefreshTokenIDLength, `INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES (repeat('x', 256), OTHER, 'app', 'u', '{}')`},
+	{store.ConstraintOAuthRefreshTokenReferenceIDLength, `UPDATE oauth_refresh_token SET reference_id = ''`},
+	{store.ConstraintOAuthRefreshTokenReferenceIDLength, `UPDATE oauth_refresh_token SET reference_id = repeat('x', 256)`},
+	{store.ConstraintOAuthRefreshTokenTokenIsDigest, `UPDATE oauth_refresh_token SET token = 'secret'`},
+	{store.ConstraintOAuthRefreshTokenSuccessorIsDigest, `UPDATE oauth_refresh_token SET successor = 'secret', successor_id = 'r2', revoked = now()`},
+	{store.ConstraintOAuthRefreshTokenScopesHoldNoNull, `UPDATE oauth_refresh_token SET scopes = '{NULL}'`},
+	{store.ConstraintOAuthRefreshTokenResourcesHoldNoNull, `UPDATE oauth_refresh_token SET resources = '{NULL}'`},
+	{store.ConstraintOAuthRefreshTokenConfirmationIsObject, `UPDATE oauth_refresh_token SET confirmation = '[]'`},
+	{store.ConstraintOAuthRefreshTokenSuccessorIsWhole, `UPDATE oauth_refresh_token SET successor = OTHER, revoked = now()`},
+	{store.ConstraintOAuthRefreshTokenSuccessorIsWhole, `UPDATE oauth_refresh_token SET successor_id = 'r2'`},
+	{store.ConstraintOAuthRefreshTokenRotatedIsRevoked, `UPDATE oauth_refresh_token SET successor = OTHER, successor_id = 'r2'`},
+
+	{store.ConstraintOAuthAccessTokenPKey, `INSERT INTO oauth_access_token (id, client_id, scopes) VALUES ('t', 'app', '{}')`},
+	{store.ConstraintOAuthAccessTokenTokenUIdx, `INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('t2', DIGEST, 'app', '{}')`},
+	{store.ConstraintOAuthAccessTokenUserIDFKey, `UPDATE oauth_access_token SET user_id = 'nobody'`},
+	{store.ConstraintOAuthAccessTokenClientIDFKey, `UPDATE oauth_access_token SET client_id = 'c'`},
+	{store.ConstraintOAuthAccessTokenSessionIDFKey, `UPDATE oauth_access_token SET session_id = 'none'`},
+	{store.ConstraintOAuthAccessTokenRefreshIDFKey, `UPDATE oauth_access_token SET refresh_id = 'none'`},
+	{store.ConstraintOAuthAccessTokenAuthorizationIDFKey, `UPDATE oauth_access_token SET authorization_id = 'none'`},
+	{store.ConstraintOAuthAccessTokenIDLength, `UPDATE oauth_access_token SET id = ''`},
+	{store.ConstraintOAuthAccessTokenIDLength, `UPDATE oauth_access_token SET id = repeat('x', 256)`},
+	{store.ConstraintOAuthAccessTokenReferenceIDLength, `UPDATE oauth_access_token SET reference_id = ''`},
+	{store.ConstraintOAuthAccessTokenReferenceIDLength, `UPDATE oauth_access_token SET reference_id = repeat('x', 256)`},
+	{store.ConstraintOAuthAccessTokenTokenIsDigest, `UPDATE oauth_access_token SET token = 'secret'`},
+	{store.ConstraintOAuthAccessTokenScopesHoldNoNull, `UPDATE oauth_access_token SET scopes = '{NULL}'`},
+	{store.ConstraintOAuthAccessTokenResourcesHoldNoNull, `UPDATE oauth_access_token SET resources = '{NULL}'`},
+	{store.ConstraintOAuthAccessTokenConfirmationIsObject, `UPDATE oauth_access_token SET confirmation = '"x"'`},
+
+	{store.ConstraintOAuthConsentPKey, `INSERT INTO oauth_consent (id, client_id, scopes) VALUES ('n', 'app', '{}')`},
+	{store.ConstraintOAuthConsentClientUserUIdx, `INSERT INTO oauth_consent (id, client_id, user_id, reference_id, scopes) VALUES ('n2', 'app', 'u', 'org', '{}')`},
+	{store.ConstraintOAuthConsentUserIDFKey, `UPDATE oauth_consent SET user_id = 'nobody'`},
+	{store.ConstraintOAuthConsentClientIDFKey, `UPDATE oauth_consent SET client_id = 'c'`},
+	{store.ConstraintOAuthConsentIDLength, `UPDATE oauth_consent SET id = ''`},
+	{store.ConstraintOAuthConsentIDLength, `UPDATE oauth_consent SET id = repeat('x', 256)`},
+	{store.ConstraintOAuthConsentReferenceIDLength, `UPDATE oauth_consent SET reference_id = ''`},
+	{store.ConstraintOAuthConsentReferenceIDLength, `UPDATE oauth_consent SET reference_id = repeat('x', 256)`},
+	{store.ConstraintOAuthConsentScopesHoldNoNull, `UPDATE oauth_consent SET scopes = '{NULL}'`},
+
+	{store.ConstraintJWKSPKey, `INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', '')`},
+	{store.ConstraintJWKSIDLength, `UPDATE jwks SET id = ''`},
+	{store.ConstraintJWKSIDLength, `UPDATE jwks SET id = repeat('x', 256)`},
+
+	{store.ConstraintOAuthClientAssertionPKey, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES (DIGEST, now())`},
+	{store.ConstraintOAuthClientAssertionIDIsDigest, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('jti', now())`},
+}
+
+// newRowOfEach has one row in each table, by plain SQL.
+func newRowOfEach(t *testing.T) *world {
+	t.Helper()
+	pool := fixture.NewPool(t, 1)
+	w := worldOf(t, pool)
+	for _, sql := range []string{
+		`INSERT INTO "user" (id, name, email) VALUES ('u', 'U', 'u@example.com')`,
+		`INSERT INTO session (id, user_id, token, expires_at) VALUES ('s', 'u', 'cookie', now())`,
+		`INSERT INTO account (id, account_id, provider_id, user_id) VALUES ('a', 'u', 'credential', 'u')`,
+		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'app', '{x}')`,
+		`INSERT INTO oauth_authorization (id, client_id, scopes, granted_scopes, status, user_id, code, code_expires_at, request_uri)
+			VALUES ('z', 'app', '{openid}', '{openid}', 'approved', 'u', DIGEST, now(), DIGEST)`,
+		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r', DIGEST, 'app', 'u', '{}')`,
+		`INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('t', DIGEST, 'app', '{}')`,
+		`INSERT INTO oauth_consent (id, client_id, user_id, scopes) VALUES ('n', 'app', 'u', '{}')`,
+		`INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', '')`,
+		`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (DIGEST, now())`,
+	} {
+		w.Exec(withDigests(sql))
+	}
+	return w
+}
+
+func withDigests(sql string) string {
+	return strings.NewReplacer("DIGEST", "'"+string(fixture.Digest("x"))+"'", "OTHER", "'"+string(fixture.Digest("y"))+"'").Replace(sql)
+}
+
+func TestEveryConstraintRefusesWhatViolatesIt(t *testing.T) {
+	t.Parallel()
+	w := newRowOfEach(t)
+	tried := map[string]bool{}
+	w.refused(func() {
+		for _, v := range constraintViolations {
+			tried[string(v.constraint)] = true
+			_, err := w.Pool.Exec(w.Ctx, withDigests(v.sql))
+			if got := pgErrorOf(err).ConstraintName; got != string(v.constraint) {
+				t.Errorf("%s: got %v, want a violation of %s", v.sql, err, v.constraint)
+			}
+		}
+	})
+	fixture.SameLines(t, "constraints that are violated here", fixture.CatalogLines(t, w.Pool, `
+		SELECT c.conname::text
+		FROM pg_constraint AS c
+		WHERE c.connamespace = 'public'::regnamespace AND c.contype <> 'n' AND c.conrelid <> 'oauthdb_version'::regclass
+		UNION
+		SELECT i.indexrelid::regclass::text
+		FROM pg_index AS i
+		JOIN pg_class AS c ON c.oid = i.indrelid
+		WHERE i.indisunique AND c.relnamespace = 'public'::regnamespace AND c.oid <> 'oauthdb_version'::regclass`),
+		slices.Collect(maps.Keys(tried)))
+}
+
+func TestNullIsRefusedWithTheNameOfTheColumn(t *testing.T) {
+	t.Parallel()
+	w := newRowOfEach(t)
+	columns := fixture.CatalogLines(t, w.Pool, `
+		SELECT c.relname || ' ' || a.attname
+		FROM pg_attribute AS a
+		JOIN pg_class AS c ON c.oid = a.attrelid
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'oauthdb_version' AND a.attnum > 0 AND a.attnotnull`)
+	if len(columns) < 40 {
+		t.Fatalf("only %d columns are NOT NULL", len(columns))
+	}
+	w.refused(func() {
+		for _, name := range columns {
+			table, column, _ := strings.Cut(name, " ")
+			_, err := w.Pool.Exec(w.Ctx, fmt.Sprintf("UPDATE %q SET %q = NULL", table, column))
+			if e := pgErrorOf(err); e.Code != "23502" || e.TableName != table || e.ColumnName != column {
+				t.Errorf("%s: got %v of %s.%s", name, err, e.TableName, e.ColumnName)
+			}
+		}
+	})
+}
+
+func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, bad := range []string{"", strings.Repeat("x", 256), strings.Repeat("ä", 128)} {
+		w.refused(func() {
+			_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.UserID(bad), Email: "x@example.com"})
+			w.violation(err, "CreateUser", store.ConstraintUserIDLength)
+			_, err = w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: store.SessionID(bad), UserID: w.User, Token: fixture.Digest("x")})
+			w.violation(err, "CreateSession", store.ConstraintSessionIDLength)
+			_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: store.AccountID(bad), UserID: w.User, AccountID: "x", ProviderID: "x"})
+			w.violation(err, "CreateAccount", store.ConstraintAccountIDLength)
+			_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "x", UserID: w.User, AccountID: "x", ProviderID: bad})
+			w.violation(err, "CreateAccount", store.ConstraintAccountProviderIDLength)
+			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.OAuthClientID(bad), ClientID: "x", RedirectURIs: []string{"x"}})
+			w.violation(err, "CreateClient", store.ConstraintOAuthClientIDLength)
+			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, ReferenceID: new(store.ReferenceID(bad))})
+			w.violation(err, "CreateClient", store.ConstraintOAuthClientReferenceIDLength)
+			_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, ReferenceID: new(store.ReferenceID(bad))})
+			w.violation(err, "UpdateClient", store.ConstraintOAuthClientReferenceIDLength)
+			_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(bad)})
+			w.violation(err, "CreateSigningKey", store.ConstraintJWKSIDLength)
+			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.AuthorizationID(bad), ClientID: w.Client, Scopes: []string{}})
+			w.violation(err, "CreateAuthorization", store.ConstraintOAuthAuthorizationIDLength)
+			_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.ConsentID(bad), ClientID: w.Client, UserID: w.User, Scopes: []string{}})
+			w.violation(err, "GrantConsent", store.ConstraintOAuthConsentIDLength)
+			_, err = w.Q.IssueAccessToken(w.Ctx, store.IssueAccessTokenParams{ID: store.AccessTokenID(bad), ClientID: w.Client, Scopes: []string{}})
+			w.violation(err, "IssueAccessToken", store.ConstraintOAuthAccessTokenIDLength)
+		})
+	}
+	for _, bad := range []store.ClientID{
+		"", "a\tb", "a\nb", "line\n", "\x7f", "ä", "\u200b", store.ClientID(strings.Repeat("x", 513)),
+	} {
+		w.refused(func() {
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: bad, RedirectURIs: []string{"x"}})
+			w.violation(err, "CreateClient", store.ConstraintOAuthClientClientIDIsVSCHAR)
+		})
+	}
+}
+
+func TestIdentifierOfAnyOtherFormIsAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, id := range []string{"1", "Ümlaut ä\n", strings.Repeat("x", 255), "00000000-0000-0000-0000-000000000000"} {
+		_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.UserID(id), Email: fixture.Unique("x") + "@example.com"})
+		w.OK(err)
+		u, err := w.Q.GetUser(w.Ctx, store.UserID(id))
+		w.OK(err)
+		if string(u.ID) != id {
+			t.Errorf("id %q came back as %q", id, u.ID)
+		}
+	}
+	for _, id := range []store.ClientID{"1", "https://app.example/client?a=b c", "~!\"\\", store.ClientID(strings.Repeat("x", 512))} {
+		_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: id, RedirectURIs: []string{"x"}})
+		w.OK(err)
+		_, err = w.Q.GetClient(w.Ctx, id)
+		w.OK(err)
+	}
+}
+
+// Looking for what cannot exist is no error.
+func TestLookupByAnImpossibleIdentifierFindsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		for _, id := range []string{"", strings.Repeat("x", 100_000), "'; DROP TABLE session; --", "%"} {
+			_, err := w.Q.GetUser(w.Ctx, store.UserID(id))
+			w.None(err)
+			_, err = w.Q.FindUserByEmail(w.Ctx, id)
+			w.None(err)
+			_, err = w.Q.GetClient(w.Ctx, store.ClientID(id))
+			w.None(err)
+			_, err = w.Q.GetSession(w.Ctx, store.SessionID(id))
+			w.None(err)
+			_, err = w.Q.DeleteUser(w.Ctx, store.UserID(id))
+			w.None(err)
+			_, err = w.Q.DisableClient(w.Ctx, store.ClientID(id))
+			w.None(err)
+		}
+	})
+}
+
+func TestDuplicateIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob", Email: "bob@example.com"})
+	w.OK(err)
+	_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "a", AccountID: "1", ProviderID: "github", UserID: w.User})
+	w.OK(err)
+	_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+	w.OK(err)
+	client, err := w.Q.GetClient(w.Ctx, w.Client)
+	w.OK(err)
+	w.refused(func() {
+		_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob", Email: "robert@example.com"})
+		w.violation(err, "CreateUser", store.ConstraintUserPKey)
+		_, err = w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob2", Email: "bob@example.com"})
+		w.violation(err, "CreateUser", store.ConstraintUserEmailUIdx)
+		_, err = w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "bob2", Email: "Bob@EXAMPLE.com"})
+		w.violation(err, "CreateUser", store.ConstraintUserEmailLowerUIdx)
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Email: new("bob@example.com")})
+		w.violation(err, "UpdateUser", store.ConstraintUserEmailUIdx)
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Email: new("BOB@example.com")})
+		w.violation(err, "UpdateUser", store.ConstraintUserEmailLowerUIdx)
+		_, err = w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: w.Session, UserID: w.User, Token: fixture.Digest("x")})
+		w.violation(err, "CreateSession", store.ConstraintSessionPKey)
+		_, err = w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: "x", UserID: "bob", Token: fixture.Digest(string(w.Session))})
+		w.violation(err, "CreateSession", store.ConstraintSessionTokenUIdx)
+		_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "a", AccountID: "2", ProviderID: "github", UserID: w.User})
+		w.violation(err, "CreateAccount", store.ConstraintAccountPKey)
+		_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "b", AccountID: "1", ProviderID: "github", UserID: "bob"})
+		w.violation(err, "CreateAccount", store.ConstraintAccountProviderAccountUIdx)
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: w.Client, RedirectURIs: []string{"x"}})
+		w.violation(err, "CreateClient", store.ConstraintOAuthClientClientIDUIdx)
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: client.ID, ClientID: "x", RedirectURIs: []string{"x"}})
+		w.violation(err, "CreateClient", store.ConstraintOAuthClientPKey)
+		_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+		w.violation(err, "CreateSigningKey", store.ConstraintJWKSPKey)
+	})
+}
+
+func TestDanglingReferenceIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		_, err := w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: "x", UserID: "nobody", Token: fixture.Digest("x")})
+		w.violation(err, "CreateSession", store.ConstraintSessionUserIDFKey)
+		_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "x", UserID: "nobody", AccountID: "x", ProviderID: "x"})
+		w.violation(err, "CreateAccount", store.ConstraintAccountUserIDFKey)
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, UserID: new(store.UserID("nobody"))})
+		w.violation(err, "CreateClient", store.ConstraintOAuthClientUserIDFKey)
+		_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, UserID: new(store.UserID("nobody"))})
+		w.violation(err, "UpdateClient", store.ConstraintOAuthClientUserIDFKey)
+		_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: "x", ClientID: w.Client, UserID: "nobody", Scopes: []string{}})
+		w.violation(err, "GrantConsent", store.ConstraintOAuthConsentUserIDFKey)
+		_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: "x", ClientID: "none", UserID: w.User, Scopes: []string{}})
+		w.violation(err, "GrantConsent", store.ConstraintOAuthConsentClientIDFKey)
+	})
+}
+
+// A nil slice is NULL: to say that there are none, a caller has to say so.
+func TestMissingArrayIsRefusedWithTheNameOfTheColumn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x"})
+		if e := pgErrorOf(err); e.Code != "23502" || e.ColumnName != "redirect_uris" {
+			t.Errorf("got %v, want redirect_uris to be missing", err)
+		}
+		_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client})
+		if e := pgErrorOf(err); e.Code != "23502" || e.ColumnName != "scopes" {
+			t.Errorf("got %v, want scopes to be missing", err)
+		}
+	})
+}
+
+func TestClientThatRedirectsNeedsARedirectURI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, grantTypes := range [][]string{nil, {"authorization_code"}, {"client_credentials", "authorization_code", "refresh_token"}, {"implicit"}} {
+		w.refused(func() {
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{}, GrantTypes: grantTypes})
+			w.violation(err, "CreateClient", store.ConstraintOAuthClientRedirectURIsWhereRedirected)
+		})
+	}
+	w.refused(func() {
+		_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, RedirectURIs: []string{}})
+		w.violation(err, "UpdateClient", store.ConstraintOAuthClientRedirectURIsWhereRedirected)
+	})
+
+	for _, grantTypes := range [][]string{{"client_credentials"}, {"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}, {}} {
+		machine := w.NewClient(func(p *store.CreateClientParams) { p.RedirectURIs, p.GrantTypes = []string{}, grantTypes })
+		for _, turn := range []store.UpdateClientParams{
+			{ClientID: machine, GrantTypes: []string{"authorization_code"}},
+			{ClientID: machine, Cleared: []string{"grant_types"}},
+		} {
+			w.refused(func() {
+				_, err := w.Q.UpdateClient(w.Ctx, turn)
+				w.violation(err, "UpdateClient", store.ConstraintOAuthClientRedirectURIsWhereRedirected)
+			})
+			turn.RedirectURIs = []string{fixture.RedirectURI}
+			_, err := w.Q.UpdateClient(w.Ctx, turn)
+			w.OK(err)
+			w.Exec(`UPDATE oauth_client SET redirect_uris = '{}', grant_types = $2 WHERE client_id = $1`, machine, grantTypes)
+		}
+	}
+}
+
+func TestJSONThatIsNoObjectIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, bad := range []string{"[]", "null", "1", `"{}"`, "true", `[{"a": 1}]`} {
+		w.refused(func() {
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, Metadata: json.RawMessage(bad)})
+			w.violation(err, "CreateClient", store.ConstraintOAuthClientMetadataIsObject)
+			_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, Metadata: json.RawMessage(bad)})
+			w.violation(err, "UpdateClient", store.ConstraintOAuthClientMetadataIsObject)
+			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, JWKS: json.RawMessage(bad)})
+			w.violation(err, "CreateClient", store.ConstraintOAuthClientJWKSIsObject)
+			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Scopes: []string{}, Request: json.RawMessage(bad)})
+			w.violation(err, "CreateAuthorization", store.ConstraintOAuthAuthorizationRequestIsObject)
+			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Scopes: []string{}, Claims: json.RawMessage(bad)})
+			w.violation(err, "CreateAuthorization", store.ConstraintOAuthAuthorizationClaimsIsObject)
+		})
+	}
+	for _, bad := range []string{"", "{", "nonsense", `{"a": 1} x`} {
+		w.refused(func() {
+			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, Metadata: json.RawMessage(bad)})
+			if e := pgErrorOf(err); e.Code != "22P02" || !strings.Contains(err.Error(), "json") {
+				t.Errorf("metadata %q: got %v", bad, err)
+			}
+		})
+	}
+}
+
+func TestUnknownFieldToClearIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, bad := range []string{"nonsense", "", "client_id", "client_secret", "redirect_uris", "disabled", "id", "NAME"} {
+		w.refused(func() {
+			_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, Name: new("x"), Cleared: []string{"uri", bad}})
+			if e := pgErrorOf(err); e.Code != "22P02" || !strings.Contains(err.Error(), fmt.Sprintf("oauth_client_field: %q", bad)) {
+				t.Errorf("%q: got %v, want it to be no field", bad, err)
+			}
+		})
+	}
+}
+
+func TestPageOfNegativeSizeIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		for _, c := range fixture.AnyCalls(w.Q) {
+			c.EachField(func(name string, _ int, arg, field reflect.Value) {
+				if field.Kind() != reflect.Int32 {
+					return
+				}
+				field.SetInt(-1)
+				// A batch may turn out to be empty before anybody looks at its size.
+				err := c.Call(w.Ctx, arg)
+				if pgErrorOf(err).Code != "2201W" && (err != nil || strings.HasPrefix(c.Name, "List")) {
+					t.Errorf("%s: got %v, want a negative limit to be refused", name, err)
+				}
+			})
+		}
+	})
+}

@@ -1,0 +1,319 @@
+package calls
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// place is where a row stands in a list, and where the page after it begins.
+type place struct {
+	createdAt time.Time
+	id        string
+}
+
+// keyset is a list that is read page by page, from one place to the next.
+type keyset struct {
+	page   func(after place, size int32) ([]place, error)
+	insert func(id string, createdAt time.Time)
+	remove func(id string)
+}
+
+// places are those of rows.
+func places[R any](rows []R, of func(R) place) []place {
+	ps := make([]place, 0, len(rows))
+	for _, r := range rows {
+		ps = append(ps, of(r))
+	}
+	return ps
+}
+
+// pageByPage reads a list from its beginning, and calls between after each page.
+func (w *world) pageByPage(list keyset, size int32, between func(n int, last place)) []string {
+	w.Helper()
+	var ids []string
+	var after place
+	for n := 1; ; n++ {
+		rows, err := list.page(after, size)
+		w.OK(err)
+		if len(rows) > int(size) {
+			w.Fatalf("a page of %d has %d rows", size, len(rows))
+		}
+		for _, r := range rows {
+			ids = append(ids, r.id)
+		}
+		if len(rows) < int(size) {
+			return ids
+		}
+		if n > 100 {
+			w.Fatalf("in pages of %d the list has no end: %v", size, ids)
+		}
+		after = rows[len(rows)-1]
+		if between != nil {
+			between(n, after)
+		}
+	}
+}
+
+// isPaged holds a list, empty so far, to what pages promise. The world has one connection.
+func (w *world) isPaged(list keyset) {
+	w.Helper()
+	if rows, err := list.page(place{}, 10); err != nil || rows == nil || len(rows) > 0 {
+		w.Errorf("an empty list gives %v, %v; want an empty page", rows, err)
+	}
+	first := time.Date(2020, 2, 29, 23, 59, 59, 0, time.UTC)
+	rows := []place{
+		{first, "m"},
+		{first, "k"},
+		{first, "l"},
+		{first, "n"}, // told apart by their ids alone
+		{first.Add(time.Microsecond), "c"},
+		{first.Add(-time.Microsecond), "z"},
+		{first.Add(time.Hour), "b"},
+		{first.Add(time.Hour), "a"},
+	}
+	for _, r := range rows {
+		list.insert(r.id, r.createdAt)
+	}
+	slices.SortFunc(rows, func(a, b place) int {
+		return cmp.Or(a.createdAt.Compare(b.createdAt), strings.Compare(a.id, b.id))
+	})
+	var want []string
+	for _, r := range rows {
+		want = append(want, r.id)
+	}
+	for _, indexes := range []string{"off", "on"} { // the order is the query's, not that of the index it happens to be read by
+		w.Exec(`SELECT set_config('enable_indexscan', $1, false), set_config('enable_bitmapscan', $1, false)`, indexes)
+		for size := int32(1); size <= 9; size++ {
+			if got := w.pageByPage(list, size, nil); !slices.Equal(got, want) {
+				w.Errorf("in pages of %d, with indexes %s, the list is %v, want %v", size, indexes, got, want)
+			}
+		}
+	}
+
+	// Rows come and go while somebody reads. What was there all the time is read once; what comes later than the reader
+	// is, is read too; and where the row is gone at which a page ended, the next one begins all the same.
+	for size := int32(1); size <= 4; size++ {
+		var came []string
+		got := w.pageByPage(list, size, func(n int, last place) {
+			switch n {
+			case 1:
+				id := fmt.Sprintf("size%d", size)
+				list.insert(id+"before", first.Add(-time.Hour))
+				list.insert(id+"after", first.Add(2*time.Hour))
+				came = append(came, id+"after")
+			case 2:
+				list.remove(last.id)
+			}
+		})
+		if n := len(slices.Compact(slices.Sorted(slices.Values(got)))); n != len(got) {
+			w.Errorf("in pages of %d a row comes twice: %v", size, got)
+		}
+		for _, id := range slices.Concat(came, want) {
+			if !slices.Contains(got, id) {
+				w.Errorf("in pages of %d the row %s is missing: %v", size, id, got)
+			}
+		}
+		want = w.pageByPage(list, 100, nil)
+	}
+}
+
+func TestUserIsWhatWasCreated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := store.CreateUserParams{ID: store.NewUserID(), Name: "Grace Hopper", Email: "Grace@Example.com", EmailVerified: true, Image: new("https://example.com/g.png")}
+	created, err := w.Q.CreateUser(w.Ctx, p)
+	w.OK(err)
+	got, err := w.Q.GetUser(w.Ctx, p.ID)
+	w.OK(err)
+	if got.ID != p.ID || got.Name != p.Name || got.Email != p.Email || !got.EmailVerified || *got.Image != *p.Image {
+		t.Errorf("created %+v, got %+v", p, got)
+	}
+	if !got.CreatedAt.Equal(created.CreatedAt) || !got.UpdatedAt.Equal(got.CreatedAt) || time.Since(got.CreatedAt).Abs() > time.Minute {
+		t.Errorf("created_at %v, updated_at %v", got.CreatedAt, got.UpdatedAt)
+	}
+
+	plain, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "plain", Email: "plain@example.com"})
+	w.OK(err)
+	if plain.EmailVerified || plain.Image != nil || plain.Name != "" {
+		t.Errorf("said nothing of it, got %+v", plain)
+	}
+	_, err = w.Q.GetUser(w.Ctx, "nobody")
+	w.None(err)
+}
+
+func TestUserIsFoundByEmailWhateverItsCase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "grace", Email: "Grace.Hopper@Example.com"})
+	w.OK(err)
+	for _, email := range []string{"Grace.Hopper@Example.com", "grace.hopper@example.com", "GRACE.HOPPER@EXAMPLE.COM"} {
+		u, err := w.Q.FindUserByEmail(w.Ctx, email)
+		w.OK(err)
+		if u.ID != "grace" || u.Email != "Grace.Hopper@Example.com" {
+			t.Errorf("%s: found %+v", email, u)
+		}
+	}
+	for _, email := range []string{"grace_hopper@example.com", "grace.hopper@example.com ", "%", "hopper@example.com"} {
+		_, err := w.Q.FindUserByEmail(w.Ctx, email)
+		w.None(err)
+	}
+}
+
+// Two people who register one address at the same time do not both get it, however they write it.
+func TestEmailIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	for round := range 25 {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		created := 0
+		for i := range 8 {
+			email := []byte(fmt.Sprintf("someone%d@example.com", round))
+			email[i%7] -= 'a' - 'A'
+			wg.Go(func() {
+				_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.NewUserID(), Email: string(email)})
+				mu.Lock()
+				defer mu.Unlock()
+				switch name := pgErrorOf(err).ConstraintName; {
+				case err == nil:
+					created++
+				case name != string(store.ConstraintUserEmailLowerUIdx) && name != string(store.ConstraintUserEmailUIdx):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if created != 1 {
+			t.Fatalf("round %d: %d users have the address", round, created)
+		}
+	}
+}
+
+func TestUsersAreListedPageByPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Exec(`DELETE FROM "user"`)
+	w.isPaged(keyset{
+		page: func(after place, size int32) ([]place, error) {
+			rows, err := w.Q.ListUsers(w.Ctx, store.ListUsersParams{AfterCreatedAt: after.createdAt, AfterID: store.UserID(after.id), PageSize: size})
+			return places(rows, func(u store.User) place { return place{u.CreatedAt, string(u.ID)} }), err
+		},
+		insert: func(id string, createdAt time.Time) {
+			w.Exec(`INSERT INTO "user" (id, created_at, name, email) VALUES ($1, $2, '', $3)`, id, createdAt, id+"@example.com")
+		},
+		remove: func(id string) { w.Exec(`DELETE FROM "user" WHERE id = $1`, id) },
+	})
+}
+
+// wantTouched fails the test unless an update has said so in updated_at, and left created_at.
+func wantTouched(t *testing.T, what string, createdBefore, createdAfter, updatedBefore, updatedAfter time.Time) {
+	t.Helper()
+	if !createdAfter.Equal(createdBefore) {
+		t.Errorf("%s moved created_at from %v to %v", what, createdBefore, createdAfter)
+	}
+	if !updatedAfter.After(updatedBefore) {
+		t.Errorf("%s left updated_at at %v", what, updatedAfter)
+	}
+}
+
+func TestUpdateUserChangesWhatIsGivenAndNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	before, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{
+		ID: "grace", Name: "Grace", Email: "grace@example.com", EmailVerified: true, Image: new("https://example.com/g.png"),
+	})
+	w.OK(err)
+	for name, c := range map[string]struct {
+		change store.UpdateUserParams
+		want   func(*store.User)
+	}{
+		"nothing":                 {store.UpdateUserParams{}, func(*store.User) {}},
+		"name":                    {store.UpdateUserParams{Name: new("Hopper")}, func(u *store.User) { u.Name = "Hopper" }},
+		"empty name":              {store.UpdateUserParams{Name: new("")}, func(u *store.User) { u.Name = "" }},
+		"email":                   {store.UpdateUserParams{Email: new("hopper@example.com")}, func(u *store.User) { u.Email, u.EmailVerified = "hopper@example.com", false }},
+		"email of another case":   {store.UpdateUserParams{Email: new("Grace@Example.com")}, func(u *store.User) { u.Email = "Grace@Example.com" }},
+		"the same email":          {store.UpdateUserParams{Email: new("grace@example.com")}, func(*store.User) {}},
+		"verified email":          {store.UpdateUserParams{Email: new("hopper@example.com"), EmailVerified: new(true)}, func(u *store.User) { u.Email = "hopper@example.com" }},
+		"unverified":              {store.UpdateUserParams{EmailVerified: new(false)}, func(u *store.User) { u.EmailVerified = false }},
+		"image":                   {store.UpdateUserParams{Image: new("https://example.com/h.png")}, func(u *store.User) { u.Image = new("https://example.com/h.png") }},
+		"no image":                {store.UpdateUserParams{RemoveImage: true}, func(u *store.User) { u.Image = nil }},
+		"no image, though passed": {store.UpdateUserParams{RemoveImage: true, Image: new("x")}, func(u *store.User) { u.Image = nil }},
+	} {
+		w.Exec(`UPDATE "user" SET name = $2, email = $3, email_verified = $4, image = $5, updated_at = $6 WHERE id = $1`,
+			before.ID, before.Name, before.Email, before.EmailVerified, before.Image, before.UpdatedAt)
+		others := w.Snapshot()
+		c.change.ID = before.ID
+		got, err := w.Q.UpdateUser(w.Ctx, c.change)
+		w.OK(err)
+		wantTouched(t, name, before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
+		want := before
+		c.want(&want)
+		if got.Name != want.Name || got.Email != want.Email || got.EmailVerified != want.EmailVerified || !equalPtr(got.Image, want.Image) {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+		stored, err := w.Q.GetUser(w.Ctx, before.ID)
+		w.OK(err)
+		if stored.Name != got.Name || stored.Email != got.Email || stored.EmailVerified != got.EmailVerified || !equalPtr(stored.Image, got.Image) {
+			t.Errorf("%s: answered %+v, stored %+v", name, got, stored)
+		}
+		if diff := fixture.Changed(others, w.Snapshot()); !slices.Equal(diff, []string{"~user grace"}) {
+			t.Errorf("%s: changed %v", name, diff)
+		}
+	}
+	w.Unchanged(func() {
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: "nobody", Name: new("x")})
+		w.None(err)
+	})
+}
+
+func equalPtr[T comparable](a, b *T) bool {
+	return (a == nil) == (b == nil) && (a == nil || *a == *b)
+}
+
+// An address that was unverified stays so when its case changes: an update proves nothing.
+func TestUpdateUserDoesNotVerifyByItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, change := range []store.UpdateUserParams{
+		{Name: new("x")}, {Email: new(strings.ToUpper(string(w.User) + "@example.com"))}, {Email: new("new@example.com")},
+	} {
+		change.ID = w.User
+		u, err := w.Q.UpdateUser(w.Ctx, change)
+		w.OK(err)
+		if u.EmailVerified {
+			t.Errorf("%+v verified the address", change)
+		}
+	}
+}
+
+// Two who change different fields at the same time both get their way.
+func TestConcurrentUpdatesOfAUserLoseNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	for round := range 25 {
+		value := fmt.Sprint("round ", round)
+		var wg sync.WaitGroup
+		errs := make([]error, 3)
+		for i, change := range []store.UpdateUserParams{
+			{ID: w.User, Name: &value}, {ID: w.User, Image: &value}, {ID: w.User, EmailVerified: new(round%2 == 0)},
+		} {
+			wg.Go(func() { _, errs[i] = w.Q.UpdateUser(w.Ctx, change) })
+		}
+		wg.Wait()
+		w.OK(errors.Join(errs...))
+		u, err := w.Q.GetUser(w.Ctx, w.User)
+		w.OK(err)
+		if u.Name != value || *u.Image != value || u.EmailVerified != (round%2 == 0) {
+			t.Fatalf("%s: %+v", value, u)
+		}
+	}
+}

@@ -1,0 +1,24 @@
+package calls
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+)
+
+// world is the fixture's, with the helpers of this package.
+type world struct{ *fixture.World }
+
+// newWorld makes a world in a database of its own with at most conns connections.
+func newWorld(t testing.TB, conns int) *world {
+	t.Helper()
+	return &world{fixture.NewWorld(t, conns)}
+}
+
+// worldOf is a world in which nobody is yet.
+func worldOf(t testing.TB, pool *pgxpool.Pool) *world { return &world{fixture.Of(t, pool)} }
+
+// forSubtest is the same world, whose helpers fail a subtest.
+func (w *world) forSubtest(t testing.TB) *world { return &world{w.ForSubtest(t)} }

@@ -1,0 +1,2 @@
+// Package crash kills PostgreSQL in the middle of calls and judges what it recovers.
+package crash

@@ -1,0 +1,721 @@
+package schema
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+)
+
+// tableSpec is a table as the design lays it down, a line for each of its parts, in the catalog's own notation.
+type tableSpec struct {
+	name string
+
+	// core are the columns that a server which knows nothing of oauthdb may count on; added are those that oauthdb put
+	// beside them: name, type, NOT NULL, DEFAULT.
+	core, added string
+
+	indexes string // name, UNIQUE, columns, WHERE
+	foreign string // name, columns, what they refer to, ON DELETE
+	checks  string // names; what each refuses is held by TestEveryConstraintRefusesWhatViolatesIt
+}
+
+// schemaTables are the design, written down a second time: neither the migrations nor anything generated from them. A change of a
+// migration has to be made here too, by hand.
+var schemaTables = []tableSpec{
+	{
+		name: "user",
+		core: `
+			id user_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			name text NOT NULL
+			email text NOT NULL
+			email_verified boolean NOT NULL DEFAULT false
+			image text`,
+		indexes: `
+			user_pkey UNIQUE (id)
+			user_email_uidx UNIQUE (email)
+			user_email_lower_uidx UNIQUE (lower(email))
+			user_created_at_idx (created_at, id)`,
+		checks: `user_id_length user_name_length user_email_is_address`,
+	},
+	{
+		name: "session",
+		core: `
+			id session_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			expires_at timestamp with time zone NOT NULL
+			token token_digest NOT NULL
+			ip_address text
+			user_agent text
+			user_id user_id NOT NULL`,
+		indexes: `
+			session_pkey UNIQUE (id)
+			session_token_uidx UNIQUE (token)
+			session_user_id_idx (user_id, created_at, id)
+			session_expires_at_idx (expires_at)`,
+		foreign: `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks:  `session_id_length session_token_length session_ip_address_length session_user_agent_length`,
+	},
+	{
+		name: "account",
+		core: `
+			id account_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			account_id text NOT NULL
+			provider_id text NOT NULL
+			user_id user_id NOT NULL
+			access_token text
+			refresh_token text
+			id_token text
+			access_token_expires_at timestamp with time zone
+			refresh_token_expires_at timestamp with time zone
+			scope text
+			password text`,
+		indexes: `
+			account_pkey UNIQUE (id)
+			account_provider_account_uidx UNIQUE (provider_id, account_id)
+			account_user_id_idx (user_id)`,
+		foreign: `account_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks:  `account_id_length account_account_id_length account_provider_id_length`,
+	},
+	{
+		name: "oauth_client",
+		core: `
+			id oauth_client_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			client_id client_id NOT NULL
+			client_secret token_digest
+			disabled boolean NOT NULL DEFAULT false
+			skip_consent boolean
+			enable_end_session boolean
+			scopes text[]
+			user_id user_id
+			name text
+			uri text
+			icon text
+			contacts text[]
+			tos text
+			policy text
+			software_id text
+			software_version text
+			software_statement text
+			redirect_uris text[] NOT NULL
+			post_logout_redirect_uris text[]
+			token_endpoint_auth_method text
+			grant_types text[]
+			response_types text[]
+			public boolean
+			type text
+			reference_id reference_id
+			metadata jsonb`,
+		added: `
+			subject_type text
+			require_pkce boolean
+			jwks jsonb
+			jwks_uri text
+			application_type text
+			previous_client_secret token_digest
+			previous_client_secret_expires_at timestamp with time zone
+			client_secret_expires_at timestamp with time zone
+			registration_access_token token_digest`,
+		indexes: `
+			oauth_client_pkey UNIQUE (id)
+			oauth_client_client_id_uidx UNIQUE (client_id)
+			oauth_client_user_id_idx (user_id)
+			oauth_client_reference_id_idx (reference_id, created_at, id) WHERE (reference_id IS NOT NULL)
+			oauth_client_created_at_idx (created_at, id)`,
+		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks: `
+			oauth_client_id_length oauth_client_client_id_is_vschar oauth_client_reference_id_length
+			oauth_client_client_secret_is_digest oauth_client_previous_client_secret_is_digest
+			oauth_client_previous_client_secret_expires oauth_client_registration_access_token_is_digest
+			oauth_client_redirect_uris_hold_no_null oauth_client_redirect_uris_where_redirected
+			oauth_client_post_logout_redirect_uris_hold_no_null oauth_client_scopes_hold_no_null
+			oauth_client_contacts_hold_no_null oauth_client_grant_types_hold_no_null
+			oauth_client_response_types_hold_no_null oauth_client_metadata_is_object oauth_client_jwks_is_object
+			oauth_client_one_source_of_keys`,
+	},
+	{
+		name: "oauth_authorization",
+		added: `
+			id authorization_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			client_id client_id NOT NULL
+			status authorization_status NOT NULL DEFAULT 'pending'::authorization_status
+			redirect_uri text
+			response_type text
+			response_mode text
+			scopes text[] NOT NULL
+			state text
+			nonce text
+			code_challenge text
+			code_challenge_method text
+			resources text[]
+			claims jsonb
+			request jsonb
+			request_uri token_digest
+			expires_at timestamp with time zone
+			user_id user_id
+			session_id session_id
+			reference_id reference_id
+			granted_scopes text[]
+			auth_time timestamp with time zone
+			acr text
+			amr text[]
+			decided_at timestamp with time zone
+			code token_digest
+			code_expires_at timestamp with time zone
+			redeemed_at timestamp with time zone
+			adopted_at timestamp with time zone
+			confirmation jsonb
+			max_expires_at timestamp with time zone
+			current_refresh_token token_digest
+			revoked_at timestamp with time zone
+			revoked_reason revocation_reason`,
+		indexes: `
+			oauth_authorization_pkey UNIQUE (id)
+			oauth_authorization_code_uidx UNIQUE (code) WHERE (code IS NOT NULL)
+			oauth_authorization_request_uri_uidx UNIQUE (request_uri) WHERE (request_uri IS NOT NULL)
+			oauth_authorization_client_id_idx (client_id, created_at, id)
+			oauth_authorization_user_id_idx (user_id, created_at, id)
+			oauth_authorization_session_id_idx (session_id)
+			oauth_authorization_expires_at_idx (expires_at)`,
+		foreign: `
+			oauth_authorization_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
+			oauth_authorization_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE
+			oauth_authorization_session_id_fkey (session_id) session(id) ON DELETE SET NULL`,
+		checks: `
+			oauth_authorization_id_length oauth_authorization_reference_id_length
+			oauth_authorization_scopes_hold_no_null oauth_authorization_granted_scopes_hold_no_null
+			oauth_authorization_resources_hold_no_null oauth_authorization_amr_hold_no_null
+			oauth_authorization_code_is_digest oauth_authorization_request_uri_is_digest
+			oauth_authorization_current_refresh_token_is_digest
+			oauth_authorization_challenge_names_method oauth_authorization_challenge_method_known
+			oauth_authorization_claims_is_object oauth_authorization_request_is_object
+			oauth_authorization_confirmation_is_object oauth_authorization_approved_by_user
+			oauth_authorization_granted_within_asked oauth_authorization_code_after_approval
+			oauth_authorization_code_expires oauth_authorization_redeemed_by_code
+			oauth_authorization_revoked_for_reason`,
+	},
+	{
+		name: "oauth_refresh_token",
+		core: `
+			id refresh_token_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			token token_digest NOT NULL
+			client_id client_id NOT NULL
+			session_id session_id
+			user_id user_id NOT NULL
+			reference_id reference_id
+			expires_at timestamp with time zone
+			revoked timestamp with time zone
+			scopes text[] NOT NULL`,
+		added: `
+			authorization_id authorization_id
+			auth_time timestamp with time zone
+			successor token_digest
+			successor_id refresh_token_id
+			resources text[]
+			confirmation jsonb`,
+		indexes: `
+			oauth_refresh_token_pkey UNIQUE (id)
+			oauth_refresh_token_token_uidx UNIQUE (token)
+			oauth_refresh_token_client_id_idx (client_id)
+			oauth_refresh_token_user_id_idx (user_id)
+			oauth_refresh_token_session_id_idx (session_id)
+			oauth_refresh_token_authorization_id_idx (authorization_id)
+			oauth_refresh_token_expires_at_idx (expires_at) WHERE (authorization_id IS NULL)
+			oauth_refresh_token_without_family_idx (id) WHERE (authorization_id IS NULL)`,
+		foreign: `
+			oauth_refresh_token_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
+			oauth_refresh_token_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE
+			oauth_refresh_token_session_id_fkey (session_id) session(id) ON DELETE SET NULL
+			oauth_refresh_token_authorization_id_fkey (authorization_id) oauth_authorization(id) ON DELETE CASCADE`,
+		checks: `
+			oauth_refresh_token_id_length oauth_refresh_token_reference_id_length oauth_refresh_token_token_is_digest
+			oauth_refresh_token_successor_is_digest oauth_refresh_token_scopes_hold_no_null
+			oauth_refresh_token_resources_hold_no_null oauth_refresh_token_confirmation_is_object
+			oauth_refresh_token_successor_is_whole oauth_refresh_token_rotated_is_revoked`,
+	},
+	{
+		name: "oauth_access_token",
+		core: `
+			id access_token_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			token token_digest
+			client_id client_id NOT NULL
+			session_id session_id
+			user_id user_id
+			reference_id reference_id
+			refresh_id refresh_token_id
+			expires_at timestamp with time zone
+			scopes text[] NOT NULL`,
+		added: `
+			authorization_id authorization_id
+			revoked timestamp with time zone
+			resources text[]
+			confirmation jsonb`,
+		indexes: `
+			oauth_access_token_pkey UNIQUE (id)
+			oauth_access_token_token_uidx UNIQUE (token)
+			oauth_access_token_client_id_idx (client_id)
+			oauth_access_token_user_id_idx (user_id)
+			oauth_access_token_session_id_idx (session_id)
+			oauth_access_token_refresh_id_idx (refresh_id)
+			oauth_access_token_authorization_id_idx (authorization_id)
+			oauth_access_token_expires_at_idx (expires_at)`,
+		foreign: `
+			oauth_access_token_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
+			oauth_access_token_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE
+			oauth_access_token_session_id_fkey (session_id) session(id) ON DELETE SET NULL
+			oauth_access_token_refresh_id_fkey (refresh_id) oauth_refresh_token(id) ON DELETE CASCADE
+			oauth_access_token_authorization_id_fkey (authorization_id) oauth_authorization(id) ON DELETE CASCADE`,
+		checks: `
+			oauth_access_token_id_length oauth_access_token_reference_id_length oauth_access_token_token_is_digest
+			oauth_access_token_scopes_hold_no_null oauth_access_token_resources_hold_no_null
+			oauth_access_token_confirmation_is_object`,
+	},
+	{
+		name: "oauth_consent",
+		core: `
+			id consent_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			client_id client_id NOT NULL
+			user_id user_id
+			reference_id reference_id
+			scopes text[] NOT NULL`,
+		indexes: `
+			oauth_consent_pkey UNIQUE (id)
+			oauth_consent_client_user_uidx UNIQUE (client_id, user_id)
+			oauth_consent_client_id_idx (client_id)
+			oauth_consent_user_id_idx (user_id, created_at, id)`,
+		foreign: `
+			oauth_consent_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
+			oauth_consent_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks: `oauth_consent_id_length oauth_consent_reference_id_length oauth_consent_scopes_hold_no_null`,
+	},
+	{
+		name: "jwks",
+		core: `
+			id jwk_id NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			public_key text NOT NULL
+			private_key text NOT NULL
+			alg text
+			crv text
+			expires_at timestamp with time zone`,
+		indexes: `
+			jwks_pkey UNIQUE (id)
+			jwks_created_at_idx (created_at, id)
+			jwks_expires_at_idx (expires_at) WHERE (expires_at IS NOT NULL)`,
+		checks: `jwks_id_length`,
+	},
+	{
+		name: "oauth_client_assertion",
+		core: `
+			id token_digest NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			expires_at timestamp with time zone NOT NULL`,
+		indexes: `
+			oauth_client_assertion_pkey UNIQUE (id)
+			oauth_client_assertion_expires_at_idx (expires_at)`,
+		checks: `oauth_client_assertion_id_is_digest`,
+	},
+}
+
+// schemaDomains are the identifiers, each unconstrained, and what is over them.
+const schemaDomains = `
+	user_id text
+	session_id text
+	account_id text
+	reference_id text
+	token_digest text
+	oauth_client_id text
+	client_id text
+	authorization_id text
+	access_token_id text
+	refresh_token_id text
+	consent_id text
+	jwk_id text
+	token_confirmation jsonb`
+
+// schemaEnums are the outcomes and the other closed sets, with their members in order.
+const schemaEnums = `
+	authorization_status pending approved denied
+	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked user_revoked client_revoked session_ended consent_withdrawn
+	decision_outcome approved denied decided expired exceeded disabled
+	code_outcome issued undecided denied redeemed revoked expired disabled
+	grant_outcome granted exceeded disabled
+	redemption_outcome redeemed replayed expired mismatched revoked disabled
+	rotation_outcome rotated replayed reused expired revoked exceeded mismatched disabled
+	issuance_outcome issued exceeded disabled
+	token_kind access_token refresh_token
+	assertion_outcome fresh replayed
+	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type`
+
+// schemaFunctions are what a statement cannot say by itself.
+const schemaFunctions = `
+	new_authorization_id()
+	revoke_session_grants(session_id)
+	lock_grant_parents(user_id,text[])
+	rotate_unadopted_refresh_token(token_digest,client_id,token_digest,refresh_token_id,token_digest,access_token_id,interval,interval,interval,interval,text[],text[],token_confirmation,boolean)`
+
+// specLines are the lines of a part of a spec.
+func specLines(parts ...string) []string {
+	var lines []string
+	for _, part := range parts {
+		for line := range strings.Lines(part) {
+			if line = strings.TrimSpace(line); line != "" {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// firstWords are the names that the lines of a spec begin with.
+func firstWords(lines []string) []string {
+	names := make([]string, 0, len(lines))
+	for _, line := range lines {
+		name, _, _ := strings.Cut(line, " ")
+		names = append(names, name)
+	}
+	return names
+}
+
+// catalogRules are what is read off the catalog.
+var catalogRules = []struct {
+	name  string
+	holds func(*testing.T, *pgxpool.Pool)
+}{
+	{"the schema is the one of the design", schemaIsTheOneOfTheDesign},
+	{"the primary key is the id", primaryKeyIsTheID},
+	{"every foreign key is indexed", everyForeignKeyIsIndexed},
+	{"foreign keys state on delete and leave on update", foreignKeysStateOnDeleteAndLeaveOnUpdate},
+	{"tokens and consents refer to the public client_id", tokensAndConsentsReferToThePublicClientID},
+	{"every constraint and index is named", everyConstraintAndIndexIsNamed},
+	{"everything is commented", everythingIsCommented},
+}
+
+func TestCatalog(t *testing.T) {
+	t.Parallel()
+	pool := fixture.NewPool(t, 1)
+	for _, rule := range catalogRules {
+		t.Run(rule.name, func(t *testing.T) { rule.holds(t, pool) })
+	}
+}
+
+func schemaIsTheOneOfTheDesign(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+
+	var names []string
+	for _, spec := range schemaTables {
+		names = append(names, spec.name)
+	}
+	slices.Sort(names)
+	if want := slices.Sorted(slices.Values(fixture.Tables)); !slices.Equal(names, want) {
+		t.Errorf("the tests know the tables %v, the design %v", want, names)
+	}
+	fixture.SameLines(t, "relations", append(names, "oauthdb_version"), fixture.CatalogLines(t, pool, `
+		SELECT c.relname::text
+		FROM pg_class AS c
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind NOT IN ('i', 'S', 't') AND c.relpersistence = 'p'`))
+
+	for _, spec := range schemaTables {
+		relation := pgx.Identifier{spec.name}.Sanitize()
+		fixture.SameLines(t, spec.name+" columns", specLines(spec.core, spec.added), fixture.CatalogLines(t, pool, `
+			SELECT concat_ws(' ', a.attname::text, format_type(a.atttypid, a.atttypmod),
+				CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+				CASE WHEN a.attidentity <> '' OR a.attgenerated <> '' THEN 'GENERATED' END,
+				CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
+				'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
+			FROM pg_attribute AS a
+			JOIN pg_type AS t ON t.oid = a.atttypid
+			LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+			WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped
+			ORDER BY a.attnum`, relation))
+		fixture.SameLines(t, spec.name+" indexes", specLines(spec.indexes), fixture.CatalogLines(t, pool, `
+			SELECT concat_ws(' ', c.relname::text, CASE WHEN i.indisunique THEN 'UNIQUE' END,
+				CASE WHEN NOT i.indisvalid THEN 'INVALID' END, CASE WHEN NOT i.indimmediate THEN 'DEFERRABLE' END,
+				regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX \S+ ON \S+ USING btree ', ''))
+			FROM pg_index AS i
+			JOIN pg_class AS c ON c.oid = i.indexrelid
+			WHERE i.indrelid = $1::text::regclass`, relation))
+		fixture.SameLines(t, spec.name+" foreign keys", specLines(spec.foreign), fixture.CatalogLines(t, pool, `
+			SELECT c.conname || ' ' || regexp_replace(pg_get_constraintdef(c.oid), '^FOREIGN KEY (.*) REFERENCES (.*)$', '\1 \2')
+			FROM pg_constraint AS c
+			WHERE c.conrelid = $1::text::regclass AND c.contype = 'f'`, relation))
+		fixture.SameLines(t, spec.name+" checks", strings.Fields(spec.checks), fixture.CatalogLines(t, pool, `
+			SELECT c.conname || CASE WHEN c.convalidated THEN '' ELSE ' NOT VALID' END
+			FROM pg_constraint AS c
+			WHERE c.conrelid = $1::text::regclass AND c.contype = 'c'`, relation))
+	}
+
+	fixture.SameLines(t, "domains", specLines(schemaDomains), fixture.CatalogLines(t, pool, `
+		SELECT concat_ws(' ', t.typname::text, format_type(t.typbasetype, t.typtypmod),
+			CASE WHEN t.typnotnull THEN 'NOT NULL' END, 'DEFAULT ' || t.typdefault,
+			(SELECT string_agg(pg_get_constraintdef(c.oid), ' ') FROM pg_constraint AS c WHERE c.contypid = t.oid))
+		FROM pg_type AS t
+		WHERE t.typnamespace = 'public'::regnamespace AND t.typtype = 'd'`))
+	fixture.SameLines(t, "enums", specLines(schemaEnums), fixture.CatalogLines(t, pool, `
+		SELECT t.typname || ' ' || string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder)
+		FROM pg_type AS t
+		JOIN pg_enum AS e ON e.enumtypid = t.oid
+		WHERE t.typnamespace = 'public'::regnamespace
+		GROUP BY t.typname`))
+	fixture.SameLines(t, "functions", specLines(schemaFunctions), fixture.CatalogLines(t, pool, `
+		SELECT p.oid::regprocedure::text
+		FROM pg_proc AS p
+		WHERE p.pronamespace = 'public'::regnamespace`))
+	fixture.SameLines(t, "triggers, rules and policies", nil, fixture.CatalogLines(t, pool, `
+		SELECT g.tgname::text FROM pg_trigger AS g WHERE NOT g.tgisinternal
+		UNION ALL
+		SELECT r.rulename::text FROM pg_rules AS r WHERE r.schemaname = 'public'
+		UNION ALL
+		SELECT p.policyname::text FROM pg_policies AS p`))
+}
+
+func primaryKeyIsTheID(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	keys := fixture.CatalogLines(t, pool, `
+		SELECT c.conrelid::regclass::text || ' ' || pg_get_constraintdef(c.oid)
+		FROM pg_constraint AS c
+		WHERE c.connamespace = 'public'::regnamespace AND c.contype = 'p' AND c.conrelid <> 'oauthdb_version'::regclass`)
+	var want []string
+	for _, table := range fixture.Tables {
+		want = append(want, strings.Replace(table, "user", `"user"`, 1)+" PRIMARY KEY (id)")
+	}
+	fixture.SameLines(t, "primary keys", want, keys)
+}
+
+func everyForeignKeyIsIndexed(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for _, key := range fixture.CatalogLines(t, pool, `
+		SELECT c.conname::text
+		FROM pg_constraint AS c
+		WHERE c.contype = 'f' AND NOT EXISTS (
+			SELECT
+			FROM pg_index AS i
+			WHERE i.indrelid = c.conrelid
+				AND i.indisvalid
+				AND i.indpred IS NULL
+				AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] = c.conkey
+		)`) {
+		t.Errorf("foreign key %s has no index: a delete of what it refers to would scan the table", key)
+	}
+}
+
+func foreignKeysStateOnDeleteAndLeaveOnUpdate(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for _, key := range fixture.CatalogLines(t, pool, `
+		SELECT c.conname || ': ' || pg_get_constraintdef(c.oid)
+		FROM pg_constraint AS c
+		WHERE c.contype = 'f'
+			AND (c.confdeltype NOT IN ('c', 'n') OR c.confupdtype <> 'a' OR c.condeferrable OR NOT c.convalidated)`) {
+		t.Error(key)
+	}
+}
+
+func tokensAndConsentsReferToThePublicClientID(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	fixture.SameLines(t, "references to oauth_client", []string{
+		"oauth_authorization.client_id client_id",
+		"oauth_access_token.client_id client_id",
+		"oauth_refresh_token.client_id client_id",
+		"oauth_consent.client_id client_id",
+	}, fixture.CatalogLines(t, pool, `
+		SELECT c.conrelid::regclass || '.' || a.attname || ' ' || r.attname
+		FROM pg_constraint AS c
+		JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+		JOIN pg_attribute AS r ON r.attrelid = c.confrelid AND r.attnum = ANY (c.confkey)
+		WHERE c.contype = 'f' AND c.confrelid = 'oauth_client'::regclass`))
+}
+
+// generatedName matches what the server calls what nobody has named, where it differs from what we would call it: a
+// foreign key on one column or a primary key is called the same by both.
+var generatedName = regexp.MustCompile(`(_key|_check|_excl|_not_null|_(idx|fkey|pkey|uidx))\d+$|(_key|_check|_excl|_not_null)$`)
+
+func everyConstraintAndIndexIsNamed(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	var known []string
+	for _, spec := range schemaTables {
+		known = slices.Concat(known, firstWords(specLines(spec.indexes, spec.foreign)), strings.Fields(spec.checks))
+	}
+	// Since PostgreSQL 18 NOT NULL is a constraint with a name of its own; a violation of it tells the column.
+	got := fixture.CatalogLines(t, pool, `
+		SELECT c.conname::text
+		FROM pg_constraint AS c
+		WHERE c.connamespace = 'public'::regnamespace AND c.contype <> 'n' AND c.conrelid <> 'oauthdb_version'::regclass
+		UNION
+		SELECT c.relname::text
+		FROM pg_index AS i
+		JOIN pg_class AS c ON c.oid = i.indexrelid
+		WHERE c.relnamespace = 'public'::regnamespace AND i.indrelid <> 'oauthdb_version'::regclass`)
+	fixture.SameLines(t, "names", known, got)
+	for _, name := range got {
+		if generatedName.MatchString(name) {
+			t.Errorf("%s is the name that the server makes up", name)
+		}
+		if len(name) > 63 {
+			t.Errorf("%s is longer than names can be", name)
+		}
+		if !slices.ContainsFunc(fixture.Tables, func(table string) bool { return strings.HasPrefix(name, table+"_") }) {
+			t.Errorf("%s does not begin with the name of its table", name)
+		}
+	}
+	for _, name := range []string{"user_email_key", "session_check", "session_check1", "account_user_id_idx1", "jwks_id_fkey2", "x_not_null"} {
+		if !generatedName.MatchString(name) {
+			t.Errorf("the rule lets %s pass", name)
+		}
+	}
+}
+
+// Whoever meets the schema in psql finds there what each part of it is for.
+func everythingIsCommented(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for _, line := range fixture.CatalogLines(t, pool, `
+		SELECT 'table ' || c.relname FROM pg_class AS c
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'oauthdb_version'
+			AND obj_description(c.oid, 'pg_class') IS NULL
+		UNION ALL
+		SELECT 'type ' || t.typname FROM pg_type AS t
+		WHERE t.typnamespace = 'public'::regnamespace AND t.typtype IN ('d', 'e') AND obj_description(t.oid, 'pg_type') IS NULL
+		UNION ALL
+		SELECT 'function ' || p.proname FROM pg_proc AS p
+		WHERE p.pronamespace = 'public'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL`) {
+		t.Errorf("%s has no comment", line)
+	}
+}
+
+// foreignInserts are rows as a server on the same tables writes them that has never heard of oauthdb: by name, every core
+// column and no other. They refer to one another in this order.
+var foreignInserts = []struct{ table, columns, values string }{
+	{
+		"user", "id, created_at, updated_at, name, email, email_verified, image",
+		"'Q2x1Ym', now(), now(), 'Ada', 'ada@example.com', true, 'https://example.com/ada.png'",
+	},
+	{
+		"session", "id, created_at, updated_at, expires_at, token, ip_address, user_agent, user_id",
+		"'s1', now(), now(), now() + interval '7 days', 'mXp0Jb9nqhDmYF0RrNQzUoT2ZbXkqVfC', '192.0.2.7', 'Mozilla/5.0', 'Q2x1Ym'",
+	},
+	{
+		"account", `id, created_at, updated_at, account_id, provider_id, user_id, access_token, refresh_token, id_token,
+			access_token_expires_at, refresh_token_expires_at, scope, password`,
+		"'a1', now(), now(), '1234', 'github', 'Q2x1Ym', 'at', 'rt', 'it', now(), now(), 'read:user', NULL",
+	},
+	{
+		"oauth_client", `id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes,
+			user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
+			post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata`,
+		`'c1', now(), now(), 'KdWqFpYbTnZr', 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg', false, false, true, '{openid,email}',
+			'Q2x1Ym', 'Shop', 'https://shop.example', 'https://shop.example/i.png', '{ops@shop.example}', 'https://shop.example/tos',
+			'https://shop.example/privacy', 'shop', '1.2', 'eyJ', '{https://shop.example/cb}', '{https://shop.example/bye}',
+			'client_secret_basic', '{authorization_code,refresh_token}', '{code}', false, 'web', 'org1', '{"a": [1, null]}'`,
+	},
+	{
+		"oauth_refresh_token", "id, created_at, updated_at, token, client_id, session_id, user_id, reference_id, expires_at, revoked, scopes",
+		`'r1', now(), now(), 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg', 'KdWqFpYbTnZr', 's1', 'Q2x1Ym', 'org1', now() + interval '30 days',
+			now(), '{openid,offline_access}'`,
+	},
+	{
+		"oauth_access_token", "id, created_at, updated_at, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes",
+		`'t1', now(), now(), 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg', 'KdWqFpYbTnZr', 's1', 'Q2x1Ym', 'org1', 'r1',
+			now() + interval '1 hour', '{openid}'`,
+	},
+	{
+		"oauth_consent", "id, created_at, updated_at, client_id, user_id, reference_id, scopes",
+		"'o1', now(), now(), 'KdWqFpYbTnZr', 'Q2x1Ym', 'org1', '{openid}'",
+	},
+	{
+		"jwks", "id, created_at, updated_at, public_key, private_key, alg, crv, expires_at",
+		"'k1', now(), now(), '{}', 'ciphertext', 'EdDSA', 'Ed25519', NULL",
+	},
+	{
+		"oauth_client_assertion", "id, created_at, updated_at, expires_at",
+		"'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg', now(), now(), now() + interval '5 minutes'",
+	},
+}
+
+func TestServerThatKnowsOnlyTheCoreColumnsCanWrite(t *testing.T) {
+	t.Parallel()
+	pool := fixture.NewPool(t, 1)
+	written := map[string]bool{}
+	for _, in := range foreignInserts {
+		i := slices.IndexFunc(schemaTables, func(spec tableSpec) bool { return spec.name == in.table })
+		columns := strings.FieldsFunc(in.columns, func(r rune) bool { return strings.ContainsRune(", \n\t", r) })
+		fixture.SameLines(t, in.table+" core columns", firstWords(specLines(schemaTables[i].core)), columns)
+		if _, err := pool.Exec(t.Context(), fmt.Sprintf("INSERT INTO %q (%s) VALUES (%s)", in.table, in.columns, in.values)); err != nil {
+			t.Errorf("%s: %v", in.table, err)
+		}
+		written[in.table] = true
+	}
+	for _, spec := range schemaTables {
+		if spec.core != "" && !written[spec.name] {
+			t.Errorf("no such server was tried on %s", spec.name)
+		}
+	}
+}
+
+// What has to be written is the same for everybody: whatever oauthdb added is nullable or has a default.
+func TestOnlyCoreColumnsAreRequired(t *testing.T) {
+	t.Parallel()
+	pool := fixture.NewPool(t, 1)
+	minimal := map[string]map[string]string{
+		"user":                   {"id": "'u'", "name": "''", "email": "'u@example.com'"},
+		"session":                {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
+		"account":                {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
+		"oauth_client":           {"id": "'c'", "client_id": "'app'", "redirect_uris": "'{https://app.example}'"},
+		"oauth_authorization":    {"id": "'z'", "client_id": "'app'", "scopes": "'{}'"},
+		"oauth_refresh_token":    {"id": "'r'", "token": "'" + string(fixture.Digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
+		"oauth_access_token":     {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
+		"oauth_consent":          {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+	}
+	for _, spec := range schemaTables {
+		columns := slices.Sorted(maps.Keys(minimal[spec.name]))
+		var required []string
+		for _, line := range specLines(spec.core, spec.added) {
+			if strings.Contains(line, "NOT NULL") && !strings.Contains(line, "DEFAULT") {
+				required = append(required, line)
+			}
+		}
+		fixture.SameLines(t, spec.name+" required columns", firstWords(required), columns)
+		values := make([]string, 0, len(columns))
+		for _, c := range columns {
+			values = append(values, minimal[spec.name][c])
+		}
+		var createdAt, updatedAt time.Time
+		err := pool.QueryRow(t.Context(), fmt.Sprintf("INSERT INTO %q (%s) VALUES (%s) RETURNING created_at, updated_at",
+			spec.name, strings.Join(columns, ", "), strings.Join(values, ", "))).Scan(&createdAt, &updatedAt)
+		if err != nil {
+			t.Errorf("%s: %v", spec.name, err)
+		} else if age := time.Since(createdAt); age < -time.Minute || age > time.Minute || !updatedAt.Equal(createdAt) {
+			t.Errorf("%s: created_at is %v and updated_at %v, want now", spec.name, createdAt, updatedAt)
+		}
+		for _, line := range specLines(spec.added) {
+			if spec.core != "" && strings.Contains(line, "NOT NULL") && !strings.Contains(line, "DEFAULT") {
+				t.Errorf("%s: %s: oauthdb added it, so it needs a default", spec.name, line)
+			}
+		}
+	}
+}

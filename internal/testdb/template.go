@@ -1,0 +1,183 @@
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
+
+	"github.com/oauthdb/oauthdb/migrations"
+)
+
+// migrator makes the template: the migrations of oauthdb, then the caller's own, if any.
+type migrator struct{ own fs.FS }
+
+// files are the file systems that hold migrations, in the order in which they are applied.
+func (m migrator) files() []fs.FS {
+	if m.own == nil {
+		return []fs.FS{migrations.FS}
+	}
+	return []fs.FS{migrations.FS, m.own}
+}
+
+// hash tells states of the migrations apart.
+func (m migrator) hash() (string, error) {
+	h := sha256.New()
+	for _, fsys := range m.files() {
+		names, err := fs.Glob(fsys, "*.sql")
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%d files\n", len(names))
+		for _, name := range names { // sorted
+			content, err := fs.ReadFile(fsys, name)
+			if err != nil {
+				return "", fmt.Errorf("reading the migrations: %w", err)
+			}
+			fmt.Fprintf(h, "%q %x\n", name, sha256.Sum256(content))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// migrate runs once for each hash, on an empty database.
+func (m migrator) migrate(ctx context.Context, db *sql.DB) error {
+	if _, err := migrations.Up(ctx, db, migrations.Options{}); err != nil {
+		return err
+	}
+	if m.own == nil {
+		return nil
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, m.own)
+	if err != nil {
+		return fmt.Errorf("reading the migrations added: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("applying the migrations added: %w", err)
+	}
+	return nil
+}
+
+// clone makes a database for one test, a copy of the template.
+func clone(ctx context.Context, m migrator) (_ conf, err error) {
+	s, err := server(ctx)
+	if err != nil {
+		return conf{}, err
+	}
+	template, err := s.template(ctx, m)
+	if err != nil {
+		return conf{}, err
+	}
+	conn, err := pgx.Connect(ctx, s.admin.URL())
+	if err != nil {
+		return conf{}, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	var id [4]byte
+	rand.Read(id[:])
+	c := s.asTestRole(template + "_inst_" + hex.EncodeToString(id[:]))
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+quoted(c.Database)+" TEMPLATE "+quoted(template)+" OWNER "+quoted(s.role.name))
+	if err != nil {
+		return conf{}, fmt.Errorf("copying the template: %w", err)
+	}
+	return c, nil
+}
+
+// drop drops the database of a test and ends the connections to it: one that a test leaks is reported by New, and the database
+// need not stay for it.
+func drop(ctx context.Context, database string) (err error) {
+	s, err := server(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, s.admin.URL())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+quoted(database)+" WITH (FORCE)")
+	return err
+}
+
+// template returns the name of the template for m, and makes it if no process has done so. What belongs to the name is the role,
+// too, as it owns all that is in the template.
+func (s *testServer) template(ctx context.Context, m migrator) (string, error) {
+	hash, err := m.hash()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", s.role.name, s.role.password, hash))
+	name := "testdb_tpl_" + hex.EncodeToString(sum[:16])
+
+	var templates map[string]bool
+	select {
+	case templates = <-s.templates: // one test makes it, the others wait
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	defer func() { s.templates <- templates }()
+	if templates[name] {
+		return name, nil
+	}
+	if err := s.makeTemplate(ctx, name, m); err != nil {
+		return "", fmt.Errorf("making the template %s: %w", name, err)
+	}
+	templates[name] = true
+	return name, nil
+}
+
+// makeTemplate makes the role and the template, unless they are there. A database of that name that is not marked as a template is
+// what a process left that failed half-way, and is made anew.
+func (s *testServer) makeTemplate(ctx context.Context, name string, m migrator) (err error) {
+	conn, err := pgx.Connect(ctx, s.admin.URL())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	// One process at a time, whichever template it needs: roles belong to all of them. The lock ends with the connection.
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended('oauthdb test template', 0))"); err != nil {
+		return err
+	}
+	var role, template bool
+	err = conn.QueryRow(ctx, `
+		SELECT
+			EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
+			EXISTS (SELECT FROM pg_database WHERE datname = $2 AND datistemplate)`, s.role.name, name).Scan(&role, &template)
+	if err != nil {
+		return err
+	}
+	if !role {
+		// The password is hexadecimal.
+		_, err := conn.Exec(ctx, "CREATE ROLE "+quoted(s.role.name)+" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '"+s.role.password+"'")
+		if err != nil {
+			return fmt.Errorf("creating the role of the tests: %w", err)
+		}
+	}
+	if template {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+quoted(name)+" WITH (FORCE)"); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+quoted(name)+" OWNER "+quoted(s.role.name)); err != nil {
+		return err
+	}
+	db, err := sql.Open("pgx", s.asTestRole(name).URL())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(m.migrate(ctx, db), db.Close()); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "ALTER DATABASE "+quoted(name)+" IS_TEMPLATE true")
+	return err
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
