@@ -229,7 +229,7 @@ WITH deleted AS (
 SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome;
 
 -- EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
--- many secrets and clients of sessions that are over, and the clients to which nothing refers any more. Families and tokens go by the
+-- many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
 -- calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 -- NULL says that there is nothing more.
 -- name: EraseDeletedClients :one
@@ -265,7 +265,6 @@ WITH page AS MATERIALIZED (
     SELECT k.id
     FROM page AS p
     JOIN session_client AS k ON k.client_id = p.client_id
-    WHERE k.told_at IS NOT NULL OR k.due_at IS NULL
     LIMIT @batch_size::integer
     FOR UPDATE OF k SKIP LOCKED
 ), deleted_session_clients AS (
