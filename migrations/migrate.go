@@ -450,4 +450,3 @@ func (m *migrator) version(ctx context.Context) (int64, error) {
 	}
 	return highest, nil
 }
-

@@ -171,4 +171,3 @@ func (m *migrator) applied(ctx context.Context, db database.DBTxConn) (map[int64
 	}
 	return applied, nil
 }
-

@@ -1,0 +1,11 @@
+CREATE OR REPLACE FUNCTION new_authorization_id() RETURNS authorization_id
+LANGUAGE sql VOLATILE PARALLEL SAFE
+AS $$
+    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
+    SELECT (
+        'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+    )::authorization_id
+$$;
+
+COMMENT ON FUNCTION new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
