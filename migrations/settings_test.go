@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -95,4 +96,51 @@ func TestSettingsOfDatabaseOrRoleDoNotChangeTheSchema(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whoever owns the schema need not be a superuser, and what only a superuser may set is left alone where it is as it should be.
+func TestAnOrdinaryRoleMigrates(t *testing.T) {
+	t.Parallel()
+	db, url, _ := emptyDatabase(t)
+	var name string
+	if err := db.QueryRowContext(t.Context(), `SELECT current_database()`).Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`CREATE ROLE owner_of_` + name,
+		`GRANT CREATE ON SCHEMA public TO owner_of_` + name,
+		`ALTER ROLE CURRENT_USER IN DATABASE ` + name + ` SET role = owner_of_` + name,
+		`ALTER DATABASE ` + name + ` SET standard_conforming_strings = off`,
+		`ALTER DATABASE ` + name + ` SET default_transaction_read_only = on`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if _, err := db.ExecContext(context.Background(), `DROP OWNED BY owner_of_`+name+` CASCADE; DROP ROLE owner_of_`+name); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := migrations.Up(t.Context(), connect(t, url), migrations.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var owner string
+	if err := db.QueryRowContext(t.Context(), `
+		SELECT min(relowner::regrole::text) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`).Scan(&owner); err != nil {
+		t.Fatal(err)
+	}
+	if owner != "owner_of_"+name {
+		t.Errorf("the tables belong to %s", owner)
+	}
+	ordinary, _, _ := emptyDatabase(t)
+	up(t, ordinary)
+	constraints := func(db *sql.DB) []string {
+		return slices.DeleteFunc(fingerprint(t, db), func(line string) bool { return !strings.HasPrefix(line, "constraint ") })
+	}
+	want := constraints(ordinary)
+	if len(want) < 20 {
+		t.Fatalf("there are %d constraints", len(want))
+	}
+	requireSame(t, "as an ordinary role", constraints(db), want)
 }

@@ -156,7 +156,7 @@ func (s *server) config() (*pgx.ConnConfig, error) {
 func hintFor(err error) string {
 	var changed *migrations.ChangedError
 	if errors.As(err, &changed) {
-		return "The schema is not what this release thinks it is. Use the release that applied it, or make the database anew."
+		return "The schema is not what this release thinks it is. Use the release that applied it, or make the database anew;\n'oauthdb stop -delete' deletes the private PostgreSQL."
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {

@@ -2,7 +2,8 @@
 // three subcommands:
 //
 //	check            fails if a file that has landed was changed, renamed or removed, if a file isn't listed in
-//	                 migrations/migrations.sum, or if a routine differs from what the migrations make of it
+//	                 migrations/migrations.sum, if one has a SET that outlives it, or if a routine differs from what the
+//	                 migrations make of it
 //	sums             adds the new files to migrations.sum; it never touches a line that is there
 //	routine [name…]  writes the next migration, which carries the routines that have changed: those named, or all
 //
@@ -51,6 +52,11 @@ func (t tree) check() error {
 	if err != nil {
 		return err
 	}
+	lasting, err := t.lastingSettings()
+	if err != nil {
+		return errors.Join(append(problems, err)...)
+	}
+	problems = append(problems, lasting...)
 	changes, err := t.changedRoutines(nil)
 	if err != nil {
 		return errors.Join(append(problems, err)...)
@@ -59,6 +65,33 @@ func (t tree) check() error {
 		problems = append(problems, fmt.Errorf("routines/%s.sql: no migration carries it as it is: run `make routine NAME=%s`", c.name, c.name))
 	}
 	return errors.Join(problems...)
+}
+
+var (
+	set      = regexp.MustCompile(`(?i)^(SET|RESET|DISCARD)\s`)
+	setLocal = regexp.MustCompile(`(?i)^SET\s+(LOCAL|CONSTRAINTS)\s`)
+)
+
+// lastingSettings finds statements that change the session: what the next file makes would depend on whether it runs in the
+// same one.
+func (t tree) lastingSettings() ([]error, error) {
+	files, err := t.readMigrations()
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	for _, m := range files {
+		parts, err := statements(string(m.text))
+		if err != nil {
+			return nil, fmt.Errorf("migrations/%s: %w", m.name, err)
+		}
+		for _, s := range parts {
+			if set.MatchString(s) && !setLocal.MatchString(s) {
+				problems = append(problems, fmt.Errorf("migrations/%s: %q outlives the file: use SET LOCAL", m.name, s))
+			}
+		}
+	}
+	return problems, nil
 }
 
 // migration is one file of migrations/.

@@ -147,6 +147,24 @@ func TestLandedFilesAreHeld(t *testing.T) {
 	}
 }
 
+func TestSettingsThatOutliveTheirFileAreFound(t *testing.T) {
+	t.Parallel()
+	for statement, refused := range map[string]bool{
+		"SET work_mem = '1GB';": true, "set session search_path = x;": true, "RESET ALL;": true, "DISCARD ALL;": true,
+		"SET LOCAL work_mem = '1GB';": false, "SET CONSTRAINTS ALL IMMEDIATE;": false, "-- SET x = y;\nSELECT 'SET x = y;';": false,
+	} {
+		for _, at := range []string{"-- +goose Up\n", "-- +goose Down\n"} {
+			root := files(t, "migrations/00001_one.sql", strings.Replace(one, at, at+statement+"\n", 1))
+			requireRun(t, root, "sums")
+			if refused {
+				requireRefused(t, root, "outlives the file", "check")
+			} else {
+				requireRun(t, root, "check")
+			}
+		}
+	}
+}
+
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	got, err := statements(`-- one; two
