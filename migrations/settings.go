@@ -71,8 +71,13 @@ func pin(ctx context.Context, conn *pgx.Conn) error {
 			break
 		}
 	}
+	if err == nil { // the next shortest, as the one below takes some milliseconds
+		_, err = conn.Exec(ctx, `
+			SELECT set_config('transaction_timeout', '0', false)
+			WHERE current_setting('transaction_timeout', true) IS NOT NULL`)
+	}
 	if err != nil {
-		return fmt.Errorf("set statement_timeout of the migration session: %w", err)
+		return fmt.Errorf("lift the timeouts of the migration session: %w", err)
 	}
 
 	// Without parameters, which pgx doesn't send as text while standard_conforming_strings is off. What is as it should be isn't

@@ -36,7 +36,7 @@ var settingsOfAnOperator = []struct{ of, setting string }{
 	{"timeouts", "lock_timeout = 1"},
 	{"timeouts", "idle_in_transaction_session_timeout = 50"},
 	{"timeouts", "idle_session_timeout = 50"},
-	{"timeouts", "transaction_timeout = 1"},
+	{"timeouts", "transaction_timeout = 50"},
 }
 
 // schemaOf is the fingerprint without the settings.
@@ -71,7 +71,7 @@ func TestSettingsOfDatabaseOrRoleDoNotChangeTheSchema(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, s := range settingsOfAnOperator {
-					if s.of != group && group != "all" || s.setting == "transaction_timeout = 1" && version < 17 {
+					if s.of != group && group != "all" || s.setting == "transaction_timeout = 50" && version < 17 {
 						continue
 					}
 					if _, err := db.ExecContext(t.Context(), "ALTER "+fmt.Sprintf(who, name)+" SET "+s.setting); err != nil {
