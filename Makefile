@@ -40,7 +40,7 @@ stop: ## stop the private PostgreSQL, that of the tests too
 
 ##@ Work on it
 
-.PHONY: test race crash rounds plans bench bench-quick generate review check format clean
+.PHONY: test race crash rounds plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run them with the race detector
@@ -58,6 +58,10 @@ rounds: ## let calls race for longer than the 200 rounds of make test: make roun
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen
+routine: ## write the migration that carries the changed functions of routines/, or one of them: make routine NAME=is_live
+	go run ./internal/migration routine $(NAME)
+sums: ## list the new migrations in migrations/migrations.sum, from then on they are never changed
+	go run ./internal/migration sums
 review: ## write for reviewers what each query does and how it is planned: docs/queries/ and docs/schema.md
 	go run -C tools/review .
 format: ## format the Go code
@@ -84,6 +88,7 @@ check-generated:
 	go run -C tools/review . -check
 	cd tools/review && go test ./...
 check-migrations:
+	go run ./internal/migration check
 	tools/squawk.sh
 	tools/previous-release.sh
 

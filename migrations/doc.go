@@ -25,8 +25,11 @@
 //   - Statements don't queue for a table lock longer than [Options.LockTimeout], since everything that comes after them
 //     queues too. Files marked NO TRANSACTION are exempt: concurrent index builds block nobody, and wait for older
 //     transactions by design.
-//   - No statement_timeout applies, whatever the role, the database or the connection string say: how long a statement
-//     takes depends on the size of the tables.
+//   - A file makes the same schema everywhere: what decides the meaning of its text, its transactions and its timeouts is
+//     set for the run, whatever the role, the database or the connection string say. No statement_timeout applies, since how
+//     long a statement takes depends on the size of the tables.
+//   - Each version is recorded with the name and SHA-256 of its file. On a database whose versions came from other files, because a file
+//     was edited or renumbered, nothing is applied or undone: [ChangedError] says which file differs.
 //
 // # What a connection must offer
 //
@@ -39,5 +42,12 @@
 // # Beside other migrations
 //
 // Applied versions are recorded in a table of our own, oauthdb_version, so that an application which keeps its migrations
-// with goose in the same database has its goose_db_version to itself.
+// with goose in the same database has its goose_db_version to itself. The table is goose's with two more columns, file_name and
+// file_sha256. A version that other goose tooling has applied lacks them, and is refused with a [ChangedError].
+//
+// # Keeping the files
+//
+// A file that has landed is never edited, renumbered or removed. migrations.sum lists each with its SHA-256, `make check` compares
+// them, and `make sums` adds the lines of new files. The functions of the schema are kept in routines/, and `make routine` writes
+// the migration that brings a change of one.
 package migrations

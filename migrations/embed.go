@@ -2,8 +2,8 @@ package migrations
 
 import "embed"
 
-// FS holds the migration files, named NNNNN_name.sql, at its root. They are goose's: other goose tooling can run them
-// too, given the same version table ([DefaultTable]).
+// FS holds the migration files, named NNNNN_name.sql, at its root. They are goose's. Other goose tooling can run them too, but
+// records no files, so the calls of this package then refuse the database.
 //
 //go:embed *.sql
 var FS embed.FS

@@ -3,7 +3,9 @@ package migrations
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +15,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -56,8 +57,12 @@ type FileStatus struct {
 	Name    string // of the file; empty when a newer release applied it and this one doesn't know it
 	Applied bool
 
-	// AppliedAt is the database's clock at the time, read in the time zone of this connection. Zero while pending.
+	// AppliedAt is the database's clock at the time. Zero while pending.
 	AppliedAt time.Time
+
+	// Changed says that the version is applied, but that this release's file for it isn't what was applied. Whenever it is
+	// true for one, Status returns a [ChangedError] too.
+	Changed bool
 }
 
 // Error says which migration failed. It wraps the server's error: errors.As with a *pgconn.PgError finds the SQLSTATE.
@@ -73,6 +78,29 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// ChangedError says that a version is applied, but not from the file that this release has for it: the file was edited or
+// renumbered, or something that records no files applied it. What the schema is like is then unknown, so nothing is applied or undone.
+// Where the data doesn't matter, make the database anew; else roll back with the release that applied the version.
+type ChangedError struct {
+	Version int64
+	Name    string // of this release's file
+	Digest  string // SHA-256 of this release's file, in hexadecimal
+
+	AppliedName   string // of the file that was applied; empty if none is recorded
+	AppliedDigest string
+}
+
+func (e *ChangedError) Error() string {
+	switch {
+	case e.AppliedDigest == "":
+		return fmt.Sprintf("migrations: version %d is applied without a record of its file, so it may not be that of %s", e.Version, e.Name)
+	case e.AppliedName != e.Name:
+		return fmt.Sprintf("migrations: version %d was applied from %s, and here it is %s", e.Version, e.AppliedName, e.Name)
+	default:
+		return fmt.Sprintf("migrations: %s has changed since it was applied (SHA-256 %.12s…, then %.12s…)", e.Name, e.Digest, e.AppliedDigest)
+	}
+}
 
 // Up applies the files that the database lacks, in order. It returns what it applied, nothing when the database was up to
 // date, and on error what it had applied before that.
@@ -109,7 +137,8 @@ func DownTo(ctx context.Context, db *sql.DB, version int64, opts Options) ([]Res
 	return m.downTo(ctx, version)
 }
 
-// Status lists every file, and every version in the database that has none, by version. Like [Pending] it only reads.
+// Status lists every file, and every version in the database that has none, by version. Like [Pending] it only reads. With
+// a [ChangedError] the list is there all the same.
 func Status(ctx context.Context, db *sql.DB, opts Options) ([]FileStatus, error) {
 	m, err := newMigrator(db, FS, opts)
 	if err != nil {
@@ -120,7 +149,8 @@ func Status(ctx context.Context, db *sql.DB, opts Options) ([]FileStatus, error)
 
 // Pending reports whether a file is not applied. It takes no lock and writes nothing, so it suits a role which can only
 // read; all it needs is SELECT on the version table, or no version table at all, which means that everything is pending.
-// A database that is ahead of this release has nothing pending: a release runs on the schema of the next one.
+// A database that is ahead of this release has nothing pending: a release runs on the schema of the next one. A database whose
+// versions came from other files is a [ChangedError].
 func Pending(ctx context.Context, db *sql.DB, opts Options) (bool, error) {
 	m, err := newMigrator(db, FS, opts)
 	if err != nil {
@@ -147,7 +177,14 @@ var noTransaction = regexp.MustCompile(`(?mi)^--\s*\+goose\s+NO TRANSACTION\s*$`
 type file struct {
 	version       int64
 	name          string
+	digest        string // SHA-256, in hexadecimal
 	noTransaction bool
+}
+
+// record is what the version table says of a version that is applied.
+type record struct {
+	at           time.Time
+	name, digest string // of the file; empty if something else than this package applied it
 }
 
 type migrator struct {
@@ -178,9 +215,11 @@ func newMigrator(db *sql.DB, fsys fs.FS, opts Options) (*migrator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("migrations: %w", err)
 		}
+		digest := sha256.Sum256(text)
 		m.files = append(m.files, file{
 			version:       source.Version,
 			name:          path.Base(source.Path),
+			digest:        hex.EncodeToString(digest[:]),
 			noTransaction: noTransaction.Match(text),
 		})
 	}
@@ -188,8 +227,12 @@ func newMigrator(db *sql.DB, fsys fs.FS, opts Options) (*migrator, error) {
 }
 
 func (m *migrator) provider(db *sql.DB, opts ...goose.ProviderOption) (*goose.Provider, error) {
-	opts = append(opts, goose.WithTableName(m.opts.Table), goose.WithDisableGlobalRegistry(true))
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, m.fsys, opts...)
+	store, err := m.newStore()
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	opts = append(opts, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(goose.DialectCustom, db, m.fsys, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
@@ -202,7 +245,7 @@ type run struct {
 	goose   *goose.Provider
 	session *session
 	db      *sql.DB
-	applied map[int64]time.Time // as the run began
+	applied map[int64]record // as the run began
 	results []Result
 }
 
@@ -214,13 +257,21 @@ func (m *migrator) start(ctx context.Context) (*run, error) {
 	r := &run{
 		migrator: m,
 		db:       db,
-		session:  &session{lockTimeout: m.opts.LockTimeout, lockWait: m.opts.LockWait, log: m.opts.Logger},
+		session: &session{
+			lockTimeout: m.opts.LockTimeout,
+			lockWait:    m.opts.LockWait,
+			log:         m.opts.Logger,
+			locked:      m.prepareTable,
+		},
 	}
 	if r.goose, err = m.provider(db, goose.WithSessionLocker(r.session)); err != nil {
 		r.close()
 		return nil, err
 	}
-	if r.applied, err = m.applied(ctx, db); err != nil {
+	if r.applied, err = m.applied(ctx, db); err == nil {
+		err = m.compare(r.applied)
+	}
+	if err != nil {
 		r.close()
 		return nil, err
 	}
@@ -321,6 +372,8 @@ func (r *run) collect(ctx context.Context) func([]*goose.MigrationResult, error)
 				Direction: partial.Failed.Direction,
 				Err:       ofContext(ctx, partial.Err),
 			}
+		} else if changed := (*ChangedError)(nil); errors.As(err, &changed) {
+			err = changed
 		} else if err != nil {
 			err = fmt.Errorf("migrations: %w", ofContext(ctx, err))
 		}
@@ -358,19 +411,25 @@ func (m *migrator) status(ctx context.Context) ([]FileStatus, error) {
 	}
 	statuses := make([]FileStatus, 0, len(m.files))
 	for _, f := range m.files {
-		at, ok := applied[f.version]
-		statuses = append(statuses, FileStatus{Version: f.version, Name: f.name, Applied: ok, AppliedAt: at})
-		delete(applied, f.version)
+		r, ok := applied[f.version]
+		statuses = append(statuses, FileStatus{
+			Version: f.version, Name: f.name, Applied: ok, AppliedAt: r.at, Changed: ok && !f.is(r),
+		})
 	}
-	for version, at := range applied {
-		statuses = append(statuses, FileStatus{Version: version, Applied: true, AppliedAt: at})
+	for version, r := range applied {
+		if !slices.ContainsFunc(m.files, func(f file) bool { return f.version == version }) {
+			statuses = append(statuses, FileStatus{Version: version, Applied: true, AppliedAt: r.at})
+		}
 	}
 	slices.SortFunc(statuses, func(a, b FileStatus) int { return cmp.Compare(a.Version, b.Version) })
-	return statuses, nil
+	return statuses, m.compare(applied)
 }
 
 func (m *migrator) pending(ctx context.Context) (bool, error) {
 	applied, err := m.applied(ctx, m.db)
+	if err == nil {
+		err = m.compare(applied)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -390,51 +449,4 @@ func (m *migrator) version(ctx context.Context) (int64, error) {
 		highest = max(highest, version)
 	}
 	return highest, nil
-}
-
-// applied reads when each version was applied. goose's own reading calls create the version table when it is missing.
-func (m *migrator) applied(ctx context.Context, db *sql.DB) (map[int64]time.Time, error) {
-	applied := make(map[int64]time.Time)
-
-	// goose looks for the table in current_schema() and nowhere else on the search_path.
-	schema, table, qualified := strings.Cut(m.opts.Table, ".")
-	if !qualified {
-		schema, table = "", m.opts.Table
-	}
-	var exists bool
-	err := db.QueryRowContext(ctx, `
-		SELECT EXISTS (
-		    SELECT FROM pg_catalog.pg_tables
-		    WHERE schemaname = coalesce(nullif($1::text, ''), current_schema())
-		        AND tablename = $2::text
-		)`, schema, table).Scan(&exists)
-	if err != nil {
-		return nil, fmt.Errorf("migrations: look for version table %s: %w", m.opts.Table, ofContext(ctx, err))
-	}
-	if !exists {
-		return applied, nil
-	}
-
-	// goose's column is a timestamp without time zone, written as now() of the session that migrated.
-	rows, err := db.QueryContext(ctx, `
-		SELECT version_id, tstamp::timestamptz
-		FROM `+m.opts.Table+`
-		WHERE is_applied
-		    AND version_id > 0`)
-	if err != nil {
-		return nil, fmt.Errorf("migrations: read version table %s: %w", m.opts.Table, ofContext(ctx, err))
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var version int64
-		var at time.Time
-		if err := rows.Scan(&version, &at); err != nil {
-			return nil, fmt.Errorf("migrations: read version table %s: %w", m.opts.Table, ofContext(ctx, err))
-		}
-		applied[version] = at
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("migrations: read version table %s: %w", m.opts.Table, ofContext(ctx, err))
-	}
-	return applied, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 )
 
 // three is a little schema: 2 would fail if it ran twice, 3 is an index that is built concurrently.
@@ -603,6 +604,216 @@ func TestStatusListsFilesAndUnknownVersions(t *testing.T) {
 		t.Error("Down undid a version without a file")
 	}
 	requireVersion(t, older, 4)
+}
+
+// requireChanged checks that no call does anything about a database whose versions came from other files, and that each says
+// which file it is.
+func requireChanged(t *testing.T, m *migrator, want ChangedError) {
+	t.Helper()
+	before := scalar[string](t, m.db, `SELECT json_agg(v ORDER BY v.id) FROM oauthdb_version AS v`)
+	_, up := m.upTo(t.Context(), 99)
+	_, down := m.down(t.Context())
+	_, downTo := m.downTo(t.Context(), 0)
+	_, pending := m.pending(t.Context())
+	statuses, status := m.status(t.Context())
+	for call, err := range map[string]error{"Up": up, "Down": down, "DownTo": downTo, "Pending": pending, "Status": status} {
+		var changed *ChangedError
+		if !errors.As(err, &changed) {
+			t.Errorf("%s: %v, want a ChangedError", call, err)
+			continue
+		}
+		if changed.Version != want.Version || changed.Name != want.Name || changed.AppliedName != want.AppliedName ||
+			(changed.AppliedDigest == "") != (want.AppliedDigest == "") || changed.AppliedDigest == changed.Digest {
+			t.Errorf("%s: %+v, want %+v", call, changed, want)
+		}
+		if !strings.Contains(err.Error(), want.Name) {
+			t.Errorf("%s: %q doesn't name the file", call, err)
+		}
+	}
+	marked := false
+	for _, s := range statuses {
+		marked = marked || s.Version == want.Version && s.Changed
+	}
+	if len(statuses) < len(m.files) || !marked {
+		t.Errorf("Status lists %+v", statuses)
+	}
+	if after := scalar[string](t, m.db, `SELECT json_agg(v ORDER BY v.id) FROM oauthdb_version AS v`); after != before {
+		t.Errorf("the version table was\n%s\nand is\n%s", before, after)
+	}
+	requireNoLock(t, m.db)
+}
+
+func TestFileThatChangedAfterItWasAppliedIsRefused(t *testing.T) {
+	t.Parallel()
+	db := open(t, newDatabase(t))
+	if _, err := newTestMigrator(t, db, three(), Options{}).upTo(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	edited := three()
+	edited["00002_thing_name.sql"].Data = append(edited["00002_thing_name.sql"].Data, "-- later\n"...)
+	requireChanged(t, newTestMigrator(t, db, edited, Options{}), ChangedError{
+		Version: 2, Name: "00002_thing_name.sql", AppliedName: "00002_thing_name.sql", AppliedDigest: "some",
+	})
+
+	// The files that were applied still fit.
+	m := newTestMigrator(t, db, three(), Options{})
+	if statuses, err := m.status(t.Context()); err != nil || statuses[1].Changed {
+		t.Errorf("Status with the files that were applied: %+v, %v", statuses, err)
+	}
+	if _, err := m.downTo(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	// What was undone may change.
+	if _, err := newTestMigrator(t, db, edited, Options{}).upTo(t.Context(), 99); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFileThatWasRenumberedIsRefused(t *testing.T) {
+	t.Parallel()
+	db := open(t, newDatabase(t))
+	if _, err := newTestMigrator(t, db, three(), Options{}).upTo(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	// A file in between, as if it had always been the second: goose alone finds versions 1 and 2 and says that all is well.
+	renumbered := fstest.MapFS{
+		"00001_things.sql": three()["00001_things.sql"],
+		"00002_other.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE others ();\n-- +goose Down\nDROP TABLE others;\n")},
+	}
+	requireChanged(t, newTestMigrator(t, db, renumbered, Options{}), ChangedError{
+		Version: 2, Name: "00002_other.sql", AppliedName: "00002_thing_name.sql", AppliedDigest: "some",
+	})
+	renamed := fstest.MapFS{
+		"00001_things.sql": three()["00001_things.sql"],
+		"00002_name.sql":   three()["00002_thing_name.sql"],
+	}
+	if _, err := newTestMigrator(t, db, renamed, Options{}).upTo(t.Context(), 99); err == nil {
+		t.Error("a renamed file was accepted")
+	}
+}
+
+func TestVersionWithoutARecordOfItsFileIsRefused(t *testing.T) {
+	t.Parallel()
+	db := open(t, newDatabase(t))
+	plain, err := goose.NewProvider(goose.DialectPostgres, db, three(), goose.WithTableName(DefaultTable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plain.UpTo(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	m := newTestMigrator(t, db, three(), Options{})
+	requireChanged(t, m, ChangedError{Version: 1, Name: "00001_things.sql"})
+
+	// With nothing applied there is nothing to doubt, and the table gets the columns that it lacks.
+	if _, err := plain.DownTo(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.upTo(t.Context(), 99); err != nil {
+		t.Fatal(err)
+	}
+	if n := scalar[int](t, db, `SELECT count(*) FROM oauthdb_version WHERE file_sha256 ~ '^[0-9a-f]{64}$' AND file_name LIKE '0000%.sql'`); n != 3 {
+		t.Errorf("%d versions have a record of their file", n)
+	}
+}
+
+// A release with other files may be the one that migrates while this one waits for the lock.
+func TestFilesAreComparedOnceTheLockIsHeld(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	db := open(t, url)
+	if _, err := newTestMigrator(t, db, three(), Options{}).upTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	other, err := open(t, url).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), `SELECT pg_advisory_lock($1)`, lockID); err != nil {
+		t.Fatal(err)
+	}
+	var log syncBuffer
+	m := newTestMigrator(t, db, three(), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.upTo(t.Context(), 99)
+		done <- err
+	}()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "waiting for another"); {
+		if time.Now().After(deadline) {
+			t.Fatal("the run doesn't wait")
+		}
+		runtime.Gosched()
+	}
+	if _, err := other.ExecContext(t.Context(), `
+		INSERT INTO oauthdb_version (version_id, is_applied, file_name, file_sha256) VALUES (2, true, '00002_else.sql', 'else')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.ExecContext(t.Context(), `SELECT pg_advisory_unlock($1)`, lockID); err != nil {
+		t.Fatal(err)
+	}
+	var changed *ChangedError
+	if err := <-done; !errors.As(err, &changed) || changed.AppliedName != "00002_else.sql" {
+		t.Errorf("Up: %v", err)
+	}
+	requireNoLock(t, db)
+}
+
+// Every pinned setting is what it should be while a file runs, whatever was set before, and the connection that was lent keeps its own.
+func TestSettingsArePinnedForTheRunAlone(t *testing.T) {
+	t.Parallel()
+	address := newDatabase(t)
+	owner := open(t, address)
+	name := scalar[string](t, owner, `SELECT current_database()`)
+	other := map[string]string{
+		"standard_conforming_strings": "off", "backslash_quote": "off", "client_encoding": "UTF8", "transform_null_equals": "on",
+		"array_nulls": "off", "xmloption": "document", "DateStyle": "German, DMY", "IntervalStyle": "iso_8601",
+		"TimeZone": "Asia/Kathmandu", "timezone_abbreviations": "India", "bytea_output": "escape", "extra_float_digits": "-3",
+		"xmlbinary": "hex", "default_transaction_isolation": "serializable", "default_transaction_read_only": "on",
+		"default_transaction_deferrable": "on", "check_function_bodies": "off", "row_security": "on",
+		"session_replication_role": "replica", "default_table_access_method": "heap", "idle_session_timeout": "60000",
+		"idle_in_transaction_session_timeout": "60000", "transaction_timeout": "60000", "statement_timeout": "60000",
+		"lock_timeout": "60000",
+	}
+	record := "-- +goose Up\nCREATE TABLE settings AS SELECT name, setting FROM pg_settings;\n" +
+		"CREATE TABLE isolation AS SELECT current_setting('transaction_isolation') AS level;\n-- +goose Down\nDROP TABLE settings, isolation;\n"
+	for setting, value := range other {
+		if scalar[bool](t, owner, `SELECT EXISTS (SELECT FROM pg_settings WHERE name = $1)`, setting) {
+			if _, err := owner.Exec(`ALTER DATABASE ` + name + ` SET ` + setting + ` = '` + value + `'`); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	db := open(t, address)
+	db.SetMaxOpenConns(1)
+	before := scalar[string](t, db, `SELECT json_agg(s ORDER BY name) FROM (SELECT name, setting FROM pg_settings) AS s`)
+	m := newTestMigrator(t, db, fstest.MapFS{"00001_settings.sql": {Data: []byte(record)}}, Options{LockTimeout: 1234 * time.Millisecond})
+	if _, err := m.upTo(t.Context(), 99); err != nil {
+		t.Fatal(err)
+	}
+	if after := scalar[string](t, db, `SELECT json_agg(s ORDER BY name) FROM (SELECT name, setting FROM pg_settings) AS s`); after != before {
+		t.Error("the settings of the connection that was lent have changed")
+	}
+
+	want := []struct{ name, value string }{{"statement_timeout", "0"}, {"lock_timeout", "1234"}}
+	for _, s := range append(want, pinned...) {
+		if _, ok := other[s.name]; !ok {
+			t.Errorf("%s is pinned and not tested", s.name)
+		}
+		if got := scalar[string](t, owner, `SELECT coalesce((SELECT setting FROM settings WHERE name = $1), '-')`, s.name); got != s.value &&
+			scalar[bool](t, owner, `SELECT EXISTS (SELECT FROM pg_settings WHERE name = $1)`, s.name) {
+			t.Errorf("%s is %s while a file runs, want %s", s.name, got, s.value)
+		}
+	}
+	for name := range other {
+		if !scalar[bool](t, owner, `SELECT EXISTS (SELECT FROM pg_settings WHERE name = $1)`, name) && name != "transaction_timeout" {
+			t.Errorf("the server knows no setting %s", name)
+		}
+	}
+	if level := scalar[string](t, owner, `SELECT level FROM isolation`); level != "read committed" {
+		t.Errorf("a file runs in a transaction that is %s", level)
+	}
 }
 
 func TestOwnVersionTable(t *testing.T) {

@@ -60,63 +60,96 @@ func connect(t *testing.T, url string) *sql.DB {
 }
 
 // fingerprintSQL describes everything in the database that migrations can make, a line for each thing, but for the version
-// table and the rows in any table. Columns are described in their order.
+// table and the rows in any table. Columns are described in their order. TestFingerprintSeesWhatMigrationsCanDo holds it to that.
 const fingerprintSQL = `
 	WITH relation AS (
-		SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relrowsecurity, c.reloptions, c.relacl
+		SELECT c.*
 		FROM pg_class AS c
 		JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	)
-	SELECT format('schema %s %s', n.nspname, n.nspacl)
+	SELECT format('schema %s owner %s %s', n.nspname, n.nspowner::regrole, n.nspacl)
 	FROM pg_namespace AS n
 	WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	UNION ALL
-	SELECT format('relation %s %s %s %s %s %s %s', r.oid::regclass, r.relkind, r.relpersistence, r.relreplident, r.relrowsecurity, r.reloptions, r.relacl)
+	SELECT format('relation %s %s %s %s %s %s %s %s owner %s method %s tablespace %s partition %s',
+		r.oid::regclass, r.relkind, r.relpersistence, r.relreplident, r.relrowsecurity, r.relforcerowsecurity, r.reloptions, r.relacl,
+		r.relowner::regrole, (SELECT m.amname FROM pg_am AS m WHERE m.oid = r.relam),
+		(SELECT s.spcname FROM pg_tablespace AS s WHERE s.oid = r.reltablespace), pg_get_expr(r.relpartbound, r.oid))
 	FROM relation AS r
 	UNION ALL
-	SELECT format('column %s %s %s %s not null %s default %s collation %s identity %s generated %s',
+	SELECT format('inherits %s %s from %s', i.inhrelid::regclass, i.inhseqno, i.inhparent::regclass)
+	FROM pg_inherits AS i
+	UNION ALL
+	SELECT format('column %s %s %s %s not null %s default %s collation %s identity %s generated %s storage %s compression %s statistics %s %s %s',
 		r.oid::regclass, row_number() OVER (PARTITION BY r.oid ORDER BY a.attnum), a.attname, format_type(a.atttypid, a.atttypmod),
-		a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attcollation::regcollation, a.attidentity, a.attgenerated)
+		a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attcollation::regcollation, a.attidentity, a.attgenerated,
+		a.attstorage, a.attcompression, nullif(a.attstattarget, -1), a.attoptions, a.attacl)
 	FROM relation AS r
 	JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 	LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 	UNION ALL
-	SELECT format('index %s %s valid %s ready %s', i.indrelid::regclass, pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
+	SELECT format('index %s %s valid %s ready %s clustered %s replica identity %s',
+		i.indrelid::regclass, pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready, i.indisclustered, i.indisreplident)
 	FROM pg_index AS i
 	JOIN relation AS r ON r.oid = i.indexrelid
+	UNION ALL
+	SELECT format('sequence %s %s start %s increment %s min %s max %s cache %s cycle %s',
+		s.seqrelid::regclass, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle)
+	FROM pg_sequence AS s
 	UNION ALL
 	SELECT format('constraint %s %s %s %s valid %s', c.conrelid::regclass, c.contypid::regtype, c.conname, pg_get_constraintdef(c.oid), c.convalidated)
 	FROM pg_constraint AS c
 	JOIN pg_namespace AS n ON n.oid = c.connamespace
 	WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	UNION ALL
-	SELECT format('trigger %s %s', g.tgrelid::regclass, pg_get_triggerdef(g.oid))
+	SELECT format('trigger %s %s enabled %s', g.tgrelid::regclass, pg_get_triggerdef(g.oid), g.tgenabled)
 	FROM pg_trigger AS g
 	WHERE NOT g.tgisinternal
 	UNION ALL
-	SELECT format('type %s %s base %s not null %s default %s labels %s', t.oid::regtype, t.typtype, t.typbasetype::regtype, t.typnotnull, t.typdefault,
-		(SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e WHERE e.enumtypid = t.oid))
+	SELECT format('type %s %s base %s not null %s default %s collation %s labels %s owner %s %s',
+		t.oid::regtype, t.typtype, t.typbasetype::regtype, t.typnotnull, t.typdefault, t.typcollation::regcollation,
+		(SELECT array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e WHERE e.enumtypid = t.oid), t.typowner::regrole, t.typacl)
 	FROM pg_type AS t
 	JOIN pg_namespace AS n ON n.oid = t.typnamespace
 	WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	UNION ALL
-	SELECT format('function %s %s', p.proacl, CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.proname END)
+	SELECT format('function %s owner %s %s', p.proacl, p.proowner::regrole, CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.proname::text END)
 	FROM pg_proc AS p
 	JOIN pg_namespace AS n ON n.oid = p.pronamespace
 	WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	UNION ALL
+	SELECT format('policy %s on %s %s %s for %s using %s with check %s', p.polname, p.polrelid::regclass, p.polcmd, p.polpermissive,
+		p.polroles, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+	FROM pg_policy AS p
+	UNION ALL
+	SELECT format('rule %s enabled %s', pg_get_ruledef(w.oid), w.ev_enabled)
+	FROM pg_rewrite AS w
+	WHERE w.oid >= 16384
+	UNION ALL
+	SELECT format('statistics %s target %s', pg_get_statisticsobjdef(s.oid), nullif((to_jsonb(s) ->> 'stxstattarget')::integer, -1))
+	FROM pg_statistic_ext AS s
+	UNION ALL
+	SELECT format('default privileges of %s in %s on %s: %s', d.defaclrole::regrole, d.defaclnamespace::regnamespace, d.defaclobjtype, d.defaclacl)
+	FROM pg_default_acl AS d
+	UNION ALL
+	SELECT format('event trigger %s %s %s enabled %s', v.evtname, v.evtevent, v.evtfoid::regprocedure, v.evtenabled)
+	FROM pg_event_trigger AS v
+	UNION ALL
+	SELECT format('publication %s %s of %s', p.pubname, to_jsonb(p) - 'oid', (SELECT array_agg(r.prrelid::regclass ORDER BY 1) FROM pg_publication_rel AS r WHERE r.prpubid = p.oid))
+	FROM pg_publication AS p
+	UNION ALL
+	SELECT format('setting of %s: %s', CASE WHEN s.setrole = 0 THEN 'the database' ELSE s.setrole::regrole::text END, s.setconfig)
+	FROM pg_db_role_setting AS s
+	WHERE s.setdatabase = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+	UNION ALL
 	SELECT format('other %s', pg_describe_object(o.classid, o.objid, 0))
 	FROM (
 		SELECT 'pg_extension'::regclass::oid, e.oid FROM pg_extension AS e
-		UNION ALL SELECT 'pg_policy'::regclass, p.oid FROM pg_policy AS p
-		UNION ALL SELECT 'pg_rewrite'::regclass, w.oid FROM pg_rewrite AS w WHERE w.oid >= 16384
 		UNION ALL SELECT 'pg_cast'::regclass, c.oid FROM pg_cast AS c WHERE c.oid >= 16384
 		UNION ALL SELECT 'pg_operator'::regclass, o.oid FROM pg_operator AS o WHERE o.oid >= 16384
+		UNION ALL SELECT 'pg_opclass'::regclass, o.oid FROM pg_opclass AS o WHERE o.oid >= 16384
 		UNION ALL SELECT 'pg_collation'::regclass, l.oid FROM pg_collation AS l WHERE l.oid >= 16384
-		UNION ALL SELECT 'pg_statistic_ext'::regclass, s.oid FROM pg_statistic_ext AS s
-		UNION ALL SELECT 'pg_publication'::regclass, p.oid FROM pg_publication AS p
-		UNION ALL SELECT 'pg_event_trigger'::regclass, v.oid FROM pg_event_trigger AS v
 	) AS o (classid, objid)
 	UNION ALL
 	SELECT format('comment on %s: %s', pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description)
@@ -149,7 +182,7 @@ func fingerprint(t *testing.T, db *sql.DB) []string {
 }
 
 // versionTable matches what belongs to the table of applied versions, which no migration makes.
-var versionTable = regexp.MustCompile(`^(relation|column|index|constraint|type) _?` + migrations.DefaultTable + `(_\w+|\[\])? `)
+var versionTable = regexp.MustCompile(`^(relation|column|index|constraint|type|sequence) _?` + migrations.DefaultTable + `(_\w+|\[\])? `)
 
 // requireSame fails the test for every line that only one of two fingerprints has.
 func requireSame(t *testing.T, what string, got, want []string) {
@@ -242,6 +275,85 @@ func dump(t *testing.T, url string, cluster *devdb.Cluster, db *sql.DB) string {
 	}
 	t.Skipf("no pg_dump for a server of version %d", server)
 	return ""
+}
+
+// Each of these changes what a database is, so a migration could do it and its Down forget to undo it.
+func TestFingerprintSeesWhatMigrationsCanDo(t *testing.T) {
+	t.Parallel()
+	db, _, _ := emptyDatabase(t)
+	for _, statement := range []string{
+		`CREATE SCHEMA s`,
+		`GRANT USAGE ON SCHEMA public TO pg_monitor`,
+		`CREATE TABLE t (id integer PRIMARY KEY, a text, b text, CONSTRAINT t_a_check CHECK (a <> ''))`,
+		`CREATE TABLE u (id integer REFERENCES t (id))`,
+		`ALTER TABLE t ADD COLUMN c text`,
+		`ALTER TABLE t ALTER COLUMN c SET DEFAULT 'x'`,
+		`ALTER TABLE t ALTER COLUMN c SET NOT NULL`,
+		`ALTER TABLE t ALTER COLUMN c SET STORAGE EXTERNAL`,
+		`ALTER TABLE t ALTER COLUMN c SET COMPRESSION pglz`,
+		`ALTER TABLE t ALTER COLUMN c SET STATISTICS 10`,
+		`ALTER TABLE t ALTER COLUMN c SET (n_distinct = 5)`,
+		`ALTER TABLE t ALTER COLUMN c TYPE text COLLATE "C"`,
+		`ALTER TABLE t ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY`,
+		`ALTER TABLE t SET (fillfactor = 80)`,
+		`ALTER TABLE u SET UNLOGGED`,
+		`ALTER TABLE t REPLICA IDENTITY FULL`,
+		`ALTER TABLE t ENABLE ROW LEVEL SECURITY`,
+		`ALTER TABLE t FORCE ROW LEVEL SECURITY`,
+		`CREATE POLICY p ON t USING (true)`,
+		`ALTER POLICY p ON t USING (false)`,
+		`GRANT SELECT ON t TO pg_monitor`,
+		`GRANT UPDATE (a) ON t TO pg_monitor`,
+		`ALTER TABLE t OWNER TO pg_monitor`,
+		`COMMENT ON TABLE t IS 'a table'`,
+		`COMMENT ON COLUMN t.a IS 'a column'`,
+		`COMMENT ON CONSTRAINT t_a_check ON t IS 'a constraint'`,
+		`ALTER TABLE t RENAME CONSTRAINT t_a_check TO t_a_is_there`,
+		`ALTER TABLE t ADD CONSTRAINT t_b_check CHECK (b <> '') NOT VALID`,
+		`ALTER TABLE t VALIDATE CONSTRAINT t_b_check`,
+		`CREATE INDEX t_a_idx ON t (a)`,
+		`COMMENT ON INDEX t_a_idx IS 'an index'`,
+		`ALTER INDEX t_a_idx SET (fillfactor = 70)`,
+		`CLUSTER t USING t_a_idx`,
+		`CREATE DOMAIN d AS text`,
+		`ALTER DOMAIN d ADD CONSTRAINT d_check CHECK (VALUE <> '')`,
+		`COMMENT ON DOMAIN d IS 'a domain'`,
+		`COMMENT ON CONSTRAINT d_check ON DOMAIN d IS 'its constraint'`,
+		`ALTER DOMAIN d SET DEFAULT 'x'`,
+		`ALTER DOMAIN d SET NOT NULL`,
+		`GRANT USAGE ON DOMAIN d TO pg_monitor`,
+		`CREATE DOMAIN dc AS text COLLATE "C"`,
+		`CREATE TYPE e AS ENUM ('a')`,
+		`ALTER TYPE e ADD VALUE 'b'`,
+		`CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+		`CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+		`ALTER FUNCTION f() SECURITY DEFINER`,
+		`ALTER FUNCTION f() SET search_path = public`,
+		`REVOKE EXECUTE ON FUNCTION f() FROM PUBLIC`,
+		`COMMENT ON FUNCTION f() IS 'a function'`,
+		`CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()`,
+		`ALTER TABLE t DISABLE TRIGGER g`,
+		`COMMENT ON TRIGGER g ON t IS 'a trigger'`,
+		`CREATE SEQUENCE q`,
+		`ALTER SEQUENCE q INCREMENT 2`,
+		`CREATE VIEW v AS SELECT 1 AS one`,
+		`CREATE OR REPLACE VIEW v AS SELECT 2 AS one`,
+		`CREATE STATISTICS x ON a, b FROM t`,
+		`CREATE TABLE w () INHERITS (t)`,
+		`ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_monitor`,
+		`CREATE PUBLICATION n FOR TABLE t`,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 8192', current_database()); END $$`,
+		`ALTER TABLE t DROP COLUMN c`,
+		`DROP TRIGGER g ON t`,
+	} {
+		before := fingerprint(t, db)
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+		if slices.Equal(fingerprint(t, db), before) {
+			t.Errorf("the fingerprint doesn't see %s", statement)
+		}
+	}
 }
 
 func TestUpDownUpGivesTheSameSchema(t *testing.T) {

@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -37,7 +38,7 @@ func dedicated(ctx context.Context, db *sql.DB) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stdlib.OpenDB(*config), nil
+	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(pin)), nil
 }
 
 // session prepares the one connection on which goose runs. goose calls it at the right moments because it is a
@@ -47,6 +48,7 @@ type session struct {
 	lockWait      time.Duration
 	noTransaction bool // the files to run are exempt from lockTimeout
 	log           *slog.Logger
+	locked        func(context.Context, *sql.Conn) error // called once the lock is held
 
 	locker lock.SessionLocker
 }
@@ -76,13 +78,13 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) (err error) {
 	if !s.noTransaction && s.lockTimeout > 0 {
 		lockTimeout = max(1, s.lockTimeout.Milliseconds())
 	}
-	if _, err := conn.ExecContext(ctx, `
-		SELECT
-		    set_config('lock_timeout', $1::text, false),
-		    set_config('statement_timeout', '0', false),
-		    set_config('idle_in_transaction_session_timeout', '0', false)`,
+	if _, err := conn.ExecContext(ctx, `SELECT set_config('lock_timeout', $1::text, false)`,
 		strconv.FormatInt(lockTimeout, 10)); err != nil {
-		return fmt.Errorf("set the timeouts of the migration session: %w", err)
+		return fmt.Errorf("set lock_timeout of the migration session: %w", err)
+	}
+	if err := s.locked(ctx, conn); err != nil {
+		// goose doesn't unlock what it was told it could not lock
+		return errors.Join(err, s.SessionUnlock(context.WithoutCancel(ctx), conn))
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/migrations"
 )
 
 // defaultDatabase is the database of the private cluster that commands work on.
@@ -153,6 +154,10 @@ func (s *server) config() (*pgx.ConnConfig, error) {
 
 // hintFor says what may help against an error that the server, or its absence, gave rise to.
 func hintFor(err error) string {
+	var changed *migrations.ChangedError
+	if errors.As(err, &changed) {
+		return "The schema is not what this release thinks it is. Use the release that applied it, or make the database anew;\n'oauthdb stop -delete' deletes the private PostgreSQL."
+	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {

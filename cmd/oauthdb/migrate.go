@@ -64,11 +64,14 @@ var statusCommand = command{
 			}
 			return server.withSchema(ctx, c, 0, func(s *schema) error {
 				files, err := migrations.Status(ctx, s.DB, s.options)
-				if err != nil {
+				if err != nil && len(files) == 0 {
 					return err
 				}
 				pending := printStatus(c.out, files)
 				fmt.Fprintf(c.out, "connect with %s\n", s.shown())
+				if err != nil {
+					return err
+				}
 				if *check && pending > 0 {
 					return fmt.Errorf("%s pending: run 'oauthdb migrate'", plural(pending, "migration is", "migrations are"))
 				}
@@ -177,11 +180,15 @@ func printResults(w io.Writer, did string, done []migrations.Result) {
 }
 
 func printStatus(w io.Writer, files []migrations.FileStatus) (pending int) {
+	changed := 0
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range files {
 		switch {
 		case f.Name == "":
 			fmt.Fprintf(tw, "version %d\tapplied by a newer release\t%s\n", f.Version, f.AppliedAt.UTC().Format(time.DateTime+" UTC"))
+		case f.Changed:
+			changed++
+			fmt.Fprintf(tw, "%s\tapplied from another file\t%s\n", f.Name, f.AppliedAt.UTC().Format(time.DateTime+" UTC"))
 		case f.Applied:
 			fmt.Fprintf(tw, "%s\tapplied\t%s\n", f.Name, f.AppliedAt.UTC().Format(time.DateTime+" UTC"))
 		default:
@@ -190,9 +197,11 @@ func printStatus(w io.Writer, files []migrations.FileStatus) (pending int) {
 		}
 	}
 	tw.Flush()
-	if pending == 0 {
+	switch {
+	case changed > 0: // the error says the rest
+	case pending == 0:
 		fmt.Fprintln(w, "up to date")
-	} else {
+	default:
 		fmt.Fprintf(w, "%d of %d pending: oauthdb migrate\n", pending, len(files))
 	}
 	return pending

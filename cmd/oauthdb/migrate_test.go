@@ -89,3 +89,30 @@ func TestAMigrationThatCannotGetItsLockIsExplained(t *testing.T) {
 		t.Errorf("exit code %d, errors %q", code, errors)
 	}
 }
+
+func TestADatabaseOfOtherFilesIsNotCalledUpToDate(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	if code, _, errors := oauthdb(t, "migrate", "-database-url", url); code != exitDone {
+		t.Fatal(errors)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), `UPDATE oauthdb_version SET file_sha256 = repeat('0', 64) WHERE version_id = 2`); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"migrate", "status", "status -check", "rollback -yes"} {
+		words := strings.Fields(args)
+		code, out, errors := oauthdb(t, append(words[:1:1], append([]string{"-database-url", url}, words[1:]...)...)...)
+		if code != exitFailed || strings.Contains(out, "up to date") || !strings.Contains(errors, "has changed since it was applied") ||
+			!strings.Contains(errors, "make the database anew") {
+			t.Errorf("%s: exit code %d, output\n%s\nerrors\n%s", args, code, out, errors)
+		}
+		if words[0] == "status" && !regexp.MustCompile(`(?m)^00002_\S+ +applied from another file `).MatchString(out) {
+			t.Errorf("%s: doesn't mark the file:\n%s", args, out)
+		}
+	}
+}
