@@ -18,6 +18,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/catalog"
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/internal/plan"
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 const root = "../.."
@@ -114,7 +115,7 @@ func TestCheck(t *testing.T) {
 	before, s, pages := all(t, conn)
 
 	t.Run("what is up to date passes", func(t *testing.T) {
-		queries, err := readQueries(root + "/queries")
+		queries, err := queryfile.ReadDir(root + "/queries")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +143,10 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		queries := splitQueries("session.sql", "-- name: Bare :one\nSELECT 1;\n\n-- It says little.\n-- name: Nameless :one\nSELECT 1;\n")
+		queries, err := queryfile.Parse("session.sql", "-- name: Bare :one\nSELECT 1;\n\n-- It says little.\n-- name: Nameless :one\nSELECT 1;\n")
+		if err != nil {
+			t.Fatal(err)
+		}
 		files := migrationFiles{
 			{"migrations/1.sql", "CREATE TABLE session (\n    id text,\n    colour text\n);\nCREATE TABLE fresh (paid_by text);\nCREATE TYPE mood AS ENUM ('happy');\n"},
 			{"migrations/2.sql", "-- +goose Up\nALTER TABLE session\n    ADD COLUMN paid_by user_id;\n\n-- +goose Down\nCREATE DOMAIN shade AS text;\n"},
