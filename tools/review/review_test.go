@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -306,12 +305,12 @@ func TestProseIsMarkdown(t *testing.T) {
 // Every link of the pages has to lead somewhere.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	document, err := os.ReadFile(root + "/internal/catalog/catalog.json")
+	packed, err := os.ReadFile(filepath.Join(root, catalogFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c catalog.Catalog
-	if err := json.Unmarshal(document, &c); err != nil {
+	c, err := catalog.Unpack(packed)
+	if err != nil {
 		t.Fatal(err)
 	}
 	schema, err := os.ReadFile(root + "/docs/schema.md")
@@ -319,7 +318,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	pages := map[string]string{"../schema.md": string(schema)}
-	maps.Copy(pages, queryPages(&c))
+	maps.Copy(pages, queryPages(c))
 	headings := map[string]bool{}
 	for name, text := range pages {
 		for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
