@@ -71,9 +71,15 @@ func sources(t *testing.T, oid uint32, format int16) [][]byte {
 	t.Helper()
 	found := [][]byte{nil, {}, []byte("x"), []byte("null"), []byte("{a,b}"), []byte("t"), []byte("infinity"), []byte(`{"jkt": "x"}`), []byte(strings.Repeat("ä", 100))}
 	values := []any{
-		"", "a word", true, false, json.RawMessage(`{"a": [1]}`), []string{}, []string{"openid", "", `"`}, []*string{nil, new("a")}, [][]string{{"a"}, {"b"}},
+		"", "a word", true, false, json.RawMessage(`{"a": [1]}`),
+		[]string{},
+		[]string{"openid", "", `"`},
+		[]*string{nil, new("a")},
+		[][]string{{"a"}, {"b"}},
 		time.Unix(0, 0), time.Date(2026, 1, 2, 3, 4, 5, 6_000, time.UTC), time.Date(-3000, 1, 1, 0, 0, 0, 0, time.UTC),
-		pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}, pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, int64(7),
+		pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true},
+		pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true},
+		int64(7),
 	}
 	for _, v := range values {
 		b, err := pgtype.NewMap().Encode(oid, format, v, []byte{})
