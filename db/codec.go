@@ -17,7 +17,7 @@ import (
 // connections in another way, to be called with [pgx.Conn.TypeMap] before the first query.
 //
 // Every value and every error is what it is without. pgx plans the scan of every column anew for every result, by reflection
-// where the Go type is a pointer, a slice or none that it knows: more than half of what a row of introspection allocates. The
+// where the Go type is a pointer or a slice: nearly half of what a row of introspection allocates. The
 // plans are pgx's own, made once for each Go type. A type that is registered later replaces the one that is registered here,
 // as always.
 func RegisterTypes(m *pgtype.Map) { m.RegisterTypes(remembering) }
@@ -36,9 +36,7 @@ func registerFirst(config *pgxpool.Config) {
 
 var remembering = func() (types []*pgtype.Type) {
 	stock := pgtype.NewMap()
-	for _, oid := range []uint32{
-		pgtype.TextOID, pgtype.VarcharOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.BoolOID, pgtype.JSONBOID,
-	} {
+	for _, oid := range []uint32{pgtype.TextOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.BoolOID} {
 		t, _ := stock.TypeForOID(oid)
 		types = append(types, &pgtype.Type{Name: t.Name, OID: oid, Codec: &rememberingCodec{Codec: t.Codec}})
 	}

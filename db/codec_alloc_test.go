@@ -13,7 +13,7 @@ import (
 	"github.com/oauthdb/oauthdb/storetest"
 )
 
-// By hand, on a pool of pgx, it is 58, and with the store on such a pool 70.
+// On a pool of pgx it is 58, by the store and by hand.
 func TestIntrospectionAllocatesLittle(t *testing.T) { // not parallel: AllocsPerRun counts for the whole process
 	d := storetest.New(t)
 	digest := grantToken(t, d.Store)
