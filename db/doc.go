@@ -13,8 +13,8 @@
 // [Open] checks that a server answers, and that it is PostgreSQL 15 or later. [Options] holds the limits and their
 // defaults; the connection string may set any of them too.
 //
-// A pool of this package also reads and writes the values of package store with less work than pgx by itself, and with the same
-// results: see [RegisterTypes], which connections that were opened otherwise may call.
+// A pool of this package also scans the rows of package store with less work than pgx by itself, and with the same results: see
+// [RegisterTypes], which connections that were opened otherwise may call.
 //
 // # Transactions
 //
@@ -35,6 +35,7 @@
 //	switch {
 //	case db.IsNotFound(err): // no such code, token, client: invalid_grant, or invalid_client
 //	case db.Violates(err, store.ConstraintOAuthClientClientIDUIdx): // the client_id is taken
+//	case db.IsUnstorable(err): // invalid_request: NUL or broken UTF-8 in a parameter
 //	case db.IsTransient(err): // temporarily_unavailable, and try again
 //	case db.IsTimeout(err): // temporarily_unavailable, and look why
 //	default: // server_error

@@ -14,6 +14,10 @@ import (
 
 // SQLSTATEs that this package knows by name.
 const (
+	numberOutOfRange     = "22003"
+	notInRepertoire      = "22021"
+	invalidText          = "22P02"
+	untranslatable       = "22P05"
 	notNullViolation     = "23502"
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
@@ -67,6 +71,13 @@ func IsCheckViolation(err error) bool { return hasCode(err, checkViolation) }
 
 // IsNotNullViolation reports whether a value is missing; [Column] says which.
 func IsNotNullViolation(err error) bool { return hasCode(err, notNullViolation) }
+
+// IsUnstorable reports whether a parameter holds what PostgreSQL can't: NUL or broken UTF-8 in a text (SQLSTATE 22021), JSON that
+// isn't any (22P02), that escapes NUL or half a surrogate pair (22P05) or has too large a number (22003). What came from a client
+// is then an invalid_request. An identifier of package store and a token.Digest never are: they find nothing.
+func IsUnstorable(err error) bool {
+	return hasCode(err, numberOutOfRange, notInRepertoire, invalidText, untranslatable)
+}
 
 // IsTransient reports whether the statement or transaction took no effect, for a reason that may soon be gone, so that it can
 // be tried again as it was:

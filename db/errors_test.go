@@ -16,6 +16,7 @@ import (
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 const (
@@ -117,6 +118,76 @@ func TestNotFoundIsNoRow(t *testing.T) {
 	}
 	if db.IsTransient(err) || db.IsTimeout(err) || db.Constraint(err) != "" {
 		t.Error("no row is taken for something else")
+	}
+}
+
+func TestUnstorableIsWhatPostgreSQLCannotHold(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	for name, c := range map[string]struct {
+		sql  string
+		arg  any
+		want bool
+	}{
+		"NUL":                {"SELECT $1::text", "a\x00", true},
+		"broken UTF-8":       {"SELECT $1::text", "a\xff", true},
+		"NUL in JSON":        {"SELECT $1::jsonb", `"\u0000"`, true},
+		"half a pair":        {"SELECT $1::jsonb", `"\ud800"`, true},
+		"a number too large": {"SELECT $1::jsonb", `1e400000`, true},
+		"no JSON":            {"SELECT $1::jsonb", `{`, true},
+		"a word":             {"SELECT $1::text", "a", false},
+		"an unknown table":   {"SELECT $1::text FROM nowhere", "a", false},
+		"a division by zero": {"SELECT 1 / ($1::text)::int", "0", false},
+	} {
+		_, err := d.Pool.Exec(t.Context(), c.sql, c.arg)
+		if db.IsUnstorable(err) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && db.IsUnstorable(fmt.Errorf("wrapped: %w", err)) != c.want {
+			t.Errorf("%s, wrapped: %v", name, err)
+		}
+	}
+	if db.IsUnstorable(nil) || db.IsUnstorable(io.EOF) {
+		t.Error("what isn't the server's error is unstorable")
+	}
+}
+
+func TestIdentifiersThatCannotBeStoredFindNothing(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	ctx := t.Context()
+	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"cache_statement", "exec", "simple_protocol"} {
+		q := store.New(openPool(t, withParams(t, d.URL, "default_query_exec_mode", mode), db.Options{}))
+		if _, err := q.GetUser(ctx, "usr_1"); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+		for _, bad := range []string{"\x00", "usr_1\x00", "\xff", "usr_1\xed\xa0\x80"} {
+			if store.UserID(bad).Storable() {
+				t.Errorf("%q is storable", bad)
+			}
+			for name, look := range map[string]func() error{
+				"user":    func() error { _, err := q.GetUser(ctx, store.UserID(bad)); return err },
+				"session": func() error { _, err := q.GetSession(ctx, store.SessionID(bad)); return err },
+				"client":  func() error { _, err := q.GetClient(ctx, store.ClientID(bad)); return err },
+				"token":   func() error { _, err := q.FindSessionByToken(ctx, token.Digest(bad)); return err },
+				"none":    func() error { _, err := q.FindSessionByToken(ctx, ""); return err },
+			} {
+				if err := look(); !db.IsNotFound(err) {
+					t.Errorf("%s: %s %q: %v", mode, name, bad, err)
+				}
+			}
+			if err := createUser(ctx, q, store.UserID(bad), "x@y.example"); db.Column(err) != "id" {
+				t.Errorf("%s: created as %q: %v", mode, bad, err)
+			}
+			var found int
+			ids := []store.UserID{store.UserID(bad), "usr_1"}
+			if err := d.Pool.QueryRow(ctx, `SELECT count(*) FROM "user" WHERE id = ANY ($1)`, ids).Scan(&found); err != nil || found != 1 {
+				t.Errorf("%s: %q in an array: %d, %v", mode, bad, found, err)
+			}
+		}
 	}
 }
 

@@ -1,70 +1,109 @@
 package store
 
 import (
+	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Identifiers are strings of a type of their own, one for each domain of the schema, so that the compiler knows a user from
-// a client. An identifier that another server wrote is accepted as it is; those made here are time-ordered (a UUIDv7, RFC
-// 9562, section 5.7, as 32 hexadecimal digits) behind a prefix of four characters that says what they name. None is a secret.
+// ID is an identifier of a T: a string of a type of its own, one for each domain of the schema, so that the compiler knows a
+// user from a client. An identifier that another server wrote is accepted as it is; those made here are time-ordered (a UUIDv7,
+// RFC 9562, section 5.7, as 32 hexadecimal digits) behind a prefix of four characters that says what they name. None is a secret.
+//
+// PostgreSQL's text holds neither NUL nor broken UTF-8, so no row has such an identifier. It is written as NULL: a look-up finds
+// nothing instead of failing with SQLSTATE 22021, and in a row it is refused as missing. Where NULL means something by itself,
+// in an optional parameter, check what comes from outside with Storable first.
+type ID[T any] string
+
 type (
 	// UserID is the primary key of "user" and the subject (sub) of tokens.
-	UserID string
+	UserID = ID[User]
 	// SessionID is the primary key of session and the sid of OpenID Connect logout.
-	SessionID string
+	SessionID = ID[Session]
 	// AccountID is the primary key of account.
-	AccountID string
+	AccountID = ID[Account]
 	// ReferenceID points at a tenant, an organisation say. oauthdb never looks into it.
-	ReferenceID string
+	ReferenceID = ID[tenant]
 	// OAuthClientID is the primary key of oauth_client. Clients never see it.
-	OAuthClientID string
+	OAuthClientID = ID[OAuthClient]
 	// ClientID is the public client identifier (RFC 6749, section 2.2).
-	ClientID string
+	ClientID = ID[publicClient]
 	// AuthorizationID is the primary key of oauth_authorization: it names a family of tokens.
-	AuthorizationID string
+	AuthorizationID = ID[OAuthAuthorization]
 	// AccessTokenID is the primary key of oauth_access_token and the jti of a JWT access token.
-	AccessTokenID string
+	AccessTokenID = ID[OAuthAccessToken]
 	// RefreshTokenID is the primary key of oauth_refresh_token.
-	RefreshTokenID string
+	RefreshTokenID = ID[OAuthRefreshToken]
 	// ConsentID is the primary key of oauth_consent.
-	ConsentID string
+	ConsentID = ID[OAuthConsent]
 	// SigningKeyID is the primary key of jwks and the kid of what the key signs.
-	SigningKeyID string
+	SigningKeyID = ID[SigningKey]
+)
+
+// What is identified and isn't the row of a table.
+type (
+	tenant       struct{}
+	publicClient struct{}
 )
 
 // NewUserID returns a new, time-ordered identifier.
-func NewUserID() UserID { return UserID(newID("usr_")) }
+func NewUserID() UserID { return newID[UserID]("usr_") }
 
 // NewSessionID returns a new, time-ordered identifier.
-func NewSessionID() SessionID { return SessionID(newID("ses_")) }
+func NewSessionID() SessionID { return newID[SessionID]("ses_") }
 
 // NewAccountID returns a new, time-ordered identifier.
-func NewAccountID() AccountID { return AccountID(newID("acc_")) }
+func NewAccountID() AccountID { return newID[AccountID]("acc_") }
 
 // NewOAuthClientID returns a new, time-ordered identifier.
-func NewOAuthClientID() OAuthClientID { return OAuthClientID(newID("ocl_")) }
+func NewOAuthClientID() OAuthClientID { return newID[OAuthClientID]("ocl_") }
 
 // NewClientID returns a new, time-ordered public client identifier.
-func NewClientID() ClientID { return ClientID(newID("cli_")) }
+func NewClientID() ClientID { return newID[ClientID]("cli_") }
 
 // NewAuthorizationID returns a new, time-ordered identifier.
-func NewAuthorizationID() AuthorizationID { return AuthorizationID(newID("azn_")) }
+func NewAuthorizationID() AuthorizationID { return newID[AuthorizationID]("azn_") }
 
 // NewAccessTokenID returns a new, time-ordered identifier.
-func NewAccessTokenID() AccessTokenID { return AccessTokenID(newID("atk_")) }
+func NewAccessTokenID() AccessTokenID { return newID[AccessTokenID]("atk_") }
 
 // NewRefreshTokenID returns a new, time-ordered identifier.
-func NewRefreshTokenID() RefreshTokenID { return RefreshTokenID(newID("rtk_")) }
+func NewRefreshTokenID() RefreshTokenID { return newID[RefreshTokenID]("rtk_") }
 
 // NewConsentID returns a new, time-ordered identifier.
-func NewConsentID() ConsentID { return ConsentID(newID("cns_")) }
+func NewConsentID() ConsentID { return newID[ConsentID]("cns_") }
 
 // NewSigningKeyID returns a new, time-ordered identifier.
-func NewSigningKeyID() SigningKeyID { return SigningKeyID(newID("key_")) }
+func NewSigningKeyID() SigningKeyID { return newID[SigningKeyID]("key_") }
 
-func newID(prefix string) string {
+func newID[I ~string](prefix string) I {
 	// NewV7 fails only if the system has no randomness to give, in which case crypto/rand has already ended the process.
-	return prefix + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")
+	return I(prefix + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", ""))
+}
+
+var errNullID = errors.New("store: cannot scan NULL into an identifier: use a pointer to it")
+
+// Storable reports whether PostgreSQL can hold the identifier: it is valid UTF-8 without NUL.
+func (id ID[T]) Storable() bool {
+	return utf8.ValidString(string(id)) && strings.IndexByte(string(id), 0) < 0
+}
+
+// TextValue implements [pgtype.TextValuer]: the text, or NULL for one that isn't Storable.
+func (id ID[T]) TextValue() (pgtype.Text, error) {
+	if !id.Storable() {
+		return pgtype.Text{}, nil
+	}
+	return pgtype.Text{String: string(id), Valid: true}, nil
+}
+
+// ScanText implements [pgtype.TextScanner]. NULL is an error: scan it into a pointer to the identifier, which becomes nil.
+func (id *ID[T]) ScanText(v pgtype.Text) error {
+	if !v.Valid {
+		return errNullID
+	}
+	*id = ID[T](v.String)
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -19,8 +21,9 @@ const DigestLength = 43
 // over the credential exactly as it is presented, prefix and all. No salt and no stretching, because what is digested
 // carries 256 random bits; it is not a way to store passwords. It is no secret, but not meant for the public either.
 //
-// pgx writes it as text, and only if it is Valid: a raw credential converted to Digest by mistake is refused. Columns
-// that may be NULL are *Digest. The zero Digest stands for none; it is never written and equals nothing.
+// pgx writes it as text, and only if it is Valid: a raw credential converted to Digest by mistake is refused. The zero Digest
+// stands for none: it is written as NULL, which no look-up finds, and equals nothing. So is one that PostgreSQL's text can't hold,
+// with NUL or broken UTF-8. Columns that may be NULL are *Digest.
 type Digest string
 
 var errNullDigest = errors.New("token: cannot scan NULL into token.Digest: use *token.Digest")
@@ -81,12 +84,20 @@ func (d Digest) Format(f fmt.State, verb rune) {
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), string(d))
 }
 
-// TextValue implements [pgtype.TextValuer]: the 43 characters, or [ErrDigest]. It doesn't allocate.
+// isNull reports whether d is written as NULL: it is none, or PostgreSQL can't hold it.
+func (d Digest) isNull() bool {
+	return d == "" || strings.IndexByte(string(d), 0) >= 0 || !utf8.ValidString(string(d))
+}
+
+// TextValue implements [pgtype.TextValuer]: the 43 characters, NULL, or [ErrDigest]. It doesn't allocate.
 func (d Digest) TextValue() (pgtype.Text, error) {
-	if !d.Valid() {
-		return pgtype.Text{}, ErrDigest
+	switch {
+	case d.Valid():
+		return pgtype.Text{String: string(d), Valid: true}, nil
+	case d.isNull():
+		return pgtype.Text{}, nil
 	}
-	return pgtype.Text{String: string(d), Valid: true}, nil
+	return pgtype.Text{}, ErrDigest
 }
 
 // ScanText implements [pgtype.TextScanner]. NULL is an error: scan it into a *Digest, which becomes nil. It doesn't
@@ -102,12 +113,15 @@ func (d *Digest) ScanText(v pgtype.Text) error {
 	return nil
 }
 
-// Value implements [driver.Valuer], for database/sql: the 43 characters, or [ErrDigest].
+// Value implements [driver.Valuer], for database/sql: the 43 characters, nil for NULL, or [ErrDigest].
 func (d Digest) Value() (driver.Value, error) {
-	if !d.Valid() {
-		return nil, ErrDigest
+	switch {
+	case d.Valid():
+		return string(d), nil
+	case d.isNull():
+		return nil, nil
 	}
-	return string(d), nil
+	return nil, ErrDigest
 }
 
 // Scan implements [database/sql.Scanner], as ScanText does for pgx.

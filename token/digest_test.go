@@ -75,6 +75,7 @@ var malformedDigests = map[string]string{
 	"newline":            string(abcDigest[:42]) + "\n",
 	"not ASCII":          string(abcDigest[:41]) + "é",
 	"NUL":                "\x00" + string(abcDigest[1:]),
+	"broken UTF-8":       "\xff" + string(abcDigest[1:]),
 	"stray bits":         string(abcDigest[:42]) + "1",
 	"last a dash":        string(abcDigest[:42]) + "-",
 	"hexadecimal":        strings.Repeat("ab", 32),
@@ -93,6 +94,9 @@ func TestMalformedDigestsAreRefusedAndNotShown(t *testing.T) {
 		if d.Valid() || d.Equal(d) {
 			t.Errorf("%s: valid, or equal to itself", name)
 		}
+		if name == "empty" || name == "NUL" || name == "broken UTF-8" {
+			continue // written as NULL
+		}
 		if _, err := d.Value(); !errors.Is(err, token.ErrDigest) {
 			t.Errorf("%s: Value: %v", name, err)
 		}
@@ -104,6 +108,26 @@ func TestMalformedDigestsAreRefusedAndNotShown(t *testing.T) {
 						t.Errorf("%s: OID %d, format %d, %T: %d bytes, %v", name, oid, format, value, len(buf), err)
 					} else if leaked(s, err.Error()) {
 						t.Errorf("%s: shows in the error: %v", name, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Nothing was presented, or nothing that PostgreSQL could hold: it finds no row.
+func TestNoDigestIsWrittenAsNULL(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"empty", "NUL", "broken UTF-8"} {
+		d := token.Digest(malformedDigests[name])
+		if v, err := d.Value(); v != nil || err != nil {
+			t.Errorf("%s: Value: %v, %v", name, v, err)
+		}
+		for _, oid := range []uint32{0, pgtype.TextOID, pgtype.ByteaOID, pgtype.VarcharOID, 99999} {
+			for _, format := range []int16{pgtype.TextFormatCode, pgtype.BinaryFormatCode} {
+				for _, value := range []any{d, &d} {
+					if buf, err := pgtype.NewMap().Encode(oid, format, value, []byte("before")); buf != nil || err != nil {
+						t.Errorf("%s: OID %d, format %d, %T: %q, %v", name, oid, format, value, buf, err)
 					}
 				}
 			}

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/db"
 )
 
 // statement is what the tracer saw of one.
@@ -32,17 +33,7 @@ var _ interface {
 func (t *tracer) begin(sql string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ran = append(t.ran, statement{name: nameOf(sql)})
-}
-
-// nameOf is the name that sqlc writes into the first line of a query: "-- name: CreateUser :one".
-func nameOf(sql string) string {
-	rest, ok := strings.CutPrefix(sql, "-- name: ")
-	if !ok {
-		return ""
-	}
-	name, _, _ := strings.Cut(rest, " ")
-	return name
+	t.ran = append(t.ran, statement{name: db.QueryName(sql)})
 }
 
 func (t *tracer) count() int {

@@ -1,37 +1,82 @@
 // Package catalog holds what is known of every query of the data layer: its contract, what it reads, writes and locks, and the
 // plan that was reviewed.
 //
-// The facts are gathered by tools/review, which writes catalog.json and, from the same facts, the pages of docs/queries. The
-// package only hands them out.
+// The facts are gathered by tools/review, which writes catalog.json.gz and, from the same facts, the pages of docs/queries: those are
+// what a reviewer reads. The package only packs them and hands them out.
 package catalog
 
 import (
-	_ "embed" // for catalog.json
+	"bytes"
+	"compress/gzip"
+	_ "embed" // for catalog.json.gz
 	"encoding/json"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 )
 
-//go:embed catalog.json
-var document []byte
+//go:embed catalog.json.gz
+var packed []byte
 
 // Reviewed returns the facts that were reviewed with this version of the source. They are the same in every call: nobody
 // may change them.
 var Reviewed = sync.OnceValues(func() (*Catalog, error) {
-	var c Catalog
-	if err := json.Unmarshal(document, &c); err != nil {
+	return Unpack(packed)
+})
+
+// Pack is the form in which a catalog is kept: JSON, a line for each query, compressed.
+func Pack(c *Catalog) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	lines := json.NewEncoder(z)
+	if err := lines.Encode(Catalog{PostgreSQL: c.PostgreSQL}); err != nil {
+		return nil, err
+	}
+	for _, q := range c.Queries {
+		if err := lines.Encode(q); err != nil {
+			return nil, err
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// Unpack reads what Pack wrote.
+func Unpack(packed []byte) (*Catalog, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
-	return &c, nil
-})
+	var c Catalog
+	lines := json.NewDecoder(z)
+	if err := lines.Decode(&c); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	for {
+		var q Query
+		switch err := lines.Decode(&q); err {
+		case nil:
+			c.Queries = append(c.Queries, q)
+		case io.EOF:
+			return &c, nil
+		default:
+			return nil, fmt.Errorf("catalog: %w", err)
+		}
+	}
+}
 
 // Catalog is every query, file by file.
 type Catalog struct {
-	PostgreSQL int // the major version that made the plans
-	Queries    []Query
+	PostgreSQL int     // the major version that made the plans
+	Queries    []Query `json:",omitempty"`
 }
 
 // Query finds a query by its name.

@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -27,6 +28,26 @@ func TestParagraphs(t *testing.T) {
 		}
 		if g := strings.Join(got, "|"); g != want {
 			t.Errorf("%q:\n got %s\nwant %s", contract, g, want)
+		}
+	}
+}
+
+func TestUnpackReadsWhatPackWrote(t *testing.T) {
+	t.Parallel()
+	want := &catalog.Catalog{PostgreSQL: 15, Queries: []catalog.Query{
+		{Name: "A", SQL: "SELECT 1\nFROM x", Params: []catalog.Value{{Name: "id"}}},
+		{Name: "B", Locks: []catalog.Lock{{Table: "x", Strength: catalog.Share, Keys: []string{"id"}}}},
+	}}
+	packed, err := catalog.Pack(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := catalog.Unpack(packed); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	for _, broken := range [][]byte{nil, []byte("{}"), packed[:len(packed)-9], packed[:len(packed)-1]} {
+		if got, err := catalog.Unpack(broken); err == nil {
+			t.Errorf("%d of %d bytes: %+v", len(broken), len(packed), got)
 		}
 	}
 }

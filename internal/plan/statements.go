@@ -7,12 +7,13 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 // Statement is something that the data layer makes PostgreSQL plan.
@@ -21,8 +22,6 @@ type Statement struct {
 	Text string   // with $1, $2 ...
 	Args []string // what is passed for $1, $2 ...: to a query, the last word of a Go selector, "ClientID"; to a function, its parameters
 }
-
-var queryName = regexp.MustCompile(`^-- name: (\w+) :(\w+)\n`)
 
 // Queries reads the queries out of the Go files that sqlc wrote into dir: what is run in production, to the letter.
 func Queries(dir string) ([]Statement, error) {
@@ -65,9 +64,8 @@ func Queries(dir string) ([]Statement, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", name, err)
 				}
-				if m := queryName.FindStringSubmatch(text); m != nil {
-					body := strings.TrimSpace(strings.TrimPrefix(text, m[0]))
-					found = append(found, Statement{Name: m[1], Text: body, Args: args[m[1]]})
+				if name, _, body := queryfile.Header(text); name != "" {
+					found = append(found, Statement{Name: name, Text: strings.TrimSpace(body), Args: args[name]})
 				}
 			}
 		}

@@ -1,12 +1,12 @@
 package plan_test
 
 import (
-	"os"
 	"regexp"
 	"testing"
 
 	"github.com/oauthdb/oauthdb/internal/plan"
 	"github.com/oauthdb/oauthdb/internal/plan/sample"
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 // A query that is not found is a query that nothing looks at.
@@ -20,25 +20,17 @@ func TestQueriesFindsEveryQuery(t *testing.T) {
 	for _, q := range queries {
 		found[q.Name] = q
 	}
-	files, err := os.ReadDir("../../queries")
+	written, err := queryfile.ReadDir("../../queries")
 	if err != nil {
 		t.Fatal(err)
 	}
-	written := 0
-	for _, f := range files {
-		text, err := os.ReadFile("../../queries/" + f.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`(?m)^-- name: (\w+) :`).FindAllSubmatch(text, -1) {
-			written++
-			if found[string(m[1])].Text == "" {
-				t.Errorf("%s of queries/%s is not found in store/", m[1], f.Name())
-			}
+	for _, q := range written {
+		if found[q.Name].Text == "" {
+			t.Errorf("%s of queries/%s is not found in store/", q.Name, q.File)
 		}
 	}
-	if written == 0 || written != len(found) {
-		t.Errorf("%d queries in queries/, %d found in store/", written, len(found))
+	if len(written) != len(found) {
+		t.Errorf("%d queries in queries/, %d found in store/", len(written), len(found))
 	}
 }
 

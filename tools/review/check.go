@@ -6,19 +6,20 @@ import (
 	"strings"
 
 	"github.com/oauthdb/oauthdb/internal/catalog"
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 // lacking lists what has to be said and is not: the contract of a query, the comment of a table, and that of a column whose
 // meaning its name does not carry.
-func lacking(queries []written, files migrationFiles, s *schema) []string {
+func lacking(queries []queryfile.Query, files migrationFiles, s *schema) []string {
 	var found []string
 	for _, q := range queries {
-		switch contract := strings.Join(q.contract, " "); {
+		switch contract := strings.Join(q.Contract, " "); {
 		case contract == "":
 			found = append(found, fmt.Sprintf("queries/%s:%d: %s has no contract: say in a comment above this line what it guarantees and what each outcome, or zero rows, means",
-				q.file, q.line, q.name))
-		case !strings.HasPrefix(contract, q.name+" "):
-			found = append(found, fmt.Sprintf("queries/%s:%d: the contract of %s has to begin with its name, as it becomes the comment of a Go method", q.file, q.line, q.name))
+				q.File, q.Line, q.Name))
+		case !strings.HasPrefix(contract, q.Name+" "):
+			found = append(found, fmt.Sprintf("queries/%s:%d: the contract of %s has to begin with its name, as it becomes the comment of a Go method", q.File, q.Line, q.Name))
 		}
 	}
 	for _, t := range s.tables {

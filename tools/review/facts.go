@@ -11,14 +11,15 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/catalog"
 	"github.com/oauthdb/oauthdb/internal/plan"
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 func compare(a, b string) int { return cmp.Compare(a, b) }
 
 // gather collects the facts of every query: from the files of the repository at root, from sqlc, from the generated Go, and
 // from the reference database that conn is connected to.
-func gather(ctx context.Context, conn *pgx.Conn, root string, s *schema) (*catalog.Catalog, []written, error) {
-	queries, err := readQueries(root + "/queries")
+func gather(ctx context.Context, conn *pgx.Conn, root string, s *schema) (*catalog.Catalog, []queryfile.Query, error) {
+	queries, err := queryfile.ReadDir(root + "/queries")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -36,25 +37,25 @@ func gather(ctx context.Context, conn *pgx.Conn, root string, s *schema) (*catal
 	}
 	c := &catalog.Catalog{PostgreSQL: plan.Reference}
 	for _, w := range queries {
-		sqlc, ok := compiled[w.name]
-		i := slices.IndexFunc(sent, func(s plan.Statement) bool { return s.Name == w.name })
+		sqlc, ok := compiled[w.Name]
+		i := slices.IndexFunc(sent, func(s plan.Statement) bool { return s.Name == w.Name })
 		if !ok || i < 0 || sent[i].Text != strings.TrimSpace(sqlc.Text) {
-			return nil, nil, fmt.Errorf("queries/%s:%d: store/ does not have %s as it is written here: run `make generate` first", w.file, w.line, w.name)
+			return nil, nil, fmt.Errorf("queries/%s:%d: store/ does not have %s as it is written here: run `make generate` first", w.File, w.Line, w.Name)
 		}
 		q := catalog.Query{
-			Name: w.name, File: w.file, Kind: w.kind, Contract: strings.Join(w.contract, "\n"), SQL: w.sql, Statement: sent[i].Text,
+			Name: w.Name, File: w.File, Kind: w.Cmd, Contract: strings.Join(w.Contract, "\n"), SQL: w.SQL, Statement: sent[i].Text,
 		}
 		if err := values(&q, sqlc, goSource, s); err != nil {
-			return nil, nil, fmt.Errorf("queries/%s:%d: %w", w.file, w.line, err)
+			return nil, nil, fmt.Errorf("queries/%s:%d: %w", w.File, w.Line, err)
 		}
 		if err := effects(&q, s, q.Statement, ""); err != nil {
-			return nil, nil, fmt.Errorf("queries/%s:%d: %s: %w", w.file, w.line, w.name, err)
+			return nil, nil, fmt.Errorf("queries/%s:%d: %s: %w", w.File, w.Line, w.Name, err)
 		}
 		if err := plans(ctx, conn, &q, s); err != nil {
-			return nil, nil, fmt.Errorf("queries/%s:%d: %s: %w", w.file, w.line, w.name, err)
+			return nil, nil, fmt.Errorf("queries/%s:%d: %s: %w", w.File, w.Line, w.Name, err)
 		}
 		for _, e := range plan.Exceptions {
-			if e.Statement == w.name {
+			if e.Statement == w.Name {
 				q.Exceptions = append(q.Exceptions, catalog.Exception{Rule: string(e.Rule), Reason: e.Reason})
 			}
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/catalog"
 	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/internal/plan"
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 const root = "../.."
@@ -114,7 +114,7 @@ func TestCheck(t *testing.T) {
 	before, s, pages := all(t, conn)
 
 	t.Run("what is up to date passes", func(t *testing.T) {
-		queries, err := readQueries(root + "/queries")
+		queries, err := queryfile.ReadDir(root + "/queries")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,10 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		queries := splitQueries("session.sql", "-- name: Bare :one\nSELECT 1;\n\n-- It says little.\n-- name: Nameless :one\nSELECT 1;\n")
+		queries, err := queryfile.Parse("session.sql", "-- name: Bare :one\nSELECT 1;\n\n-- It says little.\n-- name: Nameless :one\nSELECT 1;\n")
+		if err != nil {
+			t.Fatal(err)
+		}
 		files := migrationFiles{
 			{"migrations/1.sql", "CREATE TABLE session (\n    id text,\n    colour text\n);\nCREATE TABLE fresh (paid_by text);\nCREATE TYPE mood AS ENUM ('happy');\n"},
 			{"migrations/2.sql", "-- +goose Up\nALTER TABLE session\n    ADD COLUMN paid_by user_id;\n\n-- +goose Down\nCREATE DOMAIN shade AS text;\n"},
@@ -302,12 +305,12 @@ func TestProseIsMarkdown(t *testing.T) {
 // Every link of the pages has to lead somewhere.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	document, err := os.ReadFile(root + "/internal/catalog/catalog.json")
+	packed, err := os.ReadFile(filepath.Join(root, catalogFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c catalog.Catalog
-	if err := json.Unmarshal(document, &c); err != nil {
+	c, err := catalog.Unpack(packed)
+	if err != nil {
 		t.Fatal(err)
 	}
 	schema, err := os.ReadFile(root + "/docs/schema.md")
@@ -315,7 +318,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	pages := map[string]string{"../schema.md": string(schema)}
-	maps.Copy(pages, queryPages(&c))
+	maps.Copy(pages, queryPages(c))
 	headings := map[string]bool{}
 	for name, text := range pages {
 		for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {

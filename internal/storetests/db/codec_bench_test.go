@@ -121,7 +121,7 @@ func bench(b *testing.B, parallel int, call func() error) {
 	b.ReportMetric(float64(systemNow-system)/float64(b.N), "system-ns/op")
 }
 
-// BenchmarkCodec is the client's own work on the row, and on the parameters of a rotation, without a server.
+// BenchmarkCodec is the client's own work on the row, without a server.
 func BenchmarkCodec(b *testing.B) {
 	d := storetest.New(b)
 	digest := grantToken(b, d.Store)
@@ -142,37 +142,17 @@ func BenchmarkCodec(b *testing.B) {
 		values[i] = slices.Clone(v)
 	}
 	rows.Close()
-	rotation, err := conn.Prepare(b.Context(), "rotation", store.RotateRefreshToken)
-	if err != nil {
-		b.Fatal(err)
-	}
-	hour := time.Hour
-	var builder pgx.ExtendedQueryBuilder
 	for _, m := range []struct {
 		name  string
 		types *pgtype.Map
 	}{{"registered", registered()}, {"stock", pgtype.NewMap()}} {
-		b.Run("row/"+m.name, func(b *testing.B) {
+		b.Run(m.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var r store.IntrospectAccessTokenRow
 				if err := pgx.ScanRow(m.types, fields, values, &r.ID, &r.ClientID, &r.UserID, &r.SessionID, &r.ReferenceID,
 					&r.AuthorizationID, &r.RefreshID, &r.Scopes, &r.Resources, &r.Confirmation, &r.IssuedAt, &r.ExpiresAt, &r.AuthTime,
 					&r.ACR, &r.AMR, &r.Username); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("parameters/"+m.name, func(b *testing.B) {
-			b.ReportAllocs()
-			args := []any{
-				[]string{"openid", "email"},
-				[]string(nil), digest, store.ClientID("cli_019b5d5f7d3f7c5e8a4f0f0f0f0f0f0f"), time.Minute,
-				(*time.Duration)(nil), (*token.Confirmation)(nil), store.NewRefreshTokenID(), &hour, &hour, digest,
-				store.NewAccessTokenID(), &digest,
-			}
-			for b.Loop() {
-				if err := builder.Build(m.types, rotation, args); err != nil {
 					b.Fatal(err)
 				}
 			}

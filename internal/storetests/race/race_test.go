@@ -12,7 +12,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -1114,30 +1113,14 @@ var raceOf = map[string]string{
 // conditionalWrites are the queries that write by what they find.
 func conditionalWrites(t *testing.T) (names []string) {
 	t.Helper()
-	files, err := filepath.Glob("../../../queries/*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no queries: %v", err)
-	}
-	name := regexp.MustCompile(`(?m)^-- name: (\w+) :\w+$`)
 	comment := regexp.MustCompile(`(?m)--.*$`)
 	writes := regexp.MustCompile(`\b(INSERT INTO|UPDATE\s+\S+\s+AS|DELETE FROM)\b`)
 	plain := regexp.MustCompile(`(?s)^\s*INSERT INTO [^;]*\bVALUES\b`)
 	finds := regexp.MustCompile(`\b(ON CONFLICT|FROM|UPDATE|DELETE)\b`)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at := name.FindAllSubmatchIndex(text, -1)
-		for i, m := range at {
-			end := len(text)
-			if i+1 < len(at) {
-				end = at[i+1][0]
-			}
-			sql := comment.ReplaceAll(text[m[1]:end], nil)
-			if writes.Match(sql) && !(plain.Match(sql) && !finds.Match(sql)) {
-				names = append(names, string(text[m[2]:m[3]]))
-			}
+	for _, q := range readQueries(t) {
+		sql := comment.ReplaceAllString(q.SQL, "")
+		if writes.MatchString(sql) && !(plain.MatchString(sql) && !finds.MatchString(sql)) {
+			names = append(names, q.Name)
 		}
 	}
 	return names

@@ -17,48 +17,16 @@ import (
 	"time"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// writtenQuery is one of queries/*.sql.
-type writtenQuery struct {
-	file, name, kind, comment, sql string
-}
-
 // readQueries reads the source of the calls.
-func readQueries(t *testing.T) []writtenQuery {
+func readQueries(t *testing.T) []queryfile.Query {
 	t.Helper()
-	files, err := filepath.Glob("../../../queries/*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no queries: %v", err)
-	}
-	var queries []writtenQuery
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var comment []string
-		for line := range strings.Lines(string(text)) {
-			line = strings.TrimRight(line, "\n")
-			switch name, isName := strings.CutPrefix(line, "-- name: "); {
-			case isName:
-				name, kind, _ := strings.Cut(name, " ")
-				queries = append(queries, writtenQuery{filepath.Base(file), name, kind, strings.Join(comment, "\n"), ""})
-				comment = nil
-			case strings.HasPrefix(line, "--"):
-				comment = append(comment, strings.TrimPrefix(strings.TrimPrefix(line, "--"), " "))
-			case line == "":
-				if comment != nil {
-					t.Errorf("%s: the comment %q is nobody's", file, comment)
-				}
-			default:
-				if comment != nil || len(queries) == 0 {
-					t.Fatalf("%s: %q stands in no query", file, line)
-				}
-				queries[len(queries)-1].sql += line + "\n"
-			}
-		}
+	queries, err := queryfile.ReadDir("../../../queries")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return queries
 }
@@ -67,7 +35,7 @@ func TestEveryQueryIsACallAndEveryCallAQuery(t *testing.T) {
 	t.Parallel()
 	var queries, calls []string
 	for _, q := range readQueries(t) {
-		queries = append(queries, q.name)
+		queries = append(queries, q.Name)
 	}
 	for _, c := range fixture.AnyCalls(nil) {
 		calls = append(calls, c.Name)
@@ -112,17 +80,17 @@ func TestEveryQueryIsNamedByWhatItDoes(t *testing.T) {
 	t.Parallel()
 	firstWord := regexp.MustCompile(`^[A-Z][a-z]+`)
 	for _, q := range readQueries(t) {
-		if !slices.Contains(queryVerbs, firstWord.FindString(q.name)) {
-			t.Errorf("%s: %s begins with no verb of ours", q.file, q.name)
+		if !slices.Contains(queryVerbs, firstWord.FindString(q.Name)) {
+			t.Errorf("%s: %s begins with no verb of ours", q.File, q.Name)
 		}
-		if table := strings.TrimSuffix(q.file, ".sql"); !slices.Contains(fixture.Tables, table) {
-			t.Errorf("%s is not named as a table", q.file)
+		if table := strings.TrimSuffix(q.File, ".sql"); !slices.Contains(fixture.Tables, table) {
+			t.Errorf("%s is not named as a table", q.File)
 		}
 		// The verb says what it comes to: of one row or none, and of many.
-		list := strings.HasPrefix(q.name, "List")
-		single := strings.HasPrefix(q.name, "Get") || strings.HasPrefix(q.name, "Find") || strings.HasPrefix(q.name, "Create")
-		if list && q.kind != ":many" || single && q.kind != ":one" {
-			t.Errorf("%s is %s", q.name, q.kind)
+		list := strings.HasPrefix(q.Name, "List")
+		single := strings.HasPrefix(q.Name, "Get") || strings.HasPrefix(q.Name, "Find") || strings.HasPrefix(q.Name, "Create")
+		if list && q.Cmd != "many" || single && q.Cmd != "one" {
+			t.Errorf("%s is %s", q.Name, q.Cmd)
 		}
 	}
 }
@@ -130,13 +98,14 @@ func TestEveryQueryIsNamedByWhatItDoes(t *testing.T) {
 func TestEveryQueryStatesItsContract(t *testing.T) {
 	t.Parallel()
 	for _, q := range readQueries(t) {
-		if !strings.HasPrefix(q.comment, q.name+" ") || !strings.HasSuffix(q.comment, ".") {
-			t.Errorf("%s: the comment of %s is no sentence about it: %q", q.file, q.name, q.comment)
+		contract := strings.Join(q.Contract, " ")
+		if !strings.HasPrefix(contract, q.Name+" ") || !strings.HasSuffix(contract, ".") {
+			t.Errorf("%s: the comment of %s is no sentence about it: %q", q.File, q.Name, contract)
 		}
 		// What one row or none means has to be said; or else by the call that this one is like.
-		if q.kind == ":one" && (strings.HasPrefix(q.name, "Get") || strings.HasPrefix(q.name, "Find") || strings.HasPrefix(q.name, "Update") || strings.HasPrefix(q.name, "Delete")) &&
-			!strings.Contains(strings.ToLower(strings.ReplaceAll(q.comment, "\n", " ")), "zero rows") {
-			t.Errorf("%s: the comment of %s doesn't say what zero rows mean", q.file, q.name)
+		if q.Cmd == "one" && (strings.HasPrefix(q.Name, "Get") || strings.HasPrefix(q.Name, "Find") || strings.HasPrefix(q.Name, "Update") || strings.HasPrefix(q.Name, "Delete")) &&
+			!strings.Contains(strings.ToLower(contract), "zero rows") {
+			t.Errorf("%s: the comment of %s doesn't say what zero rows mean", q.File, q.Name)
 		}
 	}
 }
@@ -151,8 +120,8 @@ func TestQueriesTakeNamedParametersAndNoShortcuts(t *testing.T) {
 		"a keyword in lower case":    regexp.MustCompile(`\b(select|from|where|update|insert|delete|join|returning|order by|limit)\b\s`),
 	} {
 		for _, q := range readQueries(t) {
-			if found := pattern.FindString(sqlComment.ReplaceAllString(q.sql, "")); found != "" {
-				t.Errorf("%s: %s has %s: %q", q.file, q.name, what, found)
+			if found := pattern.FindString(sqlComment.ReplaceAllString(q.SQL, "")); found != "" {
+				t.Errorf("%s: %s has %s: %q", q.File, q.Name, what, found)
 			}
 		}
 	}
@@ -190,7 +159,7 @@ func TestEveryUpdateSetsUpdatedAt(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{}
 	for _, q := range readQueries(t) {
-		texts[q.name] = q.sql
+		texts[q.Name] = q.SQL
 	}
 	files, err := filepath.Glob("../../../migrations/*.sql")
 	if err != nil {
