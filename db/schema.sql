@@ -1,23 +1,27 @@
 -- The schema as pg_dump writes it, for review. Written by `make generate` from migrations/, and never an input.
 
-CREATE DOMAIN public.access_token_id AS text;
+CREATE DOMAIN public.access_token_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.access_token_id IS 'Primary key of oauth_access_token; the jti of a JWT access token.';
 
-CREATE DOMAIN public.account_id AS text;
+CREATE DOMAIN public.account_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.account_id IS 'Primary key of account.';
 
-CREATE TYPE public.assertion_outcome AS ENUM (
-    'fresh',
-    'replayed'
-);
-
-COMMENT ON TYPE public.assertion_outcome IS 'What RememberClientAssertion found.';
-
-CREATE DOMAIN public.authorization_id AS text;
+CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization: names a family of tokens.';
+
+CREATE TYPE public.authorization_kind AS ENUM (
+    'code',
+    'device',
+    'ciba',
+    'assertion',
+    'direct',
+    'foreign'
+);
+
+COMMENT ON TYPE public.authorization_kind IS 'How a family began: by a code, by a device or CIBA request, by an assertion, by the server itself (direct), or by another server''s token (foreign).';
 
 CREATE TYPE public.authorization_status AS ENUM (
     'pending',
@@ -27,54 +31,34 @@ CREATE TYPE public.authorization_status AS ENUM (
 
 COMMENT ON TYPE public.authorization_status IS 'What the user has decided.';
 
-CREATE DOMAIN public.client_id AS text;
+CREATE DOMAIN public.client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.client_id IS 'The public client identifier (RFC 6749, section 2.2), to which tokens and consents refer.';
 
-CREATE TYPE public.code_outcome AS ENUM (
-    'issued',
-    'undecided',
-    'denied',
-    'redeemed',
-    'revoked',
-    'expired',
-    'disabled'
-);
+CREATE DOMAIN public.client_secret_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON TYPE public.code_outcome IS 'What IssueAuthorizationCode came to.';
+COMMENT ON DOMAIN public.client_secret_id IS 'Primary key of oauth_client_secret.';
 
-CREATE DOMAIN public.consent_id AS text;
+CREATE DOMAIN public.code_challenge_method AS text
+	CONSTRAINT code_challenge_method_known CHECK ((VALUE = ANY (ARRAY['S256'::text, 'plain'::text])));
+
+COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge derives from its verifier (RFC 7636, section 4.2).';
+
+CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
 
-CREATE TYPE public.decision_outcome AS ENUM (
-    'approved',
-    'denied',
-    'decided',
-    'expired',
-    'exceeded',
-    'disabled'
-);
+CREATE DOMAIN public.email_address AS text
+	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
 
-COMMENT ON TYPE public.decision_outcome IS 'What ApproveAuthorization or DenyAuthorization came to.';
+COMMENT ON DOMAIN public.email_address IS 'Something before an @ and something after it.';
 
-CREATE TYPE public.grant_outcome AS ENUM (
-    'granted',
-    'exceeded',
-    'disabled'
-);
+CREATE DOMAIN public.finite_timestamptz AS timestamp with time zone
+	CONSTRAINT timestamptz_is_finite CHECK (isfinite(VALUE));
 
-COMMENT ON TYPE public.grant_outcome IS 'What GrantAuthorization came to.';
+COMMENT ON DOMAIN public.finite_timestamptz IS 'An instant. Never is NULL, not infinity.';
 
-CREATE TYPE public.issuance_outcome AS ENUM (
-    'issued',
-    'exceeded',
-    'disabled'
-);
-
-COMMENT ON TYPE public.issuance_outcome IS 'What IssueAccessToken came to.';
-
-CREATE DOMAIN public.jwk_id AS text;
+CREATE DOMAIN public.jwk_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.jwk_id IS 'Primary key of jwks; the kid of what the key signed.';
 
@@ -104,31 +88,70 @@ CREATE TYPE public.oauth_client_field AS ENUM (
     'require_pkce',
     'jwks',
     'jwks_uri',
-    'application_type'
+    'application_type',
+    'access_token_lifetime',
+    'refresh_token_lifetime',
+    'authorization_lifetime',
+    'code_lifetime',
+    'refresh_grace',
+    'refresh_grace_until_used',
+    'backchannel_logout_uri',
+    'backchannel_logout_session_required'
 );
 
 COMMENT ON TYPE public.oauth_client_field IS 'Columns of oauth_client that UpdateClient can set to NULL.';
 
-CREATE DOMAIN public.oauth_client_id AS text;
+CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Stays inside the database layer.';
 
-CREATE TYPE public.redemption_outcome AS ENUM (
+CREATE TYPE public.outcome AS ENUM (
+    'created',
+    'approved',
+    'denied',
+    'issued',
+    'granted',
     'redeemed',
-    'replayed',
+    'rotated',
+    'updated',
+    'extended',
+    'withdrawn',
+    'ended',
+    'reinstated',
+    'enabled',
+    'deleted',
+    'authenticated',
+    'remembered',
+    'active',
+    'retried',
+    'unauthenticated',
+    'unknown',
     'expired',
-    'mismatched',
     'revoked',
-    'disabled'
+    'replayed',
+    'proof_replayed',
+    'mismatched',
+    'disabled',
+    'suspended',
+    'signed_out',
+    'unauthorized_client',
+    'invalid_scope',
+    'invalid_target',
+    'decided',
+    'undecided',
+    'unsupported_token_type',
+    'too_far',
+    'inactive',
+    'last'
 );
 
-COMMENT ON TYPE public.redemption_outcome IS 'What RedeemAuthorizationCode came to.';
+COMMENT ON TYPE public.outcome IS 'What a call came to. A word means the same in every call.';
 
-CREATE DOMAIN public.reference_id AS text;
+CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.reference_id IS 'Opaque pointer to a tenant, such as an organisation.';
 
-CREATE DOMAIN public.refresh_token_id AS text;
+CREATE DOMAIN public.refresh_token_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.refresh_token_id IS 'Primary key of oauth_refresh_token.';
 
@@ -137,38 +160,111 @@ CREATE TYPE public.revocation_reason AS ENUM (
     'refresh_token_reused',
     'token_revoked',
     'authorization_revoked',
-    'user_revoked',
-    'client_revoked',
     'session_ended',
-    'consent_withdrawn'
+    'grants_ended',
+    'expired'
 );
 
 COMMENT ON TYPE public.revocation_reason IS 'Why a family of tokens was ended.';
 
-CREATE TYPE public.rotation_outcome AS ENUM (
-    'rotated',
-    'replayed',
-    'reused',
-    'expired',
-    'revoked',
-    'exceeded',
-    'mismatched',
-    'disabled'
-);
+CREATE DOMAIN public.session_client_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON TYPE public.rotation_outcome IS 'What RotateRefreshToken came to.';
+COMMENT ON DOMAIN public.session_client_id IS 'Primary key of session_client.';
 
-CREATE DOMAIN public.session_id AS text;
+CREATE DOMAIN public.token_digest AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.token_digest IS 'base64url(SHA-256(credential as presented)), unpadded: 43 characters. Never the credential itself.';
+
+CREATE DOMAIN public.session_cookie AS public.token_digest
+	CONSTRAINT session_token_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.session_cookie IS 'Digest of a session cookie. A better-auth server keeps the cookie''s own value, so only the length is checked.';
+
+CREATE DOMAIN public.session_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.session_id IS 'Primary key of session; the sid of OpenID Connect logout.';
 
+CREATE DOMAIN public.short_text AS text
+	CONSTRAINT short_text_length CHECK ((octet_length(VALUE) <= 4096));
+
+COMMENT ON DOMAIN public.short_text IS 'Text of 4096 bytes at most.';
+
+CREATE DOMAIN public.stored_access_token_id AS public.access_token_id
+	CONSTRAINT access_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_account_id AS public.account_id
+	CONSTRAINT account_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_array AS jsonb
+	CONSTRAINT array_is_small CHECK (((jsonb_typeof(VALUE) = 'array'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
+
+COMMENT ON DOMAIN public.stored_array IS 'A JSON array of 64 KiB and 32 levels at most.';
+
+CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
+	CONSTRAINT authorization_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_client_id AS public.client_id
+	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
+
 CREATE DOMAIN public.token_confirmation AS jsonb;
 
-COMMENT ON DOMAIN public.token_confirmation IS 'The key that a caller has proven to hold (RFC 7800), as queries take it; columns are jsonb.';
+COMMENT ON DOMAIN public.token_confirmation IS 'The key that a caller has proven to hold (RFC 7800).';
 
-CREATE DOMAIN public.token_digest AS text;
+CREATE DOMAIN public.stored_confirmation AS public.token_confirmation
+	CONSTRAINT confirmation_names_a_key CHECK (((jsonb_typeof((VALUE)::jsonb) = 'object'::text) AND ((VALUE)::jsonb <> '{}'::jsonb) AND (pg_column_size(VALUE) <= 1024)));
 
-COMMENT ON DOMAIN public.token_digest IS 'base64url(SHA-256(credential as presented)), unpadded: 43 characters. Never the credential itself.';
+COMMENT ON DOMAIN public.stored_confirmation IS 'The key to which a token is bound.';
+
+CREATE DOMAIN public.stored_consent_id AS public.consent_id
+	CONSTRAINT consent_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
+	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_oauth_client_id AS public.oauth_client_id
+	CONSTRAINT oauth_client_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_object AS jsonb
+	CONSTRAINT object_is_small CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
+
+COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
+
+CREATE DOMAIN public.stored_reference_id AS public.reference_id
+	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
+	CONSTRAINT refresh_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_session_id AS public.session_id
+	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.stored_token_digest AS public.token_digest
+	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored.';
+
+CREATE DOMAIN public.user_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.user_id IS 'Primary key of "user"; the subject (sub) of tokens.';
+
+CREATE DOMAIN public.stored_user_id AS public.user_id
+	CONSTRAINT user_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.verification_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.verification_id IS 'Primary key of verification.';
+
+CREATE DOMAIN public.stored_verification_id AS public.verification_id
+	CONSTRAINT verification_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+CREATE DOMAIN public.text_list AS text[]
+	CONSTRAINT text_list_is_flat CHECK (
+CASE
+    WHEN (array_ndims(VALUE) > 1) THEN false
+    ELSE (array_position(VALUE, NULL::text) IS NULL)
+END);
+
+COMMENT ON DOMAIN public.text_list IS 'A list of texts, none of them NULL.';
 
 CREATE TYPE public.token_kind AS ENUM (
     'access_token',
@@ -177,447 +273,29 @@ CREATE TYPE public.token_kind AS ENUM (
 
 COMMENT ON TYPE public.token_kind IS 'The token_type_hint of RFC 7009, section 2.1.';
 
-CREATE DOMAIN public.user_id AS text;
-
-COMMENT ON DOMAIN public.user_id IS 'Primary key of "user"; the subject (sub) of tokens.';
-
-CREATE FUNCTION public.lock_grant_parents(doomed_user public.user_id, doomed_clients text[]) RETURNS bigint
-    LANGUAGE sql
-    AS $$
-    -- A function, because it has to see what was granted while the statement waited for the user or client that it deletes: the
-    -- cascade sees that too.
-    WITH clients AS MATERIALIZED (
-        SELECT c.client_id
-        FROM oauth_client AS c
-        WHERE c.client_id = ANY (
-            ARRAY(
-                SELECT a.client_id::text FROM oauth_authorization AS a WHERE a.user_id = doomed_user
-                UNION
-                SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = doomed_user
-                UNION
-                SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = doomed_user
-            )
-        )
-        ORDER BY c.client_id
-        FOR KEY SHARE
-    ), sessions AS MATERIALIZED (
-        SELECT s.id
-        FROM session AS s
-        WHERE (SELECT count(*) FROM clients) >= 0
-          AND s.id = ANY (
-            ARRAY(
-                SELECT x.id::text FROM session AS x WHERE x.user_id = doomed_user
-                UNION
-                SELECT a.session_id FROM oauth_authorization AS a WHERE a.client_id = ANY (doomed_clients)
-                UNION
-                SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = ANY (doomed_clients)
-                UNION
-                SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = ANY (doomed_clients)
-            )
-        )
-        ORDER BY s.id
-        FOR KEY SHARE
-    )
-    SELECT (SELECT count(*) FROM clients) + (SELECT count(*) FROM sessions)
-$$;
-
-COMMENT ON FUNCTION public.lock_grant_parents(doomed_user public.user_id, doomed_clients text[]) IS 'Part of DeleteUser and DeleteClient: locks the clients and sessions by which others end the same grants, before the cascade reaches these in no order that one could follow.';
-
-CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
-    LANGUAGE sql PARALLEL SAFE
-    AS $$
-    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
-    SELECT (
-        'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
-        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
-    )::authorization_id
-$$;
-
-COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
-
-CREATE FUNCTION public.revoke_session_grants(ended public.session_id) RETURNS TABLE(authorization_id public.authorization_id, client_id public.client_id, revoked boolean)
-    LANGUAGE sql
-    AS $$
-    -- A function, because a statement cannot see what was committed while it waited for the session's lock, and a
-    -- volatile function can: it looks again. Without it a grant that was approved in that moment would outlive the session.
-    WITH bound AS MATERIALIZED (
-        SELECT a.id, a.client_id, a.revoked_at, 'offline_access' = ANY (coalesce(a.granted_scopes, a.scopes)) AS offline
-        FROM oauth_authorization AS a
-        WHERE a.session_id = ended
-        ORDER BY a.id
-        FOR NO KEY UPDATE
-    ), condemned AS (
-        -- session_id too: left to the foreign key it would be the row's second update in this transaction, upon which PostgreSQL
-        -- checks its other foreign keys again, and so locks the client long after the order of locks has it
-        UPDATE oauth_authorization AS a
-        SET revoked_at = now(), revoked_reason = 'session_ended', session_id = NULL, updated_at = now()
-        FROM bound AS b
-        WHERE a.id = b.id AND b.revoked_at IS NULL AND NOT b.offline
-        RETURNING a.id
-    ), ended_refresh_tokens AS (
-        UPDATE oauth_refresh_token AS r
-        SET revoked = now(), session_id = NULL, updated_at = now()
-        WHERE r.session_id = ended AND r.authorization_id IS NULL AND r.revoked IS NULL
-          AND NOT 'offline_access' = ANY (r.scopes)
-        RETURNING r.client_id
-    ), ended_access_tokens AS (
-        UPDATE oauth_access_token AS t
-        SET revoked = now(), session_id = NULL, updated_at = now()
-        WHERE t.session_id = ended AND t.authorization_id IS NULL AND t.revoked IS NULL
-          AND NOT 'offline_access' = ANY (t.scopes)
-        RETURNING t.client_id
-    )
-    -- A plain SELECT of the very types declared: for anything else PostgreSQL wraps the query and loses sight of its UPDATEs,
-    -- so that their triggers, foreign keys included, fire after the session is gone.
-    SELECT g.authorization_id::authorization_id, g.client_id::client_id, g.revoked::boolean
-    FROM (
-        SELECT b.id, b.client_id, c.id IS NOT NULL
-        FROM bound AS b
-        LEFT JOIN condemned AS c ON c.id = b.id
-        UNION ALL
-        SELECT NULL, s.client_id, s.client_id IN (SELECT e.client_id FROM ended_refresh_tokens AS e UNION ALL SELECT e.client_id FROM ended_access_tokens AS e)
-        FROM (
-            SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.session_id = ended AND r.authorization_id IS NULL
-            UNION
-            SELECT t.client_id FROM oauth_access_token AS t WHERE t.session_id = ended AND t.authorization_id IS NULL
-        ) AS s
-    ) AS g (authorization_id, client_id, revoked)
-$$;
-
-COMMENT ON FUNCTION public.revoke_session_grants(ended public.session_id) IS 'Part of EndSession: revokes what was granted in the session and lacks offline_access, and names every client that the session knew.';
-
-CREATE FUNCTION public.rotate_unadopted_refresh_token(presented_token public.token_digest, of_client public.client_id, new_token public.token_digest, new_token_id public.refresh_token_id, new_access_token public.token_digest, new_access_token_id public.access_token_id, access_lifetime interval, refresh_lifetime interval, family_lifetime interval, grace interval, narrower_scopes text[], narrower_resources text[], proven_key public.token_confirmation, held boolean) RETURNS TABLE(outcome public.rotation_outcome, authorization_id public.authorization_id, user_id public.user_id, session_id public.session_id, reference_id public.reference_id, successor public.token_digest, successor_id public.refresh_token_id, scopes text[], resources text[], auth_time timestamp with time zone, access_token_expires_at timestamp with time zone, refresh_token_expires_at timestamp with time zone)
-    LANGUAGE sql
-    AS $$
-    -- A function, because what another server issued or spent is rare and takes three times as many plan nodes as all that is
-    -- usual: in the call itself each rotation would pay for setting them up. And a volatile function sees what was committed
-    -- since the call began. held says that the caller holds the family and the token, which another server has spent in that very
-    -- moment: then the user, which comes before them, is not locked any more than it is already.
-    WITH presented AS MATERIALIZED (
-        -- what to lock by: user, client, session, family, token, in this order, everywhere
-        SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id,
-            (NOT held AND (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL)))::boolean AS of_another_server
-        FROM oauth_refresh_token AS r
-        WHERE r.token = presented_token AND r.client_id = of_client
-    ), owner AS MATERIALIZED (
-        SELECT u.id
-        FROM presented AS p
-        JOIN "user" AS u ON u.id = p.user_id
-        WHERE NOT p.of_another_server
-        FOR KEY SHARE OF u
-    ), sole_owner AS MATERIALIZED (
-        -- what another server issued, or spent, has no row in common but its user's
-        SELECT u.id
-        FROM presented AS p
-        JOIN "user" AS u ON u.id = p.user_id
-        WHERE p.of_another_server
-        FOR UPDATE OF u
-    ), client AS MATERIALIZED (
-        SELECT c.client_id, c.disabled
-        FROM (SELECT o.id FROM owner AS o UNION ALL SELECT s.id FROM sole_owner AS s) AS o
-        JOIN oauth_client AS c ON c.client_id = of_client
-        FOR KEY SHARE OF c
-    ), signed_in AS MATERIALIZED (
-        SELECT s.id
-        FROM client AS c
-        CROSS JOIN presented AS p
-        JOIN session AS s ON s.id = p.session_id
-        FOR KEY SHARE OF s
-    ), kin_signed_in AS MATERIALIZED (
-        -- reuse ends what the user has from another server in other sessions too
-        SELECT s.id
-        FROM client AS c
-        CROSS JOIN sole_owner AS o
-        JOIN session AS s ON s.user_id = o.id
-        ORDER BY s.id
-        FOR KEY SHARE OF s
-    ), family AS MATERIALIZED (
-        SELECT a.id, a.revoked_at, a.confirmation, a.expires_at, a.max_expires_at, a.current_refresh_token
-        FROM client AS c
-        CROSS JOIN presented AS p
-        LEFT JOIN signed_in AS s ON true
-        JOIN oauth_authorization AS a ON a.id = p.authorization_id
-        WHERE (SELECT count(*) FROM kin_signed_in) >= 0
-        FOR NO KEY UPDATE OF a
-    ), current AS MATERIALIZED (
-        SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id,
-            r.auth_time, r.successor, r.successor_id, r.resources, r.created_at, c.disabled, f.id AS family_id,
-            f.revoked_at AS family_revoked_at, f.expires_at AS family_expires_at, f.max_expires_at, coalesce(f.confirmation, r.confirmation) AS bound_to,
-            -- a family that began while this statement waited is not in its snapshot: then the token's own row has to tell
-            (
-                r.successor IS NOT NULL
-                AND grace > interval '0'
-                AND now() < r.revoked + grace
-                AND (f.id IS NULL OR f.current_refresh_token IS NOT DISTINCT FROM r.successor)
-                -- another server that spends the successor leaves the family's row as it was
-                AND NOT EXISTS (SELECT FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.revoked IS NOT NULL)
-            ) AS forgiven
-        FROM client AS c
-        CROSS JOIN presented AS p
-        LEFT JOIN signed_in AS s ON true
-        LEFT JOIN family AS f ON true
-        JOIN oauth_refresh_token AS r ON r.id = p.id
-        WHERE (SELECT count(*) FROM kin_signed_in) >= 0
-        FOR NO KEY UPDATE OF r
-    ), verdict AS MATERIALIZED (
-        SELECT k.id, k.client_id, k.user_id, k.session_id, k.reference_id, k.scopes, k.resources, k.auth_time, k.created_at,
-            k.authorization_id, k.family_id, k.revoked, k.successor, k.successor_id, k.bound_to,
-            CASE WHEN k.authorization_id IS NULL THEN new_authorization_id() END AS new_family_id,
-            CASE WHEN k.family_id IS NULL THEN now() + family_lifetime ELSE k.max_expires_at END AS max_expires_at,
-            (
-                CASE
-                    WHEN k.bound_to IS NOT NULL AND NOT coalesce(proven_key, '{}'::jsonb) @> k.bound_to THEN 'mismatched'
-                    WHEN k.family_revoked_at IS NOT NULL THEN 'revoked'
-                    WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
-                    WHEN k.disabled THEN 'disabled'
-                    WHEN CASE WHEN k.revoked IS NULL THEN k.expires_at ELSE k.family_expires_at END <= now() THEN 'expired'
-                    WHEN k.revoked + refresh_lifetime <= now() THEN 'expired'
-                    WHEN NOT coalesce(nullif(narrower_scopes, ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
-                    WHEN NOT coalesce(narrower_resources, ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
-                    WHEN k.revoked IS NOT NULL THEN 'replayed'
-                    ELSE 'rotated'
-                END
-            )::rotation_outcome AS outcome
-        FROM current AS k
-    ), issue AS MATERIALIZED (
-        SELECT v.id, v.client_id, v.user_id, v.session_id, v.reference_id, v.scopes, v.resources, v.auth_time, v.created_at,
-            v.family_id, v.new_family_id, v.max_expires_at, v.bound_to, v.outcome, v.successor,
-            coalesce(v.authorization_id, v.new_family_id) AS authorization_id,
-            coalesce(v.successor_id, new_token_id) AS successor_id,
-            least(now() + access_lifetime, v.max_expires_at)::timestamptz AS access_token_expires_at,
-            -- of the successor, which a retry did not write: it counts from the rotation
-            least(coalesce(v.revoked, now()) + refresh_lifetime, v.max_expires_at)::timestamptz AS refresh_token_expires_at
-        FROM verdict AS v
-        WHERE v.outcome IN ('rotated', 'replayed')
-    ), adopted AS (
-        INSERT INTO oauth_authorization (
-            id, client_id, status, scopes, resources, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time,
-            decided_at, adopted_at, confirmation, max_expires_at, current_refresh_token
-        )
-        SELECT i.new_family_id, i.client_id, 'approved', i.scopes, i.resources,
-            CASE
-                WHEN i.access_token_expires_at IS NOT NULL
-                    AND i.refresh_token_expires_at IS NOT NULL
-                    AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = i.id AND t.expires_at IS NULL)
-                THEN greatest(
-                    i.access_token_expires_at, i.refresh_token_expires_at,
-                    (SELECT max(t.expires_at) FROM oauth_access_token AS t WHERE t.refresh_id = i.id)
-                )
-            END,
-            i.user_id, i.session_id, i.reference_id, i.scopes, i.auth_time, i.created_at, now(), i.bound_to, i.max_expires_at,
-            new_token
-        FROM issue AS i
-        WHERE i.outcome = 'rotated' AND i.new_family_id IS NOT NULL
-    ), adopted_access AS (
-        UPDATE oauth_access_token AS t
-        SET authorization_id = i.new_family_id, updated_at = now()
-        FROM issue AS i
-        WHERE i.outcome = 'rotated' AND i.new_family_id IS NOT NULL AND t.refresh_id = i.id AND t.authorization_id IS NULL
-    ), moved_along AS (
-        UPDATE oauth_authorization AS a
-        SET current_refresh_token = CASE WHEN i.outcome = 'rotated' THEN new_token ELSE a.current_refresh_token END,
-            expires_at = CASE
-                -- greatest() takes NULL for nothing, and here it means never: a token that was issued before may be one without end
-                WHEN a.expires_at IS NULL OR i.access_token_expires_at IS NULL THEN NULL
-                WHEN i.outcome = 'replayed' THEN greatest(a.expires_at, i.access_token_expires_at)
-                WHEN i.refresh_token_expires_at IS NOT NULL THEN greatest(a.expires_at, i.access_token_expires_at, i.refresh_token_expires_at)
-            END,
-            updated_at = now()
-        FROM issue AS i
-        WHERE a.id = i.family_id
-    ), moved_along_unseen AS (
-        -- a family that began while this statement waited: an upsert reaches what is younger than its snapshot
-        INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, current_refresh_token, expires_at)
-        SELECT i.authorization_id, i.client_id, i.user_id, i.scopes,
-            CASE WHEN i.outcome = 'rotated' THEN new_token END,
-            CASE
-                WHEN i.access_token_expires_at IS NOT NULL AND i.refresh_token_expires_at IS NOT NULL
-                THEN greatest(i.access_token_expires_at, i.refresh_token_expires_at)
-            END
-        FROM issue AS i
-        WHERE i.family_id IS NULL AND i.new_family_id IS NULL
-        ON CONFLICT (id) DO UPDATE
-        SET current_refresh_token = coalesce(excluded.current_refresh_token, a.current_refresh_token),
-            expires_at = CASE
-                WHEN a.expires_at IS NOT NULL AND excluded.expires_at IS NOT NULL THEN greatest(a.expires_at, excluded.expires_at)
-            END,
-            updated_at = now()
-    ), spent AS (
-        UPDATE oauth_refresh_token AS r
-        SET revoked = now(), successor = new_token, successor_id = i.successor_id,
-            authorization_id = i.authorization_id, updated_at = now()
-        FROM issue AS i
-        WHERE r.id = i.id AND i.outcome = 'rotated'
-        RETURNING r.successor
-    ), successor AS (
-        INSERT INTO oauth_refresh_token (
-            id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources,
-            confirmation
-        )
-        SELECT i.successor_id, new_token, i.client_id, i.session_id, i.user_id, i.reference_id,
-            i.refresh_token_expires_at, i.scopes, i.authorization_id, i.auth_time, i.resources, i.bound_to
-        FROM issue AS i
-        WHERE i.outcome = 'rotated'
-    ), access AS (
-        INSERT INTO oauth_access_token (
-            id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources,
-            confirmation
-        )
-        SELECT new_access_token_id, new_access_token, i.client_id, i.session_id, i.user_id,
-            i.reference_id, i.successor_id, i.access_token_expires_at,
-            coalesce(nullif(narrower_scopes, ARRAY[]::text[]), i.scopes), i.authorization_id,
-            coalesce(nullif(narrower_resources, ARRAY[]::text[]), i.resources),
-            coalesce(proven_key, i.bound_to)
-        FROM issue AS i
-    ), strays AS MATERIALIZED (
-        -- the reused token's kin: without a family when this statement began. One that was adopted in the meantime is seen with
-        -- its new family.
-        SELECT r.id, r.authorization_id, r.revoked
-        FROM verdict AS v
-        JOIN oauth_refresh_token AS r ON r.user_id = v.user_id AND r.client_id = v.client_id
-        WHERE v.outcome = 'reused' AND v.successor IS NULL
-          AND r.id IN (
-            SELECT s.id
-            FROM oauth_refresh_token AS s
-            JOIN verdict AS w ON s.user_id = w.user_id AND s.client_id = w.client_id
-            WHERE s.authorization_id IS NULL
-        )
-        ORDER BY r.id
-        FOR NO KEY UPDATE OF r
-    ), kin AS MATERIALIZED (
-        SELECT a.id
-        FROM verdict AS v
-        JOIN oauth_authorization AS a ON a.user_id = v.user_id AND a.client_id = v.client_id
-        WHERE v.outcome = 'reused' AND v.successor IS NULL AND a.adopted_at IS NOT NULL AND a.revoked_at IS NULL
-        ORDER BY a.id
-        FOR NO KEY UPDATE OF a
-    ), doomed AS (
-        SELECT v.authorization_id AS id
-        FROM verdict AS v
-        WHERE v.outcome = 'reused' AND v.authorization_id IS NOT NULL
-        UNION
-        SELECT s.authorization_id
-        FROM strays AS s
-        WHERE s.authorization_id IS NOT NULL
-        UNION
-        SELECT a.id
-        FROM kin AS a
-    ), condemned AS (
-        -- an upsert, since it reaches a row that is younger than this statement's snapshot
-        INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
-        SELECT d.id, v.client_id, v.user_id, v.scopes, now(), 'refresh_token_reused'
-        FROM doomed AS d
-        CROSS JOIN verdict AS v
-        ORDER BY d.id
-        ON CONFLICT (id) DO UPDATE
-        SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
-        WHERE a.revoked_at IS NULL
-    ), ended_refresh_tokens AS (
-        UPDATE oauth_refresh_token AS r
-        SET revoked = now(), updated_at = now()
-        FROM strays AS s
-        WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    ), ended_access_tokens AS (
-        UPDATE oauth_access_token AS t
-        SET revoked = now(), updated_at = now()
-        FROM verdict AS v
-        WHERE v.outcome = 'reused' AND v.successor IS NULL
-          AND t.user_id = v.user_id AND t.client_id = v.client_id AND t.authorization_id IS NULL AND t.revoked IS NULL
-    )
-    -- a plain SELECT of the very types declared, for the reason given at revoke_session_grants
-    SELECT v.outcome::rotation_outcome, coalesce(i.authorization_id, v.authorization_id)::authorization_id, v.user_id::user_id, v.session_id::session_id,
-        v.reference_id::reference_id, coalesce(s.successor, i.successor)::token_digest, i.successor_id::refresh_token_id,
-        coalesce(nullif(narrower_scopes, ARRAY[]::text[]), v.scopes)::text[],
-        coalesce(nullif(narrower_resources, ARRAY[]::text[]), v.resources)::text[], v.auth_time::timestamptz,
-        i.access_token_expires_at::timestamptz, i.refresh_token_expires_at::timestamptz
-    FROM verdict AS v
-    LEFT JOIN issue AS i ON i.id = v.id
-    LEFT JOIN spent AS s ON true
-$$;
-
-COMMENT ON FUNCTION public.rotate_unadopted_refresh_token(presented_token public.token_digest, of_client public.client_id, new_token public.token_digest, new_token_id public.refresh_token_id, new_access_token public.token_digest, new_access_token_id public.access_token_id, access_lifetime interval, refresh_lifetime interval, family_lifetime interval, grace interval, narrower_scopes text[], narrower_resources text[], proven_key public.token_confirmation, held boolean) IS 'Part of RotateRefreshToken: rotates a token that another server issued, and gives it a family; and ends what a reuse of a token that another server spent has to end.';
-
-CREATE TABLE public.account (
-    id public.account_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    account_id text NOT NULL,
-    provider_id text NOT NULL,
-    user_id public.user_id NOT NULL,
-    access_token text,
-    refresh_token text,
-    id_token text,
-    access_token_expires_at timestamp with time zone,
-    refresh_token_expires_at timestamp with time zone,
-    scope text,
-    password text,
-    CONSTRAINT account_account_id_length CHECK (((octet_length(account_id) >= 1) AND (octet_length(account_id) <= 1024))),
-    CONSTRAINT account_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT account_provider_id_length CHECK (((octet_length(provider_id) >= 1) AND (octet_length(provider_id) <= 255)))
-);
-
-COMMENT ON TABLE public.account IS 'Ways to sign in: a password (provider_id ''credential''), or an identity at another provider.';
-
-COMMENT ON COLUMN public.account.account_id IS 'The user''s identifier at the provider; for a password, the user''s own id.';
-
-COMMENT ON COLUMN public.account.provider_id IS '''credential'' for a password, otherwise the name of the other provider.';
-
-COMMENT ON COLUMN public.account.access_token IS 'The other provider''s access token, as the caller encrypted it.';
-
-COMMENT ON COLUMN public.account.refresh_token IS 'The other provider''s refresh token, as the caller encrypted it.';
-
-COMMENT ON COLUMN public.account.id_token IS 'The other provider''s ID token, as the caller encrypted it.';
-
-COMMENT ON COLUMN public.account.scope IS 'What the other provider granted, as it wrote it.';
-
-COMMENT ON COLUMN public.account.password IS 'Password hash (argon2id, say), in the hasher''s own notation.';
-
-CREATE TABLE public.jwks (
-    id public.jwk_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    public_key text NOT NULL,
-    private_key text NOT NULL,
-    alg text,
-    crv text,
-    expires_at timestamp with time zone,
-    CONSTRAINT jwks_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-);
-
-COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. Published while a token that they signed may still be verified.';
-
-COMMENT ON COLUMN public.jwks.public_key IS 'The public JSON Web Key (RFC 7517).';
-
-COMMENT ON COLUMN public.jwks.private_key IS 'The private key as the caller encrypted it: ciphertext.';
-
-COMMENT ON COLUMN public.jwks.alg IS 'Signature algorithm (RFC 7518, section 3.1).';
-
-COMMENT ON COLUMN public.jwks.crv IS 'Curve, for keys that have one.';
-
-COMMENT ON COLUMN public.jwks.expires_at IS 'The key is no longer published from this instant on; NULL means never.';
-
 CREATE TABLE public.oauth_access_token (
-    id public.access_token_id NOT NULL,
+    id public.stored_access_token_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.token_digest,
+    token public.stored_token_digest,
     client_id public.client_id NOT NULL,
     session_id public.session_id,
     user_id public.user_id,
-    reference_id public.reference_id,
+    reference_id public.stored_reference_id,
     refresh_id public.refresh_token_id,
     expires_at timestamp with time zone,
-    scopes text[] NOT NULL,
-    authorization_id public.authorization_id,
+    scopes public.text_list NOT NULL,
     revoked timestamp with time zone,
-    resources text[],
-    confirmation jsonb,
-    CONSTRAINT oauth_access_token_confirmation_is_object CHECK ((jsonb_typeof(confirmation) = 'object'::text)),
-    CONSTRAINT oauth_access_token_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT oauth_access_token_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
-    CONSTRAINT oauth_access_token_resources_hold_no_null CHECK ((array_position(resources, NULL::text) IS NULL)),
-    CONSTRAINT oauth_access_token_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL)),
-    CONSTRAINT oauth_access_token_token_is_digest CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id,
+    act public.stored_object,
+    client_epoch bigint,
+    pair_epoch bigint,
+    data public.stored_object,
+    CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
 COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
@@ -634,74 +312,82 @@ COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'The token is refused 
 
 COMMENT ON COLUMN public.oauth_access_token.scopes IS 'Scopes of the token.';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for client credentials and for tokens that another server wrote.';
-
 COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this one token was revoked.';
 
 COMMENT ON COLUMN public.oauth_access_token.resources IS 'Resource indicators of the token: its audience (RFC 8707).';
 
+COMMENT ON COLUMN public.oauth_access_token.authorization_details IS 'authorization_details of the token (RFC 9396).';
+
 COMMENT ON COLUMN public.oauth_access_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
 
+COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'What the grant began with; another server''s own identifier, or ours of the authorization.';
+
+COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a token of the client itself. A trigger sets it where the writer does not know the column.';
+
+COMMENT ON COLUMN public.oauth_access_token.act IS 'Who acts for the user (RFC 8693, section 4.1).';
+
+COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.';
+
+COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
+
+COMMENT ON COLUMN public.oauth_access_token.data IS 'What a library on top keeps with the token.';
+
 CREATE TABLE public.oauth_authorization (
-    id public.authorization_id NOT NULL,
+    id public.stored_authorization_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     client_id public.client_id NOT NULL,
+    kind public.authorization_kind DEFAULT 'code'::public.authorization_kind NOT NULL,
     status public.authorization_status DEFAULT 'pending'::public.authorization_status NOT NULL,
     redirect_uri text,
     response_type text,
     response_mode text,
-    scopes text[] NOT NULL,
+    scopes public.text_list NOT NULL,
     state text,
     nonce text,
-    code_challenge text,
-    code_challenge_method text,
-    resources text[],
-    claims jsonb,
-    request jsonb,
-    request_uri public.token_digest,
+    code_challenge public.short_text,
+    code_challenge_method public.code_challenge_method,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    claims public.stored_object,
+    request public.stored_object,
+    request_uri public.stored_token_digest,
+    request_uri_expires_at timestamp with time zone,
     expires_at timestamp with time zone,
     user_id public.user_id,
     session_id public.session_id,
-    reference_id public.reference_id,
-    granted_scopes text[],
+    reference_id public.stored_reference_id,
+    granted_scopes public.text_list,
     auth_time timestamp with time zone,
-    acr text,
-    amr text[],
+    acr public.short_text,
+    amr public.text_list,
     decided_at timestamp with time zone,
-    code public.token_digest,
+    bound boolean DEFAULT false NOT NULL,
+    user_epoch bigint,
+    client_epoch bigint,
+    pair_epoch bigint,
+    code public.stored_token_digest,
     code_expires_at timestamp with time zone,
     redeemed_at timestamp with time zone,
-    adopted_at timestamp with time zone,
-    confirmation jsonb,
+    redeemed_as public.access_token_id,
+    confirmation public.stored_confirmation,
+    act public.stored_object,
+    may_act public.stored_object,
     max_expires_at timestamp with time zone,
-    current_refresh_token public.token_digest,
     revoked_at timestamp with time zone,
     revoked_reason public.revocation_reason,
-    CONSTRAINT oauth_authorization_amr_hold_no_null CHECK ((array_position(amr, NULL::text) IS NULL)),
-    CONSTRAINT oauth_authorization_approved_by_user CHECK (((status <> 'approved'::public.authorization_status) OR ((user_id IS NOT NULL) AND (granted_scopes IS NOT NULL)))),
-    CONSTRAINT oauth_authorization_challenge_method_known CHECK ((code_challenge_method = ANY (ARRAY['S256'::text, 'plain'::text]))),
+    data public.stored_object,
+    CONSTRAINT oauth_authorization_approval_is_whole CHECK (((status <> 'approved'::public.authorization_status) OR ((user_id IS NOT NULL) AND (granted_scopes IS NOT NULL) AND (user_epoch IS NOT NULL) AND (client_epoch IS NOT NULL) AND (pair_epoch IS NOT NULL)))),
     CONSTRAINT oauth_authorization_challenge_names_method CHECK (((code_challenge IS NULL) = (code_challenge_method IS NULL))),
-    CONSTRAINT oauth_authorization_claims_is_object CHECK ((jsonb_typeof(claims) = 'object'::text)),
-    CONSTRAINT oauth_authorization_code_after_approval CHECK (((code IS NULL) OR (status = 'approved'::public.authorization_status))),
-    CONSTRAINT oauth_authorization_code_expires CHECK (((code IS NULL) OR (code_expires_at IS NOT NULL))),
-    CONSTRAINT oauth_authorization_code_is_digest CHECK (((code)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_authorization_confirmation_is_object CHECK ((jsonb_typeof(confirmation) = 'object'::text)),
-    CONSTRAINT oauth_authorization_current_refresh_token_is_digest CHECK (((current_refresh_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_authorization_granted_scopes_hold_no_null CHECK ((array_position(granted_scopes, NULL::text) IS NULL)),
-    CONSTRAINT oauth_authorization_granted_within_asked CHECK ((granted_scopes <@ scopes)),
-    CONSTRAINT oauth_authorization_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT oauth_authorization_redeemed_by_code CHECK (((redeemed_at IS NULL) OR (code IS NOT NULL))),
-    CONSTRAINT oauth_authorization_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
-    CONSTRAINT oauth_authorization_request_is_object CHECK ((jsonb_typeof(request) = 'object'::text)),
-    CONSTRAINT oauth_authorization_request_uri_is_digest CHECK (((request_uri)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_authorization_resources_hold_no_null CHECK ((array_position(resources, NULL::text) IS NULL)),
-    CONSTRAINT oauth_authorization_revoked_for_reason CHECK (((revoked_at IS NULL) = (revoked_reason IS NULL))),
-    CONSTRAINT oauth_authorization_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL))
+    CONSTRAINT oauth_authorization_code_is_whole CHECK (((code IS NULL) OR ((status = 'approved'::public.authorization_status) AND (code_expires_at IS NOT NULL)))),
+    CONSTRAINT oauth_authorization_granted_within_asked CHECK (((granted_scopes)::text[] <@ (scopes)::text[])),
+    CONSTRAINT oauth_authorization_revoked_for_reason CHECK (((revoked_at IS NULL) = (revoked_reason IS NULL)))
 )
 WITH (fillfactor='80');
 
-COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. revoked_at ends all of them at once. Kept as evidence until the last token has expired.';
+COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).';
+
+COMMENT ON COLUMN public.oauth_authorization.kind IS 'How the family began.';
 
 COMMENT ON COLUMN public.oauth_authorization.status IS 'pending until the user has decided.';
 
@@ -723,17 +409,21 @@ COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the c
 
 COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators asked for (RFC 8707); NULL if none were.';
 
+COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
+
 COMMENT ON COLUMN public.oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
 
 COMMENT ON COLUMN public.oauth_authorization.request IS 'The rest of the request (prompt, max_age, login_hint, ui_locales ...), an object.';
 
 COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of a pushed request''s request_uri (RFC 9126), until it has been taken.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'Pending: the request lapses. Approved: when the code expires; later no token of the family lasts longer, but the last may expire a little earlier (by a sixteenth of its lifetime). NULL means never.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'The request_uri can''t be opened from this instant on.';
+
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses; once it is approved, when the code does. NULL once the code is redeemed: from then on the tokens'' own expiry counts.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
-COMMENT ON COLUMN public.oauth_authorization.session_id IS 'The session in which the user decided. Its end revokes what lacks offline_access.';
+COMMENT ON COLUMN public.oauth_authorization.session_id IS 'The session in which the user decided.';
 
 COMMENT ON COLUMN public.oauth_authorization.reference_id IS 'The tenant in which the user decided.';
 
@@ -747,79 +437,97 @@ COMMENT ON COLUMN public.oauth_authorization.amr IS 'Authentication methods (RFC
 
 COMMENT ON COLUMN public.oauth_authorization.decided_at IS 'When the user approved or denied.';
 
+COMMENT ON COLUMN public.oauth_authorization.bound IS 'Granted in a session without offline_access: live only while that session is. Written once, at the grant.';
+
+COMMENT ON COLUMN public.oauth_authorization.user_epoch IS 'grants_epoch of the user at the grant.';
+
+COMMENT ON COLUMN public.oauth_authorization.client_epoch IS 'grants_epoch of the client at the grant.';
+
+COMMENT ON COLUMN public.oauth_authorization.pair_epoch IS 'pair_epoch() of the user, client and tenant at the grant.';
+
 COMMENT ON COLUMN public.oauth_authorization.code IS 'Digest of the authorization code. Stays after redemption, so that a replay is known as one.';
 
 COMMENT ON COLUMN public.oauth_authorization.code_expires_at IS 'The code is refused from this instant on.';
 
 COMMENT ON COLUMN public.oauth_authorization.redeemed_at IS 'When the code was used: it is used once.';
 
-COMMENT ON COLUMN public.oauth_authorization.adopted_at IS 'When a refresh token that another server wrote was given this family.';
+COMMENT ON COLUMN public.oauth_authorization.redeemed_as IS 'The access token that the redemption issued. The same call again names the same one.';
 
 COMMENT ON COLUMN public.oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL binds nothing.';
 
-COMMENT ON COLUMN public.oauth_authorization.max_expires_at IS 'No token of the family outlives this instant; NULL means no such bound.';
+COMMENT ON COLUMN public.oauth_authorization.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 
-COMMENT ON COLUMN public.oauth_authorization.current_refresh_token IS 'Digest of the one refresh token of the family that has not been used yet.';
+COMMENT ON COLUMN public.oauth_authorization.may_act IS 'Who may act for the user (RFC 8693, section 4.4).';
+
+COMMENT ON COLUMN public.oauth_authorization.max_expires_at IS 'No token of the family outlives this instant; NULL means no such bound.';
 
 COMMENT ON COLUMN public.oauth_authorization.revoked_at IS 'Every token of the family is dead from this instant on.';
 
 COMMENT ON COLUMN public.oauth_authorization.revoked_reason IS 'Why it was revoked.';
 
+COMMENT ON COLUMN public.oauth_authorization.data IS 'What a library on top keeps with the authorization.';
+
 CREATE TABLE public.oauth_client (
-    id public.oauth_client_id NOT NULL,
+    id public.stored_oauth_client_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    client_id public.client_id NOT NULL,
-    client_secret public.token_digest,
+    client_id public.stored_client_id NOT NULL,
+    client_secret public.stored_token_digest,
     disabled boolean DEFAULT false NOT NULL,
     skip_consent boolean,
     enable_end_session boolean,
-    scopes text[],
+    scopes public.text_list,
     user_id public.user_id,
     name text,
     uri text,
     icon text,
-    contacts text[],
+    contacts public.text_list,
     tos text,
     policy text,
     software_id text,
     software_version text,
     software_statement text,
-    redirect_uris text[] NOT NULL,
-    post_logout_redirect_uris text[],
+    redirect_uris public.text_list NOT NULL,
+    post_logout_redirect_uris public.text_list,
     token_endpoint_auth_method text,
-    grant_types text[],
-    response_types text[],
+    grant_types public.text_list,
+    response_types public.text_list,
     public boolean,
     type text,
-    reference_id public.reference_id,
-    metadata jsonb,
+    reference_id public.stored_reference_id,
+    metadata public.stored_object,
+    grants_epoch bigint DEFAULT 0 NOT NULL,
+    deleted_at timestamp with time zone,
+    client_secret_expires_at public.finite_timestamptz,
+    foreign_secret_hash public.short_text,
+    registration_access_token public.stored_token_digest,
     subject_type text,
+    sector_identifier public.short_text,
     require_pkce boolean,
-    jwks jsonb,
+    allow_plain_pkce boolean,
+    jwks public.stored_object,
     jwks_uri text,
     application_type text,
-    previous_client_secret public.token_digest,
-    previous_client_secret_expires_at timestamp with time zone,
-    client_secret_expires_at timestamp with time zone,
-    registration_access_token public.token_digest,
-    CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((client_id)::text) <= 512) AND ((client_id)::text ~ '^[\x20-\x7e]+$'::text))),
-    CONSTRAINT oauth_client_client_secret_is_digest CHECK (((client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_client_contacts_hold_no_null CHECK ((array_position(contacts, NULL::text) IS NULL)),
-    CONSTRAINT oauth_client_grant_types_hold_no_null CHECK ((array_position(grant_types, NULL::text) IS NULL)),
-    CONSTRAINT oauth_client_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT oauth_client_jwks_is_object CHECK ((jsonb_typeof(jwks) = 'object'::text)),
-    CONSTRAINT oauth_client_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    default_max_age interval,
+    access_token_lifetime interval,
+    refresh_token_lifetime interval,
+    authorization_lifetime interval,
+    code_lifetime interval,
+    refresh_grace interval,
+    refresh_grace_until_used boolean,
+    require_pushed_authorization_requests boolean,
+    dpop_bound_access_tokens boolean,
+    tls_client_certificate_bound_access_tokens boolean,
+    tls_client_auth_subject_dn public.short_text,
+    tls_client_auth_san_dns public.short_text,
+    tls_client_auth_san_uri public.short_text,
+    tls_client_auth_san_ip public.short_text,
+    tls_client_auth_san_email public.short_text,
+    backchannel_logout_uri text,
+    backchannel_logout_session_required boolean,
+    CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
-    CONSTRAINT oauth_client_post_logout_redirect_uris_hold_no_null CHECK ((array_position(post_logout_redirect_uris, NULL::text) IS NULL)),
-    CONSTRAINT oauth_client_previous_client_secret_expires CHECK (((previous_client_secret IS NULL) OR (previous_client_secret_expires_at IS NOT NULL))),
-    CONSTRAINT oauth_client_previous_client_secret_is_digest CHECK (((previous_client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_client_redirect_uris_hold_no_null CHECK ((array_position(redirect_uris, NULL::text) IS NULL)),
-    CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality(redirect_uris) > 0) OR (NOT (COALESCE(grant_types, ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text])))),
-    CONSTRAINT oauth_client_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
-    CONSTRAINT oauth_client_registration_access_token_is_digest CHECK (((registration_access_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_client_response_types_hold_no_null CHECK ((array_position(response_types, NULL::text) IS NULL)),
-    CONSTRAINT oauth_client_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL))
+    CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
 );
 
 COMMENT ON TABLE public.oauth_client IS 'Registered clients, with the metadata of RFC 7591, section 2.';
@@ -874,9 +582,23 @@ COMMENT ON COLUMN public.oauth_client.reference_id IS 'The tenant that owns the 
 
 COMMENT ON COLUMN public.oauth_client.metadata IS 'Whatever else the registration carried: a JSON object.';
 
+COMMENT ON COLUMN public.oauth_client.grants_epoch IS 'How often all grants to the client were ended. A grant is live only while this is what it was at the grant.';
+
+COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.';
+
+COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).';
+
+COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.';
+
+COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
+
 COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8).';
 
+COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
+
 COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused; NULL leaves it to the server.';
+
+COMMENT ON COLUMN public.oauth_client.allow_plain_pkce IS 'Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).';
 
 COMMENT ON COLUMN public.oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).';
 
@@ -884,20 +606,707 @@ COMMENT ON COLUMN public.oauth_client.jwks_uri IS 'Where the client publishes it
 
 COMMENT ON COLUMN public.oauth_client.application_type IS 'web or native (OpenID Connect Dynamic Client Registration, section 2).';
 
-COMMENT ON COLUMN public.oauth_client.previous_client_secret IS 'Digest of the secret before the last rotation, valid until previous_client_secret_expires_at.';
+COMMENT ON COLUMN public.oauth_client.default_max_age IS 'default_max_age of OpenID Connect Dynamic Client Registration, section 2.';
 
-COMMENT ON COLUMN public.oauth_client.previous_client_secret_expires_at IS 'The previous secret is refused from this instant on.';
+COMMENT ON COLUMN public.oauth_client.access_token_lifetime IS 'How long the client''s access tokens live at most; NULL leaves it to the caller.';
 
-COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).';
+COMMENT ON COLUMN public.oauth_client.refresh_token_lifetime IS 'How long each of the client''s refresh tokens lives at most; NULL leaves it to the caller.';
 
-COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
+COMMENT ON COLUMN public.oauth_client.authorization_lifetime IS 'How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.';
 
-CREATE TABLE public.oauth_client_assertion (
-    id public.token_digest NOT NULL,
+COMMENT ON COLUMN public.oauth_client.code_lifetime IS 'How long the client''s authorization codes live at most; NULL leaves it to the caller.';
+
+COMMENT ON COLUMN public.oauth_client.refresh_grace IS 'For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.';
+
+COMMENT ON COLUMN public.oauth_client.refresh_grace_until_used IS 'Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.';
+
+COMMENT ON COLUMN public.oauth_client.require_pushed_authorization_requests IS 'Whether the client''s requests have to be pushed (RFC 9126, section 6).';
+
+COMMENT ON COLUMN public.oauth_client.dpop_bound_access_tokens IS 'Whether the client always uses DPoP (RFC 9449, section 5.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.';
+
+COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
+
+COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+
+CREATE TABLE public.session (
+    id public.stored_session_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT oauth_client_assertion_id_is_digest CHECK (((id)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
+    token public.session_cookie NOT NULL,
+    ip_address public.short_text,
+    user_agent public.short_text,
+    user_id public.user_id NOT NULL,
+    user_sessions_epoch bigint DEFAULT 0 NOT NULL,
+    ended_at timestamp with time zone,
+    last_seen_at timestamp with time zone,
+    label public.short_text,
+    acr public.short_text,
+    amr public.text_list,
+    auth_time timestamp with time zone,
+    CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))
+);
+
+COMMENT ON TABLE public.session IS 'Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user''s sessions_epoch.';
+
+COMMENT ON COLUMN public.session.expires_at IS 'The session is over from this instant on; it slides by ExtendSession.';
+
+COMMENT ON COLUMN public.session.token IS 'Digest of the session cookie.';
+
+COMMENT ON COLUMN public.session.ip_address IS 'Where the user signed in from, as the server saw it.';
+
+COMMENT ON COLUMN public.session.user_agent IS 'User-Agent header at sign-in.';
+
+COMMENT ON COLUMN public.session.user_sessions_epoch IS 'sessions_epoch of the user when the session began, set by a trigger.';
+
+COMMENT ON COLUMN public.session.ended_at IS 'When the user signed out. The session has expired then, too, for servers that read only that.';
+
+COMMENT ON COLUMN public.session.last_seen_at IS 'When the session was last extended.';
+
+COMMENT ON COLUMN public.session.label IS 'What a settings page calls the device.';
+
+COMMENT ON COLUMN public.session.acr IS 'Authentication context class reference (OpenID Connect Core, section 2).';
+
+COMMENT ON COLUMN public.session.amr IS 'Authentication methods (RFC 8176).';
+
+COMMENT ON COLUMN public.session.auth_time IS 'When the user last authenticated in the session (auth_time of OpenID Connect Core, section 2).';
+
+CREATE TABLE public."user" (
+    id public.stored_user_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    name public.short_text NOT NULL,
+    email public.email_address,
+    email_verified boolean DEFAULT false NOT NULL,
+    image text,
+    grants_epoch bigint DEFAULT 0 NOT NULL,
+    sessions_epoch bigint DEFAULT 0 NOT NULL,
+    ended_grants public.stored_object DEFAULT '{}'::jsonb NOT NULL,
+    suspended_at timestamp with time zone,
+    deleted_at timestamp with time zone
+);
+
+COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
+
+COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. Written by the caller.';
+
+COMMENT ON COLUMN public."user".name IS 'Display name.';
+
+COMMENT ON COLUMN public."user".email IS 'E-mail address, unique whatever its ASCII case; NULL for a user who has none.';
+
+COMMENT ON COLUMN public."user".email_verified IS 'Whether the address has been proven to be the user''s.';
+
+COMMENT ON COLUMN public."user".image IS 'URL of a picture.';
+
+COMMENT ON COLUMN public."user".grants_epoch IS 'How often all grants of the user were ended. A grant is live only while this is what it was at the grant.';
+
+COMMENT ON COLUMN public."user".sessions_epoch IS 'How often all sessions of the user were ended. A session is live only while this is its user_sessions_epoch.';
+
+COMMENT ON COLUMN public."user".ended_grants IS 'How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.';
+
+COMMENT ON COLUMN public."user".suspended_at IS 'Since when the user is suspended: nothing of the user''s is live and nothing is granted.';
+
+COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.';
+
+CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        t.revoked IS NULL
+        AND (t.expires_at IS NULL OR t.expires_at > now())
+        AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
+        AND (
+            t.client_epoch IS NULL
+            OR (
+                NOT o.disabled
+                AND t.client_epoch = o.grants_epoch
+                AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+            )
+        ),
+        false
+    )
+$$;
+
+COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
+
+CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(list) WITH ORDINALITY AS l (value, n)
+        WHERE l.value IS NOT NULL
+        GROUP BY l.value
+        ORDER BY min(l.n)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.as_set(list text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
+
+CREATE FUNCTION public.auth_method_kind(method text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN method IN ('client_secret_basic', 'client_secret_post') THEN 'secret'
+        WHEN method = 'private_key_jwt' THEN 'key'
+        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth') THEN 'certificate'
+        WHEN method = 'none' THEN 'none'
+    END
+$$;
+
+COMMENT ON FUNCTION public.auth_method_kind(method text) IS 'What a client authenticates with, by token_endpoint_auth_method: secret, key, certificate or none. NULL for a method that is not known.';
+
+CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        c.client_id IS NOT NULL
+        AND CASE
+            WHEN method = 'verified' THEN true
+            WHEN is_public(c) THEN method = 'none'
+            WHEN auth_method_kind(method) IN ('key', 'certificate') THEN auth_method_kind(method) = auth_method_kind(c.token_endpoint_auth_method)
+                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND method = 'private_key_jwt')
+            WHEN auth_method_kind(method) = 'secret' AND auth_method_kind(coalesce(c.token_endpoint_auth_method, 'client_secret_basic')) = 'secret'
+            THEN coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                OR is_older_secret(c.client_id, presented)
+        END,
+        false
+    )
+$$;
+
+COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
+
+CREATE FUNCTION public.client_key(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN octet_length(client_id) > 64 THEN md5(client_id) ELSE client_id END
+$$;
+
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants.';
+
+CREATE TABLE public.oauth_consent (
+    id public.stored_consent_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    client_id public.client_id NOT NULL,
+    user_id public.user_id,
+    reference_id public.stored_reference_id,
+    scopes public.text_list NOT NULL,
+    resource_scopes public.stored_object,
+    user_epoch bigint DEFAULT 0 NOT NULL,
+    pair_epoch bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+
+COMMENT ON COLUMN public.oauth_consent.user_id IS 'Who agreed.';
+
+COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
+
+COMMENT ON COLUMN public.oauth_consent.scopes IS 'Scopes that the user agreed to without a resource.';
+
+COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
+
+COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+
+CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        g.user_epoch = u.grants_epoch
+        AND g.pair_epoch = pair_epoch(u.ended_grants, g.client_id, g.reference_id)
+        AND u.suspended_at IS NULL
+        AND u.deleted_at IS NULL,
+        false
+    )
+$$;
+
+COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent of the user counts: nothing that ends the grants of the pair came after it. Never NULL.';
+
+CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
+
+CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN ended_grants -> client_key(client_id) ? key
+            OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
+        THEN ended_grants || jsonb_build_object(
+            client_key(client_id),
+            coalesce(ended_grants -> client_key(client_id), '{}')
+            || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
+        )
+        ELSE '{}'
+    END
+$$;
+
+COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
+
+CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    WITH ended AS (
+        UPDATE session AS s
+        SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+        WHERE s.id = ANY (doomed) AND s.ended_at IS NULL
+        RETURNING s.id
+    ), to_tell AS MATERIALIZED (
+        SELECT k.id
+        FROM session_client AS k
+        WHERE k.session_id = ANY (doomed) AND k.due_at IS NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), due AS (
+        UPDATE session_client AS k
+        SET due_at = now(), updated_at = now()
+        FROM to_tell AS t
+        WHERE k.id = t.id
+    )
+    SELECT count(*) FROM ended
+$$;
+
+COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions, makes it due to tell their clients, and says how many had not ended before. A client that another call holds is left to SweepSessionClients.';
+
+CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
+    SELECT end_sessions(ARRAY(
+        SELECT s.id::text
+        FROM session AS s
+        WHERE s.user_id = owner AND s.id IS DISTINCT FROM keep AND s.ended_at IS NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ))
+$$;
+
+COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
+
+CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    -- store.Never is the longest duration that Go has
+    SELECT CASE
+        WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
+        ELSE refuse_lifetime(name)
+    END
+$$;
+
+COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'When something expires that lives for a lifetime from an instant: NULL, which is never, for store.Never. A lifetime under a second, or none, is an error that names the parameter.';
+
+CREATE FUNCTION public.give_family() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    candidate text;
+BEGIN
+    IF NOT isfinite(NEW.expires_at) THEN
+        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
+    END IF;
+    IF NEW.authorization_id IS NOT NULL THEN
+        RETURN NEW;
+    END IF;
+    IF NEW.user_id IS NULL THEN
+        -- only an access token can be a client's own
+        NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
+        RETURN NEW;
+    END IF;
+    IF TG_TABLE_NAME = 'oauth_access_token' THEN
+        SELECT r.authorization_id INTO NEW.authorization_id
+        FROM oauth_refresh_token AS r
+        WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
+        IF FOUND THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+    FOREACH candidate IN ARRAY ARRAY[
+        NEW.authorization_code_id,
+        'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+        new_authorization_id()
+    ] LOOP
+        CONTINUE WHEN candidate IS NULL;
+        INSERT INTO oauth_authorization (
+            id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+            user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+        )
+        SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+            NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+            u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+        FROM "user" AS u
+        CROSS JOIN oauth_client AS c
+        LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+        WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+        ON CONFLICT (id) DO NOTHING;
+        SELECT a.id INTO NEW.authorization_id
+        FROM oauth_authorization AS a
+        WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+        EXIT WHEN FOUND;
+    END LOOP;
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
+    WHERE NEW.session_id IS NOT NULL
+    ON CONFLICT (session_id, client_id) DO NOTHING;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';
+
+CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT NOT coalesce(
+        a.revoked_at IS NULL
+        AND a.client_epoch = c.grants_epoch
+        AND u.suspended_at IS NULL
+        AND u.deleted_at IS NULL
+        AND a.user_epoch = u.grants_epoch
+        AND a.pair_epoch = pair_epoch(u.ended_grants, a.client_id, a.reference_id)
+        AND (NOT a.bound OR session_is_live(s, u)),
+        false
+    )
+$$;
+
+COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is its session where the family is bound, and not looked at otherwise. Never NULL; true of what was never granted.';
+
+CREATE FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT NOT coalesce(c.disabled, true) AND NOT is_ended(a, c, u, s)
+$$;
+
+COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
+
+CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT EXISTS (
+        SELECT FROM oauth_client_secret AS o
+        WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
+    )
+$$;
+
+COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
+
+CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        c.public,
+        c.token_endpoint_auth_method = 'none',
+        c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND c.jwks IS NULL AND c.jwks_uri IS NULL
+    )
+$$;
+
+COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
+
+CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    r oauth_refresh_token;
+    n oauth_refresh_token;
+BEGIN
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
+    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    verdict := CASE
+        WHEN r.id IS NULL THEN 'unknown'
+        WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
+        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        ELSE 'replayed'
+    END;
+    IF verdict = 'retried' THEN
+        successor := r.successor;
+        successor_id := r.successor_id;
+        successor_expires_at := n.expires_at;
+        since := CASE WHEN r.successor_id = same_successor THEN r.revoked ELSE now() END;
+    ELSIF verdict = 'replayed' THEN
+        UPDATE oauth_authorization AS a
+        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
+        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
+        -- Another server spent it, and which of its tokens descend from this one is not known.
+        IF r.successor_id IS NULL THEN
+            UPDATE "user" AS u
+            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
+                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
+                updated_at = now()
+            WHERE u.id = r.user_id;
+        END IF;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+
+CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT bound_to IS NULL OR coalesce(proven, '{}') @> bound_to
+$$;
+
+COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that something is bound to (RFC 7800), if it is bound.';
+
+CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;
+    IF of_user IS NOT NULL AND NOT FOUND THEN
+        RETURN 'unknown';
+    END IF;
+    PERFORM FROM oauth_client AS c WHERE c.client_id = of_client FOR KEY SHARE;
+    IF of_client IS NOT NULL AND NOT FOUND THEN
+        RETURN 'unknown';
+    END IF;
+    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
+    IF of_session IS NOT NULL AND NOT FOUND THEN
+        RETURN 'signed_out';
+    END IF;
+    RETURN 'locked';
+END
+$$;
+
+COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
+
+CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF coalesce(max_sessions, 0) <= 0 THEN
+        RETURN 0;
+    END IF;
+    -- one after the other; each of the statements below sees what was committed before it
+    PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
+    RETURN end_sessions(ARRAY(
+        SELECT l.id::text
+        FROM session AS l
+        WHERE l.id IN (
+            SELECT s.id
+            FROM session AS s
+            JOIN "user" AS u ON u.id = s.user_id
+            WHERE s.user_id = owner AND session_is_live(s, u)
+            ORDER BY s.created_at DESC, s.id DESC
+            OFFSET max_sessions - 1
+        )
+        ORDER BY l.id
+        FOR NO KEY UPDATE
+    ));
+END
+$$;
+
+COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';
+
+CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
+    LANGUAGE sql PARALLEL SAFE
+    AS $$
+    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
+    SELECT (
+        'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+    )::authorization_id
+$$;
+
+COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
+
+CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    -- counters only rise, so their sum is equal only if both are
+    SELECT CASE WHEN ended_grants = '{}' THEN 0 ELSE
+        coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
+        + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0)
+    END
+$$;
+
+COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often a user has ended the grants of a client in all tenants and in this one.';
+
+CREATE FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF proof IS NULL THEN
+        RETURN true;
+    END IF;
+    IF until IS NULL OR until <= now() THEN
+        RAISE EXCEPTION 'ProofExpiresAt is missing or past' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Remembers a DPoP proof (RFC 9449, section 11.1) and says whether it is presented for the first time. No proof is fresh.';
+
+CREATE FUNCTION public.refuse_dead_rotation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN is_live(a, c, u, s) AND (OLD.expires_at IS NULL OR OLD.expires_at > now()) THEN NEW END
+        FROM oauth_authorization AS a
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
+
+CREATE FUNCTION public.refuse_lifetime(name text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is missing or under a second', name USING ERRCODE = 'invalid_parameter_value';
+END
+$$;
+
+COMMENT ON FUNCTION public.refuse_lifetime(name text) IS 'Part of expiry.';
+
+CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        s.ended_at IS NULL
+        AND s.expires_at > now()
+        AND s.user_sessions_epoch = u.sessions_epoch
+        AND u.suspended_at IS NULL
+        AND u.deleted_at IS NULL,
+        false
+    )
+$$;
+
+COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+
+CREATE FUNCTION public.stamp_consent() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
+    INTO NEW.user_epoch, NEW.pair_epoch
+    FROM "user" AS u
+    WHERE u.id = NEW.user_id;
+    IF NOT FOUND THEN
+        NEW.user_epoch := 0;
+        NEW.pair_epoch := 0;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
+
+CREATE FUNCTION public.stamp_session() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    u "user";
+BEGIN
+    SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
+    NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
+    IF NEW.expires_at = 'infinity' THEN
+        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
+    ELSIF NEW.expires_at = '-infinity' THEN
+        NEW.expires_at := now();
+    END IF;
+    IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
+        NEW.ended_at := now();
+        NEW.expires_at := least(NEW.expires_at, now());
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.stamp_session() IS 'Whoever inserts a session: it carries the sessions_epoch of its user, and has ended if that user is suspended or deleted.';
+
+CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN reference_id IS NULL THEN '-' WHEN octet_length(reference_id) > 64 THEN '.' || md5(reference_id) ELSE '.' || reference_id END
+$$;
+
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. Long ones are hashed: two that meet end each other''s grants, which is the safe side.';
+
+CREATE TABLE public.account (
+    id public.stored_account_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    account_id public.short_text NOT NULL,
+    provider_id public.short_text NOT NULL,
+    user_id public.user_id NOT NULL,
+    access_token text,
+    refresh_token text,
+    id_token text,
+    access_token_expires_at public.finite_timestamptz,
+    refresh_token_expires_at public.finite_timestamptz,
+    scope text,
+    password text
+);
+
+COMMENT ON TABLE public.account IS 'Ways to sign in: a password (provider_id ''credential''), or an identity at another provider.';
+
+COMMENT ON COLUMN public.account.account_id IS 'The user''s identifier at the provider; for a password, the user''s own id.';
+
+COMMENT ON COLUMN public.account.provider_id IS '''credential'' for a password, otherwise the name of the other provider.';
+
+COMMENT ON COLUMN public.account.access_token IS 'The other provider''s access token, as the caller encrypted it.';
+
+COMMENT ON COLUMN public.account.refresh_token IS 'The other provider''s refresh token, as the caller encrypted it.';
+
+COMMENT ON COLUMN public.account.id_token IS 'The other provider''s ID token, as the caller encrypted it.';
+
+COMMENT ON COLUMN public.account.scope IS 'What the other provider granted, as it wrote it.';
+
+COMMENT ON COLUMN public.account.password IS 'Password hash (argon2id, say), in the hasher''s own notation.';
+
+CREATE TABLE public.jwks (
+    id public.stored_jwk_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    public_key text NOT NULL,
+    private_key text NOT NULL,
+    alg text,
+    crv text,
+    expires_at public.finite_timestamptz
+);
+
+COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. Published while a token that they signed may still be verified.';
+
+COMMENT ON COLUMN public.jwks.public_key IS 'The public JSON Web Key (RFC 7517).';
+
+COMMENT ON COLUMN public.jwks.private_key IS 'The private key as the caller encrypted it: ciphertext.';
+
+COMMENT ON COLUMN public.jwks.alg IS 'Signature algorithm (RFC 7518, section 3.1).';
+
+COMMENT ON COLUMN public.jwks.crv IS 'Curve, for keys that have one.';
+
+COMMENT ON COLUMN public.jwks.expires_at IS 'The key is no longer published from this instant on; NULL means never.';
+
+CREATE TABLE public.oauth_client_assertion (
+    id public.stored_token_digest NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at public.finite_timestamptz NOT NULL
 );
 
 COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.';
@@ -906,54 +1315,57 @@ COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s i
 
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion itself expires, and with it the need to remember it.';
 
-CREATE TABLE public.oauth_consent (
-    id public.consent_id NOT NULL,
+CREATE TABLE public.oauth_client_secret (
+    id public.client_secret_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     client_id public.client_id NOT NULL,
-    user_id public.user_id,
-    reference_id public.reference_id,
-    scopes text[] NOT NULL,
-    CONSTRAINT oauth_consent_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT oauth_consent_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
-    CONSTRAINT oauth_consent_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL))
+    digest public.stored_token_digest NOT NULL,
+    expires_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time.';
+COMMENT ON TABLE public.oauth_client_secret IS 'Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn''t match.';
 
-COMMENT ON COLUMN public.oauth_consent.user_id IS 'Who agreed.';
+COMMENT ON COLUMN public.oauth_client_secret.digest IS 'Digest of the secret.';
 
-COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
+COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'The secret is refused from this instant on, as it was promised when it was rotated out.';
 
-COMMENT ON COLUMN public.oauth_consent.scopes IS 'Scopes that the user agreed to.';
-
-CREATE TABLE public.oauth_refresh_token (
-    id public.refresh_token_id NOT NULL,
+CREATE TABLE public.oauth_proof (
+    id public.stored_token_digest NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.token_digest NOT NULL,
+    expires_at public.finite_timestamptz NOT NULL
+);
+
+COMMENT ON TABLE public.oauth_proof IS 'DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.';
+
+COMMENT ON COLUMN public.oauth_proof.id IS 'Digest of the proof''s key and jti.';
+
+COMMENT ON COLUMN public.oauth_proof.expires_at IS 'From when on the proof is refused by its age, and need not be remembered.';
+
+CREATE TABLE public.oauth_refresh_token (
+    id public.stored_refresh_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
     client_id public.client_id NOT NULL,
     session_id public.session_id,
     user_id public.user_id NOT NULL,
-    reference_id public.reference_id,
+    reference_id public.stored_reference_id,
     expires_at timestamp with time zone,
     revoked timestamp with time zone,
-    scopes text[] NOT NULL,
-    authorization_id public.authorization_id,
+    scopes public.text_list NOT NULL,
     auth_time timestamp with time zone,
-    successor public.token_digest,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id NOT NULL,
+    successor public.stored_token_digest,
     successor_id public.refresh_token_id,
-    resources text[],
-    confirmation jsonb,
-    CONSTRAINT oauth_refresh_token_confirmation_is_object CHECK ((jsonb_typeof(confirmation) = 'object'::text)),
-    CONSTRAINT oauth_refresh_token_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT oauth_refresh_token_reference_id_length CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255))),
-    CONSTRAINT oauth_refresh_token_resources_hold_no_null CHECK ((array_position(resources, NULL::text) IS NULL)),
-    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK (((successor IS NULL) OR (revoked IS NOT NULL))),
-    CONSTRAINT oauth_refresh_token_scopes_hold_no_null CHECK ((array_position(scopes, NULL::text) IS NULL)),
-    CONSTRAINT oauth_refresh_token_successor_is_digest CHECK (((successor)::text ~ '^[A-Za-z0-9_-]{43}$'::text)),
-    CONSTRAINT oauth_refresh_token_successor_is_whole CHECK (((successor IS NULL) = (successor_id IS NULL))),
-    CONSTRAINT oauth_refresh_token_token_is_digest CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
+    access_token_expires_at timestamp with time zone,
+    data public.stored_object,
+    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
 )
 WITH (fillfactor='80');
 
@@ -965,71 +1377,80 @@ COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in whic
 
 COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent (it then has a successor) or revoked.';
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. It has a successor then, unless another server spent it.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. NULL only for a token that another server wrote, until it is adopted.';
-
 COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'What the grant began with, carried through every rotation; another server''s own identifier, or ours of the authorization.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it where the writer does not know the column.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'When the last access token without a row that came with this one expires.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'What a library on top keeps with the token.';
 
-CREATE TABLE public.session (
-    id public.session_id NOT NULL,
+CREATE TABLE public.session_client (
+    id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    token public.token_digest NOT NULL,
-    ip_address text,
-    user_agent text,
+    session_id public.session_id NOT NULL,
+    client_id public.client_id NOT NULL,
     user_id public.user_id NOT NULL,
-    CONSTRAINT session_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT session_ip_address_length CHECK ((octet_length(ip_address) <= 255)),
-    CONSTRAINT session_token_length CHECK (((octet_length((token)::text) >= 1) AND (octet_length((token)::text) <= 255))),
-    CONSTRAINT session_user_agent_length CHECK ((octet_length(user_agent) <= 4096))
+    sub text NOT NULL,
+    sid text NOT NULL,
+    due_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    lease text,
+    lease_expires_at timestamp with time zone,
+    told_at timestamp with time zone
 );
 
-COMMENT ON TABLE public.session IS 'Signed-in browsers. Ends by deletion (EndSession), or is collected once it has expired.';
+COMMENT ON TABLE public.session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
 
-COMMENT ON COLUMN public.session.expires_at IS 'The session is over from this instant on; it slides by ExtendSession.';
+COMMENT ON COLUMN public.session_client.user_id IS 'The session''s user.';
 
-COMMENT ON COLUMN public.session.token IS 'Digest of the session cookie. (A better-auth server keeps the cookie''s own value here, so the length is not checked.)';
+COMMENT ON COLUMN public.session_client.sub IS 'The user as the client knows it.';
 
-COMMENT ON COLUMN public.session.ip_address IS 'Where the user signed in from, as the server saw it.';
+COMMENT ON COLUMN public.session_client.sid IS 'The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).';
 
-COMMENT ON COLUMN public.session.user_agent IS 'User-Agent header at sign-in.';
+COMMENT ON COLUMN public.session_client.due_at IS 'When the client is to be told; NULL while the session lives.';
 
-CREATE TABLE public."user" (
-    id public.user_id NOT NULL,
+COMMENT ON COLUMN public.session_client.attempts IS 'How often telling was tried.';
+
+COMMENT ON COLUMN public.session_client.lease IS 'Who is telling the client right now.';
+
+COMMENT ON COLUMN public.session_client.lease_expires_at IS 'Until when.';
+
+COMMENT ON COLUMN public.session_client.told_at IS 'When the client was told.';
+
+CREATE TABLE public.verification (
+    id public.stored_verification_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    name text NOT NULL,
-    email text NOT NULL,
-    email_verified boolean DEFAULT false NOT NULL,
-    image text,
-    CONSTRAINT user_email_is_address CHECK (((octet_length(email) <= 320) AND (email ~ '^[^\s@]+@[^\s@]+$'::text))),
-    CONSTRAINT user_id_length CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255))),
-    CONSTRAINT user_name_length CHECK ((char_length(name) <= 1024))
+    identifier text NOT NULL,
+    value text NOT NULL,
+    expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
+COMMENT ON TABLE public.verification IS 'Short-lived values that a better-auth server keeps: authorization codes, e-mail verifications and the like.';
 
-COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. Written by the caller.';
+COMMENT ON COLUMN public.verification.identifier IS 'What the value is looked up by.';
 
-COMMENT ON COLUMN public."user".name IS 'Display name.';
+COMMENT ON COLUMN public.verification.value IS 'The value, in the server''s own notation.';
 
-COMMENT ON COLUMN public."user".email IS 'E-mail address, unique whatever its case.';
-
-COMMENT ON COLUMN public."user".email_verified IS 'Whether the address has been proven to be the user''s.';
-
-COMMENT ON COLUMN public."user".image IS 'URL of a picture.';
+COMMENT ON COLUMN public.verification.expires_at IS 'The value is refused from this instant on.';
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_pkey PRIMARY KEY (id);
@@ -1058,17 +1479,32 @@ ALTER TABLE ONLY public.oauth_client
 ALTER TABLE ONLY public.oauth_client
     ADD CONSTRAINT oauth_client_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_client_secret
+    ADD CONSTRAINT oauth_client_secret_client_digest_uidx UNIQUE (client_id, digest);
+
+ALTER TABLE ONLY public.oauth_client_secret
+    ADD CONSTRAINT oauth_client_secret_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_client_user_uidx UNIQUE (client_id, user_id);
 
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_proof
+    ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_token_uidx UNIQUE (token);
+
+ALTER TABLE ONLY public.session_client
+    ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.session_client
+    ADD CONSTRAINT session_client_session_client_uidx UNIQUE (session_id, client_id);
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
@@ -1077,10 +1513,10 @@ ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_token_uidx UNIQUE (token);
 
 ALTER TABLE ONLY public."user"
-    ADD CONSTRAINT user_email_uidx UNIQUE (email);
-
-ALTER TABLE ONLY public."user"
     ADD CONSTRAINT user_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.verification
+    ADD CONSTRAINT verification_pkey PRIMARY KEY (id);
 
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
 
@@ -1092,7 +1528,7 @@ CREATE INDEX oauth_access_token_authorization_id_idx ON public.oauth_access_toke
 
 CREATE INDEX oauth_access_token_client_id_idx ON public.oauth_access_token USING btree (client_id);
 
-CREATE INDEX oauth_access_token_expires_at_idx ON public.oauth_access_token USING btree (expires_at);
+CREATE INDEX oauth_access_token_expires_at_idx ON public.oauth_access_token USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX oauth_access_token_refresh_id_idx ON public.oauth_access_token USING btree (refresh_id);
 
@@ -1100,13 +1536,17 @@ CREATE INDEX oauth_access_token_session_id_idx ON public.oauth_access_token USIN
 
 CREATE INDEX oauth_access_token_user_id_idx ON public.oauth_access_token USING btree (user_id);
 
+CREATE INDEX oauth_access_token_without_expiry_idx ON public.oauth_access_token USING btree (id) WHERE (expires_at IS NULL);
+
 CREATE INDEX oauth_authorization_client_id_idx ON public.oauth_authorization USING btree (client_id, created_at, id);
 
 CREATE UNIQUE INDEX oauth_authorization_code_uidx ON public.oauth_authorization USING btree (code) WHERE (code IS NOT NULL);
 
-CREATE INDEX oauth_authorization_expires_at_idx ON public.oauth_authorization USING btree (expires_at);
+CREATE INDEX oauth_authorization_expires_at_idx ON public.oauth_authorization USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE UNIQUE INDEX oauth_authorization_request_uri_uidx ON public.oauth_authorization USING btree (request_uri) WHERE (request_uri IS NOT NULL);
+
+CREATE INDEX oauth_authorization_revoked_at_idx ON public.oauth_authorization USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 CREATE INDEX oauth_authorization_session_id_idx ON public.oauth_authorization USING btree (session_id);
 
@@ -1116,25 +1556,37 @@ CREATE INDEX oauth_client_assertion_expires_at_idx ON public.oauth_client_assert
 
 CREATE INDEX oauth_client_created_at_idx ON public.oauth_client USING btree (created_at, id);
 
+CREATE INDEX oauth_client_deleted_at_idx ON public.oauth_client USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
+
 CREATE INDEX oauth_client_reference_id_idx ON public.oauth_client USING btree (reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
+
+CREATE INDEX oauth_client_secret_expires_at_idx ON public.oauth_client_secret USING btree (expires_at);
 
 CREATE INDEX oauth_client_user_id_idx ON public.oauth_client USING btree (user_id);
 
 CREATE INDEX oauth_consent_client_id_idx ON public.oauth_consent USING btree (client_id);
 
-CREATE INDEX oauth_consent_user_id_idx ON public.oauth_consent USING btree (user_id, created_at, id);
+CREATE INDEX oauth_consent_user_id_idx ON public.oauth_consent USING btree (user_id);
+
+CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 
 CREATE INDEX oauth_refresh_token_authorization_id_idx ON public.oauth_refresh_token USING btree (authorization_id);
 
 CREATE INDEX oauth_refresh_token_client_id_idx ON public.oauth_refresh_token USING btree (client_id);
 
-CREATE INDEX oauth_refresh_token_expires_at_idx ON public.oauth_refresh_token USING btree (expires_at) WHERE (authorization_id IS NULL);
+CREATE INDEX oauth_refresh_token_expires_at_idx ON public.oauth_refresh_token USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX oauth_refresh_token_session_id_idx ON public.oauth_refresh_token USING btree (session_id);
 
 CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING btree (user_id);
 
-CREATE INDEX oauth_refresh_token_without_family_idx ON public.oauth_refresh_token USING btree (id) WHERE (authorization_id IS NULL);
+CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
+
+CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id);
+
+CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
+
+CREATE INDEX session_client_user_id_idx ON public.session_client USING btree (user_id);
 
 CREATE INDEX session_expires_at_idx ON public.session USING btree (expires_at);
 
@@ -1142,7 +1594,27 @@ CREATE INDEX session_user_id_idx ON public.session USING btree (user_id, created
 
 CREATE INDEX user_created_at_idx ON public."user" USING btree (created_at, id);
 
-CREATE UNIQUE INDEX user_email_lower_uidx ON public."user" USING btree (lower(email));
+CREATE INDEX user_deleted_at_idx ON public."user" USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
+
+CREATE INDEX user_email_idx ON public."user" USING btree (email);
+
+CREATE UNIQUE INDEX user_email_uidx ON public."user" USING btree (lower(((email)::text COLLATE "C")));
+
+CREATE INDEX verification_expires_at_idx ON public.verification USING btree (expires_at);
+
+CREATE INDEX verification_identifier_idx ON public.verification USING btree (identifier);
+
+CREATE TRIGGER disable_client_of_deleted_user BEFORE INSERT OR UPDATE OF user_id, disabled ON public.oauth_client FOR EACH ROW WHEN (((new.user_id IS NOT NULL) AND (NOT new.disabled))) EXECUTE FUNCTION public.disable_client_of_deleted_user();
+
+CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_access_token FOR EACH ROW WHEN ((((new.authorization_id IS NULL) AND (new.client_epoch IS NULL)) OR (NOT isfinite(new.expires_at)))) EXECUTE FUNCTION public.give_family();
+
+CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_refresh_token FOR EACH ROW WHEN (((new.authorization_id IS NULL) OR (NOT isfinite(new.expires_at)))) EXECUTE FUNCTION public.give_family();
+
+CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
+
+CREATE TRIGGER stamp_consent BEFORE INSERT OR UPDATE OF scopes, resource_scopes, reference_id ON public.oauth_consent FOR EACH ROW EXECUTE FUNCTION public.stamp_consent();
+
+CREATE TRIGGER stamp_session BEFORE INSERT ON public.session FOR EACH ROW EXECUTE FUNCTION public.stamp_session();
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
@@ -1171,6 +1643,9 @@ ALTER TABLE ONLY public.oauth_authorization
 ALTER TABLE ONLY public.oauth_authorization
     ADD CONSTRAINT oauth_authorization_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.oauth_client_secret
+    ADD CONSTRAINT oauth_client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.oauth_client
     ADD CONSTRAINT oauth_client_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
@@ -1191,6 +1666,9 @@ ALTER TABLE ONLY public.oauth_refresh_token
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.session_client
+    ADD CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;

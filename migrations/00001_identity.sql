@@ -30,10 +30,10 @@ CREATE DOMAIN short_text AS text CONSTRAINT short_text_length CHECK (octet_lengt
 CREATE DOMAIN text_list AS text[] CONSTRAINT text_list_is_flat CHECK (CASE WHEN array_ndims(VALUE) > 1 THEN false ELSE array_position(VALUE, NULL) IS NULL END);
 CREATE DOMAIN finite_timestamptz AS timestamptz CONSTRAINT timestamptz_is_finite CHECK (isfinite(VALUE));
 -- No deeper than 32 levels: encoding/json gives up at 10,000, and then a row that is stored can't be read.
-CREATE DOMAIN json_object AS jsonb CONSTRAINT json_object_is_small CHECK (
+CREATE DOMAIN stored_object AS jsonb CONSTRAINT object_is_small CHECK (
     jsonb_typeof(VALUE) = 'object' AND pg_column_size(VALUE) <= 65536 AND NOT jsonb_path_exists(VALUE, 'strict $.**{33}')
 );
-CREATE DOMAIN json_array AS jsonb CONSTRAINT json_array_is_small CHECK (
+CREATE DOMAIN stored_array AS jsonb CONSTRAINT array_is_small CHECK (
     jsonb_typeof(VALUE) = 'array' AND pg_column_size(VALUE) <= 65536 AND NOT jsonb_path_exists(VALUE, 'strict $.**{33}')
 );
 
@@ -43,8 +43,8 @@ COMMENT ON DOMAIN email_address IS 'Something before an @ and something after it
 COMMENT ON DOMAIN short_text IS 'Text of 4096 bytes at most.';
 COMMENT ON DOMAIN text_list IS 'A list of texts, none of them NULL.';
 COMMENT ON DOMAIN finite_timestamptz IS 'An instant. Never is NULL, not infinity.';
-COMMENT ON DOMAIN json_object IS 'A JSON object of 64 KiB and 32 levels at most.';
-COMMENT ON DOMAIN json_array IS 'A JSON array of 64 KiB and 32 levels at most.';
+COMMENT ON DOMAIN stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
+COMMENT ON DOMAIN stored_array IS 'A JSON array of 64 KiB and 32 levels at most.';
 
 CREATE TABLE "user" (
     id             stored_user_id NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE "user" (
     image          text,
     grants_epoch   bigint         NOT NULL DEFAULT 0,
     sessions_epoch bigint         NOT NULL DEFAULT 0,
-    ended_grants   json_object    NOT NULL DEFAULT '{}',
+    ended_grants   stored_object    NOT NULL DEFAULT '{}',
     suspended_at   timestamptz,
     deleted_at     timestamptz,
     CONSTRAINT user_pkey PRIMARY KEY (id)
@@ -174,8 +174,8 @@ DROP TABLE verification;
 DROP TABLE account;
 DROP TABLE session;
 DROP TABLE "user";
-DROP DOMAIN json_array;
-DROP DOMAIN json_object;
+DROP DOMAIN stored_array;
+DROP DOMAIN stored_object;
 DROP DOMAIN finite_timestamptz;
 DROP DOMAIN text_list;
 DROP DOMAIN short_text;

@@ -16,7 +16,7 @@ CREATE TABLE oauth_consent (
     user_id         user_id,
     reference_id    stored_reference_id,
     scopes          text_list           NOT NULL,
-    resource_scopes json_object,
+    resource_scopes stored_object,
     user_epoch      bigint              NOT NULL DEFAULT 0,
     pair_epoch      bigint              NOT NULL DEFAULT 0,
     CONSTRAINT oauth_consent_pkey PRIMARY KEY (id),

@@ -1,62 +1,14 @@
 -- +goose Up
 
 -- +goose StatementBegin
-CREATE FUNCTION new_authorization_id() RETURNS authorization_id
-LANGUAGE sql VOLATILE PARALLEL SAFE
+CREATE FUNCTION client_key(client_id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
-    SELECT (
-        'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
-        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
-    )::authorization_id
+    SELECT CASE WHEN octet_length(client_id) > 64 THEN md5(client_id) ELSE client_id END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
-
--- +goose StatementBegin
-CREATE FUNCTION as_set(list text[]) RETURNS text[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-AS $$
-BEGIN
-    RETURN ARRAY(
-        SELECT l.value
-        FROM unnest(list) WITH ORDINALITY AS l (value, n)
-        WHERE l.value IS NOT NULL
-        GROUP BY l.value
-        ORDER BY min(l.n)
-    );
-END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION as_set(text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
-
--- +goose StatementBegin
-CREATE FUNCTION refuse_lifetime(name text) RETURNS timestamptz
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    RAISE EXCEPTION '% is missing or under a second', name USING ERRCODE = 'invalid_parameter_value';
-END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION refuse_lifetime(text) IS 'Part of expiry.';
-
--- +goose StatementBegin
-CREATE FUNCTION expiry(since timestamptz, given interval, at_most interval, name text) RETURNS timestamptz
-LANGUAGE sql VOLATILE
-AS $$
-    -- store.Never is the longest duration that Go has
-    SELECT CASE
-        WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
-        ELSE refuse_lifetime(name)
-    END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'When something expires that lives for a lifetime from an instant: NULL, which is never, for store.Never. A lifetime under a second, or none, is an error that names the parameter.';
+COMMENT ON FUNCTION client_key(text) IS 'The key of a client in ended_grants.';
 
 -- +goose StatementBegin
 CREATE FUNCTION tenant_key(reference_id text) RETURNS text
@@ -67,16 +19,6 @@ $$;
 -- +goose StatementEnd
 
 COMMENT ON FUNCTION tenant_key(text) IS 'The key of a tenant in ended_grants. Long ones are hashed: two that meet end each other''s grants, which is the safe side.';
-
--- +goose StatementBegin
-CREATE FUNCTION client_key(client_id text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN octet_length(client_id) > 64 THEN md5(client_id) ELSE client_id END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION client_key(text) IS 'The key of a client in ended_grants.';
 
 -- +goose StatementBegin
 CREATE FUNCTION pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
@@ -91,25 +33,6 @@ $$;
 -- +goose StatementEnd
 
 COMMENT ON FUNCTION pair_epoch(jsonb, text, text) IS 'How often a user has ended the grants of a client in all tenants and in this one.';
-
--- +goose StatementBegin
-CREATE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN ended_grants -> client_key(client_id) ? key
-            OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
-        THEN ended_grants || jsonb_build_object(
-            client_key(client_id),
-            coalesce(ended_grants -> client_key(client_id), '{}')
-            || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
-        )
-        ELSE '{}'
-    END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
 
 -- +goose StatementBegin
 CREATE FUNCTION session_is_live(s session, u "user") RETURNS boolean
@@ -181,34 +104,22 @@ $$;
 COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, oauth_client, "user", session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
 
 -- +goose StatementBegin
-CREATE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION as_set(list text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT coalesce(
-        g.user_epoch = u.grants_epoch
-        AND g.pair_epoch = pair_epoch(u.ended_grants, g.client_id, g.reference_id)
-        AND u.suspended_at IS NULL
-        AND u.deleted_at IS NULL,
-        false
-    )
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(list) WITH ORDINALITY AS l (value, n)
+        WHERE l.value IS NOT NULL
+        GROUP BY l.value
+        ORDER BY min(l.n)
+    );
+END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent of the user counts: nothing that ends the grants of the pair came after it. Never NULL.';
-
--- +goose StatementBegin
-CREATE FUNCTION is_public(c oauth_client) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT coalesce(
-        c.public,
-        c.token_endpoint_auth_method = 'none',
-        c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND c.jwks IS NULL AND c.jwks_uri IS NULL
-    )
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION is_public(oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
+COMMENT ON FUNCTION as_set(text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
 
 -- +goose StatementBegin
 CREATE FUNCTION auth_method_kind(method text) RETURNS text
@@ -239,6 +150,20 @@ $$;
 COMMENT ON FUNCTION is_older_secret(text, text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
 
 -- +goose StatementBegin
+CREATE FUNCTION is_public(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(
+        c.public,
+        c.token_endpoint_auth_method = 'none',
+        c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND c.jwks IS NULL AND c.jwks_uri IS NULL
+    )
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION is_public(oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
+
+-- +goose StatementBegin
 CREATE FUNCTION authenticates(c oauth_client, method text, presented token_digest) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
@@ -261,102 +186,52 @@ $$;
 COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
 
 -- +goose StatementBegin
-CREATE FUNCTION lock_parents(of_user text, of_client text, of_session text) RETURNS text
-LANGUAGE plpgsql VOLATILE
+CREATE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(
+        g.user_epoch = u.grants_epoch
+        AND g.pair_epoch = pair_epoch(u.ended_grants, g.client_id, g.reference_id)
+        AND u.suspended_at IS NULL
+        AND u.deleted_at IS NULL,
+        false
+    )
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent of the user counts: nothing that ends the grants of the pair came after it. Never NULL.';
+
+-- +goose StatementBegin
+CREATE FUNCTION disable_client_of_deleted_user() RETURNS trigger
+LANGUAGE plpgsql
 AS $$
 BEGIN
-    PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;
-    IF of_user IS NOT NULL AND NOT FOUND THEN
-        RETURN 'unknown';
-    END IF;
-    PERFORM FROM oauth_client AS c WHERE c.client_id = of_client FOR KEY SHARE;
-    IF of_client IS NOT NULL AND NOT FOUND THEN
-        RETURN 'unknown';
-    END IF;
-    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
-    IF of_session IS NOT NULL AND NOT FOUND THEN
-        RETURN 'signed_out';
-    END IF;
-    RETURN 'locked';
+    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
 END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
 
 -- +goose StatementBegin
-CREATE FUNCTION proof_is_fresh(proof text, until timestamptz) RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    IF proof IS NULL THEN
-        RETURN true;
-    END IF;
-    IF until IS NULL OR until <= now() THEN
-        RAISE EXCEPTION 'ProofExpiresAt is missing or past' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING;
-    RETURN FOUND;
-END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Remembers a DPoP proof (RFC 9449, section 11.1) and says whether it is presented for the first time. No proof is fresh.';
-
--- +goose StatementBegin
-CREATE FUNCTION key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
+CREATE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT bound_to IS NULL OR coalesce(proven, '{}') @> bound_to
+    SELECT CASE
+        WHEN ended_grants -> client_key(client_id) ? key
+            OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
+        THEN ended_grants || jsonb_build_object(
+            client_key(client_id),
+            coalesce(ended_grants -> client_key(client_id), '{}')
+            || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
+        )
+        ELSE '{}'
+    END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that something is bound to (RFC 7800), if it is bound.';
-
--- +goose StatementBegin
-CREATE FUNCTION judge_spent_refresh_token(
-    spent refresh_token_id, same_successor refresh_token_id, grace interval, until_used boolean,
-    OUT verdict outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT successor_expires_at timestamptz,
-    OUT since timestamptz
-)
-LANGUAGE plpgsql VOLATILE
-AS $$
-DECLARE
-    r oauth_refresh_token;
-    n oauth_refresh_token;
-BEGIN
-    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
-    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
-    verdict := CASE
-        WHEN r.id IS NULL THEN 'unknown'
-        WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
-        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
-        ELSE 'replayed'
-    END;
-    IF verdict = 'retried' THEN
-        successor := r.successor;
-        successor_id := r.successor_id;
-        successor_expires_at := n.expires_at;
-        since := CASE WHEN r.successor_id = same_successor THEN r.revoked ELSE now() END;
-    ELSIF verdict = 'replayed' THEN
-        UPDATE oauth_authorization AS a
-        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
-        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
-        -- Another server spent it, and which of its tokens descend from this one is not known.
-        IF r.successor_id IS NULL THEN
-            UPDATE "user" AS u
-            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
-                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
-                updated_at = now()
-            WHERE u.id = r.user_id;
-        END IF;
-    END IF;
-END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
 
 -- +goose StatementBegin
 CREATE FUNCTION end_sessions(doomed text[]) RETURNS bigint
@@ -401,111 +276,68 @@ $$;
 COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
 
 -- +goose StatementBegin
-CREATE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+CREATE FUNCTION refuse_lifetime(name text) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    IF coalesce(max_sessions, 0) <= 0 THEN
-        RETURN 0;
-    END IF;
-    -- one after the other; each of the statements below sees what was committed before it
-    PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
-    RETURN end_sessions(ARRAY(
-        SELECT l.id::text
-        FROM session AS l
-        WHERE l.id IN (
-            SELECT s.id
-            FROM session AS s
-            JOIN "user" AS u ON u.id = s.user_id
-            WHERE s.user_id = owner AND session_is_live(s, u)
-            ORDER BY s.created_at DESC, s.id DESC
-            OFFSET max_sessions - 1
-        )
-        ORDER BY l.id
-        FOR NO KEY UPDATE
-    ));
+    RAISE EXCEPTION '% is missing or under a second', name USING ERRCODE = 'invalid_parameter_value';
 END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';
+COMMENT ON FUNCTION refuse_lifetime(text) IS 'Part of expiry.';
 
 -- +goose StatementBegin
-CREATE FUNCTION stamp_session() RETURNS trigger
-LANGUAGE plpgsql
+CREATE FUNCTION expiry(since timestamptz, given interval, at_most interval, name text) RETURNS timestamptz
+LANGUAGE sql VOLATILE
 AS $$
-DECLARE
-    u "user";
-BEGIN
-    SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
-    NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
-    IF NEW.expires_at = 'infinity' THEN
-        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
-    ELSIF NEW.expires_at = '-infinity' THEN
-        NEW.expires_at := now();
-    END IF;
-    IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
-        NEW.ended_at := now();
-        NEW.expires_at := least(NEW.expires_at, now());
-    END IF;
-    RETURN NEW;
-END
+    -- store.Never is the longest duration that Go has
+    SELECT CASE
+        WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
+        ELSE refuse_lifetime(name)
+    END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION stamp_session() IS 'Whoever inserts a session: it carries the sessions_epoch of its user, and has ended if that user is suspended or deleted.';
+COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'When something expires that lives for a lifetime from an instant: NULL, which is never, for store.Never. A lifetime under a second, or none, is an error that names the parameter.';
 
 -- +goose StatementBegin
-CREATE FUNCTION stamp_consent() RETURNS trigger
-LANGUAGE plpgsql
+CREATE FUNCTION lock_parents(of_user text, of_client text, of_session text) RETURNS text
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
-    INTO NEW.user_epoch, NEW.pair_epoch
-    FROM "user" AS u
-    WHERE u.id = NEW.user_id;
-    IF NOT FOUND THEN
-        NEW.user_epoch := 0;
-        NEW.pair_epoch := 0;
+    PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;
+    IF of_user IS NOT NULL AND NOT FOUND THEN
+        RETURN 'unknown';
     END IF;
-    RETURN NEW;
+    PERFORM FROM oauth_client AS c WHERE c.client_id = of_client FOR KEY SHARE;
+    IF of_client IS NOT NULL AND NOT FOUND THEN
+        RETURN 'unknown';
+    END IF;
+    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
+    IF of_session IS NOT NULL AND NOT FOUND THEN
+        RETURN 'signed_out';
+    END IF;
+    RETURN 'locked';
 END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
+COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
 
 -- +goose StatementBegin
-CREATE FUNCTION disable_client_of_deleted_user() RETURNS trigger
-LANGUAGE plpgsql
+CREATE FUNCTION new_authorization_id() RETURNS authorization_id
+LANGUAGE sql VOLATILE PARALLEL SAFE
 AS $$
-BEGIN
-    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
-    RETURN NEW;
-END
+    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
+    SELECT (
+        'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+    )::authorization_id
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
-
--- +goose StatementBegin
-CREATE FUNCTION refuse_dead_rotation() RETURNS trigger
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    RETURN (
-        SELECT CASE WHEN is_live(a, c, u, s) AND (OLD.expires_at IS NULL OR OLD.expires_at > now()) THEN NEW END
-        FROM oauth_authorization AS a
-        JOIN oauth_client AS c ON c.client_id = a.client_id
-        JOIN "user" AS u ON u.id = a.user_id
-        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-        WHERE a.id = NEW.authorization_id
-    );
-END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
+COMMENT ON FUNCTION new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
 
 -- +goose StatementBegin
 CREATE FUNCTION give_family() RETURNS trigger
@@ -570,34 +402,202 @@ $$;
 
 COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';
 
+-- +goose StatementBegin
+CREATE FUNCTION judge_spent_refresh_token(
+    spent refresh_token_id, same_successor refresh_token_id, grace interval, until_used boolean,
+    OUT verdict outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT successor_expires_at timestamptz,
+    OUT since timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    r oauth_refresh_token;
+    n oauth_refresh_token;
+BEGIN
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = spent FOR KEY SHARE;
+    SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
+    verdict := CASE
+        WHEN r.id IS NULL THEN 'unknown'
+        WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
+        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        ELSE 'replayed'
+    END;
+    IF verdict = 'retried' THEN
+        successor := r.successor;
+        successor_id := r.successor_id;
+        successor_expires_at := n.expires_at;
+        since := CASE WHEN r.successor_id = same_successor THEN r.revoked ELSE now() END;
+    ELSIF verdict = 'replayed' THEN
+        UPDATE oauth_authorization AS a
+        SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
+        WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
+        -- Another server spent it, and which of its tokens descend from this one is not known.
+        IF r.successor_id IS NULL THEN
+            UPDATE "user" AS u
+            SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
+                grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, r.client_id, '') = '{}')::integer,
+                updated_at = now()
+            WHERE u.id = r.user_id;
+        END IF;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+
+-- +goose StatementBegin
+CREATE FUNCTION key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT bound_to IS NULL OR coalesce(proven, '{}') @> bound_to
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that something is bound to (RFC 7800), if it is bound.';
+
+-- +goose StatementBegin
+CREATE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF coalesce(max_sessions, 0) <= 0 THEN
+        RETURN 0;
+    END IF;
+    -- one after the other; each of the statements below sees what was committed before it
+    PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
+    RETURN end_sessions(ARRAY(
+        SELECT l.id::text
+        FROM session AS l
+        WHERE l.id IN (
+            SELECT s.id
+            FROM session AS s
+            JOIN "user" AS u ON u.id = s.user_id
+            WHERE s.user_id = owner AND session_is_live(s, u)
+            ORDER BY s.created_at DESC, s.id DESC
+            OFFSET max_sessions - 1
+        )
+        ORDER BY l.id
+        FOR NO KEY UPDATE
+    ));
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';
+
+-- +goose StatementBegin
+CREATE FUNCTION proof_is_fresh(proof text, until timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF proof IS NULL THEN
+        RETURN true;
+    END IF;
+    IF until IS NULL OR until <= now() THEN
+        RAISE EXCEPTION 'ProofExpiresAt is missing or past' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Remembers a DPoP proof (RFC 9449, section 11.1) and says whether it is presented for the first time. No proof is fresh.';
+
+-- +goose StatementBegin
+CREATE FUNCTION refuse_dead_rotation() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN is_live(a, c, u, s) AND (OLD.expires_at IS NULL OR OLD.expires_at > now()) THEN NEW END
+        FROM oauth_authorization AS a
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    );
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
+
+-- +goose StatementBegin
+CREATE FUNCTION stamp_consent() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
+    INTO NEW.user_epoch, NEW.pair_epoch
+    FROM "user" AS u
+    WHERE u.id = NEW.user_id;
+    IF NOT FOUND THEN
+        NEW.user_epoch := 0;
+        NEW.pair_epoch := 0;
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
+
+-- +goose StatementBegin
+CREATE FUNCTION stamp_session() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    u "user";
+BEGIN
+    SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
+    NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
+    IF NEW.expires_at = 'infinity' THEN
+        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
+    ELSIF NEW.expires_at = '-infinity' THEN
+        NEW.expires_at := now();
+    END IF;
+    IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
+        NEW.ended_at := now();
+        NEW.expires_at := least(NEW.expires_at, now());
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION stamp_session() IS 'Whoever inserts a session: it carries the sessions_epoch of its user, and has ended if that user is suspended or deleted.';
+
 -- +goose Down
 
-DROP FUNCTION give_family();
-DROP FUNCTION refuse_dead_rotation();
-DROP FUNCTION disable_client_of_deleted_user();
-DROP FUNCTION stamp_consent();
 DROP FUNCTION stamp_session();
+DROP FUNCTION stamp_consent();
+DROP FUNCTION refuse_dead_rotation();
+DROP FUNCTION proof_is_fresh(text, timestamptz);
 DROP FUNCTION make_room_for_session(text, integer);
+DROP FUNCTION key_fits(jsonb, jsonb);
+DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);
+DROP FUNCTION give_family();
+DROP FUNCTION new_authorization_id();
+DROP FUNCTION lock_parents(text, text, text);
+DROP FUNCTION expiry(timestamptz, interval, interval, text);
+DROP FUNCTION refuse_lifetime(text);
 DROP FUNCTION end_user_sessions(text, text);
 DROP FUNCTION end_sessions(text[]);
-DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);
-DROP FUNCTION key_fits(jsonb, jsonb);
-DROP FUNCTION proof_is_fresh(text, timestamptz);
-DROP FUNCTION lock_parents(text, text, text);
+DROP FUNCTION end_pair(jsonb, text, text);
+DROP FUNCTION disable_client_of_deleted_user();
+DROP FUNCTION consent_counts(oauth_consent, "user");
 DROP FUNCTION authenticates(oauth_client, text, token_digest);
+DROP FUNCTION is_public(oauth_client);
 DROP FUNCTION is_older_secret(text, text);
 DROP FUNCTION auth_method_kind(text);
-DROP FUNCTION is_public(oauth_client);
-DROP FUNCTION consent_counts(oauth_consent, "user");
+DROP FUNCTION as_set(text[]);
 DROP FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, oauth_client, "user", session);
 DROP FUNCTION is_live(oauth_authorization, oauth_client, "user", session);
 DROP FUNCTION is_ended(oauth_authorization, oauth_client, "user", session);
 DROP FUNCTION session_is_live(session, "user");
-DROP FUNCTION end_pair(jsonb, text, text);
 DROP FUNCTION pair_epoch(jsonb, text, text);
-DROP FUNCTION client_key(text);
 DROP FUNCTION tenant_key(text);
-DROP FUNCTION expiry(timestamptz, interval, interval, text);
-DROP FUNCTION refuse_lifetime(text);
-DROP FUNCTION as_set(text[]);
-DROP FUNCTION new_authorization_id();
+DROP FUNCTION client_key(text);

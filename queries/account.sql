@@ -31,7 +31,7 @@ WHERE c.provider_id = @provider_id::text AND c.account_id = @account_id::text;
 SELECT sqlc.embed(c), sqlc.embed(u)
 FROM "user" AS u
 JOIN account AS c ON c.user_id = u.id
-WHERE lower(u.email COLLATE "C") = lower(@email::text COLLATE "C") AND c.provider_id = 'credential' AND c.password IS NOT NULL
+WHERE lower(u.email COLLATE "C") = lower((@email::text) COLLATE "C") AND c.provider_id = 'credential' AND c.password IS NOT NULL
 ORDER BY c.created_at, c.id
 LIMIT 1;
 

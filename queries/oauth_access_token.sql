@@ -32,18 +32,15 @@ WITH client AS MATERIALIZED (
     WHERE c.outcome = 'issued'
     ON CONFLICT (id) DO NOTHING
     RETURNING id
+), answer AS (
+    SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
+        (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
+    FROM client AS c
+    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id
 )
-SELECT (
-        CASE
-            WHEN c.outcome IS NULL THEN 'unauthenticated'
-            WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried'
-            ELSE c.outcome
-        END
-    )::outcome AS outcome,
-    (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
+SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN client AS c ON true
-LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id;
+LEFT JOIN answer AS w ON true;
 
 -- GetAccessToken returns one access token in whatever state it is; zero rows: no such token.
 -- name: GetAccessToken :one
@@ -71,43 +68,51 @@ ORDER BY t.created_at, t.id;
 --   - inactive
 --   - unauthenticated: the caller is not
 -- name: IntrospectAccessToken :one
+WITH live AS (
+    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+        t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+)
 SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (
     SELECT @client_auth_method::text = 'server' OR EXISTS (
         SELECT FROM oauth_client AS o
         WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
     ) AS admitted
 ) AS k
-LEFT JOIN (
-    oauth_access_token AS t
-    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
-    LEFT JOIN "user" AS u ON u.id = t.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-) ON k.admitted AND t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s);
+LEFT JOIN live AS t ON k.admitted;
 
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
 -- name: IntrospectAccessTokenByID :one
+WITH live AS (
+    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+        t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, o, u, s)
+)
 SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (
     SELECT @client_auth_method::text = 'server' OR EXISTS (
         SELECT FROM oauth_client AS o
         WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
     ) AS admitted
 ) AS k
-LEFT JOIN (
-    oauth_access_token AS t
-    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
-    LEFT JOIN "user" AS u ON u.id = t.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-) ON k.admitted AND t.id = @id::access_token_id AND access_token_is_live(t, a, c, o, u, s);
+LEFT JOIN live AS t ON k.admitted;
 
 -- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
 -- (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
@@ -260,7 +265,12 @@ WITH page AS MATERIALIZED (
     USING due AS d
     WHERE t.id = d.id
     RETURNING t.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;
+LEFT JOIN last AS l ON true;

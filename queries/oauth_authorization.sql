@@ -338,7 +338,7 @@ WITH caller AS MATERIALIZED (
     CROSS JOIN oauth_authorization AS a
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.user_id, CASE WHEN p.parents = 'locked' THEN a.session_id END AS session_id, a.reference_id,
+    SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
         coalesce(nullif(@resources::text[], '{}'), a.resources) AS access_resources,
@@ -380,8 +380,8 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
-    SELECT f.*, least(f.access_token_ends_at, f.family_ends_at) AS access_token_expires_at,
-        least(f.refresh_token_ends_at, f.family_ends_at) AS refresh_token_expires_at
+    SELECT f.*, least(f.access_token_ends_at, f.family_ends_at)::timestamptz AS access_token_expires_at,
+        least(f.refresh_token_ends_at, f.family_ends_at)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
@@ -513,10 +513,15 @@ WITH page AS MATERIALIZED (
     FROM over AS o
     WHERE a.id = o.id
     RETURNING a.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM marked)::bigint AS marked, p.id AS last_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT f.id FROM page AS f ORDER BY f.id DESC LIMIT 1) AS p ON true;
+LEFT JOIN last AS p ON true;
 
 -- DeleteExpiredAuthorizations collects at most batch_size requests and codes that lapsed more than retention ago and have no token, and
 -- says how many. Until then they are the evidence by which a replay is recognised. What a call holds is left for the next time.

@@ -174,7 +174,12 @@ WITH page AS MATERIALIZED (
     USING dead AS d
     WHERE g.id = d.id
     RETURNING g.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;
+LEFT JOIN last AS l ON true;

@@ -4,7 +4,8 @@
 --   - remembered: it had not been presented before
 --   - proof_replayed: it had (invalid_dpop_proof)
 -- name: RememberProof :one
-SELECT (CASE WHEN proof_is_fresh(@id::token_digest, @expires_at::timestamptz) THEN 'remembered' ELSE 'proof_replayed' END)::outcome AS outcome;
+SELECT (CASE WHEN proof_is_fresh(@id::token_digest, @expires_at::timestamptz) THEN 'remembered' ELSE 'proof_replayed' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n);
 
 -- DeleteExpiredProofs collects at most batch_size proofs that are refused by their age, and says how many.
 -- name: DeleteExpiredProofs :execrows

@@ -24,27 +24,27 @@ ORDER BY r.created_at, r.id;
 --   - inactive
 --   - unauthenticated: the caller is not
 -- name: IntrospectRefreshToken :one
+WITH live AS (
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+        r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
+        u.email AS username
+    FROM oauth_refresh_token AS r
+    JOIN oauth_authorization AS a ON a.id = r.authorization_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
+)
 SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN r.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
-    r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
-    u.email AS username
+    r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (
     SELECT @client_auth_method::text = 'server' OR EXISTS (
         SELECT FROM oauth_client AS o
         WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
     ) AS admitted
 ) AS k
-LEFT JOIN (
-    oauth_refresh_token AS r
-    JOIN oauth_authorization AS a ON a.id = r.authorization_id
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    JOIN "user" AS u ON u.id = a.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-) ON k.admitted
-    AND r.token = @token::token_digest
-    AND r.revoked IS NULL
-    AND (r.expires_at IS NULL OR r.expires_at > now())
-    AND is_live(a, c, u, s);
+LEFT JOIN live AS r ON k.admitted;
 
 -- RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
 -- 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server
@@ -118,16 +118,19 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.*, CASE WHEN p.parents = 'locked' THEN p.session_id END AS live_session_id, j.verdict IS NULL AS is_new,
-        coalesce(j.successor, @successor::token_digest) AS successor, coalesce(j.successor_id, @successor_id::refresh_token_id) AS successor_id,
+    SELECT p.*, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id, j.verdict IS NULL AS is_new,
+        coalesce(j.successor, @successor)::token_digest AS successor,
+        coalesce(j.successor_id, @successor_id)::refresh_token_id AS successor_id,
         least(
             expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
-        ) AS access_token_expires_at,
-        CASE WHEN j.verdict IS NULL
-            THEN least(expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at)
-            ELSE j.successor_expires_at
-        END AS refresh_token_expires_at
+        )::timestamptz AS access_token_expires_at,
+        (
+            CASE WHEN j.verdict IS NULL
+                THEN least(expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at)
+                ELSE j.successor_expires_at
+            END
+        )::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
@@ -211,7 +214,12 @@ WITH page AS MATERIALIZED (
     USING due AS d
     WHERE r.id = d.id
     RETURNING r.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;
+LEFT JOIN last AS l ON true;

@@ -77,11 +77,15 @@ WITH live AS MATERIALIZED (
     FROM live AS l
     WHERE s.id = l.id AND l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
     RETURNING s.id
+), answer AS (
+    SELECT (CASE WHEN e.id IS NULL THEN 'active' ELSE 'extended' END)::outcome AS outcome, l.user_id,
+        (CASE WHEN e.id IS NULL THEN l.expires_at ELSE l.extended_to END)::timestamptz AS expires_at
+    FROM live AS l
+    LEFT JOIN extended AS e ON true
 )
-SELECT (CASE WHEN l.id IS NULL THEN 'signed_out' WHEN EXISTS (SELECT FROM extended) THEN 'extended' ELSE 'active' END)::outcome AS outcome,
-    l.user_id, (CASE WHEN EXISTS (SELECT FROM extended) THEN l.extended_to ELSE l.expires_at END)::timestamptz AS expires_at
+SELECT coalesce(w.outcome, 'signed_out')::outcome AS outcome, w.user_id, w.expires_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN live AS l ON true;
+LEFT JOIN answer AS w ON true;
 
 -- ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
 -- another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
@@ -113,7 +117,8 @@ LEFT JOIN authenticated AS a ON true;
 --   - unknown: no such session
 -- name: EndSession :one
 SELECT (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome, s.user_id
-FROM (SELECT end_sessions(ARRAY[@id::session_id::text]) AS sessions) AS e
+FROM (VALUES (true)) AS one (n)
+CROSS JOIN end_sessions(ARRAY[(@id::session_id)::text]) AS e (sessions)
 LEFT JOIN session AS s ON s.id = @id::session_id;
 
 -- EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
@@ -162,10 +167,15 @@ WITH page AS MATERIALIZED (
     FROM unseen AS n
     WHERE s.id = n.id
     RETURNING s.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM marked)::bigint AS marked, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;
+LEFT JOIN last AS l ON true;
 
 -- DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
 -- it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are

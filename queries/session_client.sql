@@ -39,7 +39,12 @@ WITH page AS MATERIALIZED (
     USING over AS o
     WHERE k.id = o.id AND o.is_done
     RETURNING k.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
 )
 SELECT (SELECT count(*) FROM due)::bigint AS due, (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.id FROM page AS p ORDER BY p.id DESC LIMIT 1) AS l ON true;
+LEFT JOIN last AS l ON true;

@@ -14,7 +14,7 @@ WHERE u.id = @id::user_id AND u.deleted_at IS NULL;
 -- name: FindUserByEmail :one
 SELECT u.*
 FROM "user" AS u
-WHERE lower(u.email COLLATE "C") = lower(@email::text COLLATE "C");
+WHERE lower(u.email COLLATE "C") = lower((@email::text) COLLATE "C");
 
 -- ListUsers is a page of all users, oldest first. The first page starts after the zero time and the empty id, the next
 -- after the last row of the one before.

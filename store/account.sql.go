@@ -87,11 +87,19 @@ WITH owner AS MATERIALIZED (
     JOIN account AS c ON c.user_id = o.id
     ORDER BY c.id
     FOR UPDATE OF c
+), deleted AS (
+    DELETE FROM account AS c
+    USING accounts AS a
+    WHERE c.id = a.id AND c.id = $1::account_id AND (SELECT count(*) FROM accounts) > 1
+    RETURNING c.id
 )
-DELETE FROM account AS c
-USING accounts AS a
-WHERE c.id = a.id AND c.id = $1::account_id AND (SELECT count(*) FROM accounts) > 1
-RETURNING c.id::account_id AS id
+SELECT (
+        CASE
+            WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
+            WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = $1::account_id) THEN 'last'
+            ELSE 'unknown'
+        END
+    )::outcome AS outcome
 `
 
 type DeleteAccountParams struct {
@@ -99,20 +107,22 @@ type DeleteAccountParams struct {
 	UserID UserID
 }
 
-// DeleteAccount removes a way to sign in, though never a user's last one. Zero rows: no such account of the user, or it
-// is the last.
-func (q *Queries) DeleteAccount(ctx context.Context, arg DeleteAccountParams) (AccountID, error) {
+// DeleteAccount removes a way to sign in, though never a user's last one.
+//   - deleted
+//   - last: it is the user's last, and stays
+//   - unknown: no such account of the user
+func (q *Queries) DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, DeleteAccount, arg.ID, arg.UserID)
-	var id AccountID
-	err := row.Scan(&id)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query DeleteAccount: %w", err)
 	}
-	return id, err
+	return outcome, err
 }
 
 const FindAccountByProvider = `-- name: FindAccountByProvider :one
-SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
+SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM account AS c
 JOIN "user" AS u ON u.id = c.user_id
 WHERE c.provider_id = $1::text AND c.account_id = $2::text
@@ -153,6 +163,11 @@ func (q *Queries) FindAccountByProvider(ctx context.Context, arg FindAccountByPr
 		&i.User.Email,
 		&i.User.EmailVerified,
 		&i.User.Image,
+		&i.User.GrantsEpoch,
+		&i.User.SessionsEpoch,
+		&i.User.EndedGrants,
+		&i.User.SuspendedAt,
+		&i.User.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindAccountByProvider: %w", err)
@@ -161,10 +176,10 @@ func (q *Queries) FindAccountByProvider(ctx context.Context, arg FindAccountByPr
 }
 
 const FindCredentialAccountByEmail = `-- name: FindCredentialAccountByEmail :one
-SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
+SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
 JOIN account AS c ON c.user_id = u.id
-WHERE lower(u.email) = lower($1::text) AND c.provider_id = 'credential' AND c.password IS NOT NULL
+WHERE lower(u.email COLLATE "C") = lower(($1::text) COLLATE "C") AND c.provider_id = 'credential' AND c.password IS NOT NULL
 ORDER BY c.created_at, c.id
 LIMIT 1
 `
@@ -175,7 +190,7 @@ type FindCredentialAccountByEmailRow struct {
 }
 
 // FindCredentialAccountByEmail returns the password account, with its user, of the user who has an address, whatever its
-// case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
+// ASCII case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
 func (q *Queries) FindCredentialAccountByEmail(ctx context.Context, email string) (FindCredentialAccountByEmailRow, error) {
 	row := q.db.QueryRow(ctx, FindCredentialAccountByEmail, email)
 	var i FindCredentialAccountByEmailRow
@@ -200,6 +215,11 @@ func (q *Queries) FindCredentialAccountByEmail(ctx context.Context, email string
 		&i.User.Email,
 		&i.User.EmailVerified,
 		&i.User.Image,
+		&i.User.GrantsEpoch,
+		&i.User.SessionsEpoch,
+		&i.User.EndedGrants,
+		&i.User.SuspendedAt,
+		&i.User.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindCredentialAccountByEmail: %w", err)

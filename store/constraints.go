@@ -8,24 +8,34 @@ type Constraint string
 
 // What a row of account has to satisfy.
 const (
-	// CHECK (((octet_length(account_id) >= 1) AND (octet_length(account_id) <= 1024)))
-	ConstraintAccountAccountIDLength Constraint = "account_account_id_length"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintAccountIDLength Constraint = "account_id_length"
 	// PRIMARY KEY (id)
 	ConstraintAccountPKey Constraint = "account_pkey"
 	// UNIQUE (provider_id, account_id)
 	ConstraintAccountProviderAccountUIdx Constraint = "account_provider_account_uidx"
-	// CHECK (((octet_length(provider_id) >= 1) AND (octet_length(provider_id) <= 255)))
-	ConstraintAccountProviderIDLength Constraint = "account_provider_id_length"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintAccountUserIDFKey Constraint = "account_user_id_fkey"
 )
 
+// What a row of code_challenge_method has to satisfy.
+const (
+	// CHECK ((VALUE = ANY (ARRAY['S256'::text, 'plain'::text])))
+	ConstraintCodeChallengeMethodKnown Constraint = "code_challenge_method_known"
+)
+
+// What a row of email_address has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)))
+	ConstraintUserEmailIsAddress Constraint = "user_email_is_address"
+)
+
+// What a row of finite_timestamptz has to satisfy.
+const (
+	// CHECK (isfinite(VALUE))
+	ConstraintTimestamptzIsFinite Constraint = "timestamptz_is_finite"
+)
+
 // What a row of jwks has to satisfy.
 const (
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintJWKSIDLength Constraint = "jwks_id_length"
 	// PRIMARY KEY (id)
 	ConstraintJWKSPKey Constraint = "jwks_pkey"
 )
@@ -36,24 +46,14 @@ const (
 	ConstraintOAuthAccessTokenAuthorizationIDFKey Constraint = "oauth_access_token_authorization_id_fkey"
 	// FOREIGN KEY (client_id) REFERENCES oauth_client(client_id) ON DELETE CASCADE
 	ConstraintOAuthAccessTokenClientIDFKey Constraint = "oauth_access_token_client_id_fkey"
-	// CHECK ((jsonb_typeof(confirmation) = 'object'::text))
-	ConstraintOAuthAccessTokenConfirmationIsObject Constraint = "oauth_access_token_confirmation_is_object"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintOAuthAccessTokenIDLength Constraint = "oauth_access_token_id_length"
+	// CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
+	ConstraintOAuthAccessTokenIsOfAFamilyOrOfTheClient Constraint = "oauth_access_token_is_of_a_family_or_of_the_client"
 	// PRIMARY KEY (id)
 	ConstraintOAuthAccessTokenPKey Constraint = "oauth_access_token_pkey"
-	// CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255)))
-	ConstraintOAuthAccessTokenReferenceIDLength Constraint = "oauth_access_token_reference_id_length"
 	// FOREIGN KEY (refresh_id) REFERENCES oauth_refresh_token(id) ON DELETE CASCADE
 	ConstraintOAuthAccessTokenRefreshIDFKey Constraint = "oauth_access_token_refresh_id_fkey"
-	// CHECK ((array_position(resources, NULL::text) IS NULL))
-	ConstraintOAuthAccessTokenResourcesHoldNoNull Constraint = "oauth_access_token_resources_hold_no_null"
-	// CHECK ((array_position(scopes, NULL::text) IS NULL))
-	ConstraintOAuthAccessTokenScopesHoldNoNull Constraint = "oauth_access_token_scopes_hold_no_null"
 	// FOREIGN KEY (session_id) REFERENCES session(id) ON DELETE SET NULL
 	ConstraintOAuthAccessTokenSessionIDFKey Constraint = "oauth_access_token_session_id_fkey"
-	// CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthAccessTokenTokenIsDigest Constraint = "oauth_access_token_token_is_digest"
 	// UNIQUE (token)
 	ConstraintOAuthAccessTokenTokenUIdx Constraint = "oauth_access_token_token_uidx"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
@@ -62,54 +62,24 @@ const (
 
 // What a row of oauth_authorization has to satisfy.
 const (
-	// CHECK ((array_position(amr, NULL::text) IS NULL))
-	ConstraintOAuthAuthorizationAMRHoldNoNull Constraint = "oauth_authorization_amr_hold_no_null"
-	// CHECK (((status <> 'approved'::authorization_status) OR ((user_id IS NOT NULL) AND (granted_scopes IS NOT NULL))))
-	ConstraintOAuthAuthorizationApprovedByUser Constraint = "oauth_authorization_approved_by_user"
-	// CHECK ((code_challenge_method = ANY (ARRAY['S256'::text, 'plain'::text])))
-	ConstraintOAuthAuthorizationChallengeMethodKnown Constraint = "oauth_authorization_challenge_method_known"
+	// CHECK (((status <> 'approved'::authorization_status) OR ((user_id IS NOT NULL) AND (granted_scopes IS NOT NULL) AND (user_epoch IS NOT NULL) AND (client_epoch IS NOT NULL) AND (pair_epoch IS NOT NULL))))
+	ConstraintOAuthAuthorizationApprovalIsWhole Constraint = "oauth_authorization_approval_is_whole"
 	// CHECK (((code_challenge IS NULL) = (code_challenge_method IS NULL)))
 	ConstraintOAuthAuthorizationChallengeNamesMethod Constraint = "oauth_authorization_challenge_names_method"
-	// CHECK ((jsonb_typeof(claims) = 'object'::text))
-	ConstraintOAuthAuthorizationClaimsIsObject Constraint = "oauth_authorization_claims_is_object"
 	// FOREIGN KEY (client_id) REFERENCES oauth_client(client_id) ON DELETE CASCADE
 	ConstraintOAuthAuthorizationClientIDFKey Constraint = "oauth_authorization_client_id_fkey"
-	// CHECK (((code IS NULL) OR (status = 'approved'::authorization_status)))
-	ConstraintOAuthAuthorizationCodeAfterApproval Constraint = "oauth_authorization_code_after_approval"
-	// CHECK (((code IS NULL) OR (code_expires_at IS NOT NULL)))
-	ConstraintOAuthAuthorizationCodeExpires Constraint = "oauth_authorization_code_expires"
-	// CHECK (((code)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthAuthorizationCodeIsDigest Constraint = "oauth_authorization_code_is_digest"
+	// CHECK (((code IS NULL) OR ((status = 'approved'::authorization_status) AND (code_expires_at IS NOT NULL))))
+	ConstraintOAuthAuthorizationCodeIsWhole Constraint = "oauth_authorization_code_is_whole"
 	// UNIQUE (code) WHERE (code IS NOT NULL)
 	ConstraintOAuthAuthorizationCodeUIdx Constraint = "oauth_authorization_code_uidx"
-	// CHECK ((jsonb_typeof(confirmation) = 'object'::text))
-	ConstraintOAuthAuthorizationConfirmationIsObject Constraint = "oauth_authorization_confirmation_is_object"
-	// CHECK (((current_refresh_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthAuthorizationCurrentRefreshTokenIsDigest Constraint = "oauth_authorization_current_refresh_token_is_digest"
-	// CHECK ((array_position(granted_scopes, NULL::text) IS NULL))
-	ConstraintOAuthAuthorizationGrantedScopesHoldNoNull Constraint = "oauth_authorization_granted_scopes_hold_no_null"
-	// CHECK ((granted_scopes <@ scopes))
+	// CHECK (((granted_scopes)::text[] <@ (scopes)::text[]))
 	ConstraintOAuthAuthorizationGrantedWithinAsked Constraint = "oauth_authorization_granted_within_asked"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintOAuthAuthorizationIDLength Constraint = "oauth_authorization_id_length"
 	// PRIMARY KEY (id)
 	ConstraintOAuthAuthorizationPKey Constraint = "oauth_authorization_pkey"
-	// CHECK (((redeemed_at IS NULL) OR (code IS NOT NULL)))
-	ConstraintOAuthAuthorizationRedeemedByCode Constraint = "oauth_authorization_redeemed_by_code"
-	// CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255)))
-	ConstraintOAuthAuthorizationReferenceIDLength Constraint = "oauth_authorization_reference_id_length"
-	// CHECK ((jsonb_typeof(request) = 'object'::text))
-	ConstraintOAuthAuthorizationRequestIsObject Constraint = "oauth_authorization_request_is_object"
-	// CHECK (((request_uri)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthAuthorizationRequestURIIsDigest Constraint = "oauth_authorization_request_uri_is_digest"
 	// UNIQUE (request_uri) WHERE (request_uri IS NOT NULL)
 	ConstraintOAuthAuthorizationRequestURIUIdx Constraint = "oauth_authorization_request_uri_uidx"
-	// CHECK ((array_position(resources, NULL::text) IS NULL))
-	ConstraintOAuthAuthorizationResourcesHoldNoNull Constraint = "oauth_authorization_resources_hold_no_null"
 	// CHECK (((revoked_at IS NULL) = (revoked_reason IS NULL)))
 	ConstraintOAuthAuthorizationRevokedForReason Constraint = "oauth_authorization_revoked_for_reason"
-	// CHECK ((array_position(scopes, NULL::text) IS NULL))
-	ConstraintOAuthAuthorizationScopesHoldNoNull Constraint = "oauth_authorization_scopes_hold_no_null"
 	// FOREIGN KEY (session_id) REFERENCES session(id) ON DELETE SET NULL
 	ConstraintOAuthAuthorizationSessionIDFKey Constraint = "oauth_authorization_session_id_fkey"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
@@ -118,54 +88,34 @@ const (
 
 // What a row of oauth_client has to satisfy.
 const (
-	// CHECK (((octet_length((client_id)::text) <= 512) AND ((client_id)::text ~ '^[\x20-\x7e]+$'::text)))
-	ConstraintOAuthClientClientIDIsVSCHAR Constraint = "oauth_client_client_id_is_vschar"
 	// UNIQUE (client_id)
 	ConstraintOAuthClientClientIDUIdx Constraint = "oauth_client_client_id_uidx"
-	// CHECK (((client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthClientClientSecretIsDigest Constraint = "oauth_client_client_secret_is_digest"
-	// CHECK ((array_position(contacts, NULL::text) IS NULL))
-	ConstraintOAuthClientContactsHoldNoNull Constraint = "oauth_client_contacts_hold_no_null"
-	// CHECK ((array_position(grant_types, NULL::text) IS NULL))
-	ConstraintOAuthClientGrantTypesHoldNoNull Constraint = "oauth_client_grant_types_hold_no_null"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintOAuthClientIDLength Constraint = "oauth_client_id_length"
-	// CHECK ((jsonb_typeof(jwks) = 'object'::text))
-	ConstraintOAuthClientJWKSIsObject Constraint = "oauth_client_jwks_is_object"
-	// CHECK ((jsonb_typeof(metadata) = 'object'::text))
-	ConstraintOAuthClientMetadataIsObject Constraint = "oauth_client_metadata_is_object"
+	// CHECK (((deleted_at IS NULL) OR disabled))
+	ConstraintOAuthClientDeletedIsDisabled Constraint = "oauth_client_deleted_is_disabled"
 	// CHECK (((jwks IS NULL) OR (jwks_uri IS NULL)))
 	ConstraintOAuthClientOneSourceOfKeys Constraint = "oauth_client_one_source_of_keys"
 	// PRIMARY KEY (id)
 	ConstraintOAuthClientPKey Constraint = "oauth_client_pkey"
-	// CHECK ((array_position(post_logout_redirect_uris, NULL::text) IS NULL))
-	ConstraintOAuthClientPostLogoutRedirectURIsHoldNoNull Constraint = "oauth_client_post_logout_redirect_uris_hold_no_null"
-	// CHECK (((previous_client_secret IS NULL) OR (previous_client_secret_expires_at IS NOT NULL)))
-	ConstraintOAuthClientPreviousClientSecretExpires Constraint = "oauth_client_previous_client_secret_expires"
-	// CHECK (((previous_client_secret)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthClientPreviousClientSecretIsDigest Constraint = "oauth_client_previous_client_secret_is_digest"
-	// CHECK ((array_position(redirect_uris, NULL::text) IS NULL))
-	ConstraintOAuthClientRedirectURIsHoldNoNull Constraint = "oauth_client_redirect_uris_hold_no_null"
-	// CHECK (((cardinality(redirect_uris) > 0) OR (NOT (COALESCE(grant_types, ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
+	// CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
 	ConstraintOAuthClientRedirectURIsWhereRedirected Constraint = "oauth_client_redirect_uris_where_redirected"
-	// CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255)))
-	ConstraintOAuthClientReferenceIDLength Constraint = "oauth_client_reference_id_length"
-	// CHECK (((registration_access_token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthClientRegistrationAccessTokenIsDigest Constraint = "oauth_client_registration_access_token_is_digest"
-	// CHECK ((array_position(response_types, NULL::text) IS NULL))
-	ConstraintOAuthClientResponseTypesHoldNoNull Constraint = "oauth_client_response_types_hold_no_null"
-	// CHECK ((array_position(scopes, NULL::text) IS NULL))
-	ConstraintOAuthClientScopesHoldNoNull Constraint = "oauth_client_scopes_hold_no_null"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintOAuthClientUserIDFKey Constraint = "oauth_client_user_id_fkey"
 )
 
 // What a row of oauth_client_assertion has to satisfy.
 const (
-	// CHECK (((id)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthClientAssertionIDIsDigest Constraint = "oauth_client_assertion_id_is_digest"
 	// PRIMARY KEY (id)
 	ConstraintOAuthClientAssertionPKey Constraint = "oauth_client_assertion_pkey"
+)
+
+// What a row of oauth_client_secret has to satisfy.
+const (
+	// UNIQUE (client_id, digest)
+	ConstraintOAuthClientSecretClientDigestUIdx Constraint = "oauth_client_secret_client_digest_uidx"
+	// FOREIGN KEY (client_id) REFERENCES oauth_client(client_id) ON DELETE CASCADE
+	ConstraintOAuthClientSecretClientIDFKey Constraint = "oauth_client_secret_client_id_fkey"
+	// PRIMARY KEY (id)
+	ConstraintOAuthClientSecretPKey Constraint = "oauth_client_secret_pkey"
 )
 
 // What a row of oauth_consent has to satisfy.
@@ -174,16 +124,16 @@ const (
 	ConstraintOAuthConsentClientIDFKey Constraint = "oauth_consent_client_id_fkey"
 	// UNIQUE (client_id, user_id)
 	ConstraintOAuthConsentClientUserUIdx Constraint = "oauth_consent_client_user_uidx"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintOAuthConsentIDLength Constraint = "oauth_consent_id_length"
 	// PRIMARY KEY (id)
 	ConstraintOAuthConsentPKey Constraint = "oauth_consent_pkey"
-	// CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255)))
-	ConstraintOAuthConsentReferenceIDLength Constraint = "oauth_consent_reference_id_length"
-	// CHECK ((array_position(scopes, NULL::text) IS NULL))
-	ConstraintOAuthConsentScopesHoldNoNull Constraint = "oauth_consent_scopes_hold_no_null"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintOAuthConsentUserIDFKey Constraint = "oauth_consent_user_id_fkey"
+)
+
+// What a row of oauth_proof has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintOAuthProofPKey Constraint = "oauth_proof_pkey"
 )
 
 // What a row of oauth_refresh_token has to satisfy.
@@ -192,28 +142,12 @@ const (
 	ConstraintOAuthRefreshTokenAuthorizationIDFKey Constraint = "oauth_refresh_token_authorization_id_fkey"
 	// FOREIGN KEY (client_id) REFERENCES oauth_client(client_id) ON DELETE CASCADE
 	ConstraintOAuthRefreshTokenClientIDFKey Constraint = "oauth_refresh_token_client_id_fkey"
-	// CHECK ((jsonb_typeof(confirmation) = 'object'::text))
-	ConstraintOAuthRefreshTokenConfirmationIsObject Constraint = "oauth_refresh_token_confirmation_is_object"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintOAuthRefreshTokenIDLength Constraint = "oauth_refresh_token_id_length"
 	// PRIMARY KEY (id)
 	ConstraintOAuthRefreshTokenPKey Constraint = "oauth_refresh_token_pkey"
-	// CHECK (((octet_length((reference_id)::text) >= 1) AND (octet_length((reference_id)::text) <= 255)))
-	ConstraintOAuthRefreshTokenReferenceIDLength Constraint = "oauth_refresh_token_reference_id_length"
-	// CHECK ((array_position(resources, NULL::text) IS NULL))
-	ConstraintOAuthRefreshTokenResourcesHoldNoNull Constraint = "oauth_refresh_token_resources_hold_no_null"
-	// CHECK (((successor IS NULL) OR (revoked IS NOT NULL)))
+	// CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
 	ConstraintOAuthRefreshTokenRotatedIsRevoked Constraint = "oauth_refresh_token_rotated_is_revoked"
-	// CHECK ((array_position(scopes, NULL::text) IS NULL))
-	ConstraintOAuthRefreshTokenScopesHoldNoNull Constraint = "oauth_refresh_token_scopes_hold_no_null"
 	// FOREIGN KEY (session_id) REFERENCES session(id) ON DELETE SET NULL
 	ConstraintOAuthRefreshTokenSessionIDFKey Constraint = "oauth_refresh_token_session_id_fkey"
-	// CHECK (((successor)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthRefreshTokenSuccessorIsDigest Constraint = "oauth_refresh_token_successor_is_digest"
-	// CHECK (((successor IS NULL) = (successor_id IS NULL)))
-	ConstraintOAuthRefreshTokenSuccessorIsWhole Constraint = "oauth_refresh_token_successor_is_whole"
-	// CHECK (((token)::text ~ '^[A-Za-z0-9_-]{43}$'::text))
-	ConstraintOAuthRefreshTokenTokenIsDigest Constraint = "oauth_refresh_token_token_is_digest"
 	// UNIQUE (token)
 	ConstraintOAuthRefreshTokenTokenUIdx Constraint = "oauth_refresh_token_token_uidx"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
@@ -222,34 +156,150 @@ const (
 
 // What a row of session has to satisfy.
 const (
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintSessionIDLength Constraint = "session_id_length"
-	// CHECK ((octet_length(ip_address) <= 255))
-	ConstraintSessionIPAddressLength Constraint = "session_ip_address_length"
+	// CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))
+	ConstraintSessionEndedHasExpired Constraint = "session_ended_has_expired"
 	// PRIMARY KEY (id)
 	ConstraintSessionPKey Constraint = "session_pkey"
-	// CHECK (((octet_length((token)::text) >= 1) AND (octet_length((token)::text) <= 255)))
-	ConstraintSessionTokenLength Constraint = "session_token_length"
 	// UNIQUE (token)
 	ConstraintSessionTokenUIdx Constraint = "session_token_uidx"
-	// CHECK ((octet_length(user_agent) <= 4096))
-	ConstraintSessionUserAgentLength Constraint = "session_user_agent_length"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintSessionUserIDFKey Constraint = "session_user_id_fkey"
 )
 
+// What a row of session_client has to satisfy.
+const (
+	// FOREIGN KEY (client_id) REFERENCES oauth_client(client_id) ON DELETE CASCADE
+	ConstraintSessionClientClientIDFKey Constraint = "session_client_client_id_fkey"
+	// PRIMARY KEY (id)
+	ConstraintSessionClientPKey Constraint = "session_client_pkey"
+	// UNIQUE (session_id, client_id)
+	ConstraintSessionClientSessionClientUIdx Constraint = "session_client_session_client_uidx"
+)
+
+// What a row of session_cookie has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintSessionTokenLength Constraint = "session_token_length"
+)
+
+// What a row of short_text has to satisfy.
+const (
+	// CHECK ((octet_length(VALUE) <= 4096))
+	ConstraintShortTextLength Constraint = "short_text_length"
+)
+
+// What a row of stored_access_token_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintAccessTokenIDLength Constraint = "access_token_id_length"
+)
+
+// What a row of stored_account_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintAccountIDLength Constraint = "account_id_length"
+)
+
+// What a row of stored_array has to satisfy.
+const (
+	// CHECK (((jsonb_typeof(VALUE) = 'array'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))))
+	ConstraintArrayIsSmall Constraint = "array_is_small"
+)
+
+// What a row of stored_authorization_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintAuthorizationIDLength Constraint = "authorization_id_length"
+)
+
+// What a row of stored_client_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)))
+	ConstraintOAuthClientClientIDIsVSCHAR Constraint = "oauth_client_client_id_is_vschar"
+)
+
+// What a row of stored_confirmation has to satisfy.
+const (
+	// CHECK (((jsonb_typeof((VALUE)::jsonb) = 'object'::text) AND ((VALUE)::jsonb <> '{}'::jsonb) AND (pg_column_size(VALUE) <= 1024)))
+	ConstraintConfirmationNamesAKey Constraint = "confirmation_names_a_key"
+)
+
+// What a row of stored_consent_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintConsentIDLength Constraint = "consent_id_length"
+)
+
+// What a row of stored_jwk_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintJWKSIDLength Constraint = "jwks_id_length"
+)
+
+// What a row of stored_oauth_client_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintOAuthClientIDLength Constraint = "oauth_client_id_length"
+)
+
+// What a row of stored_object has to satisfy.
+const (
+	// CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))))
+	ConstraintObjectIsSmall Constraint = "object_is_small"
+)
+
+// What a row of stored_reference_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintReferenceIDLength Constraint = "reference_id_length"
+)
+
+// What a row of stored_refresh_token_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintRefreshTokenIDLength Constraint = "refresh_token_id_length"
+)
+
+// What a row of stored_session_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintSessionIDLength Constraint = "session_id_length"
+)
+
+// What a row of stored_token_digest has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	ConstraintTokenDigestIsDigest Constraint = "token_digest_is_digest"
+)
+
+// What a row of stored_user_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintUserIDLength Constraint = "user_id_length"
+)
+
+// What a row of stored_verification_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintVerificationIDLength Constraint = "verification_id_length"
+)
+
+// What a row of text_list has to satisfy.
+const (
+	// CHECK ( CASE WHEN (array_ndims(VALUE) > 1) THEN false ELSE (array_position(VALUE, NULL::text) IS NULL) END)
+	ConstraintTextListIsFlat Constraint = "text_list_is_flat"
+)
+
 // What a row of user has to satisfy.
 const (
-	// CHECK (((octet_length(email) <= 320) AND (email ~ '^[^\s@]+@[^\s@]+$'::text)))
-	ConstraintUserEmailIsAddress Constraint = "user_email_is_address"
-	// UNIQUE (lower(email))
-	ConstraintUserEmailLowerUIdx Constraint = "user_email_lower_uidx"
-	// UNIQUE (email)
+	// UNIQUE (lower(((email)::text COLLATE "C")))
 	ConstraintUserEmailUIdx Constraint = "user_email_uidx"
-	// CHECK (((octet_length((id)::text) >= 1) AND (octet_length((id)::text) <= 255)))
-	ConstraintUserIDLength Constraint = "user_id_length"
-	// CHECK ((char_length(name) <= 1024))
-	ConstraintUserNameLength Constraint = "user_name_length"
 	// PRIMARY KEY (id)
 	ConstraintUserPKey Constraint = "user_pkey"
+)
+
+// What a row of verification has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintVerificationPKey Constraint = "verification_pkey"
 )

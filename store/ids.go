@@ -13,9 +13,9 @@ import (
 // user from a client. An identifier that another server wrote is accepted as it is; those made here are time-ordered (a UUIDv7,
 // RFC 9562, section 5.7, as 32 hexadecimal digits) behind a prefix of four characters that says what they name. None is a secret.
 //
-// PostgreSQL's text holds neither NUL nor broken UTF-8, so no row has such an identifier. It is written as NULL: a look-up finds
-// nothing instead of failing with SQLSTATE 22021, and in a row it is refused as missing. Where NULL means something by itself,
-// in an optional parameter, check what comes from outside with Storable first.
+// PostgreSQL's text holds neither NUL nor broken UTF-8, so no row has such an identifier. It is written as the empty text, which no row
+// has either: a look-up finds nothing instead of failing with SQLSTATE 22021, and a row is refused. (NULL would mean something by itself
+// in an optional parameter: no tenant, no session.)
 type ID[T any] string
 
 type (
@@ -39,6 +39,12 @@ type (
 	RefreshTokenID = ID[OAuthRefreshToken]
 	// ConsentID is the primary key of oauth_consent.
 	ConsentID = ID[OAuthConsent]
+	// ClientSecretID is the primary key of oauth_client_secret. The server makes it.
+	ClientSecretID = ID[OAuthClientSecret]
+	// SessionClientID is the primary key of session_client. The server makes it.
+	SessionClientID = ID[SessionClient]
+	// VerificationID is the primary key of verification.
+	VerificationID = ID[Verification]
 	// SigningKeyID is the primary key of jwks and the kid of what the key signs.
 	SigningKeyID = ID[SigningKey]
 )
@@ -91,10 +97,10 @@ func (id ID[T]) Storable() bool {
 	return utf8.ValidString(string(id)) && strings.IndexByte(string(id), 0) < 0
 }
 
-// TextValue implements [pgtype.TextValuer]: the text, or NULL for one that isn't Storable.
+// TextValue implements [pgtype.TextValuer]: the text, or the empty text for one that isn't Storable.
 func (id ID[T]) TextValue() (pgtype.Text, error) {
 	if !id.Storable() {
-		return pgtype.Text{}, nil
+		return pgtype.Text{Valid: true}, nil
 	}
 	return pgtype.Text{String: string(id), Valid: true}, nil
 }

@@ -11,62 +11,74 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// What RememberClientAssertion found.
-type AssertionOutcome string
+// How a family began: by a code, by a device or CIBA request, by an assertion, by the server itself (direct), or by another server's token (foreign).
+type AuthorizationKind string
 
 const (
-	AssertionOutcomeFresh    AssertionOutcome = "fresh"
-	AssertionOutcomeReplayed AssertionOutcome = "replayed"
+	AuthorizationKindCode      AuthorizationKind = "code"
+	AuthorizationKindDevice    AuthorizationKind = "device"
+	AuthorizationKindCiba      AuthorizationKind = "ciba"
+	AuthorizationKindAssertion AuthorizationKind = "assertion"
+	AuthorizationKindDirect    AuthorizationKind = "direct"
+	AuthorizationKindForeign   AuthorizationKind = "foreign"
 )
 
-func (e *AssertionOutcome) Scan(src interface{}) error {
+func (e *AuthorizationKind) Scan(src interface{}) error {
 	switch s := src.(type) {
 	case []byte:
-		*e = AssertionOutcome(s)
+		*e = AuthorizationKind(s)
 	case string:
-		*e = AssertionOutcome(s)
+		*e = AuthorizationKind(s)
 	default:
-		return fmt.Errorf("unsupported scan type for AssertionOutcome: %T", src)
+		return fmt.Errorf("unsupported scan type for AuthorizationKind: %T", src)
 	}
 	return nil
 }
 
-type NullAssertionOutcome struct {
-	AssertionOutcome AssertionOutcome
-	Valid            bool // Valid is true if AssertionOutcome is not NULL
+type NullAuthorizationKind struct {
+	AuthorizationKind AuthorizationKind
+	Valid             bool // Valid is true if AuthorizationKind is not NULL
 }
 
 // Scan implements the Scanner interface.
-func (ns *NullAssertionOutcome) Scan(value interface{}) error {
+func (ns *NullAuthorizationKind) Scan(value interface{}) error {
 	if value == nil {
-		ns.AssertionOutcome, ns.Valid = "", false
+		ns.AuthorizationKind, ns.Valid = "", false
 		return nil
 	}
 	ns.Valid = true
-	return ns.AssertionOutcome.Scan(value)
+	return ns.AuthorizationKind.Scan(value)
 }
 
 // Value implements the driver Valuer interface.
-func (ns NullAssertionOutcome) Value() (driver.Value, error) {
+func (ns NullAuthorizationKind) Value() (driver.Value, error) {
 	if !ns.Valid {
 		return nil, nil
 	}
-	return string(ns.AssertionOutcome), nil
+	return string(ns.AuthorizationKind), nil
 }
 
-func (e AssertionOutcome) Valid() bool {
+func (e AuthorizationKind) Valid() bool {
 	switch e {
-	case AssertionOutcomeFresh,
-		AssertionOutcomeReplayed:
+	case AuthorizationKindCode,
+		AuthorizationKindDevice,
+		AuthorizationKindCiba,
+		AuthorizationKindAssertion,
+		AuthorizationKindDirect,
+		AuthorizationKindForeign:
 		return true
 	}
 	return false
 }
 
-func AllAssertionOutcomeValues() []AssertionOutcome {
-	return []AssertionOutcome{
-		AssertionOutcomeFresh,
-		AssertionOutcomeReplayed,
+func AllAuthorizationKindValues() []AuthorizationKind {
+	return []AuthorizationKind{
+		AuthorizationKindCode,
+		AuthorizationKindDevice,
+		AuthorizationKindCiba,
+		AuthorizationKindAssertion,
+		AuthorizationKindDirect,
+		AuthorizationKindForeign,
 	}
 }
 
@@ -132,305 +144,44 @@ func AllAuthorizationStatusValues() []AuthorizationStatus {
 	}
 }
 
-// What IssueAuthorizationCode came to.
-type CodeOutcome string
-
-const (
-	CodeOutcomeIssued    CodeOutcome = "issued"
-	CodeOutcomeUndecided CodeOutcome = "undecided"
-	CodeOutcomeDenied    CodeOutcome = "denied"
-	CodeOutcomeRedeemed  CodeOutcome = "redeemed"
-	CodeOutcomeRevoked   CodeOutcome = "revoked"
-	CodeOutcomeExpired   CodeOutcome = "expired"
-	CodeOutcomeDisabled  CodeOutcome = "disabled"
-)
-
-func (e *CodeOutcome) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = CodeOutcome(s)
-	case string:
-		*e = CodeOutcome(s)
-	default:
-		return fmt.Errorf("unsupported scan type for CodeOutcome: %T", src)
-	}
-	return nil
-}
-
-type NullCodeOutcome struct {
-	CodeOutcome CodeOutcome
-	Valid       bool // Valid is true if CodeOutcome is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullCodeOutcome) Scan(value interface{}) error {
-	if value == nil {
-		ns.CodeOutcome, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.CodeOutcome.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullCodeOutcome) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.CodeOutcome), nil
-}
-
-func (e CodeOutcome) Valid() bool {
-	switch e {
-	case CodeOutcomeIssued,
-		CodeOutcomeUndecided,
-		CodeOutcomeDenied,
-		CodeOutcomeRedeemed,
-		CodeOutcomeRevoked,
-		CodeOutcomeExpired,
-		CodeOutcomeDisabled:
-		return true
-	}
-	return false
-}
-
-func AllCodeOutcomeValues() []CodeOutcome {
-	return []CodeOutcome{
-		CodeOutcomeIssued,
-		CodeOutcomeUndecided,
-		CodeOutcomeDenied,
-		CodeOutcomeRedeemed,
-		CodeOutcomeRevoked,
-		CodeOutcomeExpired,
-		CodeOutcomeDisabled,
-	}
-}
-
-// What ApproveAuthorization or DenyAuthorization came to.
-type DecisionOutcome string
-
-const (
-	DecisionOutcomeApproved DecisionOutcome = "approved"
-	DecisionOutcomeDenied   DecisionOutcome = "denied"
-	DecisionOutcomeDecided  DecisionOutcome = "decided"
-	DecisionOutcomeExpired  DecisionOutcome = "expired"
-	DecisionOutcomeExceeded DecisionOutcome = "exceeded"
-	DecisionOutcomeDisabled DecisionOutcome = "disabled"
-)
-
-func (e *DecisionOutcome) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = DecisionOutcome(s)
-	case string:
-		*e = DecisionOutcome(s)
-	default:
-		return fmt.Errorf("unsupported scan type for DecisionOutcome: %T", src)
-	}
-	return nil
-}
-
-type NullDecisionOutcome struct {
-	DecisionOutcome DecisionOutcome
-	Valid           bool // Valid is true if DecisionOutcome is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullDecisionOutcome) Scan(value interface{}) error {
-	if value == nil {
-		ns.DecisionOutcome, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.DecisionOutcome.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullDecisionOutcome) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.DecisionOutcome), nil
-}
-
-func (e DecisionOutcome) Valid() bool {
-	switch e {
-	case DecisionOutcomeApproved,
-		DecisionOutcomeDenied,
-		DecisionOutcomeDecided,
-		DecisionOutcomeExpired,
-		DecisionOutcomeExceeded,
-		DecisionOutcomeDisabled:
-		return true
-	}
-	return false
-}
-
-func AllDecisionOutcomeValues() []DecisionOutcome {
-	return []DecisionOutcome{
-		DecisionOutcomeApproved,
-		DecisionOutcomeDenied,
-		DecisionOutcomeDecided,
-		DecisionOutcomeExpired,
-		DecisionOutcomeExceeded,
-		DecisionOutcomeDisabled,
-	}
-}
-
-// What GrantAuthorization came to.
-type GrantOutcome string
-
-const (
-	GrantOutcomeGranted  GrantOutcome = "granted"
-	GrantOutcomeExceeded GrantOutcome = "exceeded"
-	GrantOutcomeDisabled GrantOutcome = "disabled"
-)
-
-func (e *GrantOutcome) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = GrantOutcome(s)
-	case string:
-		*e = GrantOutcome(s)
-	default:
-		return fmt.Errorf("unsupported scan type for GrantOutcome: %T", src)
-	}
-	return nil
-}
-
-type NullGrantOutcome struct {
-	GrantOutcome GrantOutcome
-	Valid        bool // Valid is true if GrantOutcome is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullGrantOutcome) Scan(value interface{}) error {
-	if value == nil {
-		ns.GrantOutcome, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.GrantOutcome.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullGrantOutcome) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.GrantOutcome), nil
-}
-
-func (e GrantOutcome) Valid() bool {
-	switch e {
-	case GrantOutcomeGranted,
-		GrantOutcomeExceeded,
-		GrantOutcomeDisabled:
-		return true
-	}
-	return false
-}
-
-func AllGrantOutcomeValues() []GrantOutcome {
-	return []GrantOutcome{
-		GrantOutcomeGranted,
-		GrantOutcomeExceeded,
-		GrantOutcomeDisabled,
-	}
-}
-
-// What IssueAccessToken came to.
-type IssuanceOutcome string
-
-const (
-	IssuanceOutcomeIssued   IssuanceOutcome = "issued"
-	IssuanceOutcomeExceeded IssuanceOutcome = "exceeded"
-	IssuanceOutcomeDisabled IssuanceOutcome = "disabled"
-)
-
-func (e *IssuanceOutcome) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = IssuanceOutcome(s)
-	case string:
-		*e = IssuanceOutcome(s)
-	default:
-		return fmt.Errorf("unsupported scan type for IssuanceOutcome: %T", src)
-	}
-	return nil
-}
-
-type NullIssuanceOutcome struct {
-	IssuanceOutcome IssuanceOutcome
-	Valid           bool // Valid is true if IssuanceOutcome is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullIssuanceOutcome) Scan(value interface{}) error {
-	if value == nil {
-		ns.IssuanceOutcome, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.IssuanceOutcome.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullIssuanceOutcome) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.IssuanceOutcome), nil
-}
-
-func (e IssuanceOutcome) Valid() bool {
-	switch e {
-	case IssuanceOutcomeIssued,
-		IssuanceOutcomeExceeded,
-		IssuanceOutcomeDisabled:
-		return true
-	}
-	return false
-}
-
-func AllIssuanceOutcomeValues() []IssuanceOutcome {
-	return []IssuanceOutcome{
-		IssuanceOutcomeIssued,
-		IssuanceOutcomeExceeded,
-		IssuanceOutcomeDisabled,
-	}
-}
-
 // Columns of oauth_client that UpdateClient can set to NULL.
 type OAuthClientField string
 
 const (
-	OAuthClientFieldSkipConsent             OAuthClientField = "skip_consent"
-	OAuthClientFieldEnableEndSession        OAuthClientField = "enable_end_session"
-	OAuthClientFieldScopes                  OAuthClientField = "scopes"
-	OAuthClientFieldUserID                  OAuthClientField = "user_id"
-	OAuthClientFieldName                    OAuthClientField = "name"
-	OAuthClientFieldURI                     OAuthClientField = "uri"
-	OAuthClientFieldIcon                    OAuthClientField = "icon"
-	OAuthClientFieldContacts                OAuthClientField = "contacts"
-	OAuthClientFieldTOS                     OAuthClientField = "tos"
-	OAuthClientFieldPolicy                  OAuthClientField = "policy"
-	OAuthClientFieldSoftwareID              OAuthClientField = "software_id"
-	OAuthClientFieldSoftwareVersion         OAuthClientField = "software_version"
-	OAuthClientFieldSoftwareStatement       OAuthClientField = "software_statement"
-	OAuthClientFieldPostLogoutRedirectURIs  OAuthClientField = "post_logout_redirect_uris"
-	OAuthClientFieldTokenEndpointAuthMethod OAuthClientField = "token_endpoint_auth_method"
-	OAuthClientFieldGrantTypes              OAuthClientField = "grant_types"
-	OAuthClientFieldResponseTypes           OAuthClientField = "response_types"
-	OAuthClientFieldPublic                  OAuthClientField = "public"
-	OAuthClientFieldType                    OAuthClientField = "type"
-	OAuthClientFieldReferenceID             OAuthClientField = "reference_id"
-	OAuthClientFieldMetadata                OAuthClientField = "metadata"
-	OAuthClientFieldSubjectType             OAuthClientField = "subject_type"
-	OAuthClientFieldRequirePKCE             OAuthClientField = "require_pkce"
-	OAuthClientFieldJWKS                    OAuthClientField = "jwks"
-	OAuthClientFieldJWKSURI                 OAuthClientField = "jwks_uri"
-	OAuthClientFieldApplicationType         OAuthClientField = "application_type"
+	OAuthClientFieldSkipConsent                      OAuthClientField = "skip_consent"
+	OAuthClientFieldEnableEndSession                 OAuthClientField = "enable_end_session"
+	OAuthClientFieldScopes                           OAuthClientField = "scopes"
+	OAuthClientFieldUserID                           OAuthClientField = "user_id"
+	OAuthClientFieldName                             OAuthClientField = "name"
+	OAuthClientFieldURI                              OAuthClientField = "uri"
+	OAuthClientFieldIcon                             OAuthClientField = "icon"
+	OAuthClientFieldContacts                         OAuthClientField = "contacts"
+	OAuthClientFieldTOS                              OAuthClientField = "tos"
+	OAuthClientFieldPolicy                           OAuthClientField = "policy"
+	OAuthClientFieldSoftwareID                       OAuthClientField = "software_id"
+	OAuthClientFieldSoftwareVersion                  OAuthClientField = "software_version"
+	OAuthClientFieldSoftwareStatement                OAuthClientField = "software_statement"
+	OAuthClientFieldPostLogoutRedirectURIs           OAuthClientField = "post_logout_redirect_uris"
+	OAuthClientFieldTokenEndpointAuthMethod          OAuthClientField = "token_endpoint_auth_method"
+	OAuthClientFieldGrantTypes                       OAuthClientField = "grant_types"
+	OAuthClientFieldResponseTypes                    OAuthClientField = "response_types"
+	OAuthClientFieldPublic                           OAuthClientField = "public"
+	OAuthClientFieldType                             OAuthClientField = "type"
+	OAuthClientFieldReferenceID                      OAuthClientField = "reference_id"
+	OAuthClientFieldMetadata                         OAuthClientField = "metadata"
+	OAuthClientFieldSubjectType                      OAuthClientField = "subject_type"
+	OAuthClientFieldRequirePKCE                      OAuthClientField = "require_pkce"
+	OAuthClientFieldJWKS                             OAuthClientField = "jwks"
+	OAuthClientFieldJWKSURI                          OAuthClientField = "jwks_uri"
+	OAuthClientFieldApplicationType                  OAuthClientField = "application_type"
+	OAuthClientFieldAccessTokenLifetime              OAuthClientField = "access_token_lifetime"
+	OAuthClientFieldRefreshTokenLifetime             OAuthClientField = "refresh_token_lifetime"
+	OAuthClientFieldAuthorizationLifetime            OAuthClientField = "authorization_lifetime"
+	OAuthClientFieldCodeLifetime                     OAuthClientField = "code_lifetime"
+	OAuthClientFieldRefreshGrace                     OAuthClientField = "refresh_grace"
+	OAuthClientFieldRefreshGraceUntilUsed            OAuthClientField = "refresh_grace_until_used"
+	OAuthClientFieldBackchannelLogoutURI             OAuthClientField = "backchannel_logout_uri"
+	OAuthClientFieldBackchannelLogoutSessionRequired OAuthClientField = "backchannel_logout_session_required"
 )
 
 func (e *OAuthClientField) Scan(src interface{}) error {
@@ -495,7 +246,15 @@ func (e OAuthClientField) Valid() bool {
 		OAuthClientFieldRequirePKCE,
 		OAuthClientFieldJWKS,
 		OAuthClientFieldJWKSURI,
-		OAuthClientFieldApplicationType:
+		OAuthClientFieldApplicationType,
+		OAuthClientFieldAccessTokenLifetime,
+		OAuthClientFieldRefreshTokenLifetime,
+		OAuthClientFieldAuthorizationLifetime,
+		OAuthClientFieldCodeLifetime,
+		OAuthClientFieldRefreshGrace,
+		OAuthClientFieldRefreshGraceUntilUsed,
+		OAuthClientFieldBackchannelLogoutURI,
+		OAuthClientFieldBackchannelLogoutSessionRequired:
 		return true
 	}
 	return false
@@ -529,77 +288,178 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 		OAuthClientFieldJWKS,
 		OAuthClientFieldJWKSURI,
 		OAuthClientFieldApplicationType,
+		OAuthClientFieldAccessTokenLifetime,
+		OAuthClientFieldRefreshTokenLifetime,
+		OAuthClientFieldAuthorizationLifetime,
+		OAuthClientFieldCodeLifetime,
+		OAuthClientFieldRefreshGrace,
+		OAuthClientFieldRefreshGraceUntilUsed,
+		OAuthClientFieldBackchannelLogoutURI,
+		OAuthClientFieldBackchannelLogoutSessionRequired,
 	}
 }
 
-// What RedeemAuthorizationCode came to.
-type RedemptionOutcome string
+// What a call came to. A word means the same in every call.
+type Outcome string
 
 const (
-	RedemptionOutcomeRedeemed   RedemptionOutcome = "redeemed"
-	RedemptionOutcomeReplayed   RedemptionOutcome = "replayed"
-	RedemptionOutcomeExpired    RedemptionOutcome = "expired"
-	RedemptionOutcomeMismatched RedemptionOutcome = "mismatched"
-	RedemptionOutcomeRevoked    RedemptionOutcome = "revoked"
-	RedemptionOutcomeDisabled   RedemptionOutcome = "disabled"
+	OutcomeCreated              Outcome = "created"
+	OutcomeApproved             Outcome = "approved"
+	OutcomeDenied               Outcome = "denied"
+	OutcomeIssued               Outcome = "issued"
+	OutcomeGranted              Outcome = "granted"
+	OutcomeRedeemed             Outcome = "redeemed"
+	OutcomeRotated              Outcome = "rotated"
+	OutcomeUpdated              Outcome = "updated"
+	OutcomeExtended             Outcome = "extended"
+	OutcomeWithdrawn            Outcome = "withdrawn"
+	OutcomeEnded                Outcome = "ended"
+	OutcomeReinstated           Outcome = "reinstated"
+	OutcomeEnabled              Outcome = "enabled"
+	OutcomeDeleted              Outcome = "deleted"
+	OutcomeAuthenticated        Outcome = "authenticated"
+	OutcomeRemembered           Outcome = "remembered"
+	OutcomeActive               Outcome = "active"
+	OutcomeRetried              Outcome = "retried"
+	OutcomeUnauthenticated      Outcome = "unauthenticated"
+	OutcomeUnknown              Outcome = "unknown"
+	OutcomeExpired              Outcome = "expired"
+	OutcomeRevoked              Outcome = "revoked"
+	OutcomeReplayed             Outcome = "replayed"
+	OutcomeProofReplayed        Outcome = "proof_replayed"
+	OutcomeMismatched           Outcome = "mismatched"
+	OutcomeDisabled             Outcome = "disabled"
+	OutcomeSuspended            Outcome = "suspended"
+	OutcomeSignedOut            Outcome = "signed_out"
+	OutcomeUnauthorizedClient   Outcome = "unauthorized_client"
+	OutcomeInvalidScope         Outcome = "invalid_scope"
+	OutcomeInvalidTarget        Outcome = "invalid_target"
+	OutcomeDecided              Outcome = "decided"
+	OutcomeUndecided            Outcome = "undecided"
+	OutcomeUnsupportedTokenType Outcome = "unsupported_token_type"
+	OutcomeTooFar               Outcome = "too_far"
+	OutcomeInactive             Outcome = "inactive"
+	OutcomeLast                 Outcome = "last"
 )
 
-func (e *RedemptionOutcome) Scan(src interface{}) error {
+func (e *Outcome) Scan(src interface{}) error {
 	switch s := src.(type) {
 	case []byte:
-		*e = RedemptionOutcome(s)
+		*e = Outcome(s)
 	case string:
-		*e = RedemptionOutcome(s)
+		*e = Outcome(s)
 	default:
-		return fmt.Errorf("unsupported scan type for RedemptionOutcome: %T", src)
+		return fmt.Errorf("unsupported scan type for Outcome: %T", src)
 	}
 	return nil
 }
 
-type NullRedemptionOutcome struct {
-	RedemptionOutcome RedemptionOutcome
-	Valid             bool // Valid is true if RedemptionOutcome is not NULL
+type NullOutcome struct {
+	Outcome Outcome
+	Valid   bool // Valid is true if Outcome is not NULL
 }
 
 // Scan implements the Scanner interface.
-func (ns *NullRedemptionOutcome) Scan(value interface{}) error {
+func (ns *NullOutcome) Scan(value interface{}) error {
 	if value == nil {
-		ns.RedemptionOutcome, ns.Valid = "", false
+		ns.Outcome, ns.Valid = "", false
 		return nil
 	}
 	ns.Valid = true
-	return ns.RedemptionOutcome.Scan(value)
+	return ns.Outcome.Scan(value)
 }
 
 // Value implements the driver Valuer interface.
-func (ns NullRedemptionOutcome) Value() (driver.Value, error) {
+func (ns NullOutcome) Value() (driver.Value, error) {
 	if !ns.Valid {
 		return nil, nil
 	}
-	return string(ns.RedemptionOutcome), nil
+	return string(ns.Outcome), nil
 }
 
-func (e RedemptionOutcome) Valid() bool {
+func (e Outcome) Valid() bool {
 	switch e {
-	case RedemptionOutcomeRedeemed,
-		RedemptionOutcomeReplayed,
-		RedemptionOutcomeExpired,
-		RedemptionOutcomeMismatched,
-		RedemptionOutcomeRevoked,
-		RedemptionOutcomeDisabled:
+	case OutcomeCreated,
+		OutcomeApproved,
+		OutcomeDenied,
+		OutcomeIssued,
+		OutcomeGranted,
+		OutcomeRedeemed,
+		OutcomeRotated,
+		OutcomeUpdated,
+		OutcomeExtended,
+		OutcomeWithdrawn,
+		OutcomeEnded,
+		OutcomeReinstated,
+		OutcomeEnabled,
+		OutcomeDeleted,
+		OutcomeAuthenticated,
+		OutcomeRemembered,
+		OutcomeActive,
+		OutcomeRetried,
+		OutcomeUnauthenticated,
+		OutcomeUnknown,
+		OutcomeExpired,
+		OutcomeRevoked,
+		OutcomeReplayed,
+		OutcomeProofReplayed,
+		OutcomeMismatched,
+		OutcomeDisabled,
+		OutcomeSuspended,
+		OutcomeSignedOut,
+		OutcomeUnauthorizedClient,
+		OutcomeInvalidScope,
+		OutcomeInvalidTarget,
+		OutcomeDecided,
+		OutcomeUndecided,
+		OutcomeUnsupportedTokenType,
+		OutcomeTooFar,
+		OutcomeInactive,
+		OutcomeLast:
 		return true
 	}
 	return false
 }
 
-func AllRedemptionOutcomeValues() []RedemptionOutcome {
-	return []RedemptionOutcome{
-		RedemptionOutcomeRedeemed,
-		RedemptionOutcomeReplayed,
-		RedemptionOutcomeExpired,
-		RedemptionOutcomeMismatched,
-		RedemptionOutcomeRevoked,
-		RedemptionOutcomeDisabled,
+func AllOutcomeValues() []Outcome {
+	return []Outcome{
+		OutcomeCreated,
+		OutcomeApproved,
+		OutcomeDenied,
+		OutcomeIssued,
+		OutcomeGranted,
+		OutcomeRedeemed,
+		OutcomeRotated,
+		OutcomeUpdated,
+		OutcomeExtended,
+		OutcomeWithdrawn,
+		OutcomeEnded,
+		OutcomeReinstated,
+		OutcomeEnabled,
+		OutcomeDeleted,
+		OutcomeAuthenticated,
+		OutcomeRemembered,
+		OutcomeActive,
+		OutcomeRetried,
+		OutcomeUnauthenticated,
+		OutcomeUnknown,
+		OutcomeExpired,
+		OutcomeRevoked,
+		OutcomeReplayed,
+		OutcomeProofReplayed,
+		OutcomeMismatched,
+		OutcomeDisabled,
+		OutcomeSuspended,
+		OutcomeSignedOut,
+		OutcomeUnauthorizedClient,
+		OutcomeInvalidScope,
+		OutcomeInvalidTarget,
+		OutcomeDecided,
+		OutcomeUndecided,
+		OutcomeUnsupportedTokenType,
+		OutcomeTooFar,
+		OutcomeInactive,
+		OutcomeLast,
 	}
 }
 
@@ -611,10 +471,9 @@ const (
 	RevocationReasonRefreshTokenReused   RevocationReason = "refresh_token_reused"
 	RevocationReasonTokenRevoked         RevocationReason = "token_revoked"
 	RevocationReasonAuthorizationRevoked RevocationReason = "authorization_revoked"
-	RevocationReasonUserRevoked          RevocationReason = "user_revoked"
-	RevocationReasonClientRevoked        RevocationReason = "client_revoked"
 	RevocationReasonSessionEnded         RevocationReason = "session_ended"
-	RevocationReasonConsentWithdrawn     RevocationReason = "consent_withdrawn"
+	RevocationReasonGrantsEnded          RevocationReason = "grants_ended"
+	RevocationReasonExpired              RevocationReason = "expired"
 )
 
 func (e *RevocationReason) Scan(src interface{}) error {
@@ -658,10 +517,9 @@ func (e RevocationReason) Valid() bool {
 		RevocationReasonRefreshTokenReused,
 		RevocationReasonTokenRevoked,
 		RevocationReasonAuthorizationRevoked,
-		RevocationReasonUserRevoked,
-		RevocationReasonClientRevoked,
 		RevocationReasonSessionEnded,
-		RevocationReasonConsentWithdrawn:
+		RevocationReasonGrantsEnded,
+		RevocationReasonExpired:
 		return true
 	}
 	return false
@@ -673,87 +531,9 @@ func AllRevocationReasonValues() []RevocationReason {
 		RevocationReasonRefreshTokenReused,
 		RevocationReasonTokenRevoked,
 		RevocationReasonAuthorizationRevoked,
-		RevocationReasonUserRevoked,
-		RevocationReasonClientRevoked,
 		RevocationReasonSessionEnded,
-		RevocationReasonConsentWithdrawn,
-	}
-}
-
-// What RotateRefreshToken came to.
-type RotationOutcome string
-
-const (
-	RotationOutcomeRotated    RotationOutcome = "rotated"
-	RotationOutcomeReplayed   RotationOutcome = "replayed"
-	RotationOutcomeReused     RotationOutcome = "reused"
-	RotationOutcomeExpired    RotationOutcome = "expired"
-	RotationOutcomeRevoked    RotationOutcome = "revoked"
-	RotationOutcomeExceeded   RotationOutcome = "exceeded"
-	RotationOutcomeMismatched RotationOutcome = "mismatched"
-	RotationOutcomeDisabled   RotationOutcome = "disabled"
-)
-
-func (e *RotationOutcome) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = RotationOutcome(s)
-	case string:
-		*e = RotationOutcome(s)
-	default:
-		return fmt.Errorf("unsupported scan type for RotationOutcome: %T", src)
-	}
-	return nil
-}
-
-type NullRotationOutcome struct {
-	RotationOutcome RotationOutcome
-	Valid           bool // Valid is true if RotationOutcome is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullRotationOutcome) Scan(value interface{}) error {
-	if value == nil {
-		ns.RotationOutcome, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.RotationOutcome.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullRotationOutcome) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.RotationOutcome), nil
-}
-
-func (e RotationOutcome) Valid() bool {
-	switch e {
-	case RotationOutcomeRotated,
-		RotationOutcomeReplayed,
-		RotationOutcomeReused,
-		RotationOutcomeExpired,
-		RotationOutcomeRevoked,
-		RotationOutcomeExceeded,
-		RotationOutcomeMismatched,
-		RotationOutcomeDisabled:
-		return true
-	}
-	return false
-}
-
-func AllRotationOutcomeValues() []RotationOutcome {
-	return []RotationOutcome{
-		RotationOutcomeRotated,
-		RotationOutcomeReplayed,
-		RotationOutcomeReused,
-		RotationOutcomeExpired,
-		RotationOutcomeRevoked,
-		RotationOutcomeExceeded,
-		RotationOutcomeMismatched,
-		RotationOutcomeDisabled,
+		RevocationReasonGrantsEnded,
+		RevocationReasonExpired,
 	}
 }
 
@@ -859,22 +639,36 @@ type OAuthAccessToken struct {
 	ExpiresAt *time.Time
 	// Scopes of the token.
 	Scopes []string
-	// The family; NULL for client credentials and for tokens that another server wrote.
-	AuthorizationID *AuthorizationID
 	// When this one token was revoked.
 	Revoked *time.Time
 	// Resource indicators of the token: its audience (RFC 8707).
 	Resources []string
+	// authorization_details of the token (RFC 9396).
+	AuthorizationDetails json.RawMessage
 	// The key to which the token is bound (RFC 7800).
 	Confirmation *token.Confirmation
+	// What the grant began with; another server's own identifier, or ours of the authorization.
+	AuthorizationCodeID *AuthorizationID
+	// The family; NULL for a token of the client itself. A trigger sets it where the writer does not know the column.
+	AuthorizationID *AuthorizationID
+	// Who acts for the user (RFC 8693, section 4.1).
+	Act json.RawMessage
+	// grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.
+	ClientEpoch *int64
+	// pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.
+	PairEpoch *int64
+	// What a library on top keeps with the token.
+	Data json.RawMessage
 }
 
-// One decision of a user about a client, from the request to the last token that descends from it: the family. revoked_at ends all of them at once. Kept as evidence until the last token has expired.
+// One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).
 type OAuthAuthorization struct {
 	ID        AuthorizationID
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	ClientID  ClientID
+	// How the family began.
+	Kind AuthorizationKind
 	// pending until the user has decided.
 	Status AuthorizationStatus
 	// redirect_uri as the authorization request carried it (RFC 6749, section 4.1.1); NULL if it carried none.
@@ -895,17 +689,21 @@ type OAuthAuthorization struct {
 	CodeChallengeMethod *string
 	// Resource indicators asked for (RFC 8707); NULL if none were.
 	Resources []string
+	// authorization_details of the request (RFC 9396).
+	AuthorizationDetails json.RawMessage
 	// The claims parameter (OpenID Connect Core, section 5.5).
 	Claims json.RawMessage
 	// The rest of the request (prompt, max_age, login_hint, ui_locales ...), an object.
 	Request json.RawMessage
 	// Digest of a pushed request's request_uri (RFC 9126), until it has been taken.
 	RequestURI *token.Digest
-	// Pending: the request lapses. Approved: when the code expires; later no token of the family lasts longer, but the last may expire a little earlier (by a sixteenth of its lifetime). NULL means never.
+	// The request_uri can't be opened from this instant on.
+	RequestURIExpiresAt *time.Time
+	// When the request lapses; once it is approved, when the code does. NULL once the code is redeemed: from then on the tokens' own expiry counts.
 	ExpiresAt *time.Time
 	// Who decided.
 	UserID *UserID
-	// The session in which the user decided. Its end revokes what lacks offline_access.
+	// The session in which the user decided.
 	SessionID *SessionID
 	// The tenant in which the user decided.
 	ReferenceID *ReferenceID
@@ -919,24 +717,36 @@ type OAuthAuthorization struct {
 	AMR []string
 	// When the user approved or denied.
 	DecidedAt *time.Time
+	// Granted in a session without offline_access: live only while that session is. Written once, at the grant.
+	Bound bool
+	// grants_epoch of the user at the grant.
+	UserEpoch *int64
+	// grants_epoch of the client at the grant.
+	ClientEpoch *int64
+	// pair_epoch() of the user, client and tenant at the grant.
+	PairEpoch *int64
 	// Digest of the authorization code. Stays after redemption, so that a replay is known as one.
 	Code *token.Digest
 	// The code is refused from this instant on.
 	CodeExpiresAt *time.Time
 	// When the code was used: it is used once.
 	RedeemedAt *time.Time
-	// When a refresh token that another server wrote was given this family.
-	AdoptedAt *time.Time
+	// The access token that the redemption issued. The same call again names the same one.
+	RedeemedAs *AccessTokenID
 	// The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL binds nothing.
 	Confirmation *token.Confirmation
+	// Who acts for the user (RFC 8693, section 4.1).
+	Act json.RawMessage
+	// Who may act for the user (RFC 8693, section 4.4).
+	MayAct json.RawMessage
 	// No token of the family outlives this instant; NULL means no such bound.
 	MaxExpiresAt *time.Time
-	// Digest of the one refresh token of the family that has not been used yet.
-	CurrentRefreshToken *token.Digest
 	// Every token of the family is dead from this instant on.
 	RevokedAt *time.Time
 	// Why it was revoked.
 	RevokedReason *RevocationReason
+	// What a library on top keeps with the authorization.
+	Data json.RawMessage
 }
 
 // Registered clients, with the metadata of RFC 7591, section 2.
@@ -994,24 +804,60 @@ type OAuthClient struct {
 	ReferenceID *ReferenceID
 	// Whatever else the registration carried: a JSON object.
 	Metadata json.RawMessage
+	// How often all grants to the client were ended. A grant is live only while this is what it was at the grant.
+	GrantsEpoch int64
+	// When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.
+	DeletedAt *time.Time
+	// The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).
+	ClientSecretExpiresAt *time.Time
+	// Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.
+	ForeignSecretHash *string
+	// Digest of the token that manages this registration (RFC 7592).
+	RegistrationAccessToken *token.Digest
 	// public or pairwise (OpenID Connect Core, section 8).
 	SubjectType *string
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1).
+	SectorIdentifier *string
 	// Whether a request without a code_challenge is refused; NULL leaves it to the server.
 	RequirePKCE *bool
+	// Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).
+	AllowPlainPKCE *bool
 	// The client's public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).
 	JWKS json.RawMessage
 	// Where the client publishes its keys; excludes jwks.
 	JWKSURI *string
 	// web or native (OpenID Connect Dynamic Client Registration, section 2).
 	ApplicationType *string
-	// Digest of the secret before the last rotation, valid until previous_client_secret_expires_at.
-	PreviousClientSecret *token.Digest
-	// The previous secret is refused from this instant on.
-	PreviousClientSecretExpiresAt *time.Time
-	// The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).
-	ClientSecretExpiresAt *time.Time
-	// Digest of the token that manages this registration (RFC 7592).
-	RegistrationAccessToken *token.Digest
+	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
+	DefaultMaxAge *time.Duration
+	// How long the client's access tokens live at most; NULL leaves it to the caller.
+	AccessTokenLifetime *time.Duration
+	// How long each of the client's refresh tokens lives at most; NULL leaves it to the caller.
+	RefreshTokenLifetime *time.Duration
+	// How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.
+	AuthorizationLifetime *time.Duration
+	// How long the client's authorization codes live at most; NULL leaves it to the caller.
+	CodeLifetime *time.Duration
+	// For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.
+	RefreshGrace *time.Duration
+	// Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.
+	RefreshGraceUntilUsed *bool
+	// Whether the client's requests have to be pushed (RFC 9126, section 6).
+	RequirePushedAuthorizationRequests *bool
+	// Whether the client always uses DPoP (RFC 9449, section 5.2).
+	DPoPBoundAccessTokens *bool
+	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
+	TLSClientCertificateBoundAccessTokens *bool
+	// Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.
+	TLSClientAuthSubjectDN *string
+	TLSClientAuthSANDNS    *string
+	TLSClientAuthSANURI    *string
+	TLSClientAuthSANIP     *string
+	TLSClientAuthSANEmail  *string
+	// Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	BackchannelLogoutURI *string
+	// Whether the client needs the sid in what it is told.
+	BackchannelLogoutSessionRequired *bool
 }
 
 // Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.
@@ -1024,7 +870,19 @@ type OAuthClientAssertion struct {
 	ExpiresAt time.Time
 }
 
-// What a user has agreed to for a client: at most one row for each pair, in one tenant at a time.
+// Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn't match.
+type OAuthClientSecret struct {
+	ID        ClientSecretID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	ClientID  ClientID
+	// Digest of the secret.
+	Digest token.Digest
+	// The secret is refused from this instant on, as it was promised when it was rotated out.
+	ExpiresAt time.Time
+}
+
+// What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user's (consent_counts).
 type OAuthConsent struct {
 	ID        ConsentID
 	CreatedAt time.Time
@@ -1034,8 +892,24 @@ type OAuthConsent struct {
 	UserID *UserID
 	// The tenant in which the user agreed. A consent given in one tenant never serves another.
 	ReferenceID *ReferenceID
-	// Scopes that the user agreed to.
+	// Scopes that the user agreed to without a resource.
 	Scopes []string
+	// Scopes that the user agreed to at a resource: {resource: [scopes]}.
+	ResourceScopes json.RawMessage
+	// grants_epoch of the user when the user agreed, set by a trigger.
+	UserEpoch int64
+	// pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.
+	PairEpoch int64
+}
+
+// DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.
+type OAuthProof struct {
+	// Digest of the proof's key and jti.
+	ID        token.Digest
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// From when on the proof is refused by its age, and need not be remembered.
+	ExpiresAt time.Time
 }
 
 // Refresh tokens (RFC 6749, section 1.5), spent ones included: they are the evidence by which reuse is recognised.
@@ -1052,38 +926,85 @@ type OAuthRefreshToken struct {
 	ReferenceID *ReferenceID
 	// The token is refused from this instant on; NULL means never.
 	ExpiresAt *time.Time
-	// When the token was spent (it then has a successor) or revoked.
+	// When the token was spent. It has a successor then, unless another server spent it.
 	Revoked *time.Time
 	// Scopes that the token can still grant.
 	Scopes []string
-	// The family. NULL only for a token that another server wrote, until it is adopted.
-	AuthorizationID *AuthorizationID
 	// When the user last authenticated.
 	AuthTime *time.Time
+	// Resource indicators of the grant (RFC 8707).
+	Resources []string
+	// authorization_details of the grant (RFC 9396).
+	AuthorizationDetails json.RawMessage
+	// The key to which the token is bound (RFC 7800).
+	Confirmation *token.Confirmation
+	// What the grant began with, carried through every rotation; another server's own identifier, or ours of the authorization.
+	AuthorizationCodeID *AuthorizationID
+	// The family. A trigger sets it where the writer does not know the column.
+	AuthorizationID AuthorizationID
 	// Digest of the token that replaced this one when it was rotated.
 	Successor *token.Digest
 	// Primary key of the successor. No foreign key: either row may be collected first.
 	SuccessorID *RefreshTokenID
-	// Resource indicators of the grant (RFC 8707).
-	Resources []string
-	// The key to which the token is bound (RFC 7800).
-	Confirmation *token.Confirmation
+	// When the last access token without a row that came with this one expires.
+	AccessTokenExpiresAt *time.Time
+	// What a library on top keeps with the token.
+	Data json.RawMessage
 }
 
-// Signed-in browsers. Ends by deletion (EndSession), or is collected once it has expired.
+// Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user's sessions_epoch.
 type Session struct {
 	ID        SessionID
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// The session is over from this instant on; it slides by ExtendSession.
 	ExpiresAt time.Time
-	// Digest of the session cookie. (A better-auth server keeps the cookie's own value here, so the length is not checked.)
+	// Digest of the session cookie.
 	Token token.Digest
 	// Where the user signed in from, as the server saw it.
 	IPAddress *string
 	// User-Agent header at sign-in.
 	UserAgent *string
 	UserID    UserID
+	// sessions_epoch of the user when the session began, set by a trigger.
+	UserSessionsEpoch int64
+	// When the user signed out. The session has expired then, too, for servers that read only that.
+	EndedAt *time.Time
+	// When the session was last extended.
+	LastSeenAt *time.Time
+	// What a settings page calls the device.
+	Label *string
+	// Authentication context class reference (OpenID Connect Core, section 2).
+	ACR *string
+	// Authentication methods (RFC 8176).
+	AMR []string
+	// When the user last authenticated in the session (auth_time of OpenID Connect Core, section 2).
+	AuthTime *time.Time
+}
+
+// Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.
+type SessionClient struct {
+	ID        SessionClientID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	SessionID SessionID
+	ClientID  ClientID
+	// The session's user.
+	UserID UserID
+	// The user as the client knows it.
+	Sub string
+	// The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).
+	SID string
+	// When the client is to be told; NULL while the session lives.
+	DueAt *time.Time
+	// How often telling was tried.
+	Attempts int32
+	// Who is telling the client right now.
+	Lease *string
+	// Until when.
+	LeaseExpiresAt *time.Time
+	// When the client was told.
+	ToldAt *time.Time
 }
 
 // Keys that sign tokens. Published while a token that they signed may still be verified.
@@ -1111,10 +1032,33 @@ type User struct {
 	UpdatedAt time.Time
 	// Display name.
 	Name string
-	// E-mail address, unique whatever its case.
-	Email string
+	// E-mail address, unique whatever its ASCII case; NULL for a user who has none.
+	Email *string
 	// Whether the address has been proven to be the user's.
 	EmailVerified bool
 	// URL of a picture.
 	Image *string
+	// How often all grants of the user were ended. A grant is live only while this is what it was at the grant.
+	GrantsEpoch int64
+	// How often all sessions of the user were ended. A session is live only while this is its user_sessions_epoch.
+	SessionsEpoch int64
+	// How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.
+	EndedGrants json.RawMessage
+	// Since when the user is suspended: nothing of the user's is live and nothing is granted.
+	SuspendedAt *time.Time
+	// When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.
+	DeletedAt *time.Time
+}
+
+// Short-lived values that a better-auth server keeps: authorization codes, e-mail verifications and the like.
+type Verification struct {
+	ID        VerificationID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What the value is looked up by.
+	Identifier string
+	// The value, in the server's own notation.
+	Value string
+	// The value is refused from this instant on.
+	ExpiresAt time.Time
 }

@@ -5,11 +5,65 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/oauthdb/oauthdb/token"
 )
+
+const DeleteDeadAccessTokens = `-- name: DeleteDeadAccessTokens :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_access_token AS p
+    WHERE p.expires_at IS NULL AND p.id > $1::access_token_id
+    ORDER BY p.id
+    LIMIT $2::integer
+), due AS MATERIALIZED (
+    SELECT t.id
+    FROM page AS p
+    JOIN oauth_access_token AS t ON t.id = p.id
+    JOIN oauth_client AS c ON c.client_id = t.client_id
+    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    FOR UPDATE OF t SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_access_token AS t
+    USING due AS d
+    WHERE t.id = d.id
+    RETURNING t.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
+`
+
+type DeleteDeadAccessTokensParams struct {
+	AfterID  AccessTokenID
+	PageSize int32
+}
+
+type DeleteDeadAccessTokensRow struct {
+	Deleted int64
+	LastID  *AccessTokenID
+}
+
+// DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
+// start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
+// on; NULL says that there is nothing more. What a call holds is left for the next time.
+func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error) {
+	row := q.db.QueryRow(ctx, DeleteDeadAccessTokens, arg.AfterID, arg.PageSize)
+	var i DeleteDeadAccessTokensRow
+	err := row.Scan(&i.Deleted, &i.LastID)
+	if err != nil {
+		err = fmt.Errorf("query DeleteDeadAccessTokens: %w", err)
+	}
+	return i, err
+}
 
 const DeleteExpiredAccessTokens = `-- name: DeleteExpiredAccessTokens :execrows
 WITH due AS MATERIALIZED (
@@ -36,7 +90,7 @@ func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32
 }
 
 const FindAccessTokenByToken = `-- name: FindAccessTokenByToken :one
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.authorization_id, t.revoked, t.resources, t.confirmation
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
 FROM oauth_access_token AS t
 WHERE t.token = $1::token_digest
 `
@@ -58,10 +112,16 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 		&i.RefreshID,
 		&i.ExpiresAt,
 		&i.Scopes,
-		&i.AuthorizationID,
 		&i.Revoked,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Confirmation,
+		&i.AuthorizationCodeID,
+		&i.AuthorizationID,
+		&i.Act,
+		&i.ClientEpoch,
+		&i.PairEpoch,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindAccessTokenByToken: %w", err)
@@ -70,7 +130,7 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 }
 
 const GetAccessToken = `-- name: GetAccessToken :one
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.authorization_id, t.revoked, t.resources, t.confirmation
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
 FROM oauth_access_token AS t
 WHERE t.id = $1::access_token_id
 `
@@ -91,10 +151,16 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 		&i.RefreshID,
 		&i.ExpiresAt,
 		&i.Scopes,
-		&i.AuthorizationID,
 		&i.Revoked,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Confirmation,
+		&i.AuthorizationCodeID,
+		&i.AuthorizationID,
+		&i.Act,
+		&i.ClientEpoch,
+		&i.PairEpoch,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetAccessToken: %w", err)
@@ -103,44 +169,73 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 }
 
 const IntrospectAccessToken = `-- name: IntrospectAccessToken :one
-SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.confirmation, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
-FROM oauth_access_token AS t
-JOIN oauth_client AS c ON c.client_id = t.client_id
-LEFT JOIN "user" AS u ON u.id = t.user_id
-LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-WHERE t.token = $1::token_digest
-  AND t.revoked IS NULL
-  AND (t.expires_at IS NULL OR t.expires_at > now())
-  AND a.revoked_at IS NULL
-  AND NOT c.disabled
+WITH live AS (
+    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+        t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, o, u, s)
+)
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
+FROM (
+    SELECT $1::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN live AS t ON k.admitted
 `
 
-type IntrospectAccessTokenRow struct {
-	ID              AccessTokenID
-	ClientID        ClientID
-	UserID          *UserID
-	SessionID       *SessionID
-	ReferenceID     *ReferenceID
-	AuthorizationID *AuthorizationID
-	RefreshID       *RefreshTokenID
-	Scopes          []string
-	Resources       []string
-	Confirmation    *token.Confirmation
-	IssuedAt        time.Time
-	ExpiresAt       *time.Time
-	AuthTime        *time.Time
-	ACR             *string
-	AMR             []string
-	Username        *string
+type IntrospectAccessTokenParams struct {
+	ClientAuthMethod string
+	ClientID         ClientID
+	ClientSecret     token.Digest
+	Token            token.Digest
 }
 
-// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks: a row only where the token
-// is live, that is unexpired, not revoked, of a family that is not revoked, and of an enabled client.
-func (q *Queries) IntrospectAccessToken(ctx context.Context, argToken token.Digest) (IntrospectAccessTokenRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectAccessToken, argToken)
+type IntrospectAccessTokenRow struct {
+	Outcome              Outcome
+	ID                   *AccessTokenID
+	ClientID             *ClientID
+	UserID               *UserID
+	SessionID            *SessionID
+	ReferenceID          *ReferenceID
+	AuthorizationID      *AuthorizationID
+	RefreshID            *RefreshTokenID
+	Scopes               []string
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	Confirmation         *token.Confirmation
+	Act                  json.RawMessage
+	IssuedAt             *time.Time
+	ExpiresAt            *time.Time
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
+	Username             *string
+}
+
+// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
+// RedeemAuthorizationCode; client_auth_method server stands for the server itself (its UserInfo endpoint, say), which names no client.
+//   - active: live, that is unexpired, not revoked, and of a live family or an enabled client
+//   - inactive
+//   - unauthenticated: the caller is not
+func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error) {
+	row := q.db.QueryRow(ctx, IntrospectAccessToken,
+		arg.ClientAuthMethod,
+		arg.ClientID,
+		arg.ClientSecret,
+		arg.Token,
+	)
 	var i IntrospectAccessTokenRow
 	err := row.Scan(
+		&i.Outcome,
 		&i.ID,
 		&i.ClientID,
 		&i.UserID,
@@ -150,7 +245,9 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, argToken token.Dige
 		&i.RefreshID,
 		&i.Scopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Confirmation,
+		&i.Act,
 		&i.IssuedAt,
 		&i.ExpiresAt,
 		&i.AuthTime,
@@ -165,43 +262,69 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, argToken token.Dige
 }
 
 const IntrospectAccessTokenByID = `-- name: IntrospectAccessTokenByID :one
-SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.confirmation, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
-FROM oauth_access_token AS t
-JOIN oauth_client AS c ON c.client_id = t.client_id
-LEFT JOIN "user" AS u ON u.id = t.user_id
-LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-WHERE t.id = $1::access_token_id
-  AND t.revoked IS NULL
-  AND (t.expires_at IS NULL OR t.expires_at > now())
-  AND a.revoked_at IS NULL
-  AND NOT c.disabled
+WITH live AS (
+    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+        t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, o, u, s)
+)
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
+FROM (
+    SELECT $1::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN live AS t ON k.admitted
 `
 
+type IntrospectAccessTokenByIDParams struct {
+	ClientAuthMethod string
+	ClientID         ClientID
+	ClientSecret     token.Digest
+	ID               AccessTokenID
+}
+
 type IntrospectAccessTokenByIDRow struct {
-	ID              AccessTokenID
-	ClientID        ClientID
-	UserID          *UserID
-	SessionID       *SessionID
-	ReferenceID     *ReferenceID
-	AuthorizationID *AuthorizationID
-	RefreshID       *RefreshTokenID
-	Scopes          []string
-	Resources       []string
-	Confirmation    *token.Confirmation
-	IssuedAt        time.Time
-	ExpiresAt       *time.Time
-	AuthTime        *time.Time
-	ACR             *string
-	AMR             []string
-	Username        *string
+	Outcome              Outcome
+	ID                   *AccessTokenID
+	ClientID             *ClientID
+	UserID               *UserID
+	SessionID            *SessionID
+	ReferenceID          *ReferenceID
+	AuthorizationID      *AuthorizationID
+	RefreshID            *RefreshTokenID
+	Scopes               []string
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	Confirmation         *token.Confirmation
+	Act                  json.RawMessage
+	IssuedAt             *time.Time
+	ExpiresAt            *time.Time
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
+	Username             *string
 }
 
 // IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
-func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, id AccessTokenID) (IntrospectAccessTokenByIDRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectAccessTokenByID, id)
+func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error) {
+	row := q.db.QueryRow(ctx, IntrospectAccessTokenByID,
+		arg.ClientAuthMethod,
+		arg.ClientID,
+		arg.ClientSecret,
+		arg.ID,
+	)
 	var i IntrospectAccessTokenByIDRow
 	err := row.Scan(
+		&i.Outcome,
 		&i.ID,
 		&i.ClientID,
 		&i.UserID,
@@ -211,7 +334,9 @@ func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, id AccessTokenI
 		&i.RefreshID,
 		&i.Scopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Confirmation,
+		&i.Act,
 		&i.IssuedAt,
 		&i.ExpiresAt,
 		&i.AuthTime,
@@ -228,66 +353,81 @@ func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, id AccessTokenI
 const IntrospectToken = `-- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
-        t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.confirmation::token_confirmation AS confirmation,
-        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+        t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
+        t.confirmation::token_confirmation AS confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
+        u.email AS username
     FROM oauth_access_token AS t
-    JOIN oauth_client AS c ON c.client_id = t.client_id
-    LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    WHERE t.token = $1::token_digest
-      AND t.revoked IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > now())
-      AND a.revoked_at IS NULL
-      AND NOT c.disabled
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, o, u, s)
     UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id,
-        r.scopes, r.resources, r.confirmation::token_confirmation, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr,
-        u.email
+    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
+        r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
     FROM oauth_refresh_token AS r
-    JOIN oauth_client AS c ON c.client_id = r.client_id
-    JOIN "user" AS u ON u.id = r.user_id
-    LEFT JOIN oauth_authorization AS a ON a.id = r.authorization_id
-    WHERE r.token = $1::token_digest
-      AND r.revoked IS NULL
-      AND (r.expires_at IS NULL OR r.expires_at > now())
-      AND a.revoked_at IS NULL
-      AND NOT c.disabled
+    JOIN oauth_authorization AS a ON a.id = r.authorization_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT i.kind::token_kind AS kind, i.access_token_id, i.refresh_token_id, i.client_id::client_id AS client_id, i.user_id,
-    i.session_id, i.reference_id, i.authorization_id, i.scopes::text[] AS scopes, i.resources, i.confirmation,
-    i.issued_at::timestamptz AS issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN live AS i ON one.n
-WHERE i.kind IS NOT NULL
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN i.kind IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
+    i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
+FROM (
+    SELECT $1::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN live AS i ON k.admitted
 LIMIT 1
 `
 
+type IntrospectTokenParams struct {
+	ClientAuthMethod string
+	ClientID         ClientID
+	ClientSecret     token.Digest
+	Token            token.Digest
+}
+
 type IntrospectTokenRow struct {
-	Kind            TokenKind
-	AccessTokenID   *AccessTokenID
-	RefreshTokenID  *RefreshTokenID
-	ClientID        ClientID
-	UserID          *UserID
-	SessionID       *SessionID
-	ReferenceID     *ReferenceID
-	AuthorizationID *AuthorizationID
-	Scopes          []string
-	Resources       []string
-	Confirmation    *token.Confirmation
-	IssuedAt        time.Time
-	ExpiresAt       *time.Time
-	AuthTime        *time.Time
-	ACR             *string
-	AMR             []string
-	Username        *string
+	Outcome              Outcome
+	Kind                 *TokenKind
+	AccessTokenID        *AccessTokenID
+	RefreshTokenID       *RefreshTokenID
+	ClientID             *ClientID
+	UserID               *UserID
+	SessionID            *SessionID
+	ReferenceID          *ReferenceID
+	AuthorizationID      *AuthorizationID
+	Scopes               []string
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	Confirmation         *token.Confirmation
+	Act                  json.RawMessage
+	IssuedAt             *time.Time
+	ExpiresAt            *time.Time
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
+	Username             *string
 }
 
 // IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
 // (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
-func (q *Queries) IntrospectToken(ctx context.Context, argToken token.Digest) (IntrospectTokenRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectToken, argToken)
+func (q *Queries) IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error) {
+	row := q.db.QueryRow(ctx, IntrospectToken,
+		arg.ClientAuthMethod,
+		arg.ClientID,
+		arg.ClientSecret,
+		arg.Token,
+	)
 	var i IntrospectTokenRow
 	err := row.Scan(
+		&i.Outcome,
 		&i.Kind,
 		&i.AccessTokenID,
 		&i.RefreshTokenID,
@@ -298,7 +438,9 @@ func (q *Queries) IntrospectToken(ctx context.Context, argToken token.Digest) (I
 		&i.AuthorizationID,
 		&i.Scopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Confirmation,
+		&i.Act,
 		&i.IssuedAt,
 		&i.ExpiresAt,
 		&i.AuthTime,
@@ -314,59 +456,75 @@ func (q *Queries) IntrospectToken(ctx context.Context, argToken token.Digest) (I
 
 const IssueAccessToken = `-- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
-    SELECT c.client_id, c.disabled, c.scopes
-    FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id
-    FOR KEY SHARE
-), verdict AS MATERIALIZED (
-    SELECT c.client_id, now() + $2::interval AS expires_at,
+    SELECT c.client_id, c.grants_epoch,
+        expiry(now(), $1::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
         (
             CASE
+                WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN NOT $3::text[] <@ coalesce(c.scopes, $3::text[]) THEN 'exceeded'
+                WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(c.scopes, $4::text[], '{}') THEN 'invalid_scope'
                 ELSE 'issued'
             END
-        )::issuance_outcome AS outcome
-    FROM client AS c
+        )::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = $5::client_id
+    FOR KEY SHARE
 ), issued AS (
-    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation)
-    SELECT $4::access_token_id, $5::token_digest, v.client_id,
-        $6::reference_id, v.expires_at, $3::text[], $7::text[],
-        $8::token_confirmation
-    FROM verdict AS v
-    WHERE v.outcome = 'issued'
-    RETURNING expires_at
+    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
+    SELECT $6::access_token_id, $7::token_digest, c.client_id,
+        $8::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($9::text[]), '{}'),
+        $10::token_confirmation, c.grants_epoch
+    FROM client AS c
+    WHERE c.outcome = 'issued'
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), answer AS (
+    SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
+        (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
+    FROM client AS c
+    LEFT JOIN oauth_access_token AS t ON t.id = $6::access_token_id AND t.client_id = c.client_id
 )
-SELECT v.outcome::issuance_outcome AS outcome, i.expires_at
-FROM verdict AS v
-LEFT JOIN issued AS i ON true
+SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true
 `
 
 type IssueAccessTokenParams struct {
-	ClientID     ClientID
-	Lifetime     *time.Duration
-	Scopes       []string
-	ID           AccessTokenID
-	AccessToken  *token.Digest
-	ReferenceID  *ReferenceID
-	Resources    []string
-	Confirmation *token.Confirmation
+	Lifetime         time.Duration
+	ClientAuthMethod string
+	ClientSecret     token.Digest
+	Scopes           []string
+	ClientID         ClientID
+	ID               AccessTokenID
+	AccessToken      *token.Digest
+	ReferenceID      *ReferenceID
+	Resources        []string
+	Confirmation     *token.Confirmation
 }
 
 type IssueAccessTokenRow struct {
-	Outcome   IssuanceOutcome
+	Outcome   Outcome
 	ExpiresAt *time.Time
 }
 
-// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is
-// its digest, NULL for a JWT that is known by its id (jti). A lifetime of NULL never expires.
-// issued: done. exceeded: scopes beyond what the client may ask for. disabled: the client is. But for 'issued' nothing is
-// written. Zero rows: no such client.
+// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
+// digest, NULL for a JWT that is known by its id (jti).
+//   - issued
+//   - retried: the same call again, told by id
+//   - unauthenticated: the client is not (invalid_client)
+//   - disabled: the client is (invalid_client)
+//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+//   - invalid_scope: scopes beyond what the client may ask for (invalid_scope)
+//
+// But for issued nothing is written.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IssueAccessToken,
-		arg.ClientID,
 		arg.Lifetime,
+		arg.ClientAuthMethod,
+		arg.ClientSecret,
 		arg.Scopes,
+		arg.ClientID,
 		arg.ID,
 		arg.AccessToken,
 		arg.ReferenceID,
@@ -382,7 +540,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 }
 
 const ListAuthorizationAccessTokens = `-- name: ListAuthorizationAccessTokens :many
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.authorization_id, t.revoked, t.resources, t.confirmation
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
 FROM oauth_access_token AS t
 WHERE t.authorization_id = $1::authorization_id
 ORDER BY t.created_at, t.id
@@ -410,10 +568,16 @@ func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizati
 			&i.RefreshID,
 			&i.ExpiresAt,
 			&i.Scopes,
-			&i.AuthorizationID,
 			&i.Revoked,
 			&i.Resources,
+			&i.AuthorizationDetails,
 			&i.Confirmation,
+			&i.AuthorizationCodeID,
+			&i.AuthorizationID,
+			&i.Act,
+			&i.ClientEpoch,
+			&i.PairEpoch,
+			&i.Data,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationAccessTokens: %w", err)
 		}
@@ -426,40 +590,57 @@ func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizati
 }
 
 const RevokeAccessTokenByID = `-- name: RevokeAccessTokenByID :one
-UPDATE oauth_access_token AS t
-SET revoked = now(), updated_at = now()
-WHERE t.id = $1::access_token_id
-  AND t.client_id = $2::client_id
-  AND t.revoked IS NULL
-  AND (t.expires_at IS NULL OR t.expires_at > now())
-  AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = t.authorization_id AND a.revoked_at IS NOT NULL)
-RETURNING t.id, t.client_id, t.user_id, t.authorization_id
+WITH caller AS MATERIALIZED (
+    SELECT c.client_id
+    FROM oauth_client AS c
+    WHERE c.client_id = $2::client_id AND authenticates(c, $3::text, $4::token_digest)
+), access AS (
+    UPDATE oauth_access_token AS t
+    SET revoked = now(), updated_at = now()
+    FROM caller AS k
+    WHERE t.id = $1::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
+    RETURNING t.id
+)
+SELECT (
+        CASE
+            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+            WHEN EXISTS (SELECT FROM access) THEN 'ended'
+            WHEN t.id IS NOT NULL THEN 'revoked'
+            ELSE 'unknown'
+        END
+    )::outcome AS outcome,
+    t.authorization_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_access_token AS t ON t.id = $1::access_token_id AND t.client_id = $2::client_id
 `
 
 type RevokeAccessTokenByIDParams struct {
-	ID       AccessTokenID
-	ClientID ClientID
+	ID               AccessTokenID
+	ClientID         ClientID
+	ClientAuthMethod string
+	ClientSecret     token.Digest
 }
 
 type RevokeAccessTokenByIDRow struct {
-	ID              AccessTokenID
-	ClientID        ClientID
-	UserID          *UserID
+	Outcome         Outcome
 	AuthorizationID *AuthorizationID
 }
 
-// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for
-// the client that it was issued to (RFC 7009, section 2.1). It dies alone. Zero rows: nothing was ended, as the token is
-// unknown, another client's, or dead already, which RFC 7009, section 2.2 answers like success.
+// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for the
+// client that it was issued to (RFC 7009, section 2.1). It dies alone.
+//   - ended
+//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
+//   - unauthenticated: the client is not (invalid_client)
+//   - unknown: no such token of this client
 func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error) {
-	row := q.db.QueryRow(ctx, RevokeAccessTokenByID, arg.ID, arg.ClientID)
-	var i RevokeAccessTokenByIDRow
-	err := row.Scan(
-		&i.ID,
-		&i.ClientID,
-		&i.UserID,
-		&i.AuthorizationID,
+	row := q.db.QueryRow(ctx, RevokeAccessTokenByID,
+		arg.ID,
+		arg.ClientID,
+		arg.ClientAuthMethod,
+		arg.ClientSecret,
 	)
+	var i RevokeAccessTokenByIDRow
+	err := row.Scan(&i.Outcome, &i.AuthorizationID)
 	if err != nil {
 		err = fmt.Errorf("query RevokeAccessTokenByID: %w", err)
 	}
@@ -467,122 +648,80 @@ func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTok
 }
 
 const RevokeToken = `-- name: RevokeToken :one
-WITH presented AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id
-    FROM oauth_refresh_token AS r
-    WHERE r.token = $1::token_digest AND r.client_id = $2::client_id
+WITH caller AS MATERIALIZED (
+    SELECT c.client_id
+    FROM oauth_client AS c
+    WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
+), presented AS MATERIALIZED (
+    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id
+    FROM caller AS k
+    JOIN oauth_refresh_token AS r ON r.client_id = k.client_id
+    WHERE r.token = $4::token_digest
+    UNION ALL
+    SELECT 'access_token', t.authorization_id, t.id
+    FROM caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+    WHERE t.token = $4::token_digest
 ), family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'token_revoked', updated_at = now()
     FROM presented AS p
-    WHERE a.id = p.authorization_id AND a.revoked_at IS NULL
-    RETURNING a.id, p.id AS refresh_token_id, p.client_id, p.user_id
-), sole_owner AS MATERIALIZED (
-    -- tokens without a family have no row in common but their user's
-    SELECT u.id
-    FROM presented AS p
-    JOIN "user" AS u ON u.id = p.user_id
-    WHERE p.authorization_id IS NULL
-    FOR UPDATE OF u
-), client AS MATERIALIZED (
-    SELECT c.client_id
-    FROM sole_owner AS o
-    JOIN oauth_client AS c ON c.client_id = $2::client_id
-    FOR KEY SHARE OF c
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM client AS c
-    CROSS JOIN presented AS p
-    JOIN session AS s ON s.id = p.session_id
-    FOR KEY SHARE OF s
-), stray AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
-    FROM client AS c
-    CROSS JOIN presented AS p
-    LEFT JOIN signed_in AS s ON true
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    FOR NO KEY UPDATE OF r
-), adopted AS (
-    -- the token was given a family while this statement waited; an upsert reaches a row that is younger than its snapshot
-    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
-    SELECT s.authorization_id, s.client_id, s.user_id, s.scopes, now(), 'token_revoked'
-    FROM stray AS s
-    WHERE s.authorization_id IS NOT NULL
-    ON CONFLICT (id) DO UPDATE
-    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
-    WHERE a.revoked_at IS NULL
+    WHERE p.kind = 'refresh_token' AND a.id = p.authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
-), ended_refresh_token AS (
-    UPDATE oauth_refresh_token AS r
-    SET revoked = now(), updated_at = now()
-    FROM stray AS s
-    WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    RETURNING r.id
-), ended_access_tokens AS (
+), access AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
-    FROM stray AS s
-    WHERE t.refresh_id = s.id AND t.authorization_id IS NULL AND t.revoked IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > now())
-    RETURNING t.refresh_id
-), ended_access_token AS (
-    UPDATE oauth_access_token AS t
-    SET revoked = now(), updated_at = now()
-    WHERE t.token = $1::token_digest AND t.client_id = $2::client_id AND t.revoked IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > now())
-      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = t.authorization_id AND a.revoked_at IS NOT NULL)
-    RETURNING t.id, t.client_id, t.user_id, t.authorization_id
-), ended AS (
-    SELECT 'access_token'::token_kind AS kind, e.id AS access_token_id, NULL::refresh_token_id AS refresh_token_id, e.client_id,
-        e.user_id, e.authorization_id
-    FROM ended_access_token AS e
-    UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, f.refresh_token_id, f.client_id, f.user_id, f.id
-    FROM family AS f
-    UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, s.id, s.client_id, s.user_id, a.id
-    FROM stray AS s
-    JOIN adopted AS a ON a.id = s.authorization_id
-    UNION ALL
-    SELECT 'refresh_token'::token_kind, NULL, s.id, s.client_id, s.user_id, NULL
-    FROM stray AS s
-    WHERE s.id IN (SELECT r.id FROM ended_refresh_token AS r UNION ALL SELECT t.refresh_id FROM ended_access_tokens AS t)
+    FROM presented AS p
+    WHERE t.id = p.access_token_id AND t.revoked IS NULL
+    RETURNING t.id
 )
-SELECT e.kind::token_kind AS kind, x.id AS access_token_id, e.refresh_token_id, e.client_id::client_id AS client_id, e.user_id,
-    e.authorization_id
-FROM ended AS e
-LEFT JOIN ended_access_token AS x ON x.id = e.access_token_id
+SELECT (
+        CASE
+            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+            WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+            WHEN p.kind IS NOT NULL THEN 'revoked'
+            ELSE 'unknown'
+        END
+    )::outcome AS outcome,
+    p.kind, p.authorization_id, p.access_token_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN presented AS p ON true
 LIMIT 1
 `
 
 type RevokeTokenParams struct {
-	Token    token.Digest
-	ClientID ClientID
+	ClientID         ClientID
+	ClientAuthMethod string
+	ClientSecret     token.Digest
+	Token            token.Digest
 }
 
 type RevokeTokenRow struct {
-	Kind            TokenKind
-	AccessTokenID   *AccessTokenID
-	RefreshTokenID  *RefreshTokenID
-	ClientID        ClientID
-	UserID          *UserID
+	Outcome         Outcome
+	Kind            *TokenKind
 	AuthorizationID *AuthorizationID
+	AccessTokenID   *AccessTokenID
 }
 
-// RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An
-// access token dies alone; a refresh token, spent or not, ends its family, and without a family it dies with the access tokens
-// that came with it. The answer says what was ended. Zero rows: nothing was, as the token is unknown, another client's, or dead
-// already, which RFC 7009, section 2.2 answers like success.
+// RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+// token dies alone; a refresh token, spent or not, ends its family.
+//   - ended
+//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
+//   - unauthenticated: the client is not (invalid_client)
+//   - unknown: no such token of this client
 func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error) {
-	row := q.db.QueryRow(ctx, RevokeToken, arg.Token, arg.ClientID)
+	row := q.db.QueryRow(ctx, RevokeToken,
+		arg.ClientID,
+		arg.ClientAuthMethod,
+		arg.ClientSecret,
+		arg.Token,
+	)
 	var i RevokeTokenRow
 	err := row.Scan(
+		&i.Outcome,
 		&i.Kind,
-		&i.AccessTokenID,
-		&i.RefreshTokenID,
-		&i.ClientID,
-		&i.UserID,
 		&i.AuthorizationID,
+		&i.AccessTokenID,
 	)
 	if err != nil {
 		err = fmt.Errorf("query RevokeToken: %w", err)

@@ -14,109 +14,114 @@ import (
 
 const ApproveAuthorization = `-- name: ApproveAuthorization :one
 WITH asked AS MATERIALIZED (
-    SELECT a.id, a.client_id
+    SELECT a.id, lock_parents($1::user_id, a.client_id, $2::session_id) AS parents
     FROM oauth_authorization AS a
-    WHERE a.id = $1::authorization_id
-), owner AS MATERIALIZED (
-    SELECT u.id
-    FROM asked AS q
-    JOIN "user" AS u ON u.id = $2::user_id
-    FOR KEY SHARE OF u
-), client AS MATERIALIZED (
-    SELECT c.client_id, c.disabled
-    FROM owner AS o
-    CROSS JOIN asked AS q
-    JOIN oauth_client AS c ON c.client_id = q.client_id
-    FOR KEY SHARE OF c
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM client AS c
-    CROSS JOIN owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE s.id = $3::session_id AND s.expires_at > now()
-    FOR KEY SHARE OF s
-), pending AS MATERIALIZED (
-    SELECT a.id, a.status, a.expires_at, a.revoked_at, a.scopes, c.disabled
-    FROM client AS c
-    LEFT JOIN signed_in AS s ON true
-    JOIN oauth_authorization AS a ON a.client_id = c.client_id
-    WHERE a.id = $1::authorization_id
-      AND ($3::session_id IS NULL OR s.id IS NOT NULL)
-    FOR NO KEY UPDATE OF a
-), verdict AS MATERIALIZED (
-    SELECT p.id,
+    WHERE a.id = $3::authorization_id
+), request AS MATERIALIZED (
+    -- what the first approval wrote stays; only the code is new in a second one
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
+        coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
+        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
+        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
+        coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $5::reference_id)) AS pair_epoch,
+        coalesce(a.decided_at, now()) AS decided_at,
+        expiry(now(), $6::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
-                WHEN p.status <> 'pending' THEN 'decided'
-                WHEN p.expires_at <= now() OR p.revoked_at IS NOT NULL THEN 'expired'
-                WHEN p.disabled THEN 'disabled'
-                WHEN NOT $4::text[] <@ p.scopes THEN 'exceeded'
+                WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
+                    AND a.session_id IS NOT DISTINCT FROM $2::session_id
+                THEN CASE WHEN is_live(a, c, u, s) THEN 'retried' ELSE 'revoked' END
+                WHEN a.status <> 'pending' THEN 'decided'
+                WHEN a.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN a.expires_at <= now() THEN 'expired'
+                WHEN c.disabled THEN 'disabled'
+                WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
+                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
+                WHEN NOT coalesce($4::text[], '{}') <@ a.scopes THEN 'invalid_scope'
                 ELSE 'approved'
             END
-        )::decision_outcome AS outcome
-    FROM pending AS p
+        )::outcome AS outcome
+    FROM asked AS q
+    JOIN oauth_authorization AS a ON a.id = q.id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = $1::user_id
+    LEFT JOIN session AS s ON s.id = $2::session_id AND s.user_id = u.id
+    FOR NO KEY UPDATE OF a
 ), approved AS (
     UPDATE oauth_authorization AS a
-    SET status = 'approved',
-        user_id = $2::user_id,
-        session_id = $3::session_id,
-        reference_id = $5::reference_id,
-        granted_scopes = $4::text[],
-        auth_time = $6::timestamptz,
-        acr = $7::text,
-        amr = $8::text[],
-        decided_at = now(),
-        request_uri = NULL,
-        code = $9::token_digest,
-        code_expires_at = CASE WHEN $9::token_digest IS NOT NULL THEN now() + $10::interval END,
-        expires_at = now() + $10::interval,
-        updated_at = now()
-    FROM verdict AS v
-    WHERE a.id = v.id AND v.outcome = 'approved'
+    SET status = 'approved', user_id = q.user_id, session_id = $2::session_id,
+        reference_id = CASE WHEN q.outcome = 'approved' THEN $5::reference_id ELSE a.reference_id END,
+        granted_scopes = q.granted_scopes,
+        bound = $2::session_id IS NOT NULL AND NOT 'offline_access' = ANY (q.granted_scopes),
+        user_epoch = q.user_epoch, client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
+        auth_time = CASE WHEN q.outcome = 'approved' THEN $7::timestamptz ELSE a.auth_time END,
+        acr = CASE WHEN q.outcome = 'approved' THEN $8::text ELSE a.acr END,
+        amr = CASE WHEN q.outcome = 'approved' THEN $9::text[] ELSE a.amr END,
+        decided_at = q.decided_at, request_uri = NULL, code = $10::token_digest,
+        code_expires_at = CASE WHEN $10::token_digest IS NOT NULL THEN q.code_expires_at END,
+        expires_at = q.code_expires_at, updated_at = now()
+    FROM request AS q
+    WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
+), known AS (
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT $2::session_id, q.client_id, q.user_id, q.user_id, $2::session_id
+    FROM request AS q
+    WHERE q.outcome = 'approved' AND $2::session_id IS NOT NULL
+    ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT v.outcome::decision_outcome AS outcome, a.client_id, a.redirect_uri, a.response_mode, a.state
-FROM verdict AS v
-JOIN oauth_authorization AS a ON a.id = v.id
+SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN request AS q ON true
 `
 
 type ApproveAuthorizationParams struct {
-	ID            AuthorizationID
 	UserID        UserID
 	SessionID     *SessionID
+	ID            AuthorizationID
 	GrantedScopes []string
 	ReferenceID   *ReferenceID
+	CodeLifetime  time.Duration
 	AuthTime      *time.Time
 	ACR           *string
 	AMR           []string
 	Code          *token.Digest
-	CodeLifetime  time.Duration
 }
 
 type ApproveAuthorizationRow struct {
-	Outcome      DecisionOutcome
-	ClientID     ClientID
+	Outcome      Outcome
+	ClientID     *ClientID
 	RedirectURI  *string
 	ResponseMode *string
 	State        *string
 }
 
-// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is
-// passed (IssueAuthorizationCode gives it later otherwise; until then it lasts for code_lifetime as well).
-// approved: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. exceeded: the
-// scopes go beyond what was asked for. disabled: the client is. But for 'approved' nothing changes. Zero rows: no such
-// authorization, user or session, or the session has expired or is another user's.
+// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is passed
+// (IssueAuthorizationCode gives it later otherwise; until then the approval lasts for code_lifetime as well).
+//   - approved
+//   - retried: the same user in the same session had approved it, and it is not redeemed; the new code replaces the earlier one
+//   - decided: another decision stands
+//   - expired: the request has lapsed
+//   - revoked: what was approved has been ended since
+//   - unknown: no such request or user
+//   - disabled: the client is
+//   - suspended: the user is (access_denied)
+//   - signed_out: the session is not a live one of the user (login_required)
+//   - invalid_scope: the scopes go beyond what was asked for
+//
+// But for approved and retried nothing changes.
 func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, ApproveAuthorization,
-		arg.ID,
 		arg.UserID,
 		arg.SessionID,
+		arg.ID,
 		arg.GrantedScopes,
 		arg.ReferenceID,
+		arg.CodeLifetime,
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
 		arg.Code,
-		arg.CodeLifetime,
 	)
 	var i ApproveAuthorizationRow
 	err := row.Scan(
@@ -133,22 +138,34 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 }
 
 const CreateAuthorization = `-- name: CreateAuthorization :one
-INSERT INTO oauth_authorization (
-    id, client_id, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge, code_challenge_method,
-    resources, claims, request, request_uri, expires_at, confirmation
+WITH client AS MATERIALIZED (
+    SELECT c.client_id, (CASE WHEN c.disabled THEN 'disabled' ELSE 'created' END)::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = $1::client_id
+    FOR KEY SHARE
+), created AS (
+    INSERT INTO oauth_authorization (
+        id, client_id, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge, code_challenge_method,
+        resources, claims, request, request_uri, request_uri_expires_at, expires_at, confirmation
+    )
+    SELECT $2::authorization_id, c.client_id, $3::text, $4::text,
+        $5::text, as_set($6::text[]), $7::text, $8::text,
+        $9::text, $10::text, nullif(as_set($11::text[]), '{}'),
+        $12::jsonb, $13::jsonb, $14::token_digest,
+        CASE WHEN $14::token_digest IS NOT NULL THEN expiry(now(), $15::interval, NULL, 'RequestURILifetime') END,
+        expiry(now(), $16::interval, NULL, 'Lifetime'), $17::token_confirmation
+    FROM client AS c
+    WHERE c.outcome = 'created'
+    RETURNING expires_at
 )
-SELECT $1::authorization_id, c.client_id, $2::text, $3::text,
-    $4::text, $5::text[], $6::text, $7::text,
-    $8::text, $9::text, $10::text[],
-    $11::jsonb, $12::jsonb, $13::token_digest,
-    now() + $14::interval, $15::token_confirmation
-FROM oauth_client AS c
-WHERE c.client_id = $16::client_id AND NOT c.disabled
-FOR KEY SHARE OF c
-RETURNING id, created_at, updated_at, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge, code_challenge_method, resources, claims, request, request_uri, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time, acr, amr, decided_at, code, code_expires_at, redeemed_at, adopted_at, confirmation, max_expires_at, current_refresh_token, revoked_at, revoked_reason
+SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS c ON true
+LEFT JOIN created AS n ON true
 `
 
 type CreateAuthorizationParams struct {
+	ClientID            ClientID
 	ID                  AuthorizationID
 	RedirectURI         *string
 	ResponseType        *string
@@ -162,16 +179,25 @@ type CreateAuthorizationParams struct {
 	Claims              json.RawMessage
 	Request             json.RawMessage
 	RequestURI          *token.Digest
+	RequestURILifetime  time.Duration
 	Lifetime            time.Duration
 	Confirmation        *token.Confirmation
-	ClientID            ClientID
 }
 
-// CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a
-// lifetime. A pushed request (RFC 9126) carries the digest of its request_uri. redirect_uri is as the request carried it,
-// NULL if it carried none. Zero rows: no such client, or it is disabled.
-func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (OAuthAuthorization, error) {
+type CreateAuthorizationRow struct {
+	Outcome   Outcome
+	ExpiresAt *time.Time
+}
+
+// CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a lifetime. A
+// pushed request (RFC 9126) carries the digest of its request_uri, which can be opened for request_uri_lifetime. redirect_uri is as
+// the request carried it, NULL if it carried none.
+//   - created
+//   - unknown: no such client (invalid_request)
+//   - disabled: the client is (unauthorized_client)
+func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, CreateAuthorization,
+		arg.ClientID,
 		arg.ID,
 		arg.RedirectURI,
 		arg.ResponseType,
@@ -185,50 +211,86 @@ func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizati
 		arg.Claims,
 		arg.Request,
 		arg.RequestURI,
+		arg.RequestURILifetime,
 		arg.Lifetime,
 		arg.Confirmation,
-		arg.ClientID,
 	)
-	var i OAuthAuthorization
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ClientID,
-		&i.Status,
-		&i.RedirectURI,
-		&i.ResponseType,
-		&i.ResponseMode,
-		&i.Scopes,
-		&i.State,
-		&i.Nonce,
-		&i.CodeChallenge,
-		&i.CodeChallengeMethod,
-		&i.Resources,
-		&i.Claims,
-		&i.Request,
-		&i.RequestURI,
-		&i.ExpiresAt,
-		&i.UserID,
-		&i.SessionID,
-		&i.ReferenceID,
-		&i.GrantedScopes,
-		&i.AuthTime,
-		&i.ACR,
-		&i.AMR,
-		&i.DecidedAt,
-		&i.Code,
-		&i.CodeExpiresAt,
-		&i.RedeemedAt,
-		&i.AdoptedAt,
-		&i.Confirmation,
-		&i.MaxExpiresAt,
-		&i.CurrentRefreshToken,
-		&i.RevokedAt,
-		&i.RevokedReason,
-	)
+	var i CreateAuthorizationRow
+	err := row.Scan(&i.Outcome, &i.ExpiresAt)
 	if err != nil {
 		err = fmt.Errorf("query CreateAuthorization: %w", err)
+	}
+	return i, err
+}
+
+const DeleteEndedAuthorizations = `-- name: DeleteEndedAuthorizations :one
+WITH ended AS MATERIALIZED (
+    SELECT a.id
+    FROM oauth_authorization AS a
+    WHERE a.revoked_at <= now() - $1::interval
+    ORDER BY a.revoked_at
+    LIMIT $2::integer
+), access_tokens AS MATERIALIZED (
+    SELECT t.id
+    FROM ended AS e
+    JOIN oauth_access_token AS t ON t.authorization_id = e.id
+    LIMIT $2::integer
+    FOR UPDATE OF t SKIP LOCKED
+), refresh_tokens AS MATERIALIZED (
+    SELECT r.id
+    FROM ended AS e
+    JOIN oauth_refresh_token AS r ON r.authorization_id = e.id
+    WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
+    LIMIT $2::integer
+    FOR UPDATE OF r SKIP LOCKED
+), families AS MATERIALIZED (
+    SELECT a.id
+    FROM ended AS e
+    JOIN oauth_authorization AS a ON a.id = e.id
+    WHERE NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+    FOR UPDATE OF a SKIP LOCKED
+), deleted_access_tokens AS (
+    DELETE FROM oauth_access_token AS t
+    USING access_tokens AS d
+    WHERE t.id = d.id
+    RETURNING t.id
+), deleted_refresh_tokens AS (
+    DELETE FROM oauth_refresh_token AS r
+    USING refresh_tokens AS d
+    WHERE r.id = d.id
+    RETURNING r.id
+), deleted_families AS (
+    DELETE FROM oauth_authorization AS a
+    USING families AS d
+    WHERE a.id = d.id
+    RETURNING a.id
+)
+SELECT (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
+    (SELECT count(*) FROM deleted_refresh_tokens)::bigint AS refresh_tokens,
+    (SELECT count(*) FROM deleted_families)::bigint AS authorizations
+`
+
+type DeleteEndedAuthorizationsParams struct {
+	Retention time.Duration
+	BatchSize int32
+}
+
+type DeleteEndedAuthorizationsRow struct {
+	AccessTokens   int64
+	RefreshTokens  int64
+	Authorizations int64
+}
+
+// DeleteEndedAuthorizations erases of the batch_size families that ended first, and more than retention ago, what needs no cascade: at
+// most batch_size access tokens, as many refresh tokens that no access token refers to, and the families that have no token. Repeat it
+// until all three are 0. What a call holds is left for the next time.
+func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error) {
+	row := q.db.QueryRow(ctx, DeleteEndedAuthorizations, arg.Retention, arg.BatchSize)
+	var i DeleteEndedAuthorizationsRow
+	err := row.Scan(&i.AccessTokens, &i.RefreshTokens, &i.Authorizations)
+	if err != nil {
+		err = fmt.Errorf("query DeleteEndedAuthorizations: %w", err)
 	}
 	return i, err
 }
@@ -236,18 +298,12 @@ func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizati
 const DeleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
-    FROM (
-        SELECT o.id
-        FROM oauth_authorization AS o
-        WHERE o.expires_at <= now() - $1::interval
-        ORDER BY o.expires_at
-        LIMIT $2::bigint
-    ) AS oldest
-    JOIN oauth_authorization AS a ON a.id = oldest.id
+    FROM oauth_authorization AS a
     WHERE a.expires_at <= now() - $1::interval
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
-    LIMIT $3::integer
+    ORDER BY a.expires_at
+    LIMIT $2::integer
     FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM oauth_authorization AS a
@@ -257,17 +313,13 @@ WHERE a.id = d.id
 
 type DeleteExpiredAuthorizationsParams struct {
 	Retention time.Duration
-	LookAt    *int64
 	BatchSize int32
 }
 
-// DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
-// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks at no more than
-// look_at of those that expired first, NULL at all: while there is a backlog of tokens, of which DeleteExpiredRefreshTokens takes
-// those of the same families first, a batch then needn't pass over all families that still have some. What a call holds is left
-// for the next time.
+// DeleteExpiredAuthorizations collects at most batch_size requests and codes that lapsed more than retention ago and have no token, and
+// says how many. Until then they are the evidence by which a replay is recognised. What a call holds is left for the next time.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.LookAt, arg.BatchSize)
+	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredAuthorizations: %w", err)
 	}
@@ -275,43 +327,48 @@ func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExp
 }
 
 const DenyAuthorization = `-- name: DenyAuthorization :one
-WITH pending AS MATERIALIZED (
-    SELECT a.id, a.status, a.expires_at, a.revoked_at, a.client_id, a.redirect_uri, a.response_mode, a.state
+WITH request AS MATERIALIZED (
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state,
+        (
+            CASE
+                WHEN a.status = 'denied' THEN 'retried'
+                WHEN a.status <> 'pending' THEN 'decided'
+                WHEN a.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN a.expires_at <= now() THEN 'expired'
+                ELSE 'denied'
+            END
+        )::outcome AS outcome
     FROM oauth_authorization AS a
     WHERE a.id = $1::authorization_id
     FOR NO KEY UPDATE
-), verdict AS MATERIALIZED (
-    SELECT p.id,
-        (
-            CASE
-                WHEN p.status <> 'pending' THEN 'decided'
-                WHEN p.expires_at <= now() OR p.revoked_at IS NOT NULL THEN 'expired'
-                ELSE 'denied'
-            END
-        )::decision_outcome AS outcome
-    FROM pending AS p
 ), denied AS (
     UPDATE oauth_authorization AS a
     SET status = 'denied', decided_at = now(), request_uri = NULL, updated_at = now()
-    FROM verdict AS v
-    WHERE a.id = v.id AND v.outcome = 'denied'
+    FROM request AS q
+    WHERE a.id = q.id AND q.outcome = 'denied'
 )
-SELECT v.outcome::decision_outcome AS outcome, a.client_id, a.redirect_uri, a.response_mode, a.state
-FROM verdict AS v
-JOIN oauth_authorization AS a ON a.id = v.id
+SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN request AS q ON true
 `
 
 type DenyAuthorizationRow struct {
-	Outcome      DecisionOutcome
-	ClientID     ClientID
+	Outcome      Outcome
+	ClientID     *ClientID
 	RedirectURI  *string
 	ResponseMode *string
 	State        *string
 }
 
 // DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
-// denied: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. But for 'denied' nothing
-// changes. Zero rows: no such authorization.
+//   - denied
+//   - retried: it had been denied before
+//   - decided: it had been approved before
+//   - expired: the request has lapsed
+//   - revoked: it was ended before
+//   - unknown: no such request
+//
+// But for denied nothing changes.
 func (q *Queries) DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, DenyAuthorization, id)
 	var i DenyAuthorizationRow
@@ -329,7 +386,7 @@ func (q *Queries) DenyAuthorization(ctx context.Context, id AuthorizationID) (De
 }
 
 const FindAuthorizationByCode = `-- name: FindAuthorizationByCode :one
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.claims, a.request, a.request_uri, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.code, a.code_expires_at, a.redeemed_at, a.adopted_at, a.confirmation, a.max_expires_at, a.current_refresh_token, a.revoked_at, a.revoked_reason
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 FROM oauth_authorization AS a
 WHERE a.code = $1::token_digest
 `
@@ -344,6 +401,7 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.ClientID,
+		&i.Kind,
 		&i.Status,
 		&i.RedirectURI,
 		&i.ResponseType,
@@ -354,9 +412,11 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 		&i.CodeChallenge,
 		&i.CodeChallengeMethod,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Claims,
 		&i.Request,
 		&i.RequestURI,
+		&i.RequestURIExpiresAt,
 		&i.ExpiresAt,
 		&i.UserID,
 		&i.SessionID,
@@ -366,15 +426,21 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 		&i.ACR,
 		&i.AMR,
 		&i.DecidedAt,
+		&i.Bound,
+		&i.UserEpoch,
+		&i.ClientEpoch,
+		&i.PairEpoch,
 		&i.Code,
 		&i.CodeExpiresAt,
 		&i.RedeemedAt,
-		&i.AdoptedAt,
+		&i.RedeemedAs,
 		&i.Confirmation,
+		&i.Act,
+		&i.MayAct,
 		&i.MaxExpiresAt,
-		&i.CurrentRefreshToken,
 		&i.RevokedAt,
 		&i.RevokedReason,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindAuthorizationByCode: %w", err)
@@ -383,7 +449,7 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 }
 
 const GetAuthorization = `-- name: GetAuthorization :one
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.claims, a.request, a.request_uri, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.code, a.code_expires_at, a.redeemed_at, a.adopted_at, a.confirmation, a.max_expires_at, a.current_refresh_token, a.revoked_at, a.revoked_reason
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 FROM oauth_authorization AS a
 WHERE a.id = $1::authorization_id
 `
@@ -397,6 +463,7 @@ func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAu
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.ClientID,
+		&i.Kind,
 		&i.Status,
 		&i.RedirectURI,
 		&i.ResponseType,
@@ -407,9 +474,11 @@ func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAu
 		&i.CodeChallenge,
 		&i.CodeChallengeMethod,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Claims,
 		&i.Request,
 		&i.RequestURI,
+		&i.RequestURIExpiresAt,
 		&i.ExpiresAt,
 		&i.UserID,
 		&i.SessionID,
@@ -419,15 +488,21 @@ func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAu
 		&i.ACR,
 		&i.AMR,
 		&i.DecidedAt,
+		&i.Bound,
+		&i.UserEpoch,
+		&i.ClientEpoch,
+		&i.PairEpoch,
 		&i.Code,
 		&i.CodeExpiresAt,
 		&i.RedeemedAt,
-		&i.AdoptedAt,
+		&i.RedeemedAs,
 		&i.Confirmation,
+		&i.Act,
+		&i.MayAct,
 		&i.MaxExpiresAt,
-		&i.CurrentRefreshToken,
 		&i.RevokedAt,
 		&i.RevokedReason,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetAuthorization: %w", err)
@@ -436,60 +511,60 @@ func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAu
 }
 
 const GrantAuthorization = `-- name: GrantAuthorization :one
-WITH owner AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
-    WHERE u.id = $1::user_id
-    FOR KEY SHARE
-), client AS MATERIALIZED (
-    SELECT c.client_id, c.disabled
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id = $2::client_id
-    FOR KEY SHARE OF c
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM client AS c
-    CROSS JOIN owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE s.id = $3::session_id AND s.expires_at > now()
-    FOR KEY SHARE OF s
-), verdict AS MATERIALIZED (
-    SELECT c.client_id, o.id AS user_id, s.id AS session_id,
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents
+), parents AS MATERIALIZED (
+    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
+        expiry(now(), $5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
-                WHEN NOT $4::text[] <@ $5::text[] THEN 'exceeded'
+                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
+                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                WHEN $3::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
+                WHEN NOT coalesce($6::text[], '{}') <@ coalesce($7::text[], '{}') THEN 'invalid_scope'
                 ELSE 'granted'
             END
-        )::grant_outcome AS outcome
-    FROM client AS c
-    CROSS JOIN owner AS o
-    LEFT JOIN signed_in AS s ON true
-    WHERE $3::session_id IS NULL OR s.id IS NOT NULL
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+    LEFT JOIN session AS s ON s.id = $3::session_id AND s.user_id = u.id
 ), granted AS (
     INSERT INTO oauth_authorization (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
-        code_challenge_method, resources, claims, request, expires_at, user_id, session_id, reference_id, granted_scopes,
-        auth_time, acr, amr, decided_at, code, code_expires_at, confirmation
+        code_challenge_method, resources, claims, request, expires_at, user_id, session_id, reference_id, granted_scopes, bound,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at, confirmation
     )
-    SELECT $6::authorization_id, v.client_id, 'approved', $7::text,
-        $8::text, $9::text, $5::text[], $10::text,
-        $11::text, $12::text, $13::text,
-        $14::text[], $15::jsonb, $16::jsonb,
-        now() + $17::interval, v.user_id, v.session_id, $18::reference_id,
-        $4::text[], $19::timestamptz, $20::text, $21::text[],
-        now(), $22::token_digest, now() + $17::interval, $23::token_confirmation
-    FROM verdict AS v
-    WHERE v.outcome = 'granted'
+    SELECT $8::authorization_id, p.client_id, 'approved', $9::text,
+        $10::text, $11::text, as_set($7::text[]), $12::text,
+        $13::text, $14::text, $15::text,
+        nullif(as_set($16::text[]), '{}'), $17::jsonb, $18::jsonb,
+        p.code_expires_at, p.user_id, $3::session_id, $4::reference_id,
+        as_set($6::text[]),
+        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($6::text[], '{}')),
+        p.user_epoch, p.client_epoch, p.pair_epoch,
+        $19::timestamptz, $20::text, $21::text[],
+        now(), $22::token_digest, p.code_expires_at, $23::token_confirmation
+    FROM parents AS p
+    WHERE p.outcome = 'granted'
+), known AS (
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT $3::session_id, p.client_id, p.user_id, p.user_id, $3::session_id
+    FROM parents AS p
+    WHERE p.outcome = 'granted' AND $3::session_id IS NOT NULL
+    ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT v.outcome::grant_outcome AS outcome
-FROM verdict AS v
+SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome
 `
 
 type GrantAuthorizationParams struct {
 	UserID              UserID
 	ClientID            ClientID
 	SessionID           *SessionID
+	ReferenceID         *ReferenceID
+	CodeLifetime        time.Duration
 	GrantedScopes       []string
 	Scopes              []string
 	ID                  AuthorizationID
@@ -503,8 +578,6 @@ type GrantAuthorizationParams struct {
 	Resources           []string
 	Claims              json.RawMessage
 	Request             json.RawMessage
-	CodeLifetime        time.Duration
-	ReferenceID         *ReferenceID
 	AuthTime            *time.Time
 	ACR                 *string
 	AMR                 []string
@@ -514,13 +587,21 @@ type GrantAuthorizationParams struct {
 
 // GrantAuthorization creates an authorization that is approved and has its code at once, for servers that keep the pending
 // request elsewhere, and for users who are not asked (a consent covers the request, or the client skips it).
-// granted: done. exceeded: the granted scopes go beyond those asked for. disabled: the client is. But for 'granted' nothing is
-// written. Zero rows: no such client, user or session, or the session has expired or is another user's.
-func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (GrantOutcome, error) {
+//   - granted
+//   - unknown: no such client or user
+//   - disabled: the client is
+//   - suspended: the user is (access_denied)
+//   - signed_out: the session is not a live one of the user (login_required)
+//   - invalid_scope: the granted scopes go beyond those asked for
+//
+// But for granted nothing is written.
+func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, GrantAuthorization,
 		arg.UserID,
 		arg.ClientID,
 		arg.SessionID,
+		arg.ReferenceID,
+		arg.CodeLifetime,
 		arg.GrantedScopes,
 		arg.Scopes,
 		arg.ID,
@@ -534,15 +615,13 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 		arg.Resources,
 		arg.Claims,
 		arg.Request,
-		arg.CodeLifetime,
-		arg.ReferenceID,
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
 		arg.Code,
 		arg.Confirmation,
 	)
-	var outcome GrantOutcome
+	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query GrantAuthorization: %w", err)
@@ -551,65 +630,69 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 }
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
-WITH approved AS MATERIALIZED (
-    SELECT a.id, a.status, a.user_id, a.granted_scopes, a.redeemed_at, a.revoked_at, a.expires_at, c.disabled
-    FROM oauth_authorization AS a
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    WHERE a.id = $1::authorization_id
-    FOR NO KEY UPDATE OF a
-), verdict AS MATERIALIZED (
-    SELECT p.id, p.status, p.user_id, p.granted_scopes,
+WITH request AS MATERIALIZED (
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
+        a.pair_epoch, expiry(now(), $1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
-                WHEN p.status = 'denied' THEN 'denied'
-                WHEN p.redeemed_at IS NOT NULL THEN 'redeemed'
-                WHEN p.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN p.expires_at <= now() THEN 'expired'
-                WHEN p.status = 'pending' THEN 'undecided'
-                WHEN p.disabled THEN 'disabled'
+                WHEN a.status = 'denied' THEN 'denied'
+                WHEN a.redeemed_at IS NOT NULL THEN 'replayed'
+                WHEN a.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN a.expires_at <= now() THEN 'expired'
+                WHEN a.status = 'pending' THEN 'undecided'
+                WHEN c.disabled THEN 'disabled'
+                WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 ELSE 'issued'
             END
-        )::code_outcome AS outcome
-    FROM approved AS p
+        )::outcome AS outcome
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = $2::authorization_id
+    FOR NO KEY UPDATE OF a
 ), issued AS (
     -- what approval wrote is written again: constraints are checked first on the row as it was before this statement waited for the
     -- approval, and there a code would violate them
     UPDATE oauth_authorization AS a
-    SET status = v.status,
-        user_id = v.user_id,
-        granted_scopes = v.granted_scopes,
-        code = $2::token_digest,
-        code_expires_at = now() + $3::interval,
-        expires_at = now() + $3::interval,
-        updated_at = now()
-    FROM verdict AS v
-    WHERE a.id = v.id AND v.outcome = 'issued'
+    SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
+        client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
+        code = $3::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
+    FROM request AS q
+    WHERE a.id = q.id AND q.outcome = 'issued'
 )
-SELECT v.outcome::code_outcome AS outcome, a.client_id, a.redirect_uri, a.response_mode, a.state
-FROM verdict AS v
-JOIN oauth_authorization AS a ON a.id = v.id
+SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN request AS q ON true
 `
 
 type IssueAuthorizationCodeParams struct {
+	CodeLifetime time.Duration
 	ID           AuthorizationID
 	Code         token.Digest
-	CodeLifetime time.Duration
 }
 
 type IssueAuthorizationCodeRow struct {
-	Outcome      CodeOutcome
-	ClientID     ClientID
+	Outcome      Outcome
+	ClientID     *ClientID
 	RedirectURI  *string
 	ResponseMode *string
 	State        *string
 }
 
 // IssueAuthorizationCode gives an approved authorization its code, by digest, for servers whose code comes after the approval.
-// issued: done; a code that was given before and not redeemed is replaced. undecided: not approved yet. denied; redeemed;
-// revoked; expired: the approval has lapsed. disabled: the client is. But for 'issued' nothing changes. Zero rows: no such
-// authorization.
+//   - issued: a code that was given before and not redeemed is replaced
+//   - undecided: not approved yet
+//   - denied
+//   - replayed: a code was redeemed before
+//   - revoked: it was ended before
+//   - expired: the approval has lapsed
+//   - disabled: the client is
+//   - unknown: no such authorization
+//
+// But for issued nothing changes.
 func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error) {
-	row := q.db.QueryRow(ctx, IssueAuthorizationCode, arg.ID, arg.Code, arg.CodeLifetime)
+	row := q.db.QueryRow(ctx, IssueAuthorizationCode, arg.CodeLifetime, arg.ID, arg.Code)
 	var i IssueAuthorizationCodeRow
 	err := row.Scan(
 		&i.Outcome,
@@ -625,13 +708,20 @@ func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthoriza
 }
 
 const ListClientAuthorizations = `-- name: ListClientAuthorizations :many
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.claims, a.request, a.request_uri, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.code, a.code_expires_at, a.redeemed_at, a.adopted_at, a.confirmation, a.max_expires_at, a.current_refresh_token, a.revoked_at, a.revoked_reason
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 FROM oauth_authorization AS a
+JOIN oauth_client AS c ON c.client_id = a.client_id
+JOIN "user" AS u ON u.id = a.user_id
+LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.client_id = $1::client_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
   AND a.status = 'approved'
-  AND a.revoked_at IS NULL
-  AND (a.expires_at IS NULL OR a.expires_at > now())
+  AND is_live(a, c, u, s)
+  AND (
+    a.expires_at > now()
+    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
+  )
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
 `
@@ -663,6 +753,7 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.ClientID,
+			&i.Kind,
 			&i.Status,
 			&i.RedirectURI,
 			&i.ResponseType,
@@ -673,9 +764,11 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 			&i.CodeChallenge,
 			&i.CodeChallengeMethod,
 			&i.Resources,
+			&i.AuthorizationDetails,
 			&i.Claims,
 			&i.Request,
 			&i.RequestURI,
+			&i.RequestURIExpiresAt,
 			&i.ExpiresAt,
 			&i.UserID,
 			&i.SessionID,
@@ -685,15 +778,21 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 			&i.ACR,
 			&i.AMR,
 			&i.DecidedAt,
+			&i.Bound,
+			&i.UserEpoch,
+			&i.ClientEpoch,
+			&i.PairEpoch,
 			&i.Code,
 			&i.CodeExpiresAt,
 			&i.RedeemedAt,
-			&i.AdoptedAt,
+			&i.RedeemedAs,
 			&i.Confirmation,
+			&i.Act,
+			&i.MayAct,
 			&i.MaxExpiresAt,
-			&i.CurrentRefreshToken,
 			&i.RevokedAt,
 			&i.RevokedReason,
+			&i.Data,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientAuthorizations: %w", err)
 		}
@@ -706,13 +805,20 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 }
 
 const ListUserAuthorizations = `-- name: ListUserAuthorizations :many
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.claims, a.request, a.request_uri, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.code, a.code_expires_at, a.redeemed_at, a.adopted_at, a.confirmation, a.max_expires_at, a.current_refresh_token, a.revoked_at, a.revoked_reason
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 FROM oauth_authorization AS a
+JOIN oauth_client AS c ON c.client_id = a.client_id
+JOIN "user" AS u ON u.id = a.user_id
+LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.user_id = $1::user_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
   AND a.status = 'approved'
-  AND a.revoked_at IS NULL
-  AND (a.expires_at IS NULL OR a.expires_at > now())
+  AND is_live(a, c, u, s)
+  AND (
+    a.expires_at > now()
+    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
+  )
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
 `
@@ -724,9 +830,8 @@ type ListUserAuthorizationsParams struct {
 	PageSize       int32
 }
 
-// ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired (which a family is a
-// little after its last token, see expires_at). Oldest first; the first
-// page starts after the zero time and the empty id, the next after the last row of the one before.
+// ListUserAuthorizations is a page of what a user has approved and is in force: live, and with a token or a code that has not
+// expired. Oldest first; the first page starts after the zero time and the empty id, the next after the last row of the one before.
 func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error) {
 	rows, err := q.db.Query(ctx, ListUserAuthorizations,
 		arg.UserID,
@@ -746,6 +851,7 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.ClientID,
+			&i.Kind,
 			&i.Status,
 			&i.RedirectURI,
 			&i.ResponseType,
@@ -756,9 +862,11 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 			&i.CodeChallenge,
 			&i.CodeChallengeMethod,
 			&i.Resources,
+			&i.AuthorizationDetails,
 			&i.Claims,
 			&i.Request,
 			&i.RequestURI,
+			&i.RequestURIExpiresAt,
 			&i.ExpiresAt,
 			&i.UserID,
 			&i.SessionID,
@@ -768,15 +876,21 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 			&i.ACR,
 			&i.AMR,
 			&i.DecidedAt,
+			&i.Bound,
+			&i.UserEpoch,
+			&i.ClientEpoch,
+			&i.PairEpoch,
 			&i.Code,
 			&i.CodeExpiresAt,
 			&i.RedeemedAt,
-			&i.AdoptedAt,
+			&i.RedeemedAs,
 			&i.Confirmation,
+			&i.Act,
+			&i.MayAct,
 			&i.MaxExpiresAt,
-			&i.CurrentRefreshToken,
 			&i.RevokedAt,
 			&i.RevokedReason,
+			&i.Data,
 		); err != nil {
 			return nil, fmt.Errorf("query ListUserAuthorizations: %w", err)
 		}
@@ -788,131 +902,193 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 	return items, nil
 }
 
-const RedeemAuthorizationCode = `-- name: RedeemAuthorizationCode :one
-WITH presented AS MATERIALIZED (
-    -- what never changes, to lock by: user, client, session, family, in this order, everywhere
-    SELECT a.id, a.client_id, a.user_id, a.session_id
-    FROM oauth_authorization AS a
-    WHERE a.code = $1::token_digest
-), parents AS MATERIALIZED (
-    SELECT p.id, p.session_id, c.disabled, coalesce(c.public, c.token_endpoint_auth_method = 'none', false) AS public
-    FROM presented AS p
-    JOIN "user" AS u ON u.id = p.user_id
-    JOIN oauth_client AS c ON c.client_id = p.client_id
-    FOR KEY SHARE OF u, c
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM parents AS p
-    JOIN session AS s ON s.id = p.session_id
-    FOR KEY SHARE OF s
-), family AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.redirect_uri, a.code_challenge, a.code_expires_at,
-        a.redeemed_at, a.revoked_at, a.granted_scopes, a.resources, a.confirmation, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
-        p.disabled, p.public
-    FROM parents AS p
-    LEFT JOIN signed_in AS s ON true
+const MarkDeadAuthorizations = `-- name: MarkDeadAuthorizations :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_authorization AS p
+    WHERE p.id > $1::authorization_id
+    ORDER BY p.id
+    LIMIT $2::integer
+), over AS MATERIALIZED (
+    SELECT a.id,
+        (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
+    FROM page AS p
     JOIN oauth_authorization AS a ON a.id = p.id
-    WHERE a.code = $1::token_digest
-    FOR NO KEY UPDATE OF a
-), verdict AS MATERIALIZED (
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.nonce, f.claims, f.auth_time,
-        f.acr, f.amr, $2::token_digest AS refresh_token,
-        coalesce($3::token_confirmation, f.confirmation) AS confirmation,
-        CASE WHEN f.public THEN coalesce(f.confirmation, $3::token_confirmation) END AS family_confirmation,
-        now() + $4::interval AS max_expires_at,
-        least(now() + $5::interval, now() + $4::interval) AS access_token_expires_at,
-        least(now() + $6::interval, now() + $4::interval) AS refresh_token_expires_at,
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.revoked_at IS NULL
+      AND a.status = 'approved'
+      AND (
+        is_ended(a, c, u, s)
+        OR (
+            a.expires_at IS NULL
+            AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
+            AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+        )
+      )
+    FOR NO KEY UPDATE OF a SKIP LOCKED
+), marked AS (
+    UPDATE oauth_authorization AS a
+    SET revoked_at = now(), revoked_reason = o.reason, updated_at = now()
+    FROM over AS o
+    WHERE a.id = o.id
+    RETURNING a.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM marked)::bigint AS marked, p.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS p ON true
+`
+
+type MarkDeadAuthorizationsParams struct {
+	AfterID  AuthorizationID
+	PageSize int32
+}
+
+type MarkDeadAuthorizationsRow struct {
+	Marked int64
+	LastID *AuthorizationID
+}
+
+// MarkDeadAuthorizations walks a page of families in the order of their ids, after after_id (empty: from the start), and gives those
+// that are over a revoked_at: those that an ending has made dead without touching them, and those that were redeemed and have no
+// token left. A family that is dead only because its client is disabled stays as it is, as that can be undone. last_id is where the
+// next page goes on; NULL says that there is nothing more. A family that a call holds is left for the next time.
+func (q *Queries) MarkDeadAuthorizations(ctx context.Context, arg MarkDeadAuthorizationsParams) (MarkDeadAuthorizationsRow, error) {
+	row := q.db.QueryRow(ctx, MarkDeadAuthorizations, arg.AfterID, arg.PageSize)
+	var i MarkDeadAuthorizationsRow
+	err := row.Scan(&i.Marked, &i.LastID)
+	if err != nil {
+		err = fmt.Errorf("query MarkDeadAuthorizations: %w", err)
+	}
+	return i, err
+}
+
+const RedeemAuthorizationCode = `-- name: RedeemAuthorizationCode :one
+WITH caller AS MATERIALIZED (
+    SELECT c.client_id
+    FROM oauth_client AS c
+    WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
+), presented AS MATERIALIZED (
+    SELECT a.id, lock_parents(a.user_id, a.client_id, a.session_id) AS parents,
+        proof_is_fresh($4::token_digest, $5::timestamptz) AS fresh
+    FROM caller AS k
+    CROSS JOIN oauth_authorization AS a
+    WHERE a.code = $6::token_digest
+), family AS MATERIALIZED (
+    SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
+        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        $7::token_digest AS refresh_token,
+        coalesce(nullif($8::text[], '{}'), a.resources) AS access_resources,
+        coalesce($9::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $9::token_confirmation) END AS family_confirmation,
+        -- from the redemption on, so that the same call again gets the same answer
+        least(
+            expiry(coalesce(a.redeemed_at, now()), $10::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
+            CASE WHEN a.bound THEN s.expires_at END
+        ) AS access_token_ends_at,
+        CASE WHEN $7::token_digest IS NOT NULL
+            THEN expiry(coalesce(a.redeemed_at, now()), $11::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        END AS refresh_token_ends_at,
+        CASE WHEN $7::token_digest IS NOT NULL
+            THEN expiry(coalesce(a.redeemed_at, now()), $12::interval, c.authorization_lifetime, 'FamilyLifetime')
+        END AS family_ends_at,
         (
             CASE
-                WHEN f.client_id <> $7::client_id THEN 'mismatched'
-                WHEN $8::text IS DISTINCT FROM f.code_challenge THEN 'mismatched'
-                WHEN $9::text IS DISTINCT FROM f.redirect_uri
-                    AND NOT ($9::text IS NULL AND f.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN f.redeemed_at IS NOT NULL THEN 'replayed'
-                WHEN f.confirmation IS NOT NULL
-                    AND NOT coalesce($3::token_confirmation, '{}'::jsonb) @> f.confirmation THEN 'mismatched'
-                WHEN f.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN f.disabled THEN 'disabled'
-                WHEN f.code_expires_at <= now() THEN 'expired'
+                WHEN a.client_id <> c.client_id THEN 'mismatched'
+                WHEN a.code IS DISTINCT FROM $6::token_digest THEN 'unknown'
+                WHEN $13::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
+                WHEN $14::text IS DISTINCT FROM a.redirect_uri
+                    AND NOT ($14::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN NOT p.fresh THEN 'proof_replayed'
+                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $15::access_token_id THEN 'replayed'
+                WHEN NOT key_fits(a.confirmation, $9::token_confirmation) THEN 'mismatched'
+                WHEN c.disabled THEN 'disabled'
+                WHEN NOT is_live(a, c, u, s) THEN 'revoked'
+                WHEN a.redeemed_at IS NOT NULL THEN 'retried'
+                WHEN a.code_expires_at <= now() THEN 'expired'
+                WHEN NOT coalesce($8::text[], '{}') <@ coalesce(a.resources, '{}') THEN 'invalid_target'
                 ELSE 'redeemed'
             END
-        )::redemption_outcome AS outcome
+        )::outcome AS outcome
+    FROM presented AS p
+    JOIN oauth_client AS c ON c.client_id = $1::client_id
+    JOIN oauth_authorization AS a ON a.id = p.id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    FOR NO KEY UPDATE OF a
+), granted AS MATERIALIZED (
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, least(f.access_token_ends_at, f.family_ends_at)::timestamptz AS access_token_expires_at,
+        least(f.refresh_token_ends_at, f.family_ends_at)::timestamptz AS refresh_token_expires_at
     FROM family AS f
+    WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(),
-        current_refresh_token = v.refresh_token,
-        confirmation = v.family_confirmation,
-        max_expires_at = v.max_expires_at,
-        expires_at = CASE
-            WHEN v.access_token_expires_at IS NULL THEN NULL
-            WHEN v.refresh_token IS NULL THEN v.access_token_expires_at
-            WHEN v.refresh_token_expires_at IS NULL THEN NULL
-            ELSE greatest(v.access_token_expires_at, v.refresh_token_expires_at)
-        END,
-        updated_at = now()
-    FROM verdict AS v
-    WHERE a.id = v.id AND v.outcome = 'redeemed'
-), condemned AS (
+    SET redeemed_at = now(), redeemed_as = $15::access_token_id, confirmation = g.family_confirmation,
+        max_expires_at = g.family_ends_at, expires_at = NULL, updated_at = now()
+    FROM granted AS g
+    WHERE a.id = g.id AND g.outcome = 'redeemed'
+), revoked AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
-    FROM verdict AS v
-    WHERE a.id = v.id AND v.outcome = 'replayed' AND a.revoked_at IS NULL
+    FROM family AS f
+    WHERE a.id = f.id AND f.outcome = 'replayed' AND a.revoked_at IS NULL
 ), refresh AS (
     INSERT INTO oauth_refresh_token (
-        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources,
-        confirmation
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id
     )
-    SELECT $10::refresh_token_id, v.refresh_token, v.client_id, v.session_id,
-        v.user_id, v.reference_id, v.refresh_token_expires_at, v.granted_scopes, v.id, v.auth_time, v.resources,
-        v.family_confirmation
-    FROM verdict AS v
-    WHERE v.outcome = 'redeemed' AND v.refresh_token IS NOT NULL
+    SELECT $16::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
+        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+    FROM granted AS g
+    WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
     INSERT INTO oauth_access_token (
-        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources,
-        confirmation
+        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id
     )
-    SELECT $11::access_token_id, $12::token_digest, v.client_id, v.session_id, v.user_id,
-        v.reference_id, CASE WHEN v.refresh_token IS NOT NULL THEN $10::refresh_token_id END,
-        v.access_token_expires_at, v.granted_scopes, v.id, v.resources, v.confirmation
-    FROM verdict AS v
-    WHERE v.outcome = 'redeemed'
-), answer AS (
-    SELECT v.outcome, v.id AS authorization_id, v.user_id, v.session_id, v.reference_id, v.granted_scopes, v.resources, v.nonce, v.claims,
-        v.auth_time, v.acr, v.amr,
-        (CASE WHEN v.outcome = 'redeemed' THEN v.access_token_expires_at END)::timestamptz AS access_token_expires_at,
-        (
-            CASE WHEN v.outcome = 'redeemed' AND v.refresh_token IS NOT NULL THEN v.refresh_token_expires_at END
-        )::timestamptz AS refresh_token_expires_at
-    FROM verdict AS v
+    SELECT $15::access_token_id, $17::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        CASE WHEN g.refresh_token IS NOT NULL THEN $16::refresh_token_id END, g.access_token_expires_at,
+        g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
+    FROM granted AS g
+    WHERE g.outcome = 'redeemed'
 )
-SELECT w.outcome::redemption_outcome AS outcome, w.authorization_id::authorization_id AS authorization_id, w.user_id, w.session_id,
-    w.reference_id, w.granted_scopes, w.resources, w.nonce, w.claims, w.auth_time, w.acr, w.amr, w.access_token_expires_at,
-    w.refresh_token_expires_at
+SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
+    f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
+    f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN answer AS w ON one.n
-WHERE w.outcome IS NOT NULL
+LEFT JOIN family AS f ON true
+LEFT JOIN granted AS g ON true
 `
 
 type RedeemAuthorizationCodeParams struct {
+	ClientID             ClientID
+	ClientAuthMethod     string
+	ClientSecret         token.Digest
+	Proof                *token.Digest
+	ProofExpiresAt       *time.Time
 	Code                 token.Digest
 	RefreshToken         *token.Digest
+	Resources            []string
 	Confirmation         *token.Confirmation
-	FamilyLifetime       *time.Duration
-	AccessTokenLifetime  *time.Duration
-	RefreshTokenLifetime *time.Duration
-	ClientID             ClientID
+	AccessTokenLifetime  time.Duration
+	RefreshTokenLifetime time.Duration
+	FamilyLifetime       time.Duration
 	CodeChallenge        *string
 	RedirectURI          *string
-	RefreshTokenID       *RefreshTokenID
 	AccessTokenID        AccessTokenID
+	RefreshTokenID       *RefreshTokenID
 	AccessToken          *token.Digest
 }
 
 type RedeemAuthorizationCodeRow struct {
-	Outcome               RedemptionOutcome
-	AuthorizationID       AuthorizationID
+	Outcome               Outcome
+	AuthorizationID       *AuthorizationID
 	UserID                *UserID
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
@@ -927,30 +1103,45 @@ type RedeemAuthorizationCodeRow struct {
 	RefreshTokenExpiresAt *time.Time
 }
 
-// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers.
-// The code is bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier
-// (RFC 7636, section 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a
-// challenge protects the code (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must
-// be the one of dpop_jkt, if the request named one (RFC 9449, section 10), and binds the access token; it binds the family
-// and its refresh token too if the client is public; a confidential client's are bound to its credentials (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
-// A lifetime of NULL never expires; no token outlives family_lifetime from now, if that is given.
-// redeemed: the tokens are written. replayed: the code was used before, and the family is revoked by this statement
-// (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or, for a code that was not
-// used yet, another key: nothing changes. (Whoever stole a code and used it first would else be safe from the client's own key.)
-// revoked: the grant was ended before. disabled: the client is. Zero rows: no such code.
+// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers. The code is
+// bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier (RFC 7636, section
+// 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a challenge protects the code
+// (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must be the one of dpop_jkt, if the
+// request named one (RFC 9449, section 10), and binds the access token, and the family and its refresh token if the client is public
+// (RFC 9449, section 5). proof is the digest of the DPoP proof, remembered until proof_expires_at. There is no refresh token unless
+// its digest and id are passed. resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted. No
+// token outlives family_lifetime from now, nor an access token the session of a bound family.
+//   - redeemed
+//   - retried: the same call again, told by access_token_id
+//   - unauthenticated: the client is not (invalid_client)
+//   - unknown: no such code (invalid_grant, as all that follow)
+//   - mismatched: another client's, another redirect_uri, challenge or key
+//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+//   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
+//   - disabled: the client is (invalid_client)
+//   - revoked: the grant was ended before
+//   - expired
+//   - invalid_target: resources beyond the grant (invalid_target)
+//
+// But for redeemed and replayed nothing changes, except that a proof is remembered.
 func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, RedeemAuthorizationCode,
+		arg.ClientID,
+		arg.ClientAuthMethod,
+		arg.ClientSecret,
+		arg.Proof,
+		arg.ProofExpiresAt,
 		arg.Code,
 		arg.RefreshToken,
+		arg.Resources,
 		arg.Confirmation,
-		arg.FamilyLifetime,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
-		arg.ClientID,
+		arg.FamilyLifetime,
 		arg.CodeChallenge,
 		arg.RedirectURI,
-		arg.RefreshTokenID,
 		arg.AccessTokenID,
+		arg.RefreshTokenID,
 		arg.AccessToken,
 	)
 	var i RedeemAuthorizationCodeRow
@@ -977,27 +1168,35 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 }
 
 const RevokeAuthorization = `-- name: RevokeAuthorization :one
-UPDATE oauth_authorization AS a
-SET revoked_at = now(), revoked_reason = 'authorization_revoked', updated_at = now()
-WHERE a.id = $1::authorization_id AND a.revoked_at IS NULL
-RETURNING a.id, a.client_id, a.user_id, a.session_id, a.reference_id
+WITH ended AS (
+    UPDATE oauth_authorization AS a
+    SET revoked_at = now(), revoked_reason = 'authorization_revoked', updated_at = now()
+    WHERE a.id = $1::authorization_id AND a.revoked_at IS NULL
+    RETURNING a.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+    a.client_id, a.user_id, a.session_id, a.reference_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_authorization AS a ON a.id = $1::authorization_id
 `
 
 type RevokeAuthorizationRow struct {
-	ID          AuthorizationID
-	ClientID    ClientID
+	Outcome     Outcome
+	ClientID    *ClientID
 	UserID      *UserID
 	SessionID   *SessionID
 	ReferenceID *ReferenceID
 }
 
-// RevokeAuthorization ends one authorization and with it every token that descends from it, those that are being written at
-// this moment included. Zero rows: no such authorization, or it was revoked before.
+// RevokeAuthorization ends one authorization and with it every token that descends from it.
+//   - ended
+//   - revoked: it was ended before
+//   - unknown: no such authorization
 func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAuthorization, id)
 	var i RevokeAuthorizationRow
 	err := row.Scan(
-		&i.ID,
+		&i.Outcome,
 		&i.ClientID,
 		&i.UserID,
 		&i.SessionID,
@@ -1010,249 +1209,91 @@ func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (
 }
 
 const RevokeClientAuthorizations = `-- name: RevokeClientAuthorizations :one
-WITH client AS MATERIALIZED (
-    -- waits for every grant that is being made to the client
-    SELECT c.client_id
-    FROM oauth_client AS c
+WITH ended AS (
+    UPDATE oauth_client AS c
+    SET grants_epoch = c.grants_epoch + 1, updated_at = now()
     WHERE c.client_id = $1::client_id
-    FOR UPDATE
-), sessions AS MATERIALIZED (
-    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
-    SELECT s.id
-    FROM client AS c
-    JOIN session AS s ON s.id = ANY (
-        ARRAY(
-            SELECT a.session_id::text FROM oauth_authorization AS a WHERE a.client_id = $1::client_id AND a.revoked_at IS NULL
-            UNION
-            SELECT r.session_id FROM oauth_refresh_token AS r WHERE r.client_id = $1::client_id AND r.authorization_id IS NULL
-            UNION
-            SELECT t.session_id FROM oauth_access_token AS t WHERE t.client_id = $1::client_id AND t.authorization_id IS NULL
-        )
-    )
-    ORDER BY s.id
-    FOR KEY SHARE OF s
-), families AS MATERIALIZED (
-    SELECT a.id
-    FROM client AS c
-    JOIN oauth_authorization AS a ON a.client_id = c.client_id
-    WHERE (SELECT count(*) FROM sessions) >= 0 AND a.revoked_at IS NULL
-    ORDER BY a.id
-    FOR NO KEY UPDATE OF a
-), strays AS MATERIALIZED (
-    -- without a family when this statement began; one that was adopted in the meantime is seen with its new family
-    SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
-    FROM client AS c
-    JOIN oauth_refresh_token AS r ON r.client_id = c.client_id
-    WHERE (SELECT count(*) FROM families) >= 0 AND r.id IN (
-        SELECT s.id
-        FROM oauth_refresh_token AS s
-        WHERE s.client_id = $1::client_id AND s.authorization_id IS NULL
-    )
-    ORDER BY r.id
-    FOR NO KEY UPDATE OF r
-), condemned AS (
-    UPDATE oauth_authorization AS a
-    SET revoked_at = now(), revoked_reason = 'client_revoked', updated_at = now()
-    FROM families AS f
-    WHERE a.id = f.id
-    RETURNING a.id
-), adopted AS (
-    -- an upsert reaches a row that is younger than this statement's snapshot
-    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
-    SELECT s.authorization_id, s.client_id, s.user_id, s.scopes, now(), 'client_revoked'
-    FROM strays AS s
-    WHERE s.authorization_id IS NOT NULL
-    ON CONFLICT (id) DO UPDATE
-    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
-    WHERE a.revoked_at IS NULL
-    RETURNING a.id
-), ended_refresh_tokens AS (
-    UPDATE oauth_refresh_token AS r
-    SET revoked = now(), updated_at = now()
-    FROM strays AS s
-    WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    RETURNING r.id
-), ended_access_tokens AS (
-    UPDATE oauth_access_token AS t
-    SET revoked = now(), updated_at = now()
-    FROM client AS c
-    WHERE t.client_id = c.client_id AND t.authorization_id IS NULL AND t.revoked IS NULL
-    RETURNING t.id
+    RETURNING c.id
 )
-SELECT c.client_id::client_id AS client_id,
-    ((SELECT count(*) FROM condemned) + (SELECT count(*) FROM adopted))::bigint AS authorizations,
-    (SELECT count(*) FROM ended_refresh_tokens)::bigint AS refresh_tokens,
-    (SELECT count(*) FROM ended_access_tokens)::bigint AS access_tokens
-FROM client AS c
+SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
 `
 
-type RevokeClientAuthorizationsRow struct {
-	ClientID       ClientID
-	Authorizations int64
-	RefreshTokens  int64
-	AccessTokens   int64
-}
-
-// RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included,
-// and says how much: authorizations, and tokens without a family. Zero rows: no such client.
-func (q *Queries) RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (RevokeClientAuthorizationsRow, error) {
+// RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included.
+//   - ended
+//   - unknown: no such client
+func (q *Queries) RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RevokeClientAuthorizations, clientID)
-	var i RevokeClientAuthorizationsRow
-	err := row.Scan(
-		&i.ClientID,
-		&i.Authorizations,
-		&i.RefreshTokens,
-		&i.AccessTokens,
-	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query RevokeClientAuthorizations: %w", err)
 	}
-	return i, err
+	return outcome, err
 }
 
-const RevokeUserAuthorizations = `-- name: RevokeUserAuthorizations :many
-WITH owner AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
+const RevokeUserAuthorizations = `-- name: RevokeUserAuthorizations :one
+WITH ended AS (
+    UPDATE "user" AS u
+    SET grants_epoch = u.grants_epoch + 1, ended_grants = '{}', updated_at = now()
     WHERE u.id = $1::user_id
-    FOR UPDATE
-), clients AS MATERIALIZED (
-    SELECT c.client_id
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id IN (
-        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = $1::user_id
-        UNION
-        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = $1::user_id
-        UNION
-        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = $1::user_id
-    )
-    WHERE $2::client_id IS NULL OR c.client_id = $2::client_id
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
-), sessions AS MATERIALIZED (
-    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
-    SELECT s.id
-    FROM owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE (SELECT count(*) FROM clients) >= 0
-    ORDER BY s.id
-    FOR KEY SHARE OF s
-), families AS MATERIALIZED (
-    SELECT a.id
-    FROM owner AS o
-    JOIN oauth_authorization AS a ON a.user_id = o.id
-    WHERE (SELECT count(*) FROM sessions) >= 0
-      AND a.revoked_at IS NULL
-      AND ($2::client_id IS NULL OR a.client_id = $2::client_id)
-    ORDER BY a.id
-    FOR NO KEY UPDATE OF a
-), strays AS MATERIALIZED (
-    -- without a family when this statement began; one that was adopted in the meantime is seen with its new family
-    SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
-    FROM owner AS o
-    JOIN oauth_refresh_token AS r ON r.user_id = o.id
-    WHERE (SELECT count(*) FROM families) >= 0
-      AND ($2::client_id IS NULL OR r.client_id = $2::client_id)
-      AND r.id IN (
-        SELECT s.id
-        FROM oauth_refresh_token AS s
-        WHERE s.user_id = $1::user_id AND s.authorization_id IS NULL
-    )
-    ORDER BY r.id
-    FOR NO KEY UPDATE OF r
-), condemned AS (
-    UPDATE oauth_authorization AS a
-    SET revoked_at = now(), revoked_reason = 'user_revoked', updated_at = now()
-    FROM families AS f
-    WHERE a.id = f.id
-    RETURNING a.id, a.client_id, a.session_id
-), adopted AS (
-    -- an upsert reaches a row that is younger than this statement's snapshot
-    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
-    SELECT s.authorization_id, s.client_id, s.user_id, s.scopes, now(), 'user_revoked'
-    FROM strays AS s
-    WHERE s.authorization_id IS NOT NULL
-    ON CONFLICT (id) DO UPDATE
-    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
-    WHERE a.revoked_at IS NULL
-    RETURNING a.id, a.client_id, a.session_id
-), ended_refresh_tokens AS (
-    UPDATE oauth_refresh_token AS r
-    SET revoked = now(), updated_at = now()
-    FROM strays AS s
-    WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    RETURNING r.client_id
-), ended_access_tokens AS (
-    UPDATE oauth_access_token AS t
-    SET revoked = now(), updated_at = now()
-    FROM owner AS o
-    WHERE t.user_id = o.id
-      AND ($2::client_id IS NULL OR t.client_id = $2::client_id)
-      AND t.authorization_id IS NULL
-      AND t.revoked IS NULL
-    RETURNING t.client_id
-), ended AS (
-    SELECT c.client_id, c.id AS authorization_id, c.session_id
-    FROM condemned AS c
-    UNION
-    SELECT d.client_id, d.id, d.session_id
-    FROM adopted AS d
-    UNION
-    SELECT r.client_id, NULL, NULL
-    FROM ended_refresh_tokens AS r
-    UNION
-    SELECT t.client_id, NULL, NULL
-    FROM ended_access_tokens AS t
+    RETURNING u.id
 )
-SELECT e.client_id::client_id AS client_id, x.authorization_id, e.session_id
-FROM ended AS e
-LEFT JOIN ended AS x ON x.authorization_id = e.authorization_id
-ORDER BY e.client_id, e.authorization_id
+SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
 `
 
-type RevokeUserAuthorizationsParams struct {
-	UserID   UserID
-	ClientID *ClientID
-}
-
-type RevokeUserAuthorizationsRow struct {
-	ClientID        ClientID
-	AuthorizationID *AuthorizationID
-	SessionID       *SessionID
-}
-
-// RevokeUserAuthorizations ends everything that a user has granted, to one client if given: authorizations, with every token
-// that descends from them, and tokens without a family. One row for each authorization ended, and one without
-// authorization_id for each client whose tokens without a family were. Zero rows: there was nothing to end.
-func (q *Queries) RevokeUserAuthorizations(ctx context.Context, arg RevokeUserAuthorizationsParams) ([]RevokeUserAuthorizationsRow, error) {
-	rows, err := q.db.Query(ctx, RevokeUserAuthorizations, arg.UserID, arg.ClientID)
+// RevokeUserAuthorizations ends everything that a user has granted, to every client: what a statement granted that had read before
+// this one committed is dead.
+//   - ended
+//   - unknown: no such user
+func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (Outcome, error) {
+	row := q.db.QueryRow(ctx, RevokeUserAuthorizations, userID)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
-		return nil, fmt.Errorf("query RevokeUserAuthorizations: %w", err)
+		err = fmt.Errorf("query RevokeUserAuthorizations: %w", err)
 	}
-	defer rows.Close()
-	items := []RevokeUserAuthorizationsRow{}
-	for rows.Next() {
-		var i RevokeUserAuthorizationsRow
-		if err := rows.Scan(&i.ClientID, &i.AuthorizationID, &i.SessionID); err != nil {
-			return nil, fmt.Errorf("query RevokeUserAuthorizations: %w", err)
-		}
-		items = append(items, i)
+	return outcome, err
+}
+
+const RevokeUserAuthorizationsByClient = `-- name: RevokeUserAuthorizationsByClient :one
+WITH ended AS (
+    UPDATE "user" AS u
+    SET ended_grants = end_pair(u.ended_grants, $1::client_id, ''),
+        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $1::client_id, '') = '{}')::integer,
+        updated_at = now()
+    WHERE u.id = $2::user_id
+    RETURNING u.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+`
+
+type RevokeUserAuthorizationsByClientParams struct {
+	ClientID ClientID
+	UserID   UserID
+}
+
+// RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in every tenant.
+//   - ended
+//   - unknown: no such user
+func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.ClientID, arg.UserID)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query RevokeUserAuthorizationsByClient: %w", err)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("query RevokeUserAuthorizations: %w", err)
-	}
-	return items, nil
+	return outcome, err
 }
 
 const TakeAuthorizationByRequestURI = `-- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
-SET request_uri = NULL, expires_at = now() + $1::interval, updated_at = now()
+SET request_uri = NULL, expires_at = expiry(now(), $1::interval, NULL, 'Lifetime'), updated_at = now()
 WHERE a.request_uri = $2::token_digest
   AND a.client_id = $3::client_id
   AND a.status = 'pending'
   AND a.revoked_at IS NULL
-  AND a.expires_at > now()
-RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.claims, a.request, a.request_uri, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.code, a.code_expires_at, a.redeemed_at, a.adopted_at, a.confirmation, a.max_expires_at, a.current_refresh_token, a.revoked_at, a.revoked_reason
+  AND a.request_uri_expires_at > now()
+RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 `
 
 type TakeAuthorizationByRequestURIParams struct {
@@ -1272,6 +1313,7 @@ func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAut
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.ClientID,
+		&i.Kind,
 		&i.Status,
 		&i.RedirectURI,
 		&i.ResponseType,
@@ -1282,9 +1324,11 @@ func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAut
 		&i.CodeChallenge,
 		&i.CodeChallengeMethod,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Claims,
 		&i.Request,
 		&i.RequestURI,
+		&i.RequestURIExpiresAt,
 		&i.ExpiresAt,
 		&i.UserID,
 		&i.SessionID,
@@ -1294,15 +1338,21 @@ func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAut
 		&i.ACR,
 		&i.AMR,
 		&i.DecidedAt,
+		&i.Bound,
+		&i.UserEpoch,
+		&i.ClientEpoch,
+		&i.PairEpoch,
 		&i.Code,
 		&i.CodeExpiresAt,
 		&i.RedeemedAt,
-		&i.AdoptedAt,
+		&i.RedeemedAs,
 		&i.Confirmation,
+		&i.Act,
+		&i.MayAct,
 		&i.MaxExpiresAt,
-		&i.CurrentRefreshToken,
 		&i.RevokedAt,
 		&i.RevokedReason,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query TakeAuthorizationByRequestURI: %w", err)

@@ -13,85 +13,39 @@ import (
 )
 
 const AuthenticateClient = `-- name: AuthenticateClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token,
-    (
-        NOT c.disabled
-        AND coalesce(
-            (
-                c.client_secret = $1::token_digest
-                AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now())
-            )
-            OR (
-                c.previous_client_secret = $1::token_digest
-                AND c.previous_client_secret_expires_at > now()
-            ),
-            false
-        )
-    )::boolean AS authenticated
-FROM oauth_client AS c
-WHERE c.client_id = $2::client_id
+SELECT (
+        CASE
+            WHEN NOT authenticates(c, $1::text, $2::token_digest) THEN 'unauthenticated'
+            WHEN c.disabled THEN 'disabled'
+            ELSE 'authenticated'
+        END
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_client AS c ON c.client_id = $3::client_id
 `
 
 type AuthenticateClientParams struct {
-	ClientSecret token.Digest
-	ClientID     ClientID
+	ClientAuthMethod string
+	ClientSecret     token.Digest
+	ClientID         ClientID
 }
 
-type AuthenticateClientRow struct {
-	OAuthClient   OAuthClient
-	Authenticated bool
-}
-
-// AuthenticateClient returns the client that a public client_id names and whether a secret, by its digest, is one of its:
-// the present one before client_secret_expires_at, or the one before the last rotation while that is still accepted
-// (RFC 6749, section 2.3.1). A client that has no secret, or is disabled, is never authenticated. Zero rows: no such client.
-func (q *Queries) AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (AuthenticateClientRow, error) {
-	row := q.db.QueryRow(ctx, AuthenticateClient, arg.ClientSecret, arg.ClientID)
-	var i AuthenticateClientRow
-	err := row.Scan(
-		&i.OAuthClient.ID,
-		&i.OAuthClient.CreatedAt,
-		&i.OAuthClient.UpdatedAt,
-		&i.OAuthClient.ClientID,
-		&i.OAuthClient.ClientSecret,
-		&i.OAuthClient.Disabled,
-		&i.OAuthClient.SkipConsent,
-		&i.OAuthClient.EnableEndSession,
-		&i.OAuthClient.Scopes,
-		&i.OAuthClient.UserID,
-		&i.OAuthClient.Name,
-		&i.OAuthClient.URI,
-		&i.OAuthClient.Icon,
-		&i.OAuthClient.Contacts,
-		&i.OAuthClient.TOS,
-		&i.OAuthClient.Policy,
-		&i.OAuthClient.SoftwareID,
-		&i.OAuthClient.SoftwareVersion,
-		&i.OAuthClient.SoftwareStatement,
-		&i.OAuthClient.RedirectURIs,
-		&i.OAuthClient.PostLogoutRedirectURIs,
-		&i.OAuthClient.TokenEndpointAuthMethod,
-		&i.OAuthClient.GrantTypes,
-		&i.OAuthClient.ResponseTypes,
-		&i.OAuthClient.Public,
-		&i.OAuthClient.Type,
-		&i.OAuthClient.ReferenceID,
-		&i.OAuthClient.Metadata,
-		&i.OAuthClient.SubjectType,
-		&i.OAuthClient.RequirePKCE,
-		&i.OAuthClient.JWKS,
-		&i.OAuthClient.JWKSURI,
-		&i.OAuthClient.ApplicationType,
-		&i.OAuthClient.PreviousClientSecret,
-		&i.OAuthClient.PreviousClientSecretExpiresAt,
-		&i.OAuthClient.ClientSecretExpiresAt,
-		&i.OAuthClient.RegistrationAccessToken,
-		&i.Authenticated,
-	)
+// AuthenticateClient says whether a caller is the client that it says it is (RFC 6749, section 2.3), for libraries that authenticate in a
+// step of their own; the calls of the token, introspection and revocation endpoints do so themselves, and take client_auth_method
+// verified after this one. client_auth_method is as in RFC 7591, section 2: for client_secret_basic and client_secret_post the secret, by its
+// digest, is judged here, the present one or one that was rotated out and still counts; private_key_jwt, tls_client_auth and
+// self_signed_tls_client_auth say that the server has verified that; none is for public clients. Empty authenticates nobody.
+//   - authenticated
+//   - unauthenticated: no such client, a wrong secret, or a method of another kind than the registered one (invalid_client)
+//   - disabled: the client is (invalid_client)
+func (q *Queries) AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, AuthenticateClient, arg.ClientAuthMethod, arg.ClientSecret, arg.ClientID)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query AuthenticateClient: %w", err)
 	}
-	return i, err
+	return outcome, err
 }
 
 const CreateClient = `-- name: CreateClient :one
@@ -99,57 +53,71 @@ INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
     token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
-    require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token
+    require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
+    access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
+    backchannel_logout_uri, backchannel_logout_session_required
 )
 VALUES (
     $1::oauth_client_id, $2::client_id, $3::token_digest,
     $4::boolean, $5::boolean, $6::text[],
     $7::user_id, $8::text, $9::text, $10::text,
     $11::text[], $12::text, $13::text, $14::text,
-    $15::text, $16::text, $17::text[],
+    $15::text, $16::text, coalesce($17::text[], '{}'),
     $18::text[], $19::text,
     $20::text[], $21::text[], $22::boolean,
     $23::text, $24::reference_id, $25::jsonb,
     $26::text, $27::boolean, $28::jsonb,
     $29::text, $30::text,
-    $31::timestamptz, $32::token_digest
+    $31::timestamptz, $32::token_digest,
+    $33::interval, $34::interval,
+    $35::interval, $36::interval, $37::interval,
+    $38::boolean, $39::text,
+    $40::boolean
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, require_pkce, jwks, jwks_uri, application_type, previous_client_secret, previous_client_secret_expires_at, client_secret_expires_at, registration_access_token
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required
 `
 
 type CreateClientParams struct {
-	ID                      OAuthClientID
-	ClientID                ClientID
-	ClientSecret            *token.Digest
-	SkipConsent             *bool
-	EnableEndSession        *bool
-	Scopes                  []string
-	UserID                  *UserID
-	Name                    *string
-	URI                     *string
-	Icon                    *string
-	Contacts                []string
-	TOS                     *string
-	Policy                  *string
-	SoftwareID              *string
-	SoftwareVersion         *string
-	SoftwareStatement       *string
-	RedirectURIs            []string
-	PostLogoutRedirectURIs  []string
-	TokenEndpointAuthMethod *string
-	GrantTypes              []string
-	ResponseTypes           []string
-	Public                  *bool
-	Type                    *string
-	ReferenceID             *ReferenceID
-	Metadata                json.RawMessage
-	SubjectType             *string
-	RequirePKCE             *bool
-	JWKS                    json.RawMessage
-	JWKSURI                 *string
-	ApplicationType         *string
-	ClientSecretExpiresAt   *time.Time
-	RegistrationAccessToken *token.Digest
+	ID                               OAuthClientID
+	ClientID                         ClientID
+	ClientSecret                     *token.Digest
+	SkipConsent                      *bool
+	EnableEndSession                 *bool
+	Scopes                           []string
+	UserID                           *UserID
+	Name                             *string
+	URI                              *string
+	Icon                             *string
+	Contacts                         []string
+	TOS                              *string
+	Policy                           *string
+	SoftwareID                       *string
+	SoftwareVersion                  *string
+	SoftwareStatement                *string
+	RedirectURIs                     []string
+	PostLogoutRedirectURIs           []string
+	TokenEndpointAuthMethod          *string
+	GrantTypes                       []string
+	ResponseTypes                    []string
+	Public                           *bool
+	Type                             *string
+	ReferenceID                      *ReferenceID
+	Metadata                         json.RawMessage
+	SubjectType                      *string
+	RequirePKCE                      *bool
+	JWKS                             json.RawMessage
+	JWKSURI                          *string
+	ApplicationType                  *string
+	ClientSecretExpiresAt            *time.Time
+	RegistrationAccessToken          *token.Digest
+	AccessTokenLifetime              *time.Duration
+	RefreshTokenLifetime             *time.Duration
+	AuthorizationLifetime            *time.Duration
+	CodeLifetime                     *time.Duration
+	RefreshGrace                     *time.Duration
+	RefreshGraceUntilUsed            *bool
+	BackchannelLogoutURI             *string
+	BackchannelLogoutSessionRequired *bool
 }
 
 // CreateClient registers a client (RFC 7591, section 2; the columns' comments name the metadata that each holds). A taken
@@ -189,6 +157,14 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.ApplicationType,
 		arg.ClientSecretExpiresAt,
 		arg.RegistrationAccessToken,
+		arg.AccessTokenLifetime,
+		arg.RefreshTokenLifetime,
+		arg.AuthorizationLifetime,
+		arg.CodeLifetime,
+		arg.RefreshGrace,
+		arg.RefreshGraceUntilUsed,
+		arg.BackchannelLogoutURI,
+		arg.BackchannelLogoutSessionRequired,
 	)
 	var i OAuthClient
 	err := row.Scan(
@@ -220,15 +196,35 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.Type,
 		&i.ReferenceID,
 		&i.Metadata,
+		&i.GrantsEpoch,
+		&i.DeletedAt,
+		&i.ClientSecretExpiresAt,
+		&i.ForeignSecretHash,
+		&i.RegistrationAccessToken,
 		&i.SubjectType,
+		&i.SectorIdentifier,
 		&i.RequirePKCE,
+		&i.AllowPlainPKCE,
 		&i.JWKS,
 		&i.JWKSURI,
 		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
+		&i.DefaultMaxAge,
+		&i.AccessTokenLifetime,
+		&i.RefreshTokenLifetime,
+		&i.AuthorizationLifetime,
+		&i.CodeLifetime,
+		&i.RefreshGrace,
+		&i.RefreshGraceUntilUsed,
+		&i.RequirePushedAuthorizationRequests,
+		&i.DPoPBoundAccessTokens,
+		&i.TLSClientCertificateBoundAccessTokens,
+		&i.TLSClientAuthSubjectDN,
+		&i.TLSClientAuthSANDNS,
+		&i.TLSClientAuthSANURI,
+		&i.TLSClientAuthSANIP,
+		&i.TLSClientAuthSANEmail,
+		&i.BackchannelLogoutURI,
+		&i.BackchannelLogoutSessionRequired,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateClient: %w", err)
@@ -237,170 +233,178 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 }
 
 const DeleteClient = `-- name: DeleteClient :one
-WITH doomed AS MATERIALIZED (
-    SELECT c.id, c.client_id
-    FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id
-    FOR UPDATE
-), parents AS MATERIALIZED (
-    SELECT lock_grant_parents(NULL, ARRAY[d.client_id::text])::bigint AS locked
-    FROM doomed AS d
-), families AS MATERIALIZED (
-    -- in the order in which every call locks families
-    SELECT a.id
-    FROM doomed AS d
-    JOIN oauth_authorization AS a ON a.client_id = d.client_id
-    WHERE (SELECT count(*) FROM parents) >= 0
-    ORDER BY a.id
-    FOR UPDATE OF a
-), deleted AS (
-    DELETE FROM oauth_client AS c
-    USING doomed AS d
-    WHERE c.id = d.id AND (SELECT count(*) FROM families) >= 0
+WITH deleted AS (
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL, uri = NULL, icon = NULL, contacts = NULL,
+        tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}', post_logout_redirect_uris = NULL,
+        metadata = NULL, updated_at = now()
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.client_id
 )
-SELECT d.client_id::client_id AS client_id, (SELECT count(*) FROM families)::bigint AS authorizations
-FROM deleted AS d
+SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
 `
 
-type DeleteClientRow struct {
-	ClientID       ClientID
-	Authorizations int64
-}
-
-// DeleteClient deletes a client and, by the schema's cascades, its consents, authorizations and tokens. Grants that run at the
-// same time either finish before and are deleted too, or find no client. Zero rows: no such client.
-func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (DeleteClientRow, error) {
+// DeleteClient deletes a client: it is disabled, all that was granted to it is dead at once and for good, and its secrets and what is
+// personal in its row are blank. The collector erases the rest, and then the client_id can be used again.
+//   - deleted
+//   - unknown: no such client
+func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, DeleteClient, clientID)
-	var i DeleteClientRow
-	err := row.Scan(&i.ClientID, &i.Authorizations)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query DeleteClient: %w", err)
 	}
-	return i, err
+	return outcome, err
 }
 
 const DisableClient = `-- name: DisableClient :one
-UPDATE oauth_client AS c
-SET disabled = true, updated_at = now()
-WHERE c.client_id = $1::client_id
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+WITH disabled AS (
+    UPDATE oauth_client AS c
+    SET disabled = true, updated_at = now()
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
+    RETURNING c.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
 `
 
 // DisableClient suspends a client: from now on it is issued nothing and none of its tokens is live, until EnableClient. To
-// end the tokens for good, RevokeClientAuthorizations. Zero rows: no such client.
-func (q *Queries) DisableClient(ctx context.Context, clientID ClientID) (OAuthClient, error) {
+// end the tokens for good, RevokeClientAuthorizations.
+//   - ended
+//   - unknown: no such client
+func (q *Queries) DisableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, DisableClient, clientID)
-	var i OAuthClient
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ClientID,
-		&i.ClientSecret,
-		&i.Disabled,
-		&i.SkipConsent,
-		&i.EnableEndSession,
-		&i.Scopes,
-		&i.UserID,
-		&i.Name,
-		&i.URI,
-		&i.Icon,
-		&i.Contacts,
-		&i.TOS,
-		&i.Policy,
-		&i.SoftwareID,
-		&i.SoftwareVersion,
-		&i.SoftwareStatement,
-		&i.RedirectURIs,
-		&i.PostLogoutRedirectURIs,
-		&i.TokenEndpointAuthMethod,
-		&i.GrantTypes,
-		&i.ResponseTypes,
-		&i.Public,
-		&i.Type,
-		&i.ReferenceID,
-		&i.Metadata,
-		&i.SubjectType,
-		&i.RequirePKCE,
-		&i.JWKS,
-		&i.JWKSURI,
-		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
-	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query DisableClient: %w", err)
 	}
-	return i, err
+	return outcome, err
 }
 
 const EnableClient = `-- name: EnableClient :one
-UPDATE oauth_client AS c
-SET disabled = false, updated_at = now()
-WHERE c.client_id = $1::client_id
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+WITH enabled AS (
+    UPDATE oauth_client AS c
+    SET disabled = false, updated_at = now()
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
+    RETURNING c.disabled
+)
+SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'suspended' ELSE 'enabled' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN enabled AS e ON true
 `
 
-// EnableClient lifts DisableClient: what was live before and has neither expired nor been revoked is live again. Zero rows:
-// no such client.
-func (q *Queries) EnableClient(ctx context.Context, clientID ClientID) (OAuthClient, error) {
+// EnableClient lifts DisableClient: what was live before and has neither expired nor been ended is live again.
+//   - enabled
+//   - suspended: the user who owns the client is deleted; it stays disabled
+//   - unknown: no such client
+func (q *Queries) EnableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, EnableClient, clientID)
-	var i OAuthClient
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ClientID,
-		&i.ClientSecret,
-		&i.Disabled,
-		&i.SkipConsent,
-		&i.EnableEndSession,
-		&i.Scopes,
-		&i.UserID,
-		&i.Name,
-		&i.URI,
-		&i.Icon,
-		&i.Contacts,
-		&i.TOS,
-		&i.Policy,
-		&i.SoftwareID,
-		&i.SoftwareVersion,
-		&i.SoftwareStatement,
-		&i.RedirectURIs,
-		&i.PostLogoutRedirectURIs,
-		&i.TokenEndpointAuthMethod,
-		&i.GrantTypes,
-		&i.ResponseTypes,
-		&i.Public,
-		&i.Type,
-		&i.ReferenceID,
-		&i.Metadata,
-		&i.SubjectType,
-		&i.RequirePKCE,
-		&i.JWKS,
-		&i.JWKSURI,
-		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
-	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query EnableClient: %w", err)
+	}
+	return outcome, err
+}
+
+const EraseDeletedClients = `-- name: EraseDeletedClients :one
+WITH page AS MATERIALIZED (
+    SELECT p.id, p.client_id, p.deleted_at
+    FROM oauth_client AS p
+    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > $1::timestamptz
+    ORDER BY p.deleted_at
+    LIMIT $2::integer
+), consents AS MATERIALIZED (
+    SELECT g.id
+    FROM page AS p
+    JOIN oauth_consent AS g ON g.client_id = p.client_id
+    LIMIT $2::integer
+    FOR UPDATE OF g SKIP LOCKED
+), deleted_consents AS (
+    DELETE FROM oauth_consent AS g
+    USING consents AS x
+    WHERE g.id = x.id
+    RETURNING g.id
+), secrets AS MATERIALIZED (
+    SELECT o.id
+    FROM page AS p
+    JOIN oauth_client_secret AS o ON o.client_id = p.client_id
+    LIMIT $2::integer
+    FOR UPDATE OF o SKIP LOCKED
+), deleted_secrets AS (
+    DELETE FROM oauth_client_secret AS o
+    USING secrets AS x
+    WHERE o.id = x.id
+    RETURNING o.id
+), session_clients AS MATERIALIZED (
+    SELECT k.id
+    FROM page AS p
+    JOIN session_client AS k ON k.client_id = p.client_id
+    LIMIT $2::integer
+    FOR UPDATE OF k SKIP LOCKED
+), deleted_session_clients AS (
+    DELETE FROM session_client AS k
+    USING session_clients AS x
+    WHERE k.id = x.id
+    RETURNING k.id
+), unused AS MATERIALIZED (
+    SELECT c.id
+    FROM page AS p
+    JOIN oauth_client AS c ON c.id = p.id
+    WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM oauth_client_secret AS o WHERE o.client_id = c.client_id)
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.client_id = c.client_id)
+    FOR UPDATE OF c SKIP LOCKED
+), deleted_clients AS (
+    DELETE FROM oauth_client AS c
+    USING unused AS x
+    WHERE c.id = x.id
+    RETURNING c.id
+)
+SELECT (SELECT count(*) FROM deleted_clients)::bigint AS deleted,
+    ((SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_secrets) + (SELECT count(*) FROM deleted_session_clients))::bigint AS cleared,
+    l.deleted_at AS last_deleted_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true
+`
+
+type EraseDeletedClientsParams struct {
+	AfterDeletedAt time.Time
+	BatchSize      int32
+}
+
+type EraseDeletedClientsRow struct {
+	Deleted       int64
+	Cleared       int64
+	LastDeletedAt *time.Time
+}
+
+// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
+// many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
+// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+// NULL says that there is nothing more.
+func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error) {
+	row := q.db.QueryRow(ctx, EraseDeletedClients, arg.AfterDeletedAt, arg.BatchSize)
+	var i EraseDeletedClientsRow
+	err := row.Scan(&i.Deleted, &i.Cleared, &i.LastDeletedAt)
+	if err != nil {
+		err = fmt.Errorf("query EraseDeletedClients: %w", err)
 	}
 	return i, err
 }
 
 const GetClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 FROM oauth_client AS c
-WHERE c.client_id = $1::client_id
+WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
 
-// GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client.
+// GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client, or deleted.
 func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, GetClient, clientID)
 	var i OAuthClient
@@ -433,15 +437,35 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.Type,
 		&i.ReferenceID,
 		&i.Metadata,
+		&i.GrantsEpoch,
+		&i.DeletedAt,
+		&i.ClientSecretExpiresAt,
+		&i.ForeignSecretHash,
+		&i.RegistrationAccessToken,
 		&i.SubjectType,
+		&i.SectorIdentifier,
 		&i.RequirePKCE,
+		&i.AllowPlainPKCE,
 		&i.JWKS,
 		&i.JWKSURI,
 		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
+		&i.DefaultMaxAge,
+		&i.AccessTokenLifetime,
+		&i.RefreshTokenLifetime,
+		&i.AuthorizationLifetime,
+		&i.CodeLifetime,
+		&i.RefreshGrace,
+		&i.RefreshGraceUntilUsed,
+		&i.RequirePushedAuthorizationRequests,
+		&i.DPoPBoundAccessTokens,
+		&i.TLSClientCertificateBoundAccessTokens,
+		&i.TLSClientAuthSubjectDN,
+		&i.TLSClientAuthSANDNS,
+		&i.TLSClientAuthSANURI,
+		&i.TLSClientAuthSANIP,
+		&i.TLSClientAuthSANEmail,
+		&i.BackchannelLogoutURI,
+		&i.BackchannelLogoutSessionRequired,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClient: %w", err)
@@ -450,12 +474,12 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const GetClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 FROM oauth_client AS c
-WHERE c.id = $1::oauth_client_id
+WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
 
-// GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client.
+// GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client, or deleted.
 func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, GetClientByID, id)
 	var i OAuthClient
@@ -488,15 +512,35 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.Type,
 		&i.ReferenceID,
 		&i.Metadata,
+		&i.GrantsEpoch,
+		&i.DeletedAt,
+		&i.ClientSecretExpiresAt,
+		&i.ForeignSecretHash,
+		&i.RegistrationAccessToken,
 		&i.SubjectType,
+		&i.SectorIdentifier,
 		&i.RequirePKCE,
+		&i.AllowPlainPKCE,
 		&i.JWKS,
 		&i.JWKSURI,
 		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
+		&i.DefaultMaxAge,
+		&i.AccessTokenLifetime,
+		&i.RefreshTokenLifetime,
+		&i.AuthorizationLifetime,
+		&i.CodeLifetime,
+		&i.RefreshGrace,
+		&i.RefreshGraceUntilUsed,
+		&i.RequirePushedAuthorizationRequests,
+		&i.DPoPBoundAccessTokens,
+		&i.TLSClientCertificateBoundAccessTokens,
+		&i.TLSClientAuthSubjectDN,
+		&i.TLSClientAuthSANDNS,
+		&i.TLSClientAuthSANURI,
+		&i.TLSClientAuthSANIP,
+		&i.TLSClientAuthSANEmail,
+		&i.BackchannelLogoutURI,
+		&i.BackchannelLogoutSessionRequired,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByID: %w", err)
@@ -505,9 +549,9 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 }
 
 const GetClientByRegistrationToken = `-- name: GetClientByRegistrationToken :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 FROM oauth_client AS c
-WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest
+WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
 `
 
 type GetClientByRegistrationTokenParams struct {
@@ -549,15 +593,35 @@ func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClien
 		&i.Type,
 		&i.ReferenceID,
 		&i.Metadata,
+		&i.GrantsEpoch,
+		&i.DeletedAt,
+		&i.ClientSecretExpiresAt,
+		&i.ForeignSecretHash,
+		&i.RegistrationAccessToken,
 		&i.SubjectType,
+		&i.SectorIdentifier,
 		&i.RequirePKCE,
+		&i.AllowPlainPKCE,
 		&i.JWKS,
 		&i.JWKSURI,
 		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
+		&i.DefaultMaxAge,
+		&i.AccessTokenLifetime,
+		&i.RefreshTokenLifetime,
+		&i.AuthorizationLifetime,
+		&i.CodeLifetime,
+		&i.RefreshGrace,
+		&i.RefreshGraceUntilUsed,
+		&i.RequirePushedAuthorizationRequests,
+		&i.DPoPBoundAccessTokens,
+		&i.TLSClientCertificateBoundAccessTokens,
+		&i.TLSClientAuthSubjectDN,
+		&i.TLSClientAuthSANDNS,
+		&i.TLSClientAuthSANURI,
+		&i.TLSClientAuthSANIP,
+		&i.TLSClientAuthSANEmail,
+		&i.BackchannelLogoutURI,
+		&i.BackchannelLogoutSessionRequired,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByRegistrationToken: %w", err)
@@ -566,9 +630,10 @@ func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClien
 }
 
 const ListClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
+  AND c.deleted_at IS NULL
 ORDER BY c.created_at, c.id
 LIMIT $3::integer
 `
@@ -619,15 +684,35 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.Type,
 			&i.ReferenceID,
 			&i.Metadata,
+			&i.GrantsEpoch,
+			&i.DeletedAt,
+			&i.ClientSecretExpiresAt,
+			&i.ForeignSecretHash,
+			&i.RegistrationAccessToken,
 			&i.SubjectType,
+			&i.SectorIdentifier,
 			&i.RequirePKCE,
+			&i.AllowPlainPKCE,
 			&i.JWKS,
 			&i.JWKSURI,
 			&i.ApplicationType,
-			&i.PreviousClientSecret,
-			&i.PreviousClientSecretExpiresAt,
-			&i.ClientSecretExpiresAt,
-			&i.RegistrationAccessToken,
+			&i.DefaultMaxAge,
+			&i.AccessTokenLifetime,
+			&i.RefreshTokenLifetime,
+			&i.AuthorizationLifetime,
+			&i.CodeLifetime,
+			&i.RefreshGrace,
+			&i.RefreshGraceUntilUsed,
+			&i.RequirePushedAuthorizationRequests,
+			&i.DPoPBoundAccessTokens,
+			&i.TLSClientCertificateBoundAccessTokens,
+			&i.TLSClientAuthSubjectDN,
+			&i.TLSClientAuthSANDNS,
+			&i.TLSClientAuthSANURI,
+			&i.TLSClientAuthSANIP,
+			&i.TLSClientAuthSANEmail,
+			&i.BackchannelLogoutURI,
+			&i.BackchannelLogoutSessionRequired,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClients: %w", err)
 		}
@@ -640,10 +725,11 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const ListClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
+  AND c.deleted_at IS NULL
 ORDER BY c.created_at, c.id
 LIMIT $4::integer
 `
@@ -699,15 +785,35 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.Type,
 			&i.ReferenceID,
 			&i.Metadata,
+			&i.GrantsEpoch,
+			&i.DeletedAt,
+			&i.ClientSecretExpiresAt,
+			&i.ForeignSecretHash,
+			&i.RegistrationAccessToken,
 			&i.SubjectType,
+			&i.SectorIdentifier,
 			&i.RequirePKCE,
+			&i.AllowPlainPKCE,
 			&i.JWKS,
 			&i.JWKSURI,
 			&i.ApplicationType,
-			&i.PreviousClientSecret,
-			&i.PreviousClientSecretExpiresAt,
-			&i.ClientSecretExpiresAt,
-			&i.RegistrationAccessToken,
+			&i.DefaultMaxAge,
+			&i.AccessTokenLifetime,
+			&i.RefreshTokenLifetime,
+			&i.AuthorizationLifetime,
+			&i.CodeLifetime,
+			&i.RefreshGrace,
+			&i.RefreshGraceUntilUsed,
+			&i.RequirePushedAuthorizationRequests,
+			&i.DPoPBoundAccessTokens,
+			&i.TLSClientCertificateBoundAccessTokens,
+			&i.TLSClientAuthSubjectDN,
+			&i.TLSClientAuthSANDNS,
+			&i.TLSClientAuthSANURI,
+			&i.TLSClientAuthSANIP,
+			&i.TLSClientAuthSANEmail,
+			&i.BackchannelLogoutURI,
+			&i.BackchannelLogoutSessionRequired,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByReference: %w", err)
 		}
@@ -720,10 +826,11 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const ListClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
+  AND c.deleted_at IS NULL
 ORDER BY c.created_at, c.id
 LIMIT $4::integer
 `
@@ -779,15 +886,35 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.Type,
 			&i.ReferenceID,
 			&i.Metadata,
+			&i.GrantsEpoch,
+			&i.DeletedAt,
+			&i.ClientSecretExpiresAt,
+			&i.ForeignSecretHash,
+			&i.RegistrationAccessToken,
 			&i.SubjectType,
+			&i.SectorIdentifier,
 			&i.RequirePKCE,
+			&i.AllowPlainPKCE,
 			&i.JWKS,
 			&i.JWKSURI,
 			&i.ApplicationType,
-			&i.PreviousClientSecret,
-			&i.PreviousClientSecretExpiresAt,
-			&i.ClientSecretExpiresAt,
-			&i.RegistrationAccessToken,
+			&i.DefaultMaxAge,
+			&i.AccessTokenLifetime,
+			&i.RefreshTokenLifetime,
+			&i.AuthorizationLifetime,
+			&i.CodeLifetime,
+			&i.RefreshGrace,
+			&i.RefreshGraceUntilUsed,
+			&i.RequirePushedAuthorizationRequests,
+			&i.DPoPBoundAccessTokens,
+			&i.TLSClientCertificateBoundAccessTokens,
+			&i.TLSClientAuthSubjectDN,
+			&i.TLSClientAuthSANDNS,
+			&i.TLSClientAuthSANURI,
+			&i.TLSClientAuthSANIP,
+			&i.TLSClientAuthSANEmail,
+			&i.BackchannelLogoutURI,
+			&i.BackchannelLogoutSessionRequired,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 		}
@@ -800,91 +927,65 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 }
 
 const RotateClientSecret = `-- name: RotateClientSecret :one
-UPDATE oauth_client AS c
-SET client_secret = $1::token_digest,
-    client_secret_expires_at = now() + $2::interval,
-    previous_client_secret = CASE
-        WHEN c.client_secret = $1::token_digest THEN c.previous_client_secret
-        ELSE c.client_secret
-    END,
-    previous_client_secret_expires_at = CASE
-        WHEN c.client_secret = $1::token_digest THEN c.previous_client_secret_expires_at
-        WHEN c.client_secret IS NOT NULL THEN least(c.client_secret_expires_at, now() + $3::interval)
-    END,
-    updated_at = now()
-WHERE c.client_id = $4::client_id
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+WITH client AS MATERIALIZED (
+    SELECT c.id, c.client_id, c.client_secret, least(c.client_secret_expires_at, now() + $1::interval) AS replaced_expires_at,
+        (CASE WHEN c.client_secret = $2::token_digest THEN 'retried' ELSE 'rotated' END)::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = $3::client_id AND c.deleted_at IS NULL
+    FOR NO KEY UPDATE
+), rotated AS (
+    UPDATE oauth_client AS c
+    SET client_secret = $2::token_digest, client_secret_expires_at = now() + $4::interval,
+        foreign_secret_hash = NULL, updated_at = now()
+    FROM client AS k
+    WHERE c.id = k.id AND k.outcome = 'rotated'
+), replaced AS (
+    INSERT INTO oauth_client_secret AS o (client_id, digest, expires_at)
+    SELECT k.client_id, k.client_secret, k.replaced_expires_at
+    FROM client AS k
+    WHERE k.outcome = 'rotated' AND k.client_secret IS NOT NULL AND k.replaced_expires_at > now()
+    ON CONFLICT (client_id, digest) DO UPDATE
+    SET expires_at = greatest(o.expires_at, excluded.expires_at), updated_at = now()
+)
+SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome
 `
 
 type RotateClientSecretParams struct {
-	ClientSecret token.Digest
-	Lifetime     *time.Duration
 	Overlap      time.Duration
+	ClientSecret token.Digest
 	ClientID     ClientID
+	Lifetime     *time.Duration
 }
 
-// RotateClientSecret gives a client a new secret, by its digest, and accepts the one before for overlap from now on, so that a
-// fleet can be changed over without an outage; an overlap of 0 refuses it at once. An overlap never outlives the
-// replaced secret's own expiry. A retry, with the secret that is the present one already, leaves the one before as it is. Zero
-// rows: no such client.
-func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (OAuthClient, error) {
+// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+// for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
+// were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
+//   - rotated
+//   - retried: it is the present secret already; nothing changes
+//   - unknown: no such client
+func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RotateClientSecret,
-		arg.ClientSecret,
-		arg.Lifetime,
 		arg.Overlap,
+		arg.ClientSecret,
 		arg.ClientID,
+		arg.Lifetime,
 	)
-	var i OAuthClient
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ClientID,
-		&i.ClientSecret,
-		&i.Disabled,
-		&i.SkipConsent,
-		&i.EnableEndSession,
-		&i.Scopes,
-		&i.UserID,
-		&i.Name,
-		&i.URI,
-		&i.Icon,
-		&i.Contacts,
-		&i.TOS,
-		&i.Policy,
-		&i.SoftwareID,
-		&i.SoftwareVersion,
-		&i.SoftwareStatement,
-		&i.RedirectURIs,
-		&i.PostLogoutRedirectURIs,
-		&i.TokenEndpointAuthMethod,
-		&i.GrantTypes,
-		&i.ResponseTypes,
-		&i.Public,
-		&i.Type,
-		&i.ReferenceID,
-		&i.Metadata,
-		&i.SubjectType,
-		&i.RequirePKCE,
-		&i.JWKS,
-		&i.JWKSURI,
-		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
-	)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query RotateClientSecret: %w", err)
 	}
-	return i, err
+	return outcome, err
 }
 
 const SetRegistrationAccessToken = `-- name: SetRegistrationAccessToken :one
-UPDATE oauth_client AS c
-SET registration_access_token = $1::token_digest, updated_at = now()
-WHERE c.client_id = $2::client_id
-RETURNING c.client_id::client_id AS client_id
+WITH updated AS (
+    UPDATE oauth_client AS c
+    SET registration_access_token = $1::token_digest, updated_at = now()
+    WHERE c.client_id = $2::client_id AND c.deleted_at IS NULL
+    RETURNING c.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM updated) THEN 'updated' ELSE 'unknown' END)::outcome AS outcome
 `
 
 type SetRegistrationAccessTokenParams struct {
@@ -893,15 +994,16 @@ type SetRegistrationAccessTokenParams struct {
 }
 
 // SetRegistrationAccessToken replaces the token that manages the registration (RFC 7592, section 3); NULL ends such management.
-// Zero rows: no such client.
-func (q *Queries) SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (ClientID, error) {
+//   - updated
+//   - unknown: no such client
+func (q *Queries) SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, SetRegistrationAccessToken, arg.RegistrationAccessToken, arg.ClientID)
-	var client_id ClientID
-	err := row.Scan(&client_id)
+	var outcome Outcome
+	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query SetRegistrationAccessToken: %w", err)
 	}
-	return client_id, err
+	return outcome, err
 }
 
 const UpdateClient = `-- name: UpdateClient :one
@@ -934,42 +1036,58 @@ SET
     jwks = CASE WHEN 'jwks' = ANY (f.cleared) THEN NULL ELSE coalesce($25::jsonb, c.jwks) END,
     jwks_uri = CASE WHEN 'jwks_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($26::text, c.jwks_uri) END,
     application_type = CASE WHEN 'application_type' = ANY (f.cleared) THEN NULL ELSE coalesce($27::text, c.application_type) END,
+    access_token_lifetime = CASE WHEN 'access_token_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce($28::interval, c.access_token_lifetime) END,
+    refresh_token_lifetime = CASE WHEN 'refresh_token_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce($29::interval, c.refresh_token_lifetime) END,
+    authorization_lifetime = CASE WHEN 'authorization_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce($30::interval, c.authorization_lifetime) END,
+    code_lifetime = CASE WHEN 'code_lifetime' = ANY (f.cleared) THEN NULL ELSE coalesce($31::interval, c.code_lifetime) END,
+    refresh_grace = CASE WHEN 'refresh_grace' = ANY (f.cleared) THEN NULL ELSE coalesce($32::interval, c.refresh_grace) END,
+    refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce($33::boolean, c.refresh_grace_until_used) END,
+    backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($34::text, c.backchannel_logout_uri) END,
+    backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce($35::boolean, c.backchannel_logout_session_required) END,
     updated_at = now()
-FROM (SELECT coalesce($29::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
-WHERE c.client_id = $28::client_id
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.subject_type, c.require_pkce, c.jwks, c.jwks_uri, c.application_type, c.previous_client_secret, c.previous_client_secret_expires_at, c.client_secret_expires_at, c.registration_access_token
+FROM (SELECT coalesce($37::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
+WHERE c.client_id = $36::client_id AND c.deleted_at IS NULL
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
 `
 
 type UpdateClientParams struct {
-	SkipConsent             *bool
-	EnableEndSession        *bool
-	Scopes                  []string
-	UserID                  *UserID
-	Name                    *string
-	URI                     *string
-	Icon                    *string
-	Contacts                []string
-	TOS                     *string
-	Policy                  *string
-	SoftwareID              *string
-	SoftwareVersion         *string
-	SoftwareStatement       *string
-	RedirectURIs            []string
-	PostLogoutRedirectURIs  []string
-	TokenEndpointAuthMethod *string
-	GrantTypes              []string
-	ResponseTypes           []string
-	Public                  *bool
-	Type                    *string
-	ReferenceID             *ReferenceID
-	Metadata                json.RawMessage
-	SubjectType             *string
-	RequirePKCE             *bool
-	JWKS                    json.RawMessage
-	JWKSURI                 *string
-	ApplicationType         *string
-	ClientID                ClientID
-	Cleared                 []string
+	SkipConsent                      *bool
+	EnableEndSession                 *bool
+	Scopes                           []string
+	UserID                           *UserID
+	Name                             *string
+	URI                              *string
+	Icon                             *string
+	Contacts                         []string
+	TOS                              *string
+	Policy                           *string
+	SoftwareID                       *string
+	SoftwareVersion                  *string
+	SoftwareStatement                *string
+	RedirectURIs                     []string
+	PostLogoutRedirectURIs           []string
+	TokenEndpointAuthMethod          *string
+	GrantTypes                       []string
+	ResponseTypes                    []string
+	Public                           *bool
+	Type                             *string
+	ReferenceID                      *ReferenceID
+	Metadata                         json.RawMessage
+	SubjectType                      *string
+	RequirePKCE                      *bool
+	JWKS                             json.RawMessage
+	JWKSURI                          *string
+	ApplicationType                  *string
+	AccessTokenLifetime              *time.Duration
+	RefreshTokenLifetime             *time.Duration
+	AuthorizationLifetime            *time.Duration
+	CodeLifetime                     *time.Duration
+	RefreshGrace                     *time.Duration
+	RefreshGraceUntilUsed            *bool
+	BackchannelLogoutURI             *string
+	BackchannelLogoutSessionRequired *bool
+	ClientID                         ClientID
+	Cleared                          []string
 }
 
 // UpdateClient changes the given fields and leaves those that are nil; the columns named in cleared (OAuthClientField) are
@@ -1004,6 +1122,14 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		arg.JWKS,
 		arg.JWKSURI,
 		arg.ApplicationType,
+		arg.AccessTokenLifetime,
+		arg.RefreshTokenLifetime,
+		arg.AuthorizationLifetime,
+		arg.CodeLifetime,
+		arg.RefreshGrace,
+		arg.RefreshGraceUntilUsed,
+		arg.BackchannelLogoutURI,
+		arg.BackchannelLogoutSessionRequired,
 		arg.ClientID,
 		arg.Cleared,
 	)
@@ -1037,15 +1163,35 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.Type,
 		&i.ReferenceID,
 		&i.Metadata,
+		&i.GrantsEpoch,
+		&i.DeletedAt,
+		&i.ClientSecretExpiresAt,
+		&i.ForeignSecretHash,
+		&i.RegistrationAccessToken,
 		&i.SubjectType,
+		&i.SectorIdentifier,
 		&i.RequirePKCE,
+		&i.AllowPlainPKCE,
 		&i.JWKS,
 		&i.JWKSURI,
 		&i.ApplicationType,
-		&i.PreviousClientSecret,
-		&i.PreviousClientSecretExpiresAt,
-		&i.ClientSecretExpiresAt,
-		&i.RegistrationAccessToken,
+		&i.DefaultMaxAge,
+		&i.AccessTokenLifetime,
+		&i.RefreshTokenLifetime,
+		&i.AuthorizationLifetime,
+		&i.CodeLifetime,
+		&i.RefreshGrace,
+		&i.RefreshGraceUntilUsed,
+		&i.RequirePushedAuthorizationRequests,
+		&i.DPoPBoundAccessTokens,
+		&i.TLSClientCertificateBoundAccessTokens,
+		&i.TLSClientAuthSubjectDN,
+		&i.TLSClientAuthSANDNS,
+		&i.TLSClientAuthSANURI,
+		&i.TLSClientAuthSANIP,
+		&i.TLSClientAuthSANEmail,
+		&i.BackchannelLogoutURI,
+		&i.BackchannelLogoutSessionRequired,
 	)
 	if err != nil {
 		err = fmt.Errorf("query UpdateClient: %w", err)

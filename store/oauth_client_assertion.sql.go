@@ -6,9 +6,9 @@ package store
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/oauthdb/oauthdb/token"
+	"time"
 )
 
 const DeleteExpiredClientAssertions = `-- name: DeleteExpiredClientAssertions :execrows
@@ -34,26 +34,48 @@ func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, batchSize i
 }
 
 const RememberClientAssertion = `-- name: RememberClientAssertion :one
-WITH remembered AS (
+WITH assertion AS MATERIALIZED (
+    SELECT (
+            CASE
+                WHEN $1::bigint > extract(epoch FROM expiry(now(), $2::interval, interval '1 year', 'MaxLifetime')) THEN 'too_far'
+                WHEN $1::bigint <= extract(epoch FROM now() - $3::interval) THEN 'expired'
+                ELSE 'remembered'
+            END
+        )::outcome AS outcome
+), remembered AS (
     INSERT INTO oauth_client_assertion (id, expires_at)
-    VALUES ($1::token_digest, $2::timestamptz)
+    SELECT $4::token_digest, to_timestamp($1::bigint) + $3::interval
+    FROM assertion AS a
+    WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM remembered) THEN 'fresh' ELSE 'replayed' END)::assertion_outcome AS outcome
+SELECT (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome AS outcome
+FROM assertion AS a
 `
 
 type RememberClientAssertionParams struct {
-	ID        token.Digest
-	ExpiresAt time.Time
+	ExpiresAt   int64
+	MaxLifetime time.Duration
+	ClockSkew   time.Duration
+	ID          token.Digest
 }
 
-// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). fresh: it had not
-// been before; replayed: it had, refuse it. The id is the digest of client and jti (token.AssertionID). expires_at is the
-// assertion's own exp, which the server has checked, plus the clock skew that the server allows.
-func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (AssertionOutcome, error) {
-	row := q.db.QueryRow(ctx, RememberClientAssertion, arg.ID, arg.ExpiresAt)
-	var outcome AssertionOutcome
+// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). The id is the digest of
+// client and jti (token.AssertionID). expires_at is the assertion's own exp, in seconds since 1970 (RFC 7519, section 4.1.4); the assertion is
+// accepted, and remembered, until clock_skew after it. max_lifetime is how far from now exp may be at most.
+//   - remembered: it had not been presented before
+//   - proof_replayed: it had (invalid_client)
+//   - expired (invalid_client)
+//   - too_far: exp is beyond max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, RememberClientAssertion,
+		arg.ExpiresAt,
+		arg.MaxLifetime,
+		arg.ClockSkew,
+		arg.ID,
+	)
+	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query RememberClientAssertion: %w", err)

@@ -10,58 +10,123 @@ import (
 )
 
 const CheckConsent = `-- name: CheckConsent :one
-SELECT (coalesce(c.skip_consent, false) OR (g.id IS NOT NULL AND coalesce($1::text[], ARRAY[]::text[]) <@ g.scopes))::boolean AS covered,
-    ARRAY(
-        SELECT u.scope
-        FROM unnest($1::text[]) WITH ORDINALITY AS u (scope, n)
-        WHERE NOT coalesce(c.skip_consent, false) AND u.scope <> ALL (coalesce(g.scopes, ARRAY[]::text[]))
-        ORDER BY u.n
-    )::text[] AS missing
-FROM oauth_client AS c
-LEFT JOIN oauth_consent AS g
-    ON g.client_id = c.client_id
+SELECT (CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' ELSE 'active' END)::outcome AS outcome,
+    (NOT c.disabled AND (c.skip_consent IS TRUE OR (g.id IS NOT NULL AND cardinality(m.missing) = 0)) IS TRUE)::boolean AS covered,
+    (CASE WHEN c.skip_consent THEN '{}' ELSE m.missing END)::text[] AS missing
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_client AS c ON c.client_id = $1::client_id
+LEFT JOIN (
+    oauth_consent AS g
+    JOIN "user" AS u ON u.id = g.user_id
+) ON g.client_id = c.client_id
     AND g.user_id = $2::user_id
     AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-WHERE c.client_id = $4::client_id AND NOT c.disabled
+    AND consent_counts(g, u)
+CROSS JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT a.scope
+        FROM unnest($4::text[]) WITH ORDINALITY AS a (scope, n)
+        WHERE NOT EXISTS (SELECT FROM unnest(g.scopes) AS h (scope) WHERE h.scope = a.scope)
+        ORDER BY a.n
+    )::text[] AS missing
+) AS m
 `
 
 type CheckConsentParams struct {
-	Scopes      []string
+	ClientID    ClientID
 	UserID      UserID
 	ReferenceID *ReferenceID
-	ClientID    ClientID
+	Scopes      []string
 }
 
 type CheckConsentRow struct {
+	Outcome Outcome
 	Covered bool
 	Missing []string
 }
 
 // CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
 // tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
-// empty list of scopes either. Zero rows: no such client, or it is
-// disabled.
+// empty list of scopes either.
+//   - active: covered and missing are the answer
+//   - disabled: the client is
+//   - unknown: no such client
 func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error) {
 	row := q.db.QueryRow(ctx, CheckConsent,
-		arg.Scopes,
+		arg.ClientID,
 		arg.UserID,
 		arg.ReferenceID,
-		arg.ClientID,
+		arg.Scopes,
 	)
 	var i CheckConsentRow
-	err := row.Scan(&i.Covered, &i.Missing)
+	err := row.Scan(&i.Outcome, &i.Covered, &i.Missing)
 	if err != nil {
 		err = fmt.Errorf("query CheckConsent: %w", err)
 	}
 	return i, err
 }
 
+const DeleteDeadConsents = `-- name: DeleteDeadConsents :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_consent AS p
+    WHERE p.id > $1::consent_id
+    ORDER BY p.id
+    LIMIT $2::integer
+), dead AS MATERIALIZED (
+    SELECT g.id
+    FROM page AS p
+    JOIN oauth_consent AS g ON g.id = p.id
+    JOIN "user" AS u ON u.id = g.user_id
+    WHERE NOT consent_counts(g, u)
+    FOR UPDATE OF g SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_consent AS g
+    USING dead AS d
+    WHERE g.id = d.id
+    RETURNING g.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
+`
+
+type DeleteDeadConsentsParams struct {
+	AfterID  ConsentID
+	PageSize int32
+}
+
+type DeleteDeadConsentsRow struct {
+	Deleted int64
+	LastID  *ConsentID
+}
+
+// DeleteDeadConsents walks a page of consents in the order of their ids, after after_id (empty: from the start), and collects those that
+// count no more. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for the next
+// time.
+func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error) {
+	row := q.db.QueryRow(ctx, DeleteDeadConsents, arg.AfterID, arg.PageSize)
+	var i DeleteDeadConsentsRow
+	err := row.Scan(&i.Deleted, &i.LastID)
+	if err != nil {
+		err = fmt.Errorf("query DeleteDeadConsents: %w", err)
+	}
+	return i, err
+}
+
 const FindConsent = `-- name: FindConsent :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.user_id, c.reference_id, c.scopes
-FROM oauth_consent AS c
-WHERE c.client_id = $1::client_id
-  AND c.user_id = $2::user_id
-  AND c.reference_id IS NOT DISTINCT FROM $3::reference_id
+SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch
+FROM oauth_consent AS g
+JOIN "user" AS u ON u.id = g.user_id
+WHERE g.client_id = $1::client_id
+  AND g.user_id = $2::user_id
+  AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
+  AND consent_counts(g, u)
 `
 
 type FindConsentParams struct {
@@ -70,7 +135,7 @@ type FindConsentParams struct {
 	ReferenceID *ReferenceID
 }
 
-// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing. A consent given
+// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing that counts. A consent given
 // in one tenant never serves another.
 func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error) {
 	row := q.db.QueryRow(ctx, FindConsent, arg.ClientID, arg.UserID, arg.ReferenceID)
@@ -83,6 +148,9 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 		&i.UserID,
 		&i.ReferenceID,
 		&i.Scopes,
+		&i.ResourceScopes,
+		&i.UserEpoch,
+		&i.PairEpoch,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindConsent: %w", err)
@@ -91,65 +159,78 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 }
 
 const GrantConsent = `-- name: GrantConsent :one
-WITH owner AS MATERIALIZED (
-    -- the foreign keys alone would lock the client first, and every other call locks the user first
-    SELECT u.id
-    FROM "user" AS u
-    WHERE u.id = $3::user_id
-    FOR KEY SHARE
-), client AS MATERIALIZED (
-    SELECT c.client_id
-    FROM owner AS o
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, NULL) AS parents
+), parents AS MATERIALIZED (
+    SELECT c.client_id, u.id AS user_id,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
+                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                ELSE 'granted'
+            END
+        )::outcome AS outcome
+    FROM locked AS l
     JOIN oauth_client AS c ON c.client_id = $2::client_id
-    FOR KEY SHARE OF c
+    JOIN "user" AS u ON u.id = $1::user_id
+), granted AS (
+    INSERT INTO oauth_consent AS g (id, client_id, user_id, reference_id, scopes)
+    SELECT $3::consent_id, p.client_id, p.user_id, $4::reference_id, as_set($5::text[])
+    FROM parents AS p
+    WHERE p.outcome = 'granted'
+    ON CONFLICT (client_id, user_id) DO UPDATE
+    -- a trigger has given the new row the epochs of now: what carries others doesn't count
+    SET scopes = CASE
+            WHEN $6::boolean AND g.reference_id IS NOT DISTINCT FROM excluded.reference_id
+                AND g.user_epoch = excluded.user_epoch AND g.pair_epoch = excluded.pair_epoch
+            THEN as_set(g.scopes || excluded.scopes)
+            ELSE excluded.scopes
+        END,
+        reference_id = excluded.reference_id,
+        updated_at = now()
+    RETURNING g.id, g.scopes
 )
-INSERT INTO oauth_consent AS c (id, client_id, user_id, reference_id, scopes)
-SELECT $1::consent_id, $2::client_id, $3::user_id, $4::reference_id,
-    ARRAY(SELECT u.scope FROM unnest($5::text[]) WITH ORDINALITY AS u (scope, n) GROUP BY u.scope ORDER BY min(u.n))
-FROM (SELECT count(*) AS locked FROM client) AS k
-ON CONFLICT (client_id, user_id) DO UPDATE
-SET scopes = CASE
-        WHEN $6::boolean AND c.reference_id IS NOT DISTINCT FROM excluded.reference_id
-        THEN c.scopes || ARRAY(SELECT u.scope FROM unnest(excluded.scopes) WITH ORDINALITY AS u (scope, n) WHERE u.scope <> ALL (c.scopes) ORDER BY u.n)
-        ELSE excluded.scopes
-    END,
-    reference_id = excluded.reference_id,
-    updated_at = now()
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.user_id, c.reference_id, c.scopes
+SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true
+LEFT JOIN granted AS g ON true
 `
 
 type GrantConsentParams struct {
-	ID          ConsentID
-	ClientID    ClientID
 	UserID      UserID
+	ClientID    ClientID
+	ID          ConsentID
 	ReferenceID *ReferenceID
 	Scopes      []string
 	Merge       bool
 }
 
-// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what
-// the user had agreed to in the same tenant, otherwise they replace it. There is one consent for each client and user
-// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants.
-// A client or user that is not there violates oauth_consent_client_id_fkey or oauth_consent_user_id_fkey.
-func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (OAuthConsent, error) {
+type GrantConsentRow struct {
+	Outcome Outcome
+	ID      *ConsentID
+	Scopes  []string
+}
+
+// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what the user
+// had agreed to in the same tenant, if that still counts; otherwise they replace it. There is one consent for each client and user
+// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants. What ends the grants of
+// the pair afterwards ends the consent as well, also where it overlaps with this call.
+//   - granted
+//   - unknown: no such client or user
+//   - disabled: the client is
+//   - suspended: the user is
+func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error) {
 	row := q.db.QueryRow(ctx, GrantConsent,
-		arg.ID,
-		arg.ClientID,
 		arg.UserID,
+		arg.ClientID,
+		arg.ID,
 		arg.ReferenceID,
 		arg.Scopes,
 		arg.Merge,
 	)
-	var i OAuthConsent
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ClientID,
-		&i.UserID,
-		&i.ReferenceID,
-		&i.Scopes,
-	)
+	var i GrantConsentRow
+	err := row.Scan(&i.Outcome, &i.ID, &i.Scopes)
 	if err != nil {
 		err = fmt.Errorf("query GrantConsent: %w", err)
 	}
@@ -163,17 +244,19 @@ SELECT g.id, g.client_id, g.reference_id, g.scopes, g.created_at, g.updated_at,
     (
         SELECT count(*)
         FROM oauth_authorization AS a
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
         WHERE a.user_id = g.user_id
           AND a.client_id = g.client_id
           AND a.reference_id IS NOT DISTINCT FROM g.reference_id
-          AND a.status = 'approved'
-          AND a.revoked_at IS NULL
           AND (a.expires_at IS NULL OR a.expires_at > now())
+          AND is_live(a, c, u, s)
     )::bigint AS authorizations
 FROM oauth_consent AS g
 JOIN oauth_client AS c ON c.client_id = g.client_id
+JOIN "user" AS u ON u.id = g.user_id
 WHERE g.user_id = $1::user_id
   AND (g.created_at, g.id) > ($2::timestamptz, $3::consent_id)
+  AND consent_counts(g, u)
 ORDER BY g.created_at, g.id
 LIMIT $4::integer
 `
@@ -202,7 +285,7 @@ type ListUserConsentsRow struct {
 }
 
 // ListUserConsents is a page of a user's consents with what a settings page shows of each client and how many of its
-// authorizations are in force, oldest first. The first page starts after the zero time and the empty id, the next after the
+// authorizations are live, oldest first. The first page starts after the zero time and the empty id, the next after the
 // last row of the one before.
 func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error) {
 	rows, err := q.db.Query(ctx, ListUserConsents,
@@ -244,95 +327,42 @@ func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsPara
 }
 
 const WithdrawConsent = `-- name: WithdrawConsent :one
-WITH owner AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
+WITH ended AS MATERIALIZED (
+    UPDATE "user" AS u
+    SET ended_grants = end_pair(u.ended_grants, $2::client_id, tenant_key($3::reference_id)),
+        grants_epoch = u.grants_epoch
+            + (end_pair(u.ended_grants, $2::client_id, tenant_key($3::reference_id)) = '{}')::integer,
+        updated_at = now()
     WHERE u.id = $1::user_id
-    FOR UPDATE
-), client AS MATERIALIZED (
-    SELECT c.client_id
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id = $2::client_id
-    FOR KEY SHARE OF c
-), sessions AS MATERIALIZED (
-    -- another server ends a session by deleting its row, and the cascade reaches these grants in no order: so wait for it here
-    SELECT s.id
-    FROM owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE (SELECT count(*) FROM client) >= 0
-    ORDER BY s.id
-    FOR KEY SHARE OF s
+    RETURNING u.id
+), consent AS MATERIALIZED (
+    -- it counts no more; deleted for servers that read only the row, but a call that holds it is not waited for
+    SELECT g.id
+    FROM ended AS e
+    JOIN oauth_consent AS g ON g.user_id = e.id
+    WHERE g.client_id = $2::client_id AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
+    FOR UPDATE OF g SKIP LOCKED
 ), withdrawn AS (
     DELETE FROM oauth_consent AS g
-    USING owner AS o, client AS c
-    WHERE (SELECT count(*) FROM sessions) >= 0
-      AND g.client_id = c.client_id
-      AND g.user_id = o.id
-      AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-    RETURNING g.id, g.client_id, g.user_id, g.reference_id, g.scopes
-), families AS MATERIALIZED (
-    SELECT a.id
-    FROM withdrawn AS w
-    JOIN oauth_authorization AS a
-        ON a.user_id = w.user_id
-        AND a.client_id = w.client_id
-        AND a.reference_id IS NOT DISTINCT FROM w.reference_id
-    WHERE a.revoked_at IS NULL
-    ORDER BY a.id
-    FOR NO KEY UPDATE OF a
-), strays AS MATERIALIZED (
-    -- without a family when this statement began; one that was adopted in the meantime is seen with its new family
-    SELECT r.id, r.client_id, r.user_id, r.scopes, r.authorization_id, r.revoked
-    FROM withdrawn AS w
-    JOIN oauth_refresh_token AS r
-        ON r.user_id = w.user_id
-        AND r.client_id = w.client_id
-        AND r.reference_id IS NOT DISTINCT FROM w.reference_id
-    WHERE r.id IN (
-        SELECT s.id
-        FROM oauth_refresh_token AS s
-        WHERE s.user_id = $1::user_id AND s.authorization_id IS NULL
-    )
-    ORDER BY r.id
-    FOR NO KEY UPDATE OF r
-), condemned AS (
-    UPDATE oauth_authorization AS a
-    SET revoked_at = now(), revoked_reason = 'consent_withdrawn', updated_at = now()
-    FROM families AS f
-    WHERE a.id = f.id
-    RETURNING a.id
-), adopted AS (
-    -- an upsert reaches a row that is younger than this statement's snapshot
-    INSERT INTO oauth_authorization AS a (id, client_id, user_id, scopes, revoked_at, revoked_reason)
-    SELECT s.authorization_id, s.client_id, s.user_id, s.scopes, now(), 'consent_withdrawn'
-    FROM strays AS s
-    WHERE s.authorization_id IS NOT NULL
-    ON CONFLICT (id) DO UPDATE
-    SET revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason, updated_at = now()
-    WHERE a.revoked_at IS NULL
-    RETURNING a.id
-), ended_refresh_tokens AS (
-    UPDATE oauth_refresh_token AS r
-    SET revoked = now(), updated_at = now()
-    FROM strays AS s
-    WHERE r.id = s.id AND s.authorization_id IS NULL AND s.revoked IS NULL
-    RETURNING r.id
-), ended_access_tokens AS (
-    UPDATE oauth_access_token AS t
-    SET revoked = now(), updated_at = now()
-    FROM withdrawn AS w
-    WHERE t.user_id = w.user_id
-      AND t.client_id = w.client_id
-      AND t.reference_id IS NOT DISTINCT FROM w.reference_id
-      AND t.authorization_id IS NULL
-      AND t.revoked IS NULL
-    RETURNING t.id
+    USING consent AS x
+    WHERE g.id = x.id
 )
-SELECT w.id::consent_id AS id, w.scopes::text[] AS scopes,
-    ((SELECT count(*) FROM condemned) + (SELECT count(*) FROM adopted))::bigint AS authorizations,
-    (SELECT count(*) FROM ended_refresh_tokens)::bigint AS refresh_tokens,
-    (SELECT count(*) FROM ended_access_tokens)::bigint AS access_tokens
-FROM withdrawn AS w
+SELECT (
+        CASE
+            WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
+            WHEN g.id IS NOT NULL THEN 'withdrawn'
+            ELSE 'ended'
+        END
+    )::outcome AS outcome,
+    g.scopes
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN (
+    oauth_consent AS g
+    JOIN "user" AS u ON u.id = g.user_id
+) ON g.user_id = $1::user_id
+    AND g.client_id = $2::client_id
+    AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
+    AND consent_counts(g, u)
 `
 
 type WithdrawConsentParams struct {
@@ -342,27 +372,19 @@ type WithdrawConsentParams struct {
 }
 
 type WithdrawConsentRow struct {
-	ID             ConsentID
-	Scopes         []string
-	Authorizations int64
-	RefreshTokens  int64
-	AccessTokens   int64
+	Outcome Outcome
+	Scopes  []string
 }
 
-// WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none) and ends, in the same
-// statement, all that rested on it: the authorizations of that client, user and tenant, with every token that descends
-// from them, and the tokens without a family. The answer is what was ended. Zero rows: there was no such consent, and
-// nothing has changed.
+// WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none), and ends all that rested on it: what the
+// client was granted by this user in this tenant, also where the consent has moved to another tenant since.
+//   - withdrawn
+//   - ended: there was no consent in this tenant; grants without one have ended all the same
+//   - unknown: no such user
 func (q *Queries) WithdrawConsent(ctx context.Context, arg WithdrawConsentParams) (WithdrawConsentRow, error) {
 	row := q.db.QueryRow(ctx, WithdrawConsent, arg.UserID, arg.ClientID, arg.ReferenceID)
 	var i WithdrawConsentRow
-	err := row.Scan(
-		&i.ID,
-		&i.Scopes,
-		&i.Authorizations,
-		&i.RefreshTokens,
-		&i.AccessTokens,
-	)
+	err := row.Scan(&i.Outcome, &i.Scopes)
 	if err != nil {
 		err = fmt.Errorf("query WithdrawConsent: %w", err)
 	}

@@ -5,146 +5,102 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/oauthdb/oauthdb/token"
 )
 
-const AdoptRefreshTokens = `-- name: AdoptRefreshTokens :one
-WITH page AS MATERIALIZED (
-    -- as many as the index has next, whatever they are, so that no call has to pass over all that was ever spent
-    SELECT r.id
-    FROM oauth_refresh_token AS r
-    WHERE r.authorization_id IS NULL AND r.id > $1::refresh_token_id
-    ORDER BY r.id
-    LIMIT $2::integer
-), unadopted AS MATERIALIZED (
-    SELECT r.id, r.session_id
-    FROM oauth_refresh_token AS r
-    JOIN "user" AS u ON u.id = r.user_id
-    JOIN oauth_client AS c ON c.client_id = r.client_id
-    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND r.authorization_id IS NULL
-      AND r.revoked IS NULL
-      AND (r.expires_at IS NULL OR r.expires_at > now())
-    FOR KEY SHARE OF u, c SKIP LOCKED
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM session AS s
-    WHERE s.id = ANY (ARRAY(SELECT n.session_id::text FROM unadopted AS n))
-    FOR KEY SHARE OF s SKIP LOCKED
-), locked AS MATERIALIZED (
-    -- a session that is being ended, or collected, has its tokens seen to by that call
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.resources, r.auth_time, r.created_at,
-        r.confirmation, r.token, r.expires_at, new_authorization_id() AS new_family_id
-    FROM oauth_refresh_token AS r
-    WHERE r.id = ANY (ARRAY(SELECT n.id::text FROM unadopted AS n)) AND r.authorization_id IS NULL AND r.revoked IS NULL
-      AND (r.session_id IS NULL OR r.session_id IN (SELECT s.id FROM signed_in AS s))
-    FOR NO KEY UPDATE OF r SKIP LOCKED
-), families AS (
-    INSERT INTO oauth_authorization (
-        id, client_id, status, scopes, resources, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time,
-        decided_at, adopted_at, confirmation, current_refresh_token
-    )
-    SELECT k.new_family_id, k.client_id, 'approved', k.scopes, k.resources,
-        CASE
-            WHEN k.expires_at IS NOT NULL
-                AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = k.id AND t.expires_at IS NULL)
-            THEN greatest(k.expires_at, (SELECT max(t.expires_at) FROM oauth_access_token AS t WHERE t.refresh_id = k.id))
-        END,
-        k.user_id, k.session_id, k.reference_id, k.scopes, k.auth_time, k.created_at, now(), k.confirmation, k.token
-    FROM locked AS k
-), adopted AS (
-    UPDATE oauth_refresh_token AS r
-    SET authorization_id = k.new_family_id, updated_at = now()
-    FROM locked AS k
-    WHERE r.id = k.id
-    RETURNING r.id
-), adopted_access AS (
-    UPDATE oauth_access_token AS t
-    SET authorization_id = k.new_family_id, updated_at = now()
-    FROM locked AS k
-    WHERE t.refresh_id = k.id AND t.authorization_id IS NULL
-), farthest AS (
-    SELECT p.id
-    FROM page AS p
-    ORDER BY p.id DESC
-    LIMIT 1
-)
-SELECT (SELECT count(*) FROM adopted)::bigint AS adopted, f.id AS last_id
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN farthest AS f ON one.n
-`
-
-type AdoptRefreshTokensParams struct {
-	AfterID   RefreshTokenID
-	BatchSize int32
-}
-
-type AdoptRefreshTokensRow struct {
-	Adopted int64
-	LastID  *RefreshTokenID
-}
-
-// AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
-// that came with them, and says how many. It looks at as many tokens without a family, in the order of their ids after after_id
-// (empty: from the start), and last_id is where the next batch goes on, also when none of these was adopted; NULL says that there
-// is nothing more. Tokens that a call holds, and spent, revoked or expired ones, are left as they are. Such a token is adopted
-// at its first rotation anyway; this is for those that want to be done with it.
-func (q *Queries) AdoptRefreshTokens(ctx context.Context, arg AdoptRefreshTokensParams) (AdoptRefreshTokensRow, error) {
-	row := q.db.QueryRow(ctx, AdoptRefreshTokens, arg.AfterID, arg.BatchSize)
-	var i AdoptRefreshTokensRow
-	err := row.Scan(&i.Adopted, &i.LastID)
-	if err != nil {
-		err = fmt.Errorf("query AdoptRefreshTokens: %w", err)
-	}
-	return i, err
-}
-
 const DeleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrows
-WITH of_families AS MATERIALIZED (
-    SELECT r.id
-    FROM oauth_authorization AS a
-    JOIN oauth_refresh_token AS r ON r.authorization_id = a.id
-    WHERE a.expires_at <= now() - $2::interval
-      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
-    ORDER BY a.expires_at
-    LIMIT $1::integer
-    FOR UPDATE OF r SKIP LOCKED
-), of_none AS MATERIALIZED (
+WITH due AS MATERIALIZED (
     SELECT r.id
     FROM oauth_refresh_token AS r
-    WHERE r.authorization_id IS NULL AND r.expires_at <= now() - $2::interval
+    WHERE r.expires_at <= now() - $1::interval
+      AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at
-    LIMIT $1::integer
+    LIMIT $2::integer
     FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM oauth_refresh_token AS r
-USING (SELECT f.id FROM of_families AS f UNION ALL SELECT n.id FROM of_none AS n LIMIT $1::integer) AS d
+USING due AS d
 WHERE r.id = d.id
 `
 
 type DeleteExpiredRefreshTokensParams struct {
-	BatchSize int32
 	Retention time.Duration
+	BatchSize int32
 }
 
-// DeleteExpiredRefreshTokens collects at most batch_size refresh tokens, and says how many: those of a family once the whole
-// family expired more than retention ago, since a spent token is the evidence by which its reuse is recognised; those without
-// a family by their own expiry. A token that an access token still refers to waits for that one (DeleteExpiredAccessTokens
-// first). What a call holds is left for the next time.
+// DeleteExpiredRefreshTokens collects at most batch_size refresh tokens that expired more than retention ago, and says how many. Until then
+// a spent one is the evidence by which its reuse is recognised. A token that an access token still refers to waits for that one
+// (DeleteExpiredAccessTokens first). What a call holds is left for the next time.
 func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredRefreshTokens, arg.BatchSize, arg.Retention)
+	result, err := q.db.Exec(ctx, DeleteExpiredRefreshTokens, arg.Retention, arg.BatchSize)
 	if err != nil {
 		return 0, fmt.Errorf("query DeleteExpiredRefreshTokens: %w", err)
 	}
 	return result.RowsAffected(), nil
 }
 
+const DeleteSpentRefreshTokens = `-- name: DeleteSpentRefreshTokens :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_refresh_token AS p
+    WHERE p.expires_at IS NULL AND p.id > $1::refresh_token_id
+    ORDER BY p.id
+    LIMIT $2::integer
+), due AS MATERIALIZED (
+    SELECT r.id
+    FROM page AS p
+    JOIN oauth_refresh_token AS r ON r.id = p.id
+    WHERE r.revoked <= now() - $3::interval
+      AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
+      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
+    FOR UPDATE OF r SKIP LOCKED
+), deleted AS (
+    DELETE FROM oauth_refresh_token AS r
+    USING due AS d
+    WHERE r.id = d.id
+    RETURNING r.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
+`
+
+type DeleteSpentRefreshTokensParams struct {
+	AfterID   RefreshTokenID
+	PageSize  int32
+	Retention time.Duration
+}
+
+type DeleteSpentRefreshTokensRow struct {
+	Deleted int64
+	LastID  *RefreshTokenID
+}
+
+// DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
+// start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
+// goes on; NULL says that there is nothing more. What a call holds is left for the next time.
+func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error) {
+	row := q.db.QueryRow(ctx, DeleteSpentRefreshTokens, arg.AfterID, arg.PageSize, arg.Retention)
+	var i DeleteSpentRefreshTokensRow
+	err := row.Scan(&i.Deleted, &i.LastID)
+	if err != nil {
+		err = fmt.Errorf("query DeleteSpentRefreshTokens: %w", err)
+	}
+	return i, err
+}
+
 const FindRefreshTokenByToken = `-- name: FindRefreshTokenByToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id, r.auth_time, r.successor, r.successor_id, r.resources, r.confirmation
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
 FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
 `
@@ -166,12 +122,16 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 		&i.ExpiresAt,
 		&i.Revoked,
 		&i.Scopes,
-		&i.AuthorizationID,
 		&i.AuthTime,
+		&i.Resources,
+		&i.AuthorizationDetails,
+		&i.Confirmation,
+		&i.AuthorizationCodeID,
+		&i.AuthorizationID,
 		&i.Successor,
 		&i.SuccessorID,
-		&i.Resources,
-		&i.Confirmation,
+		&i.AccessTokenExpiresAt,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindRefreshTokenByToken: %w", err)
@@ -180,7 +140,7 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 }
 
 const GetRefreshToken = `-- name: GetRefreshToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id, r.auth_time, r.successor, r.successor_id, r.resources, r.confirmation
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
 FROM oauth_refresh_token AS r
 WHERE r.id = $1::refresh_token_id
 `
@@ -201,12 +161,16 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 		&i.ExpiresAt,
 		&i.Revoked,
 		&i.Scopes,
-		&i.AuthorizationID,
 		&i.AuthTime,
+		&i.Resources,
+		&i.AuthorizationDetails,
+		&i.Confirmation,
+		&i.AuthorizationCodeID,
+		&i.AuthorizationID,
 		&i.Successor,
 		&i.SuccessorID,
-		&i.Resources,
-		&i.Confirmation,
+		&i.AccessTokenExpiresAt,
+		&i.Data,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetRefreshToken: %w", err)
@@ -215,44 +179,71 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 }
 
 const IntrospectRefreshToken = `-- name: IntrospectRefreshToken :one
-SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.confirmation,
-    r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time) AS auth_time, a.acr, a.amr,
-    u.email AS username
-FROM oauth_refresh_token AS r
-JOIN oauth_client AS c ON c.client_id = r.client_id
-JOIN "user" AS u ON u.id = r.user_id
-LEFT JOIN oauth_authorization AS a ON a.id = r.authorization_id
-WHERE r.token = $1::token_digest
-  AND r.revoked IS NULL
-  AND (r.expires_at IS NULL OR r.expires_at > now())
-  AND a.revoked_at IS NULL
-  AND NOT c.disabled
+WITH live AS (
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+        r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
+        u.email AS username
+    FROM oauth_refresh_token AS r
+    JOIN oauth_authorization AS a ON a.id = r.authorization_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
+)
+SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN r.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+    r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+    r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
+FROM (
+    SELECT $1::text = 'server' OR EXISTS (
+        SELECT FROM oauth_client AS o
+        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
+    ) AS admitted
+) AS k
+LEFT JOIN live AS r ON k.admitted
 `
 
-type IntrospectRefreshTokenRow struct {
-	ID              RefreshTokenID
-	ClientID        ClientID
-	UserID          UserID
-	SessionID       *SessionID
-	ReferenceID     *ReferenceID
-	AuthorizationID *AuthorizationID
-	Scopes          []string
-	Resources       []string
-	Confirmation    *token.Confirmation
-	IssuedAt        time.Time
-	ExpiresAt       *time.Time
-	AuthTime        *time.Time
-	ACR             *string
-	AMR             []string
-	Username        string
+type IntrospectRefreshTokenParams struct {
+	ClientAuthMethod string
+	ClientID         ClientID
+	ClientSecret     token.Digest
+	Token            token.Digest
 }
 
-// IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks: a row only where the
-// token is live, that is unexpired, neither spent nor revoked, of a family that is not revoked, and of an enabled client.
-func (q *Queries) IntrospectRefreshToken(ctx context.Context, argToken token.Digest) (IntrospectRefreshTokenRow, error) {
-	row := q.db.QueryRow(ctx, IntrospectRefreshToken, argToken)
+type IntrospectRefreshTokenRow struct {
+	Outcome              Outcome
+	ID                   *RefreshTokenID
+	ClientID             *ClientID
+	UserID               *UserID
+	SessionID            *SessionID
+	ReferenceID          *ReferenceID
+	AuthorizationID      *AuthorizationID
+	Scopes               []string
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	Confirmation         *token.Confirmation
+	IssuedAt             *time.Time
+	ExpiresAt            *time.Time
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
+	Username             *string
+}
+
+// IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
+// RedeemAuthorizationCode; client_auth_method server stands for the server itself, which names no client.
+//   - active: live, that is unexpired, unspent, and of a live family
+//   - inactive
+//   - unauthenticated: the caller is not
+func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error) {
+	row := q.db.QueryRow(ctx, IntrospectRefreshToken,
+		arg.ClientAuthMethod,
+		arg.ClientID,
+		arg.ClientSecret,
+		arg.Token,
+	)
 	var i IntrospectRefreshTokenRow
 	err := row.Scan(
+		&i.Outcome,
 		&i.ID,
 		&i.ClientID,
 		&i.UserID,
@@ -261,6 +252,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, argToken token.Dig
 		&i.AuthorizationID,
 		&i.Scopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Confirmation,
 		&i.IssuedAt,
 		&i.ExpiresAt,
@@ -276,7 +268,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, argToken token.Dig
 }
 
 const ListAuthorizationRefreshTokens = `-- name: ListAuthorizationRefreshTokens :many
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id, r.auth_time, r.successor, r.successor_id, r.resources, r.confirmation
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
 FROM oauth_refresh_token AS r
 WHERE r.authorization_id = $1::authorization_id
 ORDER BY r.created_at, r.id
@@ -304,12 +296,16 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 			&i.ExpiresAt,
 			&i.Revoked,
 			&i.Scopes,
-			&i.AuthorizationID,
 			&i.AuthTime,
+			&i.Resources,
+			&i.AuthorizationDetails,
+			&i.Confirmation,
+			&i.AuthorizationCodeID,
+			&i.AuthorizationID,
 			&i.Successor,
 			&i.SuccessorID,
-			&i.Resources,
-			&i.Confirmation,
+			&i.AccessTokenExpiresAt,
+			&i.Data,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationRefreshTokens: %w", err)
 		}
@@ -323,162 +319,133 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 
 const RotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
-    -- what to lock by: user, client, session, family, token, in this order, everywhere
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.authorization_id,
-        -- issued, or spent, by another server: that is for rotate_unadopted_refresh_token
-        (r.authorization_id IS NULL OR (r.revoked IS NOT NULL AND r.successor IS NULL))::boolean AS of_another_server
-    FROM oauth_refresh_token AS r
-    WHERE r.token = $1::token_digest AND r.client_id = $2::client_id
-), parents AS MATERIALIZED (
-    SELECT p.id, p.session_id, p.authorization_id, c.disabled
-    FROM presented AS p
-    JOIN "user" AS u ON u.id = p.user_id
-    JOIN oauth_client AS c ON c.client_id = p.client_id
-    WHERE NOT p.of_another_server
-    FOR KEY SHARE OF u, c
-), signed_in AS MATERIALIZED (
-    SELECT s.id
-    FROM parents AS p
-    JOIN session AS s ON s.id = p.session_id
-    FOR KEY SHARE OF s
-), current AS MATERIALIZED (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.authorization_id,
-        r.auth_time, r.successor, r.successor_id, r.resources, p.disabled, a.revoked_at AS family_revoked_at,
-        a.expires_at AS family_expires_at, a.max_expires_at, coalesce(a.confirmation, r.confirmation) AS bound_to,
-        (
-            r.successor IS NOT NULL
-            AND $3::interval > interval '0'
-            AND now() < r.revoked + $3::interval
-            AND a.current_refresh_token IS NOT DISTINCT FROM r.successor
-            -- another server that spends the successor leaves the family's row as it was
-            AND NOT EXISTS (SELECT FROM oauth_refresh_token AS n WHERE n.id = r.successor_id AND n.revoked IS NOT NULL)
-        ) AS forgiven
-    FROM parents AS p
-    LEFT JOIN signed_in AS s ON true
-    JOIN oauth_authorization AS a ON a.id = p.authorization_id
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    FOR NO KEY UPDATE OF a, r
-), verdict AS MATERIALIZED (
-    SELECT k.id, k.client_id, k.user_id, k.session_id, k.reference_id, k.authorization_id, k.auth_time, k.bound_to, k.successor,
-        k.scopes, k.resources,
-        coalesce(k.successor_id, $4::refresh_token_id) AS successor_id,
-        least(now() + $5::interval, k.max_expires_at)::timestamptz AS access_token_expires_at,
-        -- of the successor, which a retry did not write: it counts from the rotation
-        least(coalesce(k.revoked, now()) + $6::interval, k.max_expires_at)::timestamptz AS refresh_token_expires_at,
+    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
+        r.confirmation, r.authorization_id, r.authorization_code_id, r.data, r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at,
+        CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        coalesce(c.refresh_grace, $1::interval) AS grace, coalesce(c.refresh_grace_until_used, $2::boolean) AS until_used,
+        coalesce(nullif($3::text[], '{}'), r.scopes) AS access_scopes,
+        coalesce(nullif($4::text[], '{}'), r.resources) AS access_resources,
+        coalesce($5::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE
-                WHEN k.bound_to IS NOT NULL AND NOT coalesce($7::token_confirmation, '{}'::jsonb) @> k.bound_to THEN 'mismatched'
-                WHEN k.family_revoked_at IS NOT NULL THEN 'revoked'
-                WHEN k.revoked IS NOT NULL AND NOT k.forgiven THEN 'reused'
-                WHEN k.disabled THEN 'disabled'
-                WHEN CASE WHEN k.revoked IS NULL THEN k.expires_at ELSE k.family_expires_at END <= now() THEN 'expired'
-                WHEN k.revoked + $6::interval <= now() THEN 'expired'
-                WHEN NOT coalesce(nullif($8::text[], ARRAY[]::text[]), k.scopes) <@ k.scopes THEN 'exceeded'
-                WHEN NOT coalesce($9::text[], ARRAY[]::text[]) <@ coalesce(k.resources, ARRAY[]::text[]) THEN 'exceeded'
-                WHEN k.revoked IS NOT NULL THEN 'replayed'
+                WHEN NOT authenticates(c, $6::text, $7::token_digest) THEN 'unauthenticated'
+                WHEN r.id IS NULL THEN 'unknown'
+                WHEN c.disabled THEN 'disabled'
+                WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $5::token_confirmation) THEN 'mismatched'
+                WHEN NOT is_live(a, c, u, s) THEN 'revoked'
+                WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
+                WHEN NOT coalesce($3::text[], '{}') <@ r.scopes THEN 'invalid_scope'
+                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
                 ELSE 'rotated'
             END
-        )::rotation_outcome AS outcome
-    FROM current AS k
-    -- spent by another server while this statement waited
-    WHERE k.revoked IS NULL OR k.successor IS NOT NULL
-), family AS (
-    UPDATE oauth_authorization AS a
-    SET current_refresh_token = CASE WHEN v.outcome = 'rotated' THEN $10::token_digest ELSE a.current_refresh_token END,
-        expires_at = CASE
-            WHEN v.outcome = 'reused' OR e.last_expires_at <= a.expires_at THEN a.expires_at
-            -- A sixteenth longer than it has to last, as expires_at is indexed: the next rotations can leave it, and so all
-            -- indexes, as it is. (NULL means never.)
-            WHEN a.expires_at IS NOT NULL THEN least(e.last_expires_at + (e.last_expires_at - now()) / 16, a.max_expires_at)
-        END,
-        revoked_at = CASE WHEN v.outcome = 'reused' THEN now() END,
-        revoked_reason = CASE WHEN v.outcome = 'reused' THEN 'refresh_token_reused'::revocation_reason END,
-        updated_at = now()
-    FROM verdict AS v
-    CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN v.access_token_expires_at IS NULL THEN NULL
-            WHEN v.outcome = 'replayed' THEN v.access_token_expires_at
-            WHEN v.refresh_token_expires_at IS NOT NULL THEN greatest(v.access_token_expires_at, v.refresh_token_expires_at)
-        END AS last_expires_at
-    ) AS e
-    WHERE a.id = v.authorization_id AND v.outcome IN ('rotated', 'replayed', 'reused')
-), spent AS (
+        )::outcome AS outcome
+    FROM oauth_client AS c
+    LEFT JOIN (
+        oauth_refresh_token AS r
+        JOIN oauth_authorization AS a ON a.id = r.authorization_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
+    WHERE c.client_id = $9::client_id
+), admitted AS MATERIALIZED (
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+        proof_is_fresh($10::token_digest, $11::timestamptz) AS fresh
+    FROM presented AS p
+    WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
+), rotated AS (
+    -- the gate: of all who present the token one gets through
     UPDATE oauth_refresh_token AS r
-    SET revoked = now(), successor = $10::token_digest, successor_id = v.successor_id, updated_at = now()
-    FROM verdict AS v
-    WHERE r.id = v.id AND v.outcome = 'rotated'
+    SET revoked = now(), successor = $12::token_digest, successor_id = $13::refresh_token_id, updated_at = now()
+    FROM admitted AS p
+    WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
+    RETURNING r.id
+), judged AS MATERIALIZED (
+    SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
+    FROM admitted AS p
+    CROSS JOIN LATERAL judge_spent_refresh_token(p.id, $13::refresh_token_id, p.grace, p.until_used)
+        AS j (verdict, successor, successor_id, successor_expires_at, since)
+    WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
+), granted AS MATERIALIZED (
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id, j.verdict IS NULL AS is_new,
+        coalesce(j.successor, $12)::token_digest AS successor,
+        coalesce(j.successor_id, $13)::refresh_token_id AS successor_id,
+        least(
+            expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
+            p.max_expires_at, p.session_expires_at
+        )::timestamptz AS access_token_expires_at,
+        (
+            CASE WHEN j.verdict IS NULL
+                THEN least(expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at)
+                ELSE j.successor_expires_at
+            END
+        )::timestamptz AS refresh_token_expires_at
+    FROM admitted AS p
+    LEFT JOIN judged AS j ON true
+    WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), successor AS (
     INSERT INTO oauth_refresh_token (
-        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, auth_time, resources,
-        confirmation
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id, data
     )
-    SELECT v.successor_id, $10::token_digest, v.client_id, v.session_id, v.user_id, v.reference_id,
-        v.refresh_token_expires_at, v.scopes, v.authorization_id, v.auth_time, v.resources, v.bound_to
-    FROM verdict AS v
-    WHERE v.outcome = 'rotated'
+    SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id,
+        coalesce(g.authorization_code_id, g.authorization_id), g.data
+    FROM granted AS g
+    WHERE g.is_new
 ), access AS (
+    -- a retry's refers to the token that was presented, as the successor may be gone
     INSERT INTO oauth_access_token (
-        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id, resources,
-        confirmation
+        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id
     )
-    SELECT $11::access_token_id, $12::token_digest, v.client_id, v.session_id, v.user_id,
-        v.reference_id, v.successor_id, v.access_token_expires_at,
-        coalesce(nullif($8::text[], ARRAY[]::text[]), v.scopes), v.authorization_id,
-        coalesce(nullif($9::text[], ARRAY[]::text[]), v.resources),
-        coalesce($7::token_confirmation, v.bound_to)
-    FROM verdict AS v
-    WHERE v.outcome IN ('rotated', 'replayed')
-), answer AS (
-    SELECT v.outcome, v.authorization_id, v.user_id, v.session_id, v.reference_id,
-        (CASE v.outcome WHEN 'rotated' THEN $10::token_digest WHEN 'replayed' THEN v.successor END)::token_digest AS successor,
-        (CASE WHEN v.outcome IN ('rotated', 'replayed') THEN v.successor_id END)::refresh_token_id AS successor_id,
-        coalesce(nullif($8::text[], ARRAY[]::text[]), v.scopes) AS scopes,
-        coalesce(nullif($9::text[], ARRAY[]::text[]), v.resources) AS resources, v.auth_time,
-        (CASE WHEN v.outcome IN ('rotated', 'replayed') THEN v.access_token_expires_at END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN v.outcome IN ('rotated', 'replayed') THEN v.refresh_token_expires_at END)::timestamptz AS refresh_token_expires_at
-    FROM verdict AS v
-    UNION ALL
-    SELECT f.outcome, f.authorization_id, f.user_id, f.session_id, f.reference_id, f.successor, f.successor_id, f.scopes, f.resources,
-        f.auth_time, f.access_token_expires_at, f.refresh_token_expires_at
-    FROM presented AS p
-    CROSS JOIN LATERAL rotate_unadopted_refresh_token(
-        $1::token_digest, p.client_id, $10::token_digest, $4::refresh_token_id,
-        $12::token_digest, $11::access_token_id, $5::interval,
-        $6::interval, $13::interval, $3::interval,
-        $8::text[], $9::text[], $7::token_confirmation,
-        EXISTS (SELECT FROM current)
-    ) AS f
-    WHERE NOT EXISTS (SELECT FROM verdict)
+    SELECT $16::access_token_id, $17::token_digest, g.client_id, g.live_session_id, g.user_id,
+        g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
+        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id,
+        coalesce(g.authorization_code_id, g.authorization_id)
+    FROM granted AS g
+    ON CONFLICT (id) DO NOTHING
 )
-SELECT w.outcome::rotation_outcome AS outcome, w.authorization_id, w.user_id::user_id AS user_id, w.session_id, w.reference_id,
-    w.successor, w.successor_id, w.scopes::text[] AS scopes, w.resources, w.auth_time, w.access_token_expires_at,
-    w.refresh_token_expires_at
+SELECT (
+        CASE
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN NOT m.fresh THEN 'proof_replayed'
+            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
+            ELSE j.verdict
+        END
+    )::outcome AS outcome,
+    p.authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
+    g.access_resources AS resources, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN answer AS w ON one.n
-WHERE w.outcome IS NOT NULL
+LEFT JOIN presented AS p ON true
+LEFT JOIN admitted AS m ON true
+LEFT JOIN judged AS j ON true
+LEFT JOIN granted AS g ON true
 `
 
 type RotateRefreshTokenParams struct {
-	Presented            token.Digest
-	ClientID             ClientID
 	Grace                time.Duration
-	SuccessorID          RefreshTokenID
-	AccessTokenLifetime  *time.Duration
-	RefreshTokenLifetime *time.Duration
-	Confirmation         *token.Confirmation
+	GraceUntilUsed       bool
 	Scopes               []string
 	Resources            []string
+	Confirmation         *token.Confirmation
+	ClientAuthMethod     string
+	ClientSecret         token.Digest
+	Token                token.Digest
+	ClientID             ClientID
+	Proof                *token.Digest
+	ProofExpiresAt       *time.Time
 	Successor            token.Digest
+	SuccessorID          RefreshTokenID
+	AccessTokenLifetime  time.Duration
+	RefreshTokenLifetime time.Duration
 	AccessTokenID        AccessTokenID
 	AccessToken          *token.Digest
-	FamilyLifetime       *time.Duration
 }
 
 type RotateRefreshTokenRow struct {
-	Outcome               RotationOutcome
+	Outcome               Outcome
 	AuthorizationID       *AuthorizationID
-	UserID                UserID
+	UserID                *UserID
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
 	Successor             *token.Digest
@@ -486,41 +453,55 @@ type RotateRefreshTokenRow struct {
 	Scopes                []string
 	Resources             []string
 	AuthTime              *time.Time
+	ACR                   *string
+	AMR                   []string
 	AccessTokenExpiresAt  *time.Time
 	RefreshTokenExpiresAt *time.Time
 }
 
 // RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
-// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the
-// server derives (token.Successor). Only the immediate predecessor is forgiven, only within the grace interval (0: never), and
-// only while its successor has not been used.
-// scopes and resources narrow the access token; NULL or empty, as a parameter without a value counts as omitted (RFC 6749,
-// section 3.2), leaves all that was granted. The refresh token keeps what it has (RFC 6749, section 6). confirmation is the key
-// that the caller has proven to hold: it binds the access token, and must be the family's, where the family has one (RFC 9449,
-// section 5). A lifetime of NULL never expires; no token outlives the family's max_expires_at. A token that another server wrote
-// gets a family here, which lasts for family_lifetime at most, if given.
-// rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
-// access token is new. reused: a spent token came back; its family is revoked by this statement, and where another server
-// issued or spent it, so are all tokens without a family of this client and user, and the families that were adopted from such.
-// expired; a retry is once the successor or
-// the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
-// or resources beyond the grant: nothing changes. mismatched: another key: nothing changes. Zero rows: no such token of this
-// client.
+// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server
+// derives (token.Successor). The immediate predecessor alone is forgiven, and only while its successor is unused: within grace, or
+// whenever grace_until_used is set; the client's refresh_grace and refresh_grace_until_used come first. scopes and resources narrow
+// the access token; empty leaves all that was granted, as a parameter without a value counts as omitted (RFC 6749, section 3.2). The
+// refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access
+// token, and must be the family's, where the family has one (RFC 9449, section 5). proof is the digest of the DPoP proof,
+// remembered until proof_expires_at. No token outlives the family's max_expires_at, nor an access token the session of a bound family.
+//   - rotated: the successor and the access token are written
+//   - retried: successor is the one that was written before; the access token is new, unless it is the very same call again
+//   - unauthenticated: the client is not (invalid_client)
+//   - unknown: no such token of this client (invalid_grant, as all that follow)
+//   - disabled: the client is (invalid_client)
+//   - mismatched: another key
+//   - revoked: the family was ended before
+//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+//   - replayed: a spent token came back; its family is ended by this statement, and where another server spent it, all grants of this
+//     client and user
+//   - expired: the token, or the successor that a retry would get
+//   - invalid_scope: scopes beyond those of the token (invalid_scope)
+//   - invalid_target: resources beyond the grant (invalid_target)
+//
+// But for rotated, retried and replayed nothing changes, except that a proof is remembered. A verdict of replayed must not be undone: call it
+// on the pool, not in a transaction that may be rolled back.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, RotateRefreshToken,
-		arg.Presented,
-		arg.ClientID,
 		arg.Grace,
+		arg.GraceUntilUsed,
+		arg.Scopes,
+		arg.Resources,
+		arg.Confirmation,
+		arg.ClientAuthMethod,
+		arg.ClientSecret,
+		arg.Token,
+		arg.ClientID,
+		arg.Proof,
+		arg.ProofExpiresAt,
+		arg.Successor,
 		arg.SuccessorID,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
-		arg.Confirmation,
-		arg.Scopes,
-		arg.Resources,
-		arg.Successor,
 		arg.AccessTokenID,
 		arg.AccessToken,
-		arg.FamilyLifetime,
 	)
 	var i RotateRefreshTokenRow
 	err := row.Scan(
@@ -534,6 +515,8 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		&i.Scopes,
 		&i.Resources,
 		&i.AuthTime,
+		&i.ACR,
+		&i.AMR,
 		&i.AccessTokenExpiresAt,
 		&i.RefreshTokenExpiresAt,
 	)

@@ -9,99 +9,166 @@ import (
 )
 
 type Querier interface {
-	// AdoptRefreshTokens gives a family each to at most batch_size refresh tokens that another server wrote, with the access tokens
-	// that came with them, and says how many. It looks at as many tokens without a family, in the order of their ids after after_id
-	// (empty: from the start), and last_id is where the next batch goes on, also when none of these was adopted; NULL says that there
-	// is nothing more. Tokens that a call holds, and spent, revoked or expired ones, are left as they are. Such a token is adopted
-	// at its first rotation anyway; this is for those that want to be done with it.
-	AdoptRefreshTokens(ctx context.Context, arg AdoptRefreshTokensParams) (AdoptRefreshTokensRow, error)
-	// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is
-	// passed (IssueAuthorizationCode gives it later otherwise; until then it lasts for code_lifetime as well).
-	// approved: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. exceeded: the
-	// scopes go beyond what was asked for. disabled: the client is. But for 'approved' nothing changes. Zero rows: no such
-	// authorization, user or session, or the session has expired or is another user's.
+	// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is passed
+	// (IssueAuthorizationCode gives it later otherwise; until then the approval lasts for code_lifetime as well).
+	//   - approved
+	//   - retried: the same user in the same session had approved it, and it is not redeemed; the new code replaces the earlier one
+	//   - decided: another decision stands
+	//   - expired: the request has lapsed
+	//   - revoked: what was approved has been ended since
+	//   - unknown: no such request or user
+	//   - disabled: the client is
+	//   - suspended: the user is (access_denied)
+	//   - signed_out: the session is not a live one of the user (login_required)
+	//   - invalid_scope: the scopes go beyond what was asked for
+	// But for approved and retried nothing changes.
 	ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error)
-	// AuthenticateClient returns the client that a public client_id names and whether a secret, by its digest, is one of its:
-	// the present one before client_secret_expires_at, or the one before the last rotation while that is still accepted
-	// (RFC 6749, section 2.3.1). A client that has no secret, or is disabled, is never authenticated. Zero rows: no such client.
-	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (AuthenticateClientRow, error)
+	// AuthenticateClient says whether a caller is the client that it says it is (RFC 6749, section 2.3), for libraries that authenticate in a
+	// step of their own; the calls of the token, introspection and revocation endpoints do so themselves, and take client_auth_method
+	// verified after this one. client_auth_method is as in RFC 7591, section 2: for client_secret_basic and client_secret_post the secret, by its
+	// digest, is judged here, the present one or one that was rotated out and still counts; private_key_jwt, tls_client_auth and
+	// self_signed_tls_client_auth say that the server has verified that; none is for public clients. Empty authenticates nobody.
+	//   - authenticated
+	//   - unauthenticated: no such client, a wrong secret, or a method of another kind than the registered one (invalid_client)
+	//   - disabled: the client is (invalid_client)
+	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error)
 	// CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
 	// tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
-	// empty list of scopes either. Zero rows: no such client, or it is
-	// disabled.
+	// empty list of scopes either.
+	//   - active: covered and missing are the answer
+	//   - disabled: the client is
+	//   - unknown: no such client
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
 	// CreateAccount adds a way to sign in. An identity that is taken violates account_provider_account_uidx.
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
-	// CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a
-	// lifetime. A pushed request (RFC 9126) carries the digest of its request_uri. redirect_uri is as the request carried it,
-	// NULL if it carried none. Zero rows: no such client, or it is disabled.
-	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (OAuthAuthorization, error)
+	// CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a lifetime. A
+	// pushed request (RFC 9126) carries the digest of its request_uri, which can be opened for request_uri_lifetime. redirect_uri is as
+	// the request carried it, NULL if it carried none.
+	//   - created
+	//   - unknown: no such client (invalid_request)
+	//   - disabled: the client is (unauthorized_client)
+	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2; the columns' comments name the metadata that each holds). A taken
 	// client_id violates oauth_client_client_id_uidx; a client that redirects and has no redirect URI violates
 	// oauth_client_redirect_uris_where_redirected.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
-	// CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended.
-	CreateSession(ctx context.Context, arg CreateSessionParams) (Session, error)
+	// CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended. With max_sessions the
+	// oldest of the user's live sessions end so that the new one makes no more than that; 0 is no maximum. A user who authenticates again in a
+	// session that goes on is for ReauthenticateSession: that counts no session more.
+	//   - created
+	//   - unknown: no such user
+	//   - suspended: the user is
+	CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error)
 	// CreateSigningKey stores a key pair. The private key is ciphertext: encrypt it before. With a lifetime the key is no
 	// longer published after it, otherwise it has none yet.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
-	// CreateUser registers a user. A taken address, in whatever case, violates user_email_uidx or user_email_lower_uidx.
+	// CreateUser registers a user. An address that is taken, in whatever ASCII case, violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
-	// DeleteAccount removes a way to sign in, though never a user's last one. Zero rows: no such account of the user, or it
-	// is the last.
-	DeleteAccount(ctx context.Context, arg DeleteAccountParams) (AccountID, error)
-	// DeleteClient deletes a client and, by the schema's cascades, its consents, authorizations and tokens. Grants that run at the
-	// same time either finish before and are deleted too, or find no client. Zero rows: no such client.
-	DeleteClient(ctx context.Context, clientID ClientID) (DeleteClientRow, error)
+	// DeleteAccount removes a way to sign in, though never a user's last one.
+	//   - deleted
+	//   - last: it is the user's last, and stays
+	//   - unknown: no such account of the user
+	DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error)
+	// DeleteClient deletes a client: it is disabled, all that was granted to it is dead at once and for good, and its secrets and what is
+	// personal in its row are blank. The collector erases the rest, and then the client_id can be used again.
+	//   - deleted
+	//   - unknown: no such client
+	DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
+	// start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
+	// on; NULL says that there is nothing more. What a call holds is left for the next time.
+	DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error)
+	// DeleteDeadConsents walks a page of consents in the order of their ids, after after_id (empty: from the start), and collects those that
+	// count no more. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for the next
+	// time.
+	DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error)
+	// DeleteEndedAuthorizations erases of the batch_size families that ended first, and more than retention ago, what needs no cascade: at
+	// most batch_size access tokens, as many refresh tokens that no access token refers to, and the families that have no token. Repeat it
+	// until all three are 0. What a call holds is left for the next time.
+	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
 	// holds is left for the next time.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredAuthorizations collects at most batch_size authorizations that expired more than retention ago and have no
-	// token left, and says how many. Until then they are the evidence by which a replay is recognised. It looks at no more than
-	// look_at of those that expired first, NULL at all: while there is a backlog of tokens, of which DeleteExpiredRefreshTokens takes
-	// those of the same families first, a batch then needn't pass over all families that still have some. What a call holds is left
-	// for the next time.
+	// DeleteExpiredAuthorizations collects at most batch_size requests and codes that lapsed more than retention ago and have no token, and
+	// says how many. Until then they are the evidence by which a replay is recognised. What a call holds is left for the next time.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
 	// DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredRefreshTokens collects at most batch_size refresh tokens, and says how many: those of a family once the whole
-	// family expired more than retention ago, since a spent token is the evidence by which its reuse is recognised; those without
-	// a family by their own expiry. A token that an access token still refers to waits for that one (DeleteExpiredAccessTokens
-	// first). What a call holds is left for the next time.
+	// DeleteExpiredClientSecrets collects at most batch_size secrets that count no more, and says how many.
+	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredProofs collects at most batch_size proofs that are refused by their age, and says how many.
+	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredRefreshTokens collects at most batch_size refresh tokens that expired more than retention ago, and says how many. Until then
+	// a spent one is the evidence by which its reuse is recognised. A token that an access token still refers to waits for that one
+	// (DeleteExpiredAccessTokens first). What a call holds is left for the next time.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
-	// DeleteExpiredSessions collects at most batch_size sessions that are over, and says how many. Expiry is not a sign-out: what
-	// was granted in the session goes on, without one. Sessions that a call holds are left for the next time.
-	DeleteExpiredSessions(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
+	// it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are
+	// detached, and the sessions to which nothing refers are deleted. Repeat it until all counts are 0. What a call holds is left for the next
+	// time.
+	DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error)
 	// DeleteExpiredSigningKeys collects at most batch_size keys that are no longer published, and says how many.
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredVerifications collects at most batch_size values that have expired, and says how many.
+	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteSigningKey removes a key at once: one that has leaked, say. Zero rows: no such key.
 	DeleteSigningKey(ctx context.Context, id SigningKeyID) (SigningKeyID, error)
-	// DeleteUser deletes a user and, by the schema's cascades, everything that is the user's: sessions, accounts, owned clients,
-	// consents, authorizations and tokens. Grants that run at the same time either finish before and are deleted too, or
-	// find no user. Zero rows: no such user.
+	// DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
+	// start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
+	// goes on; NULL says that there is nothing more. What a call holds is left for the next time.
+	DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error)
+	// DeleteUser deletes a user: at once all that the user has granted, all sessions and the clients that the user owns are dead, the
+	// accounts are gone, and what is personal in the user's row is blank. The collector erases the rest, and then the id can be used again; the
+	// address can be from now on.
+	//   - deleted
+	//   - unknown: no such user
 	DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error)
 	// DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
-	// denied: done. decided: it had been approved or denied before. expired: the request has lapsed or was revoked. But for 'denied' nothing
-	// changes. Zero rows: no such authorization.
+	//   - denied
+	//   - retried: it had been denied before
+	//   - decided: it had been approved before
+	//   - expired: the request has lapsed
+	//   - revoked: it was ended before
+	//   - unknown: no such request
+	// But for denied nothing changes.
 	DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error)
 	// DisableClient suspends a client: from now on it is issued nothing and none of its tokens is live, until EnableClient. To
-	// end the tokens for good, RevokeClientAuthorizations. Zero rows: no such client.
-	DisableClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
-	// EnableClient lifts DisableClient: what was live before and has neither expired nor been revoked is live again. Zero rows:
-	// no such client.
-	EnableClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
-	// EndSession signs a user out: it deletes the session and, in the same statement, revokes what was granted in it and lacks
-	// offline_access (OpenID Connect Back-Channel Logout 1.0, section 2.7); what has offline_access goes on without a session.
-	// One row for each client that the session knew, so that it can be notified, with the authorization that it had (NULL for
-	// tokens without a family) and whether that was revoked now; one row without a client if there was none. Zero rows: no such
-	// session.
-	EndSession(ctx context.Context, id SessionID) ([]EndSessionRow, error)
-	// EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'.
-	// Zero rows: the user has no such session.
-	EndUserSessions(ctx context.Context, arg EndUserSessionsParams) ([]EndUserSessionsRow, error)
+	// end the tokens for good, RevokeClientAuthorizations.
+	//   - ended
+	//   - unknown: no such client
+	DisableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// EnableClient lifts DisableClient: what was live before and has neither expired nor been ended is live again.
+	//   - enabled
+	//   - suspended: the user who owns the client is deleted; it stays disabled
+	//   - unknown: no such client
+	EnableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// EndSession signs a user out: the session is over at once, and with it all that was granted in it without offline_access (OpenID
+	// Connect Back-Channel Logout 1.0, section 2.7). Telling its clients is due (ListSessionClients).
+	//   - ended
+	//   - revoked: it was ended before
+	//   - unknown: no such session
+	EndSession(ctx context.Context, id SessionID) (EndSessionRow, error)
+	// EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
+	// that begins at the same time is over as well. Two calls that keep the same session keep it; two that keep different ones keep none.
+	//   - ended: sessions says how many had not ended before
+	//   - unknown: no such user
+	EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error)
+	// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
+	// many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
+	// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+	// NULL says that there is nothing more.
+	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
+	// EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own
+	// as DeleteClient does, at most batch_size consents, and the users to whom nothing refers any more. Families, tokens and sessions go by the
+	// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+	// NULL says that there is nothing more.
+	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
 	// ExtendSession lets a live session slide: it then lasts for another lifetime from now, though never beyond max_lifetime
 	// from its beginning (NULL: no such bound), and never less long than before. To spare writes, it changes nothing while
-	// less than min_gain would be gained; the answer is the session either way. Zero rows: no such session, or it has expired.
+	// less than min_gain would be gained.
+	//   - extended
+	//   - active: nothing to gain; the session goes on as it is
+	//   - signed_out: it is not live, or there is no such session
 	ExtendSession(ctx context.Context, arg ExtendSessionParams) (ExtendSessionRow, error)
 	// FindAccessTokenByToken returns the access token that a digest stands for, in whatever state it is: to look at, never to
 	// decide by (IntrospectAccessToken decides). Zero rows: no such token.
@@ -111,11 +178,11 @@ type Querier interface {
 	// FindAuthorizationByCode returns the authorization that a code, by its digest, stands for, in whatever state it is: to look at,
 	// never to decide by (RedeemAuthorizationCode decides). Zero rows: no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
-	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing. A consent given
+	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing that counts. A consent given
 	// in one tenant never serves another.
 	FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error)
 	// FindCredentialAccountByEmail returns the password account, with its user, of the user who has an address, whatever its
-	// case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
+	// ASCII case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
 	FindCredentialAccountByEmail(ctx context.Context, email string) (FindCredentialAccountByEmailRow, error)
 	// FindCurrentSigningKey returns the key to sign with: the newest of an algorithm that has been published for lead_time, so
 	// that every verifier has had the time to fetch it, and does not expire; the oldest usable one while none has been published for
@@ -124,9 +191,9 @@ type Querier interface {
 	// FindRefreshTokenByToken returns the refresh token that a digest stands for, in whatever state it is: to look at, never to decide
 	// by (RotateRefreshToken and IntrospectRefreshToken decide). Zero rows: no such token.
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
-	// FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it has expired.
+	// FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it is not live.
 	FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error)
-	// FindUserByEmail returns the user who has an address, whatever its case; zero rows: nobody has.
+	// FindUserByEmail returns the user who has an address, whatever its ASCII case; zero rows: nobody has.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
 	// GetAccessToken returns one access token in whatever state it is; zero rows: no such token.
 	GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error)
@@ -134,51 +201,77 @@ type Querier interface {
 	GetAccount(ctx context.Context, id AccountID) (Account, error)
 	// GetAuthorization returns one authorization in whatever state it is; zero rows: no such authorization.
 	GetAuthorization(ctx context.Context, id AuthorizationID) (OAuthAuthorization, error)
-	// GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client.
+	// GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client, or deleted.
 	GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
-	// GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client.
+	// GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client, or deleted.
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
 	// GetClientByRegistrationToken returns the client whose registration a registration access token, by its digest, manages
 	// (RFC 7592, section 2); zero rows: the token is not this client's.
 	GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error)
 	// GetRefreshToken returns one refresh token in whatever state it is; zero rows: no such token.
 	GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error)
-	// GetSession returns one session, expired or not; zero rows: no such session.
+	// GetSession returns one session in whatever state it is; zero rows: no such session.
 	GetSession(ctx context.Context, id SessionID) (Session, error)
 	// GetSigningKey returns one key, expired or not; zero rows: no such key.
 	GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error)
-	// GetUser returns one user; zero rows: no such user.
+	// GetUser returns one user, suspended or not; zero rows: no such user, or deleted.
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code at once, for servers that keep the pending
 	// request elsewhere, and for users who are not asked (a consent covers the request, or the client skips it).
-	// granted: done. exceeded: the granted scopes go beyond those asked for. disabled: the client is. But for 'granted' nothing is
-	// written. Zero rows: no such client, user or session, or the session has expired or is another user's.
-	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (GrantOutcome, error)
-	// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what
-	// the user had agreed to in the same tenant, otherwise they replace it. There is one consent for each client and user
-	// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants.
-	// A client or user that is not there violates oauth_consent_client_id_fkey or oauth_consent_user_id_fkey.
-	GrantConsent(ctx context.Context, arg GrantConsentParams) (OAuthConsent, error)
-	// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks: a row only where the token
-	// is live, that is unexpired, not revoked, of a family that is not revoked, and of an enabled client.
-	IntrospectAccessToken(ctx context.Context, argToken token.Digest) (IntrospectAccessTokenRow, error)
+	//   - granted
+	//   - unknown: no such client or user
+	//   - disabled: the client is
+	//   - suspended: the user is (access_denied)
+	//   - signed_out: the session is not a live one of the user (login_required)
+	//   - invalid_scope: the granted scopes go beyond those asked for
+	// But for granted nothing is written.
+	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
+	// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what the user
+	// had agreed to in the same tenant, if that still counts; otherwise they replace it. There is one consent for each client and user
+	// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants. What ends the grants of
+	// the pair afterwards ends the consent as well, also where it overlaps with this call.
+	//   - granted
+	//   - unknown: no such client or user
+	//   - disabled: the client is
+	//   - suspended: the user is
+	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
+	// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
+	// RedeemAuthorizationCode; client_auth_method server stands for the server itself (its UserInfo endpoint, say), which names no client.
+	//   - active: live, that is unexpired, not revoked, and of a live family or an enabled client
+	//   - inactive
+	//   - unauthenticated: the caller is not
+	IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error)
 	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
-	IntrospectAccessTokenByID(ctx context.Context, id AccessTokenID) (IntrospectAccessTokenByIDRow, error)
-	// IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks: a row only where the
-	// token is live, that is unexpired, neither spent nor revoked, of a family that is not revoked, and of an enabled client.
-	IntrospectRefreshToken(ctx context.Context, argToken token.Digest) (IntrospectRefreshTokenRow, error)
+	IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error)
+	// IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
+	// RedeemAuthorizationCode; client_auth_method server stands for the server itself, which names no client.
+	//   - active: live, that is unexpired, unspent, and of a live family
+	//   - inactive
+	//   - unauthenticated: the caller is not
+	IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error)
 	// IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
 	// (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
-	IntrospectToken(ctx context.Context, argToken token.Digest) (IntrospectTokenRow, error)
-	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is
-	// its digest, NULL for a JWT that is known by its id (jti). A lifetime of NULL never expires.
-	// issued: done. exceeded: scopes beyond what the client may ask for. disabled: the client is. But for 'issued' nothing is
-	// written. Zero rows: no such client.
+	IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error)
+	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
+	// digest, NULL for a JWT that is known by its id (jti).
+	//   - issued
+	//   - retried: the same call again, told by id
+	//   - unauthenticated: the client is not (invalid_client)
+	//   - disabled: the client is (invalid_client)
+	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+	//   - invalid_scope: scopes beyond what the client may ask for (invalid_scope)
+	// But for issued nothing is written.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
 	// IssueAuthorizationCode gives an approved authorization its code, by digest, for servers whose code comes after the approval.
-	// issued: done; a code that was given before and not redeemed is replaced. undecided: not approved yet. denied; redeemed;
-	// revoked; expired: the approval has lapsed. disabled: the client is. But for 'issued' nothing changes. Zero rows: no such
-	// authorization.
+	//   - issued: a code that was given before and not redeemed is replaced
+	//   - undecided: not approved yet
+	//   - denied
+	//   - replayed: a code was redeemed before
+	//   - revoked: it was ended before
+	//   - expired: the approval has lapsed
+	//   - disabled: the client is
+	//   - unknown: no such authorization
+	// But for issued nothing changes.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
@@ -186,6 +279,8 @@ type Querier interface {
 	ListAuthorizationRefreshTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthRefreshToken, error)
 	// ListClientAuthorizations is ListUserAuthorizations for all users of one client.
 	ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error)
+	// ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
+	ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error)
 	// ListClients is a page of all clients, oldest first. The first page starts after the zero time and the empty id, the next
 	// after the last row of the one before.
 	ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error)
@@ -193,16 +288,19 @@ type Querier interface {
 	ListClientsByReference(ctx context.Context, arg ListClientsByReferenceParams) ([]OAuthClient, error)
 	// ListClientsByUser is a page of the clients that a user owns, in the order of ListClients.
 	ListClientsByUser(ctx context.Context, arg ListClientsByUserParams) ([]OAuthClient, error)
+	// ListSessionClients lists the clients that a session is known to, in the order in which they came to know it: those to tell when it ends
+	// (OpenID Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It answers for as long as there is somebody to tell, also when the
+	// session itself is gone.
+	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
 	// ListSigningKeys lists the keys to publish (RFC 7517, section 5), newest first: all that have not expired.
 	ListSigningKeys(ctx context.Context) ([]SigningKey, error)
 	// ListUserAccounts lists a user's ways to sign in, oldest first.
 	ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error)
-	// ListUserAuthorizations is a page of what a user has approved and is in force: not revoked, not expired (which a family is a
-	// little after its last token, see expires_at). Oldest first; the first
-	// page starts after the zero time and the empty id, the next after the last row of the one before.
+	// ListUserAuthorizations is a page of what a user has approved and is in force: live, and with a token or a code that has not
+	// expired. Oldest first; the first page starts after the zero time and the empty id, the next after the last row of the one before.
 	ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListUserConsents is a page of a user's consents with what a settings page shows of each client and how many of its
-	// authorizations are in force, oldest first. The first page starts after the zero time and the empty id, the next after the
+	// authorizations are live, oldest first. The first page starts after the zero time and the empty id, the next after the
 	// last row of the one before.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
 	// ListUserSessions is a page of a user's live sessions, oldest first. The first page starts after the zero time and the
@@ -211,69 +309,140 @@ type Querier interface {
 	// ListUsers is a page of all users, oldest first. The first page starts after the zero time and the empty id, the next
 	// after the last row of the one before.
 	ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error)
-	// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers.
-	// The code is bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier
-	// (RFC 7636, section 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a
-	// challenge protects the code (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must
-	// be the one of dpop_jkt, if the request named one (RFC 9449, section 10), and binds the access token; it binds the family
-	// and its refresh token too if the client is public; a confidential client's are bound to its credentials (RFC 9449, section 5). There is no refresh token unless its digest and id are passed.
-	// A lifetime of NULL never expires; no token outlives family_lifetime from now, if that is given.
-	// redeemed: the tokens are written. replayed: the code was used before, and the family is revoked by this statement
-	// (RFC 6749, section 4.1.2). expired. mismatched: another client's, another redirect_uri, challenge or, for a code that was not
-	// used yet, another key: nothing changes. (Whoever stole a code and used it first would else be safe from the client's own key.)
-	// revoked: the grant was ended before. disabled: the client is. Zero rows: no such code.
+	// MarkDeadAuthorizations walks a page of families in the order of their ids, after after_id (empty: from the start), and gives those
+	// that are over a revoked_at: those that an ending has made dead without touching them, and those that were redeemed and have no
+	// token left. A family that is dead only because its client is disabled stays as it is, as that can be undone. last_id is where the
+	// next page goes on; NULL says that there is nothing more. A family that a call holds is left for the next time.
+	MarkDeadAuthorizations(ctx context.Context, arg MarkDeadAuthorizationsParams) (MarkDeadAuthorizationsRow, error)
+	// MarkEndedSessions walks a page of sessions in the order of their ids, after after_id (empty: from the start), and marks those as
+	// ended that an ending has reached only by an epoch, for servers that read only the session's row. last_id is where the next page goes on; NULL
+	// says that there is nothing more. A session that a call holds is left for the next time.
+	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
+	// ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
+	// another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
+	//   - authenticated
+	//   - signed_out: it is not a live session of the user, or there is no such session
+	ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error)
+	// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers. The code is
+	// bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier (RFC 7636, section
+	// 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a challenge protects the code
+	// (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must be the one of dpop_jkt, if the
+	// request named one (RFC 9449, section 10), and binds the access token, and the family and its refresh token if the client is public
+	// (RFC 9449, section 5). proof is the digest of the DPoP proof, remembered until proof_expires_at. There is no refresh token unless
+	// its digest and id are passed. resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted. No
+	// token outlives family_lifetime from now, nor an access token the session of a bound family.
+	//   - redeemed
+	//   - retried: the same call again, told by access_token_id
+	//   - unauthenticated: the client is not (invalid_client)
+	//   - unknown: no such code (invalid_grant, as all that follow)
+	//   - mismatched: another client's, another redirect_uri, challenge or key
+	//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+	//   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
+	//   - disabled: the client is (invalid_client)
+	//   - revoked: the grant was ended before
+	//   - expired
+	//   - invalid_target: resources beyond the grant (invalid_target)
+	// But for redeemed and replayed nothing changes, except that a proof is remembered.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
-	// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). fresh: it had not
-	// been before; replayed: it had, refuse it. The id is the digest of client and jti (token.AssertionID). expires_at is the
-	// assertion's own exp, which the server has checked, plus the clock skew that the server allows.
-	RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (AssertionOutcome, error)
+	// ReinstateUser lifts a suspension. Nothing that was granted before, or by another server meanwhile, comes back.
+	//   - reinstated
+	//   - retried: the user is not suspended
+	//   - unknown: no such user
+	ReinstateUser(ctx context.Context, id UserID) (Outcome, error)
+	// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). The id is the digest of
+	// client and jti (token.AssertionID). expires_at is the assertion's own exp, in seconds since 1970 (RFC 7519, section 4.1.4); the assertion is
+	// accepted, and remembered, until clock_skew after it. max_lifetime is how far from now exp may be at most.
+	//   - remembered: it had not been presented before
+	//   - proof_replayed: it had (invalid_client)
+	//   - expired (invalid_client)
+	//   - too_far: exp is beyond max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+	RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error)
+	// RememberProof notes that a DPoP proof has been presented (RFC 9449, section 11.1), for resource servers; the calls of the token endpoint do
+	// so themselves. The id is the digest of the proof's key and jti (token.ProofID). expires_at is from when on the proof is refused by its
+	// age, clock skew included; one that is past is an error.
+	//   - remembered: it had not been presented before
+	//   - proof_replayed: it had (invalid_dpop_proof)
+	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
 	// RetireSigningKey lets a key sign no more and be published for one more lifetime: as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
-	// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for
-	// the client that it was issued to (RFC 7009, section 2.1). It dies alone. Zero rows: nothing was ended, as the token is
-	// unknown, another client's, or dead already, which RFC 7009, section 2.2 answers like success.
+	// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for the
+	// client that it was issued to (RFC 7009, section 2.1). It dies alone.
+	//   - ended
+	//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
+	//   - unauthenticated: the client is not (invalid_client)
+	//   - unknown: no such token of this client
 	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
-	// RevokeAuthorization ends one authorization and with it every token that descends from it, those that are being written at
-	// this moment included. Zero rows: no such authorization, or it was revoked before.
+	// RevokeAuthorization ends one authorization and with it every token that descends from it.
+	//   - ended
+	//   - revoked: it was ended before
+	//   - unknown: no such authorization
 	RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error)
-	// RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included,
-	// and says how much: authorizations, and tokens without a family. Zero rows: no such client.
-	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (RevokeClientAuthorizationsRow, error)
-	// RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An
-	// access token dies alone; a refresh token, spent or not, ends its family, and without a family it dies with the access tokens
-	// that came with it. The answer says what was ended. Zero rows: nothing was, as the token is unknown, another client's, or dead
-	// already, which RFC 7009, section 2.2 answers like success.
+	// RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included.
+	//   - ended
+	//   - unknown: no such client
+	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
+	// RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+	// token dies alone; a refresh token, spent or not, ends its family.
+	//   - ended
+	//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
+	//   - unauthenticated: the client is not (invalid_client)
+	//   - unknown: no such token of this client
 	RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error)
-	// RevokeUserAuthorizations ends everything that a user has granted, to one client if given: authorizations, with every token
-	// that descends from them, and tokens without a family. One row for each authorization ended, and one without
-	// authorization_id for each client whose tokens without a family were. Zero rows: there was nothing to end.
-	RevokeUserAuthorizations(ctx context.Context, arg RevokeUserAuthorizationsParams) ([]RevokeUserAuthorizationsRow, error)
-	// RotateClientSecret gives a client a new secret, by its digest, and accepts the one before for overlap from now on, so that a
-	// fleet can be changed over without an outage; an overlap of 0 refuses it at once. An overlap never outlives the
-	// replaced secret's own expiry. A retry, with the secret that is the present one already, leaves the one before as it is. Zero
-	// rows: no such client.
-	RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (OAuthClient, error)
+	// RevokeUserAuthorizations ends everything that a user has granted, to every client: what a statement granted that had read before
+	// this one committed is dead.
+	//   - ended
+	//   - unknown: no such user
+	RevokeUserAuthorizations(ctx context.Context, userID UserID) (Outcome, error)
+	// RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in every tenant.
+	//   - ended
+	//   - unknown: no such user
+	RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error)
+	// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+	// for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
+	// were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
+	//   - rotated
+	//   - retried: it is the present secret already; nothing changes
+	//   - unknown: no such client
+	RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (Outcome, error)
 	// RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
-	// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the
-	// server derives (token.Successor). Only the immediate predecessor is forgiven, only within the grace interval (0: never), and
-	// only while its successor has not been used.
-	// scopes and resources narrow the access token; NULL or empty, as a parameter without a value counts as omitted (RFC 6749,
-	// section 3.2), leaves all that was granted. The refresh token keeps what it has (RFC 6749, section 6). confirmation is the key
-	// that the caller has proven to hold: it binds the access token, and must be the family's, where the family has one (RFC 9449,
-	// section 5). A lifetime of NULL never expires; no token outlives the family's max_expires_at. A token that another server wrote
-	// gets a family here, which lasts for family_lifetime at most, if given.
-	// rotated: the successor is written. replayed: a retry; successor is the digest of the one that was written before, and the
-	// access token is new. reused: a spent token came back; its family is revoked by this statement, and where another server
-	// issued or spent it, so are all tokens without a family of this client and user, and the families that were adopted from such.
-	// expired; a retry is once the successor or
-	// the whole family is. revoked: the family was ended before. disabled: the client is. exceeded: scopes
-	// or resources beyond the grant: nothing changes. mismatched: another key: nothing changes. Zero rows: no such token of this
-	// client.
+	// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server
+	// derives (token.Successor). The immediate predecessor alone is forgiven, and only while its successor is unused: within grace, or
+	// whenever grace_until_used is set; the client's refresh_grace and refresh_grace_until_used come first. scopes and resources narrow
+	// the access token; empty leaves all that was granted, as a parameter without a value counts as omitted (RFC 6749, section 3.2). The
+	// refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access
+	// token, and must be the family's, where the family has one (RFC 9449, section 5). proof is the digest of the DPoP proof,
+	// remembered until proof_expires_at. No token outlives the family's max_expires_at, nor an access token the session of a bound family.
+	//   - rotated: the successor and the access token are written
+	//   - retried: successor is the one that was written before; the access token is new, unless it is the very same call again
+	//   - unauthenticated: the client is not (invalid_client)
+	//   - unknown: no such token of this client (invalid_grant, as all that follow)
+	//   - disabled: the client is (invalid_client)
+	//   - mismatched: another key
+	//   - revoked: the family was ended before
+	//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+	//   - replayed: a spent token came back; its family is ended by this statement, and where another server spent it, all grants of this
+	//     client and user
+	//   - expired: the token, or the successor that a retry would get
+	//   - invalid_scope: scopes beyond those of the token (invalid_scope)
+	//   - invalid_target: resources beyond the grant (invalid_target)
+	// But for rotated, retried and replayed nothing changes, except that a proof is remembered. A verdict of replayed must not be undone: call it
+	// on the pool, not in a transaction that may be rolled back.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)
 	// SetRegistrationAccessToken replaces the token that manages the registration (RFC 7592, section 3); NULL ends such management.
-	// Zero rows: no such client.
-	SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (ClientID, error)
+	//   - updated
+	//   - unknown: no such client
+	SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (Outcome, error)
+	// SuspendUser ends all that a user has granted and all sessions of the user, and lets nothing new be granted until ReinstateUser.
+	//   - ended
+	//   - revoked: the user was suspended before
+	//   - unknown: no such user
+	SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error)
+	// SweepSessionClients walks a page of what sessions are known to clients, in the order of ids, after after_id (empty: from the start).
+	// Where the session is not live, or gone, it makes telling the client due; where the client has been told, or has no logout URI to be told
+	// at, it deletes the row. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for
+	// the next time.
+	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
 	// TakeAuthorizationByRequestURI returns the pushed request that a request_uri, by its digest, stands for, and takes it: a
 	// request_uri is used once (RFC 9126, section 4), whatever the number of callers. From then on the request awaits the user's
 	// decision for a lifetime. Zero rows: unknown, another client's, expired, revoked, or taken before.
@@ -287,13 +456,14 @@ type Querier interface {
 	// set to NULL, and a name that is not one of them is an error. client_id and secrets are not changed here. Zero rows: no
 	// such client.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
-	// UpdateUser changes the given fields and leaves those that are nil; remove_image sets the picture to NULL. Zero rows: no
-	// such user. A new address is taken as unverified unless email_verified says otherwise.
+	// UpdateUser changes the given fields and leaves those that are nil; remove_email and remove_image set the address and the picture to
+	// NULL. Zero rows: no such user. A new address is taken as unverified unless email_verified says otherwise.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)
-	// WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none) and ends, in the same
-	// statement, all that rested on it: the authorizations of that client, user and tenant, with every token that descends
-	// from them, and the tokens without a family. The answer is what was ended. Zero rows: there was no such consent, and
-	// nothing has changed.
+	// WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none), and ends all that rested on it: what the
+	// client was granted by this user in this tenant, also where the consent has moved to another tenant since.
+	//   - withdrawn
+	//   - ended: there was no consent in this tenant; grants without one have ended all the same
+	//   - unknown: no such user
 	WithdrawConsent(ctx context.Context, arg WithdrawConsentParams) (WithdrawConsentRow, error)
 }
 

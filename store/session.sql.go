@@ -12,276 +12,257 @@ import (
 )
 
 const CreateSession = `-- name: CreateSession :one
-INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent)
-VALUES (
-    $1::session_id, $2::user_id, $3::token_digest, now() + $4::interval,
-    $5::text, $6::text
+WITH owner AS MATERIALIZED (
+    SELECT u.id,
+        (CASE WHEN u.deleted_at IS NOT NULL THEN 'unknown' WHEN u.suspended_at IS NOT NULL THEN 'suspended' ELSE 'created' END)::outcome AS outcome
+    FROM "user" AS u
+    WHERE u.id = $1::user_id
+    FOR KEY SHARE
+), room AS MATERIALIZED (
+    SELECT o.id, make_room_for_session(o.id, $2::integer) AS ended
+    FROM owner AS o
+    WHERE o.outcome = 'created'
+), created AS (
+    INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
+    SELECT $3::session_id, r.id, $4::token_digest, expiry(now(), $5::interval, NULL, 'Lifetime'), $6::text,
+        $7::text, $8::text, $9::text, $10::text[],
+        $11::timestamptz
+    FROM room AS r
+    RETURNING expires_at
 )
-RETURNING id, created_at, updated_at, expires_at, token, ip_address, user_agent, user_id
+SELECT coalesce(o.outcome, 'unknown')::outcome AS outcome, n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN owner AS o ON true
+LEFT JOIN room AS r ON true
+LEFT JOIN created AS n ON true
 `
 
 type CreateSessionParams struct {
-	ID        SessionID
-	UserID    UserID
-	Token     token.Digest
-	Lifetime  time.Duration
-	IPAddress *string
-	UserAgent *string
+	UserID      UserID
+	MaxSessions int32
+	ID          SessionID
+	Token       token.Digest
+	Lifetime    time.Duration
+	IPAddress   *string
+	UserAgent   *string
+	Label       *string
+	ACR         *string
+	AMR         []string
+	AuthTime    *time.Time
 }
 
-// CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended.
-func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (Session, error) {
+type CreateSessionRow struct {
+	Outcome       Outcome
+	ExpiresAt     *time.Time
+	EndedSessions int64
+}
+
+// CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended. With max_sessions the
+// oldest of the user's live sessions end so that the new one makes no more than that; 0 is no maximum. A user who authenticates again in a
+// session that goes on is for ReauthenticateSession: that counts no session more.
+//   - created
+//   - unknown: no such user
+//   - suspended: the user is
+func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error) {
 	row := q.db.QueryRow(ctx, CreateSession,
-		arg.ID,
 		arg.UserID,
+		arg.MaxSessions,
+		arg.ID,
 		arg.Token,
 		arg.Lifetime,
 		arg.IPAddress,
 		arg.UserAgent,
+		arg.Label,
+		arg.ACR,
+		arg.AMR,
+		arg.AuthTime,
 	)
-	var i Session
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ExpiresAt,
-		&i.Token,
-		&i.IPAddress,
-		&i.UserAgent,
-		&i.UserID,
-	)
+	var i CreateSessionRow
+	err := row.Scan(&i.Outcome, &i.ExpiresAt, &i.EndedSessions)
 	if err != nil {
 		err = fmt.Errorf("query CreateSession: %w", err)
 	}
 	return i, err
 }
 
-const DeleteExpiredSessions = `-- name: DeleteExpiredSessions :execrows
+const DeleteExpiredSessions = `-- name: DeleteExpiredSessions :one
 WITH due AS MATERIALIZED (
     SELECT s.id
     FROM session AS s
-    JOIN "user" AS u ON u.id = s.user_id
     WHERE s.expires_at <= now()
     ORDER BY s.expires_at
     LIMIT $1::integer
-    FOR UPDATE OF s SKIP LOCKED
-    FOR KEY SHARE OF u SKIP LOCKED
+), access_tokens AS MATERIALIZED (
+    SELECT t.id
+    FROM due AS d
+    JOIN oauth_access_token AS t ON t.session_id = d.id
+    LIMIT $1::integer
+    FOR NO KEY UPDATE OF t SKIP LOCKED
+), refresh_tokens AS MATERIALIZED (
+    SELECT r.id
+    FROM due AS d
+    JOIN oauth_refresh_token AS r ON r.session_id = d.id
+    LIMIT $1::integer
+    FOR NO KEY UPDATE OF r SKIP LOCKED
 ), families AS MATERIALIZED (
-    -- whose session_id is about to become NULL, in the order in which every call locks families
     SELECT a.id
     FROM due AS d
     JOIN oauth_authorization AS a ON a.session_id = d.id
-    ORDER BY a.id
-    FOR NO KEY UPDATE OF a
-)
-DELETE FROM session AS s
-USING due AS d
-WHERE s.id = d.id AND (SELECT count(*) FROM families) >= 0
-`
-
-// DeleteExpiredSessions collects at most batch_size sessions that are over, and says how many. Expiry is not a sign-out: what
-// was granted in the session goes on, without one. Sessions that a call holds are left for the next time.
-func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteExpiredSessions, batchSize)
-	if err != nil {
-		return 0, fmt.Errorf("query DeleteExpiredSessions: %w", err)
-	}
-	return result.RowsAffected(), nil
-}
-
-const EndSession = `-- name: EndSession :many
-WITH owner AS MATERIALIZED (
-    -- a token without a family is only ever touched under this lock
-    SELECT u.id
-    FROM session AS s
-    JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.id = $1::session_id
-    FOR UPDATE OF u
-), clients AS MATERIALIZED (
-    SELECT c.client_id
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id IN (
-        SELECT a.client_id FROM oauth_authorization AS a WHERE a.session_id = $1::session_id
-        UNION
-        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.session_id = $1::session_id
-        UNION
-        SELECT t.client_id FROM oauth_access_token AS t WHERE t.session_id = $1::session_id
-    )
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
-), ended AS MATERIALIZED (
-    -- waits for every grant that is being made in the session
-    SELECT s.id, s.user_id
-    FROM owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE s.id = $1::session_id AND (SELECT count(*) FROM clients) >= 0
-    FOR UPDATE OF s
-), grants AS MATERIALIZED (
-    SELECT g.authorization_id::authorization_id AS authorization_id, g.client_id::client_id AS client_id, g.revoked::boolean AS revoked
-    FROM ended AS e
-    CROSS JOIN LATERAL revoke_session_grants(e.id) AS g (authorization_id, client_id, revoked)
+    LIMIT $1::integer
+    FOR NO KEY UPDATE OF a SKIP LOCKED
+), detached_access_tokens AS (
+    UPDATE oauth_access_token AS t
+    SET session_id = NULL, updated_at = now()
+    FROM access_tokens AS x
+    WHERE t.id = x.id
+    RETURNING t.id
+), detached_refresh_tokens AS (
+    UPDATE oauth_refresh_token AS r
+    SET session_id = NULL, updated_at = now()
+    FROM refresh_tokens AS x
+    WHERE r.id = x.id
+    RETURNING r.id
+), detached_families AS (
+    UPDATE oauth_authorization AS a
+    SET session_id = NULL, updated_at = now()
+    FROM families AS x
+    WHERE a.id = x.id
+    RETURNING a.id
+), idle AS MATERIALIZED (
+    SELECT s.id
+    FROM due AS d
+    JOIN session AS s ON s.id = d.id
+    WHERE s.expires_at <= now()
+      AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.session_id = s.id)
+      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.session_id = s.id)
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.session_id = s.id)
+    FOR UPDATE OF s SKIP LOCKED
 ), deleted AS (
     DELETE FROM session AS s
-    USING ended AS e
-    WHERE s.id = e.id AND (SELECT count(*) FROM grants) >= 0
-    RETURNING s.id, s.user_id
+    USING idle AS i
+    WHERE s.id = i.id
+    RETURNING s.id
 )
-SELECT d.id::session_id AS session_id, d.user_id::user_id AS user_id, g.client_id, g.authorization_id,
-    coalesce(g.revoked, false)::boolean AS revoked
-FROM deleted AS d
-LEFT JOIN grants AS g ON true
-ORDER BY g.client_id, g.authorization_id
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted,
+    ((SELECT count(*) FROM detached_access_tokens) + (SELECT count(*) FROM detached_refresh_tokens) + (SELECT count(*) FROM detached_families))::bigint AS detached
+`
+
+type DeleteExpiredSessionsRow struct {
+	Deleted  int64
+	Detached int64
+}
+
+// DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
+// it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are
+// detached, and the sessions to which nothing refers are deleted. Repeat it until all counts are 0. What a call holds is left for the next
+// time.
+func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error) {
+	row := q.db.QueryRow(ctx, DeleteExpiredSessions, batchSize)
+	var i DeleteExpiredSessionsRow
+	err := row.Scan(&i.Deleted, &i.Detached)
+	if err != nil {
+		err = fmt.Errorf("query DeleteExpiredSessions: %w", err)
+	}
+	return i, err
+}
+
+const EndSession = `-- name: EndSession :one
+SELECT (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome, s.user_id
+FROM (VALUES (true)) AS one (n)
+CROSS JOIN end_sessions(ARRAY[($1::session_id)::text]) AS e (sessions)
+LEFT JOIN session AS s ON s.id = $1::session_id
 `
 
 type EndSessionRow struct {
-	SessionID       SessionID
-	UserID          UserID
-	ClientID        *ClientID
-	AuthorizationID *AuthorizationID
-	Revoked         bool
+	Outcome Outcome
+	UserID  *UserID
 }
 
-// EndSession signs a user out: it deletes the session and, in the same statement, revokes what was granted in it and lacks
-// offline_access (OpenID Connect Back-Channel Logout 1.0, section 2.7); what has offline_access goes on without a session.
-// One row for each client that the session knew, so that it can be notified, with the authorization that it had (NULL for
-// tokens without a family) and whether that was revoked now; one row without a client if there was none. Zero rows: no such
-// session.
-func (q *Queries) EndSession(ctx context.Context, id SessionID) ([]EndSessionRow, error) {
-	rows, err := q.db.Query(ctx, EndSession, id)
+// EndSession signs a user out: the session is over at once, and with it all that was granted in it without offline_access (OpenID
+// Connect Back-Channel Logout 1.0, section 2.7). Telling its clients is due (ListSessionClients).
+//   - ended
+//   - revoked: it was ended before
+//   - unknown: no such session
+func (q *Queries) EndSession(ctx context.Context, id SessionID) (EndSessionRow, error) {
+	row := q.db.QueryRow(ctx, EndSession, id)
+	var i EndSessionRow
+	err := row.Scan(&i.Outcome, &i.UserID)
 	if err != nil {
-		return nil, fmt.Errorf("query EndSession: %w", err)
+		err = fmt.Errorf("query EndSession: %w", err)
 	}
-	defer rows.Close()
-	items := []EndSessionRow{}
-	for rows.Next() {
-		var i EndSessionRow
-		if err := rows.Scan(
-			&i.SessionID,
-			&i.UserID,
-			&i.ClientID,
-			&i.AuthorizationID,
-			&i.Revoked,
-		); err != nil {
-			return nil, fmt.Errorf("query EndSession: %w", err)
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("query EndSession: %w", err)
-	}
-	return items, nil
+	return i, err
 }
 
-const EndUserSessions = `-- name: EndUserSessions :many
+const EndUserSessions = `-- name: EndUserSessions :one
 WITH owner AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
-    WHERE u.id = $1::user_id
-    FOR UPDATE
-), clients AS MATERIALIZED (
-    SELECT c.client_id
+    UPDATE "user" AS u
+    SET sessions_epoch = u.sessions_epoch + 1, updated_at = now()
+    WHERE u.id = $2::user_id
+    RETURNING u.id, u.sessions_epoch
+), kept AS (
+    -- compared here, in SET, where the row is as it is now: in WHERE it would be as the snapshot has it
+    UPDATE session AS s
+    SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
+        updated_at = now()
     FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id IN (
-        SELECT a.client_id FROM oauth_authorization AS a WHERE a.user_id = $1::user_id
-        UNION
-        SELECT r.client_id FROM oauth_refresh_token AS r WHERE r.user_id = $1::user_id
-        UNION
-        SELECT t.client_id FROM oauth_access_token AS t WHERE t.user_id = $1::user_id
-    )
-    ORDER BY c.client_id
-    FOR KEY SHARE OF c
-), ended AS MATERIALIZED (
-    SELECT s.id, s.user_id
-    FROM owner AS o
-    JOIN session AS s ON s.user_id = o.id
-    WHERE s.id IS DISTINCT FROM $2::session_id AND (SELECT count(*) FROM clients) >= 0
-    ORDER BY s.id
-    FOR UPDATE OF s
-), grants AS MATERIALIZED (
-    SELECT e.id AS session_id, g.authorization_id::authorization_id AS authorization_id, g.client_id::client_id AS client_id,
-        g.revoked::boolean AS revoked
-    FROM ended AS e
-    CROSS JOIN LATERAL revoke_session_grants(e.id) AS g (authorization_id, client_id, revoked)
-), deleted AS (
-    DELETE FROM session AS s
-    USING ended AS e
-    WHERE s.id = e.id AND (SELECT count(*) FROM grants) >= 0
-    RETURNING s.id, s.user_id
+    WHERE s.id = $1::session_id AND s.user_id = o.id AND s.ended_at IS NULL
 )
-SELECT d.id::session_id AS session_id, d.user_id::user_id AS user_id, g.client_id, g.authorization_id,
-    coalesce(g.revoked, false)::boolean AS revoked
-FROM deleted AS d
-LEFT JOIN grants AS g ON g.session_id = d.id
-ORDER BY d.id, g.client_id, g.authorization_id
+SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outcome,
+    coalesce(end_user_sessions(o.id, $1::session_id), 0)::bigint AS sessions
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN owner AS o ON true
 `
 
 type EndUserSessionsParams struct {
-	UserID UserID
 	Keep   *SessionID
+	UserID UserID
 }
 
 type EndUserSessionsRow struct {
-	SessionID       SessionID
-	UserID          UserID
-	ClientID        *ClientID
-	AuthorizationID *AuthorizationID
-	Revoked         bool
+	Outcome  Outcome
+	Sessions int64
 }
 
-// EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'.
-// Zero rows: the user has no such session.
-func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams) ([]EndUserSessionsRow, error) {
-	rows, err := q.db.Query(ctx, EndUserSessions, arg.UserID, arg.Keep)
+// EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
+// that begins at the same time is over as well. Two calls that keep the same session keep it; two that keep different ones keep none.
+//   - ended: sessions says how many had not ended before
+//   - unknown: no such user
+func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error) {
+	row := q.db.QueryRow(ctx, EndUserSessions, arg.Keep, arg.UserID)
+	var i EndUserSessionsRow
+	err := row.Scan(&i.Outcome, &i.Sessions)
 	if err != nil {
-		return nil, fmt.Errorf("query EndUserSessions: %w", err)
+		err = fmt.Errorf("query EndUserSessions: %w", err)
 	}
-	defer rows.Close()
-	items := []EndUserSessionsRow{}
-	for rows.Next() {
-		var i EndUserSessionsRow
-		if err := rows.Scan(
-			&i.SessionID,
-			&i.UserID,
-			&i.ClientID,
-			&i.AuthorizationID,
-			&i.Revoked,
-		); err != nil {
-			return nil, fmt.Errorf("query EndUserSessions: %w", err)
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("query EndUserSessions: %w", err)
-	}
-	return items, nil
+	return i, err
 }
 
 const ExtendSession = `-- name: ExtendSession :one
 WITH live AS MATERIALIZED (
-    -- locked, so as it is now: the snapshot may be older
-    SELECT s.id, s.user_id, s.token, s.expires_at,
+    SELECT s.id, s.user_id, s.expires_at,
         greatest(
             s.expires_at,
-            least(now() + $1::interval, s.created_at + $2::interval)
+            least(expiry(now(), $1::interval, NULL, 'Lifetime'), s.created_at + $2::interval)
         ) AS extended_to
     FROM session AS s
-    WHERE s.id = $3::session_id AND s.expires_at > now()
-    FOR NO KEY UPDATE
+    JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.id = $3::session_id AND session_is_live(s, u)
+    FOR NO KEY UPDATE OF s
 ), extended AS (
-    -- an upsert goes straight to the row that is locked. An UPDATE would begin with the one in its snapshot; and where a grant
-    -- holds that for its foreign key, it deadlocks with another call that waits there for this one
-    INSERT INTO session AS s (id, user_id, token, expires_at)
-    SELECT l.id, l.user_id, l.token, l.extended_to
+    UPDATE session AS s
+    SET expires_at = l.extended_to, last_seen_at = now(), updated_at = now()
     FROM live AS l
-    WHERE l.extended_to >= l.expires_at + $4::interval AND l.extended_to > l.expires_at
-    ON CONFLICT (id) DO UPDATE
-    SET expires_at = excluded.expires_at, updated_at = now()
-    RETURNING s.id, s.expires_at
+    WHERE s.id = l.id AND l.extended_to >= l.expires_at + $4::interval AND l.extended_to > l.expires_at
+    RETURNING s.id
+), answer AS (
+    SELECT (CASE WHEN e.id IS NULL THEN 'active' ELSE 'extended' END)::outcome AS outcome, l.user_id,
+        (CASE WHEN e.id IS NULL THEN l.expires_at ELSE l.extended_to END)::timestamptz AS expires_at
+    FROM live AS l
+    LEFT JOIN extended AS e ON true
 )
-SELECT l.id::session_id AS id, l.user_id::user_id AS user_id, coalesce(e.expires_at, l.expires_at)::timestamptz AS expires_at,
-    (e.id IS NOT NULL)::boolean AS extended
-FROM live AS l
-LEFT JOIN extended AS e ON e.id = l.id
+SELECT coalesce(w.outcome, 'signed_out')::outcome AS outcome, w.user_id, w.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true
 `
 
 type ExtendSessionParams struct {
@@ -292,15 +273,17 @@ type ExtendSessionParams struct {
 }
 
 type ExtendSessionRow struct {
-	ID        SessionID
-	UserID    UserID
-	ExpiresAt time.Time
-	Extended  bool
+	Outcome   Outcome
+	UserID    *UserID
+	ExpiresAt *time.Time
 }
 
 // ExtendSession lets a live session slide: it then lasts for another lifetime from now, though never beyond max_lifetime
 // from its beginning (NULL: no such bound), and never less long than before. To spare writes, it changes nothing while
-// less than min_gain would be gained; the answer is the session either way. Zero rows: no such session, or it has expired.
+// less than min_gain would be gained.
+//   - extended
+//   - active: nothing to gain; the session goes on as it is
+//   - signed_out: it is not live, or there is no such session
 func (q *Queries) ExtendSession(ctx context.Context, arg ExtendSessionParams) (ExtendSessionRow, error) {
 	row := q.db.QueryRow(ctx, ExtendSession,
 		arg.Lifetime,
@@ -309,12 +292,7 @@ func (q *Queries) ExtendSession(ctx context.Context, arg ExtendSessionParams) (E
 		arg.MinGain,
 	)
 	var i ExtendSessionRow
-	err := row.Scan(
-		&i.ID,
-		&i.UserID,
-		&i.ExpiresAt,
-		&i.Extended,
-	)
+	err := row.Scan(&i.Outcome, &i.UserID, &i.ExpiresAt)
 	if err != nil {
 		err = fmt.Errorf("query ExtendSession: %w", err)
 	}
@@ -322,10 +300,10 @@ func (q *Queries) ExtendSession(ctx context.Context, arg ExtendSessionParams) (E
 }
 
 const FindSessionByToken = `-- name: FindSessionByToken :one
-SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
+SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch, s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM session AS s
 JOIN "user" AS u ON u.id = s.user_id
-WHERE s.token = $1::token_digest AND s.expires_at > now()
+WHERE s.token = $1::token_digest AND session_is_live(s, u)
 `
 
 type FindSessionByTokenRow struct {
@@ -333,7 +311,7 @@ type FindSessionByTokenRow struct {
 	User    User
 }
 
-// FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it has expired.
+// FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it is not live.
 func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error) {
 	row := q.db.QueryRow(ctx, FindSessionByToken, argToken)
 	var i FindSessionByTokenRow
@@ -346,6 +324,13 @@ func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest)
 		&i.Session.IPAddress,
 		&i.Session.UserAgent,
 		&i.Session.UserID,
+		&i.Session.UserSessionsEpoch,
+		&i.Session.EndedAt,
+		&i.Session.LastSeenAt,
+		&i.Session.Label,
+		&i.Session.ACR,
+		&i.Session.AMR,
+		&i.Session.AuthTime,
 		&i.User.ID,
 		&i.User.CreatedAt,
 		&i.User.UpdatedAt,
@@ -353,6 +338,11 @@ func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest)
 		&i.User.Email,
 		&i.User.EmailVerified,
 		&i.User.Image,
+		&i.User.GrantsEpoch,
+		&i.User.SessionsEpoch,
+		&i.User.EndedGrants,
+		&i.User.SuspendedAt,
+		&i.User.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindSessionByToken: %w", err)
@@ -361,12 +351,12 @@ func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest)
 }
 
 const GetSession = `-- name: GetSession :one
-SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id
+SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch, s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time
 FROM session AS s
 WHERE s.id = $1::session_id
 `
 
-// GetSession returns one session, expired or not; zero rows: no such session.
+// GetSession returns one session in whatever state it is; zero rows: no such session.
 func (q *Queries) GetSession(ctx context.Context, id SessionID) (Session, error) {
 	row := q.db.QueryRow(ctx, GetSession, id)
 	var i Session
@@ -379,6 +369,13 @@ func (q *Queries) GetSession(ctx context.Context, id SessionID) (Session, error)
 		&i.IPAddress,
 		&i.UserAgent,
 		&i.UserID,
+		&i.UserSessionsEpoch,
+		&i.EndedAt,
+		&i.LastSeenAt,
+		&i.Label,
+		&i.ACR,
+		&i.AMR,
+		&i.AuthTime,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetSession: %w", err)
@@ -387,11 +384,12 @@ func (q *Queries) GetSession(ctx context.Context, id SessionID) (Session, error)
 }
 
 const ListUserSessions = `-- name: ListUserSessions :many
-SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id
+SELECT s.id, s.created_at, s.updated_at, s.expires_at, s.token, s.ip_address, s.user_agent, s.user_id, s.user_sessions_epoch, s.ended_at, s.last_seen_at, s.label, s.acr, s.amr, s.auth_time
 FROM session AS s
+JOIN "user" AS u ON u.id = s.user_id
 WHERE s.user_id = $1::user_id
   AND (s.created_at, s.id) > ($2::timestamptz, $3::session_id)
-  AND s.expires_at > now()
+  AND session_is_live(s, u)
 ORDER BY s.created_at, s.id
 LIMIT $4::integer
 `
@@ -428,6 +426,13 @@ func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsPara
 			&i.IPAddress,
 			&i.UserAgent,
 			&i.UserID,
+			&i.UserSessionsEpoch,
+			&i.EndedAt,
+			&i.LastSeenAt,
+			&i.Label,
+			&i.ACR,
+			&i.AMR,
+			&i.AuthTime,
 		); err != nil {
 			return nil, fmt.Errorf("query ListUserSessions: %w", err)
 		}
@@ -437,4 +442,111 @@ func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsPara
 		return nil, fmt.Errorf("query ListUserSessions: %w", err)
 	}
 	return items, nil
+}
+
+const MarkEndedSessions = `-- name: MarkEndedSessions :one
+WITH page AS MATERIALIZED (
+    SELECT p.id
+    FROM session AS p
+    WHERE p.id > $1::session_id
+    ORDER BY p.id
+    LIMIT $2::integer
+), unseen AS MATERIALIZED (
+    SELECT s.id
+    FROM page AS p
+    JOIN session AS s ON s.id = p.id
+    JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.ended_at IS NULL AND s.expires_at > now() AND NOT session_is_live(s, u)
+    FOR NO KEY UPDATE OF s SKIP LOCKED
+), marked AS (
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = now(), updated_at = now()
+    FROM unseen AS n
+    WHERE s.id = n.id
+    RETURNING s.id
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM marked)::bigint AS marked, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
+`
+
+type MarkEndedSessionsParams struct {
+	AfterID  SessionID
+	PageSize int32
+}
+
+type MarkEndedSessionsRow struct {
+	Marked int64
+	LastID *SessionID
+}
+
+// MarkEndedSessions walks a page of sessions in the order of their ids, after after_id (empty: from the start), and marks those as
+// ended that an ending has reached only by an epoch, for servers that read only the session's row. last_id is where the next page goes on; NULL
+// says that there is nothing more. A session that a call holds is left for the next time.
+func (q *Queries) MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error) {
+	row := q.db.QueryRow(ctx, MarkEndedSessions, arg.AfterID, arg.PageSize)
+	var i MarkEndedSessionsRow
+	err := row.Scan(&i.Marked, &i.LastID)
+	if err != nil {
+		err = fmt.Errorf("query MarkEndedSessions: %w", err)
+	}
+	return i, err
+}
+
+const ReauthenticateSession = `-- name: ReauthenticateSession :one
+WITH live AS MATERIALIZED (
+    SELECT s.id
+    FROM session AS s
+    JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.id = $1::session_id AND s.user_id = $2::user_id AND session_is_live(s, u)
+    FOR UPDATE OF s
+), authenticated AS (
+    UPDATE session AS s
+    SET token = coalesce($3::token_digest, s.token), acr = $4::text, amr = $5::text[],
+        auth_time = now(), last_seen_at = now(), updated_at = now()
+    FROM live AS l
+    WHERE s.id = l.id
+    RETURNING s.auth_time
+)
+SELECT (CASE WHEN a.auth_time IS NULL THEN 'signed_out' ELSE 'authenticated' END)::outcome AS outcome, a.auth_time
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN authenticated AS a ON true
+`
+
+type ReauthenticateSessionParams struct {
+	ID     SessionID
+	UserID UserID
+	Token  *token.Digest
+	ACR    *string
+	AMR    []string
+}
+
+type ReauthenticateSessionRow struct {
+	Outcome  Outcome
+	AuthTime *time.Time
+}
+
+// ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
+// another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
+//   - authenticated
+//   - signed_out: it is not a live session of the user, or there is no such session
+func (q *Queries) ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error) {
+	row := q.db.QueryRow(ctx, ReauthenticateSession,
+		arg.ID,
+		arg.UserID,
+		arg.Token,
+		arg.ACR,
+		arg.AMR,
+	)
+	var i ReauthenticateSessionRow
+	err := row.Scan(&i.Outcome, &i.AuthTime)
+	if err != nil {
+		err = fmt.Errorf("query ReauthenticateSession: %w", err)
+	}
+	return i, err
 }

@@ -12,18 +12,18 @@ import (
 const CreateUser = `-- name: CreateUser :one
 INSERT INTO "user" (id, name, email, email_verified, image)
 VALUES ($1::user_id, $2::text, $3::text, $4::boolean, $5::text)
-RETURNING id, created_at, updated_at, name, email, email_verified, image
+RETURNING id, created_at, updated_at, name, email, email_verified, image, grants_epoch, sessions_epoch, ended_grants, suspended_at, deleted_at
 `
 
 type CreateUserParams struct {
 	ID            UserID
 	Name          string
-	Email         string
+	Email         *string
 	EmailVerified bool
 	Image         *string
 }
 
-// CreateUser registers a user. A taken address, in whatever case, violates user_email_uidx or user_email_lower_uidx.
+// CreateUser registers a user. An address that is taken, in whatever ASCII case, violates user_email_uidx.
 func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, error) {
 	row := q.db.QueryRow(ctx, CreateUser,
 		arg.ID,
@@ -41,6 +41,11 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, e
 		&i.Email,
 		&i.EmailVerified,
 		&i.Image,
+		&i.GrantsEpoch,
+		&i.SessionsEpoch,
+		&i.EndedGrants,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateUser: %w", err)
@@ -49,69 +54,142 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, e
 }
 
 const DeleteUser = `-- name: DeleteUser :one
-WITH doomed AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
-    WHERE u.id = $1::user_id
-    FOR UPDATE
-), in_turn AS MATERIALIZED (
-    -- two who each use a client that the other owns would wait for each other: owners go one after the other
-    SELECT pg_advisory_xact_lock(hashtextextended('oauthdb DeleteUser', 0))::text AS locked
-    FROM doomed AS d
-    WHERE EXISTS (SELECT FROM oauth_client AS c WHERE c.user_id = d.id)
-), owned_clients AS MATERIALIZED (
-    SELECT c.client_id
-    FROM doomed AS d
-    JOIN oauth_client AS c ON c.user_id = d.id
-    WHERE (SELECT count(*) FROM in_turn) >= 0
-    ORDER BY c.client_id
-    FOR UPDATE OF c
-), parents AS MATERIALIZED (
-    SELECT lock_grant_parents(d.id, ARRAY(SELECT o.client_id::text FROM owned_clients AS o))::bigint AS locked
-    FROM doomed AS d
-), families AS MATERIALIZED (
-    -- in the order in which every call locks families
-    SELECT a.id
-    FROM doomed AS d
-    JOIN oauth_authorization AS a ON a.user_id = d.id
-    WHERE (SELECT count(*) FROM parents) >= 0
-    ORDER BY a.id
-    FOR UPDATE OF a
-), deleted AS (
-    DELETE FROM "user" AS u
-    USING doomed AS d
-    WHERE u.id = d.id AND (SELECT count(*) FROM families) >= 0
+WITH deleted AS MATERIALIZED (
+    UPDATE "user" AS u
+    SET deleted_at = now(), suspended_at = coalesce(u.suspended_at, now()), grants_epoch = u.grants_epoch + 1,
+        sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', name = '', email = NULL, email_verified = false, image = NULL,
+        updated_at = now()
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
+), accounts AS (
+    DELETE FROM account AS c
+    USING deleted AS d
+    WHERE c.user_id = d.id
+), owned_clients AS MATERIALIZED (
+    SELECT c.id
+    FROM deleted AS d
+    JOIN oauth_client AS c ON c.user_id = d.id
+    ORDER BY c.client_id
+    FOR NO KEY UPDATE OF c
+), disabled AS (
+    UPDATE oauth_client AS c
+    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    FROM owned_clients AS o
+    WHERE c.id = o.id
 )
-SELECT d.id::user_id AS id, (SELECT count(*) FROM families)::bigint AS authorizations
-FROM deleted AS d
+SELECT (CASE WHEN d.id IS NULL THEN 'unknown' ELSE 'deleted' END)::outcome AS outcome,
+    coalesce(end_user_sessions(d.id, NULL), 0)::bigint AS sessions
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN deleted AS d ON true
 `
 
 type DeleteUserRow struct {
-	ID             UserID
-	Authorizations int64
+	Outcome  Outcome
+	Sessions int64
 }
 
-// DeleteUser deletes a user and, by the schema's cascades, everything that is the user's: sessions, accounts, owned clients,
-// consents, authorizations and tokens. Grants that run at the same time either finish before and are deleted too, or
-// find no user. Zero rows: no such user.
+// DeleteUser deletes a user: at once all that the user has granted, all sessions and the clients that the user owns are dead, the
+// accounts are gone, and what is personal in the user's row is blank. The collector erases the rest, and then the id can be used again; the
+// address can be from now on.
+//   - deleted
+//   - unknown: no such user
 func (q *Queries) DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error) {
 	row := q.db.QueryRow(ctx, DeleteUser, id)
 	var i DeleteUserRow
-	err := row.Scan(&i.ID, &i.Authorizations)
+	err := row.Scan(&i.Outcome, &i.Sessions)
 	if err != nil {
 		err = fmt.Errorf("query DeleteUser: %w", err)
 	}
 	return i, err
 }
 
-const FindUserByEmail = `-- name: FindUserByEmail :one
-SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
-FROM "user" AS u
-WHERE lower(u.email) = lower($1::text)
+const EraseDeletedUsers = `-- name: EraseDeletedUsers :one
+WITH page AS MATERIALIZED (
+    SELECT p.id, p.deleted_at
+    FROM "user" AS p
+    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > $1::timestamptz
+    ORDER BY p.deleted_at
+    LIMIT $2::integer
+), clients AS MATERIALIZED (
+    SELECT c.id
+    FROM page AS p
+    JOIN oauth_client AS c ON c.user_id = p.id
+    WHERE c.deleted_at IS NULL
+    LIMIT $2::integer
+    FOR NO KEY UPDATE OF c SKIP LOCKED
+), deleted_clients AS (
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    FROM clients AS x
+    WHERE c.id = x.id
+    RETURNING c.id
+), consents AS MATERIALIZED (
+    SELECT g.id
+    FROM page AS p
+    JOIN oauth_consent AS g ON g.user_id = p.id
+    LIMIT $2::integer
+    FOR UPDATE OF g SKIP LOCKED
+), deleted_consents AS (
+    DELETE FROM oauth_consent AS g
+    USING consents AS x
+    WHERE g.id = x.id
+    RETURNING g.id
+), unused AS MATERIALIZED (
+    SELECT u.id
+    FROM page AS p
+    JOIN "user" AS u ON u.id = p.id
+    WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM session AS s WHERE s.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM account AS k WHERE k.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM oauth_client AS c WHERE c.user_id = u.id)
+    FOR UPDATE OF u SKIP LOCKED
+), deleted_users AS (
+    DELETE FROM "user" AS u
+    USING unused AS x
+    WHERE u.id = x.id
+    RETURNING u.id
+)
+SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
+    ((SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents))::bigint AS cleared, l.deleted_at AS last_deleted_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true
 `
 
-// FindUserByEmail returns the user who has an address, whatever its case; zero rows: nobody has.
+type EraseDeletedUsersParams struct {
+	AfterDeletedAt time.Time
+	BatchSize      int32
+}
+
+type EraseDeletedUsersRow struct {
+	Deleted       int64
+	Cleared       int64
+	LastDeletedAt *time.Time
+}
+
+// EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own
+// as DeleteClient does, at most batch_size consents, and the users to whom nothing refers any more. Families, tokens and sessions go by the
+// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+// NULL says that there is nothing more.
+func (q *Queries) EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error) {
+	row := q.db.QueryRow(ctx, EraseDeletedUsers, arg.AfterDeletedAt, arg.BatchSize)
+	var i EraseDeletedUsersRow
+	err := row.Scan(&i.Deleted, &i.Cleared, &i.LastDeletedAt)
+	if err != nil {
+		err = fmt.Errorf("query EraseDeletedUsers: %w", err)
+	}
+	return i, err
+}
+
+const FindUserByEmail = `-- name: FindUserByEmail :one
+SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
+FROM "user" AS u
+WHERE lower(u.email COLLATE "C") = lower(($1::text) COLLATE "C")
+`
+
+// FindUserByEmail returns the user who has an address, whatever its ASCII case; zero rows: nobody has.
 func (q *Queries) FindUserByEmail(ctx context.Context, email string) (User, error) {
 	row := q.db.QueryRow(ctx, FindUserByEmail, email)
 	var i User
@@ -123,6 +201,11 @@ func (q *Queries) FindUserByEmail(ctx context.Context, email string) (User, erro
 		&i.Email,
 		&i.EmailVerified,
 		&i.Image,
+		&i.GrantsEpoch,
+		&i.SessionsEpoch,
+		&i.EndedGrants,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindUserByEmail: %w", err)
@@ -131,12 +214,12 @@ func (q *Queries) FindUserByEmail(ctx context.Context, email string) (User, erro
 }
 
 const GetUser = `-- name: GetUser :one
-SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
+SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
-WHERE u.id = $1::user_id
+WHERE u.id = $1::user_id AND u.deleted_at IS NULL
 `
 
-// GetUser returns one user; zero rows: no such user.
+// GetUser returns one user, suspended or not; zero rows: no such user, or deleted.
 func (q *Queries) GetUser(ctx context.Context, id UserID) (User, error) {
 	row := q.db.QueryRow(ctx, GetUser, id)
 	var i User
@@ -148,6 +231,11 @@ func (q *Queries) GetUser(ctx context.Context, id UserID) (User, error) {
 		&i.Email,
 		&i.EmailVerified,
 		&i.Image,
+		&i.GrantsEpoch,
+		&i.SessionsEpoch,
+		&i.EndedGrants,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetUser: %w", err)
@@ -156,9 +244,9 @@ func (q *Queries) GetUser(ctx context.Context, id UserID) (User, error) {
 }
 
 const ListUsers = `-- name: ListUsers :many
-SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
+SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM "user" AS u
-WHERE (u.created_at, u.id) > ($1::timestamptz, $2::user_id)
+WHERE (u.created_at, u.id) > ($1::timestamptz, $2::user_id) AND u.deleted_at IS NULL
 ORDER BY u.created_at, u.id
 LIMIT $3::integer
 `
@@ -188,6 +276,11 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 			&i.Email,
 			&i.EmailVerified,
 			&i.Image,
+			&i.GrantsEpoch,
+			&i.SessionsEpoch,
+			&i.EndedGrants,
+			&i.SuspendedAt,
+			&i.DeletedAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListUsers: %w", err)
 		}
@@ -199,22 +292,83 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 	return items, nil
 }
 
+const ReinstateUser = `-- name: ReinstateUser :one
+WITH reinstated AS (
+    UPDATE "user" AS u
+    SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
+    WHERE u.id = $1::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
+    RETURNING u.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN 'retried' ELSE 'unknown' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
+`
+
+// ReinstateUser lifts a suspension. Nothing that was granted before, or by another server meanwhile, comes back.
+//   - reinstated
+//   - retried: the user is not suspended
+//   - unknown: no such user
+func (q *Queries) ReinstateUser(ctx context.Context, id UserID) (Outcome, error) {
+	row := q.db.QueryRow(ctx, ReinstateUser, id)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query ReinstateUser: %w", err)
+	}
+	return outcome, err
+}
+
+const SuspendUser = `-- name: SuspendUser :one
+WITH suspended AS MATERIALIZED (
+    UPDATE "user" AS u
+    SET suspended_at = now(), grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
+    WHERE u.id = $1::user_id AND u.suspended_at IS NULL AND u.deleted_at IS NULL
+    RETURNING u.id
+)
+SELECT (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+    coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN suspended AS n ON true
+LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
+`
+
+type SuspendUserRow struct {
+	Outcome  Outcome
+	Sessions int64
+}
+
+// SuspendUser ends all that a user has granted and all sessions of the user, and lets nothing new be granted until ReinstateUser.
+//   - ended
+//   - revoked: the user was suspended before
+//   - unknown: no such user
+func (q *Queries) SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error) {
+	row := q.db.QueryRow(ctx, SuspendUser, id)
+	var i SuspendUserRow
+	err := row.Scan(&i.Outcome, &i.Sessions)
+	if err != nil {
+		err = fmt.Errorf("query SuspendUser: %w", err)
+	}
+	return i, err
+}
+
 const UpdateUser = `-- name: UpdateUser :one
 UPDATE "user" AS u
 SET name = coalesce($1::text, u.name),
-    email = coalesce($2::text, u.email),
-    email_verified = coalesce(
-        $3::boolean,
-        u.email_verified AND lower(coalesce($2::text, u.email)) = lower(u.email)
+    email = CASE WHEN $2::boolean THEN NULL ELSE coalesce($3::text, u.email) END,
+    email_verified = NOT $2::boolean AND coalesce(
+        $4::boolean,
+        u.email_verified AND lower(coalesce($3::text, u.email) COLLATE "C") = lower(u.email COLLATE "C"),
+        false
     ),
-    image = CASE WHEN $4::boolean THEN NULL ELSE coalesce($5::text, u.image) END,
+    image = CASE WHEN $5::boolean THEN NULL ELSE coalesce($6::text, u.image) END,
     updated_at = now()
-WHERE u.id = $6::user_id
-RETURNING u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image
+WHERE u.id = $7::user_id AND u.deleted_at IS NULL
+RETURNING u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 `
 
 type UpdateUserParams struct {
 	Name          *string
+	RemoveEmail   bool
 	Email         *string
 	EmailVerified *bool
 	RemoveImage   bool
@@ -222,11 +376,12 @@ type UpdateUserParams struct {
 	ID            UserID
 }
 
-// UpdateUser changes the given fields and leaves those that are nil; remove_image sets the picture to NULL. Zero rows: no
-// such user. A new address is taken as unverified unless email_verified says otherwise.
+// UpdateUser changes the given fields and leaves those that are nil; remove_email and remove_image set the address and the picture to
+// NULL. Zero rows: no such user. A new address is taken as unverified unless email_verified says otherwise.
 func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error) {
 	row := q.db.QueryRow(ctx, UpdateUser,
 		arg.Name,
+		arg.RemoveEmail,
 		arg.Email,
 		arg.EmailVerified,
 		arg.RemoveImage,
@@ -242,6 +397,11 @@ func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (User, e
 		&i.Email,
 		&i.EmailVerified,
 		&i.Image,
+		&i.GrantsEpoch,
+		&i.SessionsEpoch,
+		&i.EndedGrants,
+		&i.SuspendedAt,
+		&i.DeletedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query UpdateUser: %w", err)

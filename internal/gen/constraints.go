@@ -18,6 +18,11 @@ func constraintsFile(ctx context.Context, db *sql.DB) ([]byte, error) {
 		JOIN pg_class AS c ON c.oid = n.conrelid
 		WHERE n.connamespace = 'public'::regnamespace AND n.contype <> 'n' AND c.relname <> 'oauthdb_version'
 		UNION ALL
+		SELECT t.typname, n.conname, pg_get_constraintdef(n.oid)
+		FROM pg_constraint AS n
+		JOIN pg_type AS t ON t.oid = n.contypid
+		WHERE n.connamespace = 'public'::regnamespace AND n.contype <> 'n'
+		UNION ALL
 		SELECT c.relname, i.relname, regexp_replace(pg_get_indexdef(x.indexrelid), '^CREATE UNIQUE INDEX \S+ ON \S+ USING \S+ ', 'UNIQUE ')
 		FROM pg_index AS x
 		JOIN pg_class AS i ON i.oid = x.indexrelid
@@ -52,7 +57,7 @@ type Constraint string
 			fmt.Fprintf(&b, "\n// What a row of %s has to satisfy.\nconst (\n", table)
 			last = table
 		}
-		fmt.Fprintf(&b, "\t// %s\n\tConstraint%s Constraint = %q\n", definition, goName(name), name)
+		fmt.Fprintf(&b, "\t// %s\n\tConstraint%s Constraint = %q\n", strings.Join(strings.Fields(definition), " "), goName(name), name)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read constraints: %w", err)
