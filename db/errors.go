@@ -32,6 +32,8 @@ const (
 	cannotConnectNow     = "57P03"
 	idleInTransaction    = "25P03"
 	idleSession          = "57P05"
+	transactionTimeout   = "25P04"
+	invalidParameter     = "22023"
 )
 
 // IsNotFound reports whether a call that returns one row has found none: there is no such thing.
