@@ -343,7 +343,8 @@ func (c *Collector) eraseClients() func(context.Context, int32, Collected) (next
 	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, error) {
 		row, err := c.queries.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{AfterDeletedAt: after, BatchSize: size})
 		done["oauth_client"] += row.Deleted
-		return row.Deleted + row.Cleared, row.LastDeletedAt, err
+		done["oauth_access_token"] += row.AccessTokens
+		return row.Deleted + row.AccessTokens + row.Cleared, row.LastDeletedAt, err
 	})
 }
 

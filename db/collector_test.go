@@ -389,7 +389,7 @@ func TestADeletedClientIsErasedInBoundedStatements(t *testing.T) {
 	if err := d.Pool.QueryRow(t.Context(), `SELECT max(n), sum(n)::int FROM (SELECT sum(n)::int AS n FROM touched GROUP BY xid) AS t`).Scan(&most, &sum); err != nil {
 		t.Fatal(err)
 	}
-	// A statement erases from three tables, a batch of each.
+	// A statement erases from a few tables, a batch of each.
 	if most > 3*batch || sum < 3700 {
 		t.Errorf("a statement wrote %d rows, of %d altogether; want at most %d", most, sum, 3*batch)
 	}
