@@ -173,6 +173,14 @@ type stub struct {
 	*store.Queries
 	accessTokens func() error
 	proofs       func(size int32) error
+	sessions     func(after store.SessionID)
+}
+
+func (s *stub) MarkEndedSessions(ctx context.Context, arg store.MarkEndedSessionsParams) (store.MarkEndedSessionsRow, error) {
+	if s.sessions != nil {
+		s.sessions(arg.AfterID)
+	}
+	return s.Queries.MarkEndedSessions(ctx, arg)
 }
 
 func (s *stub) DeleteExpiredAccessTokens(ctx context.Context, size int32) (int64, error) {
@@ -392,5 +400,56 @@ func TestADeletedClientIsErasedInBoundedStatements(t *testing.T) {
 	// A statement erases from a few tables, a batch of each.
 	if most > 3*batch || sum < 3700 {
 		t.Errorf("a statement wrote %d rows, of %d altogether; want at most %d", most, sum, 3*batch)
+	}
+}
+
+// A pass of Run is bounded: a walk goes on where the pass before stopped, and begins again behind the last page.
+func TestAWalkGoesOnInTheNextPass(t *testing.T) {
+	t.Parallel()
+	const sessions = 150
+	d := testdb.New(t, testdb.Options{})
+	for _, sql := range []string{
+		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
+		fmt.Sprintf(`INSERT INTO session (id, user_id, token, expires_at)
+			SELECT to_char(n, 'FM000'), 'u', n, now() + interval '1 day' FROM generate_series(1, %d) AS n`, sessions),
+	} {
+		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var pages []string // of each pass
+	passes := 0
+	c := db.NewCollector(&stub{
+		Queries:      d.Store,
+		accessTokens: func() error { passes++; return nil },
+		sessions: func(after store.SessionID) {
+			pages = append(pages, fmt.Sprintf("%d:%s", passes, after))
+			if len(pages) == 160 {
+				cancel()
+			}
+		},
+	}, db.CollectorOptions{BatchSize: 1, Interval: time.Millisecond})
+	if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var want []string
+	for i := range 160 {
+		switch {
+		case i == 0:
+			want = append(want, "1:")
+		case i < 100:
+			want = append(want, fmt.Sprintf("1:%03d", i))
+		case i <= sessions: // the last page is empty
+			want = append(want, fmt.Sprintf("2:%03d", i))
+		case i == sessions+1:
+			want = append(want, "3:")
+		default:
+			want = append(want, fmt.Sprintf("3:%03d", i-sessions-1))
+		}
+	}
+	if !slices.Equal(pages, want) {
+		t.Errorf("pages are %v, want %v", pages, want)
 	}
 }
