@@ -116,7 +116,7 @@ func (w *walk) signIn() chapter {
 				return w.findSession(func() token.Raw { return library })(ctx)
 			}),
 			call("created", "on her phone", w.createSession(2, 0)),
-			call("created", "at home; two is the most that the server wants, so the oldest ends", w.createSession(2, 1)),
+			call("created", "at home; two are the most, so the oldest ends", w.createSession(2, 1)),
 			call("none", "the cookie at the library is worth nothing", w.findSession(func() token.Raw { return library })),
 		},
 	}
