@@ -366,7 +366,7 @@ func (w *walk) newSecret() chapter {
 		return func(ctx context.Context) (string, error) {
 			*secret = token.Mint(token.ClientSecret)
 			outcome, err := w.calls.RotateClientSecret(ctx, store.RotateClientSecretParams{
-				ClientID: w.framed.ClientID, ClientSecret: secret.Digest(), Overlap: overlap,
+				ClientID: w.framed.ClientID, ClientSecret: secret.Digest(), Lifetime: store.Never, Overlap: overlap,
 			})
 			return string(outcome), err
 		}
