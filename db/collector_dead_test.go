@@ -128,8 +128,10 @@ func TestWhatIsDeadIsCollectedAndWhatIsLiveIsNot(t *testing.T) {
 		{"DeleteClient", func(ctx context.Context, n string) (store.Outcome, error) {
 			return q.DeleteClient(ctx, store.ClientID(n+"/c"))
 		}, store.OutcomeDeleted, "c g k m " + family, "c g k m " + family},
-		{"tokens gone", sql(`WITH t AS (DELETE FROM oauth_access_token WHERE id = $1 || '/t') DELETE FROM oauth_refresh_token WHERE authorization_id = $1 || '/a'`),
-			store.OutcomeEnded, family, family},
+		{
+			"tokens gone", sql(`WITH t AS (DELETE FROM oauth_access_token WHERE id = $1 || '/t') DELETE FROM oauth_refresh_token WHERE authorization_id = $1 || '/a'`),
+			store.OutcomeEnded, family, family,
+		},
 		{"access token revoked", sql(`UPDATE oauth_access_token SET revoked = now() WHERE id IN ($1 || '/t', $1 || '/m')`), store.OutcomeEnded, "t m", "t m"},
 		{"DeleteUser of the client's owner", func(ctx context.Context, n string) (store.Outcome, error) {
 			if _, err := d.Pool.Exec(ctx, `UPDATE oauth_client SET user_id = $1 || '/u' WHERE id = $1 || '/c'`, n); err != nil {
