@@ -845,10 +845,11 @@ $$;
 COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN ended_grants -> client_key(client_id) ? key
             OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
         THEN ended_grants || jsonb_build_object(
@@ -857,47 +858,50 @@ CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RE
             || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
         )
         ELSE '{}'
-    END
+    END;
+END
 $$;
 
 COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
-    WITH ended AS (
-        UPDATE session AS s
-        SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
-        WHERE s.id = ANY (doomed) AND s.ended_at IS NULL
-        RETURNING s.id
-    ), to_tell AS MATERIALIZED (
-        SELECT k.id
-        FROM session_client AS k
-        WHERE k.session_id = ANY (doomed) AND k.due_at IS NULL
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ), due AS (
-        UPDATE session_client AS k
-        SET due_at = now(), updated_at = now()
-        FROM to_tell AS t
-        WHERE k.id = t.id
-    )
-    SELECT count(*) FROM ended
+    ));
+    RETURN sessions;
+END
 $$;
 
 COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions, makes it due to tell their clients, and says how many had not ended before. A client that another call holds is left to SweepSessionClients.';
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
+BEGIN
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
-    SELECT end_sessions(ARRAY(
+    RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
         WHERE s.user_id = owner AND s.id IS DISTINCT FROM keep AND s.ended_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ))
+    ));
+END
 $$;
 
 COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
@@ -1002,13 +1006,15 @@ $$;
 COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
 
 CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM oauth_client_secret AS o
         WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    )
+    );
+END
 $$;
 
 COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';

@@ -139,13 +139,15 @@ COMMENT ON FUNCTION auth_method_kind(text) IS 'What a client authenticates with,
 
 -- +goose StatementBegin
 CREATE FUNCTION is_older_secret(of_client text, presented text) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM oauth_client_secret AS o
         WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    )
+    );
+END
 $$;
 -- +goose StatementEnd
 
@@ -219,10 +221,11 @@ COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client
 
 -- +goose StatementBegin
 CREATE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN ended_grants -> client_key(client_id) ? key
             OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
         THEN ended_grants || jsonb_build_object(
@@ -231,7 +234,8 @@ AS $$
             || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
         )
         ELSE '{}'
-    END
+    END;
+END
 $$;
 -- +goose StatementEnd
 
@@ -239,26 +243,26 @@ COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counte
 
 -- +goose StatementBegin
 CREATE FUNCTION end_sessions(doomed text[]) RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
-    WITH ended AS (
-        UPDATE session AS s
-        SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
-        WHERE s.id = ANY (doomed) AND s.ended_at IS NULL
-        RETURNING s.id
-    ), to_tell AS MATERIALIZED (
-        SELECT k.id
-        FROM session_client AS k
-        WHERE k.session_id = ANY (doomed) AND k.due_at IS NULL
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ), due AS (
-        UPDATE session_client AS k
-        SET due_at = now(), updated_at = now()
-        FROM to_tell AS t
-        WHERE k.id = t.id
-    )
-    SELECT count(*) FROM ended
+    ));
+    RETURN sessions;
+END
 $$;
 -- +goose StatementEnd
 
@@ -266,16 +270,18 @@ COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions, makes it due to tell
 
 -- +goose StatementBegin
 CREATE FUNCTION end_user_sessions(owner text, keep text) RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
+BEGIN
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
-    SELECT end_sessions(ARRAY(
+    RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
         WHERE s.user_id = owner AND s.id IS DISTINCT FROM keep AND s.ended_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ))
+    ));
+END
 $$;
 -- +goose StatementEnd
 
