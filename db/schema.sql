@@ -712,26 +712,19 @@ COMMENT ON COLUMN public."user".suspended_at IS 'Since when the user is suspende
 
 COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.';
 
-CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) RETURNS boolean
+CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT coalesce(
         t.revoked IS NULL
         AND (t.expires_at IS NULL OR t.expires_at > now())
         AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
-        AND (
-            t.client_epoch IS NULL
-            OR (
-                NOT o.disabled
-                AND t.client_epoch = o.grants_epoch
-                AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
-            )
-        ),
+        AND (t.client_epoch IS NULL OR own_client_is_live(t)),
         false
     )
 $$;
 
-COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
+COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -750,19 +743,6 @@ $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
 
-CREATE FUNCTION public.auth_method_kind(method text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN method IN ('client_secret_basic', 'client_secret_post') THEN 'secret'
-        WHEN method = 'private_key_jwt' THEN 'key'
-        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth') THEN 'certificate'
-        WHEN method = 'none' THEN 'none'
-    END
-$$;
-
-COMMENT ON FUNCTION public.auth_method_kind(method text) IS 'What a client authenticates with, by token_endpoint_auth_method: secret, key, certificate or none. NULL for a method that is not known.';
-
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -771,17 +751,23 @@ CREATE FUNCTION public.authenticates(c public.oauth_client, method text, present
         AND CASE
             WHEN method = 'verified' THEN true
             WHEN is_public(c) THEN method = 'none'
-            WHEN auth_method_kind(method) IN ('key', 'certificate') THEN auth_method_kind(method) = auth_method_kind(c.token_endpoint_auth_method)
-                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND method = 'private_key_jwt')
-            WHEN auth_method_kind(method) = 'secret' AND auth_method_kind(coalesce(c.token_endpoint_auth_method, 'client_secret_basic')) = 'secret'
-            THEN coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
-                OR is_older_secret(c.client_id, presented)
+            WHEN method IN ('client_secret_basic', 'client_secret_post')
+            THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+                AND (
+                    coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                    OR is_older_secret(c.client_id, presented)
+                )
+            WHEN method = 'private_key_jwt'
+            THEN c.token_endpoint_auth_method = method
+                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+            WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+            THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
         END,
         false
     )
 $$;
 
-COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
+COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1143,6 +1129,25 @@ CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
 $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
+
+CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_client AS o
+        LEFT JOIN "user" AS u ON u.id = t.user_id
+        WHERE o.client_id = t.client_id
+          AND NOT o.disabled
+          AND o.grants_epoch = t.client_epoch
+          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
