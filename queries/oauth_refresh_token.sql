@@ -72,9 +72,10 @@ LEFT JOIN live AS r ON k.admitted;
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
-        r.confirmation, r.authorization_id, r.authorization_code_id, r.data, r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at,
-        CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
-        coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
+        r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
+        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
+        c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, @grace::interval) AS grace,
+        coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         coalesce(nullif(@scopes::text[], '{}'), r.scopes) AS access_scopes,
         coalesce(nullif(@resources::text[], '{}'), r.resources) AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
@@ -105,7 +106,7 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
-    -- the gate: of all who present the token one gets through
+    -- the gate: of all who present the token, one gets through
     UPDATE oauth_refresh_token AS r
     SET revoked = now(), successor = @successor::token_digest, successor_id = @successor_id::refresh_token_id, updated_at = now()
     FROM admitted AS p
@@ -114,13 +115,12 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN LATERAL judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, p.grace, p.until_used)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.*, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id, j.verdict IS NULL AS is_new,
-        coalesce(j.successor, @successor)::token_digest AS successor,
-        coalesce(j.successor_id, @successor_id)::refresh_token_id AS successor_id,
+    SELECT p.*, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+        coalesce(j.successor, @successor)::token_digest AS successor, coalesce(j.successor_id, @successor_id)::refresh_token_id AS successor_id,
         least(
             expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
@@ -140,8 +140,7 @@ WITH presented AS MATERIALIZED (
         confirmation, authorization_id, authorization_code_id, data
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id,
-        coalesce(g.authorization_code_id, g.authorization_id), g.data
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data
     FROM granted AS g
     WHERE g.is_new
 ), access AS (
@@ -152,8 +151,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id,
-        coalesce(g.authorization_code_id, g.authorization_id)
+        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )
