@@ -43,7 +43,7 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'consent_id', (SELECT g.id FROM oauth_consent AS g WHERE g.user_id = l.user_id ORDER BY g.id LIMIT 1),
 			'consent_client', (SELECT g.client_id FROM oauth_consent AS g WHERE g.user_id = l.user_id AND g.reference_id IS NULL AND g.user_epoch = 1 ORDER BY g.id LIMIT 1),
 			'jwk_id', (SELECT k.id FROM jwks AS k ORDER BY k.id LIMIT 1),
-			'soon', extract(epoch FROM now() + interval '5 minutes')::bigint,
+			'soon', extract(epoch FROM now() + interval '5 minutes')::bigint::text,
 			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
 			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
 			'client_with_secrets', (SELECT o.client_id FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),

@@ -24,7 +24,7 @@ var called = []plan.Statement{
 	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
 	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
 	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
-	{Name: "function is_older_secret", Text: "SELECT is_older_secret($1::text, $2::text) WHERE is_older_secret($1::text, $2::text)", Args: []string{"of_client", "presented"}},
+	{Name: "function is_older_secret", Text: "SELECT 1 WHERE is_older_secret($1::text, $2::text)", Args: []string{"of_client", "presented"}},
 	{Name: "function lock_parents", Text: "SELECT lock_parents($1::text, $2::text, $3::text)", Args: []string{"of_user", "of_client", "of_session"}},
 	{
 		Name: "another server's refresh token",
@@ -33,7 +33,7 @@ var called = []plan.Statement{
 	},
 	{
 		Name: "another server's access token",
-		Text: "INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, scopes, refresh_id) VALUES ('new', $1::token_digest, $2::client_id, $3::session_id, $4::user_id, '{openid}', 'unknown')",
+		Text: "INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, scopes) VALUES ('new', $1::token_digest, $2::client_id, $3::session_id, $4::user_id, '{openid}')",
 		Args: []string{"token", "client_id", "session_id", "user_id"},
 	},
 	{
@@ -61,7 +61,7 @@ var called = []plan.Statement{
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
 	"access_token_is_live", "auth_method_kind", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
-	"is_older_secret", "is_public", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
+	"is_public", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
 }
 
 var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`)
