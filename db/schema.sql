@@ -1598,7 +1598,7 @@ CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
 
-CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id);
+CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
 

@@ -55,7 +55,7 @@ CREATE TABLE session_client (
     CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE
 );
 
-CREATE INDEX session_client_client_id_idx ON session_client (client_id);
+CREATE INDEX session_client_client_id_idx ON session_client (client_id, id);
 CREATE INDEX session_client_user_id_idx ON session_client (user_id);
 CREATE INDEX session_client_due_at_idx ON session_client (due_at) WHERE due_at IS NOT NULL AND told_at IS NULL;
 

@@ -96,15 +96,21 @@ func TestFunctionsAreInlined(t *testing.T) {
 
 // nested are the plans that the server reports of what runs within a statement.
 type nested struct {
-	plans  map[string]*plan.Node // by text, of the statement that runs now
-	seen   map[string]bool       // texts, ever
+	plans  []within        // of the statement that runs now
+	seen   map[string]bool // texts, ever
 	broken []string
 }
 
+// within is a statement that ran within another.
+type within struct {
+	text string
+	plan *plan.Node
+}
+
 // take returns the plans reported since it was last called.
-func (n *nested) take() map[string]*plan.Node {
+func (n *nested) take() []within {
 	plans := n.plans
-	n.plans = map[string]*plan.Node{}
+	n.plans = nil
 	return plans
 }
 
@@ -124,9 +130,7 @@ func (n *nested) hear(message string) {
 	if strings.HasPrefix(report.Text, "PREPARE ") || strings.HasPrefix(report.Text, "EXPLAIN ") {
 		return // the statement itself
 	}
-	if _, known := n.plans[report.Text]; !known {
-		n.plans[report.Text] = report.Plan
-	}
+	n.plans = append(n.plans, within{report.Text, report.Plan})
 	n.seen[report.Text] = true
 }
 
@@ -145,7 +149,7 @@ func connectAndListen(t *testing.T) (*pgx.Conn, *nested) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &nested{plans: map[string]*plan.Node{}, seen: map[string]bool{}}
+	n := &nested{seen: map[string]bool{}}
 	config.Database = strings.TrimPrefix(own.Path, "/")
 	config.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) { n.hear(notice.Message) }
 	conn, err := pgx.ConnectConfig(t.Context(), config)
@@ -158,7 +162,7 @@ func connectAndListen(t *testing.T) (*pgx.Conn, *nested) {
 	}
 	for _, s := range []string{
 		"LOAD 'auto_explain'", "SET auto_explain.log_min_duration = 0", "SET auto_explain.log_nested_statements = on",
-		"SET auto_explain.log_format = json", "SET client_min_messages = log", "SET track_functions = 'all'",
+		"SET auto_explain.log_format = json", "SET auto_explain.log_analyze = on", "SET auto_explain.log_timing = off", "SET client_min_messages = log", "SET track_functions = 'all'",
 	} {
 		if _, err := conn.Exec(t.Context(), s); err != nil {
 			t.Fatal(err)
@@ -208,7 +212,7 @@ func everyFunctionIsLookedAt(t *testing.T, conn *pgx.Conn, v *survey) {
 		if slices.Contains(inlined, f.Name) {
 			continue
 		}
-		if !slices.Contains(ran, f.Name) {
+		if namesATable.MatchString(f.Body) && !slices.Contains(ran, f.Name) {
 			t.Errorf("nothing calls the function %s: add a statement that does to called", f.Name)
 		}
 		if f.Language == "sql" {

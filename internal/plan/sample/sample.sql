@@ -16,13 +16,13 @@ $$ SELECT rtrim(translate(encode(sha256(of::bytea), 'base64'), '+/', '-_'), '=')
 CREATE OR REPLACE FUNCTION pg_temp.at(n bigint) RETURNS timestamptz LANGUAGE sql STABLE AS
 $$ SELECT now() - interval '720 hours' + n * interval '1 second' $$;
 
--- One in two hundred is suspended, as many are deleted.
+-- One in two hundred is suspended. Some are deleted: few, as the collector erases them.
 INSERT INTO "user" (id, created_at, updated_at, name, email, email_verified, image, grants_epoch, sessions_epoch, ended_grants, suspended_at, deleted_at)
 SELECT pg_temp.id('usr', n), pg_temp.at(5 * n), pg_temp.at(5 * n), 'User number ' || n,
-    CASE WHEN n % 200 <> 10 THEN 'user' || n || '@example.com' END, n % 10 <> 0,
+    CASE WHEN n % 200 <> 10 OR n > 1000 THEN 'user' || n || '@example.com' END, n % 10 <> 0,
     CASE WHEN n % 3 = 0 THEN 'https://images.example/' || n END, 1, 1,
-    CASE WHEN n % 10 = 3 THEN '{"client-1": {"": 1}}'::jsonb ELSE '{}' END, CASE WHEN n % 200 IN (5, 10) THEN now() END,
-    CASE WHEN n % 200 = 10 THEN now() - pg_temp.r(n, 1) * interval '24 hours' END
+    CASE WHEN n % 10 = 3 THEN '{"client-1": {"": 1}}'::jsonb ELSE '{}' END, CASE WHEN n % 200 = 5 OR (n % 200 = 10 AND n <= 1000) THEN now() END,
+    CASE WHEN n % 200 = 10 AND n <= 1000 THEN now() - pg_temp.r(n, 1) * interval '24 hours' END
 FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n;
 
 INSERT INTO account (id, created_at, updated_at, account_id, provider_id, user_id, password, access_token, refresh_token, scope)
@@ -33,7 +33,7 @@ SELECT pg_temp.id('acc', 2 * n + k), pg_temp.at(5 * n), pg_temp.at(5 * n),
     CASE k WHEN 1 THEN 'openid email' END
 FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n
 CROSS JOIN generate_series(0, 1) AS k
-WHERE (k = 0 OR n % 4 = 0) AND n % 200 <> 10;
+WHERE (k = 0 OR n % 4 = 0) AND (n % 200 <> 10 OR n > 1000);
 
 -- A user signs in on one to three devices, some on many more. One in twenty-five was ended by an epoch alone.
 INSERT INTO session (id, created_at, updated_at, expires_at, token, ip_address, user_agent, user_id, user_sessions_epoch)
@@ -42,7 +42,7 @@ SELECT pg_temp.id('ses', n), pg_temp.at(4 * n), pg_temp.at(4 * n), now() + (pg_t
     pg_temp.id('usr', 1 + floor(power(pg_temp.r(n, 1), 1.2) * ($2::bigint / 5))::bigint), CASE WHEN n % 25 = 7 THEN 0 ELSE 1 END
 FROM generate_series($1::bigint / 4 + 1, $2::bigint / 4) AS n;
 
--- Clients that register by themselves outnumber those that users go to, which are the first hundred. One in four hundred is deleted.
+-- Clients that register by themselves outnumber those that users go to, which are the first hundred. Few are deleted.
 INSERT INTO oauth_client (
     id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri,
     contacts, redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata,
@@ -58,7 +58,7 @@ SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' |
     CASE WHEN n % 3 = 2 THEN 'org_' || floor(pg_temp.r(n, 2) * ($2::bigint / 100))::bigint END, '{"tier": "standard"}',
     CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END,
     CASE WHEN n % 2 = 0 THEN 'https://client' || n || '.example/logout' END,
-    CASE WHEN n % 400 = 99 THEN now() - pg_temp.r(n, 3) * interval '24 hours' END
+    CASE WHEN n % 100 = 99 AND n < 300 THEN now() - pg_temp.r(n, 3) * interval '24 hours' END
 FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 101 ELSE 1 END, $2::bigint / 20 + 100) AS n;
 
 -- One client in four has rotated its secret, some twice.
