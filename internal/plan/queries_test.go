@@ -88,7 +88,7 @@ func TestPlans(t *testing.T) {
 		{plan.NoSeqScan, "ON DELETE of oauth_access_token_refresh_id_fkey", "DROP INDEX oauth_access_token_refresh_id_idx"},
 		{plan.NoSeqScan, "function end_user_sessions", "DROP INDEX session_user_id_idx"},
 		{plan.NoSeqScan, "EndSession", "ALTER TABLE session_client DROP CONSTRAINT session_client_session_client_uidx"}, // in end_sessions
-		{plan.NoGrowth, "another server's rotation", "ALTER TABLE session DROP CONSTRAINT session_pkey CASCADE"},       // in refuse_dead_rotation
+		{plan.NoGrowth, "another server's rotation", "ALTER TABLE session DROP CONSTRAINT session_pkey CASCADE"},        // in refuse_dead_rotation
 		{plan.NoGrowth, "ListUsers", "DROP INDEX user_created_at_idx"},
 		{plan.Buffers, "FindConsent", "ALTER TABLE oauth_consent DROP CONSTRAINT oauth_consent_client_user_uidx; DROP INDEX oauth_consent_user_id_idx"},
 	} {

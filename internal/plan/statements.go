@@ -126,6 +126,8 @@ type Function struct {
 	ArgTypes []string
 	OfRows   bool   // takes whole rows of tables
 	Body     string // the source, as it was written
+	// Definition is the whole CREATE OR REPLACE FUNCTION.
+	Definition string
 }
 
 // Explainable says whether the body is one statement that can be explained by itself. That of a function in another language is
@@ -138,7 +140,7 @@ func Functions(ctx context.Context, conn Querier) ([]Function, error) {
 		SELECT p.proname::text, l.lanname::text, coalesce(p.proargnames[:p.pronargs], '{}')::text[],
 			ARRAY(SELECT format_type(t.oid, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (oid, n) ORDER BY t.n),
 			EXISTS (SELECT FROM unnest(p.proargtypes) AS a (oid) JOIN pg_type AS t ON t.oid = a.oid WHERE t.typtype = 'c'),
-			coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+			coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), pg_get_functiondef(p.oid)
 		FROM pg_proc AS p
 		JOIN pg_language AS l ON l.oid = p.prolang
 		WHERE p.pronamespace = 'public'::regnamespace
@@ -148,7 +150,7 @@ func Functions(ctx context.Context, conn Querier) ([]Function, error) {
 		return nil, fmt.Errorf("read functions: %w", err)
 	}
 	functions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Function, err error) {
-		return f, row.Scan(&f.Name, &f.Language, &f.Args, &f.ArgTypes, &f.OfRows, &f.Body)
+		return f, row.Scan(&f.Name, &f.Language, &f.Args, &f.ArgTypes, &f.OfRows, &f.Body, &f.Definition)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read functions: %w", err)
