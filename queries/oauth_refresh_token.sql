@@ -35,16 +35,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN r.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
-FROM (
-    SELECT @client_auth_method::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS r ON k.admitted;
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 
 -- RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
 -- 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server

@@ -189,16 +189,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN r.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS r ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectRefreshTokenParams struct {
