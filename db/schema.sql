@@ -192,8 +192,12 @@ COMMENT ON DOMAIN public.short_text IS 'Text of 4096 bytes at most.';
 CREATE DOMAIN public.stored_access_token_id AS public.access_token_id
 	CONSTRAINT access_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_access_token_id IS 'An access_token_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_account_id AS public.account_id
 	CONSTRAINT account_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_account_id IS 'An account_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_array AS jsonb
 	CONSTRAINT array_is_small CHECK (((jsonb_typeof(VALUE) = 'array'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
@@ -203,8 +207,12 @@ COMMENT ON DOMAIN public.stored_array IS 'A JSON array of 64 KiB and 32 levels a
 CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 	CONSTRAINT authorization_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_client_id AS public.client_id
 	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
+
+COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
 
 CREATE DOMAIN public.token_confirmation AS jsonb;
 
@@ -218,11 +226,17 @@ COMMENT ON DOMAIN public.stored_confirmation IS 'The key to which a token is bou
 CREATE DOMAIN public.stored_consent_id AS public.consent_id
 	CONSTRAINT consent_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_jwk_id IS 'A jwk_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_oauth_client_id AS public.oauth_client_id
 	CONSTRAINT oauth_client_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_oauth_client_id IS 'An oauth_client_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_object AS jsonb
 	CONSTRAINT object_is_small CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
@@ -232,11 +246,17 @@ COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_reference_id IS 'A reference_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
 	CONSTRAINT refresh_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_session_id AS public.session_id
 	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
@@ -250,12 +270,16 @@ COMMENT ON DOMAIN public.user_id IS 'Primary key of "user"; the subject (sub) of
 CREATE DOMAIN public.stored_user_id AS public.user_id
 	CONSTRAINT user_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_user_id IS 'A user_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.verification_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.verification_id IS 'Primary key of verification.';
 
 CREATE DOMAIN public.stored_verification_id AS public.verification_id
 	CONSTRAINT verification_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_verification_id IS 'A verification_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.text_list AS text[]
 	CONSTRAINT text_list_is_flat CHECK (
@@ -626,7 +650,15 @@ COMMENT ON COLUMN public.oauth_client.dpop_bound_access_tokens IS 'Whether the c
 
 COMMENT ON COLUMN public.oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
 
-COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.';
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Subject that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_dns IS 'dNSName that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_uri IS 'uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_ip IS 'iPAddress that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 
 COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 
@@ -1446,6 +1478,8 @@ CREATE TABLE public.session_client (
 
 COMMENT ON TABLE public.session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
 
+COMMENT ON COLUMN public.session_client.session_id IS 'The session.';
+
 COMMENT ON COLUMN public.session_client.user_id IS 'The session''s user.';
 
 COMMENT ON COLUMN public.session_client.sub IS 'The user as the client knows it.';
@@ -1609,7 +1643,7 @@ CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
 
-CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id);
+CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
 

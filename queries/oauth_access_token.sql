@@ -228,8 +228,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 )
 DELETE FROM oauth_access_token AS t
-USING due AS d
-WHERE t.id = d.id;
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
 -- start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
@@ -243,10 +242,10 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
     SELECT t.id
-    FROM page AS p
-    JOIN oauth_access_token AS t ON t.id = p.id
+    FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
-    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch)
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t

@@ -21,10 +21,10 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), due AS MATERIALIZED (
     SELECT t.id
-    FROM page AS p
-    JOIN oauth_access_token AS t ON t.id = p.id
+    FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
-    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch)
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t
@@ -75,8 +75,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 )
 DELETE FROM oauth_access_token AS t
-USING due AS d
-WHERE t.id = d.id
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
