@@ -328,11 +328,18 @@ WITH page AS MATERIALIZED (
     WHERE t.id = x.id
     RETURNING t.id
 ), consents AS MATERIALIZED (
+    -- in the order of an index, or all consents of a client would be looked up for the first of them
     SELECT g.id
     FROM page AS p
-    JOIN oauth_consent AS g ON g.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM oauth_consent AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.user_id
+        LIMIT $2::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS g
     LIMIT $2::integer
-    FOR UPDATE OF g SKIP LOCKED
 ), deleted_consents AS (
     DELETE FROM oauth_consent AS g
     USING consents AS x
@@ -352,9 +359,15 @@ WITH page AS MATERIALIZED (
 ), session_clients AS MATERIALIZED (
     SELECT k.id
     FROM page AS p
-    JOIN session_client AS k ON k.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM session_client AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.id
+        LIMIT $2::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS k
     LIMIT $2::integer
-    FOR UPDATE OF k SKIP LOCKED
 ), deleted_session_clients AS (
     DELETE FROM session_client AS k
     USING session_clients AS x
