@@ -213,18 +213,18 @@ func (s *Storage) client(ctx context.Context, clientID string) (*client, error) 
 // AuthorizeClientIDSecret authenticates a client by its secret: [store.Queries.AuthenticateClient]. At the token, introspection and
 // revocation endpoints of a [Provider] it only notes the secret, as the call that answers the request judges it first.
 func (s *Storage) AuthorizeClientIDSecret(ctx context.Context, clientID, clientSecret string) error {
-	c := caller{client: store.ClientID(clientID), method: methodBasic}
+	c := caller{client: store.ClientID(clientID), method: methodNone}
 	if clientSecret != "" {
-		c.secret = token.DigestOf(clientSecret)
+		c.method, c.secret = methodBasic, token.DigestOf(clientSecret)
 	}
 	x := exchangeFrom(ctx)
 	if x == nil {
 		return s.authenticate(ctx, c)
 	}
-	if _, _, inHeader := x.request.BasicAuth(); !inHeader {
+	if _, _, inHeader := x.request.BasicAuth(); clientSecret != "" && !inHeader {
 		c.method = methodPost
 	}
-	x.caller, x.unjudged = c, true
+	x.caller, x.judged = c, false
 	if x.callsAuthenticate {
 		return nil
 	}

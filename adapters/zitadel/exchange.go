@@ -3,6 +3,7 @@ package zitadel
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
 
@@ -21,8 +22,8 @@ type exchange struct {
 	// At the endpoints whose calls authenticate the client themselves, the library's own step only notes what was presented.
 	callsAuthenticate bool
 	caller            caller
-	unjudged          bool // no call has been told of the caller's secret yet
-	unauthenticated   bool // a call has said so
+	judged            bool // a call has been told of the caller
+	unauthenticated   bool // and has said so
 
 	client *client
 	key    op.SigningKey
@@ -80,7 +81,32 @@ func callerOf(ctx context.Context, client store.ClientID) caller {
 // judged notes that a call has been told of the caller, and what it came to.
 func judged(ctx context.Context, by caller, outcome store.Outcome) {
 	if x := exchangeFrom(ctx); x != nil {
-		x.unjudged = x.unjudged && by != x.caller
+		x.judged = x.judged || by == x.caller || x.caller.method == ""
 		x.unauthenticated = x.unauthenticated || outcome == store.OutcomeUnauthenticated
 	}
+}
+
+// unjudged is the client that has presented a secret in a request which failed before a call was told of it.
+func (x *exchange) unjudged() (caller, bool) {
+	switch {
+	case !x.callsAuthenticate || x.judged || x.client != nil && x.client.public():
+		return caller{}, false
+	case x.caller.method != "":
+		return x.caller, true
+	case x.form("client_assertion") != "": // more than one method: the library has refused that
+		return caller{}, false
+	}
+	c := caller{method: methodPost}
+	id, secret := x.form("client_id"), x.form("client_secret")
+	if user, password, inHeader := x.request.BasicAuth(); inHeader {
+		c.method = methodBasic
+		var idErr, secretErr error
+		id, idErr = url.QueryUnescape(user)
+		secret, secretErr = url.QueryUnescape(password)
+		if idErr != nil || secretErr != nil {
+			return caller{}, false // the library has refused it
+		}
+	}
+	c.client, c.secret = store.ClientID(id), token.DigestOf(secret)
+	return c, secret != ""
 }

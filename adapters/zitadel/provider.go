@@ -98,8 +98,8 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		default:
 			next.ServeHTTP(answer, r)
 		}
-		if x.unjudged && !x.fault {
-			_ = p.storage.authenticate(r.Context(), x.caller) // the request failed before a call could; x has the result
+		if c, found := x.unjudged(); found && !x.fault {
+			_ = p.storage.authenticate(r.Context(), c) // x has the result
 		}
 		if x.unauthenticated && !x.fault {
 			answer = &response{header: maps.Clone(w.Header())}
