@@ -58,17 +58,13 @@ func (s *Storage) ClientCredentialsTokenRequest(ctx context.Context, clientID st
 	return &machineRequest{client: clientID, scopes: scopes}, nil
 }
 
-// machineScopes are those asked for. Scopes about a user are nobody's who acts for themselves; for a client that has no scopes
-// registered the server's default holds, of which the store knows nothing.
+// machineScopes are those asked for. Scopes about a user are nobody's who acts for themselves; of the others the store decides.
 func (c *client) machineScopes(asked []string) ([]string, error) {
-	own := c.ownScopes()
 	if len(asked) == 0 {
-		return own, nil
+		return c.ownScopes(), nil
 	}
-	for _, scope := range asked {
-		if !storable(scope) || aboutUser(scope) || c.row.Scopes == nil && !slices.Contains(own, scope) {
-			return nil, oidc.ErrInvalidScope()
-		}
+	if !storable(asked...) || slices.ContainsFunc(asked, aboutUser) {
+		return nil, oidc.ErrInvalidScope()
 	}
 	return asked, nil
 }

@@ -251,7 +251,8 @@ func (s *Storage) issue(ctx context.Context, r *machineRequest) (string, time.Ti
 	}
 	by := callerOf(ctx, store.ClientID(r.client))
 	row, err := s.store.IssueAccessToken(ctx, store.IssueAccessTokenParams{
-		ID: r.minted.accessTokenID, AccessToken: r.minted.accessToken, Scopes: r.scopes, Lifetime: s.opts.AccessTokenLifetime,
+		ID: r.minted.accessTokenID, AccessToken: r.minted.accessToken, Scopes: r.scopes, DefaultScopes: s.opts.Scopes,
+		Lifetime: s.opts.AccessTokenLifetime,
 		ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
 	})
 	if err := s.granted(ctx, by, row.Outcome, err, "", nil); err != nil {
