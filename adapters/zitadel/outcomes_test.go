@@ -2,7 +2,6 @@ package zitadel_test
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
@@ -53,28 +53,59 @@ func (w *world) rollingBack(next http.Handler) http.HandlerFunc {
 	}
 }
 
+// joining is what a Storage must not have: a pool whose calls join the transaction of the request.
+type joining struct{ *pgxpool.Pool }
+
+func (j joining) in(ctx context.Context) store.DBTX {
+	if tx, found := ctx.Value(inTransaction{}).(pgx.Tx); found {
+		return tx
+	}
+	return j.Pool
+}
+
+func (j joining) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return j.in(ctx).Exec(ctx, sql, args...)
+}
+
+func (j joining) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return j.in(ctx).Query(ctx, sql, args...)
+}
+
+func (j joining) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return j.in(ctx).QueryRow(ctx, sql, args...)
+}
+
 func TestVerdictOutlivesTheRollbackOfItsRequest(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.handler.Store(w.rollingBack(w.pages(w.storage, w.provider)))
-	c, resource := w.register(), w.register()
-	cfg := c.oauth2()
+	for name, joins := range map[string]bool{"pool": false, "in the transaction it would not": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var pool zitadel.DB = w.db.Pool
+			if joins {
+				pool = joining{w.db.Pool}
+			}
+			w.handler.Store(w.rollingBack(w.pages(w.newServer(pool))))
+			c, resource := w.register(), w.register()
+			cfg := c.oauth2()
 
-	code, verifier := c.authorize(cfg)
-	first, err := cfg.Exchange(w.ctx, code, oauth2.VerifierOption(verifier))
-	w.ok(err)
-	_, err = cfg.Exchange(w.ctx, code, oauth2.VerifierOption(verifier))
-	w.wantOAuthError(err, http.StatusBadRequest, "invalid_grant")
-	resource.wantActive(false, first.AccessToken, first.RefreshToken)
+			code, verifier := c.authorize(cfg)
+			first, err := cfg.Exchange(w.ctx, code, oauth2.VerifierOption(verifier))
+			w.ok(err)
+			_, err = cfg.Exchange(w.ctx, code, oauth2.VerifierOption(verifier))
+			w.wantOAuthError(err, http.StatusBadRequest, "invalid_grant")
+			resource.wantActive(joins, first.AccessToken, first.RefreshToken)
 
-	first = c.login(cfg)
-	second, err := c.refreshWith(cfg, first.RefreshToken)
-	w.ok(err)
-	third, err := c.refreshWith(cfg, second.RefreshToken)
-	w.ok(err)
-	_, err = c.refreshWith(cfg, first.RefreshToken)
-	w.wantOAuthError(err, http.StatusBadRequest, "invalid_grant")
-	resource.wantActive(false, first.AccessToken, second.AccessToken, third.AccessToken, third.RefreshToken)
+			first = c.login(cfg)
+			second, err := c.refreshWith(cfg, first.RefreshToken)
+			w.ok(err)
+			third, err := c.refreshWith(cfg, second.RefreshToken)
+			w.ok(err)
+			_, err = c.refreshWith(cfg, first.RefreshToken)
+			w.wantOAuthError(err, http.StatusBadRequest, "invalid_grant")
+			resource.wantActive(joins, first.AccessToken, second.AccessToken, third.AccessToken, third.RefreshToken)
+		})
+	}
 }
 
 func TestStorageTakesNoTransaction(t *testing.T) {
@@ -395,7 +426,7 @@ func TestAssertionsEndIsNoTrapForTheClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.registerKey()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: (*ecdsa.PrivateKey)(c.key), KeyID: "k1"}}, nil)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: c.key, KeyID: "k1"}}, nil)
 	w.ok(err)
 	for _, exp := range []int64{1<<63 - 1, 1 << 44, 4102444800} {
 		assertion := signed(t, signer, map[string]any{
