@@ -1,5 +1,5 @@
 -- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
--- digest, NULL for a JWT that is known by its id (jti).
+-- digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
 --   - issued
 --   - retried: the same call again, told by id
 --   - unauthenticated: the client is not (invalid_client)
@@ -16,7 +16,7 @@ WITH client AS MATERIALIZED (
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT coalesce(@scopes::text[], '{}') <@ coalesce(c.scopes, @scopes::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT coalesce(@scopes::text[], '{}') <@ coalesce(c.scopes, @default_scopes::text[], '{}') THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome

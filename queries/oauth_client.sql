@@ -158,7 +158,8 @@ WITH client AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), rotated AS (
     UPDATE oauth_client AS c
-    SET client_secret = @client_secret::token_digest, client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
+    SET client_secret = coalesce(@client_secret::token_digest, refuse_parameter('ClientSecret', 'is missing')),
+        client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
         foreign_secret_hash = NULL, updated_at = now()
     FROM client AS k
     WHERE c.id = k.id AND k.outcome = 'rotated'

@@ -463,18 +463,18 @@ WITH client AS MATERIALIZED (
                 WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(c.scopes, $4::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(c.scopes, $5::text[], '{}') THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $5::client_id
+    WHERE c.client_id = $6::client_id
     FOR KEY SHARE
 ), issued AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT $6::access_token_id, $7::token_digest, c.client_id,
-        $8::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($9::text[]), '{}'),
-        $10::token_confirmation, c.grants_epoch
+    SELECT $7::access_token_id, $8::token_digest, c.client_id,
+        $9::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($10::text[]), '{}'),
+        $11::token_confirmation, c.grants_epoch
     FROM client AS c
     WHERE c.outcome = 'issued'
     ON CONFLICT (id) DO NOTHING
@@ -483,7 +483,7 @@ WITH client AS MATERIALIZED (
     SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = $6::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN oauth_access_token AS t ON t.id = $7::access_token_id AND t.client_id = c.client_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -495,6 +495,7 @@ type IssueAccessTokenParams struct {
 	ClientAuthMethod string
 	ClientSecret     token.Digest
 	Scopes           []string
+	DefaultScopes    []string
 	ClientID         ClientID
 	ID               AccessTokenID
 	AccessToken      *token.Digest
@@ -509,7 +510,7 @@ type IssueAccessTokenRow struct {
 }
 
 // IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
-// digest, NULL for a JWT that is known by its id (jti).
+// digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
 //   - issued
 //   - retried: the same call again, told by id
 //   - unauthenticated: the client is not (invalid_client)
@@ -524,6 +525,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Scopes,
+		arg.DefaultScopes,
 		arg.ClientID,
 		arg.ID,
 		arg.AccessToken,

@@ -935,7 +935,8 @@ WITH client AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), rotated AS (
     UPDATE oauth_client AS c
-    SET client_secret = $2::token_digest, client_secret_expires_at = now() + $4::interval,
+    SET client_secret = coalesce($2::token_digest, refuse_parameter('ClientSecret', 'is missing')),
+        client_secret_expires_at = now() + $4::interval,
         foreign_secret_hash = NULL, updated_at = now()
     FROM client AS k
     WHERE c.id = k.id AND k.outcome = 'rotated'
