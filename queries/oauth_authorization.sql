@@ -341,7 +341,7 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
-        CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END AS access_resources,
+        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         -- from the redemption on, so that the same call again gets the same answer

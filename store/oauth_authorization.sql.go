@@ -984,7 +984,7 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         $7::token_digest AS refresh_token,
-        CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END AS access_resources,
+        (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $9::token_confirmation) END AS family_confirmation,
         -- from the redemption on, so that the same call again gets the same answer
@@ -1093,7 +1093,7 @@ type RedeemAuthorizationCodeRow struct {
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
 	GrantedScopes         []string
-	Resources             interface{}
+	Resources             []string
 	Nonce                 *string
 	Claims                json.RawMessage
 	AuthTime              *time.Time
