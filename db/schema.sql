@@ -147,6 +147,11 @@ CREATE TYPE public.outcome AS ENUM (
 
 COMMENT ON TYPE public.outcome IS 'What a call came to. A word means the same in every call.';
 
+CREATE DOMAIN public.provider_text AS text
+	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
+
+COMMENT ON DOMAIN public.provider_text IS 'An identity provider, or what it calls a user: 1 to 4096 bytes.';
+
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.reference_id IS 'Opaque pointer to a tenant, such as an organisation.';
@@ -1063,7 +1068,7 @@ BEGIN
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
     END;
     IF verdict = 'retried' THEN
@@ -1310,8 +1315,8 @@ CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    account_id public.short_text NOT NULL,
-    provider_id public.short_text NOT NULL,
+    account_id public.provider_text NOT NULL,
+    provider_id public.provider_text NOT NULL,
     user_id public.user_id NOT NULL,
     access_token text,
     refresh_token text,

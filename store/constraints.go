@@ -154,6 +154,12 @@ const (
 	ConstraintOAuthRefreshTokenUserIDFKey Constraint = "oauth_refresh_token_user_id_fkey"
 )
 
+// What a row of provider_text has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)))
+	ConstraintProviderTextLength Constraint = "provider_text_length"
+)
+
 // What a row of session has to satisfy.
 const (
 	// CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))

@@ -30,7 +30,7 @@ WITH asked AS MATERIALIZED (
             CASE
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
                     AND a.session_id IS NOT DISTINCT FROM $2::session_id
-                THEN CASE WHEN is_live(a, c, u, s) THEN 'retried' ELSE 'revoked' END
+                THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -983,7 +983,7 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         $7::token_digest AS refresh_token,
-        coalesce(nullif($8::text[], '{}'), a.resources) AS access_resources,
+        (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $9::token_confirmation) END AS family_confirmation,
         -- from the redemption on, so that the same call again gets the same answer
