@@ -17,7 +17,7 @@ const baseURL = `http://127.0.0.1:${server.address().port}`;
 
 const auth = betterAuth({
 	baseURL,
-	secret: "for tests alone, as long as it has to be",
+	secret: process.env.BETTER_AUTH_SECRET,
 	database: drizzleAdapter(drizzle(pool, { schema }), { provider: "pg", schema }),
 	emailAndPassword: { enabled: true, password: { hash: async (p) => `plain:${p}`, verify: async ({ hash, password }) => hash === `plain:${password}` } },
 	rateLimit: { enabled: false },
