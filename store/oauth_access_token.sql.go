@@ -182,16 +182,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, o, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS t ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAccessTokenParams struct {
@@ -275,16 +272,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, o, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS t ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAccessTokenByIDParams struct {
@@ -375,16 +369,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN i.kind IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS i ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1
 `
 

@@ -398,7 +398,7 @@ type Querier interface {
 	//   - ended
 	//   - unknown: no such user
 	RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error)
-	// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+	// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
 	// for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
 	// were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
 	//   - rotated
