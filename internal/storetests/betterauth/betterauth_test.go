@@ -4,7 +4,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -188,7 +187,7 @@ func signedOutThere(w *world) {
 		w.Fatalf("sign-out: %s", a)
 	}
 	w.wantDead(bound.access, oursBound.access, oursBound.refresh)
-	w.refusedThere(c, oursBound.refresh)
+	w.uselessThere(c, oursBound.refresh)
 	w.wantLive(free.refresh, ours.refresh)
 	after := w.issued(w.refreshThere(c, free.refresh))
 	if after.family != free.family {
@@ -202,7 +201,7 @@ func withoutAddress(w *world) {
 	p := person{id: store.NewUserID(), session: store.NewSessionID()}
 	_, err := w.q.CreateUser(w.ctx, store.CreateUserParams{ID: p.id, Name: "Nobody"})
 	w.ok(err)
-	const value = "a cookie of a user without an address"
+	const value = "cookie-of-a-user-without-an-address"
 	_, err = w.pool.Exec(w.ctx, `INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, now() + interval '1 hour')`,
 		string(p.session), string(p.id), value)
 	w.ok(err)
@@ -290,5 +289,3 @@ func consent(w *world) {
 		w.Error("a consent given anew doesn't count")
 	}
 }
-
-var _ = time.Second

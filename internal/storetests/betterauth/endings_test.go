@@ -89,6 +89,9 @@ func (e ending) holds(w *world) {
 		w.Fatalf("%s: %s", e.name, outcome)
 	}
 
+	if e.leavesOffline { // before the server there looks for the session: it revokes the access tokens of one that it finds expired
+		w.wantLive(g.there.access, g.here.access)
+	}
 	if w.signedInThere(g.cookie) == e.signsOut {
 		w.Errorf("signed in there: %v", !e.signsOut)
 	}
@@ -99,8 +102,8 @@ func (e ending) holds(w *world) {
 	switch {
 	case e.leavesOffline:
 		w.wantDead(g.thereBound.access, g.hereBound.access, g.hereBound.refresh)
-		w.refusedThere(g.client, g.hereBound.refresh)
-		w.wantLive(g.there.access, g.there.refresh, g.here.access, g.here.refresh)
+		w.uselessThere(g.client, g.hereBound.refresh)
+		w.wantLive(g.there.refresh, g.here.refresh)
 		next := w.issued(w.refreshThere(g.client, g.there.refresh))
 		w.wantLive(next.access, next.refresh)
 		w.wantLive(w.rotateHere(g.client, next.refresh, store.OutcomeRotated).refresh)
@@ -115,9 +118,9 @@ func (e ending) holds(w *world) {
 		all := []string{offlineThere.access, g.there.access, g.there.refresh, g.thereBound.access, g.here.access, g.here.refresh, g.hereBound.access, g.hereBound.refresh}
 		w.wantDead(all...)
 		for range 2 { // the second time a spent token would end more
-			for _, refresh := range []string{g.there.refresh, g.here.refresh, g.hereBound.refresh} {
-				w.refusedThere(g.client, refresh, refusal)
-			}
+			w.refusedThere(g.client, g.there.refresh, refusal)
+			w.refusedThere(g.client, g.here.refresh, refusal)
+			w.uselessThere(g.client, g.hereBound.refresh)
 		}
 		w.wantDead(all...)
 	}

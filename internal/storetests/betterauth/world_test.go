@@ -133,7 +133,7 @@ func (w *world) register(change ...func(*store.CreateClientParams)) client {
 
 func (w *world) registerConfidential() client {
 	w.Helper()
-	raw := string(token.Mint(token.ClientSecret))
+	raw := token.Mint(token.ClientSecret).Reveal()
 	c := w.register(func(p *store.CreateClientParams) {
 		p.Public, p.TokenEndpointAuthMethod, p.ClientSecret = nil, new("client_secret_post"), new(token.DigestOf(raw))
 	})
@@ -240,7 +240,7 @@ func (w *world) grantHere(p person, c client, scope string) tokens {
 	if r.Outcome != store.OutcomeRedeemed {
 		w.Fatalf("RedeemAuthorizationCode: %s", r.Outcome)
 	}
-	return tokens{string(access), string(refresh), *r.AuthorizationID}
+	return tokens{access.Reveal(), refresh.Reveal(), *r.AuthorizationID}
 }
 
 // rotateHere presents a refresh token to the store.
@@ -257,7 +257,7 @@ func (w *world) rotateHere(c client, refresh string, want store.Outcome) tokens 
 	if r.Outcome != want {
 		w.Fatalf("RotateRefreshToken: %s, want %s", r.Outcome, want)
 	}
-	t := tokens{access: string(access), refresh: string(successor)}
+	t := tokens{access: access.Reveal(), refresh: successor.Reveal()}
 	if r.AuthorizationID != nil {
 		t.family = *r.AuthorizationID
 	}
@@ -304,6 +304,23 @@ func (w *world) refusedThere(c client, refresh string, reasons ...string) {
 		}
 	}
 	w.Errorf("refreshed there: want %v: %s", reasons, a)
+}
+
+// uselessThere wants nothing to come of a dead refresh token that was granted without offline_access. Such a one is never spent
+// there: an access token is written and nothing else changed, so it is not refused. It is dead here and there.
+func (w *world) uselessThere(c client, refresh string) {
+	w.Helper()
+	a := w.refreshThere(c, refresh)
+	if a.status != 200 {
+		return
+	}
+	if a.text("refresh_token") != "" {
+		w.Errorf("refreshed there: %s", a)
+	}
+	w.wantDead(a.text("access_token"))
+	if a := w.get("/oauth2/userinfo", "Bearer "+a.text("access_token")); a.status == 200 {
+		w.Errorf("an access token of a dead refresh token is live there: %s", a)
+	}
 }
 
 // noneLives wants no token of the user, or of the client, in the tables to be live.
