@@ -26,6 +26,7 @@ func TestBetterAuth(t *testing.T) {
 		{"a token spent there that comes back there ends all of its client and user", spentThereComesBackThere},
 		{"a token spent here that comes back there ends its family", spentHereComesBackThere},
 		{"a revocation there is one here", revokedThere},
+		{"an access token revoked here is dead there", accessTokenRevokedHere},
 		{"a sign-out there ends what is bound to the session", signedOutThere},
 		{"a user without an address", withoutAddress},
 		{"a suspended user can't sign in there, and nothing comes back by reinstating", suspended},
@@ -67,6 +68,12 @@ func passwordOfOurs(w *world) {
 	w.ok(err)
 	if in := w.signIn("Edsger@example.com"); in.id != id {
 		w.Errorf("signed in as %s, want %s", in.id, id)
+	}
+	// It looks for the address in lower case and as it stands, so README.md says to store it so.
+	_, err = w.q.UpdateUser(w.ctx, store.UpdateUserParams{ID: id, Email: new("Edsger@example.com")})
+	w.ok(err)
+	if a := w.post("/sign-in/email", map[string]string{"email": "edsger@example.com", "password": password}, ""); a.status == 200 {
+		w.Errorf("found whatever its case, so README.md is wrong: %s", a)
 	}
 }
 
@@ -177,6 +184,23 @@ func revokedThere(w *world) {
 	}
 	w.wantDead(other.access)
 	w.wantLive(other.refresh)
+}
+
+func accessTokenRevokedHere(w *world) {
+	p, c := w.signUp("revoked-here@example.com"), w.registerConfidential()
+	issued := w.grant(p, c, offline)
+	method, digest := c.who()
+	r, err := w.q.RevokeToken(w.ctx, store.RevokeTokenParams{
+		ClientID: c.id, ClientAuthMethod: method, ClientSecret: digest, Token: token.DigestOf(issued.access),
+	})
+	w.ok(err)
+	if r.Outcome != store.OutcomeEnded {
+		w.Fatal(r.Outcome)
+	}
+	if a := w.get("/oauth2/userinfo", "Bearer "+issued.access); a.status == 200 {
+		w.Errorf("it lives there: %s", a)
+	}
+	w.wantLive(w.issued(w.refreshThere(c, issued.refresh)).access)
 }
 
 func signedOutThere(w *world) {

@@ -20,14 +20,15 @@ type ending struct {
 	leavesOffline, endsOne bool
 	signsOut               bool
 	refusal                string // what a refresh there is answered; invalid_grant by default
+	leavesMark             bool   // there an access token is dead by its row, and a code from before is refused
 }
 
 var endings = []ending{
-	{name: "EndSession", leavesOffline: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
+	{name: "EndSession", leavesMark: true, leavesOffline: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
 		r, err := w.q.EndSession(w.ctx, g.session)
 		return r.Outcome, err
 	}},
-	{name: "EndUserSessions", leavesOffline: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
+	{name: "EndUserSessions", leavesMark: true, leavesOffline: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
 		r, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: g.person.id})
 		return r.Outcome, err
 	}},
@@ -44,18 +45,18 @@ var endings = []ending{
 	{name: "RevokeClientAuthorizations", end: func(w *world, g granted) (store.Outcome, error) {
 		return w.q.RevokeClientAuthorizations(w.ctx, g.client.id)
 	}},
-	{name: "SuspendUser", signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
+	{name: "SuspendUser", leavesMark: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
 		r, err := w.q.SuspendUser(w.ctx, g.person.id)
 		return r.Outcome, err
 	}},
-	{name: "DeleteUser", signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
+	{name: "DeleteUser", leavesMark: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
 		r, err := w.q.DeleteUser(w.ctx, g.person.id)
 		return r.Outcome, err
 	}},
-	{name: "DisableClient", refusal: "invalid_client", end: func(w *world, g granted) (store.Outcome, error) {
+	{name: "DisableClient", leavesMark: true, refusal: "invalid_client", end: func(w *world, g granted) (store.Outcome, error) {
 		return w.q.DisableClient(w.ctx, g.client.id)
 	}},
-	{name: "DeleteClient", refusal: "invalid_client", end: func(w *world, g granted) (store.Outcome, error) {
+	{name: "DeleteClient", leavesMark: true, refusal: "invalid_client", end: func(w *world, g granted) (store.Outcome, error) {
 		return w.q.DeleteClient(w.ctx, g.client.id)
 	}},
 	{name: "RevokeAuthorization", endsOne: true, end: func(w *world, g granted) (store.Outcome, error) {
@@ -81,16 +82,25 @@ func (e ending) holds(w *world) {
 	otherClient, otherUser := w.grant(g.person, bystander, offline), w.grant(stranger, g.client, offline)
 	w.wantLive(g.there.access, g.there.refresh, g.thereBound.access, g.here.access, g.here.refresh, g.hereBound.access, g.hereBound.refresh, otherClient.refresh, otherUser.refresh)
 
+	code := w.code(g.person, g.client, offline)
+
 	outcome, err := e.end(w, g)
 	w.ok(err)
 	switch outcome {
-	case store.OutcomeEnded, store.OutcomeWithdrawn, store.OutcomeSuspended, store.OutcomeDeleted, store.OutcomeDisabled:
+	case store.OutcomeEnded, store.OutcomeWithdrawn, store.OutcomeDeleted:
 	default:
 		w.Fatalf("%s: %s", e.name, outcome)
 	}
 
 	if e.leavesOffline { // before the server there looks for the session: it revokes the access tokens of one that it finds expired
 		w.wantLive(g.there.access, g.here.access)
+	}
+	// What README.md says of access tokens and codes that the server there holds.
+	if a := w.get("/oauth2/userinfo", "Bearer "+g.thereBound.access); (a.status != 200) != e.leavesMark {
+		w.Errorf("an access token there: %s", a)
+	}
+	if a := w.redeemThere(g.client, code); (a.status != 200) != e.leavesMark {
+		w.Errorf("a code from before there: %s", a)
 	}
 	if w.signedInThere(g.cookie) == e.signsOut {
 		w.Errorf("signed in there: %v", !e.signsOut)

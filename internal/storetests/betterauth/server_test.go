@@ -126,7 +126,9 @@ type answer struct {
 
 func (a answer) text(name string) string { s, _ := a.body[name].(string); return s }
 
-func (a answer) String() string { return fmt.Sprintf("%d %s %s", a.status, a.header.Get("Location"), a.raw) }
+func (a answer) String() string {
+	return fmt.Sprintf("%d %s %s", a.status, a.header.Get("Location"), a.raw)
+}
 
 // do sends a request with a form, a value to be sent as JSON, or nothing.
 func (s *server) do(ctx context.Context, t testing.TB, method, path string, body any, cookie string) answer {
