@@ -278,7 +278,7 @@ func (h *history) takeAuthorization(d draw) {
 		p.ClientID = f.client
 	}
 	want, none := h.m.takeAuthorization(p), store.OutcomeUnknown
-	got, err := h.q.TakeAuthorizationByRequestURI(h.ctx, p)
+	_, err := h.q.TakeAuthorizationByRequestURI(h.ctx, p)
 	said := func(found bool) store.Outcome {
 		if found {
 			return "taken"
@@ -512,6 +512,7 @@ func (h *history) issueAccessToken(d draw) {
 	p := store.IssueAccessTokenParams{
 		ID: store.AccessTokenID(id), ClientID: h.client(d), Scopes: oneOf(d, []string{"openid"}, []string{"openid", "calendar"}),
 		Lifetime: h.lifetime(d, time.Minute, 10*time.Second), Resources: apis[:d.below(2)], ReferenceID: h.tenant(d), Confirmation: h.key(d),
+		DefaultScopes: oneOf(d, nil, []string{"openid", "calendar"}, []string{"openid", "calendar"}),
 	}
 	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
 	if !d.once(4) {
@@ -613,9 +614,7 @@ func (h *history) authenticateClient(d draw) {
 
 func (h *history) rotateClientSecret(d draw) {
 	p := store.RotateClientSecretParams{ClientID: oneOf(d, "c1", "c4", h.client(d)), Overlap: oneOf(d, time.Minute, 10*time.Second, 0)}
-	if d.once(4) {
-		p.Lifetime = new(oneOf(d, time.Minute, 5*time.Second))
-	}
+	p.Lifetime = oneOf(d, store.Never, store.Never, store.Never, time.Minute, 5*time.Second)
 	c := h.m.clients[p.ClientID]
 	if c != nil && c.kind != "secret" {
 		return // it would become another kind of client
@@ -663,6 +662,7 @@ func (h *history) enableClient(d draw) {
 	}
 	got, err := h.q.EnableClient(h.ctx, id)
 	h.answered("EnableClient", id, h.m.enableClient(id), got, err)
+	h.quiet = false // the row is written even where a deleted owner keeps it disabled
 }
 
 func (h *history) deleteClient(d draw) {
@@ -979,7 +979,7 @@ func (h *history) exchanged(d draw) {
 	}
 	_, err := h.tx.Exec(h.ctx, `
 		INSERT INTO oauth_access_token (id, token, client_id, user_id, reference_id, expires_at, scopes, authorization_id, client_epoch, pair_epoch)
-		SELECT $1, $2, c.client_id, u.id, $5, $6, $7, $8, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, $5)
+		SELECT $1, $2, c.client_id, u.id, $5::text, $6, $7, $8, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, $5::text)
 		FROM oauth_client AS c CROSS JOIN "user" AS u WHERE c.client_id = $3 AND u.id = $4`,
 		t.id, t.digest, client, f.user, t.reference, outward(h, t.expires), t.scopes, f.id)
 	h.fail(err)
@@ -1138,7 +1138,7 @@ func (h *history) forget(call string, retention time.Duration) {
 	}
 	for k, g := range h.m.consents {
 		if !there["consent "+string(g.id)] {
-			wrongly("consent", string(g.id), !h.m.consentCounts(g))
+			wrongly("consent", string(g.id), !h.m.consentCounts(g) || h.m.clients[g.client] == nil || h.m.clients[g.client].deleted)
 			delete(h.m.consents, k)
 		}
 	}

@@ -90,7 +90,8 @@ func newModelSQL(ctx context.Context, conn *pgx.Conn) (*modelSQL, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT c.oid::bigint, format('UPDATE %s SET %s', c.oid::regclass, string_agg(format('%1$I = %1$I - $1::interval', a.attname), ', '))
 		FROM pg_class AS c
-		JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.atttypid = 'timestamptz'::regtype AND NOT a.attisdropped
+		JOIN pg_attribute AS a ON a.attrelid = c.oid AND NOT a.attisdropped
+		JOIN pg_type AS y ON y.oid = a.atttypid AND 'timestamptz'::regtype IN (y.oid, y.typbasetype)
 		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
 		GROUP BY c.oid
 		ORDER BY c.oid`)

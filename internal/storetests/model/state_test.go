@@ -345,10 +345,7 @@ func (m *model) rotateClientSecret(p store.RotateClientSecretParams) store.Outco
 			c.older[c.secret] = until
 		}
 	}
-	c.secret, c.secretExpires = p.ClientSecret, nil
-	if p.Lifetime != nil {
-		c.secretExpires = new(m.now.Add(*p.Lifetime))
-	}
+	c.secret, c.secretExpires = p.ClientSecret, in(m.now, p.Lifetime, 0)
 	return store.OutcomeRotated
 }
 
@@ -497,6 +494,9 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) sto
 }
 
 func (m *model) grantAuthorization(p store.GrantAuthorizationParams) store.Outcome {
+	if m.users[p.UserID] == nil {
+		return store.OutcomeUnknown
+	}
 	if o := m.grantable(p.ClientID, p.UserID, p.SessionID); o != store.OutcomeGranted {
 		return o
 	}
@@ -674,7 +674,7 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 		return store.OutcomeDisabled
 	case c.kind == "none" || !c.ownTokens:
 		return store.OutcomeUnauthorizedClient
-	case c.scopes != nil && !within(p.Scopes, c.scopes):
+	case c.scopes != nil && !within(p.Scopes, c.scopes), c.scopes == nil && !within(p.Scopes, p.DefaultScopes):
 		return store.OutcomeInvalidScope
 	case m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.ID) }) != nil:
 		return store.OutcomeRetried
@@ -912,6 +912,9 @@ func (m *model) forgetSession(s *session) {
 // Consents.
 
 func (m *model) grantConsent(p store.GrantConsentParams) (store.Outcome, []string) {
+	if m.users[p.UserID] == nil {
+		return store.OutcomeUnknown, nil
+	}
 	if o := m.grantable(p.ClientID, p.UserID, nil); o != store.OutcomeGranted {
 		return o, nil
 	}
