@@ -93,6 +93,10 @@ func newModelDB(t *testing.T) *modelDB {
 	t.Helper()
 	db := &modelDB{ctx: t.Context(), pool: fixture.NewPool(t, 1), shrunkFrom: map[string]*history{}}
 	err := db.pool.AcquireFunc(db.ctx, func(c *pgxpool.Conn) (err error) {
+		// the same few queries, thousands of times on a handful of rows
+		if _, err = c.Exec(db.ctx, "SET plan_cache_mode = force_generic_plan; SET jit = off"); err != nil {
+			return err
+		}
 		db.sql, err = newModelSQL(db.ctx, c.Conn())
 		return err
 	})
