@@ -728,6 +728,7 @@ func (h *history) endSession(d draw) {
 	id := h.session(d)
 	r, err := h.q.EndSession(h.ctx, id)
 	h.answered("EndSession", id, h.m.endSession(id), r.Outcome, err)
+	h.quiet = false // also where the session is gone its clients are to be told
 }
 
 func (h *history) endUserSessions(d draw) {
