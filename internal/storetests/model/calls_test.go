@@ -14,54 +14,54 @@ import (
 )
 
 // Moods are what a history is mostly about, so that each gets deep.
-var moods = []string{"grants", "callers", "rotations", "endings", "collection"}
+var moods = []string{"grants", "callers", "rotations", "endings", "sessions", "consents", "foreign", "collection"}
 
 // actions are the calls, and what happens beside them, with their weight in each mood.
 var actions = []struct {
-	weights [5]int
+	weights [8]int
 	run     func(*history, draw)
 }{
-	{[5]int{13, 14, 12, 13, 14}, (*history).grantAuthorization},
-	{[5]int{22, 14, 16, 13, 14}, (*history).redeem},
-	{[5]int{4, 12, 45, 12, 20}, (*history).rotate},
-	{[5]int{10, 10, 16, 5, 20}, (*history).timePasses},
-	{[5]int{10, 0, 0, 1, 2}, (*history).createAuthorization},
-	{[5]int{6, 0, 0, 0, 0}, (*history).takeAuthorization},
-	{[5]int{16, 0, 0, 2, 1}, (*history).approveAuthorization},
-	{[5]int{4, 0, 0, 0, 0}, (*history).denyAuthorization},
-	{[5]int{12, 0, 0, 1, 0}, (*history).issueAuthorizationCode},
-	{[5]int{2, 26, 0, 3, 2}, (*history).issueAccessToken},
-	{[5]int{0, 14, 0, 0, 0}, (*history).authenticateClient},
-	{[5]int{0, 10, 0, 0, 0}, (*history).rotateClientSecret},
-	{[5]int{0, 10, 3, 0, 0}, (*history).introspect},
-	{[5]int{1, 7, 3, 5, 1}, (*history).revokeToken},
-	{[5]int{3, 1, 2, 2, 0}, (*history).revokeAuthorization},
-	{[5]int{1, 0, 1, 2, 1}, (*history).revokeUserAuthorizations},
-	{[5]int{1, 0, 1, 3, 1}, (*history).revokeUserAuthorizationsByClient},
-	{[5]int{2, 2, 1, 2, 1}, (*history).revokeClientAuthorizations},
-	{[5]int{3, 3, 2, 2, 1}, (*history).disableClient},
-	{[5]int{3, 3, 2, 3, 1}, (*history).enableClient},
-	{[5]int{1, 1, 0, 1, 1}, (*history).deleteClient},
-	{[5]int{2, 0, 1, 4, 1}, (*history).suspendUser},
-	{[5]int{2, 0, 1, 4, 0}, (*history).reinstateUser},
-	{[5]int{1, 0, 0, 2, 1}, (*history).deleteUser},
-	{[5]int{3, 0, 1, 6, 5}, (*history).createSession},
-	{[5]int{2, 0, 3, 4, 3}, (*history).extendSession},
-	{[5]int{2, 0, 2, 4, 1}, (*history).endSession},
-	{[5]int{1, 0, 1, 5, 0}, (*history).endUserSessions},
-	{[5]int{0, 0, 0, 12, 3}, (*history).grantConsent},
-	{[5]int{0, 0, 0, 6, 0}, (*history).checkConsent},
-	{[5]int{0, 0, 0, 5, 1}, (*history).withdrawConsent},
-	{[5]int{0, 0, 6, 9, 4}, (*history).foreignRefreshToken},
-	{[5]int{0, 0, 3, 4, 3}, (*history).foreignAccessToken},
-	{[5]int{0, 0, 8, 4, 1}, (*history).foreignRotation},
-	{[5]int{0, 0, 0, 3, 1}, (*history).foreignSession},
-	{[5]int{1, 0, 0, 1, 1}, (*history).foreignSignOut},
-	{[5]int{0, 0, 0, 2, 1}, (*history).foreignConsent},
-	{[5]int{0, 0, 0, 4, 1}, (*history).exchanged},
-	{[5]int{0, 0, 0, 3, 1}, (*history).byHand},
-	{[5]int{0, 0, 1, 1, 22}, (*history).collect},
-	{[5]int{1, 0, 0, 3, 1}, (*history).list},
+	{[8]int{13, 12, 10, 12, 10, 6, 5, 12}, (*history).grantAuthorization},
+	{[8]int{24, 12, 14, 12, 8, 4, 4, 14}, (*history).redeem},
+	{[8]int{3, 8, 40, 5, 0, 0, 8, 18}, (*history).rotate},
+	{[8]int{9, 8, 14, 3, 7, 0, 3, 18}, (*history).timePasses},
+	{[8]int{12, 0, 0, 0, 0, 0, 0, 2}, (*history).createAuthorization},
+	{[8]int{6, 0, 0, 0, 0, 0, 0, 0}, (*history).takeAuthorization},
+	{[8]int{20, 0, 0, 0, 3, 0, 0, 1}, (*history).approveAuthorization},
+	{[8]int{4, 0, 0, 0, 0, 0, 0, 0}, (*history).denyAuthorization},
+	{[8]int{12, 0, 0, 2, 0, 0, 0, 0}, (*history).issueAuthorizationCode},
+	{[8]int{0, 28, 0, 3, 0, 0, 0, 2}, (*history).issueAccessToken},
+	{[8]int{0, 16, 0, 0, 0, 0, 0, 0}, (*history).authenticateClient},
+	{[8]int{0, 12, 0, 0, 0, 0, 0, 0}, (*history).rotateClientSecret},
+	{[8]int{0, 12, 0, 0, 0, 0, 0, 0}, (*history).introspect},
+	{[8]int{0, 8, 2, 3, 0, 0, 0, 1}, (*history).revokeToken},
+	{[8]int{4, 0, 2, 3, 0, 0, 0, 0}, (*history).revokeAuthorization},
+	{[8]int{1, 0, 1, 4, 0, 2, 2, 1}, (*history).revokeUserAuthorizations},
+	{[8]int{1, 0, 1, 4, 0, 3, 2, 1}, (*history).revokeUserAuthorizationsByClient},
+	{[8]int{1, 2, 1, 5, 0, 0, 2, 1}, (*history).revokeClientAuthorizations},
+	{[8]int{3, 3, 2, 4, 0, 1, 1, 1}, (*history).disableClient},
+	{[8]int{3, 3, 2, 5, 0, 1, 1, 1}, (*history).enableClient},
+	{[8]int{0, 1, 0, 2, 0, 0, 0, 1}, (*history).deleteClient},
+	{[8]int{2, 0, 1, 4, 3, 3, 5, 1}, (*history).suspendUser},
+	{[8]int{2, 0, 1, 4, 3, 3, 4, 0}, (*history).reinstateUser},
+	{[8]int{1, 0, 0, 2, 2, 2, 3, 1}, (*history).deleteUser},
+	{[8]int{3, 0, 1, 2, 14, 0, 2, 5}, (*history).createSession},
+	{[8]int{2, 0, 3, 2, 9, 0, 1, 3}, (*history).extendSession},
+	{[8]int{2, 0, 2, 3, 6, 0, 2, 1}, (*history).endSession},
+	{[8]int{1, 0, 0, 2, 9, 0, 1, 0}, (*history).endUserSessions},
+	{[8]int{0, 0, 0, 0, 0, 22, 0, 3}, (*history).grantConsent},
+	{[8]int{0, 0, 0, 0, 0, 16, 0, 0}, (*history).checkConsent},
+	{[8]int{0, 0, 0, 3, 0, 7, 0, 1}, (*history).withdrawConsent},
+	{[8]int{0, 0, 4, 4, 1, 1, 22, 3}, (*history).foreignRefreshToken},
+	{[8]int{0, 0, 2, 3, 0, 0, 16, 3}, (*history).foreignAccessToken},
+	{[8]int{0, 0, 8, 0, 0, 0, 14, 1}, (*history).foreignRotation},
+	{[8]int{0, 0, 0, 0, 6, 0, 4, 0}, (*history).foreignSession},
+	{[8]int{1, 0, 0, 1, 4, 0, 4, 1}, (*history).foreignSignOut},
+	{[8]int{0, 0, 0, 0, 0, 8, 0, 1}, (*history).foreignConsent},
+	{[8]int{0, 0, 0, 6, 0, 0, 0, 1}, (*history).exchanged},
+	{[8]int{0, 0, 0, 1, 8, 4, 5, 0}, (*history).byHand},
+	{[8]int{0, 0, 1, 2, 2, 1, 3, 24}, (*history).collect},
+	{[8]int{1, 0, 0, 3, 1, 0, 2, 1}, (*history).list},
 }
 
 // slots has each action as often as it weighs in a mood, and as evenly spread as can be: rapid favours small numbers, and so it finds
@@ -148,7 +148,9 @@ var (
 	keyAX    = &token.Confirmation{JKT: "keyA", X5TS256: "certX"}
 )
 
-func (h *history) key(d draw) *token.Confirmation { return oneOf(d, nil, nil, nil, nil, keyA, keyA, keyB, keyAX) }
+func (h *history) key(d draw) *token.Confirmation {
+	return oneOf(d, nil, nil, nil, nil, keyA, keyA, keyB, keyAX)
+}
 
 // some picks some of what there is, and at times more.
 func some(d draw, all []string, more string) []string {
@@ -762,6 +764,9 @@ func (h *history) consented(d draw) (pair, *store.ReferenceID) {
 		}
 		return g.pair, g.reference
 	}
+	if d.once(2) {
+		return pair{"c1", "u1"}, h.tenant(d)
+	}
 	return h.pairOf(d)
 }
 
@@ -949,7 +954,7 @@ func (h *history) foreignSignOut(d draw) {
 }
 
 func (h *history) foreignConsent(d draw) {
-	of, reference := h.pairOf(d)
+	of, reference := h.consented(d)
 	if h.m.clients[of.client] == nil || h.m.users[of.user] == nil {
 		return
 	}
