@@ -43,15 +43,19 @@ BEGIN
         CROSS JOIN oauth_client AS c
         LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
         WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+          AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
         ON CONFLICT (id) DO NOTHING;
         SELECT a.id INTO NEW.authorization_id
         FROM oauth_authorization AS a
         WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
         EXIT WHEN FOUND;
     END LOOP;
+    -- user or client is gone: a foreign key says which, not the constraint that wants a family
+    NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
     WHERE NEW.session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING;
     RETURN NEW;
 END
