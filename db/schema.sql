@@ -735,6 +735,7 @@ COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a p
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     RETURN ARRAY(
@@ -833,6 +834,7 @@ COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user
 
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
@@ -844,6 +846,7 @@ COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Whoever stores a
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
     AS $$
     SELECT CASE
         WHEN ended_grants -> client_key(client_id) ? key
@@ -861,6 +864,7 @@ COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
     LANGUAGE sql
+    SET search_path TO '$user', 'public'
     AS $$
     WITH ended AS (
         UPDATE session AS s
@@ -885,6 +889,7 @@ COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions, makes 
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
     LANGUAGE sql
+    SET search_path TO '$user', 'public'
     AS $$
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
     SELECT end_sessions(ARRAY(
@@ -903,7 +908,7 @@ CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at
     -- store.Never is the longest duration that Go has
     SELECT CASE
         WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
-        ELSE refuse_lifetime(name)
+        ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
     END
 $$;
 
@@ -911,6 +916,7 @@ COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 DECLARE
     candidate text;
@@ -936,7 +942,7 @@ BEGIN
     END IF;
     PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
     FOREACH candidate IN ARRAY ARRAY[
-        NEW.authorization_code_id,
+        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
         'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
         new_authorization_id()
     ] LOOP
@@ -1001,6 +1007,7 @@ COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_
 
 CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
     AS $$
     SELECT EXISTS (
         SELECT FROM oauth_client_secret AS o
@@ -1024,6 +1031,7 @@ COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client
 
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 DECLARE
     r oauth_refresh_token;
@@ -1071,6 +1079,7 @@ COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether th
 
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;
@@ -1093,6 +1102,7 @@ COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session
 
 CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN
@@ -1121,6 +1131,7 @@ COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions intege
 
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
+    SET search_path TO '$user', 'public'
     AS $$
     -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
     SELECT (
@@ -1145,13 +1156,14 @@ COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, refere
 
 CREATE FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     IF proof IS NULL THEN
         RETURN true;
     END IF;
     IF until IS NULL OR until <= now() THEN
-        RAISE EXCEPTION 'ProofExpiresAt is missing or past' USING ERRCODE = 'invalid_parameter_value';
+        PERFORM refuse_parameter('ProofExpiresAt', 'is missing or past');
     END IF;
     INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING;
     RETURN FOUND;
@@ -1162,6 +1174,7 @@ COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time 
 
 CREATE FUNCTION public.refuse_dead_rotation() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     RETURN (
@@ -1177,15 +1190,16 @@ $$;
 
 COMMENT ON FUNCTION public.refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
 
-CREATE FUNCTION public.refuse_lifetime(name text) RETURNS timestamp with time zone
+CREATE FUNCTION public.refuse_parameter(name text, reason text) RETURNS text
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    RAISE EXCEPTION '% is missing or under a second', name USING ERRCODE = 'invalid_parameter_value';
+    RAISE EXCEPTION '% %', name, reason USING ERRCODE = 'invalid_parameter_value';
 END
 $$;
 
-COMMENT ON FUNCTION public.refuse_lifetime(name text) IS 'Part of expiry.';
+COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises an error that names a parameter which the caller has to give.';
 
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1204,6 +1218,7 @@ COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS
 
 CREATE FUNCTION public.stamp_consent() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
@@ -1222,6 +1237,7 @@ COMMENT ON FUNCTION public.stamp_consent() IS 'Whoever writes a consent: it carr
 
 CREATE FUNCTION public.stamp_session() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
     AS $$
 DECLARE
     u "user";

@@ -106,6 +106,7 @@ COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization
 -- +goose StatementBegin
 CREATE FUNCTION as_set(list text[]) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN ARRAY(
@@ -139,6 +140,7 @@ COMMENT ON FUNCTION auth_method_kind(text) IS 'What a client authenticates with,
 -- +goose StatementBegin
 CREATE FUNCTION is_older_secret(of_client text, presented text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
     SELECT EXISTS (
         SELECT FROM oauth_client_secret AS o
@@ -204,6 +206,7 @@ COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent 
 -- +goose StatementBegin
 CREATE FUNCTION disable_client_of_deleted_user() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
@@ -217,6 +220,7 @@ COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client
 -- +goose StatementBegin
 CREATE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
     SELECT CASE
         WHEN ended_grants -> client_key(client_id) ? key
@@ -236,6 +240,7 @@ COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counte
 -- +goose StatementBegin
 CREATE FUNCTION end_sessions(doomed text[]) RETURNS bigint
 LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
 AS $$
     WITH ended AS (
         UPDATE session AS s
@@ -262,6 +267,7 @@ COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions, makes it due to tell
 -- +goose StatementBegin
 CREATE FUNCTION end_user_sessions(owner text, keep text) RETURNS bigint
 LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
 AS $$
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
     SELECT end_sessions(ARRAY(
@@ -276,16 +282,17 @@ $$;
 COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
 
 -- +goose StatementBegin
-CREATE FUNCTION refuse_lifetime(name text) RETURNS timestamptz
+CREATE FUNCTION refuse_parameter(name text, reason text) RETURNS text
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RAISE EXCEPTION '% is missing or under a second', name USING ERRCODE = 'invalid_parameter_value';
+    RAISE EXCEPTION '% %', name, reason USING ERRCODE = 'invalid_parameter_value';
 END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION refuse_lifetime(text) IS 'Part of expiry.';
+COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises an error that names a parameter which the caller has to give.';
 
 -- +goose StatementBegin
 CREATE FUNCTION expiry(since timestamptz, given interval, at_most interval, name text) RETURNS timestamptz
@@ -294,7 +301,7 @@ AS $$
     -- store.Never is the longest duration that Go has
     SELECT CASE
         WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
-        ELSE refuse_lifetime(name)
+        ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
     END
 $$;
 -- +goose StatementEnd
@@ -304,6 +311,7 @@ COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'When somet
 -- +goose StatementBegin
 CREATE FUNCTION lock_parents(of_user text, of_client text, of_session text) RETURNS text
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;
@@ -328,6 +336,7 @@ COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers
 -- +goose StatementBegin
 CREATE FUNCTION new_authorization_id() RETURNS authorization_id
 LANGUAGE sql VOLATILE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
     -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
     SELECT (
@@ -342,6 +351,7 @@ COMMENT ON FUNCTION new_authorization_id() IS 'A time-ordered identifier, as sto
 -- +goose StatementBegin
 CREATE FUNCTION give_family() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 DECLARE
     candidate text;
@@ -367,7 +377,7 @@ BEGIN
     END IF;
     PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
     FOREACH candidate IN ARRAY ARRAY[
-        NEW.authorization_code_id,
+        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
         'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
         new_authorization_id()
     ] LOOP
@@ -413,6 +423,7 @@ CREATE FUNCTION judge_spent_refresh_token(
     OUT since timestamptz
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 DECLARE
     r oauth_refresh_token;
@@ -464,6 +475,7 @@ COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has
 -- +goose StatementBegin
 CREATE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN
@@ -494,13 +506,14 @@ COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSessi
 -- +goose StatementBegin
 CREATE FUNCTION proof_is_fresh(proof text, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     IF proof IS NULL THEN
         RETURN true;
     END IF;
     IF until IS NULL OR until <= now() THEN
-        RAISE EXCEPTION 'ProofExpiresAt is missing or past' USING ERRCODE = 'invalid_parameter_value';
+        PERFORM refuse_parameter('ProofExpiresAt', 'is missing or past');
     END IF;
     INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING;
     RETURN FOUND;
@@ -513,6 +526,7 @@ COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Remembers a DPoP proof
 -- +goose StatementBegin
 CREATE FUNCTION refuse_dead_rotation() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN (
@@ -532,6 +546,7 @@ COMMENT ON FUNCTION refuse_dead_rotation() IS 'Another server can''t spend a dea
 -- +goose StatementBegin
 CREATE FUNCTION stamp_consent() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
@@ -552,6 +567,7 @@ COMMENT ON FUNCTION stamp_consent() IS 'Whoever writes a consent: it carries the
 -- +goose StatementBegin
 CREATE FUNCTION stamp_session() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 DECLARE
     u "user";
@@ -587,7 +603,7 @@ DROP FUNCTION give_family();
 DROP FUNCTION new_authorization_id();
 DROP FUNCTION lock_parents(text, text, text);
 DROP FUNCTION expiry(timestamptz, interval, interval, text);
-DROP FUNCTION refuse_lifetime(text);
+DROP FUNCTION refuse_parameter(text, text);
 DROP FUNCTION end_user_sessions(text, text);
 DROP FUNCTION end_sessions(text[]);
 DROP FUNCTION end_pair(jsonb, text, text);

@@ -143,7 +143,7 @@ FROM (SELECT coalesce(@cleared::text[], ARRAY[]::text[])::oauth_client_field[]::
 WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
 
--- RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+-- RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
 -- for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
 -- were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
 --   - rotated
@@ -158,7 +158,8 @@ WITH client AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), rotated AS (
     UPDATE oauth_client AS c
-    SET client_secret = @client_secret::token_digest, client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
+    SET client_secret = coalesce(@client_secret::token_digest, refuse_parameter('ClientSecret', 'is missing')),
+        client_secret_expires_at = expiry(now(), @lifetime::interval, NULL, 'Lifetime'),
         foreign_secret_hash = NULL, updated_at = now()
     FROM client AS k
     WHERE c.id = k.id AND k.outcome = 'rotated'

@@ -97,7 +97,7 @@ WITH live AS MATERIALIZED (
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
     WHERE s.id = @id::session_id AND s.user_id = @user_id::user_id AND session_is_live(s, u)
-    FOR UPDATE OF s
+    FOR NO KEY UPDATE OF s
 ), authenticated AS (
     UPDATE session AS s
     SET token = coalesce(sqlc.narg('token')::token_digest, s.token), acr = sqlc.narg('acr')::text, amr = sqlc.narg('amr')::text[],

@@ -108,7 +108,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN deleted AS d ON true;
 
 -- EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own
--- as DeleteClient does, at most batch_size consents, and the users to whom nothing refers any more. Families, tokens and sessions go by the
+-- as DeleteClient does, at most batch_size consents and accounts, and the users to whom nothing refers any more. Families, tokens and sessions go by the
 -- calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 -- NULL says that there is nothing more.
 -- name: EraseDeletedUsers :one
@@ -142,6 +142,17 @@ WITH page AS MATERIALIZED (
     USING consents AS x
     WHERE g.id = x.id
     RETURNING g.id
+), accounts AS MATERIALIZED (
+    SELECT k.id
+    FROM page AS p
+    JOIN account AS k ON k.user_id = p.id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF k SKIP LOCKED
+), deleted_accounts AS (
+    DELETE FROM account AS k
+    USING accounts AS x
+    WHERE k.id = x.id
+    RETURNING k.id
 ), unused AS MATERIALIZED (
     SELECT u.id
     FROM page AS p
@@ -161,6 +172,6 @@ WITH page AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
-    ((SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents))::bigint AS cleared, l.deleted_at AS last_deleted_at
+    ((SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_accounts))::bigint AS cleared, l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true;

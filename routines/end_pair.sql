@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
     SELECT CASE
         WHEN ended_grants -> client_key(client_id) ? key

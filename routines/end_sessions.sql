@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
 LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
 AS $$
     WITH ended AS (
         UPDATE session AS s

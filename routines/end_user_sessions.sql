@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION end_user_sessions(owner text, keep text) RETURNS bigint
 LANGUAGE sql VOLATILE
+SET search_path FROM CURRENT
 AS $$
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
     SELECT end_sessions(ARRAY(

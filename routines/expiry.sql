@@ -4,7 +4,7 @@ AS $$
     -- store.Never is the longest duration that Go has
     SELECT CASE
         WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
-        ELSE refuse_lifetime(name)
+        ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
     END
 $$;
 

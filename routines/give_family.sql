@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION give_family() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 DECLARE
     candidate text;
@@ -25,7 +26,7 @@ BEGIN
     END IF;
     PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
     FOREACH candidate IN ARRAY ARRAY[
-        NEW.authorization_code_id,
+        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
         'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
         new_authorization_id()
     ] LOOP

@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION is_older_secret(of_client text, presented text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
     SELECT EXISTS (
         SELECT FROM oauth_client_secret AS o

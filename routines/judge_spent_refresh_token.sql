@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION judge_spent_refresh_token(
     OUT since timestamptz
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 DECLARE
     r oauth_refresh_token;

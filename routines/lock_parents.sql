@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION lock_parents(of_user text, of_client text, of_session text) RETURNS text
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;

@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN

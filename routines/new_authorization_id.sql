@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION new_authorization_id() RETURNS authorization_id
 LANGUAGE sql VOLATILE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
     -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
     SELECT (

@@ -1,12 +1,13 @@
 CREATE OR REPLACE FUNCTION proof_is_fresh(proof text, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     IF proof IS NULL THEN
         RETURN true;
     END IF;
     IF until IS NULL OR until <= now() THEN
-        RAISE EXCEPTION 'ProofExpiresAt is missing or past' USING ERRCODE = 'invalid_parameter_value';
+        PERFORM refuse_parameter('ProofExpiresAt', 'is missing or past');
     END IF;
     INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING;
     RETURN FOUND;

@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION refuse_dead_rotation() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN (

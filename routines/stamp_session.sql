@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION stamp_session() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 DECLARE
     u "user";

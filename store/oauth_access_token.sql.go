@@ -180,16 +180,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, o, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS t ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAccessTokenParams struct {
@@ -273,16 +270,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, o, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS t ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
 type IntrospectAccessTokenByIDParams struct {
@@ -373,16 +367,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN i.kind IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
-FROM (
-    SELECT $1::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = $2::client_id AND NOT o.disabled AND authenticates(o, $1::text, $3::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS i ON k.admitted
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1
 `
 
@@ -463,18 +454,18 @@ WITH client AS MATERIALIZED (
                 WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(c.scopes, $4::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(c.scopes, $5::text[], '{}') THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $5::client_id
+    WHERE c.client_id = $6::client_id
     FOR KEY SHARE
 ), issued AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT $6::access_token_id, $7::token_digest, c.client_id,
-        $8::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($9::text[]), '{}'),
-        $10::token_confirmation, c.grants_epoch
+    SELECT $7::access_token_id, $8::token_digest, c.client_id,
+        $9::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($10::text[]), '{}'),
+        $11::token_confirmation, c.grants_epoch
     FROM client AS c
     WHERE c.outcome = 'issued'
     ON CONFLICT (id) DO NOTHING
@@ -483,7 +474,7 @@ WITH client AS MATERIALIZED (
     SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = $6::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN oauth_access_token AS t ON t.id = $7::access_token_id AND t.client_id = c.client_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -495,6 +486,7 @@ type IssueAccessTokenParams struct {
 	ClientAuthMethod string
 	ClientSecret     token.Digest
 	Scopes           []string
+	DefaultScopes    []string
 	ClientID         ClientID
 	ID               AccessTokenID
 	AccessToken      *token.Digest
@@ -509,7 +501,7 @@ type IssueAccessTokenRow struct {
 }
 
 // IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
-// digest, NULL for a JWT that is known by its id (jti).
+// digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
 //   - issued
 //   - retried: the same call again, told by id
 //   - unauthenticated: the client is not (invalid_client)
@@ -524,6 +516,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Scopes,
+		arg.DefaultScopes,
 		arg.ClientID,
 		arg.ID,
 		arg.AccessToken,

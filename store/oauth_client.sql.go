@@ -935,7 +935,8 @@ WITH client AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), rotated AS (
     UPDATE oauth_client AS c
-    SET client_secret = $2::token_digest, client_secret_expires_at = now() + $4::interval,
+    SET client_secret = coalesce($2::token_digest, refuse_parameter('ClientSecret', 'is missing')),
+        client_secret_expires_at = expiry(now(), $4::interval, NULL, 'Lifetime'),
         foreign_secret_hash = NULL, updated_at = now()
     FROM client AS k
     WHERE c.id = k.id AND k.outcome = 'rotated'
@@ -954,10 +955,10 @@ type RotateClientSecretParams struct {
 	Overlap      time.Duration
 	ClientSecret token.Digest
 	ClientID     ClientID
-	Lifetime     *time.Duration
+	Lifetime     time.Duration
 }
 
-// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
 // for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
 // were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
 //   - rotated

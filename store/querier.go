@@ -159,7 +159,7 @@ type Querier interface {
 	// NULL says that there is nothing more.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own
-	// as DeleteClient does, at most batch_size consents, and the users to whom nothing refers any more. Families, tokens and sessions go by the
+	// as DeleteClient does, at most batch_size consents and accounts, and the users to whom nothing refers any more. Families, tokens and sessions go by the
 	// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 	// NULL says that there is nothing more.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
@@ -253,7 +253,7 @@ type Querier interface {
 	// (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
 	IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error)
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
-	// digest, NULL for a JWT that is known by its id (jti).
+	// digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
 	//   - issued
 	//   - retried: the same call again, told by id
 	//   - unauthenticated: the client is not (invalid_client)
@@ -398,7 +398,7 @@ type Querier interface {
 	//   - ended
 	//   - unknown: no such user
 	RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error)
-	// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+	// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
 	// for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
 	// were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
 	//   - rotated

@@ -504,7 +504,7 @@ WITH live AS MATERIALIZED (
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
     WHERE s.id = $1::session_id AND s.user_id = $2::user_id AND session_is_live(s, u)
-    FOR UPDATE OF s
+    FOR NO KEY UPDATE OF s
 ), authenticated AS (
     UPDATE session AS s
     SET token = coalesce($3::token_digest, s.token), acr = $4::text, amr = $5::text[],
