@@ -74,10 +74,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -95,10 +94,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -119,10 +117,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
     SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
         r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
