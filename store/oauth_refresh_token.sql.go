@@ -99,7 +99,7 @@ func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentR
 }
 
 const FindRefreshTokenByToken = `-- name: FindRefreshTokenByToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
 `
@@ -131,6 +131,10 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 		&i.SuccessorID,
 		&i.AccessTokenExpiresAt,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
+		&i.RotatedAt,
+		&i.RotationReplayResponse,
+		&i.RotationReplayExpiresAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindRefreshTokenByToken: %w", err)
@@ -139,7 +143,7 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 }
 
 const GetRefreshToken = `-- name: GetRefreshToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.id = $1::refresh_token_id
 `
@@ -170,6 +174,10 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 		&i.SuccessorID,
 		&i.AccessTokenExpiresAt,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
+		&i.RotatedAt,
+		&i.RotationReplayResponse,
+		&i.RotationReplayExpiresAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetRefreshToken: %w", err)
@@ -264,7 +272,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefr
 }
 
 const ListAuthorizationRefreshTokens = `-- name: ListAuthorizationRefreshTokens :many
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.authorization_id = $1::authorization_id
 ORDER BY r.created_at, r.id
@@ -302,6 +310,10 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 			&i.SuccessorID,
 			&i.AccessTokenExpiresAt,
 			&i.Data,
+			&i.RequestedUserInfoClaims,
+			&i.RotatedAt,
+			&i.RotationReplayResponse,
+			&i.RotationReplayExpiresAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationRefreshTokens: %w", err)
 		}
@@ -320,8 +332,8 @@ WITH presented AS MATERIALIZED (
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
         c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, $1::interval) AS grace,
         coalesce(c.refresh_grace_until_used, $2::boolean) AS until_used,
-        coalesce(nullif($3::text[], '{}'), r.scopes) AS access_scopes,
-        coalesce(nullif($4::text[], '{}'), r.resources) AS access_resources,
+        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce($5::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE
