@@ -400,7 +400,7 @@ var schemaTables = []tableSpec{
 			sub text NOT NULL
 			sid text NOT NULL
 			due_at timestamp with time zone
-			attempts integer NOT NULL DEFAULT 0
+			attempts bigint NOT NULL DEFAULT 0
 			lease text
 			lease_expires_at timestamp with time zone
 			told_at timestamp with time zone`,
