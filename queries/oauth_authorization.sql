@@ -163,7 +163,9 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, q.user_id, sqlc.narg('session_id')::session_id
     FROM request AS q
+    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
     WHERE q.outcome = 'approved' AND sqlc.narg('session_id')::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
@@ -302,6 +304,7 @@ WITH locked AS MATERIALIZED (
     SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, p.user_id, sqlc.narg('session_id')::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND sqlc.narg('session_id')::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome;

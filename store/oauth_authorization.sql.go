@@ -67,7 +67,9 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT $2::session_id, q.client_id, q.user_id, q.user_id, $2::session_id
     FROM request AS q
+    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
     WHERE q.outcome = 'approved' AND $2::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $2::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
@@ -553,6 +555,7 @@ WITH locked AS MATERIALIZED (
     SELECT $3::session_id, p.client_id, p.user_id, p.user_id, $3::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND $3::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $3::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome
