@@ -183,8 +183,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM oauth_refresh_token AS r
-USING due AS d
-WHERE r.id = d.id;
+WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
 -- start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
@@ -198,9 +197,9 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
     SELECT r.id
-    FROM page AS p
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    WHERE r.revoked <= now() - @retention::interval
+    FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND r.revoked <= now() - @retention::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     FOR UPDATE OF r SKIP LOCKED

@@ -24,8 +24,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM oauth_refresh_token AS r
-USING due AS d
-WHERE r.id = d.id
+WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredRefreshTokensParams struct {
@@ -53,9 +52,9 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), due AS MATERIALIZED (
     SELECT r.id
-    FROM page AS p
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    WHERE r.revoked <= now() - $3::interval
+    FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND r.revoked <= now() - $3::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     FOR UPDATE OF r SKIP LOCKED
