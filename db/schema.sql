@@ -147,6 +147,11 @@ CREATE TYPE public.outcome AS ENUM (
 
 COMMENT ON TYPE public.outcome IS 'What a call came to. A word means the same in every call.';
 
+CREATE DOMAIN public.provider_text AS text
+	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
+
+COMMENT ON DOMAIN public.provider_text IS 'An identity provider, or what it calls a user: 1 to 4096 bytes.';
+
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.reference_id IS 'Opaque pointer to a tenant, such as an organisation.';
@@ -1001,15 +1006,18 @@ BEGIN
             WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
+        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
         WHERE NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
     -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
     -- which it never spends.
     IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
-        SELECT is_live(a, c, u, s)
+        SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
         JOIN oauth_client AS c ON c.client_id = a.client_id
         JOIN "user" AS u ON u.id = a.user_id
@@ -1089,7 +1097,7 @@ BEGIN
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
     END;
     IF verdict = 'retried' THEN
@@ -1272,7 +1280,7 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch = u.sessions_epoch
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false
@@ -1336,8 +1344,8 @@ CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    account_id public.short_text NOT NULL,
-    provider_id public.short_text NOT NULL,
+    account_id public.provider_text NOT NULL,
+    provider_id public.provider_text NOT NULL,
     user_id public.user_id NOT NULL,
     access_token text,
     refresh_token text,

@@ -126,7 +126,7 @@ WITH asked AS MATERIALIZED (
             CASE
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
                     AND a.session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
-                THEN CASE WHEN is_live(a, c, u, s) THEN 'retried' ELSE 'revoked' END
+                THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -163,7 +163,9 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, q.user_id, sqlc.narg('session_id')::session_id
     FROM request AS q
+    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
     WHERE q.outcome = 'approved' AND sqlc.narg('session_id')::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
@@ -302,6 +304,7 @@ WITH locked AS MATERIALIZED (
     SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, p.user_id, sqlc.narg('session_id')::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND sqlc.narg('session_id')::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome;
@@ -341,7 +344,7 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
-        coalesce(nullif(@resources::text[], '{}'), a.resources) AS access_resources,
+        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         -- from the redemption on, so that the same call again gets the same answer

@@ -169,7 +169,12 @@ WITH client AS MATERIALIZED (
     FROM client AS k
     WHERE k.outcome = 'rotated' AND k.client_secret IS NOT NULL AND k.replaced_expires_at > now()
     ON CONFLICT (client_id, digest) DO UPDATE
-    SET expires_at = greatest(o.expires_at, excluded.expires_at), updated_at = now()
+    SET expires_at = excluded.expires_at, updated_at = now()
+), present_again AS (
+    -- what it was promised before it became the present one again counts no more
+    DELETE FROM oauth_client_secret AS o
+    USING client AS k
+    WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = @client_secret::token_digest
 )
 SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
 

@@ -73,8 +73,8 @@ WITH presented AS MATERIALIZED (
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
         c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, @grace::interval) AS grace,
         coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
-        coalesce(nullif(@scopes::text[], '{}'), r.scopes) AS access_scopes,
-        coalesce(nullif(@resources::text[], '{}'), r.resources) AS access_resources,
+        (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE

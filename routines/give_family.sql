@@ -48,15 +48,18 @@ BEGIN
             WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
+        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
         WHERE NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
     -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
     -- which it never spends.
     IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
-        SELECT is_live(a, c, u, s)
+        SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
         JOIN oauth_client AS c ON c.client_id = a.client_id
         JOIN "user" AS u ON u.id = a.user_id

@@ -174,6 +174,12 @@ const (
 	ConstraintOAuthResourcePKey Constraint = "oauth_resource_pkey"
 )
 
+// What a row of provider_text has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)))
+	ConstraintProviderTextLength Constraint = "provider_text_length"
+)
+
 // What a row of session has to satisfy.
 const (
 	// CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))

@@ -332,8 +332,8 @@ WITH presented AS MATERIALIZED (
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
         c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, $1::interval) AS grace,
         coalesce(c.refresh_grace_until_used, $2::boolean) AS until_used,
-        coalesce(nullif($3::text[], '{}'), r.scopes) AS access_scopes,
-        coalesce(nullif($4::text[], '{}'), r.resources) AS access_resources,
+        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce($5::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE
