@@ -2,11 +2,16 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -19,15 +24,20 @@ const (
 	MaxBatchSize     = 100_000
 )
 
+// batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
+const batchesInTurn = 100
+
 // CollectorOptions say how much a [Collector] keeps and how hard it works. The zero value is a good start.
 type CollectorOptions struct {
-	// Retention is for how long after a family's last token has expired its rows are kept as evidence, by which the reuse of
-	// a spent token or code is recognised. Zero means [DefaultRetention], a negative value none. What is no evidence (access
-	// tokens, sessions, assertions, signing keys) goes as soon as it has expired.
+	// Retention is for how long spent tokens, used codes and ended families are kept as evidence, by which the reuse of a token
+	// or code is recognised. It counts from the expiry of what expires, and from the end of what was ended. Zero means
+	// [DefaultRetention], a negative value none. What is no evidence (access tokens, sessions, assertions, proofs, keys) goes
+	// as soon as it has expired.
 	Retention time.Duration
 
-	// BatchSize is the number of rows that one statement deletes at most, up to [MaxBatchSize]. A statement holds its rows'
-	// locks until it ends, so a batch should last milliseconds. Zero means [DefaultBatchSize].
+	// BatchSize is how many rows of each table one statement touches at most, up to [MaxBatchSize]. A statement holds its rows'
+	// locks until it ends, so a batch should last milliseconds. Zero means [DefaultBatchSize]. A batch that meets a timeout or
+	// a deadlock is halved.
 	BatchSize int32
 
 	// Pause is the least time between two batches: it bounds the pace, and with it the write-ahead log that replicas have to
@@ -46,52 +56,63 @@ type CollectorOptions struct {
 }
 
 // Collected counts deleted rows by table.
-type Collected struct {
-	ClientAssertions, AccessTokens, RefreshTokens, Authorizations, Sessions, SigningKeys int64
-}
+type Collected map[string]int64
 
 // Total is the sum of all tables.
-func (c Collected) Total() int64 {
-	return c.ClientAssertions + c.AccessTokens + c.RefreshTokens + c.Authorizations + c.Sessions + c.SigningKeys
+func (c Collected) Total() (sum int64) {
+	for _, n := range c {
+		sum += n
+	}
+	return sum
 }
 
 // LogValue implements [slog.LogValuer]: a group with a member for each table.
 func (c Collected) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.Int64("oauth_client_assertion", c.ClientAssertions), slog.Int64("oauth_access_token", c.AccessTokens),
-		slog.Int64("oauth_refresh_token", c.RefreshTokens), slog.Int64("oauth_authorization", c.Authorizations),
-		slog.Int64("session", c.Sessions), slog.Int64("jwks", c.SigningKeys),
-	)
+	attrs := make([]slog.Attr, 0, len(c))
+	for _, table := range slices.Sorted(maps.Keys(c)) {
+		attrs = append(attrs, slog.Int64(table, c[table]))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // Progress is what a pass has done so far.
 type Progress struct {
-	Table     string // that the last batch was of
-	Deleted   int64  // by that batch
-	Collected Collected
-	Elapsed   time.Duration // since the pass began
+	Call      string // the call of package store that made the last batch
+	BatchSize int32  // that it was given
+	Deleted   int64  // rows deleted by that batch
+	Total     int64  // rows deleted by the pass
+	Elapsed   time.Duration
 }
 
-// Expirer is the part of [store.Queries] that a [Collector] calls.
-type Expirer interface {
-	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
-	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
-	DeleteExpiredRefreshTokens(ctx context.Context, arg store.DeleteExpiredRefreshTokensParams) (int64, error)
-	DeleteExpiredAuthorizations(ctx context.Context, arg store.DeleteExpiredAuthorizationsParams) (int64, error)
-	DeleteExpiredSessions(ctx context.Context, batchSize int32) (int64, error)
-	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
-}
-
-// Collector deletes what has expired, in batches that each are one statement. Several collectors, in as many processes, share
-// the work: each skips the rows that another holds. They never wait for a grant's rows, and no grant waits for more than a
-// batch. What is due and what is kept, the statements decide (queries/, DeleteExpired...).
+// Collector deletes what has expired, what was ended, and what is left of deleted users and clients, in batches that each are
+// one statement with a bounded number of rows. Several collectors, in as many processes, share the work: each skips the rows
+// that another holds. They never wait for a grant's rows, and no grant waits for more than a batch. What is due and what is
+// kept, the statements decide (queries/).
+//
+// A pass takes the steps in the order in which rows refer to each other, so that no step waits for a later one and no statement
+// has to cascade:
+//
+//  1. DeleteExpiredAccessTokens, DeleteDeadAccessTokens: access tokens that have expired, and revoked ones that never would.
+//  2. DeleteExpiredRefreshTokens, DeleteSpentRefreshTokens: refresh tokens, spent ones included, once the retention is over and
+//     no access token refers to them.
+//  3. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
+//     that have no token left, are marked; what was marked longer ago than the retention goes, tokens first.
+//  4. DeleteExpiredAuthorizations: requests and codes that nobody has used.
+//  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
+//     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
+//     once nothing refers to them any more.
+//  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
+//     DeleteExpiredSigningKeys, DeleteExpiredVerifications.
+//  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//
+// A step that fails is reported, and the others are taken all the same.
 type Collector struct {
-	expirer Expirer
+	queries store.Querier
 	opts    CollectorOptions
 }
 
-// NewCollector returns a collector that deletes through e, a [store.Queries] as a rule. It panics on a BatchSize out of range.
-func NewCollector(e Expirer, opts CollectorOptions) *Collector {
+// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of range.
+func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	switch {
 	case opts.Retention == 0:
 		opts.Retention = DefaultRetention
@@ -107,111 +128,36 @@ func NewCollector(e Expirer, opts CollectorOptions) *Collector {
 	if opts.Interval <= 0 {
 		opts.Interval = DefaultInterval
 	}
-	return &Collector{expirer: e, opts: opts}
+	return &Collector{queries: q, opts: opts}
 }
 
-// Collect makes one pass: it deletes batch after batch of each table until a batch is not full, in an order in which no
-// statement has to cascade. It returns what it deleted, also beside an error. When the context ends it returns the context's
-// error after the batch at hand.
+// Collect makes one pass over everything, however long it takes. It returns what it deleted, also beside an error, which joins
+// those of all steps that failed. When the context ends it returns the context's error after the batch at hand.
 func (c *Collector) Collect(ctx context.Context) (Collected, error) {
-	var done Collected
-	began := time.Now()
-	size := c.opts.BatchSize
-	type step struct {
-		table string
-		count *int64
-		batch func(context.Context) (int64, error)
-	}
-	// batches makes as many of a step as most, or as it takes until one is not full, and says whether there may be more.
-	batches := func(s step, most int) (more bool, err error) {
-		for range most {
-			n, err := retryBatch(ctx, s.batch)
-			*s.count += n
-			if err != nil {
-				return false, fmt.Errorf("collect %s: %w", s.table, err)
-			}
-			if c.opts.Progress != nil {
-				c.opts.Progress(Progress{Table: s.table, Deleted: n, Collected: done, Elapsed: time.Since(began)})
-			}
-			if n < int64(size) {
-				return false, nil
-			}
-			if err := sleep(ctx, c.opts.Pause); err != nil {
-				return false, fmt.Errorf("collect %s: %w", s.table, err)
-			}
-		}
-		return true, nil
-	}
-	refresh := step{"oauth_refresh_token", &done.RefreshTokens, func(ctx context.Context) (int64, error) {
-		return c.expirer.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size, Retention: c.opts.Retention})
-	}}
-	// authorizations makes a step that looks so far, nil as far as there is anything.
-	authorizations := func(lookAt *int64) step {
-		return step{"oauth_authorization", &done.Authorizations, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{
-				BatchSize: size, Retention: c.opts.Retention, LookAt: lookAt,
-			})
-		}}
-	}
-
-	for _, s := range []step{
-		{"oauth_client_assertion", &done.ClientAssertions, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredClientAssertions(ctx, size)
-		}},
-		{"oauth_access_token", &done.AccessTokens, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredAccessTokens(ctx, size)
-		}},
-	} {
-		if _, err := batches(s, math.MaxInt); err != nil {
-			return done, err
-		}
-	}
-	// Families in turn with their tokens: were all tokens to go first, each batch of them would have to pass the families that
-	// have none left. Those are among the oldest until the tokens are done with, and then there are no others.
-	const turn = 10 // batches
-	for more := true; more; {
-		var err error
-		if more, err = batches(refresh, turn); err != nil {
-			return done, err
-		}
-		families := authorizations(nil)
-		if more {
-			lookAt := turn * int64(size)
-			families = authorizations(&lookAt)
-		}
-		if _, err := batches(families, math.MaxInt); err != nil {
-			return done, err
-		}
-	}
-	for _, s := range []step{
-		{"session", &done.Sessions, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredSessions(ctx, size)
-		}},
-		{"jwks", &done.SigningKeys, func(ctx context.Context) (int64, error) {
-			return c.expirer.DeleteExpiredSigningKeys(ctx, size)
-		}},
-	} {
-		if _, err := batches(s, math.MaxInt); err != nil {
-			return done, err
-		}
-	}
-	return done, nil
+	done, _, err := c.pass(ctx, c.steps(), math.MaxInt)
+	return done, err
 }
 
-// Run makes a pass at once and then one each Interval, until the context ends, and returns the context's error. A pass that
-// fails is logged and tried again at the next turn: a database that is away for a while ends no collector.
+// Run makes a pass at once and then one each Interval, until the context ends, and returns the context's error. A pass is
+// bounded: no step makes more than a hundred batches, then the next has its turn. Where rows are left to delete, and nothing
+// failed, the next pass follows at once; a step that walks a whole table goes on where it stopped. A pass that fails is logged and tried again at the
+// next turn: a database that is away for a while ends no collector.
 func (c *Collector) Run(ctx context.Context) error {
+	steps := c.steps()
 	for {
 		began := time.Now()
-		done, err := c.Collect(ctx)
+		done, more, err := c.pass(ctx, steps, batchesInTurn)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case c.opts.Logger == nil:
 		case err != nil:
-			c.opts.Logger.ErrorContext(ctx, "collecting expired rows failed", "error", err, "deleted", done, "elapsed", time.Since(began))
+			c.opts.Logger.ErrorContext(ctx, "collecting failed", "error", err, "deleted", done, "elapsed", time.Since(began))
 		case done.Total() > 0:
-			c.opts.Logger.InfoContext(ctx, "collected expired rows", "deleted", done, "elapsed", time.Since(began))
+			c.opts.Logger.InfoContext(ctx, "collected", "deleted", done, "elapsed", time.Since(began))
+		}
+		if more && err == nil {
+			continue
 		}
 		tenth := c.opts.Interval / 10
 		if err := sleep(ctx, c.opts.Interval-tenth+rand.N(2*tenth+1)); err != nil {
@@ -220,17 +166,211 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 }
 
-// retryBatch runs a batch again when the server undid it to resolve a deadlock, with an application's own statements, say.
-func retryBatch(ctx context.Context, batch func(context.Context) (int64, error)) (int64, error) {
-	for attempt := 1; ; attempt++ {
-		n, err := batch(ctx)
-		if attempt == 5 || !isConflict(err) {
-			return n, err
+// pass takes each step in turn, in at most so many batches, and says whether one of them has more rows to delete.
+func (c *Collector) pass(ctx context.Context, steps []*step, batches int) (done Collected, more bool, err error) {
+	began := time.Now()
+	done = make(Collected)
+	for _, s := range steps {
+		left, failed := c.take(ctx, s, batches, done, began)
+		more = more || left
+		if ctx.Err() != nil {
+			return done, more, errors.Join(err, fmt.Errorf("collect: %s: %w", s.call, ctx.Err()))
 		}
-		if err := sleep(ctx, rand.N(time.Duration(attempt)*50*time.Millisecond)); err != nil {
-			return n, err
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("collect: %s: %w", s.call, failed))
+			var connect *pgconn.ConnectError
+			if errors.As(failed, &connect) {
+				return done, more, err // there is no database, for the other steps either
+			}
 		}
 	}
+	return done, more, err
+}
+
+// take makes a step's batches until one finds nothing more to do.
+func (c *Collector) take(ctx context.Context, s *step, batches int, done Collected, began time.Time) (more bool, err error) {
+	for range batches {
+		before, size := done.Total(), s.size
+		next, err := s.batch(ctx, size, done)
+		switch {
+		case err == nil:
+			s.size = min(size+size/16+1, c.opts.BatchSize)
+		case ctx.Err() == nil && isTooMuch(err) && size > 1:
+			s.size = size / 2
+			next = again
+		default:
+			return false, err
+		}
+		if c.opts.Progress != nil && err == nil {
+			total := done.Total()
+			c.opts.Progress(Progress{Call: s.call, BatchSize: size, Deleted: total - before, Total: total, Elapsed: time.Since(began)})
+		}
+		if next == finished {
+			return false, nil
+		}
+		more = next == again
+		if err := sleep(ctx, c.opts.Pause); err != nil {
+			return more, err
+		}
+	}
+	return more, nil
+}
+
+// isTooMuch reports whether a smaller batch may succeed: this one took or waited too long, or got in the way of others.
+func isTooMuch(err error) bool {
+	return isConflict(err) || hasCode(err, queryCanceled, lockNotAvailable, transactionTimeout) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// step is one call of package store, made batch by batch. Its state outlives a pass.
+type step struct {
+	call string
+	// batch makes one call that touches size rows at most, and adds what it deleted to done.
+	batch func(ctx context.Context, size int32, done Collected) (next, error)
+	size  int32 // of the next batch: smaller than BatchSize after one that took too long, and slowly growing again
+}
+
+// next is what a batch says about the one after it.
+type next int
+
+const (
+	finished next = iota // there is nothing more to do
+	onward               // a walk has more pages, which may hold nothing that is due
+	again                // there are more rows to delete
+)
+
+// steps are those of a pass, from the start of every walk.
+func (c *Collector) steps() []*step {
+	q, retention := c.queries, c.opts.Retention
+	steps := []*step{
+		{call: "DeleteExpiredAccessTokens", batch: simple("oauth_access_token", q.DeleteExpiredAccessTokens)},
+		{call: "DeleteDeadAccessTokens", batch: walk(func(ctx context.Context, after store.AccessTokenID, size int32, done Collected) (*store.AccessTokenID, error) {
+			row, err := q.DeleteDeadAccessTokens(ctx, store.DeleteDeadAccessTokensParams{AfterID: after, PageSize: size})
+			done["oauth_access_token"] += row.Deleted
+			return row.LastID, err
+		})},
+		{call: "DeleteExpiredRefreshTokens", batch: simple("oauth_refresh_token", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{Retention: retention, BatchSize: size})
+		})},
+		{call: "DeleteSpentRefreshTokens", batch: walk(func(ctx context.Context, after store.RefreshTokenID, size int32, done Collected) (*store.RefreshTokenID, error) {
+			row, err := q.DeleteSpentRefreshTokens(ctx, store.DeleteSpentRefreshTokensParams{AfterID: after, PageSize: size, Retention: retention})
+			done["oauth_refresh_token"] += row.Deleted
+			return row.LastID, err
+		})},
+		{call: "MarkDeadAuthorizations", batch: walk(func(ctx context.Context, after store.AuthorizationID, size int32, _ Collected) (*store.AuthorizationID, error) {
+			row, err := q.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{AfterID: after, PageSize: size})
+			return row.LastID, err
+		})},
+		{call: "DeleteEndedAuthorizations", batch: func(ctx context.Context, size int32, done Collected) (next, error) {
+			row, err := q.DeleteEndedAuthorizations(ctx, store.DeleteEndedAuthorizationsParams{Retention: retention, BatchSize: size})
+			done["oauth_access_token"] += row.AccessTokens
+			done["oauth_refresh_token"] += row.RefreshTokens
+			done["oauth_authorization"] += row.Authorizations
+			return againIf(row.AccessTokens+row.RefreshTokens+row.Authorizations > 0), err
+		}},
+		{call: "DeleteExpiredAuthorizations", batch: simple("oauth_authorization", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{Retention: retention, BatchSize: size})
+		})},
+		{call: "MarkEndedSessions", batch: walk(func(ctx context.Context, after store.SessionID, size int32, _ Collected) (*store.SessionID, error) {
+			row, err := q.MarkEndedSessions(ctx, store.MarkEndedSessionsParams{AfterID: after, PageSize: size})
+			return row.LastID, err
+		})},
+		{call: "SweepSessionClients", batch: walk(func(ctx context.Context, after store.SessionClientID, size int32, done Collected) (*store.SessionClientID, error) {
+			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size})
+			done["session_client"] += row.Deleted
+			return row.LastID, err
+		})},
+		{call: "DeleteExpiredSessions", batch: func(ctx context.Context, size int32, done Collected) (next, error) {
+			row, err := q.DeleteExpiredSessions(ctx, size)
+			done["session"] += row.Deleted
+			return againIf(row.Deleted+row.Detached > 0), err
+		}},
+		{call: "DeleteDeadConsents", batch: walk(func(ctx context.Context, after store.ConsentID, size int32, done Collected) (*store.ConsentID, error) {
+			row, err := q.DeleteDeadConsents(ctx, store.DeleteDeadConsentsParams{AfterID: after, PageSize: size})
+			done["oauth_consent"] += row.Deleted
+			return row.LastID, err
+		})},
+		{call: "DeleteExpiredClientSecrets", batch: simple("oauth_client_secret", q.DeleteExpiredClientSecrets)},
+		{call: "DeleteExpiredClientAssertions", batch: simple("oauth_client_assertion", q.DeleteExpiredClientAssertions)},
+		{call: "DeleteExpiredProofs", batch: simple("oauth_proof", q.DeleteExpiredProofs)},
+		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
+		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
+		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+		{call: "EraseDeletedClients", batch: c.eraseClients()},
+		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+	}
+	for _, s := range steps {
+		s.size = c.opts.BatchSize
+	}
+	return steps
+}
+
+// simple is the batch of a call that deletes up to size rows of one table: there may be more where it deleted that many.
+func simple(table string, call func(context.Context, int32) (int64, error)) func(context.Context, int32, Collected) (next, error) {
+	return func(ctx context.Context, size int32, done Collected) (next, error) {
+		n, err := call(ctx, size)
+		done[table] += n
+		return againIf(n >= int64(size)), err
+	}
+}
+
+// walk is the batch of a call that looks at a page of a table and answers with the last key of it, nil behind the last page. It
+// begins again from there.
+func walk[K any](page func(ctx context.Context, after K, size int32, done Collected) (last *K, err error)) func(context.Context, int32, Collected) (next, error) {
+	var after, start K
+	return func(ctx context.Context, size int32, done Collected) (next, error) {
+		last, err := page(ctx, after, size, done)
+		switch {
+		case err != nil:
+			return onward, err
+		case last == nil:
+			after = start
+			return finished, nil
+		}
+		after = *last
+		return onward, nil
+	}
+}
+
+func (c *Collector) eraseUsers() func(context.Context, int32, Collected) (next, error) {
+	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, error) {
+		row, err := c.queries.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{AfterDeletedAt: after, BatchSize: size})
+		done["user"] += row.Deleted
+		return row.Deleted + row.Cleared, row.LastDeletedAt, err
+	})
+}
+
+func (c *Collector) eraseClients() func(context.Context, int32, Collected) (next, error) {
+	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, error) {
+		row, err := c.queries.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{AfterDeletedAt: after, BatchSize: size})
+		done["oauth_client"] += row.Deleted
+		done["oauth_access_token"] += row.AccessTokens
+		return row.Deleted + row.AccessTokens + row.Cleared, row.LastDeletedAt, err
+	})
+}
+
+// erase is the batch of a call that erases what is left of the rows on a page, bit by bit: like a walk, but it stays on a page for as
+// long as something was erased there.
+func erase(page func(ctx context.Context, after time.Time, size int32, done Collected) (erased int64, last *time.Time, err error)) func(context.Context, int32, Collected) (next, error) {
+	var after time.Time
+	return func(ctx context.Context, size int32, done Collected) (next, error) {
+		erased, last, err := page(ctx, after, size, done)
+		switch {
+		case err != nil || erased > 0:
+			return again, err
+		case last == nil:
+			after = time.Time{}
+			return finished, nil
+		}
+		after = *last
+		return onward, nil
+	}
+}
+
+func againIf(more bool) next {
+	if more {
+		return again
+	}
+	return finished
 }
 
 // sleep waits for d, or until the context ends, whose error it then returns.

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -32,6 +33,8 @@ const (
 	cannotConnectNow     = "57P03"
 	idleInTransaction    = "25P03"
 	idleSession          = "57P05"
+	transactionTimeout   = "25P04"
+	invalidParameter     = "22023"
 )
 
 // IsNotFound reports whether a call that returns one row has found none: there is no such thing.
@@ -43,8 +46,8 @@ func Violates(err error, constraints ...store.Constraint) bool {
 	return violated != "" && slices.Contains(constraints, violated)
 }
 
-// Constraint is the constraint or unique index that refused a statement, of the schema's or of an application's own. It is
-// empty if none did, and for NOT NULL, which has no name: see [Column].
+// Constraint is the constraint or unique index that refused a statement, of a table or a domain, of the schema's or of an
+// application's own. It is empty if none did, and for NOT NULL, which has no name: see [Column].
 func Constraint(err error) store.Constraint {
 	if pgErr := serverError(err); pgErr != nil && strings.HasPrefix(pgErr.Code, "23") {
 		return store.Constraint(pgErr.ConstraintName)
@@ -78,6 +81,11 @@ func IsNotNullViolation(err error) bool { return hasCode(err, notNullViolation) 
 func IsUnstorable(err error) bool {
 	return hasCode(err, numberOutOfRange, notInRepertoire, invalidText, untranslatable)
 }
+
+// IsInvalidParameter reports whether a parameter that the caller has to pass is missing or makes no sense (SQLSTATE 22023): a
+// lifetime that was forgotten or is under a second, a DPoP proof without an expiry. That is a bug of the server, not of a client;
+// [Describe] names the parameter.
+func IsInvalidParameter(err error) bool { return hasCode(err, invalidParameter) }
 
 // IsTransient reports whether the statement or transaction took no effect, for a reason that may soon be gone, so that it can
 // be tried again as it was:
@@ -113,21 +121,21 @@ func IsTransient(err error) bool {
 
 // IsTimeout reports whether something took too long: the context's deadline or another one of the client has passed, or the
 // server has cut off a statement (statement_timeout or pg_cancel_backend, SQLSTATE 57014), a wait for a lock (lock_timeout,
-// 55P03) or an idle session (25P03, 57P05). A context that was cancelled is no timeout: see [IsCanceled].
+// 55P03), a transaction (25P04) or an idle session (25P03, 57P05). A context that was cancelled is no timeout: see [IsCanceled].
 func IsTimeout(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}
 	return errors.Is(err, context.DeadlineExceeded) ||
 		pgconn.Timeout(err) ||
-		hasCode(err, queryCanceled, lockNotAvailable, idleInTransaction, idleSession)
+		hasCode(err, queryCanceled, lockNotAvailable, transactionTimeout, idleInTransaction, idleSession)
 }
 
 // IsCanceled reports whether the context was cancelled: as a rule, because whoever asked has gone.
 func IsCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 
-// Describe is err for a log line or a trace. Of a server's error it has severity, SQLSTATE, and the names of table, column and
-// constraint; the message where PostgreSQL puts only names into it, and never the detail, the hint or the context, which
+// Describe is err for a log line or a trace. Of a server's error it has severity, SQLSTATE, and the names of table, column, type
+// and constraint; the message where PostgreSQL puts only names into it, and never the detail, the hint or the context, which
 // may hold values of rows. Of other errors it is their text, less the values that pgx quotes when it can't encode or scan
 // them. Of nil it is empty.
 func Describe(err error) string {
@@ -141,7 +149,7 @@ func Describe(err error) string {
 	var b strings.Builder
 	b.WriteString(severity(pgErr))
 	b.WriteString(": ")
-	if hasHarmlessMessage(pgErr.Code) {
+	if hasHarmlessMessage(pgErr.Code) || (pgErr.Code == invalidParameter && namesParameter.MatchString(pgErr.Message)) {
 		b.WriteString(pgErr.Message)
 	} else {
 		b.WriteString("message withheld")
@@ -150,6 +158,7 @@ func Describe(err error) string {
 	for _, name := range []struct{ of, is string }{
 		{"table", pgErr.TableName},
 		{"column", pgErr.ColumnName},
+		{"type", pgErr.DataTypeName},
 		{"constraint", pgErr.ConstraintName},
 	} {
 		if name.is != "" {
@@ -159,6 +168,9 @@ func Describe(err error) string {
 	b.WriteString(")")
 	return b.String()
 }
+
+// namesParameter matches what the calls of package store say of a parameter that is missing.
+var namesParameter = regexp.MustCompile(`^[A-Za-z]+ is missing( or (under a second|past))?$`)
 
 // describeOther leaves out what pgx quotes: an argument that it can't encode, a column that it can't scan.
 func describeOther(err error) string {

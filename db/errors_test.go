@@ -25,7 +25,7 @@ const (
 )
 
 func createUser(ctx context.Context, q *store.Queries, id store.UserID, email string) error {
-	_, err := q.CreateUser(ctx, store.CreateUserParams{ID: id, Name: knownName, Email: email})
+	_, err := q.CreateUser(ctx, store.CreateUserParams{ID: id, Name: knownName, Email: &email})
 	return err
 }
 
@@ -49,17 +49,13 @@ func TestViolationsAreToldApart(t *testing.T) {
 		column     string
 		is         string // the one of the four that holds
 	}{
-		"unique": {
-			do:         func() error { return createUser(ctx, d.Store, "usr_2", knownEmail) },
-			constraint: store.ConstraintUserEmailUIdx, is: "unique",
-		},
 		"unique, of the primary key": {
 			do:         func() error { return createUser(ctx, d.Store, "usr_1", "b@b.example") },
 			constraint: store.ConstraintUserPKey, is: "unique",
 		},
 		"unique, of an index": {
 			do:         func() error { return createUser(ctx, d.Store, "usr_3", strings.ToUpper(knownEmail)) },
-			constraint: store.ConstraintUserEmailLowerUIdx, is: "unique",
+			constraint: store.ConstraintUserEmailUIdx, is: "unique",
 		},
 		"foreign key": {
 			do: exec(`
@@ -70,6 +66,14 @@ func TestViolationsAreToldApart(t *testing.T) {
 		"check": {
 			do:         func() error { return createUser(ctx, d.Store, "usr_4", "no address") },
 			constraint: store.ConstraintUserEmailIsAddress, is: "check",
+		},
+		"check of a domain, over a column": {
+			do:         func() error { return createUser(ctx, d.Store, "", "b@b.example") },
+			constraint: store.ConstraintUserIDLength, is: "check",
+		},
+		"check of a table": {
+			do:         exec(`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'c', '{}')`),
+			constraint: store.ConstraintOAuthClientRedirectURIsWhereRedirected, is: "check",
 		},
 		"not null": {
 			do:     exec(`UPDATE "user" SET name = NULL`),
@@ -123,7 +127,7 @@ func TestNotFoundIsNoRow(t *testing.T) {
 
 func TestUnstorableIsWhatPostgreSQLCannotHold(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	for name, c := range map[string]struct {
 		sql  string
 		arg  any
@@ -152,9 +156,30 @@ func TestUnstorableIsWhatPostgreSQLCannotHold(t *testing.T) {
 	}
 }
 
+func TestInvalidParameterIsWhatTheCallerForgot(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	ctx := t.Context()
+	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
+		t.Fatal(err)
+	}
+	_, forgotten := d.Store.CreateSession(ctx, store.CreateSessionParams{ID: "ses_1", UserID: "usr_1", Token: token.DigestOf("x")})
+	_, past := d.Store.RememberProof(ctx, store.RememberProofParams{ID: token.ProofID("key", "jti")})
+	for name, err := range map[string]error{"a lifetime": forgotten, "a proof's expiry": past} {
+		if !db.IsInvalidParameter(fmt.Errorf("call: %w", err)) || db.IsUnstorable(err) || db.IsTransient(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, createUser(ctx, d.Store, "usr_1", knownEmail)} {
+		if db.IsInvalidParameter(err) {
+			t.Errorf("%v is an invalid parameter", err)
+		}
+	}
+}
+
 func TestIdentifiersThatCannotBeStoredFindNothing(t *testing.T) {
 	t.Parallel()
-	d := storetest.New(t)
+	d := testdb.New(t, testdb.Options{})
 	ctx := t.Context()
 	if err := createUser(ctx, d.Store, "usr_1", knownEmail); err != nil {
 		t.Fatal(err)
@@ -179,7 +204,7 @@ func TestIdentifiersThatCannotBeStoredFindNothing(t *testing.T) {
 					t.Errorf("%s: %s %q: %v", mode, name, bad, err)
 				}
 			}
-			if err := createUser(ctx, q, store.UserID(bad), "x@y.example"); db.Column(err) != "id" {
+			if err := createUser(ctx, q, store.UserID(bad), "x@y.example"); !db.Violates(err, store.ConstraintUserIDLength) {
 				t.Errorf("%s: created as %q: %v", mode, bad, err)
 			}
 			var found int
@@ -214,11 +239,25 @@ func TestDescribeShowsNoValues(t *testing.T) {
 		},
 		"check": {
 			func() error { return createUser(ctx, d.Store, "usr_2", "x "+knownEmail) },
-			"SQLSTATE 23514, table user, constraint user_email_is_address",
+			"SQLSTATE 23514, type email_address, constraint user_email_is_address",
 		},
 		"not null": {
 			func() error { _, err := d.Pool.Exec(ctx, `UPDATE "user" SET name = NULL`); return err },
 			"SQLSTATE 23502, table user, column name",
+		},
+		"a forgotten lifetime": {
+			func() error {
+				_, err := d.Store.CreateSession(ctx, store.CreateSessionParams{ID: "ses_1", UserID: "usr_1", Token: token.DigestOf("x")})
+				return err
+			},
+			"ERROR: Lifetime is missing or under a second (SQLSTATE 22023)",
+		},
+		"another invalid parameter": {
+			func() error {
+				_, err := d.Pool.Exec(ctx, `SELECT set_config('TimeZone', $1, false)`, knownEmail)
+				return err
+			},
+			"ERROR: message withheld (SQLSTATE 22023)",
 		},
 		"input syntax": {
 			func() error { _, err := d.Pool.Exec(ctx, `SELECT $1::text::int`, knownEmail); return err },

@@ -267,11 +267,11 @@ func TestParametersNeedNoTypeRegistration(t *testing.T) {
 		pool := openPool(t, withParams(t, address, "default_query_exec_mode", mode), db.Options{})
 		var ids []string
 		var id store.UserID
-		var outcome store.RotationOutcome
-		if err := pool.QueryRow(t.Context(), `SELECT $1::text[], $2::user_id, $3::rotation_outcome`,
-			[]store.UserID{"a", "b"}, store.UserID("c"), store.RotationOutcomeReplayed).Scan(&ids, &id, &outcome); err != nil {
+		var outcome store.Outcome
+		if err := pool.QueryRow(t.Context(), `SELECT $1::text[], $2::user_id, $3::outcome`,
+			[]store.UserID{"a", "b"}, store.UserID("c"), store.OutcomeReplayed).Scan(&ids, &id, &outcome); err != nil {
 			t.Errorf("%s: %v", mode, err)
-		} else if len(ids) != 2 || ids[1] != "b" || id != "c" || outcome != store.RotationOutcomeReplayed {
+		} else if len(ids) != 2 || ids[1] != "b" || id != "c" || outcome != store.OutcomeReplayed {
 			t.Errorf("%s: %v, %v, %v", mode, ids, id, outcome)
 		}
 	}
@@ -281,7 +281,6 @@ func TestParametersNeedNoTypeRegistration(t *testing.T) {
 func TestStoreWorksInEachMode(t *testing.T) {
 	t.Parallel()
 	address := testdb.New(t, testdb.Options{}).URL
-	grace, hour := 10*time.Second, time.Hour
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		queries := store.New(openPool(t, withParams(t, address, "default_query_exec_mode", mode), db.Options{}))
 		client, err := queries.CreateClient(t.Context(), store.CreateClientParams{
@@ -297,16 +296,20 @@ func TestStoreWorksInEachMode(t *testing.T) {
 		if client.ClientID != store.ClientID(mode) || len(client.RedirectURIs) != 1 || len(client.Metadata) == 0 {
 			t.Errorf("%s: %+v", mode, client)
 		}
-		_, err = queries.RotateRefreshToken(t.Context(), store.RotateRefreshTokenParams{
-			Presented:           token.DigestOf("presented"),
-			Successor:           token.DigestOf("successor"),
-			ClientID:            store.ClientID(mode),
-			Grace:               grace,
-			AccessTokenLifetime: &hour,
-			Resources:           []string{"https://api.example"},
+		rotated, err := queries.RotateRefreshToken(t.Context(), store.RotateRefreshTokenParams{
+			Token:                token.DigestOf("presented"),
+			ClientID:             store.ClientID(mode),
+			ClientAuthMethod:     "none",
+			Grace:                10 * time.Second,
+			Resources:            []string{"https://api.example"},
+			Successor:            token.DigestOf("successor"),
+			SuccessorID:          store.NewRefreshTokenID(),
+			RefreshTokenLifetime: time.Hour,
+			AccessTokenID:        store.NewAccessTokenID(),
+			AccessTokenLifetime:  time.Hour,
 		})
-		if !db.IsNotFound(err) {
-			t.Errorf("%s: %v", mode, err)
+		if err != nil || rotated.Outcome != store.OutcomeUnknown {
+			t.Errorf("%s: %s, %v", mode, rotated.Outcome, err)
 		}
 	}
 }

@@ -197,8 +197,12 @@ COMMENT ON DOMAIN public.short_text IS 'Text of 4096 bytes at most.';
 CREATE DOMAIN public.stored_access_token_id AS public.access_token_id
 	CONSTRAINT access_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_access_token_id IS 'An access_token_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_account_id AS public.account_id
 	CONSTRAINT account_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_account_id IS 'An account_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_array AS jsonb
 	CONSTRAINT array_is_small CHECK (((jsonb_typeof(VALUE) = 'array'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
@@ -208,8 +212,12 @@ COMMENT ON DOMAIN public.stored_array IS 'A JSON array of 64 KiB and 32 levels a
 CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 	CONSTRAINT authorization_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_client_id AS public.client_id
 	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
+
+COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
 
 CREATE DOMAIN public.token_confirmation AS jsonb;
 
@@ -223,11 +231,17 @@ COMMENT ON DOMAIN public.stored_confirmation IS 'The key to which a token is bou
 CREATE DOMAIN public.stored_consent_id AS public.consent_id
 	CONSTRAINT consent_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_jwk_id IS 'A jwk_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_oauth_client_id AS public.oauth_client_id
 	CONSTRAINT oauth_client_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_oauth_client_id IS 'An oauth_client_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_object AS jsonb
 	CONSTRAINT object_is_small CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
@@ -237,11 +251,17 @@ COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_reference_id IS 'A reference_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
 	CONSTRAINT refresh_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_session_id AS public.session_id
 	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
@@ -255,12 +275,16 @@ COMMENT ON DOMAIN public.user_id IS 'Primary key of "user"; the subject (sub) of
 CREATE DOMAIN public.stored_user_id AS public.user_id
 	CONSTRAINT user_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_user_id IS 'A user_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.verification_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.verification_id IS 'Primary key of verification.';
 
 CREATE DOMAIN public.stored_verification_id AS public.verification_id
 	CONSTRAINT verification_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_verification_id IS 'A verification_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.text_list AS text[]
 	CONSTRAINT text_list_is_flat CHECK (
@@ -631,7 +655,15 @@ COMMENT ON COLUMN public.oauth_client.dpop_bound_access_tokens IS 'Whether the c
 
 COMMENT ON COLUMN public.oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
 
-COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.';
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Subject that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_dns IS 'dNSName that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_uri IS 'uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_ip IS 'iPAddress that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 
 COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 
@@ -717,26 +749,19 @@ COMMENT ON COLUMN public."user".suspended_at IS 'Since when the user is suspende
 
 COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.';
 
-CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) RETURNS boolean
+CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT coalesce(
         t.revoked IS NULL
         AND (t.expires_at IS NULL OR t.expires_at > now())
         AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
-        AND (
-            t.client_epoch IS NULL
-            OR (
-                NOT o.disabled
-                AND t.client_epoch = o.grants_epoch
-                AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
-            )
-        ),
+        AND (t.client_epoch IS NULL OR own_client_is_live(t)),
         false
     )
 $$;
 
-COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
+COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -755,19 +780,6 @@ $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
 
-CREATE FUNCTION public.auth_method_kind(method text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN method IN ('client_secret_basic', 'client_secret_post') THEN 'secret'
-        WHEN method = 'private_key_jwt' THEN 'key'
-        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth') THEN 'certificate'
-        WHEN method = 'none' THEN 'none'
-    END
-$$;
-
-COMMENT ON FUNCTION public.auth_method_kind(method text) IS 'What a client authenticates with, by token_endpoint_auth_method: secret, key, certificate or none. NULL for a method that is not known.';
-
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -776,17 +788,23 @@ CREATE FUNCTION public.authenticates(c public.oauth_client, method text, present
         AND CASE
             WHEN method = 'verified' THEN true
             WHEN is_public(c) THEN method = 'none'
-            WHEN auth_method_kind(method) IN ('key', 'certificate') THEN auth_method_kind(method) = auth_method_kind(c.token_endpoint_auth_method)
-                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND method = 'private_key_jwt')
-            WHEN auth_method_kind(method) = 'secret' AND auth_method_kind(coalesce(c.token_endpoint_auth_method, 'client_secret_basic')) = 'secret'
-            THEN coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
-                OR is_older_secret(c.client_id, presented)
+            WHEN method IN ('client_secret_basic', 'client_secret_post')
+            THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+                AND (
+                    coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                    OR is_older_secret(c.client_id, presented)
+                )
+            WHEN method = 'private_key_jwt'
+            THEN c.token_endpoint_auth_method = method
+                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+            WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+            THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
         END,
         false
     )
 $$;
 
-COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
+COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -850,10 +868,11 @@ $$;
 COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN ended_grants -> client_key(client_id) ? key
             OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
         THEN ended_grants || jsonb_build_object(
@@ -862,47 +881,50 @@ CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RE
             || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
         )
         ELSE '{}'
-    END
+    END;
+END
 $$;
 
 COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
-    WITH ended AS (
-        UPDATE session AS s
-        SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
-        WHERE s.id = ANY (doomed) AND s.ended_at IS NULL
-        RETURNING s.id
-    ), to_tell AS MATERIALIZED (
-        SELECT k.id
-        FROM session_client AS k
-        WHERE k.session_id = ANY (doomed) AND k.due_at IS NULL
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ), due AS (
-        UPDATE session_client AS k
-        SET due_at = now(), updated_at = now()
-        FROM to_tell AS t
-        WHERE k.id = t.id
-    )
-    SELECT count(*) FROM ended
+    ));
+    RETURN sessions;
+END
 $$;
 
 COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions, makes it due to tell their clients, and says how many had not ended before. A client that another call holds is left to SweepSessionClients.';
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
+BEGIN
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
-    SELECT end_sessions(ARRAY(
+    RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
         WHERE s.user_id = owner AND s.id IS DISTINCT FROM keep AND s.ended_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ))
+    ));
+END
 $$;
 
 COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
@@ -1007,13 +1029,15 @@ $$;
 COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
 
 CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM oauth_client_secret AS o
         WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    )
+    );
+END
 $$;
 
 COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
@@ -1142,6 +1166,25 @@ CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
 $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
+
+CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_client AS o
+        LEFT JOIN "user" AS u ON u.id = t.user_id
+        WHERE o.client_id = t.client_id
+          AND NOT o.disabled
+          AND o.grants_epoch = t.client_epoch
+          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1440,6 +1483,8 @@ CREATE TABLE public.session_client (
 
 COMMENT ON TABLE public.session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
 
+COMMENT ON COLUMN public.session_client.session_id IS 'The session.';
+
 COMMENT ON COLUMN public.session_client.user_id IS 'The session''s user.';
 
 COMMENT ON COLUMN public.session_client.sub IS 'The user as the client knows it.';
@@ -1603,7 +1648,7 @@ CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
 
-CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id);
+CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
 

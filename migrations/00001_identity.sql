@@ -39,6 +39,11 @@ CREATE DOMAIN stored_array AS jsonb CONSTRAINT array_is_small CHECK (
     jsonb_typeof(VALUE) = 'array' AND pg_column_size(VALUE) <= 65536 AND NOT jsonb_path_exists(VALUE, 'strict $.**{33}')
 );
 
+COMMENT ON DOMAIN stored_user_id IS 'A user_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_account_id IS 'An account_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_verification_id IS 'A verification_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_reference_id IS 'A reference_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_token_digest IS 'A digest as it is stored.';
 COMMENT ON DOMAIN session_cookie IS 'Digest of a session cookie. A better-auth server keeps the cookie''s own value, so only the length is checked.';
 COMMENT ON DOMAIN email_address IS 'Something before an @ and something after it.';

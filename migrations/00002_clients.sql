@@ -11,6 +11,9 @@ COMMENT ON DOMAIN client_secret_id IS 'Primary key of oauth_client_secret.';
 CREATE DOMAIN stored_oauth_client_id AS oauth_client_id CONSTRAINT oauth_client_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 CREATE DOMAIN stored_client_id AS client_id CONSTRAINT oauth_client_client_id_is_vschar CHECK (octet_length(VALUE) <= 512 AND VALUE ~ '^[\x20-\x7e]+$');
 
+COMMENT ON DOMAIN stored_oauth_client_id IS 'An oauth_client_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
+
 CREATE TYPE oauth_client_field AS ENUM (
     'skip_consent', 'enable_end_session', 'scopes', 'user_id', 'name', 'uri', 'icon', 'contacts', 'tos', 'policy',
     'software_id', 'software_version', 'software_statement', 'post_logout_redirect_uris', 'token_endpoint_auth_method',
@@ -144,7 +147,11 @@ COMMENT ON COLUMN oauth_client.refresh_grace_until_used IS 'Whether a refresh to
 COMMENT ON COLUMN oauth_client.require_pushed_authorization_requests IS 'Whether the client''s requests have to be pushed (RFC 9126, section 6).';
 COMMENT ON COLUMN oauth_client.dpop_bound_access_tokens IS 'Whether the client always uses DPoP (RFC 9449, section 5.2).';
 COMMENT ON COLUMN oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
-COMMENT ON COLUMN oauth_client.tls_client_auth_subject_dn IS 'Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.';
+COMMENT ON COLUMN oauth_client.tls_client_auth_subject_dn IS 'Subject that the certificate has to have (RFC 8705, section 2.1.2).';
+COMMENT ON COLUMN oauth_client.tls_client_auth_san_dns IS 'dNSName that the certificate has to have (RFC 8705, section 2.1.2).';
+COMMENT ON COLUMN oauth_client.tls_client_auth_san_uri IS 'uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).';
+COMMENT ON COLUMN oauth_client.tls_client_auth_san_ip IS 'iPAddress that the certificate has to have (RFC 8705, section 2.1.2).';
+COMMENT ON COLUMN oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 COMMENT ON COLUMN oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 COMMENT ON COLUMN oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
 

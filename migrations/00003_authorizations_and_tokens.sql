@@ -19,6 +19,9 @@ CREATE DOMAIN stored_confirmation AS token_confirmation CONSTRAINT confirmation_
 );
 CREATE DOMAIN code_challenge_method AS text CONSTRAINT code_challenge_method_known CHECK (VALUE IN ('S256', 'plain'));
 
+COMMENT ON DOMAIN stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_access_token_id IS 'An access_token_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_confirmation IS 'The key to which a token is bound.';
 COMMENT ON DOMAIN code_challenge_method IS 'How a challenge derives from its verifier (RFC 7636, section 4.2).';
 

@@ -8,6 +8,8 @@ COMMENT ON DOMAIN session_client_id IS 'Primary key of session_client.';
 
 CREATE DOMAIN stored_consent_id AS consent_id CONSTRAINT consent_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 
+COMMENT ON DOMAIN stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
 CREATE TABLE oauth_consent (
     id              stored_consent_id   NOT NULL,
     created_at      timestamptz         NOT NULL DEFAULT now(),
@@ -55,11 +57,12 @@ CREATE TABLE session_client (
     CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE
 );
 
-CREATE INDEX session_client_client_id_idx ON session_client (client_id);
+CREATE INDEX session_client_client_id_idx ON session_client (client_id, id);
 CREATE INDEX session_client_user_id_idx ON session_client (user_id);
 CREATE INDEX session_client_due_at_idx ON session_client (due_at) WHERE due_at IS NOT NULL AND told_at IS NULL;
 
 COMMENT ON TABLE session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
+COMMENT ON COLUMN session_client.session_id IS 'The session.';
 COMMENT ON COLUMN session_client.user_id IS 'The session''s user.';
 COMMENT ON COLUMN session_client.sub IS 'The user as the client knows it.';
 COMMENT ON COLUMN session_client.sid IS 'The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).';

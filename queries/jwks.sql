@@ -37,7 +37,7 @@ LIMIT 1;
 -- signed lives. An expiry that is already set is never postponed. Zero rows: no such key.
 -- name: RetireSigningKey :one
 UPDATE jwks AS k
-SET expires_at = least(k.expires_at, now() + @lifetime::interval), updated_at = now()
+SET expires_at = least(k.expires_at, expiry(now(), @lifetime::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = @id::jwk_id
 RETURNING k.*;
 
@@ -58,5 +58,4 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM jwks AS k
-USING due AS d
-WHERE k.id = d.id;
+WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));

@@ -74,21 +74,17 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
-FROM (
-    SELECT @client_auth_method::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS t ON k.admitted;
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
 -- name: IntrospectAccessTokenByID :one
@@ -98,21 +94,17 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN t.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
-FROM (
-    SELECT @client_auth_method::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS t ON k.admitted;
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
 -- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
 -- (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
@@ -125,10 +117,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
     SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
         r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
@@ -139,16 +130,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN i.kind IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
-FROM (
-    SELECT @client_auth_method::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS i ON k.admitted
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1;
 
 -- RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
@@ -240,8 +228,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 )
 DELETE FROM oauth_access_token AS t
-USING due AS d
-WHERE t.id = d.id;
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
 -- start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
@@ -255,10 +242,10 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
     SELECT t.id
-    FROM page AS p
-    JOIN oauth_access_token AS t ON t.id = p.id
+    FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
-    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch)
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t

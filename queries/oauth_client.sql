@@ -143,7 +143,7 @@ FROM (SELECT coalesce(@cleared::text[], ARRAY[]::text[])::oauth_client_field[]::
 WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
 
--- RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (NULL: without end), and lets the one before count
+-- RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
 -- for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
 -- were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
 --   - rotated
@@ -159,7 +159,7 @@ WITH client AS MATERIALIZED (
 ), rotated AS (
     UPDATE oauth_client AS c
     SET client_secret = coalesce(@client_secret::token_digest, refuse_parameter('ClientSecret', 'is missing')),
-        client_secret_expires_at = now() + sqlc.narg('lifetime')::interval,
+        client_secret_expires_at = expiry(now(), @lifetime::interval, NULL, 'Lifetime'),
         foreign_secret_hash = NULL, updated_at = now()
     FROM client AS k
     WHERE c.id = k.id AND k.outcome = 'rotated'
@@ -234,9 +234,9 @@ WITH deleted AS (
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome;
 
--- EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
--- many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
--- calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+-- EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size access tokens
+-- and as many consents, secrets and notes about sessions, and the clients to which nothing refers any more. Families and refresh tokens
+-- go by the calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 -- NULL says that there is nothing more.
 -- name: EraseDeletedClients :one
 WITH page AS MATERIALIZED (
@@ -245,12 +245,30 @@ WITH page AS MATERIALIZED (
     WHERE p.deleted_at IS NOT NULL AND p.deleted_at > @after_deleted_at::timestamptz
     ORDER BY p.deleted_at
     LIMIT @batch_size::integer
+), access_tokens AS MATERIALIZED (
+    SELECT t.id
+    FROM page AS p
+    JOIN oauth_access_token AS t ON t.client_id = p.client_id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF t SKIP LOCKED
+), deleted_access_tokens AS (
+    DELETE FROM oauth_access_token AS t
+    USING access_tokens AS x
+    WHERE t.id = x.id
+    RETURNING t.id
 ), consents AS MATERIALIZED (
+    -- in the order of an index, or all consents of a client would be looked up for the first of them
     SELECT g.id
     FROM page AS p
-    JOIN oauth_consent AS g ON g.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM oauth_consent AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.user_id
+        LIMIT @batch_size::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS g
     LIMIT @batch_size::integer
-    FOR UPDATE OF g SKIP LOCKED
 ), deleted_consents AS (
     DELETE FROM oauth_consent AS g
     USING consents AS x
@@ -270,9 +288,15 @@ WITH page AS MATERIALIZED (
 ), session_clients AS MATERIALIZED (
     SELECT k.id
     FROM page AS p
-    JOIN session_client AS k ON k.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM session_client AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.id
+        LIMIT @batch_size::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS k
     LIMIT @batch_size::integer
-    FOR UPDATE OF k SKIP LOCKED
 ), deleted_session_clients AS (
     DELETE FROM session_client AS k
     USING session_clients AS x
@@ -296,6 +320,7 @@ WITH page AS MATERIALIZED (
     RETURNING c.id
 )
 SELECT (SELECT count(*) FROM deleted_clients)::bigint AS deleted,
+    (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
     ((SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_secrets) + (SELECT count(*) FROM deleted_session_clients))::bigint AS cleared,
     l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)

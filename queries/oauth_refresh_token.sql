@@ -35,16 +35,13 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
-SELECT (CASE WHEN NOT k.admitted THEN 'unauthenticated' WHEN r.id IS NULL THEN 'inactive' ELSE 'active' END)::outcome AS outcome,
+SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
-FROM (
-    SELECT @client_auth_method::text = 'server' OR EXISTS (
-        SELECT FROM oauth_client AS o
-        WHERE o.client_id = @client_id::client_id AND NOT o.disabled AND authenticates(o, @client_auth_method::text, @client_secret::token_digest)
-    ) AS admitted
-) AS k
-LEFT JOIN live AS r ON k.admitted;
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 
 -- RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
 -- 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server
@@ -72,9 +69,10 @@ LEFT JOIN live AS r ON k.admitted;
 -- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
-        r.confirmation, r.authorization_id, r.authorization_code_id, r.data, r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at,
-        CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
-        coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
+        r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
+        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
+        c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, @grace::interval) AS grace,
+        coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
@@ -105,7 +103,7 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
-    -- the gate: of all who present the token one gets through
+    -- the gate: of all who present the token, one gets through
     UPDATE oauth_refresh_token AS r
     SET revoked = now(), successor = @successor::token_digest, successor_id = @successor_id::refresh_token_id, updated_at = now()
     FROM admitted AS p
@@ -114,13 +112,12 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN LATERAL judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, @successor_id::refresh_token_id, p.grace, p.until_used)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.*, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id, j.verdict IS NULL AS is_new,
-        coalesce(j.successor, @successor)::token_digest AS successor,
-        coalesce(j.successor_id, @successor_id)::refresh_token_id AS successor_id,
+    SELECT p.*, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+        coalesce(j.successor, @successor)::token_digest AS successor, coalesce(j.successor_id, @successor_id)::refresh_token_id AS successor_id,
         least(
             expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
@@ -140,8 +137,7 @@ WITH presented AS MATERIALIZED (
         confirmation, authorization_id, authorization_code_id, data
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id,
-        coalesce(g.authorization_code_id, g.authorization_id), g.data
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data
     FROM granted AS g
     WHERE g.is_new
 ), access AS (
@@ -152,8 +148,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id,
-        coalesce(g.authorization_code_id, g.authorization_id)
+        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )
@@ -188,8 +183,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM oauth_refresh_token AS r
-USING due AS d
-WHERE r.id = d.id;
+WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
 -- start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
@@ -203,9 +197,9 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
     SELECT r.id
-    FROM page AS p
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    WHERE r.revoked <= now() - @retention::interval
+    FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND r.revoked <= now() - @retention::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     FOR UPDATE OF r SKIP LOCKED

@@ -66,8 +66,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM jwks AS k
-USING due AS d
-WHERE k.id = d.id
+WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredSigningKeys collects at most batch_size keys that are no longer published, and says how many.
@@ -198,7 +197,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 
 const RetireSigningKey = `-- name: RetireSigningKey :one
 UPDATE jwks AS k
-SET expires_at = least(k.expires_at, now() + $1::interval), updated_at = now()
+SET expires_at = least(k.expires_at, expiry(now(), $1::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = $2::jwk_id
 RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at
 `

@@ -848,12 +848,16 @@ type OAuthClient struct {
 	DPoPBoundAccessTokens *bool
 	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	// Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
 	TLSClientAuthSubjectDN *string
-	TLSClientAuthSANDNS    *string
-	TLSClientAuthSANURI    *string
-	TLSClientAuthSANIP     *string
-	TLSClientAuthSANEmail  *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
 	// Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
 	BackchannelLogoutURI *string
 	// Whether the client needs the sid in what it is told.
@@ -987,6 +991,7 @@ type SessionClient struct {
 	ID        SessionClientID
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// The session.
 	SessionID SessionID
 	ClientID  ClientID
 	// The session's user.

@@ -307,8 +307,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM oauth_authorization AS a
-USING due AS d
-WHERE a.id = d.id
+WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredAuthorizationsParams struct {
@@ -912,12 +911,12 @@ WITH page AS MATERIALIZED (
 ), over AS MATERIALIZED (
     SELECT a.id,
         (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
-    FROM page AS p
-    JOIN oauth_authorization AS a ON a.id = p.id
+    FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.revoked_at IS NULL
+    WHERE a.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND a.revoked_at IS NULL
       AND a.status = 'approved'
       AND (
         is_ended(a, c, u, s)

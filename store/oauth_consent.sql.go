@@ -75,10 +75,10 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), dead AS MATERIALIZED (
     SELECT g.id
-    FROM page AS p
-    JOIN oauth_consent AS g ON g.id = p.id
+    FROM oauth_consent AS g
     JOIN "user" AS u ON u.id = g.user_id
-    WHERE NOT consent_counts(g, u)
+    WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND NOT consent_counts(g, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g
@@ -335,17 +335,16 @@ WITH ended AS MATERIALIZED (
         updated_at = now()
     WHERE u.id = $1::user_id
     RETURNING u.id
-), consent AS MATERIALIZED (
-    -- it counts no more; deleted for servers that read only the row, but a call that holds it is not waited for
-    SELECT g.id
-    FROM ended AS e
-    JOIN oauth_consent AS g ON g.user_id = e.id
-    WHERE g.client_id = $2::client_id AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-    FOR UPDATE OF g SKIP LOCKED
 ), withdrawn AS (
+    -- it counts no more; deleted for servers that read only the row, but a call that holds it is not waited for
     DELETE FROM oauth_consent AS g
-    USING consent AS x
-    WHERE g.id = x.id
+    WHERE g.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM ended AS e
+        JOIN oauth_consent AS x ON x.user_id = e.id
+        WHERE x.client_id = $2::client_id AND x.reference_id IS NOT DISTINCT FROM $3::reference_id
+        FOR UPDATE OF x SKIP LOCKED
+    ))
 )
 SELECT (
         CASE

@@ -5,12 +5,15 @@ import "encoding/binary"
 const assertionLabel = "oauthdb/token assertion v1\x00"
 
 // AssertionID returns the key under which a client assertion is remembered, in oauth_client_assertion, so that it is
-// accepted once: a digest of the client and of the assertion's jti (RFC 7523 §3, claim 7). Two clients may use the same
-// jti. Each part goes in with its length, so no other pair of strings runs together to the same.
-func AssertionID(clientID, jti string) Digest {
+// accepted once: a digest of the client and of the assertion's jti (RFC 7523, section 3, item 7). Two clients may use the
+// same jti.
+func AssertionID(clientID, jti string) Digest { return digestOfPair(assertionLabel, clientID, jti) }
+
+// digestOfPair puts each part in with its length, so no other pair of strings runs together to the same.
+func digestOfPair(label, a, b string) Digest {
 	message := make([]byte, 0, 256)
-	message = append(message, assertionLabel...)
-	for _, part := range [...]string{clientID, jti} {
+	message = append(message, label...)
+	for _, part := range [...]string{a, b} {
 		message = binary.BigEndian.AppendUint64(message, uint64(len(part)))
 		message = append(message, part...)
 	}

@@ -6,8 +6,21 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-func TestAssertionIDsAreUnambiguous(t *testing.T) {
+func TestAssertionAndProofIDsAreUnambiguous(t *testing.T) {
 	t.Parallel()
+	for name, id := range map[string]func(a, b string) token.Digest{"AssertionID": token.AssertionID, "ProofID": token.ProofID} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unambiguous(t, id)
+		})
+	}
+	if token.AssertionID("a", "b") == token.ProofID("a", "b") {
+		t.Error("an assertion and a proof have the same id")
+	}
+}
+
+func unambiguous(t *testing.T, idOf func(a, b string) token.Digest) {
+	t.Helper()
 	seen := map[token.Digest][2]string{}
 	for _, pair := range [][2]string{
 		{"ab", "c"},
@@ -19,7 +32,7 @@ func TestAssertionIDsAreUnambiguous(t *testing.T) {
 		{"a\x00", "bc"},
 		{"a", "\x00bc"},
 	} {
-		id := token.AssertionID(pair[0], pair[1])
+		id := idOf(pair[0], pair[1])
 		if other, ok := seen[id]; ok || !id.Valid() {
 			t.Errorf("%q and %q run together", pair, other)
 		}
@@ -30,17 +43,21 @@ func TestAssertionIDsAreUnambiguous(t *testing.T) {
 		part := func() string { return r.of("ab\x00\x01", 0, 4) }
 		a := [2]string{part(), part()}
 		b := [2]string{part(), part()}
-		if (a == b) != (token.AssertionID(a[0], a[1]) == token.AssertionID(b[0], b[1])) {
+		if (a == b) != (idOf(a[0], a[1]) == idOf(b[0], b[1])) {
 			t.Fatalf("%q and %q", a, b)
 		}
 	})
 }
 
-// TestAssertionIDIsStable: an assertion accepted before an upgrade must be recognised after it.
-func TestAssertionIDIsStable(t *testing.T) {
+// What was accepted before an upgrade must be recognised after it.
+func TestAssertionAndProofIDsAreStable(t *testing.T) {
 	t.Parallel()
 	const want = "2o0PZiRmVQVSGfKYSPpBwA-YC7x-7_3WJ2EHDr1DVUs"
 	if got := token.AssertionID("client", "jti"); got != want {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	const wantProof = "92LETHawa9P-O6Hp2TEO267KyW5v3ppo6OY-eCmdZv8"
+	if got := token.ProofID("jkt", "jti"); got != wantProof {
+		t.Errorf("got %v, want %v", got, wantProof)
 	}
 }

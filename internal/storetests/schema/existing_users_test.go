@@ -44,7 +44,7 @@ func TestExistingUserTableIsMirrored(t *testing.T) {
 	w.Exec(`UPDATE accounts.members SET email = 'dijkstra@example.com', email_confirmed_at = now() WHERE id = 2`)
 	edsger, err := w.Q.GetUser(w.Ctx, "2")
 	w.OK(err)
-	if edsger.Email != "dijkstra@example.com" || !edsger.EmailVerified {
+	if edsger.Email == nil || *edsger.Email != "dijkstra@example.com" || !edsger.EmailVerified {
 		t.Errorf("a member whose address changed: %+v", edsger)
 	}
 
