@@ -92,14 +92,22 @@ func (h *history) user(d draw) store.UserID {
 	if d.once(20) {
 		return "u0"
 	}
-	return oneOf(d, h.users...)
+	return mostly(d, h.users, h.m.userIsLive)
+}
+
+// mostly picks one of those for which something holds, if there are any, and at times any.
+func mostly[T any](d draw, items []T, holds func(T) bool) T {
+	if picked := slices.DeleteFunc(slices.Clone(items), func(i T) bool { return !holds(i) }); len(picked) > 0 && !d.once(5) {
+		return oneOf(d, picked...)
+	}
+	return oneOf(d, items...)
 }
 
 func (h *history) client(d draw) store.ClientID {
 	if d.once(20) {
 		return "c0"
 	}
-	return oneOf(d, h.clients...)
+	return mostly(d, h.clients, h.m.clientIsLive)
 }
 
 // pairOf picks a client and a user, mostly of a family that is live, so that an ending finds something to end.
@@ -367,10 +375,15 @@ func (h *history) redeem(d draw) {
 		return
 	}
 	code, found := recent(d, h.codes)
-	if open := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return f.code == "" || f.redeemedAs != "" }); !d.once(4) {
-		if f, some := recent(d, open); some {
-			code, found = f.code, true
+	open := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool {
+		return f.code == "" || f.redeemedAs != "" || !h.m.familyIsLive(f) || !f.codeExpires.After(h.m.now)
+	})
+	if f, some := recent(d, open); !d.once(4) {
+		if !some {
+			h.grantAuthorization(d) // or there is little to redeem
+			return
 		}
+		code, found = f.code, true
 	}
 	if !found {
 		return
@@ -446,7 +459,8 @@ func (h *history) refreshToken(d draw) *issued {
 			}
 		}
 	}
-	if t, found := recent(d, live); found && !d.once(4) {
+	if !d.once(4) {
+		t, _ := recent(d, live)
 		return t
 	}
 	t, _ := recent(d, all)
@@ -460,6 +474,7 @@ func (h *history) rotate(d draw) {
 	}
 	r := h.refreshToken(d)
 	if r == nil {
+		h.redeem(d) // or there is little to rotate
 		return
 	}
 	id := h.name("t")
@@ -556,7 +571,7 @@ func (h *history) introspect(d draw) {
 	if t == nil {
 		return
 	}
-	client := h.client(d)
+	client := oneOf(d, h.clients...)
 	method, secret := h.caller(d, client)
 	want := h.m.introspect(client, method, secret, there(t))
 	switch {

@@ -153,7 +153,7 @@ var faults = []fault{
 	{in: "IssueAccessToken", name: "a public client", mood: "callers", right: "is_public(c) OR", wrong: ""},
 	{in: "IssueAccessToken", name: "the grant type", mood: "callers", right: "OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}'))", wrong: ""},
 	{in: "IssueAccessToken", name: "scopes", mood: "callers", right: "<@ coalesce(c.scopes, $5::text[], '{}')", wrong: "<@ coalesce($5::text[], c.scopes)"},
-	{in: "IssueAccessToken", name: "the client's limit", mood: "callers", right: "c.access_token_lifetime", wrong: "NULL", rare: true},
+	{in: "RedeemAuthorizationCode", name: "the client's limit", mood: "grants", right: "c.access_token_lifetime", wrong: "NULL"},
 	{in: "IntrospectToken", name: "a disabled caller", mood: "callers", right: "AND NOT k.disabled", wrong: ""},
 	{in: "IntrospectToken", name: "a caller who is not authenticated", mood: "callers", right: "AND authenticates(k, $1::text, $3::token_digest)", wrong: ""},
 	{in: "RevokeToken", name: "a caller who is not authenticated", mood: "callers", right: "AND authenticates(c, $2::text, $3::token_digest)", wrong: ""},
