@@ -16,6 +16,7 @@ var everyFault = flag.Bool("model.faults", false, "break all that TestModelFinds
 
 // TestModelFindsFaults breaks the queries and the routines, one place at a time, and wants the model to disagree.
 func TestModelFindsFaults(t *testing.T) {
+	t.Parallel()
 	const histories = 400
 	db := newModelDB(t)
 	for _, f := range faults {
