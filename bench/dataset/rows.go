@@ -56,7 +56,7 @@ func (d Data) tables(now time.Time) []table {
 	// the largest first: two are written at a time
 	return []table{
 		{
-			"oauth_access_token", "id, token, client_id, session_id, user_id, refresh_id, expires_at, scopes, authorization_id, created_at",
+			"oauth_access_token", accessTokenColumns,
 			d.AccessTokens, func(b []byte, n int64) []byte {
 				f := n / 4
 				return accessTokenRow(b, accessToken{
@@ -68,7 +68,7 @@ func (d Data) tables(now time.Time) []table {
 		},
 		{
 			"oauth_refresh_token",
-			"id, token, client_id, session_id, user_id, expires_at, scopes, authorization_id, auth_time, created_at, revoked, successor, successor_id",
+			refreshTokenColumns,
 			2 * d.Families, func(b []byte, n int64) []byte {
 				f := n / 2
 				t := refreshToken{
@@ -87,8 +87,8 @@ func (d Data) tables(now time.Time) []table {
 			d.Families, func(b []byte, n int64) []byte {
 				return authorizationRow(b, authorization{
 					id: string(Authorization(n)), client: d.ClientOf(n), user: d.UserOf(n), session: string(Session(d.UserOf(n))),
-					code: string(Digest(KindCode, n, 0)), redeemed: m.granted, expires: m.of(n), created: m.granted, scopes: scopes,
-					current: string(Digest(KindRefresh, 2*n+1, 0)),
+					code: string(Digest(KindCode, n, 0)), codeExpires: m.of(n), redeemed: m.granted, redeemedAs: string(AccessToken(4*n + 1)),
+					ends: m.of(n), created: m.granted, scopes: scopes,
 				})
 			},
 		},
@@ -107,6 +107,7 @@ func (d Data) tables(now time.Time) []table {
 				return sessionRow(b, string(Session(n)), string(Digest(KindSession, n, 0)), n, m.live)
 			},
 		},
+		d.sessionClients(),
 		{
 			`"user"`, "id, name, email, email_verified",
 			d.Users, func(b []byte, n int64) []byte {
@@ -162,6 +163,13 @@ func (d Data) tables(now time.Time) []table {
 	}
 }
 
+const (
+	accessTokenColumns = `id, token, client_id, session_id, user_id, refresh_id, expires_at, scopes, authorization_id, authorization_code_id,
+		created_at`
+	refreshTokenColumns = `id, token, client_id, session_id, user_id, expires_at, scopes, authorization_id, authorization_code_id, auth_time,
+		created_at, revoked, successor, successor_id`
+)
+
 type accessToken struct {
 	id, token, session, refresh, expires, scopes, authorization, created string
 	client, user                                                         int64
@@ -177,6 +185,7 @@ func accessTokenRow(b []byte, t accessToken) []byte {
 	l.add(t.refresh)
 	l.add(t.expires)
 	l.add(t.scopes)
+	l.add(t.authorization)
 	l.add(t.authorization)
 	l.add(t.created)
 	return l.end()
@@ -198,6 +207,7 @@ func refreshTokenRow(b []byte, t refreshToken) []byte {
 	l.add(t.expires)
 	l.add(t.scopes)
 	l.add(t.authorization)
+	l.add(t.authorization)
 	l.add(t.created) // auth_time
 	l.add(t.created)
 	if t.successor == "" {
@@ -212,14 +222,45 @@ func refreshTokenRow(b []byte, t refreshToken) []byte {
 	return l.end()
 }
 
+// sessionClients are the clients that the sessions are known to: those of the user's families, each once.
+func (d Data) sessionClients() table {
+	var second []int64 // families that are the second of their user, and of another client than the first
+	for f := d.Users; f < d.Families; f++ {
+		if d.ClientOf(f) != d.ClientOf(d.UserOf(f)) {
+			second = append(second, f)
+		}
+	}
+	return table{
+		"session_client", sessionClientColumns,
+		d.Users + int64(len(second)), func(b []byte, n int64) []byte {
+			if n >= d.Users {
+				n = second[n-d.Users]
+			}
+			return sessionClientRow(b, string(Session(d.UserOf(n))), d.ClientOf(n), d.UserOf(n))
+		},
+	}
+}
+
+const sessionClientColumns = "session_id, client_id, user_id, sub, sid"
+
+func sessionClientRow(b []byte, session string, client, user int64) []byte {
+	l := line{b}
+	l.add(session)
+	l.add(string(Client(client)))
+	l.add(string(User(user)))
+	l.add(string(User(user)))
+	l.add(session)
+	return l.end()
+}
+
 const authorizationColumns = `id, client_id, status, redirect_uri, response_type, scopes, state, nonce, code_challenge, code_challenge_method,
-	expires_at, user_id, session_id, granted_scopes, auth_time, amr, decided_at, code, code_expires_at, redeemed_at, current_refresh_token,
-	created_at`
+	user_id, session_id, granted_scopes, auth_time, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, code, code_expires_at,
+	expires_at, redeemed_at, redeemed_as, max_expires_at, created_at`
 
 type authorization struct {
-	id, session, code, expires, created, scopes string
-	redeemed, current                           string // empty before redemption
-	client, user                                int64
+	id, session, code, codeExpires, created, scopes string
+	redeemed, redeemedAs, ends                      string // empty before redemption
+	client, user                                    int64
 }
 
 func authorizationRow(b []byte, a authorization) []byte {
@@ -234,21 +275,32 @@ func authorizationRow(b []byte, a authorization) []byte {
 	l.add("n-0S6_WzA2Mj")
 	l.add(CodeChallenge)
 	l.add("S256")
-	l.add(a.expires)
 	l.add(string(User(a.user)))
 	l.add(a.session)
 	l.add(a.scopes)
 	l.add(a.created)
 	l.add("{pwd}")
 	l.add(a.created)
+	if a.scopes == onlineScopes {
+		l.add("t")
+	} else {
+		l.add("f")
+	}
+	l.add("0")
+	l.add("0")
+	l.add("0")
 	l.add(a.code)
-	l.add(a.expires)
+	l.add(a.codeExpires)
 	if a.redeemed == "" {
+		l.add(a.codeExpires)
+		l.null()
 		l.null()
 		l.null()
 	} else {
+		l.null()
 		l.add(a.redeemed)
-		l.add(a.current)
+		l.add(a.redeemedAs)
+		l.add(a.ends)
 	}
 	l.add(a.created)
 	return l.end()

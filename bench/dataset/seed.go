@@ -90,7 +90,7 @@ func (s *Server) Plant(ctx context.Context, d Data, seed Seed) error {
 }
 
 func (d Data) seedTables(seed Seed, now time.Time) []table {
-	created, live := stamp(now.Add(-time.Minute)), stamp(now.Add(24*time.Hour))
+	created, live, ends := stamp(now.Add(-time.Minute)), stamp(now.Add(24*time.Hour)), stamp(now.Add(365*24*time.Hour))
 	if seed.Peer {
 		return []table{{
 			"oauth2_token", "created_at, expires_at, code, access, refresh, data",
@@ -116,6 +116,9 @@ func (d Data) seedTables(seed Seed, now time.Time) []table {
 			seed.Count, func(b []byte, i int64) []byte {
 				return sessionRow(b, session(i), string(Digest(seed.kind(KindSession), i, 0)), d.UserOf(i), live)
 			},
+		}, table{
+			"session_client", sessionClientColumns,
+			seed.Count, func(b []byte, i int64) []byte { return sessionClientRow(b, session(i), d.ClientOf(i), d.UserOf(i)) },
 		})
 	}
 	tables = append(tables, table{
@@ -123,14 +126,10 @@ func (d Data) seedTables(seed Seed, now time.Time) []table {
 		seed.Count, func(b []byte, i int64) []byte {
 			a := authorization{
 				id: string(Authorization(seed.number(i))), client: d.ClientOf(i), user: d.UserOf(i), session: session(i),
-				code: string(seed.Code(i)), expires: live, created: created, scopes: granted,
+				code: string(seed.Code(i)), codeExpires: live, created: created, scopes: granted,
 			}
-			switch seed.State {
-			case WithCode:
-			case Rotated:
-				a.redeemed, a.current = created, string(seed.Refresh(i, 1))
-			default:
-				a.redeemed, a.current = created, string(seed.Refresh(i, 0))
+			if seed.State != WithCode {
+				a.redeemed, a.redeemedAs, a.ends = created, string(seed.AccessID(i, 0)), ends
 			}
 			return authorizationRow(b, a)
 		},
@@ -150,7 +149,7 @@ func (d Data) seedTables(seed Seed, now time.Time) []table {
 	}
 	return append(tables, table{
 		"oauth_refresh_token",
-		"id, token, client_id, session_id, user_id, expires_at, scopes, authorization_id, auth_time, created_at, revoked, successor, successor_id",
+		refreshTokenColumns,
 		generations * seed.Count, func(b []byte, n int64) []byte {
 			i, generation := n/generations, n%generations
 			t := refresh(i, generation)
@@ -160,7 +159,7 @@ func (d Data) seedTables(seed Seed, now time.Time) []table {
 			return refreshTokenRow(b, t)
 		},
 	}, table{
-		"oauth_access_token", "id, token, client_id, session_id, user_id, refresh_id, expires_at, scopes, authorization_id, created_at",
+		"oauth_access_token", accessTokenColumns,
 		seed.Count, func(b []byte, i int64) []byte {
 			return accessTokenRow(b, accessToken{
 				id: string(seed.AccessID(i, 0)), token: string(seed.Access(i, 0)), client: d.ClientOf(i), user: d.UserOf(i), session: session(i),
@@ -183,6 +182,7 @@ func (s *Server) Uproot(ctx context.Context, d Data) error {
 	batch.Queue("SET synchronous_commit = off")
 	batch.Queue("DELETE FROM oauth_authorization WHERE id >= $1 AND id < 'azo'", string(Authorization(first)))
 	batch.Queue("DELETE FROM session WHERE id >= $1 AND id < 'set'", string(Session(first)))
+	batch.Queue("DELETE FROM session_client WHERE session_id >= $1 AND session_id < 'set'", string(Session(first)))
 	batch.Queue("DELETE FROM oauth2_token WHERE id > $1", d.Families)
 	return conn.SendBatch(ctx, batch).Close()
 }

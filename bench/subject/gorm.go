@@ -84,70 +84,90 @@ type gormUserSession struct {
 func (gormUserSession) TableName() string { return "session" }
 
 type gormClient struct {
-	ID                            store.OAuthClientID `gorm:"primaryKey"`
-	CreatedAt                     time.Time
-	UpdatedAt                     time.Time
-	ClientID                      store.ClientID
-	ClientSecret                  *token.Digest
-	Disabled                      bool
-	SkipConsent                   *bool
-	EnableEndSession              *bool
-	Scopes                        pq.StringArray `gorm:"type:text[]"`
-	UserID                        *store.UserID
-	Name                          *string
-	URI                           *string
-	Icon                          *string
-	Contacts                      pq.StringArray `gorm:"type:text[]"`
-	TOS                           *string        `gorm:"column:tos"`
-	Policy                        *string
-	SoftwareID                    *string
-	SoftwareVersion               *string
-	SoftwareStatement             *string
-	RedirectURIs                  pq.StringArray `gorm:"column:redirect_uris;type:text[]"`
-	PostLogoutRedirectURIs        pq.StringArray `gorm:"column:post_logout_redirect_uris;type:text[]"`
-	TokenEndpointAuthMethod       *string
-	GrantTypes                    pq.StringArray `gorm:"type:text[]"`
-	ResponseTypes                 pq.StringArray `gorm:"type:text[]"`
-	Public                        *bool
-	Type                          *string
-	ReferenceID                   *store.ReferenceID
-	Metadata                      []byte `gorm:"type:jsonb"`
-	SubjectType                   *string
-	RequirePKCE                   *bool   `gorm:"column:require_pkce"`
-	JWKS                          []byte  `gorm:"column:jwks;type:jsonb"`
-	JWKSURI                       *string `gorm:"column:jwks_uri"`
-	ApplicationType               *string
-	PreviousClientSecret          *token.Digest
-	PreviousClientSecretExpiresAt *time.Time
-	ClientSecretExpiresAt         *time.Time
-	RegistrationAccessToken       *token.Digest
+	ID                               store.OAuthClientID `gorm:"primaryKey"`
+	CreatedAt                        time.Time
+	UpdatedAt                        time.Time
+	ClientID                         store.ClientID
+	ClientSecret                     *token.Digest
+	Disabled                         bool
+	SkipConsent                      *bool
+	EnableEndSession                 *bool
+	Scopes                           pq.StringArray `gorm:"type:text[]"`
+	UserID                           *store.UserID
+	Name                             *string
+	URI                              *string
+	Icon                             *string
+	Contacts                         pq.StringArray `gorm:"type:text[]"`
+	TOS                              *string        `gorm:"column:tos"`
+	Policy                           *string
+	SoftwareID                       *string
+	SoftwareVersion                  *string
+	SoftwareStatement                *string
+	RedirectURIs                     pq.StringArray `gorm:"column:redirect_uris;type:text[]"`
+	PostLogoutRedirectURIs           pq.StringArray `gorm:"column:post_logout_redirect_uris;type:text[]"`
+	TokenEndpointAuthMethod          *string
+	GrantTypes                       pq.StringArray `gorm:"type:text[]"`
+	ResponseTypes                    pq.StringArray `gorm:"type:text[]"`
+	Public                           *bool
+	Type                             *string
+	ReferenceID                      *store.ReferenceID
+	Metadata                         []byte `gorm:"type:jsonb"`
+	GrantsEpoch                      int64
+	DeletedAt                        *time.Time
+	ClientSecretExpiresAt            *time.Time
+	ForeignSecretHash                *string
+	RegistrationAccessToken          *token.Digest
+	SubjectType                      *string
+	SectorIdentifier                 *string
+	RequirePKCE                      *bool   `gorm:"column:require_pkce"`
+	AllowPlainPKCE                   *bool   `gorm:"column:allow_plain_pkce"`
+	JWKS                             []byte  `gorm:"column:jwks;type:jsonb"`
+	JWKSURI                          *string `gorm:"column:jwks_uri"`
+	ApplicationType                  *string
+	DefaultMaxAge                    *string // intervals, as text
+	AccessTokenLifetime              *string
+	RefreshTokenLifetime             *string
+	AuthorizationLifetime            *string
+	CodeLifetime                     *string
+	RefreshGrace                     *string
+	RefreshGraceUntilUsed            *bool
+	RequirePAR                       *bool   `gorm:"column:require_pushed_authorization_requests"`
+	DPoPBound                        *bool   `gorm:"column:dpop_bound_access_tokens"`
+	CertificateBound                 *bool   `gorm:"column:tls_client_certificate_bound_access_tokens"`
+	TLSClientAuthSubjectDN           *string `gorm:"column:tls_client_auth_subject_dn"`
+	TLSClientAuthSANDNS              *string `gorm:"column:tls_client_auth_san_dns"`
+	TLSClientAuthSANURI              *string `gorm:"column:tls_client_auth_san_uri"`
+	TLSClientAuthSANIP               *string `gorm:"column:tls_client_auth_san_ip"`
+	TLSClientAuthSANEmail            *string `gorm:"column:tls_client_auth_san_email"`
+	BackchannelLogoutURI             *string
+	BackchannelLogoutSessionRequired *bool
 }
 
 func (gormClient) TableName() string { return "oauth_client" }
 
 type gormAuthorization struct {
-	ID                  store.AuthorizationID `gorm:"primaryKey"`
-	CreatedAt           time.Time
-	UpdatedAt           time.Time
-	ClientID            store.ClientID
-	RedirectURI         *string
-	Scopes              pq.StringArray `gorm:"type:text[]"`
-	CodeChallenge       *string
-	Resources           pq.StringArray `gorm:"type:text[]"`
-	ExpiresAt           *time.Time
-	UserID              *store.UserID
-	SessionID           *store.SessionID
-	ReferenceID         *store.ReferenceID
-	GrantedScopes       pq.StringArray `gorm:"type:text[]"`
-	AuthTime            *time.Time
-	ACR                 *string        `gorm:"column:acr"`
-	AMR                 pq.StringArray `gorm:"column:amr;type:text[]"`
-	Code                *token.Digest
-	CodeExpiresAt       *time.Time
-	RedeemedAt          *time.Time
-	CurrentRefreshToken *token.Digest
-	RevokedAt           *time.Time
-	RevokedReason       *store.RevocationReason
+	ID            store.AuthorizationID `gorm:"primaryKey"`
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	ClientID      store.ClientID
+	RedirectURI   *string
+	Scopes        pq.StringArray `gorm:"type:text[]"`
+	CodeChallenge *string
+	Resources     pq.StringArray `gorm:"type:text[]"`
+	ExpiresAt     *time.Time
+	UserID        *store.UserID
+	SessionID     *store.SessionID
+	ReferenceID   *store.ReferenceID
+	GrantedScopes pq.StringArray `gorm:"type:text[]"`
+	AuthTime      *time.Time
+	ACR           *string        `gorm:"column:acr"`
+	AMR           pq.StringArray `gorm:"column:amr;type:text[]"`
+	Code          *token.Digest
+	CodeExpiresAt *time.Time
+	RedeemedAt    *time.Time
+	MaxExpiresAt  *time.Time
+	RevokedAt     *time.Time
+	RevokedReason *store.RevocationReason
 }
 
 func (gormAuthorization) TableName() string { return "oauth_authorization" }
@@ -323,10 +343,10 @@ func gormRedeem(db *gorm.DB, c *Case) error {
 		}
 
 		expires := now.Add(RefreshTokenLifetime)
-		err := tx.Model(&a).Select("RedeemedAt", "CurrentRefreshToken", "ExpiresAt").Updates(gormAuthorization{
-			RedeemedAt:          &now,
-			CurrentRefreshToken: &c.RefreshToken,
-			ExpiresAt:           &expires,
+		ends := now.Add(FamilyLifetime)
+		err := tx.Model(&a).Select("RedeemedAt", "ExpiresAt", "MaxExpiresAt").Updates(gormAuthorization{
+			RedeemedAt:   &now,
+			MaxExpiresAt: &ends,
 		}).Error
 		if err != nil {
 			return err
@@ -415,7 +435,10 @@ func gormRotate(db *gorm.DB, c *Case) error {
 			return err
 		}
 		expires := now.Add(RefreshTokenLifetime)
-		err = gormIssue(tx, c, now, gormRefreshToken{
+		if a.MaxExpiresAt != nil && a.MaxExpiresAt.Before(expires) {
+			expires = *a.MaxExpiresAt
+		}
+		return gormIssue(tx, c, now, gormRefreshToken{
 			ClientID:        r.ClientID,
 			SessionID:       r.SessionID,
 			UserID:          r.UserID,
@@ -426,16 +449,6 @@ func gormRotate(db *gorm.DB, c *Case) error {
 			AuthTime:        r.AuthTime,
 			Resources:       r.Resources,
 		})
-		if err != nil {
-			return err
-		}
-		if a.ExpiresAt != nil && a.ExpiresAt.Before(expires) {
-			a.ExpiresAt = &expires
-		}
-		return tx.Model(&a).Select("CurrentRefreshToken", "ExpiresAt").Updates(gormAuthorization{
-			CurrentRefreshToken: &c.RefreshToken,
-			ExpiresAt:           a.ExpiresAt,
-		}).Error
 	})
 	if err != nil {
 		return err

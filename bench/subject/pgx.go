@@ -2,11 +2,9 @@ package subject
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/store"
@@ -57,33 +55,34 @@ func (s *pgxSession) Close() { s.pool.Close() }
 // Rows as one writes them without typed identifiers.
 type (
 	plainIntrospection struct {
-		id, clientID                                               string
-		userID, sessionID, referenceID, authorizationID, refreshID *string
-		scopes, resources                                          []string
-		confirmation                                               []byte
-		issuedAt                                                   time.Time
-		expiresAt, authTime                                        *time.Time
-		acr                                                        *string
-		amr                                                        []string
-		username                                                   *string
+		outcome                                                                  string
+		id, clientID, userID, sessionID, referenceID, authorizationID, refreshID *string
+		scopes, resources                                                        []string
+		details, confirmation, act                                               []byte
+		issuedAt, expiresAt, authTime                                            *time.Time
+		acr                                                                      *string
+		amr                                                                      []string
+		username                                                                 *string
 	}
 	plainGrant struct {
-		outcome, authorizationID                string
-		userID, sessionID, referenceID          *string
-		successor, successorID                  *string
-		scopes, resources                       []string
-		nonce                                   *string
-		claims                                  []byte
-		authTime                                *time.Time
-		acr                                     *string
-		amr                                     []string
-		accessTokenExpires, refreshTokenExpires *time.Time
+		outcome                                         string
+		authorizationID, userID, sessionID, referenceID *string
+		successor, successorID                          *string
+		scopes, resources                               []string
+		nonce                                           *string
+		claims                                          []byte
+		authTime                                        *time.Time
+		acr                                             *string
+		amr                                             []string
+		accessTokenExpires, refreshTokenExpires         *time.Time
 	}
 	plainConsent struct {
 		id, clientID         string
 		createdAt, updatedAt time.Time
 		userID, referenceID  *string
 		scopes               []string
+		resourceScopes       []byte
+		userEpoch, pairEpoch int64
 	}
 	plainClient struct {
 		id, clientID                                                string
@@ -101,12 +100,17 @@ type (
 		public                                                      *bool
 		kind, referenceID                                           *string
 		metadata                                                    []byte
-		subjectType                                                 *string
-		requirePKCE                                                 *bool
+		grantsEpoch                                                 int64
+		deletedAt, secretExpires                                    *time.Time
+		foreignSecret, registrationToken, subjectType, sector       *string
+		requirePKCE, allowPlainPKCE                                 *bool
 		jwks                                                        []byte
-		jwksURI, applicationType, previousSecret                    *string
-		previousSecretExpires, secretExpires                        *time.Time
-		registrationToken                                           *string
+		jwksURI, applicationType                                    *string
+		defaultMaxAge, accessToken, refreshToken, authorization     *time.Duration
+		code, refreshGrace                                          *time.Duration
+		graceUntilUsed, requirePAR, dpop, mtls                      *bool
+		subjectDN, sanDNS, sanURI, sanIP, sanEmail, logoutURI       *string
+		logoutSession                                               *bool
 	}
 )
 
@@ -114,71 +118,61 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	switch w {
 	case IntrospectHit, IntrospectMiss, IntrospectExpired:
 		var r plainIntrospection
-		err := s.pool.QueryRow(ctx, store.IntrospectAccessToken, string(c.Presented)).Scan(
-			&r.id, &r.clientID, &r.userID, &r.sessionID, &r.referenceID, &r.authorizationID, &r.refreshID, &r.scopes, &r.resources,
-			&r.confirmation, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username)
-		switch {
-		case w == IntrospectHit && err == nil && r.clientID != string(c.ClientID):
-			return fmt.Errorf("the token is of client %q", r.clientID)
-		case w == IntrospectHit:
-			return err
-		case errors.Is(err, pgx.ErrNoRows):
-			return nil
+		err := s.pool.QueryRow(ctx, store.IntrospectAccessToken, itself, "", nil, string(c.Presented)).Scan(
+			&r.outcome, &r.id, &r.clientID, &r.userID, &r.sessionID, &r.referenceID, &r.authorizationID, &r.refreshID, &r.scopes,
+			&r.resources, &r.details, &r.confirmation, &r.act, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username)
+		if w != IntrospectHit {
+			return expect(r.outcome, "inactive", err)
 		}
-		return fmt.Errorf("a row where there should be none, or %w", err)
+		if err = expect(r.outcome, "active", err); err == nil && *r.clientID != string(c.ClientID) {
+			err = fmt.Errorf("the token is of client %q", *r.clientID)
+		}
+		return err
 	case Redeem:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.Presented), string(c.RefreshToken), nil, nil,
-			accessTokenLifetime, refreshTokenLifetime, string(c.ClientID), c.CodeChallenge, c.RedirectURI, string(c.RefreshTokenID),
-			string(c.AccessTokenID), string(c.AccessToken)).Scan(
+		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.ClientID), authenticated, nil, nil, nil, string(c.Presented),
+			string(c.RefreshToken), nil, nil, AccessTokenLifetime, RefreshTokenLifetime, FamilyLifetime, c.CodeChallenge, c.RedirectURI,
+			string(c.AccessTokenID), string(c.RefreshTokenID), string(c.AccessToken)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.scopes, &r.resources, &r.nonce, &r.claims,
 			&r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
-		var authorizationID *string
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.Presented), string(c.ClientID), Grace, string(c.RefreshTokenID),
-			accessTokenLifetime, refreshTokenLifetime, nil, nil, nil, string(c.RefreshToken), string(c.AccessTokenID), string(c.AccessToken),
-			nil).Scan(
-			&r.outcome, &authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes, &r.resources,
-			&r.authTime, &r.accessTokenExpires, &r.refreshTokenExpires)
+		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, Grace, false, nil, nil, nil, authenticated, nil, string(c.Presented),
+			string(c.ClientID), nil, nil, string(c.RefreshToken), string(c.RefreshTokenID), AccessTokenLifetime, RefreshTokenLifetime,
+			string(c.AccessTokenID), string(c.AccessToken)).Scan(
+			&r.outcome, &r.authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes, &r.resources,
+			&r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
 		if w == Rotate {
 			return expect(r.outcome, "rotated", err)
 		}
-		return expect(r.outcome, "replayed", err)
+		return expect(r.outcome, "retried", err)
 	case Revoke:
-		var kind, clientID string
-		var accessTokenID, refreshTokenID, userID, authorizationID *string
-		return s.pool.QueryRow(ctx, store.RevokeToken, string(c.Presented), string(c.ClientID)).Scan(
-			&kind, &accessTokenID, &refreshTokenID, &clientID, &userID, &authorizationID)
+		var outcome string
+		var kind, authorizationID, accessTokenID *string
+		err := s.pool.QueryRow(ctx, store.RevokeToken, string(c.ClientID), authenticated, nil, string(c.Presented)).Scan(
+			&outcome, &kind, &authorizationID, &accessTokenID)
+		return expect(outcome, "ended", err)
 	case Consent:
 		var r plainConsent
 		return s.pool.QueryRow(ctx, store.FindConsent, string(c.ClientID), string(c.UserID), nil).Scan(
-			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.userID, &r.referenceID, &r.scopes)
+			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.userID, &r.referenceID, &r.scopes, &r.resourceScopes,
+			&r.userEpoch, &r.pairEpoch)
 	case Client:
 		var r plainClient
 		return s.pool.QueryRow(ctx, store.GetClient, string(c.ClientID)).Scan(
 			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.secret, &r.disabled, &r.skipConsent, &r.enableEndSession, &r.scopes, &r.userID,
 			&r.name, &r.uri, &r.icon, &r.contacts, &r.tos, &r.policy, &r.softwareID, &r.softwareVersion, &r.softwareStatement,
 			&r.redirectURIs, &r.postLogoutRedirectURIs, &r.authMethod, &r.grantTypes, &r.responseTypes, &r.public, &r.kind, &r.referenceID,
-			&r.metadata, &r.subjectType, &r.requirePKCE, &r.jwks, &r.jwksURI, &r.applicationType, &r.previousSecret,
-			&r.previousSecretExpires, &r.secretExpires, &r.registrationToken)
+			&r.metadata, &r.grantsEpoch, &r.deletedAt, &r.secretExpires, &r.foreignSecret, &r.registrationToken, &r.subjectType, &r.sector,
+			&r.requirePKCE, &r.allowPlainPKCE, &r.jwks, &r.jwksURI, &r.applicationType, &r.defaultMaxAge, &r.accessToken, &r.refreshToken,
+			&r.authorization, &r.code, &r.refreshGrace, &r.graceUntilUsed, &r.requirePAR, &r.dpop, &r.mtls, &r.subjectDN, &r.sanDNS,
+			&r.sanURI, &r.sanIP, &r.sanEmail, &r.logoutURI, &r.logoutSession)
 	case EndSession:
-		rows, err := s.pool.Query(ctx, store.EndSession, string(c.SessionID))
-		if err != nil {
-			return err
-		}
-		n, ended := 0, false
-		var sessionID, userID string
-		var clientID, authorizationID *string
-		_, err = pgx.ForEachRow(rows, []any{&sessionID, &userID, &clientID, &authorizationID, &ended}, func() error {
-			n++
-			return nil
-		})
-		if err == nil && (n != 1 || !ended) {
-			err = fmt.Errorf("%d clients to notify, or nothing revoked", n)
-		}
-		return err
+		var outcome string
+		var userID *string
+		err := s.pool.QueryRow(ctx, store.EndSession, string(c.SessionID)).Scan(&outcome, &userID)
+		return expect(outcome, "ended", err)
 	}
 	return ErrUnsupported
 }

@@ -2,10 +2,8 @@ package subject
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
@@ -59,38 +57,35 @@ type storeSession struct {
 
 func (s *storeSession) Close() { s.pool.Close() }
 
-// lifetimes for parameters that are pointers.
-var (
-	accessTokenLifetime  = AccessTokenLifetime
-	refreshTokenLifetime = RefreshTokenLifetime
+// Who calls. The other subjects don't authenticate clients, so a step before has done it here.
+const (
+	authenticated = "verified"
+	itself        = "server" // introspects
 )
 
 func (s *storeSession) Do(ctx context.Context, w Work, c *Case) error {
 	switch w {
 	case IntrospectHit:
-		row, err := s.q.IntrospectAccessToken(ctx, c.Presented)
-		if err == nil && row.ClientID != c.ClientID {
-			err = fmt.Errorf("the token is of client %q", row.ClientID)
+		row, err := s.q.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{Token: c.Presented, ClientAuthMethod: itself})
+		if err = expect(row.Outcome, store.OutcomeActive, err); err == nil && *row.ClientID != c.ClientID {
+			err = fmt.Errorf("the token is of client %q", *row.ClientID)
 		}
 		return err
 	case IntrospectMiss, IntrospectExpired:
-		_, err := s.q.IntrospectAccessToken(ctx, c.Presented)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		return fmt.Errorf("a row where there should be none, or %w", err)
+		row, err := s.q.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{Token: c.Presented, ClientAuthMethod: itself})
+		return expect(row.Outcome, store.OutcomeInactive, err)
 	case Redeem:
 		row, err := s.q.RedeemAuthorizationCode(ctx, redeemParams(c))
-		return expect(row.Outcome, store.RedemptionOutcomeRedeemed, err)
+		return expect(row.Outcome, store.OutcomeRedeemed, err)
 	case Rotate:
 		row, err := s.q.RotateRefreshToken(ctx, rotateParams(c))
-		return expect(row.Outcome, store.RotationOutcomeRotated, err)
+		return expect(row.Outcome, store.OutcomeRotated, err)
 	case Retry:
 		row, err := s.q.RotateRefreshToken(ctx, rotateParams(c))
-		return expect(row.Outcome, store.RotationOutcomeReplayed, err)
+		return expect(row.Outcome, store.OutcomeRetried, err)
 	case Revoke:
-		_, err := s.q.RevokeToken(ctx, store.RevokeTokenParams{Token: c.Presented, ClientID: c.ClientID})
-		return err
+		row, err := s.q.RevokeToken(ctx, store.RevokeTokenParams{Token: c.Presented, ClientID: c.ClientID, ClientAuthMethod: authenticated})
+		return expect(row.Outcome, store.OutcomeEnded, err)
 	case Consent:
 		_, err := s.q.FindConsent(ctx, store.FindConsentParams{ClientID: c.ClientID, UserID: c.UserID})
 		return err
@@ -98,11 +93,8 @@ func (s *storeSession) Do(ctx context.Context, w Work, c *Case) error {
 		_, err := s.q.GetClient(ctx, c.ClientID)
 		return err
 	case EndSession:
-		rows, err := s.q.EndSession(ctx, c.SessionID)
-		if err == nil && (len(rows) != 1 || !rows[0].Revoked) {
-			err = fmt.Errorf("%d clients to notify, or nothing revoked", len(rows))
-		}
-		return err
+		row, err := s.q.EndSession(ctx, c.SessionID)
+		return expect(row.Outcome, store.OutcomeEnded, err)
 	}
 	return ErrUnsupported
 }
@@ -118,27 +110,30 @@ func redeemParams(c *Case) store.RedeemAuthorizationCodeParams {
 	return store.RedeemAuthorizationCodeParams{
 		Code:                 c.Presented,
 		ClientID:             c.ClientID,
+		ClientAuthMethod:     authenticated,
 		RedirectURI:          &c.RedirectURI,
 		CodeChallenge:        &c.CodeChallenge,
 		AccessTokenID:        c.AccessTokenID,
 		AccessToken:          &c.AccessToken,
-		AccessTokenLifetime:  &accessTokenLifetime,
+		AccessTokenLifetime:  AccessTokenLifetime,
 		RefreshTokenID:       &c.RefreshTokenID,
 		RefreshToken:         &c.RefreshToken,
-		RefreshTokenLifetime: &refreshTokenLifetime,
+		RefreshTokenLifetime: RefreshTokenLifetime,
+		FamilyLifetime:       FamilyLifetime,
 	}
 }
 
 func rotateParams(c *Case) store.RotateRefreshTokenParams {
 	return store.RotateRefreshTokenParams{
-		Presented:            c.Presented,
+		Token:                c.Presented,
 		ClientID:             c.ClientID,
+		ClientAuthMethod:     authenticated,
 		Grace:                Grace,
 		SuccessorID:          c.RefreshTokenID,
 		Successor:            c.RefreshToken,
-		RefreshTokenLifetime: &refreshTokenLifetime,
+		RefreshTokenLifetime: RefreshTokenLifetime,
 		AccessTokenID:        c.AccessTokenID,
 		AccessToken:          &c.AccessToken,
-		AccessTokenLifetime:  &accessTokenLifetime,
+		AccessTokenLifetime:  AccessTokenLifetime,
 	}
 }

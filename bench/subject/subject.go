@@ -36,6 +36,7 @@ var Works = []Work{IntrospectHit, IntrospectMiss, IntrospectExpired, Redeem, Rot
 const (
 	AccessTokenLifetime  = time.Hour
 	RefreshTokenLifetime = 30 * 24 * time.Hour
+	FamilyLifetime       = 365 * 24 * time.Hour
 	Grace                = 24 * time.Hour // so long that a retry in a benchmark is always within it
 )
 

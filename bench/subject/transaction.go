@@ -296,8 +296,8 @@ func (s *transactionSession) redeem(ctx context.Context, c *Case) error {
 
 		if _, err := tx.Exec(ctx, `
 			UPDATE oauth_authorization
-			SET redeemed_at = $2, current_refresh_token = $3, expires_at = $4, updated_at = $2
-			WHERE id = $1`, g.authorization, now, c.RefreshToken, refreshTokenExpires); err != nil {
+			SET redeemed_at = $2, expires_at = NULL, max_expires_at = $3, updated_at = $2
+			WHERE id = $1`, g.authorization, now, now.Add(FamilyLifetime)); err != nil {
 			return err
 		}
 		return issue(ctx, tx, c, &g, accessTokenExpires, refreshTokenExpires)
@@ -341,13 +341,13 @@ func (s *transactionSession) rotate(ctx context.Context, c *Case) error {
 	var refused error // decided, and committed, rather than failed
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var (
-			id                     store.RefreshTokenID
-			g                      grant
-			expires, spent         *time.Time
-			familyExpires, revoked *time.Time
-			now                    = time.Now()
-			accessTokenExpires     = now.Add(AccessTokenLifetime)
-			refreshTokenExpires    = now.Add(RefreshTokenLifetime)
+			id                  store.RefreshTokenID
+			g                   grant
+			expires, spent      *time.Time
+			familyEnds, revoked *time.Time
+			now                 = time.Now()
+			accessTokenExpires  = now.Add(AccessTokenLifetime)
+			refreshTokenExpires = now.Add(RefreshTokenLifetime)
 		)
 		err := tx.QueryRow(ctx, `
 			SELECT id, client_id, user_id, session_id, reference_id, scopes, resources, auth_time, authorization_id, expires_at, revoked
@@ -361,8 +361,8 @@ func (s *transactionSession) rotate(ctx context.Context, c *Case) error {
 		if err != nil {
 			return err
 		}
-		err = tx.QueryRow(ctx, `SELECT expires_at, revoked_at FROM oauth_authorization WHERE id = $1`, g.authorization).
-			Scan(&familyExpires, &revoked)
+		err = tx.QueryRow(ctx, `SELECT max_expires_at, revoked_at FROM oauth_authorization WHERE id = $1`, g.authorization).
+			Scan(&familyEnds, &revoked)
 		if err != nil {
 			return found(err)
 		}
@@ -380,23 +380,16 @@ func (s *transactionSession) rotate(ctx context.Context, c *Case) error {
 			return errExpired
 		}
 
+		if familyEnds != nil && familyEnds.Before(refreshTokenExpires) {
+			refreshTokenExpires = *familyEnds
+		}
 		if _, err := tx.Exec(ctx, `
 			UPDATE oauth_refresh_token
 			SET revoked = $2, successor = $3, successor_id = $4, updated_at = $2
 			WHERE id = $1`, id, now, c.RefreshToken, c.RefreshTokenID); err != nil {
 			return err
 		}
-		if err := issue(ctx, tx, c, &g, accessTokenExpires, refreshTokenExpires); err != nil {
-			return err
-		}
-		if familyExpires != nil && familyExpires.Before(refreshTokenExpires) {
-			familyExpires = &refreshTokenExpires
-		}
-		_, err = tx.Exec(ctx, `
-			UPDATE oauth_authorization
-			SET current_refresh_token = $2, expires_at = $3, updated_at = $4
-			WHERE id = $1`, g.authorization, c.RefreshToken, familyExpires, now)
-		return err
+		return issue(ctx, tx, c, &g, accessTokenExpires, refreshTokenExpires)
 	})
 	if err != nil {
 		return err
@@ -449,19 +442,26 @@ func (s *transactionSession) consent(ctx context.Context, c *Case) error {
 func (s *transactionSession) client(ctx context.Context, c *Case) error {
 	var o store.OAuthClient
 	err := s.pool.QueryRow(ctx, `
-		SELECT id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name,
-			uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
-			post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata,
-			subject_type, require_pkce, jwks, jwks_uri, application_type, previous_client_secret, previous_client_secret_expires_at,
-			client_secret_expires_at, registration_access_token
+		SELECT id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri,
+			icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
+			token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at,
+			client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce,
+			allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime,
+			authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests,
+			dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns,
+			tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri,
+			backchannel_logout_session_required
 		FROM oauth_client
 		WHERE client_id = $1`, c.ClientID).
-		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.ClientSecret, &o.Disabled, &o.SkipConsent, &o.EnableEndSession,
-			&o.Scopes, &o.UserID, &o.Name, &o.URI, &o.Icon, &o.Contacts, &o.TOS, &o.Policy, &o.SoftwareID, &o.SoftwareVersion,
-			&o.SoftwareStatement, &o.RedirectURIs, &o.PostLogoutRedirectURIs, &o.TokenEndpointAuthMethod, &o.GrantTypes,
-			&o.ResponseTypes, &o.Public, &o.Type, &o.ReferenceID, &o.Metadata, &o.SubjectType, &o.RequirePKCE, &o.JWKS, &o.JWKSURI,
-			&o.ApplicationType, &o.PreviousClientSecret, &o.PreviousClientSecretExpiresAt, &o.ClientSecretExpiresAt,
-			&o.RegistrationAccessToken)
+		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.ClientSecret, &o.Disabled, &o.SkipConsent, &o.EnableEndSession, &o.Scopes,
+			&o.UserID, &o.Name, &o.URI, &o.Icon, &o.Contacts, &o.TOS, &o.Policy, &o.SoftwareID, &o.SoftwareVersion, &o.SoftwareStatement,
+			&o.RedirectURIs, &o.PostLogoutRedirectURIs, &o.TokenEndpointAuthMethod, &o.GrantTypes, &o.ResponseTypes, &o.Public, &o.Type,
+			&o.ReferenceID, &o.Metadata, &o.GrantsEpoch, &o.DeletedAt, &o.ClientSecretExpiresAt, &o.ForeignSecretHash,
+			&o.RegistrationAccessToken, &o.SubjectType, &o.SectorIdentifier, &o.RequirePKCE, &o.AllowPlainPKCE, &o.JWKS, &o.JWKSURI,
+			&o.ApplicationType, &o.DefaultMaxAge, &o.AccessTokenLifetime, &o.RefreshTokenLifetime, &o.AuthorizationLifetime,
+			&o.CodeLifetime, &o.RefreshGrace, &o.RefreshGraceUntilUsed, &o.RequirePushedAuthorizationRequests, &o.DPoPBoundAccessTokens,
+			&o.TLSClientCertificateBoundAccessTokens, &o.TLSClientAuthSubjectDN, &o.TLSClientAuthSANDNS, &o.TLSClientAuthSANURI,
+			&o.TLSClientAuthSANIP, &o.TLSClientAuthSANEmail, &o.BackchannelLogoutURI, &o.BackchannelLogoutSessionRequired)
 	if err != nil {
 		return found(err)
 	}

@@ -2,8 +2,10 @@ package workload
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
 	"github.com/oauthdb/oauthdb/bench/subject"
@@ -34,54 +36,84 @@ func (l Load) Script() string {
 		fmt.Sprintf("\\set g :n / %d", familiesOfConn), "\\set h :g + 1", clientOf("i"), "\\set zero 0", "\\set one 1",
 	}
 
+	introspect := func(token string) values {
+		return values{"Token": token, "ClientAuthMethod": "'server'", "ClientID": "''"}
+	}
+	lifetimes := func(v values) values {
+		v["ClientID"], v["ClientAuthMethod"] = numbered("cli_", "c"), "'verified'"
+		v["AccessTokenLifetime"], v["RefreshTokenLifetime"] = interval(subject.AccessTokenLifetime), interval(subject.RefreshTokenLifetime)
+		return v
+	}
 	switch l.Work {
 	case subject.IntrospectHit:
-		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, store.IntrospectAccessToken, digest(dataset.KindAccess, "a", "zero"))
+		return script([]string{live, "\\set a :f * 4 + 3", "\\set zero 0"}, store.IntrospectAccessToken,
+			store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
 	case subject.IntrospectExpired:
 		return script([]string{
 			fmt.Sprintf("\\set f random(0, %d) * %d + %d", d.Families/dataset.ExpiredEvery-1, dataset.ExpiredEvery, dataset.ExpiredEvery-1),
 			"\\set a :f * 4 + 3", "\\set zero 0",
-		}, store.IntrospectAccessToken, digest(dataset.KindAccess, "a", "zero"))
+		}, store.IntrospectAccessToken, store.IntrospectAccessTokenParams{}, introspect(digest(dataset.KindAccess, "a", "zero")))
 	case subject.IntrospectMiss:
-		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, store.IntrospectAccessToken, digest("m", "a", "zero"))
+		return script([]string{fmt.Sprintf("\\set a random(0, %d)", d.AccessTokens-1), "\\set zero 0"}, store.IntrospectAccessToken,
+			store.IntrospectAccessTokenParams{}, introspect(digest("m", "a", "zero")))
 	case subject.Consent:
-		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")},
-			store.FindConsent, numbered("cli_", "c"), numbered("usr_", "u"), "NULL")
+		return script([]string{fmt.Sprintf("\\set u random(0, %d)", d.Users-1), clientOf("u")}, store.FindConsent,
+			store.FindConsentParams{}, values{"ClientID": numbered("cli_", "c"), "UserID": numbered("usr_", "u")})
 	case subject.Client:
-		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.GetClient, numbered("cli_", "c"))
+		return script([]string{fmt.Sprintf("\\set f random(0, %d)", d.Families-1), clientOf("f")}, store.GetClient,
+			struct{ ClientID string }{}, values{"ClientID": numbered("cli_", "c")})
 	case subject.Redeem:
-		return script(nth, store.RedeemAuthorizationCode,
-			digest(kind(dataset.KindCode), "i", "zero"), digest(kind(dataset.KindRefresh), "i", "one"), "NULL", "NULL",
-			interval(subject.AccessTokenLifetime.Seconds()), interval(subject.RefreshTokenLifetime.Seconds()), numbered("cli_", "c"),
-			"'"+dataset.CodeChallenge+"'", "'"+dataset.RedirectURI+"'", id("rtk_", "one"), id("atk_", "one"),
-			digest(kind(dataset.KindAccess), "i", "one"))
+		return script(nth, store.RedeemAuthorizationCode, store.RedeemAuthorizationCodeParams{}, lifetimes(values{
+			"Code": digest(kind(dataset.KindCode), "i", "zero"), "FamilyLifetime": interval(subject.FamilyLifetime),
+			"CodeChallenge": "'" + dataset.CodeChallenge + "'", "RedirectURI": "'" + dataset.RedirectURI + "'",
+			"RefreshTokenID": id("rtk_", "one"), "RefreshToken": digest(kind(dataset.KindRefresh), "i", "one"),
+			"AccessTokenID": id("atk_", "one"), "AccessToken": digest(kind(dataset.KindAccess), "i", "one"),
+		}))
 	case subject.Rotate, subject.Retry:
 		presented, successor := "g", "h"
 		if l.Work == subject.Retry {
 			presented, successor = "zero", "one"
 		}
-		return script(turn, store.RotateRefreshToken,
-			digest(kind(dataset.KindRefresh), "i", presented), numbered("cli_", "c"), interval(subject.Grace.Seconds()), id("rtk_", successor),
-			interval(subject.AccessTokenLifetime.Seconds()), interval(subject.RefreshTokenLifetime.Seconds()), "NULL", "NULL", "NULL",
-			digest(kind(dataset.KindRefresh), "i", successor), id("atk_", "h"), digest(kind(dataset.KindAccess), "i", "h"), "NULL")
+		return script(turn, store.RotateRefreshToken, store.RotateRefreshTokenParams{}, lifetimes(values{
+			"Token": digest(kind(dataset.KindRefresh), "i", presented), "Grace": interval(subject.Grace), "GraceUntilUsed": "false",
+			"SuccessorID": id("rtk_", successor), "Successor": digest(kind(dataset.KindRefresh), "i", successor),
+			"AccessTokenID": id("atk_", "h"), "AccessToken": digest(kind(dataset.KindAccess), "i", "h"),
+		}))
 	case subject.Revoke:
-		return script(nth, store.RevokeToken, digest(kind(dataset.KindRefresh), "i", "zero"), numbered("cli_", "c"))
+		return script(nth, store.RevokeToken, store.RevokeTokenParams{}, values{
+			"Token": digest(kind(dataset.KindRefresh), "i", "zero"), "ClientID": numbered("cli_", "c"), "ClientAuthMethod": "'verified'",
+		})
 	case subject.EndSession:
-		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), store.EndSession, numbered("ses_", "s"))
+		return script(append(nth, fmt.Sprintf("\\set s %s + :i", dataset.SeedBase(l.Run))), store.EndSession,
+			struct{ ID string }{}, values{"ID": numbered("ses_", "s")})
 	}
 	panic(fmt.Sprintf("no such work: %q", l.Work))
 }
 
-func interval(seconds float64) string { return fmt.Sprintf("'%.0f seconds'", seconds) }
+func interval(d time.Duration) string { return fmt.Sprintf("'%.0f seconds'", d.Seconds()) }
 
-// script puts values in the place of a query's parameters. Comments go: pgbench would look for variables in them.
-func script(sets []string, query string, values ...string) string {
+// values are SQL for parameters, by the names of the fields of their struct; the others are NULL.
+type values map[string]string
+
+// script puts values in the place of a query's parameters: $1 is the first field of params. Comments go: pgbench would look for
+// variables in them.
+func script(sets []string, query string, params any, v values) string {
 	var b strings.Builder
 	for _, set := range sets {
 		b.WriteString(set + "\n")
 	}
-	for i := len(values); i > 0; i-- { // $12 before $1
-		query = strings.ReplaceAll(query, "$"+strconv.Itoa(i), values[i-1])
+	fields := reflect.TypeOf(params)
+	for i := fields.NumField(); i > 0; i-- { // $12 before $1
+		name := fields.Field(i - 1).Name
+		value, ok := v[name]
+		if !ok {
+			value = "NULL"
+		}
+		delete(v, name)
+		query = strings.ReplaceAll(query, "$"+strconv.Itoa(i), value)
+	}
+	if len(v) > 0 {
+		panic(fmt.Sprintf("%s has no parameters for %v", fields, v))
 	}
 	for line := range strings.Lines(query) {
 		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "--") {

@@ -24,7 +24,7 @@ func (l Load) Verify(ctx context.Context, conn *pgx.Conn, done int64) error {
 	case subject.Revoke:
 		query = "SELECT count(*) FROM oauth_authorization WHERE revoked_at IS NOT NULL AND " + families
 	case subject.EndSession:
-		query = fmt.Sprintf("SELECT count(*) FROM oauth_authorization WHERE revoked_reason IS NOT NULL AND session_id IS NULL AND %s", families)
+		query = fmt.Sprintf("SELECT count(*) FROM session WHERE ended_at IS NOT NULL AND id BETWEEN '%s' AND '%s'", l.Seed(false).Session(0), l.Seed(false).Session(999_999))
 	default:
 		return nil
 	}

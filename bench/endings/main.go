@@ -1,0 +1,387 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oauthdb/oauthdb/bench/dataset"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "endings:", err)
+		os.Exit(1)
+	}
+}
+
+func logf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// options are the flags.
+type options struct {
+	before         string
+	root           string
+	families       int
+	rounds, calls  int
+	keep, longOnes bool
+	page           string
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	o := options{}
+	f := flag.NewFlagSet("endings", flag.ContinueOnError)
+	f.StringVar(&o.before, "before", "608fed8", "commit of the core to compare with; it has to be one whose endings revoke family by family")
+	f.StringVar(&o.root, "root", "..", "the repository")
+	f.IntVar(&o.families, "families", 100_000, "how many families the large user, client and session have in common")
+	f.IntVar(&o.rounds, "rounds", 51, "measurements of each ending, but one of those of the earlier core with many families")
+	f.IntVar(&o.calls, "calls", 3000, "measurements of each call that is no ending")
+	f.BoolVar(&o.keep, "keep", false, "keep the two databases")
+	f.BoolVar(&o.longOnes, "long", true, "measure the earlier core's endings with many families, too, which takes minutes")
+	f.StringVar(&o.page, "write", "", "Markdown file to write the result to, between <!-- begin endings --> and <!-- end endings -->")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 || o.families < 1 || o.rounds < 1 || o.calls < 100 || o.calls > background/2-warm {
+		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", background/2-warm)
+	}
+
+	server, err := dataset.StartServer(ctx, logf)
+	if err != nil {
+		return err
+	}
+	files, err := atCommit(ctx, o.root, o.before)
+	if err != nil {
+		return err
+	}
+	before := &core{name: "before", files: files, database: "bench_endings_before", perCall: 1}
+	after := &core{name: "after", files: asItIs(o.root), database: "bench_endings_after", perCall: o.rounds}
+	cores := []*core{before, after}
+	defer func() {
+		for _, c := range cores {
+			if c.conn != nil {
+				err = errors.Join(err, c.conn.Close(context.WithoutCancel(ctx)))
+			}
+			if !o.keep {
+				err = errors.Join(err, server.Drop(context.WithoutCancel(ctx), c.database))
+			}
+		}
+	}()
+	for _, c := range cores {
+		logf("loading %s", c.name)
+		if err := c.open(ctx, server); err != nil {
+			return err
+		}
+		if err := c.load(ctx, o.families); err != nil {
+			return err
+		}
+	}
+
+	var b strings.Builder
+	version, _, err := server.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&b, "PostgreSQL %s, one connection. Before: commit %s.\n\n", version, o.before)
+	if err := calls(ctx, &b, cores, o); err != nil {
+		return err
+	}
+	if err := endings(ctx, &b, cores, o); err != nil {
+		return err
+	}
+	fmt.Print(b.String())
+	if o.page != "" {
+		return write(o.page, b.String())
+	}
+	return nil
+}
+
+// write puts text between the marks of a page.
+func write(page, text string) error {
+	const begin, end = "<!-- begin endings -->\n", "<!-- end endings -->"
+	old, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	head, rest, found := strings.Cut(string(old), begin)
+	_, tail, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return fmt.Errorf("%s has no place for the result", page)
+	}
+	return os.WriteFile(page, []byte(head+begin+"\n"+text+"\n"+end+tail), 0o644)
+}
+
+// digest is what digestSQL computes.
+func digest(kind, number string) string {
+	sum := md5.Sum([]byte(kind + number))
+	return hex.EncodeToString(sum[:]) + "-benchdataA"
+}
+
+// values are parameters by their names; a call takes those that it has.
+type values map[string]any
+
+func (v values) and(more values) values {
+	all := maps.Clone(v)
+	maps.Copy(all, more)
+	return all
+}
+
+// client is who calls, as the new core's calls have to know.
+func client(of, method string) values {
+	v := values{"client_id": clientID(of), "client_auth_method": method}
+	if method == "client_secret_basic" {
+		v["client_secret"] = digest(secret, of)
+	}
+	return v
+}
+
+const warm = 20
+
+// calls measures what each request makes.
+func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
+	// a family of the background by number, the odd ones of which have tokens, the even ones a code
+	of := func(n int) (number, party string) { return strconv.Itoa(n), strconv.Itoa(n % backgroundClients) }
+	type call struct {
+		title, name, outcome string
+		values               func(n int) values
+	}
+	works := []call{
+		{"introspection", "IntrospectAccessToken", "", func(n int) values {
+			number, party := of(2*n + 1)
+			return client(party, "client_secret_basic").and(values{"token": digest("a", number)})
+		}},
+		{"redemption", "RedeemAuthorizationCode", "redeemed", func(n int) values {
+			number, party := of(2 * n)
+			return client(party, "client_secret_basic").and(values{
+				"code": digest("c", number), "redirect_uri": "https://app.bench.example/callback", "resources": []string{},
+				"code_challenge":  "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+				"access_token_id": "atk_n" + number, "access_token": digest("na", number), "access_token_lifetime": accessTokenLifetime,
+				"refresh_token_id": "rtk_n" + number, "refresh_token": digest("nr", number), "refresh_token_lifetime": refreshTokenLifetime,
+				"family_lifetime": familyLifetime,
+			})
+		}},
+		{"rotation", "RotateRefreshToken", "rotated", func(n int) values {
+			const chains = 64
+			number, party := of(2*(n%chains) + 1)
+			token := func(generation int) string {
+				if generation == 0 {
+					return digest("r", number)
+				}
+				return digest("g"+strconv.Itoa(generation)+".", number)
+			}
+			g := n / chains
+			id := fmt.Sprintf("_g%06d%s", g+1, number)
+			return client(party, "client_secret_basic").and(values{
+				"presented": token(g), "token": token(g), "successor": token(g + 1), "successor_id": "rtk" + id, "access_token_id": "atk" + id,
+				"access_token": digest("ga"+strconv.Itoa(g)+".", number), "access_token_lifetime": accessTokenLifetime,
+				"refresh_token_lifetime": refreshTokenLifetime, "grace": grace, "grace_until_used": false, "scopes": []string{}, "resources": []string{},
+			})
+		}},
+	}
+	fmt.Fprintf(b, "| call | before | with AuthenticateClient | after | after / before |\n|---|---:|---:|---:|---:|\n")
+	for _, w := range works {
+		logf("%s", w.title)
+		took := map[*core][]time.Duration{}
+		var both []time.Duration // the earlier core, with the authentication that the new one does in the same statement
+		for n := range o.calls + warm {
+			for _, c := range cores {
+				v := w.values(n)
+				began := time.Now()
+				var authentication time.Duration
+				if c.name == "before" {
+					if _, err := c.call(ctx, c.conn, "AuthenticateClient", v); err != nil {
+						return err
+					}
+					authentication = time.Since(began)
+					began = time.Now()
+				}
+				outcome, err := c.call(ctx, c.conn, w.name, v)
+				d := time.Since(began)
+				if err == nil && w.outcome != "" && outcome != w.outcome || err == nil && w.outcome == "" && c.name == "after" && outcome != "active" {
+					err = fmt.Errorf("%s of %s: %s", w.name, c.name, outcome)
+				}
+				if err != nil {
+					return err
+				}
+				if n < warm {
+					continue
+				}
+				took[c] = append(took[c], d)
+				if c.name == "before" {
+					both = append(both, authentication+d)
+				}
+			}
+		}
+		p, q := median(took[cores[0]]), median(took[cores[1]])
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(median(both)), show(q), float64(q)/float64(p))
+	}
+	fmt.Fprintln(b)
+	return nil
+}
+
+// ending is a call that ends something.
+type ending struct {
+	name   string
+	before string // what the earlier core has for it, if it is not the same name; "-" is nothing
+	values func(of string) values
+}
+
+var all = []ending{
+	{name: "RevokeAuthorization", values: func(of string) values { return values{"id": "azn_" + oneOf(of)} }},
+	{name: "RevokeToken", values: func(of string) values {
+		return client(of, "client_secret_basic").and(values{"token": digest("r", strings.TrimLeft(oneOf(of), "0"))})
+	}},
+	{name: "EndSession", values: func(of string) values { return values{"id": sessionID(of)} }},
+	{name: "EndUserSessions", values: func(of string) values { return values{"user_id": userID(of)} }},
+	{name: "RevokeUserAuthorizations", values: func(of string) values { return values{"user_id": userID(of)} }},
+	{name: "RevokeUserAuthorizationsByClient", before: "RevokeUserAuthorizations", values: func(of string) values {
+		return values{"user_id": userID(of), "client_id": clientID(of)}
+	}},
+	{name: "WithdrawConsent", values: func(of string) values { return values{"user_id": userID(of), "client_id": clientID(of)} }},
+	{name: "RevokeClientAuthorizations", values: func(of string) values { return values{"client_id": clientID(of)} }},
+	{name: "SuspendUser", before: "-", values: func(of string) values { return values{"id": userID(of)} }},
+	{name: "DisableClient", values: func(of string) values { return values{"client_id": clientID(of)} }},
+	{name: "DeleteUser", values: func(of string) values { return values{"id": userID(of)} }},
+	{name: "DeleteClient", values: func(of string) values { return values{"client_id": clientID(of)} }},
+}
+
+// oneOf is the number of a family of a party.
+func oneOf(party string) string {
+	if party == large {
+		return "000000001000001"
+	}
+	return "000000000900000"
+}
+
+// cost is what an ending took.
+type cost struct {
+	took []time.Duration
+	wal  []float64
+	rows []float64 // written, in all tables
+}
+
+// endings measures all endings. Each is undone, so that the next finds the data as they were: the time is that of the statement
+// without the commit.
+func endings(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
+	many := strconv.Itoa(o.families)
+	fmt.Fprintf(b, "| ending | before: 1 family | %[1]s | after: 1 family | %[1]s | rows written before | after |\n|---|---:|---:|---:|---:|---:|---:|\n", many)
+	var wal strings.Builder
+	fmt.Fprintf(&wal, "| WAL | before: 1 family | %[1]s | after: 1 family | %[1]s |\n|---|---:|---:|---:|---:|\n", many)
+	for _, e := range all {
+		row, rowsWritten, walRow := "| `"+e.name+"`", "", "| `"+e.name+"`"
+		for _, c := range cores {
+			name := e.name
+			if c.name == "before" && e.before != "" {
+				name = e.before
+			}
+			var rows []string
+			for _, of := range []string{small, large} {
+				rounds := o.rounds
+				if of == large {
+					rounds = c.perCall
+				}
+				if name == "-" || of == large && c.name == "before" && !o.longOnes {
+					row, walRow, rows = row+" | –", walRow+" | –", append(rows, "–")
+					continue
+				}
+				logf("%s, %s, %s", e.name, c.name, of)
+				k, err := c.ending(ctx, name, e.values(of), rounds, of == large && c.name == "before")
+				if err != nil {
+					return err
+				}
+				row += " | " + show(median(k.took))
+				walRow += " | " + bytesOf(median(k.wal))
+				rows = append(rows, strconv.FormatFloat(median(k.rows), 'f', 0, 64))
+			}
+			rowsWritten += " | " + strings.Join(slices.Compact(rows), " / ")
+		}
+		fmt.Fprintf(b, "%s%s |\n", row, rowsWritten)
+		fmt.Fprintf(&wal, "%s |\n", walRow)
+	}
+	fmt.Fprintf(b, "\n%s", wal.String())
+	return nil
+}
+
+const written = `
+	SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint, (pg_current_wal_insert_lsn() - '0/0')::bigint
+	FROM pg_stat_xact_user_tables`
+
+// ending measures one ending, and undoes it.
+func (c *core) ending(ctx context.Context, name string, v values, rounds int, tidy bool) (k cost, err error) {
+	first := 3 // prepares the statement, and plans it for what it is given
+	if rounds == 1 {
+		first = 0
+	}
+	for n := range rounds + first {
+		tx, err := c.conn.BeginTx(ctx, pgx.TxOptions{})
+		if err != nil {
+			return k, err
+		}
+		var rows, rowsAfter, wal, walAfter int64
+		err = tx.QueryRow(ctx, written).Scan(&rows, &wal)
+		var took time.Duration
+		if err == nil {
+			began := time.Now()
+			_, err = c.call(ctx, tx, name, v)
+			took = time.Since(began)
+		}
+		if err == nil {
+			err = tx.QueryRow(ctx, written).Scan(&rowsAfter, &walAfter)
+		}
+		if err := errors.Join(err, tx.Rollback(ctx)); err != nil {
+			return k, err
+		}
+		if n >= first {
+			k.took, k.wal, k.rows = append(k.took, took), append(k.wal, float64(walAfter-wal)), append(k.rows, float64(rowsAfter-rows))
+		}
+	}
+	if tidy { // what was undone leaves a dead version of each row
+		_, err = c.conn.Exec(ctx, "VACUUM")
+	}
+	return k, err
+}
+
+func median[T cmp.Ordered](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
+}
+
+func show(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+func bytesOf(n float64) string {
+	switch {
+	case n < 10_000:
+		return fmt.Sprintf("%.0f B", n)
+	case n < 1e6:
+		return fmt.Sprintf("%.0f kB", n/1e3)
+	}
+	return fmt.Sprintf("%.0f MB", n/1e6)
+}
