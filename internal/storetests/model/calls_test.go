@@ -901,6 +901,9 @@ func (h *history) insert(t, refresh *issued, sessionID *store.SessionID) {
 	}
 	h.m.saw("another server's token joins a family", h.m.familyByID(family) != nil)
 	t.family = h.m.foreign(t, refresh, family, sessionID != nil)
+	if !t.refresh && h.m.familyIsOver(t.family) {
+		t.over, t.spent = true, h.m.now // for servers that read the row alone
+	}
 	if !slices.Contains(h.authorizations, family) {
 		h.authorizations = append(h.authorizations, family)
 	}

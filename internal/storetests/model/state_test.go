@@ -201,7 +201,7 @@ func within(part, whole []string) bool {
 
 func or(some, otherwise []string) []string {
 	if len(some) > 0 {
-		return some
+		return asSet(some)
 	}
 	return otherwise
 }
@@ -347,10 +347,9 @@ func (m *model) rotateClientSecret(p store.RotateClientSecretParams) store.Outco
 	}
 	until := *earliest(c.secretExpires, new(m.now.Add(p.Overlap)))
 	if c.secret != "" && until.After(m.now) {
-		if before, found := c.older[c.secret]; !found || until.After(before) {
-			c.older[c.secret] = until
-		}
+		c.older[c.secret] = until
 	}
+	delete(c.older, p.ClientSecret)
 	c.secret, c.secretExpires = p.ClientSecret, in(m.now, p.Lifetime, 0)
 	return store.OutcomeRotated
 }
@@ -426,7 +425,10 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusApproved && f.redeemedAs == "" && f.expires != nil && f.expires.After(m.now) &&
 		f.user == p.UserID && (p.SessionID == nil && f.session == nil || f.session != nil && is(p.SessionID, f.session.id)):
-		if !m.familyIsLive(f) {
+		switch {
+		case m.clients[f.client].disabled:
+			return store.OutcomeDisabled
+		case m.familyIsOver(f):
 			return store.OutcomeRevoked
 		}
 		f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
