@@ -139,8 +139,8 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 }
 
 // Run makes a pass at once and then one each Interval, until the context ends, and returns the context's error. A pass is
-// bounded: no step makes more than a hundred batches, then the next has its turn. Where rows are left to delete the next pass
-// follows at once; a step that walks a whole table goes on where it stopped. A pass that fails is logged and tried again at the
+// bounded: no step makes more than a hundred batches, then the next has its turn. Where rows are left to delete, and nothing
+// failed, the next pass follows at once; a step that walks a whole table goes on where it stopped. A pass that fails is logged and tried again at the
 // next turn: a database that is away for a while ends no collector.
 func (c *Collector) Run(ctx context.Context) error {
 	steps := c.steps()
@@ -174,7 +174,7 @@ func (c *Collector) pass(ctx context.Context, steps []*step, batches int) (done 
 		left, failed := c.take(ctx, s, batches, done, began)
 		more = more || left
 		if ctx.Err() != nil {
-			return done, more, fmt.Errorf("collect: %s: %w", s.call, ctx.Err())
+			return done, more, errors.Join(err, fmt.Errorf("collect: %s: %w", s.call, ctx.Err()))
 		}
 		if failed != nil {
 			err = errors.Join(err, fmt.Errorf("collect: %s: %w", s.call, failed))
@@ -343,19 +343,27 @@ func (c *Collector) eraseClients() func(context.Context, int32, Collected) (next
 	return erase(func(ctx context.Context, after time.Time, size int32, done Collected) (int64, *time.Time, error) {
 		row, err := c.queries.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{AfterDeletedAt: after, BatchSize: size})
 		done["oauth_client"] += row.Deleted
-		return row.Deleted + row.Cleared, row.LastDeletedAt, err
+		done["oauth_access_token"] += row.AccessTokens
+		return row.Deleted + row.AccessTokens + row.Cleared, row.LastDeletedAt, err
 	})
 }
 
-// erase is a walk that stays on a page for as long as there is something to erase on it.
+// erase is the batch of a call that erases what is left of the rows on a page, bit by bit: like a walk, but it stays on a page for as
+// long as something was erased there.
 func erase(page func(ctx context.Context, after time.Time, size int32, done Collected) (erased int64, last *time.Time, err error)) func(context.Context, int32, Collected) (next, error) {
-	return walk(func(ctx context.Context, after time.Time, size int32, done Collected) (*time.Time, error) {
+	var after time.Time
+	return func(ctx context.Context, size int32, done Collected) (next, error) {
 		erased, last, err := page(ctx, after, size, done)
-		if erased > 0 {
-			last = &after
+		switch {
+		case err != nil || erased > 0:
+			return again, err
+		case last == nil:
+			after = time.Time{}
+			return finished, nil
 		}
-		return last, err
-	})
+		after = *last
+		return onward, nil
+	}
 }
 
 func againIf(more bool) next {

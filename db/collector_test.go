@@ -3,12 +3,17 @@ package db_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
@@ -20,33 +25,25 @@ import (
 // not due.
 func fillExpired(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
+	const due = `generate_series(1, $1::int) AS n, (VALUES ('y', -interval '2 days'), ('n', interval '2 days')) AS d (due, after)`
 	for _, sql := range []string{
-		`INSERT INTO "user" (id, name, email) VALUES ('u', 'Ada', 'ada@example.com')`,
-		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'c', '{https://client.example/callback}')`,
-		`INSERT INTO session (id, user_id, token, expires_at)
-			SELECT due || n, 'u', due || n, now() + CASE WHEN due = 'y' THEN -interval '1 day' ELSE interval '1 day' END
-			FROM generate_series(1, $1::int) AS n, (VALUES ('y'), ('n')) AS d (due)`,
-		`INSERT INTO oauth_authorization (id, client_id, user_id, session_id, scopes, granted_scopes, status, expires_at)
-			SELECT due || n, 'c', 'u', due || n, '{a}', '{a}', 'approved', now() + CASE WHEN due = 'y' THEN -interval '2 days' ELSE interval '1 day' END
-			FROM generate_series(1, $1::int) AS n, (VALUES ('y'), ('n')) AS d (due)`,
+		`INSERT INTO "user" (id, name) SELECT 'u', 'Ada' WHERE $1::int > 0`,
+		`INSERT INTO oauth_client (id, client_id, redirect_uris) SELECT 'c', 'c', '{https://client.example/callback}' WHERE $1::int > 0`,
+		`INSERT INTO session (id, user_id, token, expires_at) SELECT due || n, 'u', due || n, now() + after FROM ` + due,
+		`INSERT INTO oauth_authorization (id, client_id, user_id, session_id, scopes, granted_scopes, status, expires_at, user_epoch, client_epoch, pair_epoch)
+			SELECT due || n, 'c', 'u', due || n, '{a}', '{a}', 'approved', now() + after, 0, 0, 0 FROM ` + due,
 		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes, authorization_id, expires_at)
-			SELECT a.id || i, left(translate(encode(sha256((a.id || i)::bytea), 'base64'), '+/', '-_'), 43), 'c', 'u', a.session_id, '{a}', a.id, a.expires_at
+			SELECT a.id || i, rpad(a.id || '_' || i, 43, '-'), 'c', 'u', a.session_id, '{a}', a.id, a.expires_at
 			FROM oauth_authorization AS a, generate_series(1, 2) AS i WHERE $1::int > 0`,
 		`INSERT INTO oauth_access_token (id, client_id, user_id, session_id, scopes, authorization_id, refresh_id, expires_at)
-			SELECT r.id, 'c', 'u', r.session_id, '{a}', r.authorization_id, r.id, r.expires_at
-			FROM oauth_refresh_token AS r WHERE $1::int > 0`,
-		`INSERT INTO oauth_client_assertion (id, expires_at)
-			SELECT left(translate(encode(sha256((due || n)::bytea), 'base64'), '+/', '-_'), 43), now() + CASE WHEN due = 'y' THEN -interval '1 day' ELSE interval '1 day' END
-			FROM generate_series(1, $1::int) AS n, (VALUES ('y'), ('n')) AS d (due)`,
-		`INSERT INTO jwks (id, public_key, private_key, expires_at)
-			SELECT due || n, '{}', 'x', now() + CASE WHEN due = 'y' THEN -interval '1 day' ELSE interval '1 day' END
-			FROM generate_series(1, $1::int) AS n, (VALUES ('y'), ('n')) AS d (due)`,
+			SELECT r.id, 'c', 'u', r.session_id, '{a}', r.authorization_id, r.id, r.expires_at FROM oauth_refresh_token AS r WHERE $1::int > 0`,
+		`INSERT INTO oauth_client_assertion (id, expires_at) SELECT rpad(due || n, 43, '-'), now() + after FROM ` + due,
+		`INSERT INTO oauth_proof (id, expires_at) SELECT rpad(due || n, 43, '-'), now() + after FROM ` + due,
+		`INSERT INTO oauth_client_secret (client_id, digest, expires_at) SELECT 'c', rpad(due || n, 43, '-'), now() + after FROM ` + due,
+		`INSERT INTO jwks (id, public_key, private_key, expires_at) SELECT due || n, '{}', 'x', now() + after FROM ` + due,
+		`INSERT INTO verification (id, identifier, value, expires_at) SELECT due || n, due || n, 'x', now() + after FROM ` + due,
 	} {
-		args := []any{n}
-		if !strings.Contains(sql, "$1") {
-			args = nil
-		}
-		if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+		if _, err := pool.Exec(t.Context(), sql, n); err != nil {
 			t.Fatalf("%v\n%s", err, sql)
 		}
 	}
@@ -54,36 +51,47 @@ func fillExpired(t *testing.T, pool *pgxpool.Pool, n int) {
 
 func wantCollected(n int) db.Collected {
 	m := int64(n)
-	return db.Collected{ClientAssertions: m, AccessTokens: 2 * m, RefreshTokens: 2 * m, Authorizations: m, Sessions: m, SigningKeys: m}
+	return db.Collected{
+		"oauth_access_token": 2 * m, "oauth_refresh_token": 2 * m, "oauth_authorization": m, "session": m, "oauth_client_secret": m,
+		"oauth_client_assertion": m, "oauth_proof": m, "jwks": m, "verification": m,
+	}
+}
+
+// sameCollected compares the counts that are not 0.
+func sameCollected(a, b db.Collected) bool {
+	zero := func(_ string, n int64) bool { return n == 0 }
+	a, b = maps.Clone(a), maps.Clone(b)
+	maps.DeleteFunc(a, zero)
+	maps.DeleteFunc(b, zero)
+	return maps.Equal(a, b)
+}
+
+func rows(t *testing.T, pool *pgxpool.Pool, table string) (n int) {
+	t.Helper()
+	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM "+pgx.Identifier{table}.Sanitize()).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestCollectDeletesAllThatIsDueAndNothingElse(t *testing.T) {
 	t.Parallel()
 	d := testdb.New(t, testdb.Options{})
 	fillExpired(t, d.Pool, 25)
-	batches := 0
 	c := db.NewCollector(d.Store, db.CollectorOptions{BatchSize: 10, Progress: func(p db.Progress) {
-		batches++
 		if p.Deleted > 10 {
-			t.Errorf("%s: a batch of %d rows, want at most 10", p.Table, p.Deleted)
+			t.Errorf("%s: a batch of %d rows, want at most 10", p.Call, p.Deleted)
 		}
 	}})
 	got, err := c.Collect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got != wantCollected(25) {
+	if !sameCollected(got, wantCollected(25)) {
 		t.Errorf("collected %+v, want %+v", got, wantCollected(25))
 	}
-	if want := 3 + 6 + 6 + 3 + 3 + 3; batches != want {
-		t.Errorf("%d batches, want %d", batches, want)
-	}
-	for table, want := range map[string]int{"session": 25, "oauth_authorization": 25, "oauth_refresh_token": 50, "oauth_access_token": 50, "oauth_client_assertion": 25, "jwks": 25} {
-		var n int
-		if err := d.Pool.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		if n != want {
+	for table, want := range wantCollected(25) {
+		if n := rows(t, d.Pool, table); int64(n) != want {
 			t.Errorf("%s: %d rows left, want %d", table, n, want)
 		}
 	}
@@ -100,7 +108,7 @@ func TestCollectKeepsEvidenceForTheRetention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.RefreshTokens != 0 || got.Authorizations != 0 || got.AccessTokens != 6 {
+	if got["oauth_refresh_token"] != 0 || got["oauth_authorization"] != 0 || got["oauth_access_token"] != 6 {
 		t.Errorf("collected %+v, want the access tokens and no evidence", got)
 	}
 }
@@ -111,7 +119,7 @@ func TestSeveralCollectorsShareTheWork(t *testing.T) {
 	d := testdb.New(t, testdb.Options{MaxConns: 4})
 	fillExpired(t, d.Pool, n)
 	var mu sync.Mutex
-	var sum db.Collected
+	var sum int64
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -126,12 +134,7 @@ func TestSeveralCollectorsShareTheWork(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				sum.ClientAssertions += got.ClientAssertions
-				sum.AccessTokens += got.AccessTokens
-				sum.RefreshTokens += got.RefreshTokens
-				sum.Authorizations += got.Authorizations
-				sum.Sessions += got.Sessions
-				sum.SigningKeys += got.SigningKeys
+				sum += got.Total()
 				mu.Unlock()
 			}
 		})
@@ -141,7 +144,7 @@ func TestSeveralCollectorsShareTheWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if total := sum.Total() + rest.Total(); total != wantCollected(n).Total() {
+	if total := sum + rest.Total(); total != wantCollected(n).Total() {
 		t.Errorf("together they deleted %d rows, want each of %d once", total, wantCollected(n).Total())
 	}
 }
@@ -165,18 +168,37 @@ func TestCollectStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// flaky fails its first call as a database that is away does.
-type flaky struct {
+// stub makes some calls fail.
+type stub struct {
 	*store.Queries
-	failed bool
+	accessTokens func() error
+	proofs       func(size int32) error
+	sessions     func(after store.SessionID)
 }
 
-func (f *flaky) DeleteExpiredClientAssertions(ctx context.Context, n int32) (int64, error) {
-	if !f.failed {
-		f.failed = true
-		return 0, errors.New("connection refused")
+func (s *stub) MarkEndedSessions(ctx context.Context, arg store.MarkEndedSessionsParams) (store.MarkEndedSessionsRow, error) {
+	if s.sessions != nil {
+		s.sessions(arg.AfterID)
 	}
-	return f.Queries.DeleteExpiredClientAssertions(ctx, n)
+	return s.Queries.MarkEndedSessions(ctx, arg)
+}
+
+func (s *stub) DeleteExpiredAccessTokens(ctx context.Context, size int32) (int64, error) {
+	if s.accessTokens != nil {
+		if err := s.accessTokens(); err != nil {
+			return 0, err
+		}
+	}
+	return s.Queries.DeleteExpiredAccessTokens(ctx, size)
+}
+
+func (s *stub) DeleteExpiredProofs(ctx context.Context, size int32) (int64, error) {
+	if s.proofs != nil {
+		if err := s.proofs(size); err != nil {
+			return 0, err
+		}
+	}
+	return s.Queries.DeleteExpiredProofs(ctx, size)
 }
 
 func TestRunOutlivesAFailedPassAndEndsWithItsContext(t *testing.T) {
@@ -186,11 +208,19 @@ func TestRunOutlivesAFailedPassAndEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var log strings.Builder
-	c := db.NewCollector(&flaky{Queries: d.Store}, db.CollectorOptions{
+	failed := false
+	flaky := &stub{Queries: d.Store, accessTokens: func() error {
+		if !failed {
+			failed = true
+			return &pgconn.ConnectError{Config: &pgconn.Config{}}
+		}
+		return nil
+	}}
+	c := db.NewCollector(flaky, db.CollectorOptions{
 		Interval: 20 * time.Millisecond,
 		Logger:   slog.New(slog.NewTextHandler(&log, nil)),
 		Progress: func(p db.Progress) {
-			if p.Table == "jwks" && p.Collected == wantCollected(2) {
+			if p.Call == "EraseDeletedClients" && p.Total == wantCollected(2).Total() {
 				cancel()
 			}
 		},
@@ -201,7 +231,225 @@ func TestRunOutlivesAFailedPassAndEndsWithItsContext(t *testing.T) {
 	if ctx.Err() == nil {
 		t.Error("Run ended before its context")
 	}
-	if !strings.Contains(log.String(), "collecting expired rows failed") {
+	if !strings.Contains(log.String(), "collecting failed") {
 		t.Errorf("the failed pass was not logged: %s", log.String())
+	}
+}
+
+func TestAStepThatFailsIsReportedAndStopsNoOther(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	fillExpired(t, d.Pool, 3)
+	broken := errors.New("broken")
+	c := db.NewCollector(&stub{Queries: d.Store, accessTokens: func() error { return broken }, proofs: func(int32) error {
+		return &pgconn.PgError{Code: "42501", Message: "permission denied"}
+	}}, db.CollectorOptions{})
+	got, err := c.Collect(t.Context())
+	if !errors.Is(err, broken) {
+		t.Errorf("error is %v", err)
+	}
+	for _, want := range []string{"DeleteExpiredAccessTokens", "DeleteExpiredProofs", "42501"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %s in it", err, want)
+		}
+	}
+	want := wantCollected(3)
+	// what waits for the access tokens stays too
+	for _, table := range []string{"oauth_access_token", "oauth_refresh_token", "oauth_authorization", "oauth_proof"} {
+		delete(want, table)
+	}
+	if !sameCollected(got, want) {
+		t.Errorf("collected %v, want %v", got, want)
+	}
+}
+
+func TestABatchThatIsTooMuchIsHalved(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	fillExpired(t, d.Pool, 120)
+	for code, wantError := range map[string]bool{"57014": false, "55P03": false, "25P04": false, "40P01": false, "42501": true} {
+		var sizes []int32
+		broken := true
+		collector := db.NewCollector(&stub{Queries: d.Store, proofs: func(size int32) error {
+			sizes = append(sizes, size)
+			if size > 30 && broken {
+				return &pgconn.PgError{Code: code}
+			}
+			broken = false
+			return nil
+		}}, db.CollectorOptions{BatchSize: 200})
+		_, err := collector.Collect(t.Context())
+		if (err != nil) != wantError {
+			t.Errorf("%s: %v", code, err)
+		}
+		switch {
+		case wantError:
+			if len(sizes) != 1 {
+				t.Errorf("%s: batches of %v, want one", code, sizes)
+			}
+			continue
+		case len(sizes) < 4 || !slices.Equal(sizes[:4], []int32{200, 100, 50, 25}):
+			t.Errorf("%s: batches of %v, want them halved", code, sizes)
+		}
+		for i, size := range sizes[4:] {
+			if before := sizes[i+3]; size <= before || size > before+before/8+1 {
+				t.Errorf("%s: batches of %v, want them to grow slowly", code, sizes)
+				break
+			}
+		}
+		if _, err := d.Pool.Exec(t.Context(), `INSERT INTO oauth_proof (id, expires_at)
+			SELECT rpad('y' || n, 43, '-'), now() - interval '1 day' FROM generate_series(1, 120) AS n`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// and when even one row is too much the step fails, once
+	calls := 0
+	_, err := db.NewCollector(&stub{Queries: d.Store, proofs: func(int32) error {
+		calls++
+		return &pgconn.PgError{Code: "57014"}
+	}}, db.CollectorOptions{BatchSize: 8}).Collect(t.Context())
+	if err == nil || calls != 4 {
+		t.Errorf("%d calls and %v, want 8, 4, 2 and 1 rows to fail", calls, err)
+	}
+}
+
+// Sessions to which many rows refer, each of which takes time to write: more than a statement has.
+func TestSessionsWithManyTokensDrain(t *testing.T) {
+	t.Parallel()
+	const sessions, tokens = 20, 100
+	d := testdb.New(t, testdb.Options{})
+	for _, sql := range []string{
+		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
+		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'c', '{https://client.example/callback}')`,
+		fmt.Sprintf(`INSERT INTO session (id, user_id, token, expires_at)
+			SELECT 's' || n, 'u', 's' || n, now() - interval '1 day' FROM generate_series(1, %d) AS n`, sessions),
+		`INSERT INTO oauth_authorization (id, client_id, user_id, session_id, scopes, granted_scopes, status, user_epoch, client_epoch, pair_epoch)
+			SELECT s.id, 'c', 'u', s.id, '{offline_access}', '{offline_access}', 'approved', 0, 0, 0 FROM session AS s`,
+		fmt.Sprintf(`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes, authorization_id, expires_at)
+			SELECT a.id || '_' || n, rpad(a.id || '_' || n || '_', 43, '-'), 'c', 'u', a.session_id, '{offline_access}', a.id, now() + interval '1 day'
+			FROM oauth_authorization AS a, generate_series(1, %d) AS n`, tokens),
+		`CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$`,
+		`CREATE TRIGGER take_time BEFORE UPDATE ON oauth_refresh_token FOR EACH ROW EXECUTE FUNCTION take_time()`,
+	} {
+		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%v\n%s", err, sql)
+		}
+	}
+	pool := openPool(t, d.URL, db.Options{StatementTimeout: 600 * time.Millisecond})
+	if _, err := pool.Exec(t.Context(), `DELETE FROM session WHERE expires_at <= now()`); !db.IsTimeout(err) {
+		t.Fatalf("a statement for all of them: %v, want it to time out, or this test shows nothing", err)
+	}
+	got, err := db.NewCollector(store.New(pool), db.CollectorOptions{}).Collect(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	if !sameCollected(got, db.Collected{"session": sessions}) || rows(t, d.Pool, "oauth_refresh_token") != sessions*tokens {
+		t.Errorf("collected %v, want the sessions alone", got)
+	}
+}
+
+func TestADeletedClientIsErasedInBoundedStatements(t *testing.T) {
+	t.Parallel()
+	const batch = 40
+	d := testdb.New(t, testdb.Options{})
+	for _, sql := range []string{
+		`INSERT INTO "user" (id, name) SELECT 'u' || n, 'Ada' FROM generate_series(1, 200) AS n`,
+		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'c', '{https://client.example/callback}')`,
+		`INSERT INTO oauth_consent (id, client_id, user_id, scopes) SELECT u.id, 'c', u.id, '{a}' FROM "user" AS u`,
+		`INSERT INTO oauth_authorization (id, client_id, user_id, scopes, granted_scopes, status, user_epoch, client_epoch, pair_epoch)
+			SELECT u.id, 'c', u.id, '{a}', '{a}', 'approved', 0, 0, 0 FROM "user" AS u`,
+		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes, authorization_id, expires_at)
+			SELECT a.id || '_' || n, rpad(a.id || '_' || n || '_', 43, '-'), 'c', a.user_id, '{a}', a.id, now() + interval '1 day'
+			FROM oauth_authorization AS a, generate_series(1, 5) AS n`,
+		`INSERT INTO oauth_access_token (id, client_id, user_id, scopes, authorization_id, refresh_id, expires_at)
+			SELECT r.id || '_' || n, 'c', r.user_id, '{a}', r.authorization_id, r.id, now() + interval '1 day'
+			FROM oauth_refresh_token AS r, generate_series(1, 2) AS n`,
+		`INSERT INTO oauth_access_token (id, client_id, scopes, client_epoch, expires_at)
+			SELECT 'own' || n, 'c', '{a}', 0, now() + interval '1 day' FROM generate_series(1, 500) AS n`,
+		`CREATE TABLE touched (xid xid8 NOT NULL, n bigint NOT NULL)`,
+		`CREATE FUNCTION note_touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO touched SELECT pg_current_xact_id(), count(*) FROM o; RETURN NULL; END $$`,
+	} {
+		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%v\n%s", err, sql)
+		}
+	}
+	for _, table := range []string{"oauth_client", "oauth_consent", "oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
+		for _, event := range []string{"UPDATE", "DELETE"} {
+			if _, err := d.Pool.Exec(t.Context(), fmt.Sprintf(`CREATE TRIGGER note_%[2]s AFTER %[2]s ON %[1]s REFERENCING OLD TABLE AS o
+				FOR EACH STATEMENT EXECUTE FUNCTION note_touched()`, table, event)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if outcome, err := d.Store.DeleteClient(t.Context(), "c"); err != nil || outcome != store.OutcomeDeleted {
+		t.Fatalf("DeleteClient: %s, %v", outcome, err)
+	}
+	if _, err := db.NewCollector(d.Store, db.CollectorOptions{BatchSize: batch, Retention: -1}).Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"oauth_client", "oauth_consent", "oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
+		if n := rows(t, d.Pool, table); n != 0 {
+			t.Errorf("%d rows of %s are left", n, table)
+		}
+	}
+	var most, sum int
+	if err := d.Pool.QueryRow(t.Context(), `SELECT max(n), sum(n)::int FROM (SELECT sum(n)::int AS n FROM touched GROUP BY xid) AS t`).Scan(&most, &sum); err != nil {
+		t.Fatal(err)
+	}
+	// A statement erases from a few tables, a batch of each.
+	if most > 3*batch || sum < 3700 {
+		t.Errorf("a statement wrote %d rows, of %d altogether; want at most %d", most, sum, 3*batch)
+	}
+}
+
+// A pass of Run is bounded: a walk goes on where the pass before stopped, and begins again behind the last page.
+func TestAWalkGoesOnInTheNextPass(t *testing.T) {
+	t.Parallel()
+	const sessions = 150
+	d := testdb.New(t, testdb.Options{})
+	for _, sql := range []string{
+		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,
+		fmt.Sprintf(`INSERT INTO session (id, user_id, token, expires_at)
+			SELECT to_char(n, 'FM000'), 'u', n, now() + interval '1 day' FROM generate_series(1, %d) AS n`, sessions),
+	} {
+		if _, err := d.Pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var pages []string // of each pass
+	passes := 0
+	c := db.NewCollector(&stub{
+		Queries:      d.Store,
+		accessTokens: func() error { passes++; return nil },
+		sessions: func(after store.SessionID) {
+			pages = append(pages, fmt.Sprintf("%d:%s", passes, after))
+			if len(pages) == 160 {
+				cancel()
+			}
+		},
+	}, db.CollectorOptions{BatchSize: 1, Interval: time.Millisecond})
+	if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var want []string
+	for i := range 160 {
+		switch {
+		case i == 0:
+			want = append(want, "1:")
+		case i < 100:
+			want = append(want, fmt.Sprintf("1:%03d", i))
+		case i <= sessions: // the last page is empty
+			want = append(want, fmt.Sprintf("2:%03d", i))
+		case i == sessions+1:
+			want = append(want, "3:")
+		default:
+			want = append(want, fmt.Sprintf("3:%03d", i-sessions-1))
+		}
+	}
+	if !slices.Equal(pages, want) {
+		t.Errorf("pages are %v, want %v", pages, want)
 	}
 }

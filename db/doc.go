@@ -1,5 +1,5 @@
 // Package db is what a server needs around package store: a pool with sane limits, transactions that retry where that is
-// safe, errors told apart, and the collector of expired rows.
+// safe, errors told apart, and the collector of what has expired or was ended.
 //
 // # Opening
 //
@@ -33,9 +33,10 @@
 // the weather; the functions here tell them apart, so that an OAuth endpoint answers what it should:
 //
 //	switch {
-//	case db.IsNotFound(err): // no such code, token, client: invalid_grant, or invalid_client
+//	case db.IsNotFound(err): // from calls that only read or update: there is no such row
 //	case db.Violates(err, store.ConstraintOAuthClientClientIDUIdx): // the client_id is taken
 //	case db.IsUnstorable(err): // invalid_request: NUL or broken UTF-8 in a parameter
+//	case db.IsInvalidParameter(err): // server_error: a lifetime was forgotten
 //	case db.IsTransient(err): // temporarily_unavailable, and try again
 //	case db.IsTimeout(err): // temporarily_unavailable, and look why
 //	default: // server_error

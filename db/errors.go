@@ -170,7 +170,7 @@ func Describe(err error) string {
 }
 
 // namesParameter matches what the calls of package store say of a parameter that is missing.
-var namesParameter = regexp.MustCompile(`^[A-Za-z]+ is missing or (under a second|past)$`)
+var namesParameter = regexp.MustCompile(`^[A-Za-z]+ is missing( or (under a second|past))?$`)
 
 // describeOther leaves out what pgx quotes: an argument that it can't encode, a column that it can't scan.
 func describeOther(err error) string {

@@ -204,7 +204,7 @@ func TestIdentifiersThatCannotBeStoredFindNothing(t *testing.T) {
 					t.Errorf("%s: %s %q: %v", mode, name, bad, err)
 				}
 			}
-			if err := createUser(ctx, q, store.UserID(bad), "x@y.example"); db.Column(err) != "id" {
+			if err := createUser(ctx, q, store.UserID(bad), "x@y.example"); !db.Violates(err, store.ConstraintUserIDLength) {
 				t.Errorf("%s: created as %q: %v", mode, bad, err)
 			}
 			var found int
@@ -253,7 +253,10 @@ func TestDescribeShowsNoValues(t *testing.T) {
 			"ERROR: Lifetime is missing or under a second (SQLSTATE 22023)",
 		},
 		"another invalid parameter": {
-			func() error { _, err := d.Pool.Exec(ctx, `SELECT set_config('TimeZone', $1, false)`, knownEmail); return err },
+			func() error {
+				_, err := d.Pool.Exec(ctx, `SELECT set_config('TimeZone', $1, false)`, knownEmail)
+				return err
+			},
 			"ERROR: message withheld (SQLSTATE 22023)",
 		},
 		"input syntax": {

@@ -147,6 +147,11 @@ CREATE TYPE public.outcome AS ENUM (
 
 COMMENT ON TYPE public.outcome IS 'What a call came to. A word means the same in every call.';
 
+CREATE DOMAIN public.provider_text AS text
+	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
+
+COMMENT ON DOMAIN public.provider_text IS 'An identity provider, or what it calls a user: 1 to 4096 bytes.';
+
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.reference_id IS 'Opaque pointer to a tenant, such as an organisation.';
@@ -192,8 +197,12 @@ COMMENT ON DOMAIN public.short_text IS 'Text of 4096 bytes at most.';
 CREATE DOMAIN public.stored_access_token_id AS public.access_token_id
 	CONSTRAINT access_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_access_token_id IS 'An access_token_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_account_id AS public.account_id
 	CONSTRAINT account_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_account_id IS 'An account_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_array AS jsonb
 	CONSTRAINT array_is_small CHECK (((jsonb_typeof(VALUE) = 'array'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
@@ -203,8 +212,12 @@ COMMENT ON DOMAIN public.stored_array IS 'A JSON array of 64 KiB and 32 levels a
 CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 	CONSTRAINT authorization_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_client_id AS public.client_id
 	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
+
+COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
 
 CREATE DOMAIN public.token_confirmation AS jsonb;
 
@@ -218,11 +231,17 @@ COMMENT ON DOMAIN public.stored_confirmation IS 'The key to which a token is bou
 CREATE DOMAIN public.stored_consent_id AS public.consent_id
 	CONSTRAINT consent_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_jwk_id IS 'A jwk_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_oauth_client_id AS public.oauth_client_id
 	CONSTRAINT oauth_client_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_oauth_client_id IS 'An oauth_client_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_object AS jsonb
 	CONSTRAINT object_is_small CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
@@ -232,11 +251,17 @@ COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_reference_id IS 'A reference_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
 	CONSTRAINT refresh_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_session_id AS public.session_id
 	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
@@ -250,12 +275,16 @@ COMMENT ON DOMAIN public.user_id IS 'Primary key of "user"; the subject (sub) of
 CREATE DOMAIN public.stored_user_id AS public.user_id
 	CONSTRAINT user_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
+COMMENT ON DOMAIN public.stored_user_id IS 'A user_id as it is stored: 1 to 255 bytes.';
+
 CREATE DOMAIN public.verification_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.verification_id IS 'Primary key of verification.';
 
 CREATE DOMAIN public.stored_verification_id AS public.verification_id
 	CONSTRAINT verification_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_verification_id IS 'A verification_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.text_list AS text[]
 	CONSTRAINT text_list_is_flat CHECK (
@@ -295,6 +324,7 @@ CREATE TABLE public.oauth_access_token (
     client_epoch bigint,
     pair_epoch bigint,
     data public.stored_object,
+    requested_user_info_claims public.text_list,
     CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
@@ -331,6 +361,8 @@ COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of cli
 COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
 
 COMMENT ON COLUMN public.oauth_access_token.data IS 'What a library on top keeps with the token.';
+
+COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'Kept for a better-auth server: what the claims parameter asked for.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -525,6 +557,8 @@ CREATE TABLE public.oauth_client (
     tls_client_auth_san_email public.short_text,
     backchannel_logout_uri text,
     backchannel_logout_session_required boolean,
+    client_discovery_id text,
+    client_credentials_scopes public.text_list,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
@@ -626,11 +660,23 @@ COMMENT ON COLUMN public.oauth_client.dpop_bound_access_tokens IS 'Whether the c
 
 COMMENT ON COLUMN public.oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
 
-COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.';
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_subject_dn IS 'Subject that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_dns IS 'dNSName that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_uri IS 'uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_ip IS 'iPAddress that the certificate has to have (RFC 8705, section 2.1.2).';
+
+COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 
 COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 
 COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+
+COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
+
+COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -712,26 +758,19 @@ COMMENT ON COLUMN public."user".suspended_at IS 'Since when the user is suspende
 
 COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.';
 
-CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) RETURNS boolean
+CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     SELECT coalesce(
         t.revoked IS NULL
         AND (t.expires_at IS NULL OR t.expires_at > now())
         AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
-        AND (
-            t.client_epoch IS NULL
-            OR (
-                NOT o.disabled
-                AND t.client_epoch = o.grants_epoch
-                AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
-            )
-        ),
+        AND (t.client_epoch IS NULL OR own_client_is_live(t)),
         false
     )
 $$;
 
-COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, o public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
+COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -750,19 +789,6 @@ $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
 
-CREATE FUNCTION public.auth_method_kind(method text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN method IN ('client_secret_basic', 'client_secret_post') THEN 'secret'
-        WHEN method = 'private_key_jwt' THEN 'key'
-        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth') THEN 'certificate'
-        WHEN method = 'none' THEN 'none'
-    END
-$$;
-
-COMMENT ON FUNCTION public.auth_method_kind(method text) IS 'What a client authenticates with, by token_endpoint_auth_method: secret, key, certificate or none. NULL for a method that is not known.';
-
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -771,17 +797,23 @@ CREATE FUNCTION public.authenticates(c public.oauth_client, method text, present
         AND CASE
             WHEN method = 'verified' THEN true
             WHEN is_public(c) THEN method = 'none'
-            WHEN auth_method_kind(method) IN ('key', 'certificate') THEN auth_method_kind(method) = auth_method_kind(c.token_endpoint_auth_method)
-                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND method = 'private_key_jwt')
-            WHEN auth_method_kind(method) = 'secret' AND auth_method_kind(coalesce(c.token_endpoint_auth_method, 'client_secret_basic')) = 'secret'
-            THEN coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
-                OR is_older_secret(c.client_id, presented)
+            WHEN method IN ('client_secret_basic', 'client_secret_post')
+            THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+                AND (
+                    coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                    OR is_older_secret(c.client_id, presented)
+                )
+            WHEN method = 'private_key_jwt'
+            THEN c.token_endpoint_auth_method = method
+                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+            WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+            THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
         END,
         false
     )
 $$;
 
-COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
+COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -801,7 +833,9 @@ CREATE TABLE public.oauth_consent (
     scopes public.text_list NOT NULL,
     resource_scopes public.stored_object,
     user_epoch bigint DEFAULT 0 NOT NULL,
-    pair_epoch bigint DEFAULT 0 NOT NULL
+    pair_epoch bigint DEFAULT 0 NOT NULL,
+    resources public.text_list,
+    requested_user_info_claims public.text_list
 );
 
 COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
@@ -817,6 +851,10 @@ COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user 
 COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
 
 COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+
+COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -845,10 +883,11 @@ $$;
 COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN ended_grants -> client_key(client_id) ? key
             OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
         THEN ended_grants || jsonb_build_object(
@@ -857,47 +896,50 @@ CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RE
             || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
         )
         ELSE '{}'
-    END
+    END;
+END
 $$;
 
 COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
-    WITH ended AS (
-        UPDATE session AS s
-        SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
-        WHERE s.id = ANY (doomed) AND s.ended_at IS NULL
-        RETURNING s.id
-    ), to_tell AS MATERIALIZED (
-        SELECT k.id
-        FROM session_client AS k
-        WHERE k.session_id = ANY (doomed) AND k.due_at IS NULL
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ), due AS (
-        UPDATE session_client AS k
-        SET due_at = now(), updated_at = now()
-        FROM to_tell AS t
-        WHERE k.id = t.id
-    )
-    SELECT count(*) FROM ended
+    ));
+    RETURN sessions;
+END
 $$;
 
 COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions, makes it due to tell their clients, and says how many had not ended before. A client that another call holds is left to SweepSessionClients.';
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
+BEGIN
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
-    SELECT end_sessions(ARRAY(
+    RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
         WHERE s.user_id = owner AND s.id IS DISTINCT FROM keep AND s.ended_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ))
+    ));
+END
 $$;
 
 COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
@@ -936,45 +978,59 @@ BEGIN
         SELECT r.authorization_id INTO NEW.authorization_id
         FROM oauth_refresh_token AS r
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
-        IF FOUND THEN
-            RETURN NEW;
-        END IF;
     END IF;
-    PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
-    FOREACH candidate IN ARRAY ARRAY[
-        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-        'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
-        new_authorization_id()
-    ] LOOP
-        CONTINUE WHEN candidate IS NULL;
-        INSERT INTO oauth_authorization (
-            id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
-            user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
-        )
-        SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
-            NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
-            u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
-        FROM "user" AS u
-        CROSS JOIN oauth_client AS c
-        LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
-        WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
-        ON CONFLICT (id) DO NOTHING;
-        SELECT a.id INTO NEW.authorization_id
+    IF NEW.authorization_id IS NULL THEN
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        FOREACH candidate IN ARRAY ARRAY[
+            CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            new_authorization_id()
+        ] LOOP
+            CONTINUE WHEN candidate IS NULL;
+            INSERT INTO oauth_authorization (
+                id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+                user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+            )
+            SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+                NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+                u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+            FROM "user" AS u
+            CROSS JOIN oauth_client AS c
+            LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+            WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+            ON CONFLICT (id) DO NOTHING;
+            SELECT a.id INTO NEW.authorization_id
+            FROM oauth_authorization AS a
+            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            EXIT WHEN FOUND;
+        END LOOP;
+        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
+        WHERE NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
+        ON CONFLICT (session_id, client_id) DO NOTHING;
+    END IF;
+    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
+    -- which it never spends.
+    IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
+        SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
-        WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
-        EXIT WHEN FOUND;
-    END LOOP;
-    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-    WHERE NEW.session_id IS NOT NULL
-    ON CONFLICT (session_id, client_id) DO NOTHING;
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    ) IS NOT TRUE THEN
+        NEW.revoked := now();
+    END IF;
     RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION public.give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION public.give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1002,13 +1058,15 @@ $$;
 COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
 
 CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM oauth_client_secret AS o
         WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    )
+    );
+END
 $$;
 
 COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
@@ -1039,7 +1097,7 @@ BEGIN
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
     END;
     IF verdict = 'retried' THEN
@@ -1138,6 +1196,25 @@ $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
 
+CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_client AS o
+        LEFT JOIN "user" AS u ON u.id = t.user_id
+        WHERE o.client_id = t.client_id
+          AND NOT o.disabled
+          AND o.grants_epoch = t.client_epoch
+          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
+
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1203,7 +1280,7 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch = u.sessions_epoch
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false
@@ -1267,8 +1344,8 @@ CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    account_id public.short_text NOT NULL,
-    provider_id public.short_text NOT NULL,
+    account_id public.provider_text NOT NULL,
+    provider_id public.provider_text NOT NULL,
     user_id public.user_id NOT NULL,
     access_token text,
     refresh_token text,
@@ -1331,6 +1408,19 @@ COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s i
 
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion itself expires, and with it the need to remember it.';
 
+CREATE TABLE public.oauth_client_resource (
+    id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    client_id public.client_id NOT NULL,
+    resource_id public.short_text NOT NULL,
+    metadata public.stored_object
+);
+
+COMMENT ON TABLE public.oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+
+COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'identifier of the resource.';
+
 CREATE TABLE public.oauth_client_secret (
     id public.client_secret_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1381,6 +1471,10 @@ CREATE TABLE public.oauth_refresh_token (
     successor_id public.refresh_token_id,
     access_token_expires_at timestamp with time zone,
     data public.stored_object,
+    requested_user_info_claims public.text_list,
+    rotated_at timestamp with time zone,
+    rotation_replay_response text,
+    rotation_replay_expires_at timestamp with time zone,
     CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
 )
 WITH (fillfactor='80');
@@ -1417,6 +1511,40 @@ COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'When th
 
 COMMENT ON COLUMN public.oauth_refresh_token.data IS 'What a library on top keeps with the token.';
 
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. Ours sets revoked and successor.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'Until when it repeats that answer.';
+
+CREATE TABLE public.oauth_resource (
+    id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    identifier public.short_text NOT NULL,
+    name public.short_text NOT NULL,
+    access_token_ttl integer,
+    refresh_token_ttl integer,
+    signing_algorithm public.short_text,
+    signing_key_id public.short_text,
+    allowed_scopes public.text_list,
+    custom_claims public.stored_object,
+    dpop_bound_access_tokens_required boolean DEFAULT false NOT NULL,
+    disabled boolean DEFAULT false NOT NULL,
+    policy_version integer DEFAULT 1 NOT NULL,
+    metadata public.stored_object
+);
+
+COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth server, with its policy for each (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
+
+COMMENT ON COLUMN public.oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
+
+COMMENT ON COLUMN public.oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1434,6 +1562,8 @@ CREATE TABLE public.session_client (
 );
 
 COMMENT ON TABLE public.session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
+
+COMMENT ON COLUMN public.session_client.session_id IS 'The session.';
 
 COMMENT ON COLUMN public.session_client.user_id IS 'The session''s user.';
 
@@ -1495,6 +1625,12 @@ ALTER TABLE ONLY public.oauth_client
 ALTER TABLE ONLY public.oauth_client
     ADD CONSTRAINT oauth_client_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_client_resource_uidx UNIQUE (client_id, resource_id);
+
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.oauth_client_secret
     ADD CONSTRAINT oauth_client_secret_client_digest_uidx UNIQUE (client_id, digest);
 
@@ -1515,6 +1651,12 @@ ALTER TABLE ONLY public.oauth_refresh_token
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_token_uidx UNIQUE (token);
+
+ALTER TABLE ONLY public.oauth_resource
+    ADD CONSTRAINT oauth_resource_identifier_uidx UNIQUE (identifier);
+
+ALTER TABLE ONLY public.oauth_resource
+    ADD CONSTRAINT oauth_resource_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
@@ -1576,6 +1718,8 @@ CREATE INDEX oauth_client_deleted_at_idx ON public.oauth_client USING btree (del
 
 CREATE INDEX oauth_client_reference_id_idx ON public.oauth_client USING btree (reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
 
+CREATE INDEX oauth_client_resource_resource_id_idx ON public.oauth_client_resource USING btree (resource_id);
+
 CREATE INDEX oauth_client_secret_expires_at_idx ON public.oauth_client_secret USING btree (expires_at);
 
 CREATE INDEX oauth_client_user_id_idx ON public.oauth_client USING btree (user_id);
@@ -1598,7 +1742,7 @@ CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
 
-CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id);
+CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
 
@@ -1658,6 +1802,12 @@ ALTER TABLE ONLY public.oauth_authorization
 
 ALTER TABLE ONLY public.oauth_authorization
     ADD CONSTRAINT oauth_authorization_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES public.oauth_resource(identifier) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.oauth_client_secret
     ADD CONSTRAINT oauth_client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;

@@ -27,6 +27,8 @@ CREATE DOMAIN stored_token_digest AS token_digest CONSTRAINT token_digest_is_dig
 CREATE DOMAIN session_cookie AS token_digest CONSTRAINT session_token_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 CREATE DOMAIN email_address AS text CONSTRAINT user_email_is_address CHECK (octet_length(VALUE) <= 320 AND VALUE COLLATE "C" ~ '^[^[:space:]@]+@[^[:space:]@]+$');
 CREATE DOMAIN short_text AS text CONSTRAINT short_text_length CHECK (octet_length(VALUE) <= 4096);
+-- Not empty: an account without it would be everybody's whose identity a caller left out.
+CREATE DOMAIN provider_text AS text CONSTRAINT provider_text_length CHECK (octet_length(VALUE) BETWEEN 1 AND 4096);
 CREATE DOMAIN text_list AS text[] CONSTRAINT text_list_is_flat CHECK (CASE WHEN array_ndims(VALUE) > 1 THEN false ELSE array_position(VALUE, NULL) IS NULL END);
 CREATE DOMAIN finite_timestamptz AS timestamptz CONSTRAINT timestamptz_is_finite CHECK (isfinite(VALUE));
 -- No deeper than 32 levels: encoding/json gives up at 10,000, and then a row that is stored can't be read.
@@ -37,10 +39,16 @@ CREATE DOMAIN stored_array AS jsonb CONSTRAINT array_is_small CHECK (
     jsonb_typeof(VALUE) = 'array' AND pg_column_size(VALUE) <= 65536 AND NOT jsonb_path_exists(VALUE, 'strict $.**{33}')
 );
 
+COMMENT ON DOMAIN stored_user_id IS 'A user_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_account_id IS 'An account_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_verification_id IS 'A verification_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_reference_id IS 'A reference_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_token_digest IS 'A digest as it is stored.';
 COMMENT ON DOMAIN session_cookie IS 'Digest of a session cookie. A better-auth server keeps the cookie''s own value, so only the length is checked.';
 COMMENT ON DOMAIN email_address IS 'Something before an @ and something after it.';
 COMMENT ON DOMAIN short_text IS 'Text of 4096 bytes at most.';
+COMMENT ON DOMAIN provider_text IS 'An identity provider, or what it calls a user: 1 to 4096 bytes.';
 COMMENT ON DOMAIN text_list IS 'A list of texts, none of them NULL.';
 COMMENT ON DOMAIN finite_timestamptz IS 'An instant. Never is NULL, not infinity.';
 COMMENT ON DOMAIN stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
@@ -124,8 +132,8 @@ CREATE TABLE account (
     id                       stored_account_id NOT NULL,
     created_at               timestamptz       NOT NULL DEFAULT now(),
     updated_at               timestamptz       NOT NULL DEFAULT now(),
-    account_id               short_text        NOT NULL,
-    provider_id              short_text        NOT NULL,
+    account_id               provider_text     NOT NULL,
+    provider_id              provider_text     NOT NULL,
     user_id                  user_id           NOT NULL,
     access_token             text,
     refresh_token            text,
@@ -178,6 +186,7 @@ DROP DOMAIN stored_array;
 DROP DOMAIN stored_object;
 DROP DOMAIN finite_timestamptz;
 DROP DOMAIN text_list;
+DROP DOMAIN provider_text;
 DROP DOMAIN short_text;
 DROP DOMAIN email_address;
 DROP DOMAIN session_cookie;

@@ -19,6 +19,9 @@ CREATE DOMAIN stored_confirmation AS token_confirmation CONSTRAINT confirmation_
 );
 CREATE DOMAIN code_challenge_method AS text CONSTRAINT code_challenge_method_known CHECK (VALUE IN ('S256', 'plain'));
 
+COMMENT ON DOMAIN stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_access_token_id IS 'An access_token_id as it is stored: 1 to 255 bytes.';
+COMMENT ON DOMAIN stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_confirmation IS 'The key to which a token is bound.';
 COMMENT ON DOMAIN code_challenge_method IS 'How a challenge derives from its verifier (RFC 7636, section 4.2).';
 
@@ -154,27 +157,31 @@ COMMENT ON COLUMN oauth_authorization.revoked_reason IS 'Why it was revoked.';
 COMMENT ON COLUMN oauth_authorization.data IS 'What a library on top keeps with the authorization.';
 
 CREATE TABLE oauth_refresh_token (
-    id                      stored_refresh_token_id NOT NULL,
-    created_at              timestamptz             NOT NULL DEFAULT now(),
-    updated_at              timestamptz             NOT NULL DEFAULT now(),
-    token                   stored_token_digest     NOT NULL,
-    client_id               client_id               NOT NULL,
-    session_id              session_id,
-    user_id                 user_id                 NOT NULL,
-    reference_id            stored_reference_id,
-    expires_at              timestamptz,
-    revoked                 timestamptz,
-    scopes                  text_list               NOT NULL,
-    auth_time               timestamptz,
-    resources               text_list,
-    authorization_details   stored_array,
-    confirmation            stored_confirmation,
-    authorization_code_id   authorization_id,
-    authorization_id        authorization_id        NOT NULL,
-    successor               stored_token_digest,
-    successor_id            refresh_token_id,
-    access_token_expires_at timestamptz,
-    data                    stored_object,
+    id                         stored_refresh_token_id NOT NULL,
+    created_at                 timestamptz             NOT NULL DEFAULT now(),
+    updated_at                 timestamptz             NOT NULL DEFAULT now(),
+    token                      stored_token_digest     NOT NULL,
+    client_id                  client_id               NOT NULL,
+    session_id                 session_id,
+    user_id                    user_id                 NOT NULL,
+    reference_id               stored_reference_id,
+    expires_at                 timestamptz,
+    revoked                    timestamptz,
+    scopes                     text_list               NOT NULL,
+    auth_time                  timestamptz,
+    resources                  text_list,
+    authorization_details      stored_array,
+    confirmation               stored_confirmation,
+    authorization_code_id      authorization_id,
+    authorization_id           authorization_id        NOT NULL,
+    successor                  stored_token_digest,
+    successor_id               refresh_token_id,
+    access_token_expires_at    timestamptz,
+    data                       stored_object,
+    requested_user_info_claims text_list,
+    rotated_at                 timestamptz,
+    rotation_replay_response   text,
+    rotation_replay_expires_at timestamptz,
     CONSTRAINT oauth_refresh_token_pkey PRIMARY KEY (id),
     CONSTRAINT oauth_refresh_token_token_uidx UNIQUE (token),
     CONSTRAINT oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES "user" (id) ON DELETE CASCADE,
@@ -207,29 +214,34 @@ COMMENT ON COLUMN oauth_refresh_token.successor IS 'Digest of the token that rep
 COMMENT ON COLUMN oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'When the last access token without a row that came with this one expires.';
 COMMENT ON COLUMN oauth_refresh_token.data IS 'What a library on top keeps with the token.';
+COMMENT ON COLUMN oauth_refresh_token.requested_user_info_claims IS 'Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.';
+COMMENT ON COLUMN oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. Ours sets revoked and successor.';
+COMMENT ON COLUMN oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.';
+COMMENT ON COLUMN oauth_refresh_token.rotation_replay_expires_at IS 'Until when it repeats that answer.';
 
 CREATE TABLE oauth_access_token (
-    id                    stored_access_token_id NOT NULL,
-    created_at            timestamptz            NOT NULL DEFAULT now(),
-    updated_at            timestamptz            NOT NULL DEFAULT now(),
-    token                 stored_token_digest,
-    client_id             client_id              NOT NULL,
-    session_id            session_id,
-    user_id               user_id,
-    reference_id          stored_reference_id,
-    refresh_id            refresh_token_id,
-    expires_at            timestamptz,
-    scopes                text_list              NOT NULL,
-    revoked               timestamptz,
-    resources             text_list,
-    authorization_details stored_array,
-    confirmation          stored_confirmation,
-    authorization_code_id authorization_id,
-    authorization_id      authorization_id,
-    act                   stored_object,
-    client_epoch          bigint,
-    pair_epoch            bigint,
-    data                  stored_object,
+    id                         stored_access_token_id  NOT NULL,
+    created_at                 timestamptz             NOT NULL DEFAULT now(),
+    updated_at                 timestamptz             NOT NULL DEFAULT now(),
+    token                      stored_token_digest,
+    client_id                  client_id               NOT NULL,
+    session_id                 session_id,
+    user_id                    user_id,
+    reference_id               stored_reference_id,
+    refresh_id                 refresh_token_id,
+    expires_at                 timestamptz,
+    scopes                     text_list               NOT NULL,
+    revoked                    timestamptz,
+    resources                  text_list,
+    authorization_details      stored_array,
+    confirmation               stored_confirmation,
+    authorization_code_id      authorization_id,
+    authorization_id           authorization_id,
+    act                        stored_object,
+    client_epoch               bigint,
+    pair_epoch                 bigint,
+    data                       stored_object,
+    requested_user_info_claims text_list,
     CONSTRAINT oauth_access_token_pkey PRIMARY KEY (id),
     CONSTRAINT oauth_access_token_token_uidx UNIQUE (token),
     CONSTRAINT oauth_access_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES "user" (id) ON DELETE CASCADE,
@@ -267,6 +279,7 @@ COMMENT ON COLUMN oauth_access_token.act IS 'Who acts for the user (RFC 8693, se
 COMMENT ON COLUMN oauth_access_token.client_epoch IS 'grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.';
 COMMENT ON COLUMN oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
 COMMENT ON COLUMN oauth_access_token.data IS 'What a library on top keeps with the token.';
+COMMENT ON COLUMN oauth_access_token.requested_user_info_claims IS 'Kept for a better-auth server: what the claims parameter asked for.';
 
 -- +goose Down
 

@@ -8,17 +8,21 @@ COMMENT ON DOMAIN session_client_id IS 'Primary key of session_client.';
 
 CREATE DOMAIN stored_consent_id AS consent_id CONSTRAINT consent_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 
+COMMENT ON DOMAIN stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
 CREATE TABLE oauth_consent (
-    id              stored_consent_id   NOT NULL,
-    created_at      timestamptz         NOT NULL DEFAULT now(),
-    updated_at      timestamptz         NOT NULL DEFAULT now(),
-    client_id       client_id           NOT NULL,
-    user_id         user_id,
-    reference_id    stored_reference_id,
-    scopes          text_list           NOT NULL,
-    resource_scopes stored_object,
-    user_epoch      bigint              NOT NULL DEFAULT 0,
-    pair_epoch      bigint              NOT NULL DEFAULT 0,
+    id                         stored_consent_id   NOT NULL,
+    created_at                 timestamptz         NOT NULL DEFAULT now(),
+    updated_at                 timestamptz         NOT NULL DEFAULT now(),
+    client_id                  client_id           NOT NULL,
+    user_id                    user_id,
+    reference_id               stored_reference_id,
+    scopes                     text_list           NOT NULL,
+    resource_scopes            stored_object,
+    user_epoch                 bigint              NOT NULL DEFAULT 0,
+    pair_epoch                 bigint              NOT NULL DEFAULT 0,
+    resources                  text_list,
+    requested_user_info_claims text_list,
     CONSTRAINT oauth_consent_pkey PRIMARY KEY (id),
     CONSTRAINT oauth_consent_client_user_uidx UNIQUE (client_id, user_id),
     CONSTRAINT oauth_consent_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE,
@@ -35,6 +39,8 @@ COMMENT ON COLUMN oauth_consent.scopes IS 'Scopes that the user agreed to withou
 COMMENT ON COLUMN oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
 COMMENT ON COLUMN oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
 COMMENT ON COLUMN oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+COMMENT ON COLUMN oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+COMMENT ON COLUMN oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 CREATE TABLE session_client (
     id               session_client_id NOT NULL DEFAULT gen_random_uuid()::text,
@@ -55,11 +61,12 @@ CREATE TABLE session_client (
     CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE
 );
 
-CREATE INDEX session_client_client_id_idx ON session_client (client_id);
+CREATE INDEX session_client_client_id_idx ON session_client (client_id, id);
 CREATE INDEX session_client_user_id_idx ON session_client (user_id);
 CREATE INDEX session_client_due_at_idx ON session_client (due_at) WHERE due_at IS NOT NULL AND told_at IS NULL;
 
 COMMENT ON TABLE session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
+COMMENT ON COLUMN session_client.session_id IS 'The session.';
 COMMENT ON COLUMN session_client.user_id IS 'The session''s user.';
 COMMENT ON COLUMN session_client.sub IS 'The user as the client knows it.';
 COMMENT ON COLUMN session_client.sid IS 'The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).';

@@ -6,6 +6,8 @@ COMMENT ON DOMAIN jwk_id IS 'Primary key of jwks; the kid of what the key signed
 
 CREATE DOMAIN stored_jwk_id AS jwk_id CONSTRAINT jwks_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 
+COMMENT ON DOMAIN stored_jwk_id IS 'A jwk_id as it is stored: 1 to 255 bytes.';
+
 CREATE TABLE jwks (
     id          stored_jwk_id      NOT NULL,
     created_at  timestamptz        NOT NULL DEFAULT now(),

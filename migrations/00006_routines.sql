@@ -41,7 +41,7 @@ AS $$
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch = u.sessions_epoch
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false
@@ -81,27 +81,41 @@ $$;
 COMMENT ON FUNCTION is_live(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
 
 -- +goose StatementBegin
-CREATE FUNCTION access_token_is_live(t oauth_access_token, a oauth_authorization, c oauth_client, o oauth_client, u "user", s session) RETURNS boolean
+CREATE FUNCTION own_client_is_live(t oauth_access_token) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_client AS o
+        LEFT JOIN "user" AS u ON u.id = t.user_id
+        WHERE o.client_id = t.client_id
+          AND NOT o.disabled
+          AND o.grants_epoch = t.client_epoch
+          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+    );
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION own_client_is_live(oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
+
+-- +goose StatementBegin
+CREATE FUNCTION access_token_is_live(t oauth_access_token, a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(
         t.revoked IS NULL
         AND (t.expires_at IS NULL OR t.expires_at > now())
         AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
-        AND (
-            t.client_epoch IS NULL
-            OR (
-                NOT o.disabled
-                AND t.client_epoch = o.grants_epoch
-                AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
-            )
-        ),
+        AND (t.client_epoch IS NULL OR own_client_is_live(t)),
         false
     )
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, oauth_client, "user", session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
+COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, "user", session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';
 
 -- +goose StatementBegin
 CREATE FUNCTION as_set(list text[]) RETURNS text[]
@@ -123,29 +137,16 @@ $$;
 COMMENT ON FUNCTION as_set(text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
 
 -- +goose StatementBegin
-CREATE FUNCTION auth_method_kind(method text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN method IN ('client_secret_basic', 'client_secret_post') THEN 'secret'
-        WHEN method = 'private_key_jwt' THEN 'key'
-        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth') THEN 'certificate'
-        WHEN method = 'none' THEN 'none'
-    END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION auth_method_kind(text) IS 'What a client authenticates with, by token_endpoint_auth_method: secret, key, certificate or none. NULL for a method that is not known.';
-
--- +goose StatementBegin
 CREATE FUNCTION is_older_secret(of_client text, presented text) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM oauth_client_secret AS o
         WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    )
+    );
+END
 $$;
 -- +goose StatementEnd
 
@@ -174,18 +175,24 @@ AS $$
         AND CASE
             WHEN method = 'verified' THEN true
             WHEN is_public(c) THEN method = 'none'
-            WHEN auth_method_kind(method) IN ('key', 'certificate') THEN auth_method_kind(method) = auth_method_kind(c.token_endpoint_auth_method)
-                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND method = 'private_key_jwt')
-            WHEN auth_method_kind(method) = 'secret' AND auth_method_kind(coalesce(c.token_endpoint_auth_method, 'client_secret_basic')) = 'secret'
-            THEN coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
-                OR is_older_secret(c.client_id, presented)
+            WHEN method IN ('client_secret_basic', 'client_secret_post')
+            THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+                AND (
+                    coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                    OR is_older_secret(c.client_id, presented)
+                )
+            WHEN method = 'private_key_jwt'
+            THEN c.token_endpoint_auth_method = method
+                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+            WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+            THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
         END,
         false
     )
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
+COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
 
 -- +goose StatementBegin
 CREATE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
@@ -219,10 +226,11 @@ COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client
 
 -- +goose StatementBegin
 CREATE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN ended_grants -> client_key(client_id) ? key
             OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
         THEN ended_grants || jsonb_build_object(
@@ -231,7 +239,8 @@ AS $$
             || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
         )
         ELSE '{}'
-    END
+    END;
+END
 $$;
 -- +goose StatementEnd
 
@@ -239,26 +248,26 @@ COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counte
 
 -- +goose StatementBegin
 CREATE FUNCTION end_sessions(doomed text[]) RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
-    WITH ended AS (
-        UPDATE session AS s
-        SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
-        WHERE s.id = ANY (doomed) AND s.ended_at IS NULL
-        RETURNING s.id
-    ), to_tell AS MATERIALIZED (
-        SELECT k.id
-        FROM session_client AS k
-        WHERE k.session_id = ANY (doomed) AND k.due_at IS NULL
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ), due AS (
-        UPDATE session_client AS k
-        SET due_at = now(), updated_at = now()
-        FROM to_tell AS t
-        WHERE k.id = t.id
-    )
-    SELECT count(*) FROM ended
+    ));
+    RETURN sessions;
+END
 $$;
 -- +goose StatementEnd
 
@@ -266,16 +275,18 @@ COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions, makes it due to tell
 
 -- +goose StatementBegin
 CREATE FUNCTION end_user_sessions(owner text, keep text) RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
+BEGIN
     -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
-    SELECT end_sessions(ARRAY(
+    RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
         WHERE s.user_id = owner AND s.id IS DISTINCT FROM keep AND s.ended_at IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
-    ))
+    ));
+END
 $$;
 -- +goose StatementEnd
 
@@ -371,46 +382,60 @@ BEGIN
         SELECT r.authorization_id INTO NEW.authorization_id
         FROM oauth_refresh_token AS r
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
-        IF FOUND THEN
-            RETURN NEW;
-        END IF;
     END IF;
-    PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
-    FOREACH candidate IN ARRAY ARRAY[
-        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-        'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
-        new_authorization_id()
-    ] LOOP
-        CONTINUE WHEN candidate IS NULL;
-        INSERT INTO oauth_authorization (
-            id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
-            user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
-        )
-        SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
-            NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
-            u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
-        FROM "user" AS u
-        CROSS JOIN oauth_client AS c
-        LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
-        WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
-        ON CONFLICT (id) DO NOTHING;
-        SELECT a.id INTO NEW.authorization_id
+    IF NEW.authorization_id IS NULL THEN
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        FOREACH candidate IN ARRAY ARRAY[
+            CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            new_authorization_id()
+        ] LOOP
+            CONTINUE WHEN candidate IS NULL;
+            INSERT INTO oauth_authorization (
+                id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+                user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+            )
+            SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+                NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+                u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+            FROM "user" AS u
+            CROSS JOIN oauth_client AS c
+            LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+            WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+            ON CONFLICT (id) DO NOTHING;
+            SELECT a.id INTO NEW.authorization_id
+            FROM oauth_authorization AS a
+            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            EXIT WHEN FOUND;
+        END LOOP;
+        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
+        WHERE NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
+        ON CONFLICT (session_id, client_id) DO NOTHING;
+    END IF;
+    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
+    -- which it never spends.
+    IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
+        SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
-        WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
-        EXIT WHEN FOUND;
-    END LOOP;
-    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-    WHERE NEW.session_id IS NOT NULL
-    ON CONFLICT (session_id, client_id) DO NOTHING;
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    ) IS NOT TRUE THEN
+        NEW.revoked := now();
+    END IF;
     RETURN NEW;
 END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';
 
 -- +goose StatementBegin
 CREATE FUNCTION judge_spent_refresh_token(
@@ -431,7 +456,7 @@ BEGIN
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
     END;
     IF verdict = 'retried' THEN
@@ -608,9 +633,9 @@ DROP FUNCTION consent_counts(oauth_consent, "user");
 DROP FUNCTION authenticates(oauth_client, text, token_digest);
 DROP FUNCTION is_public(oauth_client);
 DROP FUNCTION is_older_secret(text, text);
-DROP FUNCTION auth_method_kind(text);
 DROP FUNCTION as_set(text[]);
-DROP FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, oauth_client, "user", session);
+DROP FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, "user", session);
+DROP FUNCTION own_client_is_live(oauth_access_token);
 DROP FUNCTION is_live(oauth_authorization, oauth_client, "user", session);
 DROP FUNCTION is_ended(oauth_authorization, oauth_client, "user", session);
 DROP FUNCTION session_is_live(session, "user");

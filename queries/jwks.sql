@@ -58,5 +58,4 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM jwks AS k
-USING due AS d
-WHERE k.id = d.id;
+WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));

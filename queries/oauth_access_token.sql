@@ -74,10 +74,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -95,10 +94,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -119,10 +117,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
     SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
         r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
@@ -231,8 +228,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 )
 DELETE FROM oauth_access_token AS t
-USING due AS d
-WHERE t.id = d.id;
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
 -- start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
@@ -246,10 +242,10 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
     SELECT t.id
-    FROM page AS p
-    JOIN oauth_access_token AS t ON t.id = p.id
+    FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
-    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch)
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t

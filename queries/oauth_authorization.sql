@@ -126,7 +126,7 @@ WITH asked AS MATERIALIZED (
             CASE
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
                     AND a.session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
-                THEN CASE WHEN is_live(a, c, u, s) THEN 'retried' ELSE 'revoked' END
+                THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -163,7 +163,9 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, q.user_id, sqlc.narg('session_id')::session_id
     FROM request AS q
+    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
     WHERE q.outcome = 'approved' AND sqlc.narg('session_id')::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
@@ -302,6 +304,7 @@ WITH locked AS MATERIALIZED (
     SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, p.user_id, sqlc.narg('session_id')::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND sqlc.narg('session_id')::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome;
@@ -341,7 +344,7 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
-        coalesce(nullif(@resources::text[], '{}'), a.resources) AS access_resources,
+        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         -- from the redemption on, so that the same call again gets the same answer
@@ -491,12 +494,12 @@ WITH page AS MATERIALIZED (
 ), over AS MATERIALIZED (
     SELECT a.id,
         (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
-    FROM page AS p
-    JOIN oauth_authorization AS a ON a.id = p.id
+    FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.revoked_at IS NULL
+    WHERE a.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND a.revoked_at IS NULL
       AND a.status = 'approved'
       AND (
         is_ended(a, c, u, s)
@@ -537,8 +540,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM oauth_authorization AS a
-USING due AS d
-WHERE a.id = d.id;
+WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteEndedAuthorizations erases of the batch_size families that ended first, and more than retention ago, what needs no cascade: at
 -- most batch_size access tokens, as many refresh tokens that no access token refers to, and the families that have no token. Repeat it

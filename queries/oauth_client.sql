@@ -169,7 +169,12 @@ WITH client AS MATERIALIZED (
     FROM client AS k
     WHERE k.outcome = 'rotated' AND k.client_secret IS NOT NULL AND k.replaced_expires_at > now()
     ON CONFLICT (client_id, digest) DO UPDATE
-    SET expires_at = greatest(o.expires_at, excluded.expires_at), updated_at = now()
+    SET expires_at = excluded.expires_at, updated_at = now()
+), present_again AS (
+    -- what it was promised before it became the present one again counts no more
+    DELETE FROM oauth_client_secret AS o
+    USING client AS k
+    WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = @client_secret::token_digest
 )
 SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
 
@@ -229,9 +234,9 @@ WITH deleted AS (
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome;
 
--- EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
--- many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
--- calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+-- EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size access tokens
+-- and as many consents, secrets and notes about sessions, and the clients to which nothing refers any more. Families and refresh tokens
+-- go by the calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 -- NULL says that there is nothing more.
 -- name: EraseDeletedClients :one
 WITH page AS MATERIALIZED (
@@ -240,12 +245,30 @@ WITH page AS MATERIALIZED (
     WHERE p.deleted_at IS NOT NULL AND p.deleted_at > @after_deleted_at::timestamptz
     ORDER BY p.deleted_at
     LIMIT @batch_size::integer
+), access_tokens AS MATERIALIZED (
+    SELECT t.id
+    FROM page AS p
+    JOIN oauth_access_token AS t ON t.client_id = p.client_id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF t SKIP LOCKED
+), deleted_access_tokens AS (
+    DELETE FROM oauth_access_token AS t
+    USING access_tokens AS x
+    WHERE t.id = x.id
+    RETURNING t.id
 ), consents AS MATERIALIZED (
+    -- in the order of an index, or all consents of a client would be looked up for the first of them
     SELECT g.id
     FROM page AS p
-    JOIN oauth_consent AS g ON g.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM oauth_consent AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.user_id
+        LIMIT @batch_size::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS g
     LIMIT @batch_size::integer
-    FOR UPDATE OF g SKIP LOCKED
 ), deleted_consents AS (
     DELETE FROM oauth_consent AS g
     USING consents AS x
@@ -265,9 +288,15 @@ WITH page AS MATERIALIZED (
 ), session_clients AS MATERIALIZED (
     SELECT k.id
     FROM page AS p
-    JOIN session_client AS k ON k.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM session_client AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.id
+        LIMIT @batch_size::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS k
     LIMIT @batch_size::integer
-    FOR UPDATE OF k SKIP LOCKED
 ), deleted_session_clients AS (
     DELETE FROM session_client AS k
     USING session_clients AS x
@@ -291,6 +320,7 @@ WITH page AS MATERIALIZED (
     RETURNING c.id
 )
 SELECT (SELECT count(*) FROM deleted_clients)::bigint AS deleted,
+    (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
     ((SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_secrets) + (SELECT count(*) FROM deleted_session_clients))::bigint AS cleared,
     l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)

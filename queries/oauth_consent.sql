@@ -163,10 +163,10 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), dead AS MATERIALIZED (
     SELECT g.id
-    FROM page AS p
-    JOIN oauth_consent AS g ON g.id = p.id
+    FROM oauth_consent AS g
     JOIN "user" AS u ON u.id = g.user_id
-    WHERE NOT consent_counts(g, u)
+    WHERE g.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND NOT consent_counts(g, u)
     FOR UPDATE OF g SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_consent AS g

@@ -18,5 +18,4 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM oauth_proof AS p
-USING due AS d
-WHERE p.id = d.id;
+WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));

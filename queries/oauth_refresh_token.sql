@@ -73,8 +73,8 @@ WITH presented AS MATERIALIZED (
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
         c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, @grace::interval) AS grace,
         coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
-        coalesce(nullif(@scopes::text[], '{}'), r.scopes) AS access_scopes,
-        coalesce(nullif(@resources::text[], '{}'), r.resources) AS access_resources,
+        (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE
@@ -183,8 +183,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM oauth_refresh_token AS r
-USING due AS d
-WHERE r.id = d.id;
+WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
 -- start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
@@ -198,9 +197,9 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), due AS MATERIALIZED (
     SELECT r.id
-    FROM page AS p
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    WHERE r.revoked <= now() - @retention::interval
+    FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND r.revoked <= now() - @retention::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     FOR UPDATE OF r SKIP LOCKED

@@ -20,12 +20,12 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), over AS MATERIALIZED (
     SELECT k.id, k.told_at IS NOT NULL OR c.backchannel_logout_uri IS NULL AS is_done
-    FROM page AS p
-    JOIN session_client AS k ON k.id = p.id
+    FROM session_client AS k
     JOIN oauth_client AS c ON c.client_id = k.client_id
     LEFT JOIN session AS s ON s.id = k.session_id
     LEFT JOIN "user" AS u ON u.id = s.user_id
-    WHERE (k.due_at IS NULL OR k.told_at IS NOT NULL OR c.backchannel_logout_uri IS NULL)
+    WHERE k.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND (k.due_at IS NULL OR k.told_at IS NOT NULL OR c.backchannel_logout_uri IS NULL)
       AND NOT session_is_live(s, u)
     FOR UPDATE OF k SKIP LOCKED
 ), due AS (

@@ -1,20 +1,13 @@
-CREATE OR REPLACE FUNCTION access_token_is_live(t oauth_access_token, a oauth_authorization, c oauth_client, o oauth_client, u "user", s session) RETURNS boolean
+CREATE OR REPLACE FUNCTION access_token_is_live(t oauth_access_token, a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(
         t.revoked IS NULL
         AND (t.expires_at IS NULL OR t.expires_at > now())
         AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
-        AND (
-            t.client_epoch IS NULL
-            OR (
-                NOT o.disabled
-                AND t.client_epoch = o.grants_epoch
-                AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
-            )
-        ),
+        AND (t.client_epoch IS NULL OR own_client_is_live(t)),
         false
     )
 $$;
 
-COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, oauth_client, "user", session) IS 'Whether an access token is live. a, c, u and s are as for is_live; o is the token''s own client where it has an epoch of its own. Never NULL.';
+COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, "user", session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';

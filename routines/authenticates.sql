@@ -6,14 +6,20 @@ AS $$
         AND CASE
             WHEN method = 'verified' THEN true
             WHEN is_public(c) THEN method = 'none'
-            WHEN auth_method_kind(method) IN ('key', 'certificate') THEN auth_method_kind(method) = auth_method_kind(c.token_endpoint_auth_method)
-                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND method = 'private_key_jwt')
-            WHEN auth_method_kind(method) = 'secret' AND auth_method_kind(coalesce(c.token_endpoint_auth_method, 'client_secret_basic')) = 'secret'
-            THEN coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
-                OR is_older_secret(c.client_id, presented)
+            WHEN method IN ('client_secret_basic', 'client_secret_post')
+            THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+                AND (
+                    coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                    OR is_older_secret(c.client_id, presented)
+                )
+            WHEN method = 'private_key_jwt'
+            THEN c.token_endpoint_auth_method = method
+                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+            WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+            THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
         END,
         false
     )
 $$;
 
-COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3): a secret by its digest, a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Never NULL.';
+COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';

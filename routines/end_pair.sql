@@ -1,8 +1,9 @@
 CREATE OR REPLACE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN ended_grants -> client_key(client_id) ? key
             OR (SELECT count(*) FROM jsonb_each(ended_grants) AS c (client, keys), jsonb_object_keys(c.keys)) < 256
         THEN ended_grants || jsonb_build_object(
@@ -11,7 +12,8 @@ AS $$
             || jsonb_build_object(key, coalesce((ended_grants -> client_key(client_id) ->> key)::bigint, 0) + 1)
         )
         ELSE '{}'
-    END
+    END;
+END
 $$;
 
 COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';

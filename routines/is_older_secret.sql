@@ -1,11 +1,13 @@
 CREATE OR REPLACE FUNCTION is_older_secret(of_client text, presented text) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM oauth_client_secret AS o
         WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    )
+    );
+END
 $$;
 
 COMMENT ON FUNCTION is_older_secret(text, text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';

@@ -16,7 +16,7 @@ BEGIN
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
-        WHEN r.successor_id = same_successor OR until_used OR now() < r.revoked + grace THEN 'retried'
+        WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
     END;
     IF verdict = 'retried' THEN

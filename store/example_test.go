@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
@@ -50,29 +47,29 @@ func (s *Server) exchangeCode(w http.ResponseWriter, r *http.Request) {
 	redeemed, err := s.Store.RedeemAuthorizationCode(r.Context(), store.RedeemAuthorizationCodeParams{
 		Code:                 code.Digest(),
 		ClientID:             store.ClientID(r.PostFormValue("client_id")),
+		ClientAuthMethod:     "none", // a public client; for others "client_secret_basic" and ClientSecret, a digest
 		RedirectURI:          optional(r.PostFormValue("redirect_uri")),
 		CodeChallenge:        new(token.S256(r.PostFormValue("code_verifier"))),
 		AccessTokenID:        store.NewAccessTokenID(),
 		AccessToken:          new(access.Digest()),
-		AccessTokenLifetime:  new(10 * time.Minute),
+		AccessTokenLifetime:  10 * time.Minute,
 		RefreshTokenID:       new(store.NewRefreshTokenID()),
 		RefreshToken:         new(refresh.Digest()),
-		RefreshTokenLifetime: new(30 * 24 * time.Hour),
+		RefreshTokenLifetime: 30 * 24 * time.Hour,
+		FamilyLifetime:       store.Never, // for as long as it is refreshed
 	})
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		fail(w, "invalid_grant") // no such code
 	case err != nil:
 		http.Error(w, "server_error", http.StatusInternalServerError) // never an answer about the grant
-	case redeemed.Outcome != store.RedemptionOutcomeRedeemed:
-		fail(w, "invalid_grant") // redeemed.Outcome says why: replayed, expired, mismatched, revoked, disabled
-	default:
+	case redeemed.Outcome == store.OutcomeRedeemed:
 		answer(w, access, refresh, redeemed.GrantedScopes)
+	default:
+		fail(w, errorOf(redeemed.Outcome)) // unknown, replayed, expired, mismatched, revoked …
 	}
 }
 
 // refresh is one statement too. A client that retries, from two tabs or after a lost answer, gets the same refresh token again;
-// one that presents an older token has shown that it leaked, and ends the family.
+// one that presents an older token has shown that it leaked, and the family ends.
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	presented, err := token.Parse(token.RefreshToken, r.PostFormValue("refresh_token"))
 	if err != nil {
@@ -81,25 +78,24 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	}
 	access, successor := token.Mint(token.AccessToken), s.Successors.Successor(presented)
 	rotated, err := s.Store.RotateRefreshToken(r.Context(), store.RotateRefreshTokenParams{
-		Presented:            presented.Digest(),
+		Token:                presented.Digest(),
 		ClientID:             store.ClientID(r.PostFormValue("client_id")),
+		ClientAuthMethod:     "none",
 		Grace:                30 * time.Second,
 		SuccessorID:          store.NewRefreshTokenID(),
 		Successor:            successor.Digest(),
-		RefreshTokenLifetime: new(30 * 24 * time.Hour),
+		RefreshTokenLifetime: 30 * 24 * time.Hour,
 		AccessTokenID:        store.NewAccessTokenID(),
 		AccessToken:          new(access.Digest()),
-		AccessTokenLifetime:  new(10 * time.Minute),
+		AccessTokenLifetime:  10 * time.Minute,
 	})
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		fail(w, "invalid_grant")
 	case err != nil:
 		http.Error(w, "server_error", http.StatusInternalServerError)
-	case rotated.Outcome == store.RotationOutcomeRotated:
+	case rotated.Outcome == store.OutcomeRotated:
 		answer(w, access, successor, rotated.Scopes)
-	case rotated.Outcome == store.RotationOutcomeReplayed:
-		// a retry: the successor that was written before, whichever of the keys it was derived with
+	case rotated.Outcome == store.OutcomeRetried:
+		// the successor that was written before, whichever of the keys it was derived with
 		written, found := s.Successors.Match(presented, *rotated.Successor)
 		if !found {
 			fail(w, "invalid_grant")
@@ -107,8 +103,18 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, access, written, rotated.Scopes)
 	default:
-		fail(w, "invalid_grant") // reused (the family is dead now), expired, revoked, exceeded, mismatched, disabled
+		fail(w, errorOf(rotated.Outcome)) // replayed (the family is dead now), unknown, expired, revoked …
 	}
+}
+
+func errorOf(outcome store.Outcome) string {
+	switch outcome {
+	case store.OutcomeUnauthenticated, store.OutcomeDisabled:
+		return "invalid_client"
+	case store.OutcomeInvalidScope, store.OutcomeInvalidTarget:
+		return string(outcome)
+	}
+	return "invalid_grant"
 }
 
 // readme:end
@@ -148,7 +154,7 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 	defer server.Close()
 
 	user, client, callback := store.NewUserID(), store.NewClientID(), "https://client.example/callback"
-	_, err = db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: user, Name: "Ada", Email: "ada@example.com"})
+	_, err = db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: user, Name: "Ada", Email: new("ada@example.com")})
 	ok(err)
 	_, err = db.Store.CreateClient(t.Context(), store.CreateClientParams{
 		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{callback}, Public: new(true),
@@ -178,7 +184,7 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 		Code: code.Digest(), CodeLifetime: time.Minute,
 	})
 	ok(err)
-	if granted != store.GrantOutcomeGranted {
+	if granted != store.OutcomeGranted {
 		t.Fatalf("GrantAuthorization: %s", granted)
 	}
 	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {callback}, "code_verifier": {verifier}}
@@ -210,11 +216,9 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 	wantActive := func(want bool, tokens ...string) {
 		t.Helper()
 		for _, raw := range tokens {
-			_, err := db.Store.IntrospectToken(t.Context(), token.DigestOf(raw))
-			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-				t.Fatal(err)
-			}
-			if active := err == nil; active != want {
+			row, err := db.Store.IntrospectToken(t.Context(), store.IntrospectTokenParams{Token: token.DigestOf(raw), ClientAuthMethod: "server"})
+			ok(err)
+			if active := row.Outcome == store.OutcomeActive; active != want {
 				t.Errorf("a token is active: %v, want %v", active, want)
 			}
 		}

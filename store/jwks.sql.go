@@ -66,8 +66,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM jwks AS k
-USING due AS d
-WHERE k.id = d.id
+WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredSigningKeys collects at most batch_size keys that are no longer published, and says how many.

@@ -659,6 +659,8 @@ type OAuthAccessToken struct {
 	PairEpoch *int64
 	// What a library on top keeps with the token.
 	Data json.RawMessage
+	// Kept for a better-auth server: what the claims parameter asked for.
+	RequestedUserInfoClaims []string
 }
 
 // One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).
@@ -848,16 +850,24 @@ type OAuthClient struct {
 	DPoPBoundAccessTokens *bool
 	// Whether access tokens are bound to the client's certificate (RFC 8705, section 3.4).
 	TLSClientCertificateBoundAccessTokens *bool
-	// Expected subject of the certificate (RFC 8705, section 2.1.2), as are the columns tls_client_auth_san_*.
+	// Subject that the certificate has to have (RFC 8705, section 2.1.2).
 	TLSClientAuthSubjectDN *string
-	TLSClientAuthSANDNS    *string
-	TLSClientAuthSANURI    *string
-	TLSClientAuthSANIP     *string
-	TLSClientAuthSANEmail  *string
+	// dNSName that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANDNS *string
+	// uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANURI *string
+	// iPAddress that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANIP *string
+	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
+	TLSClientAuthSANEmail *string
 	// Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
 	BackchannelLogoutURI *string
 	// Whether the client needs the sid in what it is told.
 	BackchannelLogoutSessionRequired *bool
+	// Kept for a better-auth server: where it found the client's metadata document.
+	ClientDiscoveryID *string
+	// Kept for a better-auth server: what it issues to the client itself.
+	ClientCredentialsScopes []string
 }
 
 // Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.
@@ -868,6 +878,17 @@ type OAuthClientAssertion struct {
 	UpdatedAt time.Time
 	// When the assertion itself expires, and with it the need to remember it.
 	ExpiresAt time.Time
+}
+
+// Which client of a better-auth server may ask for which of its resources.
+type OAuthClientResource struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	ClientID  ClientID
+	// identifier of the resource.
+	ResourceID string
+	Metadata   json.RawMessage
 }
 
 // Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn't match.
@@ -900,6 +921,10 @@ type OAuthConsent struct {
 	UserEpoch int64
 	// pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.
 	PairEpoch int64
+	// Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.
+	Resources []string
+	// What the claims parameter asked for.
+	RequestedUserInfoClaims []string
 }
 
 // DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.
@@ -950,6 +975,36 @@ type OAuthRefreshToken struct {
 	AccessTokenExpiresAt *time.Time
 	// What a library on top keeps with the token.
 	Data json.RawMessage
+	// Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.
+	RequestedUserInfoClaims []string
+	// When a better-auth server rotated the token. Ours sets revoked and successor.
+	RotatedAt *time.Time
+	// The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.
+	RotationReplayResponse *string
+	// Until when it repeats that answer.
+	RotationReplayExpiresAt *time.Time
+}
+
+// Protected resources of a better-auth server, with its policy for each (RFC 8707).
+type OAuthResource struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The resource parameter that names it (RFC 8707, section 2).
+	Identifier string
+	Name       string
+	// Seconds; NULL leaves it to the server.
+	AccessTokenTTL *int32
+	// Seconds; NULL leaves it to the server.
+	RefreshTokenTTL               *int32
+	SigningAlgorithm              *string
+	SigningKeyID                  *string
+	AllowedScopes                 []string
+	CustomClaims                  json.RawMessage
+	DPoPBoundAccessTokensRequired bool
+	Disabled                      bool
+	PolicyVersion                 int32
+	Metadata                      json.RawMessage
 }
 
 // Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user's sessions_epoch.
@@ -987,6 +1042,7 @@ type SessionClient struct {
 	ID        SessionClientID
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// The session.
 	SessionID SessionID
 	ClientID  ClientID
 	// The session's user.

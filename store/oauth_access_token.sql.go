@@ -21,10 +21,10 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), due AS MATERIALIZED (
     SELECT t.id
-    FROM page AS p
-    JOIN oauth_access_token AS t ON t.id = p.id
+    FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
-    WHERE t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch
+    WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch)
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t
@@ -75,8 +75,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF t SKIP LOCKED
 )
 DELETE FROM oauth_access_token AS t
-USING due AS d
-WHERE t.id = d.id
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
@@ -90,7 +89,7 @@ func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32
 }
 
 const FindAccessTokenByToken = `-- name: FindAccessTokenByToken :one
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims
 FROM oauth_access_token AS t
 WHERE t.token = $1::token_digest
 `
@@ -122,6 +121,7 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 		&i.ClientEpoch,
 		&i.PairEpoch,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindAccessTokenByToken: %w", err)
@@ -130,7 +130,7 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 }
 
 const GetAccessToken = `-- name: GetAccessToken :one
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims
 FROM oauth_access_token AS t
 WHERE t.id = $1::access_token_id
 `
@@ -161,6 +161,7 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 		&i.ClientEpoch,
 		&i.PairEpoch,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetAccessToken: %w", err)
@@ -175,10 +176,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -265,10 +265,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -353,10 +352,9 @@ WITH live AS (
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
-    LEFT JOIN oauth_client AS o ON o.client_id = CASE WHEN t.client_epoch IS NOT NULL THEN t.client_id END
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, o, u, s)
+    WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
     SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
         r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
@@ -533,7 +531,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 }
 
 const ListAuthorizationAccessTokens = `-- name: ListAuthorizationAccessTokens :many
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims
 FROM oauth_access_token AS t
 WHERE t.authorization_id = $1::authorization_id
 ORDER BY t.created_at, t.id
@@ -571,6 +569,7 @@ func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizati
 			&i.ClientEpoch,
 			&i.PairEpoch,
 			&i.Data,
+			&i.RequestedUserInfoClaims,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationAccessTokens: %w", err)
 		}

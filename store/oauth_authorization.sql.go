@@ -30,7 +30,7 @@ WITH asked AS MATERIALIZED (
             CASE
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
                     AND a.session_id IS NOT DISTINCT FROM $2::session_id
-                THEN CASE WHEN is_live(a, c, u, s) THEN 'retried' ELSE 'revoked' END
+                THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -67,7 +67,9 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT $2::session_id, q.client_id, q.user_id, q.user_id, $2::session_id
     FROM request AS q
+    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
     WHERE q.outcome = 'approved' AND $2::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $2::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
@@ -307,8 +309,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM oauth_authorization AS a
-USING due AS d
-WHERE a.id = d.id
+WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredAuthorizationsParams struct {
@@ -554,6 +555,7 @@ WITH locked AS MATERIALIZED (
     SELECT $3::session_id, p.client_id, p.user_id, p.user_id, $3::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND $3::session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $3::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome
@@ -912,12 +914,12 @@ WITH page AS MATERIALIZED (
 ), over AS MATERIALIZED (
     SELECT a.id,
         (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
-    FROM page AS p
-    JOIN oauth_authorization AS a ON a.id = p.id
+    FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.revoked_at IS NULL
+    WHERE a.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND a.revoked_at IS NULL
       AND a.status = 'approved'
       AND (
         is_ended(a, c, u, s)
@@ -984,7 +986,7 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
         $7::token_digest AS refresh_token,
-        coalesce(nullif($8::text[], '{}'), a.resources) AS access_resources,
+        (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $9::token_confirmation) END AS family_confirmation,
         -- from the redemption on, so that the same call again gets the same answer

@@ -74,7 +74,7 @@ VALUES (
     $38::boolean, $39::text,
     $40::boolean
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes
 `
 
 type CreateClientParams struct {
@@ -225,6 +225,8 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.TLSClientAuthSANEmail,
 		&i.BackchannelLogoutURI,
 		&i.BackchannelLogoutSessionRequired,
+		&i.ClientDiscoveryID,
+		&i.ClientCredentialsScopes,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateClient: %w", err)
@@ -316,12 +318,30 @@ WITH page AS MATERIALIZED (
     WHERE p.deleted_at IS NOT NULL AND p.deleted_at > $1::timestamptz
     ORDER BY p.deleted_at
     LIMIT $2::integer
+), access_tokens AS MATERIALIZED (
+    SELECT t.id
+    FROM page AS p
+    JOIN oauth_access_token AS t ON t.client_id = p.client_id
+    LIMIT $2::integer
+    FOR UPDATE OF t SKIP LOCKED
+), deleted_access_tokens AS (
+    DELETE FROM oauth_access_token AS t
+    USING access_tokens AS x
+    WHERE t.id = x.id
+    RETURNING t.id
 ), consents AS MATERIALIZED (
+    -- in the order of an index, or all consents of a client would be looked up for the first of them
     SELECT g.id
     FROM page AS p
-    JOIN oauth_consent AS g ON g.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM oauth_consent AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.user_id
+        LIMIT $2::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS g
     LIMIT $2::integer
-    FOR UPDATE OF g SKIP LOCKED
 ), deleted_consents AS (
     DELETE FROM oauth_consent AS g
     USING consents AS x
@@ -341,9 +361,15 @@ WITH page AS MATERIALIZED (
 ), session_clients AS MATERIALIZED (
     SELECT k.id
     FROM page AS p
-    JOIN session_client AS k ON k.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM session_client AS x
+        WHERE x.client_id = p.client_id
+        ORDER BY x.id
+        LIMIT $2::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS k
     LIMIT $2::integer
-    FOR UPDATE OF k SKIP LOCKED
 ), deleted_session_clients AS (
     DELETE FROM session_client AS k
     USING session_clients AS x
@@ -367,6 +393,7 @@ WITH page AS MATERIALIZED (
     RETURNING c.id
 )
 SELECT (SELECT count(*) FROM deleted_clients)::bigint AS deleted,
+    (SELECT count(*) FROM deleted_access_tokens)::bigint AS access_tokens,
     ((SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_secrets) + (SELECT count(*) FROM deleted_session_clients))::bigint AS cleared,
     l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
@@ -380,18 +407,24 @@ type EraseDeletedClientsParams struct {
 
 type EraseDeletedClientsRow struct {
 	Deleted       int64
+	AccessTokens  int64
 	Cleared       int64
 	LastDeletedAt *time.Time
 }
 
-// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
-// many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
-// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size access tokens
+// and as many consents, secrets and notes about sessions, and the clients to which nothing refers any more. Families and refresh tokens
+// go by the calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 // NULL says that there is nothing more.
 func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error) {
 	row := q.db.QueryRow(ctx, EraseDeletedClients, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedClientsRow
-	err := row.Scan(&i.Deleted, &i.Cleared, &i.LastDeletedAt)
+	err := row.Scan(
+		&i.Deleted,
+		&i.AccessTokens,
+		&i.Cleared,
+		&i.LastDeletedAt,
+	)
 	if err != nil {
 		err = fmt.Errorf("query EraseDeletedClients: %w", err)
 	}
@@ -399,7 +432,7 @@ func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClien
 }
 
 const GetClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
@@ -466,6 +499,8 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.TLSClientAuthSANEmail,
 		&i.BackchannelLogoutURI,
 		&i.BackchannelLogoutSessionRequired,
+		&i.ClientDiscoveryID,
+		&i.ClientCredentialsScopes,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClient: %w", err)
@@ -474,7 +509,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const GetClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
@@ -541,6 +576,8 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.TLSClientAuthSANEmail,
 		&i.BackchannelLogoutURI,
 		&i.BackchannelLogoutSessionRequired,
+		&i.ClientDiscoveryID,
+		&i.ClientCredentialsScopes,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByID: %w", err)
@@ -549,7 +586,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 }
 
 const GetClientByRegistrationToken = `-- name: GetClientByRegistrationToken :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
 `
@@ -622,6 +659,8 @@ func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClien
 		&i.TLSClientAuthSANEmail,
 		&i.BackchannelLogoutURI,
 		&i.BackchannelLogoutSessionRequired,
+		&i.ClientDiscoveryID,
+		&i.ClientCredentialsScopes,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByRegistrationToken: %w", err)
@@ -630,7 +669,7 @@ func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClien
 }
 
 const ListClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
   AND c.deleted_at IS NULL
@@ -713,6 +752,8 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.TLSClientAuthSANEmail,
 			&i.BackchannelLogoutURI,
 			&i.BackchannelLogoutSessionRequired,
+			&i.ClientDiscoveryID,
+			&i.ClientCredentialsScopes,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClients: %w", err)
 		}
@@ -725,7 +766,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const ListClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -814,6 +855,8 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.TLSClientAuthSANEmail,
 			&i.BackchannelLogoutURI,
 			&i.BackchannelLogoutSessionRequired,
+			&i.ClientDiscoveryID,
+			&i.ClientCredentialsScopes,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByReference: %w", err)
 		}
@@ -826,7 +869,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const ListClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -915,6 +958,8 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.TLSClientAuthSANEmail,
 			&i.BackchannelLogoutURI,
 			&i.BackchannelLogoutSessionRequired,
+			&i.ClientDiscoveryID,
+			&i.ClientCredentialsScopes,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 		}
@@ -946,7 +991,12 @@ WITH client AS MATERIALIZED (
     FROM client AS k
     WHERE k.outcome = 'rotated' AND k.client_secret IS NOT NULL AND k.replaced_expires_at > now()
     ON CONFLICT (client_id, digest) DO UPDATE
-    SET expires_at = greatest(o.expires_at, excluded.expires_at), updated_at = now()
+    SET expires_at = excluded.expires_at, updated_at = now()
+), present_again AS (
+    -- what it was promised before it became the present one again counts no more
+    DELETE FROM oauth_client_secret AS o
+    USING client AS k
+    WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = $2::token_digest
 )
 SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome
 `
@@ -1048,7 +1098,7 @@ SET
     updated_at = now()
 FROM (SELECT coalesce($37::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
 WHERE c.client_id = $36::client_id AND c.deleted_at IS NULL
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
 `
 
 type UpdateClientParams struct {
@@ -1193,6 +1243,8 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.TLSClientAuthSANEmail,
 		&i.BackchannelLogoutURI,
 		&i.BackchannelLogoutSessionRequired,
+		&i.ClientDiscoveryID,
+		&i.ClientCredentialsScopes,
 	)
 	if err != nil {
 		err = fmt.Errorf("query UpdateClient: %w", err)

@@ -18,8 +18,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM oauth_client_secret AS o
-USING due AS d
-WHERE o.id = d.id
+WHERE o.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredClientSecrets collects at most batch_size secrets that count no more, and says how many.

@@ -21,8 +21,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM oauth_proof AS p
-USING due AS d
-WHERE p.id = d.id
+WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredProofs collects at most batch_size proofs that are refused by their age, and says how many.

@@ -24,8 +24,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM oauth_refresh_token AS r
-USING due AS d
-WHERE r.id = d.id
+WHERE r.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 type DeleteExpiredRefreshTokensParams struct {
@@ -53,9 +52,9 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), due AS MATERIALIZED (
     SELECT r.id
-    FROM page AS p
-    JOIN oauth_refresh_token AS r ON r.id = p.id
-    WHERE r.revoked <= now() - $3::interval
+    FROM oauth_refresh_token AS r
+    WHERE r.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND r.revoked <= now() - $3::interval
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     FOR UPDATE OF r SKIP LOCKED
@@ -100,7 +99,7 @@ func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentR
 }
 
 const FindRefreshTokenByToken = `-- name: FindRefreshTokenByToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
 `
@@ -132,6 +131,10 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 		&i.SuccessorID,
 		&i.AccessTokenExpiresAt,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
+		&i.RotatedAt,
+		&i.RotationReplayResponse,
+		&i.RotationReplayExpiresAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindRefreshTokenByToken: %w", err)
@@ -140,7 +143,7 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 }
 
 const GetRefreshToken = `-- name: GetRefreshToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.id = $1::refresh_token_id
 `
@@ -171,6 +174,10 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 		&i.SuccessorID,
 		&i.AccessTokenExpiresAt,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
+		&i.RotatedAt,
+		&i.RotationReplayResponse,
+		&i.RotationReplayExpiresAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetRefreshToken: %w", err)
@@ -265,7 +272,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefr
 }
 
 const ListAuthorizationRefreshTokens = `-- name: ListAuthorizationRefreshTokens :many
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.authorization_id = $1::authorization_id
 ORDER BY r.created_at, r.id
@@ -303,6 +310,10 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 			&i.SuccessorID,
 			&i.AccessTokenExpiresAt,
 			&i.Data,
+			&i.RequestedUserInfoClaims,
+			&i.RotatedAt,
+			&i.RotationReplayResponse,
+			&i.RotationReplayExpiresAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationRefreshTokens: %w", err)
 		}
@@ -321,8 +332,8 @@ WITH presented AS MATERIALIZED (
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
         c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, $1::interval) AS grace,
         coalesce(c.refresh_grace_until_used, $2::boolean) AS until_used,
-        coalesce(nullif($3::text[], '{}'), r.scopes) AS access_scopes,
-        coalesce(nullif($4::text[], '{}'), r.resources) AS access_resources,
+        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce($5::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE

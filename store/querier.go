@@ -153,9 +153,9 @@ type Querier interface {
 	//   - ended: sessions says how many had not ended before
 	//   - unknown: no such user
 	EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error)
-	// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size consents and as
-	// many secrets and notes about sessions, and the clients to which nothing refers any more. Families and tokens go by the
-	// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
+	// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size access tokens
+	// and as many consents, secrets and notes about sessions, and the clients to which nothing refers any more. Families and refresh tokens
+	// go by the calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
 	// NULL says that there is nothing more.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own

@@ -453,10 +453,10 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), unseen AS MATERIALIZED (
     SELECT s.id
-    FROM page AS p
-    JOIN session AS s ON s.id = p.id
+    FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.ended_at IS NULL AND s.expires_at > now() AND NOT session_is_live(s, u)
+    WHERE s.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND s.ended_at IS NULL AND s.expires_at > now() AND NOT session_is_live(s, u)
     FOR NO KEY UPDATE OF s SKIP LOCKED
 ), marked AS (
     UPDATE session AS s

@@ -18,8 +18,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM verification AS v
-USING due AS d
-WHERE v.id = d.id
+WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
 // DeleteExpiredVerifications collects at most batch_size values that have expired, and says how many.

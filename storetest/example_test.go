@@ -16,7 +16,7 @@ func Example() {
 	user, err := db.Store.CreateUser(t.Context(), store.CreateUserParams{
 		ID:    store.NewUserID(),
 		Name:  "Ada",
-		Email: "ada@example.com",
+		Email: new("ada@example.com"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func TestADatabaseIsAsAskedFor(t *testing.T) {
 func TestTheStoreAndTheURLAreOfThePoolsDatabase(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
-	if _, err := db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: "user_1", Name: "Ada", Email: "ada@example.com"}); err != nil {
+	if _, err := db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: "user_1", Name: "Ada", Email: new("ada@example.com")}); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := pgx.Connect(t.Context(), db.URL)

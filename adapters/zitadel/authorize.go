@@ -91,14 +91,18 @@ func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if r.CodeChallenge != "" {
 		p.CodeChallenge, p.CodeChallengeMethod = optional(r.CodeChallenge), optional(r.CodeChallengeMethod)
 	}
-	row, err := s.store.CreateAuthorization(ctx, p)
+	created, err := s.store.CreateAuthorization(ctx, p)
 	switch {
-	case db.IsNotFound(err):
-		return nil, unknownClient()
 	case err != nil:
 		return nil, s.fault(ctx, err)
+	case created.Outcome != store.OutcomeCreated: // the client was deleted or disabled a moment ago
+		return nil, unknownClient()
 	}
-	return &authRequest{row: row, skew: s.opts.ClockSkew}, nil
+	return &authRequest{skew: s.opts.ClockSkew, row: store.OAuthAuthorization{
+		ID: p.ID, ClientID: p.ClientID, Status: store.AuthorizationStatusPending, RedirectURI: p.RedirectURI,
+		ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State, Nonce: p.Nonce,
+		CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod,
+	}}, nil
 }
 
 var (
@@ -141,28 +145,16 @@ func (s *Storage) authRequestByCode(ctx context.Context, code string) (op.AuthRe
 
 // SaveAuthCode gives an approved request the code that the library has made: [store.Queries.IssueAuthorizationCode].
 func (s *Storage) SaveAuthCode(ctx context.Context, id, code string) error {
-	if !storable(id) {
-		return errNoSuchRequest
-	}
 	issued, err := s.store.IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{
 		ID: store.AuthorizationID(id), Code: token.DigestOf(code), CodeLifetime: s.opts.CodeLifetime,
 	})
 	switch {
-	case db.IsNotFound(err):
-		return errNoSuchRequest
 	case err != nil:
 		return s.fault(ctx, err)
+	case issued.Outcome != store.OutcomeIssued:
+		return authorizationError(issued.Outcome)
 	}
-	switch issued.Outcome {
-	case store.CodeOutcomeIssued:
-		return nil
-	case store.CodeOutcomeUndecided:
-		return oidc.ErrInteractionRequired()
-	case store.CodeOutcomeDisabled:
-		return oidc.ErrUnauthorizedClient()
-	default: // denied; redeemed, revoked or expired: the approval serves no more
-		return oidc.ErrAccessDenied()
-	}
+	return nil
 }
 
 // DeleteAuthRequest does nothing. The library calls it when the tokens are written; from then on the row is the family of these
@@ -171,9 +163,10 @@ func (s *Storage) DeleteAuthRequest(context.Context, string) error { return nil 
 
 // authRequest is an authorization as the library sees it.
 type authRequest struct {
-	row  store.OAuthAuthorization
-	code token.Digest // of the code by which it was found
-	skew time.Duration
+	row    store.OAuthAuthorization
+	code   token.Digest // of the code by which it was found
+	skew   time.Duration
+	minted minted
 }
 
 var (

@@ -134,7 +134,7 @@ func TestDecisionIsTakenOnce(t *testing.T) {
 		rw := httptest.NewRecorder()
 		return rw, w.provider.Deny(rw, w.get("/login"), id, reason)
 	}
-	wantOutcome := func(what string, err error, want store.DecisionOutcome) {
+	wantOutcome := func(what string, err error, want store.Outcome) {
 		t.Helper()
 		var decision *zitadel.DecisionError
 		if !errors.As(err, &decision) || decision.Outcome != want {
@@ -146,19 +146,18 @@ func TestDecisionIsTakenOnce(t *testing.T) {
 	beyond := approval
 	beyond.Scopes = []string{"openid", "files"}
 	_, err := approve(id, beyond)
-	wantOutcome("scopes that were not asked for", err, store.DecisionOutcomeExceeded)
+	wantOutcome("scopes that were not asked for", err, store.OutcomeInvalidScope)
 	_, err = w.storage.PendingRequest(w.ctx, id)
 	w.ok(err)
 	rw, err := approve(id, approval)
 	w.ok(err)
 	wantEqual(t, "headers", []string{rw.Header().Get("Cache-Control"), rw.Header().Get("Referrer-Policy")}, []string{"no-store", "no-referrer"})
-	_, err = approve(id, approval)
-	wantOutcome("approved twice", err, store.DecisionOutcomeDecided)
+	elsewhere := approval
+	elsewhere.SessionID = new(w.newSession().ID)
+	_, err = approve(id, elsewhere)
+	wantOutcome("approved again in another session", err, store.OutcomeDecided)
 	_, err = deny(id, nil)
-	wantOutcome("denied after it was approved", err, store.DecisionOutcomeDecided)
-	if _, err = w.storage.PendingRequest(w.ctx, id); !errors.Is(err, zitadel.ErrNoRequest) {
-		t.Errorf("pending after it was approved: %v", err)
-	}
+	wantOutcome("denied after it was approved", err, store.OutcomeDecided)
 
 	id = pending()
 	rw, err = deny(id, oidc.ErrLoginRequired().WithDescription("no session"))
@@ -167,7 +166,10 @@ func TestDecisionIsTakenOnce(t *testing.T) {
 	w.ok(err)
 	wantEqual(t, "denied", location.Query().Encode(), "error=login_required&error_description=no+session&state=state")
 	_, err = approve(id, approval)
-	wantOutcome("approved after it was denied", err, store.DecisionOutcomeDecided)
+	wantOutcome("approved after it was denied", err, store.OutcomeDecided)
+	if _, err = w.storage.PendingRequest(w.ctx, id); !errors.Is(err, zitadel.ErrNoRequest) {
+		t.Errorf("pending after it was denied: %v", err)
+	}
 
 	stranger, foreign, untimed := approval, approval, approval
 	stranger.UserID = "nobody"
@@ -178,12 +180,14 @@ func TestDecisionIsTakenOnce(t *testing.T) {
 		a  zitadel.Approval
 	}{
 		"unknown request": {"azn_unknown", approval}, "an id that isn't text": {"\x00", approval}, "no id": {"", approval},
-		"unknown user": {pending(), stranger}, "unknown session": {pending(), foreign},
+		"unknown user": {pending(), stranger},
 	} {
 		if _, err := approve(attempt.id, attempt.a); !errors.Is(err, zitadel.ErrNoRequest) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	_, err = approve(pending(), foreign)
+	wantOutcome("unknown session", err, store.OutcomeSignedOut)
 	if _, err = approve(pending(), untimed); err == nil {
 		t.Error("approved without the time of the sign-in")
 	}
@@ -200,14 +204,14 @@ func TestDecisionIsTakenOnce(t *testing.T) {
 	_, err = w.db.Pool.Exec(w.ctx, `UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, lapsed)
 	w.ok(err)
 	_, err = approve(lapsed, approval)
-	wantOutcome("approved too late", err, store.DecisionOutcomeExpired)
+	wantOutcome("approved too late", err, store.OutcomeExpired)
 	_, err = deny(lapsed, nil)
-	wantOutcome("denied too late", err, store.DecisionOutcomeExpired)
+	wantOutcome("denied too late", err, store.OutcomeExpired)
 	id = pending()
 	_, err = w.q.DisableClient(w.ctx, store.ClientID(c.id))
 	w.ok(err)
 	_, err = approve(id, approval)
-	wantOutcome("disabled client", err, store.DecisionOutcomeDisabled)
+	wantOutcome("disabled client", err, store.OutcomeDisabled)
 }
 
 func TestRequestObjectIsVerifiedByTheClientsKey(t *testing.T) {

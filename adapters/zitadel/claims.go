@@ -58,7 +58,7 @@ func (s *Storage) describe(ctx context.Context, info *oidc.UserInfo, id store.Us
 		info.UpdatedAt = oidc.FromTime(user.UpdatedAt)
 	}
 	if email {
-		info.Email = user.Email
+		info.Email = deref(user.Email)
 		info.EmailVerified = oidc.Bool(user.EmailVerified)
 	}
 	if s.opts.Userinfo != nil {
@@ -96,8 +96,11 @@ func (s *Storage) user(ctx context.Context, id store.UserID) (store.User, error)
 // [store.Queries.GetUser]. A token that is bound to a key is refused, since the library accepts it as a bearer token only
 // (RFC 9449, section 7.2).
 func (s *Storage) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, tokenID, _, _ string) error {
-	t, err := s.introspectAccessToken(ctx, tokenID)
+	t, err := s.introspectAccessToken(ctx, caller{method: methodServer}, tokenID)
 	if err != nil {
+		if x := exchangeFrom(ctx); x != nil && errors.Is(err, errNotLive) {
+			x.invalid = true
+		}
 		return err
 	}
 	if t.userID == nil || t.confirmation != nil || !slices.Contains(t.scopes, oidc.ScopeOpenID) {
@@ -127,56 +130,66 @@ type liveToken struct {
 }
 
 // introspectAccessToken returns errNotLive, an answer, or a fault.
-func (s *Storage) introspectAccessToken(ctx context.Context, tokenID string) (liveToken, error) {
+func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID string) (liveToken, error) {
 	digest, isDigest := digestOf(tokenID)
 	var row store.IntrospectAccessTokenRow
 	var err error
-	switch {
-	case isDigest:
-		row, err = s.store.IntrospectAccessToken(ctx, digest)
-	case !storable(tokenID):
-		return liveToken{}, errNotLive
-	default:
+	if isDigest {
+		row, err = s.store.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{
+			ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, Token: digest,
+		})
+	} else {
 		var byID store.IntrospectAccessTokenByIDRow
-		byID, err = s.store.IntrospectAccessTokenByID(ctx, store.AccessTokenID(tokenID))
+		byID, err = s.store.IntrospectAccessTokenByID(ctx, store.IntrospectAccessTokenByIDParams{
+			ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, ID: store.AccessTokenID(tokenID),
+		})
 		row = store.IntrospectAccessTokenRow(byID)
 	}
-	switch {
-	case db.IsNotFound(err):
-		if x := exchangeFrom(ctx); x != nil {
-			x.invalid = true
-		}
-		return liveToken{}, errNotLive
-	case err != nil:
-		return liveToken{}, s.fault(ctx, err)
+	if err := s.introspected(ctx, by, row.Outcome, err); err != nil {
+		return liveToken{}, err
 	}
 	return liveToken{
-		id: string(row.ID), kind: store.TokenKindAccessToken, clientID: row.ClientID, userID: row.UserID, referenceID: row.ReferenceID,
-		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt,
+		id: string(deref(row.ID)), kind: store.TokenKindAccessToken, clientID: deref(row.ClientID), userID: row.UserID, referenceID: row.ReferenceID,
+		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
 		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
 	}, nil
 }
 
-// introspect is introspectAccessToken, but knows refresh tokens too where it is given a digest.
-func (s *Storage) introspect(ctx context.Context, tokenID string) (liveToken, error) {
+// introspected is nil for a token that is live.
+func (s *Storage) introspected(ctx context.Context, by caller, outcome store.Outcome, err error) error {
+	if err != nil {
+		return s.fault(ctx, err)
+	}
+	judged(ctx, by, outcome)
+	switch outcome {
+	case store.OutcomeActive:
+		return nil
+	case store.OutcomeInactive:
+		return errNotLive
+	default: // unauthenticated
+		return tokenError(outcome)
+	}
+}
+
+// introspect is introspectAccessToken for a client that asks, and knows refresh tokens too where it is given a digest.
+func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (liveToken, error) {
 	digest, isDigest := digestOf(tokenID)
 	if !isDigest {
-		return s.introspectAccessToken(ctx, tokenID)
+		return s.introspectAccessToken(ctx, by, tokenID)
 	}
-	row, err := s.store.IntrospectToken(ctx, digest)
-	switch {
-	case db.IsNotFound(err):
-		return liveToken{}, errNotLive
-	case err != nil:
-		return liveToken{}, s.fault(ctx, err)
+	row, err := s.store.IntrospectToken(ctx, store.IntrospectTokenParams{
+		ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, Token: digest,
+	})
+	if err := s.introspected(ctx, by, row.Outcome, err); err != nil {
+		return liveToken{}, err
 	}
 	id := string(deref(row.AccessTokenID))
-	if row.Kind == store.TokenKindRefreshToken {
+	if deref(row.Kind) == store.TokenKindRefreshToken {
 		id = string(deref(row.RefreshTokenID))
 	}
 	return liveToken{
-		id: id, kind: row.Kind, clientID: row.ClientID, userID: row.UserID, referenceID: row.ReferenceID,
-		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt,
+		id: id, kind: deref(row.Kind), clientID: deref(row.ClientID), userID: row.UserID, referenceID: row.ReferenceID,
+		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
 		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
 	}, nil
 }
@@ -187,7 +200,7 @@ var errNotTold = errors.New("the client is not told about the token")
 // of either kind, [store.Queries.IntrospectAccessTokenByID] for one that is known by its id. An error means that the token
 // is not active; if it is a fault of the database, a [Provider] answers 500 instead.
 func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.IntrospectionResponse, tokenID, _, clientID string) error {
-	t, err := s.introspect(ctx, tokenID)
+	t, err := s.introspect(ctx, callerOf(ctx, store.ClientID(clientID)), tokenID)
 	if err != nil {
 		return err
 	}

@@ -60,16 +60,24 @@ func (c *client) ApplicationType() op.ApplicationType {
 	return op.ApplicationTypeWeb
 }
 
-// AuthMethod is token_endpoint_auth_method; where none was registered, it is client_secret_basic (RFC 7591, section 2), or
-// none for a public client.
+// AuthMethod says by which method the library should have the client authenticate: token_endpoint_auth_method; where none was
+// registered, what the registration leaves room for. Whether the client is authenticated, the store decides.
 func (c *client) AuthMethod() oidc.AuthMethod {
+	hasSecret := c.row.ClientSecret != nil || c.row.ForeignSecretHash != nil
+	hasKeys := c.row.JWKS != nil || c.row.JWKSURI != nil
 	switch {
-	case c.row.TokenEndpointAuthMethod != nil:
-		return oidc.AuthMethod(*c.row.TokenEndpointAuthMethod)
 	case deref(c.row.Public):
 		return oidc.AuthMethodNone
+	case c.row.TokenEndpointAuthMethod != nil:
+		return oidc.AuthMethod(*c.row.TokenEndpointAuthMethod)
+	case hasSecret:
+		return oidc.AuthMethodBasic // RFC 7591, section 2
+	case hasKeys:
+		return oidc.AuthMethodPrivateKeyJWT
+	case c.row.Public != nil:
+		return oidc.AuthMethodBasic // confidential, and without a secret yet
 	default:
-		return oidc.AuthMethodBasic
+		return oidc.AuthMethodNone
 	}
 }
 
@@ -172,8 +180,7 @@ func unknownClient() *oidc.Error {
 	return oidc.ErrInvalidClient().WithDescription("unknown client")
 }
 
-// GetClientByClientID returns an enabled client: [store.Queries.GetClient], or [store.Queries.AuthenticateClient] where the HTTP
-// request has a secret of the client's that AuthorizeClientIDSecret is about to be asked for.
+// GetClientByClientID returns an enabled client: [store.Queries.GetClient].
 func (s *Storage) GetClientByClientID(ctx context.Context, clientID string) (op.Client, error) {
 	c, err := s.client(ctx, clientID)
 	if err != nil {
@@ -184,17 +191,8 @@ func (s *Storage) GetClientByClientID(ctx context.Context, clientID string) (op.
 
 func (s *Storage) client(ctx context.Context, clientID string) (*client, error) {
 	x := exchangeFrom(ctx)
-	if x != nil {
-		if x.client != nil && x.client.GetID() == clientID {
-			return x.client, nil
-		}
-		if secret, found := x.secretPresented(); found {
-			c, _, err := s.authenticate(ctx, clientID, secret)
-			return c, err
-		}
-	}
-	if !storable(clientID) {
-		return nil, unknownClient()
+	if x != nil && x.client != nil && x.client.GetID() == clientID {
+		return x.client, nil
 	}
 	row, err := s.store.GetClient(ctx, store.ClientID(clientID))
 	switch {
@@ -212,46 +210,40 @@ func (s *Storage) client(ctx context.Context, clientID string) (*client, error) 
 	return c, nil
 }
 
-// authenticate returns an enabled client, and whether the secret is one of its.
-func (s *Storage) authenticate(ctx context.Context, clientID, secret string) (*client, bool, error) {
-	x, digest := exchangeFrom(ctx), token.DigestOf(secret)
-	if x != nil && x.client != nil && x.client.GetID() == clientID && x.secret == digest {
-		return x.client, x.authenticated, nil
-	}
-	if !storable(clientID) {
-		return nil, false, unknownClient()
-	}
-	row, err := s.store.AuthenticateClient(ctx, store.AuthenticateClientParams{ClientID: store.ClientID(clientID), ClientSecret: digest})
-	switch {
-	case db.IsNotFound(err):
-		return nil, false, unknownClient()
-	case err != nil:
-		return nil, false, s.fault(ctx, err)
-	case row.OAuthClient.Disabled:
-		return nil, false, unknownClient()
-	}
-	c := &client{row: row.OAuthClient, opts: &s.opts}
-	if x != nil {
-		x.client, x.secret, x.authenticated = c, digest, row.Authenticated
-	}
-	return c, row.Authenticated, nil
-}
-
-// AuthorizeClientIDSecret authenticates a client by its secret: [store.Queries.AuthenticateClient].
+// AuthorizeClientIDSecret authenticates a client by its secret: [store.Queries.AuthenticateClient]. At the token, introspection and
+// revocation endpoints of a [Provider] it only notes the secret, as the call that answers the request judges it first.
 func (s *Storage) AuthorizeClientIDSecret(ctx context.Context, clientID, clientSecret string) error {
-	_, err := s.authenticated(ctx, clientID, clientSecret)
-	return err
+	c := caller{client: store.ClientID(clientID), method: methodNone}
+	if clientSecret != "" {
+		c.method, c.secret = methodBasic, token.DigestOf(clientSecret)
+	}
+	x := exchangeFrom(ctx)
+	if x == nil {
+		return s.authenticate(ctx, c)
+	}
+	if _, _, inHeader := x.request.BasicAuth(); clientSecret != "" && !inHeader {
+		c.method = methodPost
+	}
+	x.caller, x.judged = c, false
+	if x.callsAuthenticate {
+		return nil
+	}
+	return s.authenticate(ctx, c)
 }
 
-func (s *Storage) authenticated(ctx context.Context, clientID, clientSecret string) (*client, error) {
-	c, authenticated, err := s.authenticate(ctx, clientID, clientSecret)
+// authenticate asks the store about a caller: [store.Queries.AuthenticateClient].
+func (s *Storage) authenticate(ctx context.Context, c caller) error {
+	outcome, err := s.store.AuthenticateClient(ctx, store.AuthenticateClientParams{
+		ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret,
+	})
 	if err != nil {
-		return nil, err
+		return s.fault(ctx, err)
 	}
-	if !authenticated {
-		return nil, oidc.ErrInvalidClient().WithDescription("wrong client secret")
+	judged(ctx, c, outcome)
+	if outcome != store.OutcomeAuthenticated {
+		return tokenError(outcome)
 	}
-	return c, nil
+	return nil
 }
 
 // GetKeyByIDAndClientID returns a client's public key, to verify request objects: [store.Queries.GetClient]. A [Provider]

@@ -16,37 +16,39 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// ErrNoRequest: there is no such authorization request, user or session, or it does not await a decision any more. A page for
-// the user is the answer; there is nowhere to redirect to.
+// ErrNoRequest: there is no such authorization request or user, or the request serves no more. A page for the user is the answer;
+// there is nowhere to redirect to.
 var ErrNoRequest = errors.New("no such authorization request")
 
-// DecisionError says why a decision was not recorded: the request had been decided before or has expired, the client is
-// disabled, or more scopes were granted than asked for. Nothing has changed.
-type DecisionError struct{ Outcome store.DecisionOutcome }
+// DecisionError says why a decision was not recorded: another stands, the request has expired or was ended, the client is disabled,
+// the user is suspended, the session is over, or more scopes were granted than asked for. Nothing has changed.
+type DecisionError struct{ Outcome store.Outcome }
 
 // Error implements error.
 func (e *DecisionError) Error() string { return fmt.Sprintf("authorization request: %s", e.Outcome) }
 
-// PendingRequest is a request that awaits the user's decision.
+// OAuth is the same as an error of the authorization endpoint, for [Provider.Deny]: login_required where the session is over,
+// access_denied where the user is suspended.
+func (e *DecisionError) OAuth() *oidc.Error { return authorizationError(e.Outcome) }
+
+// PendingRequest is a request that awaits the user's decision, or that the user has approved and whose code is not redeemed yet:
+// who clicks twice approves twice.
 type PendingRequest struct {
 	Authorization store.OAuthAuthorization
 	Request       Request
 }
 
 // PendingRequest returns what a page has to know of a request: [store.Queries.GetAuthorization]. The errors are
-// [ErrNoRequest], also for a request that has been decided, and a server_error that wraps [ErrStore]. Whether it has
-// expired, the decision tells.
+// [ErrNoRequest], also for a request that was denied, redeemed or ended, and a server_error that wraps [ErrStore]. Whether it has
+// expired, and whether one that is approved already may be approved again, the decision tells.
 func (s *Storage) PendingRequest(ctx context.Context, id string) (PendingRequest, error) {
-	if !storable(id) {
-		return PendingRequest{}, ErrNoRequest
-	}
 	row, err := s.store.GetAuthorization(ctx, store.AuthorizationID(id))
 	switch {
 	case db.IsNotFound(err):
 		return PendingRequest{}, ErrNoRequest
 	case err != nil:
 		return PendingRequest{}, s.fault(ctx, err)
-	case row.Status != store.AuthorizationStatusPending || row.RevokedAt != nil:
+	case row.Status == store.AuthorizationStatusDenied || row.RedeemedAt != nil || row.RevokedAt != nil:
 		return PendingRequest{}, ErrNoRequest
 	}
 	p := PendingRequest{Authorization: row}
@@ -89,19 +91,12 @@ func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw
 	if a.AuthTime.IsZero() {
 		return none, store.ApproveAuthorizationRow{}, errors.New("zitadel: Approval.AuthTime is required")
 	}
-	if !storable(id, string(a.UserID)) {
-		return none, store.ApproveAuthorizationRow{}, ErrNoRequest
-	}
 	code := token.Mint(token.AuthorizationCode)
-	scopes := a.Scopes
-	if scopes == nil {
-		scopes = []string{}
-	}
 	row, err := s.store.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
 		ID:            store.AuthorizationID(id),
 		UserID:        a.UserID,
 		SessionID:     a.SessionID,
-		GrantedScopes: scopes,
+		GrantedScopes: a.Scopes,
 		ReferenceID:   a.ReferenceID,
 		AuthTime:      &a.AuthTime,
 		ACR:           optional(a.ACR),
@@ -109,32 +104,31 @@ func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw
 		Code:          new(code.Digest()),
 		CodeLifetime:  s.opts.CodeLifetime,
 	})
-	switch {
-	case db.IsNotFound(err):
-		return none, row, ErrNoRequest
-	case err != nil:
+	if err != nil {
 		return none, row, s.fault(ctx, err)
-	case row.Outcome != store.DecisionOutcomeApproved:
-		return none, row, &DecisionError{row.Outcome}
 	}
-	return code, row, nil
+	return code, row, decided(row.Outcome)
+}
+
+// decided is nil for a decision that was recorded, now or by an earlier click.
+func decided(outcome store.Outcome) error {
+	switch outcome {
+	case store.OutcomeApproved, store.OutcomeDenied, store.OutcomeRetried:
+		return nil
+	case store.OutcomeUnknown:
+		return ErrNoRequest
+	default:
+		return &DecisionError{outcome}
+	}
 }
 
 // deny records that the user, or the server for them, has refused.
 func (s *Storage) deny(ctx context.Context, id string) (store.DenyAuthorizationRow, error) {
-	if !storable(id) {
-		return store.DenyAuthorizationRow{}, ErrNoRequest
-	}
 	row, err := s.store.DenyAuthorization(ctx, store.AuthorizationID(id))
-	switch {
-	case db.IsNotFound(err):
-		return row, ErrNoRequest
-	case err != nil:
+	if err != nil {
 		return row, s.fault(ctx, err)
-	case row.Outcome != store.DecisionOutcomeDenied:
-		return row, &DecisionError{row.Outcome}
 	}
-	return row, nil
+	return row, decided(row.Outcome)
 }
 
 // Approve records the approval, in one statement with the code that it gives the client, and sends the browser back with it

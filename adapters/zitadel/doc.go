@@ -22,12 +22,12 @@
 //	AuthRequestByCode              FindAuthorizationByCode
 //	AuthRequestByID                FindAuthorizationByCode
 //	AuthorizeClientIDSecret        AuthenticateClient
-//	ClientCredentials              AuthenticateClient
+//	ClientCredentials              GetClient, AuthenticateClient
 //	ClientCredentialsTokenRequest  GetClient
 //	CreateAccessAndRefreshTokens   RedeemAuthorizationCode, RotateRefreshToken
 //	CreateAccessToken              RedeemAuthorizationCode, IssueAccessToken
 //	CreateAuthRequest              GetClient, CreateAuthorization
-//	GetClientByClientID            GetClient, AuthenticateClient
+//	GetClientByClientID            GetClient
 //	GetKeyByIDAndClientID          GetClient
 //	JWTProfileTokenType            GetClient
 //	KeySet                         ListSigningKeys
@@ -38,7 +38,7 @@
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
 //	SigningKey                     FindCurrentSigningKey, CreateSigningKey
-//	TerminateSession               RevokeUserAuthorizations
+//	TerminateSession               RevokeUserAuthorizationsByClient
 //	TerminateSessionFromRequest    GetClient, EndSession
 //	TokenRequestByRefreshToken     FindRefreshTokenByToken
 //	ValidateJWTProfileScopes       GetClient
@@ -59,17 +59,30 @@
 //
 //	authorize                      GetClient, CreateAuthorization
 //	approve                        ApproveAuthorization
-//	authorization_code             FindAuthorizationByCode, AuthenticateClient, FindCurrentSigningKey, RedeemAuthorizationCode
-//	refresh_token                  AuthenticateClient, FindRefreshTokenByToken, RotateRefreshToken, FindCurrentSigningKey
-//	client_credentials             AuthenticateClient, IssueAccessToken
-//	introspection                  AuthenticateClient, IntrospectToken
-//	introspection of a JWT         AuthenticateClient, ListSigningKeys, IntrospectAccessTokenByID
+//	authorization_code             FindAuthorizationByCode, GetClient, FindCurrentSigningKey, RedeemAuthorizationCode
+//	refresh_token                  GetClient, FindRefreshTokenByToken, RotateRefreshToken, FindCurrentSigningKey
+//	client_credentials             GetClient, IssueAccessToken
+//	introspection                  IntrospectToken
+//	introspection of a JWT         ListSigningKeys, IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
-//	revocation                     AuthenticateClient, RevokeToken
+//	revocation                     RevokeToken
 //	end_session                    ListSigningKeys, GetClient, EndSession
 //
-// A public client costs GetClient in place of AuthenticateClient, and one that authenticates by a key
-// RememberClientAssertion in addition. UserinfoInIDToken or a Userinfo hook adds GetUser.
+// A client that authenticates by a key costs RememberClientAssertion in addition, and GetClient where it isn't there. So does, at
+// the revocation endpoint, one without the Authorization header. UserinfoInIDToken or a Userinfo hook adds GetUser.
+//
+// # Who calls
+//
+// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request: the library's
+// own step before it, AuthorizeClientIDSecret, only notes the secret. Where a request fails before it gets that far, the Provider asks
+// AuthenticateClient, and who is not authenticated is told that and nothing else.
+//
+// # Retries and verdicts
+//
+// The ids of tokens are random, made once for each request and kept with it: a call that is repeated after a lost answer is known by
+// them, and gets the same answer. A code or a refresh token that comes back in another request is replayed, and ends its family. That
+// is written by the statement that refuses, so it must stand whatever becomes of the request: a Storage has a pool, and takes part in
+// no transaction of the application's.
 //
 // # How tokens are known
 //
@@ -83,7 +96,8 @@
 // Options.LoginURL leads to a page of the application's own. It reads the request with [Storage.PendingRequest], finds the
 // session (store.FindSessionByToken) or signs the user in (store.CreateSession), asks for consent where store.CheckConsent
 // says so (store.GrantConsent), and ends in [Provider.Approve] or [Provider.Deny], which send the browser back to the
-// client. Consents, sessions and what a settings page lists are plain calls of package store.
+// client. Who clicks on Allow twice approves twice, and the browser has the code of the second click. Consents, sessions and what a
+// settings page lists are plain calls of package store.
 //
 // # Without the Provider
 //

@@ -19,13 +19,33 @@ type exchange struct {
 	fault   bool // the database gave no answer
 	invalid bool // the access token that was presented is not live
 
-	client        *client
-	secret        token.Digest // the one that client was authenticated with, if any
-	authenticated bool
+	// At the endpoints whose calls authenticate the client themselves, the library's own step only notes what was presented.
+	callsAuthenticate bool
+	caller            caller
+	judged            bool // a call has been told of the caller
+	unauthenticated   bool // and has said so
 
-	key  op.SigningKey
-	user *store.User
+	client *client
+	key    op.SigningKey
+	user   *store.User
 }
+
+// caller is how a client proves who it is (RFC 6749, section 2.3), as the calls of the store are told.
+type caller struct {
+	client store.ClientID
+	method string // client_auth_method of the calls
+	secret token.Digest
+}
+
+// Values of client_auth_method.
+const (
+	methodBasic    = "client_secret_basic"
+	methodPost     = "client_secret_post"
+	methodKey      = "private_key_jwt" // an assertion that has been verified here
+	methodNone     = "none"
+	methodVerified = "verified" // in a step of the library's own
+	methodServer   = "server"   // nobody calls but this server
+)
 
 type exchangeKey struct{}
 
@@ -44,13 +64,49 @@ func withExchange(r *http.Request) (*exchange, *http.Request) {
 // form is a parameter of the request as the library reads it, the body's before the query's.
 func (x *exchange) form(name string) string { return x.request.FormValue(name) }
 
-// secretPresented is the secret with which the request claims to come from a client (RFC 6749, section 2.3.1).
-func (x *exchange) secretPresented() (string, bool) {
-	_, secret, found := x.request.BasicAuth()
-	if !found {
-		secret = x.form("client_secret")
-		return secret, secret != ""
+// callerOf is the client as it has presented itself in this request. One that has shown nothing counts as public. Without an
+// exchange the library has authenticated the client before.
+func callerOf(ctx context.Context, client store.ClientID) caller {
+	x := exchangeFrom(ctx)
+	switch {
+	case x == nil:
+		return caller{client: client, method: methodVerified}
+	case x.caller.client == client && x.caller.method != "":
+		return x.caller
+	default:
+		return caller{client: client, method: methodNone}
 	}
-	secret, err := url.QueryUnescape(secret)
-	return secret, err == nil
+}
+
+// judged notes that a call has been told of the caller, and what it came to.
+func judged(ctx context.Context, by caller, outcome store.Outcome) {
+	if x := exchangeFrom(ctx); x != nil {
+		x.judged = x.judged || by == x.caller || x.caller.method == ""
+		x.unauthenticated = x.unauthenticated || outcome == store.OutcomeUnauthenticated
+	}
+}
+
+// unjudged is the client that has presented a secret in a request which failed before a call was told of it.
+func (x *exchange) unjudged() (caller, bool) {
+	switch {
+	case !x.callsAuthenticate || x.judged || x.client != nil && x.client.public():
+		return caller{}, false
+	case x.caller.method != "":
+		return x.caller, true
+	case x.form("client_assertion") != "": // more than one method: the library has refused that
+		return caller{}, false
+	}
+	c := caller{method: methodPost}
+	id, secret := x.form("client_id"), x.form("client_secret")
+	if user, password, inHeader := x.request.BasicAuth(); inHeader {
+		c.method = methodBasic
+		var idErr, secretErr error
+		id, idErr = url.QueryUnescape(user)
+		secret, secretErr = url.QueryUnescape(password)
+		if idErr != nil || secretErr != nil {
+			return caller{}, false // the library has refused it
+		}
+	}
+	c.client, c.secret = store.ClientID(id), token.DigestOf(secret)
+	return c, secret != ""
 }

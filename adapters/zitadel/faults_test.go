@@ -137,7 +137,7 @@ func (w *world) requests(c registered) []struct {
 		{"introspection of a refresh token", func() *http.Request {
 			return c.form("/oauth/introspect", url.Values{"token": {tokens.RefreshToken}})
 		}, `"active"`},
-		{"userinfo", func() *http.Request { return bearer("/userinfo", tokens.AccessToken) }, w.user.Email},
+		{"userinfo", func() *http.Request { return bearer("/userinfo", tokens.AccessToken) }, *w.user.Email},
 		{"revocation", func() *http.Request { return c.form("/revoke", url.Values{"token": {tokens.AccessToken}}) }, ""},
 		{"revocation without a hint", func() *http.Request { return c.form("/revoke", url.Values{"token": {tokens.RefreshToken}}) }, ""},
 		{"end_session", func() *http.Request {

@@ -102,7 +102,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 	id := store.NewUserID()
 	var err error
 	w.user, err = w.q.CreateUser(w.ctx, store.CreateUserParams{
-		ID: id, Name: "Ada Lovelace", Email: string(id) + "@example.com", EmailVerified: true, Image: new("https://example.com/ada.png"),
+		ID: id, Name: "Ada Lovelace", Email: new(string(id) + "@example.com"), EmailVerified: true, Image: new("https://example.com/ada.png"),
 	})
 	w.ok(err)
 	w.session = w.newSession()
@@ -112,9 +112,12 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 
 func (w *world) newSession() store.Session {
 	w.Helper()
-	session, err := w.q.CreateSession(w.ctx, store.CreateSessionParams{
-		ID: store.NewSessionID(), UserID: w.user.ID, Token: token.Mint(token.SessionToken).Digest(), Lifetime: time.Hour,
+	id := store.NewSessionID()
+	_, err := w.q.CreateSession(w.ctx, store.CreateSessionParams{
+		ID: id, UserID: w.user.ID, Token: token.Mint(token.SessionToken).Digest(), Lifetime: time.Hour,
 	})
+	w.ok(err)
+	session, err := w.q.GetSession(w.ctx, id)
 	w.ok(err)
 	return session
 }

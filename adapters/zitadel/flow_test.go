@@ -66,7 +66,7 @@ func TestCodeFlowOfOAuth2AndGoOIDC(t *testing.T) {
 			w.ok(err)
 			info, err := provider.UserInfo(w.ctx, oauth2.StaticTokenSource(tokens))
 			w.ok(err)
-			wantEqual(t, "userinfo", []any{info.Subject, info.Email, info.EmailVerified}, []any{w.user.ID, w.user.Email, true})
+			wantEqual(t, "userinfo", []any{info.Subject, info.Email, info.EmailVerified}, []any{w.user.ID, *w.user.Email, true})
 			var profile struct{ Name, Picture string }
 			w.ok(info.Claims(&profile))
 			wantEqual(t, "profile", profile, "{Ada Lovelace https://example.com/ada.png}")
@@ -125,7 +125,7 @@ func TestUserGrantsLessThanWasAskedFor(t *testing.T) {
 	wantEqual(t, "refresh token without offline_access", tokens.RefreshToken, "")
 	_, info := w.userinfo(tokens.AccessToken)
 	wantEqual(t, "name without the scope profile", info["name"], nil)
-	wantEqual(t, "email", info["email"], w.user.Email)
+	wantEqual(t, "email", info["email"], *w.user.Email)
 	w.grants = []string{"email"}
 	if status, info := w.userinfo(c.login(cfg).AccessToken); status != http.StatusForbidden || info["email"] != nil {
 		t.Errorf("userinfo without the scope openid: %d %v", status, info)

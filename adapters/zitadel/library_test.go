@@ -22,6 +22,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // rp is the client by the library's own package.
@@ -97,7 +98,7 @@ func TestFlowOfTheLibrarysOwnClient(t *testing.T) {
 				party := c.rp("openid", "profile", "email", "offline_access", "calendar")
 				tokens := c.rpLogin(party)
 				wantEqual(t, "ID token", []any{tokens.IDTokenClaims.Subject, tokens.IDTokenClaims.SessionID, tokens.IDTokenClaims.Email},
-					[]any{w.user.ID, w.session.ID, w.user.Email})
+					[]any{w.user.ID, w.session.ID, *w.user.Email})
 				wantEqual(t, "parts of the access token", strings.Count(tokens.AccessToken, "."), map[string]int{"opaque": 0, "JWT": 2}[accessTokens])
 
 				resource := w.register()
@@ -115,7 +116,7 @@ func TestFlowOfTheLibrarysOwnClient(t *testing.T) {
 				}, []any{
 					true, w.user.ID, c.id, "openid profile email offline_access calendar", "Bearer", w.issuer,
 					[]string{c.id},
-					w.user.Email,
+					*w.user.Email,
 					w.session.ID, "urn:example:pwd",
 					[]string{"pwd"},
 					w.session.CreatedAt.Unix(),
@@ -131,7 +132,7 @@ func TestFlowOfTheLibrarysOwnClient(t *testing.T) {
 
 				info, err := rp.Userinfo[*oidc.UserInfo](w.ctx, tokens.AccessToken, "Bearer", tokens.IDTokenClaims.Subject, party)
 				w.ok(err)
-				wantEqual(t, "userinfo", []any{info.Email, info.Name, bool(info.EmailVerified)}, []any{w.user.Email, "Ada Lovelace", true})
+				wantEqual(t, "userinfo", []any{info.Email, info.Name, bool(info.EmailVerified)}, []any{*w.user.Email, "Ada Lovelace", true})
 
 				refreshed, err := rp.RefreshTokens[*oidc.IDTokenClaims](w.ctx, party, tokens.RefreshToken, "", "")
 				w.ok(err)
@@ -217,14 +218,20 @@ func TestEndSessionOfTheLibrarysOwnClient(t *testing.T) {
 	location, err := rp.EndSession(w.ctx, party, tokens.IDToken, "https://client.example/signed-out", "state", "", nil)
 	w.ok(err)
 	wantEqual(t, "redirect", location, "https://client.example/signed-out?state=state")
-	if _, err := w.q.GetSession(w.ctx, w.session.ID); err == nil {
+	ended, err := w.q.GetSession(w.ctx, w.session.ID)
+	w.ok(err)
+	if ended.EndedAt == nil {
 		t.Error("the session has not ended")
 	}
 	c.wantActive(false, tokens.AccessToken)
 	c.wantActive(true, lasting.AccessToken)
 	refreshed, err := rp.RefreshTokens[*oidc.IDTokenClaims](w.ctx, other, lasting.RefreshToken, "", "")
 	w.ok(err)
-	wantEqual(t, "sid after the session", refreshed.IDTokenClaims.SessionID, "")
+	_, err = w.db.Pool.Exec(w.ctx, `DELETE FROM session WHERE id = $1`, w.session.ID)
+	w.ok(err)
+	refreshed, err = rp.RefreshTokens[*oidc.IDTokenClaims](w.ctx, other, refreshed.RefreshToken, "", "")
+	w.ok(err)
+	wantEqual(t, "sid once the session is erased", refreshed.IDTokenClaims.SessionID, "")
 
 	// Again, as a browser that goes back does, and for a grant that has no session any more.
 	for _, hint := range []string{tokens.IDToken, refreshed.IDToken} {
@@ -260,8 +267,11 @@ func TestSessionEndsOnlyForOneWhoProvesToBeThere(t *testing.T) {
 	w.ok(err)
 	r.Body.Close()
 	wantEqual(t, "where the user is asked", r.Header.Get("Location"), "https://op.example/sign-out?client="+c.id)
-	_, err = w.q.GetSession(w.ctx, w.session.ID)
+	session, err := w.q.GetSession(w.ctx, w.session.ID)
 	w.ok(err)
+	if session.EndedAt != nil {
+		t.Error("the session has ended")
+	}
 }
 
 // swapPayload is a JWT with the payload of another one.
@@ -340,7 +350,9 @@ func TestAssertionIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c, other := w.registerKey(), w.registerKey()
-	withSecret := w.registerKey(func(p *store.CreateClientParams) { p.TokenEndpointAuthMethod = nil })
+	withSecret := w.registerKey(func(p *store.CreateClientParams) {
+		p.TokenEndpointAuthMethod, p.ClientSecret = nil, new(token.Mint(token.ClientSecret).Digest())
+	})
 	form := func(assertion string) url.Values {
 		return url.Values{
 			"grant_type": {"client_credentials"}, "client_assertion": {assertion}, "client_assertion_type": {oidc.ClientAssertionTypeJWTAssertion},

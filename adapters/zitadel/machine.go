@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -21,6 +22,7 @@ import (
 type machineRequest struct {
 	client string
 	scopes []string
+	minted minted
 }
 
 var _ op.TokenRequest = (*machineRequest)(nil)
@@ -29,10 +31,14 @@ func (r *machineRequest) GetSubject() string    { return r.client }
 func (r *machineRequest) GetAudience() []string { return []string{r.client} }
 func (r *machineRequest) GetScopes() []string   { return r.scopes }
 
-// ClientCredentials authenticates a client by its secret: [store.Queries.AuthenticateClient]. Public clients have none.
+// ClientCredentials returns a client that has a secret, and authenticates it as [Storage.AuthorizeClientIDSecret] does:
+// [store.Queries.GetClient], [store.Queries.AuthenticateClient].
 func (s *Storage) ClientCredentials(ctx context.Context, clientID, clientSecret string) (op.Client, error) {
-	c, err := s.authenticated(ctx, clientID, clientSecret)
+	c, err := s.client(ctx, clientID)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.AuthorizeClientIDSecret(ctx, clientID, clientSecret); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -52,24 +58,20 @@ func (s *Storage) ClientCredentialsTokenRequest(ctx context.Context, clientID st
 	return &machineRequest{client: clientID, scopes: scopes}, nil
 }
 
-// machineScopes are those asked for. Scopes about a user are nobody's who acts for themselves; for a client that has no scopes
-// registered the server's default holds, of which the store knows nothing.
+// machineScopes are those asked for. Scopes about a user are nobody's who acts for themselves; of the others the store decides.
 func (c *client) machineScopes(asked []string) ([]string, error) {
-	own := c.ownScopes()
 	if len(asked) == 0 {
-		return own, nil
+		return c.ownScopes(), nil
 	}
-	for _, scope := range asked {
-		if !storable(scope) || aboutUser(scope) || c.row.Scopes == nil && !slices.Contains(own, scope) {
-			return nil, oidc.ErrInvalidScope()
-		}
+	if !storable(asked...) || slices.ContainsFunc(asked, aboutUser) {
+		return nil, oidc.ErrInvalidScope()
 	}
 	return asked, nil
 }
 
 // ValidateJWTProfileScopes settles the scopes of a client that presents an assertion as its authorization grant (RFC 7523,
 // section 2.1), like ClientCredentialsTokenRequest, and refuses a client that did not register the grant type:
-// [store.Queries.GetClient].
+// [store.Queries.GetClient]. The client needs client_credentials beside it, as [store.Queries.IssueAccessToken] issues by that.
 func (s *Storage) ValidateJWTProfileScopes(ctx context.Context, clientID string, scopes []string) ([]string, error) {
 	c, err := s.client(ctx, clientID)
 	if err != nil {
@@ -139,18 +141,19 @@ func (k assertionKeySet) VerifySignature(ctx context.Context, jws *jose.JSONWebS
 	if claims.JWTID == "" { // OpenID Connect Core 1.0, section 9 requires it
 		return nil, refuse("the assertion has no jti")
 	}
-	until := claims.ExpiresAt.AsTime()
-	if last := claims.IssuedAt.AsTime().Add(assertionMaxAge); last.Before(until) {
-		until = last
-	}
+	until := min(claims.ExpiresAt.AsTime().Unix(), claims.IssuedAt.AsTime().Add(assertionMaxAge).Unix())
 	outcome, err := k.storage.store.RememberClientAssertion(ctx, store.RememberClientAssertionParams{
-		ID: token.AssertionID(claims.Issuer, claims.JWTID), ExpiresAt: until.Add(assertionMargin),
+		ID: token.AssertionID(claims.Issuer, claims.JWTID), ExpiresAt: until,
+		MaxLifetime: assertionMaxAge + assertionMargin, ClockSkew: assertionMargin,
 	})
 	if err != nil {
 		return nil, k.storage.fault(ctx, err)
 	}
-	if outcome != store.AssertionOutcomeFresh {
-		return nil, refuse("the assertion was used before")
+	if outcome != store.OutcomeRemembered {
+		return nil, refuse(fmt.Sprintf("the assertion is not accepted: %s", outcome))
+	}
+	if x := exchangeFrom(ctx); x != nil {
+		x.caller = caller{client: c.row.ClientID, method: methodKey}
 	}
 	return payload, nil
 }

@@ -27,7 +27,8 @@ const (
 )
 
 // Options say how a Storage serves. SuccessorKeys, KeyEncryptionKeys and LoginURL are required; the zero value of everything
-// else is the stricter or the usual choice. Lifetimes count from the database's now().
+// else is the stricter or the usual choice. Lifetimes count from the database's now(), are a second at least, and are cut to those of
+// the client where it has some registered.
 type Options struct {
 	// SuccessorKeys derive refresh tokens from those that they replace, so that retries converge (token.Successors): 1 to
 	// token.MaxKeys random keys of at least token.MinKeyLength bytes, the newest first. A key may be dropped when Grace has
@@ -111,8 +112,8 @@ type Options struct {
 	// means [DefaultKeyLeadTime].
 	KeyLeadTime time.Duration
 
-	// Logger, if set, gets a line for each fault of the database, without values, and for each replayed code or reused refresh
-	// token, with the ids of authorization and client.
+	// Logger, if set, gets a line for each fault of the database, without values, and for each code or refresh token that was
+	// replayed, with the ids of authorization and client.
 	Logger *slog.Logger
 }
 
@@ -138,6 +139,14 @@ type Introspected struct {
 // JWTs is an AccessTokenType of [Options] that gives every client JWTs.
 func JWTs(store.OAuthClient) op.AccessTokenType { return op.AccessTokenTypeJWT }
 
+// familyLifetime is as the store takes it.
+func (o *Options) familyLifetime() time.Duration {
+	if o.FamilyLifetime == 0 {
+		return store.Never
+	}
+	return o.FamilyLifetime
+}
+
 // withDefaults returns the options with every default in place, or an error that says which one can't be used.
 func (o Options) withDefaults() (Options, error) {
 	if o.LoginURL == nil {
@@ -150,21 +159,22 @@ func (o Options) withDefaults() (Options, error) {
 		name     string
 		value    *time.Duration
 		fallback time.Duration
+		least    time.Duration // unless it is 0
 	}{
-		{"RequestLifetime", &o.RequestLifetime, DefaultRequestLifetime},
-		{"CodeLifetime", &o.CodeLifetime, DefaultCodeLifetime},
-		{"AccessTokenLifetime", &o.AccessTokenLifetime, DefaultAccessTokenLifetime},
-		{"RefreshTokenLifetime", &o.RefreshTokenLifetime, DefaultRefreshTokenLifetime},
-		{"IDTokenLifetime", &o.IDTokenLifetime, DefaultIDTokenLifetime},
-		{"KeyLeadTime", &o.KeyLeadTime, DefaultKeyLeadTime},
-		{"FamilyLifetime", &o.FamilyLifetime, 0},
-		{"ClockSkew", &o.ClockSkew, 0},
+		{"RequestLifetime", &o.RequestLifetime, DefaultRequestLifetime, time.Second},
+		{"CodeLifetime", &o.CodeLifetime, DefaultCodeLifetime, time.Second},
+		{"AccessTokenLifetime", &o.AccessTokenLifetime, DefaultAccessTokenLifetime, time.Second},
+		{"RefreshTokenLifetime", &o.RefreshTokenLifetime, DefaultRefreshTokenLifetime, time.Second},
+		{"FamilyLifetime", &o.FamilyLifetime, 0, time.Second},
+		{"IDTokenLifetime", &o.IDTokenLifetime, DefaultIDTokenLifetime, time.Second},
+		{"KeyLeadTime", &o.KeyLeadTime, DefaultKeyLeadTime, 0},
+		{"ClockSkew", &o.ClockSkew, 0, 0},
 	} {
-		if *lifetime.value < 0 {
-			return o, fmt.Errorf("zitadel: Options.%s is negative", lifetime.name)
-		}
-		if *lifetime.value == 0 {
+		switch {
+		case *lifetime.value == 0:
 			*lifetime.value = lifetime.fallback
+		case *lifetime.value < lifetime.least:
+			return o, fmt.Errorf("zitadel: Options.%s is less than %s", lifetime.name, lifetime.least)
 		}
 	}
 	switch {

@@ -29,6 +29,8 @@ func TestOptionsThatCannotBeUsedAreRefused(t *testing.T) {
 		"negative RequestLifetime":  func(o *zitadel.Options) { o.RequestLifetime = -1 },
 		"negative IDTokenLifetime":  func(o *zitadel.Options) { o.IDTokenLifetime = -1 },
 		"negative RefreshLifetime":  func(o *zitadel.Options) { o.RefreshTokenLifetime = -1 },
+		"short CodeLifetime":        func(o *zitadel.Options) { o.CodeLifetime = time.Second - 1 },
+		"short FamilyLifetime":      func(o *zitadel.Options) { o.FamilyLifetime = time.Millisecond },
 		"two successor keys, alike": func(o *zitadel.Options) { o.SuccessorKeys = append(o.SuccessorKeys, o.SuccessorKeys[0]) },
 	} {
 		opts := options()

@@ -53,7 +53,7 @@ func TestStorageServesTheLibrarysOwnProvider(t *testing.T) {
 			w.ok(c.verify(tokens.Extra("id_token")).VerifyAccessToken(tokens.AccessToken))
 			resource.wantActive(true, tokens.AccessToken)
 			status, info := w.userinfo(tokens.AccessToken)
-			wantEqual(t, "userinfo", []any{status, info["email"]}, []any{http.StatusOK, w.user.Email})
+			wantEqual(t, "userinfo", []any{status, info["email"]}, []any{http.StatusOK, *w.user.Email})
 
 			successors := map[string]bool{}
 			for _, refreshed := range inParallel(8, func(int) *oauth2.Token {

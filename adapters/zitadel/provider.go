@@ -16,6 +16,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
 
@@ -79,6 +80,10 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		}
 		path := routePath(r)
 		switch path {
+		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative():
+			x.callsAuthenticate = true
+		}
+		switch path {
 		case p.TokenEndpoint().Relative():
 			p.token(answer, r)
 		case p.IntrospectionEndpoint().Relative():
@@ -92,6 +97,14 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 		default:
 			next.ServeHTTP(answer, r)
+		}
+		if c, found := x.unjudged(); found && !x.fault {
+			_ = p.storage.authenticate(r.Context(), c) // x has the result
+		}
+		if x.unauthenticated && !x.fault {
+			answer = &response{header: maps.Clone(w.Header())}
+			answer.header.Set("Cache-Control", "no-store")
+			httphelper.MarshalJSONWithStatus(answer, tokenError(store.OutcomeUnauthenticated), http.StatusUnauthorized)
 		}
 		if x.fault && !answer.tellsServerError() {
 			answer = &response{header: maps.Clone(w.Header())}

@@ -32,20 +32,18 @@ func (s *Storage) TerminateSessionFromRequest(ctx context.Context, r *op.EndSess
 	if session == "" {
 		return r.RedirectURI, nil // granted outside of a session
 	}
+	// Whether there was anything to end, and whether it had ended before, is all the same to the browser.
 	if _, err := s.store.EndSession(ctx, store.SessionID(session)); err != nil {
 		return "", s.fault(ctx, err)
 	}
 	return r.RedirectURI, nil
 }
 
-// TerminateSession ends all that a user has granted to a client: [store.Queries.RevokeUserAuthorizations]. The library calls
+// TerminateSession ends all that a user has granted to a client: [store.Queries.RevokeUserAuthorizationsByClient]. The library calls
 // TerminateSessionFromRequest instead.
 func (s *Storage) TerminateSession(ctx context.Context, userID, clientID string) error {
-	if !storable(userID, clientID) {
-		return nil
-	}
-	_, err := s.store.RevokeUserAuthorizations(ctx, store.RevokeUserAuthorizationsParams{
-		UserID: store.UserID(userID), ClientID: new(store.ClientID(clientID)),
+	_, err := s.store.RevokeUserAuthorizationsByClient(ctx, store.RevokeUserAuthorizationsByClientParams{
+		UserID: store.UserID(userID), ClientID: store.ClientID(clientID),
 	})
 	if err != nil {
 		return s.fault(ctx, err)

@@ -35,7 +35,8 @@ var (
 	_ op.CanGetPrivateClaimsFromRequest = (*Storage)(nil)
 )
 
-// DB is a pool of connections, a *pgxpool.Pool as a rule (db.Open).
+// DB is a pool of connections, a *pgxpool.Pool as a rule (db.Open). It must not be a transaction that a request runs in: what ends
+// a family, because a code or a refresh token came back, is written by the statement that refuses, and a ROLLBACK would undo it.
 type DB interface {
 	store.DBTX
 	Ping(ctx context.Context) error

@@ -25,9 +25,9 @@ func (s *Storage) CreateAccessToken(ctx context.Context, request op.TokenRequest
 		id, _, expiration, err := s.redeem(ctx, r, false)
 		return id, expiration, err
 	case *machineRequest:
-		return s.issue(ctx, r.client, r.scopes)
+		return s.issue(ctx, r)
 	case *oidc.JWTTokenRequest:
-		return s.issue(ctx, r.Issuer, r.Scopes)
+		return s.issue(ctx, &machineRequest{client: r.Issuer, scopes: r.Scopes})
 	default:
 		return "", time.Time{}, oidc.ErrUnsupportedGrantType()
 	}
@@ -46,38 +46,44 @@ func (s *Storage) CreateAccessAndRefreshTokens(ctx context.Context, request op.T
 	}
 }
 
-// accessToken is one that is about to be issued.
-type accessToken struct {
-	id     store.AccessTokenID
-	digest *token.Digest // nil: known by its id alone
-	answer string        // what the library makes the token of: the token itself, or its id, as jti
+// minted is what one request issues: made once and kept with it, so that the same call again, after an answer that was lost, carries
+// the same ids and is known as a retry by them.
+type minted struct {
+	accessTokenID store.AccessTokenID // empty: nothing is made yet
+	accessToken   *token.Digest       // nil: known by its id alone
+	answer        string              // what the library makes the access token of: the token itself, or its id, as jti
+
+	refreshTokenID store.RefreshTokenID
+	refreshToken   token.Raw
 }
 
-// newAccessToken makes an opaque token of ours where the Provider's Crypto hands it out. A JWT is known by its id. So is the
-// opaque token that the library makes by encrypting the id, when the Storage is served by an op.Provider of its own.
-func (s *Storage) newAccessToken(ctx context.Context, clientID string) (accessToken, error) {
-	t := accessToken{id: store.NewAccessTokenID()}
-	t.answer = string(t.id)
-	if exchangeFrom(ctx) == nil {
-		return t, nil
+// mint makes an opaque access token of ours where the Provider's Crypto hands it out. A JWT is known by its id. So is the opaque token
+// that the library makes by encrypting the id, when the Storage is served by an op.Provider of its own.
+func (s *Storage) mint(ctx context.Context, m *minted, clientID string) error {
+	if m.accessTokenID != "" {
+		return nil
 	}
-	c, err := s.client(ctx, clientID)
-	if err != nil {
-		return t, err
+	made := minted{accessTokenID: store.NewAccessTokenID(), refreshTokenID: store.NewRefreshTokenID(), refreshToken: token.Mint(token.RefreshToken)}
+	made.answer = string(made.accessTokenID)
+	if exchangeFrom(ctx) != nil {
+		c, err := s.client(ctx, clientID)
+		if err != nil {
+			return err
+		}
+		if c.AccessTokenType() != op.AccessTokenTypeJWT {
+			raw := token.Mint(token.AccessToken)
+			made.accessToken, made.answer = new(raw.Digest()), raw.Reveal()
+		}
 	}
-	if c.AccessTokenType() != op.AccessTokenTypeJWT {
-		raw := token.Mint(token.AccessToken)
-		t.digest, t.answer = new(raw.Digest()), raw.Reveal()
-	}
-	return t, nil
+	*m = made
+	return nil
 }
 
 func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken bool) (accessTokenID, refreshToken string, expiration time.Time, err error) {
 	if r.code == "" {
 		return "", "", time.Time{}, unsupportedResponseType() // tokens from the authorization endpoint
 	}
-	access, err := s.newAccessToken(ctx, r.GetClientID())
-	if err != nil {
+	if err := s.mint(ctx, &r.minted, r.GetClientID()); err != nil {
 		return "", "", time.Time{}, err
 	}
 	p := store.RedeemAuthorizationCodeParams{
@@ -85,10 +91,9 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 		ClientID:            r.row.ClientID,
 		RedirectURI:         r.row.RedirectURI,
 		CodeChallenge:       r.row.CodeChallenge,
-		AccessTokenID:       access.id,
-		AccessToken:         access.digest,
-		AccessTokenLifetime: &s.opts.AccessTokenLifetime,
-		FamilyLifetime:      optionalLifetime(s.opts.FamilyLifetime),
+		AccessTokenID:       r.minted.accessTokenID,
+		AccessToken:         r.minted.accessToken,
+		AccessTokenLifetime: s.opts.AccessTokenLifetime,
 	}
 	if x := exchangeFrom(ctx); x != nil {
 		// What the client presented, not what the library has compared it with.
@@ -104,35 +109,39 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 			return "", "", time.Time{}, err
 		}
 	}
-	var refresh token.Raw
+	by := callerOf(ctx, p.ClientID)
+	p.ClientAuthMethod, p.ClientSecret = by.method, by.secret
 	if withRefreshToken {
-		refresh = token.Mint(token.RefreshToken)
-		p.RefreshTokenID = new(store.NewRefreshTokenID())
-		p.RefreshToken, p.RefreshTokenLifetime = new(refresh.Digest()), &s.opts.RefreshTokenLifetime
+		p.RefreshTokenID, p.RefreshToken = &r.minted.refreshTokenID, new(r.minted.refreshToken.Digest())
+		p.RefreshTokenLifetime, p.FamilyLifetime = s.opts.RefreshTokenLifetime, s.opts.familyLifetime()
+		refreshToken = r.minted.refreshToken.Reveal()
 	}
 	row, err := s.store.RedeemAuthorizationCode(ctx, p)
-	switch {
-	case db.IsNotFound(err):
-		return "", "", time.Time{}, oidc.ErrInvalidGrant()
-	case err != nil:
-		return "", "", time.Time{}, s.fault(ctx, err)
-	}
-	switch row.Outcome {
-	case store.RedemptionOutcomeRedeemed:
-	case store.RedemptionOutcomeReplayed:
-		s.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "authorization code replayed: its tokens are revoked",
-			slog.String("authorization_id", string(row.AuthorizationID)), slog.String("client_id", r.GetClientID()))
-		return "", "", time.Time{}, oidc.ErrInvalidGrant()
-	case store.RedemptionOutcomeDisabled:
-		return "", "", time.Time{}, unknownClient()
-	default: // expired, mismatched, revoked
-		return "", "", time.Time{}, oidc.ErrInvalidGrant()
+	if err := s.granted(ctx, by, row.Outcome, err, "authorization code", row.AuthorizationID); err != nil {
+		return "", "", time.Time{}, err
 	}
 	r.row.GrantedScopes, r.row.UserID, r.row.SessionID = row.GrantedScopes, row.UserID, row.SessionID
-	return access.answer, refresh.Reveal(), deref(row.AccessTokenExpiresAt), nil
+	return r.minted.answer, refreshToken, deref(row.AccessTokenExpiresAt), nil
 }
 
-// prepare fetches, and keeps for this HTTP request, what an ID token will be made of.
+// granted is nil where tokens were issued, now or by the same call before.
+func (s *Storage) granted(ctx context.Context, by caller, outcome store.Outcome, err error, what string, family *store.AuthorizationID) error {
+	if err != nil {
+		return s.fault(ctx, err)
+	}
+	judged(ctx, by, outcome)
+	switch outcome {
+	case store.OutcomeRedeemed, store.OutcomeRotated, store.OutcomeIssued, store.OutcomeRetried:
+		return nil
+	case store.OutcomeReplayed:
+		s.opts.Logger.LogAttrs(ctx, slog.LevelWarn, what+" replayed: its family is ended",
+			slog.String("authorization_id", string(deref(family))), slog.String("client_id", string(by.client)))
+	}
+	return tokenError(outcome)
+}
+
+// prepare fetches, and keeps for this HTTP request, what an ID token will be made of. What is said of a user who is gone is left to
+// the decision.
 func (s *Storage) prepare(ctx context.Context, r *authRequest) error {
 	if _, err := s.SigningKey(ctx); err != nil {
 		return err
@@ -144,8 +153,10 @@ func (s *Storage) prepare(ctx context.Context, r *authRequest) error {
 	if r.row.UserID == nil || !s.describes(scopes) {
 		return nil
 	}
-	_, err := s.user(ctx, *r.row.UserID)
-	return err
+	if _, err := s.user(ctx, *r.row.UserID); !errors.Is(err, errNotLive) {
+		return err
+	}
+	return nil
 }
 
 // refreshRequest is a refresh token, in whatever state it is, as the library sees it.
@@ -153,6 +164,7 @@ type refreshRequest struct {
 	row      store.OAuthRefreshToken
 	narrowed []string // scopes asked for now; nil: all
 	skew     time.Duration
+	minted   minted
 }
 
 var _ op.RefreshTokenRequest = (*refreshRequest)(nil)
@@ -201,80 +213,52 @@ func (s *Storage) rotate(ctx context.Context, r *refreshRequest, presented strin
 	if err != nil {
 		return "", "", time.Time{}, oidc.ErrInvalidGrant()
 	}
-	access, err := s.newAccessToken(ctx, r.GetClientID())
-	if err != nil {
+	if err := s.mint(ctx, &r.minted, r.GetClientID()); err != nil {
 		return "", "", time.Time{}, err
 	}
+	by := callerOf(ctx, r.row.ClientID)
 	successor := s.successors.Successor(current)
 	row, err := s.store.RotateRefreshToken(ctx, store.RotateRefreshTokenParams{
-		Presented:            current.Digest(),
-		ClientID:             r.row.ClientID,
+		Token:                current.Digest(),
+		ClientID:             by.client,
+		ClientAuthMethod:     by.method,
+		ClientSecret:         by.secret,
 		Scopes:               r.narrowed,
 		Grace:                s.opts.Grace,
-		SuccessorID:          store.NewRefreshTokenID(),
+		SuccessorID:          r.minted.refreshTokenID,
 		Successor:            successor.Digest(),
-		RefreshTokenLifetime: &s.opts.RefreshTokenLifetime,
-		AccessTokenID:        access.id,
-		AccessToken:          access.digest,
-		AccessTokenLifetime:  &s.opts.AccessTokenLifetime,
-		FamilyLifetime:       optionalLifetime(s.opts.FamilyLifetime),
+		RefreshTokenLifetime: s.opts.RefreshTokenLifetime,
+		AccessTokenID:        r.minted.accessTokenID,
+		AccessToken:          r.minted.accessToken,
+		AccessTokenLifetime:  s.opts.AccessTokenLifetime,
 	})
-	switch {
-	case db.IsNotFound(err):
-		return "", "", time.Time{}, oidc.ErrInvalidGrant()
-	case err != nil:
-		return "", "", time.Time{}, s.fault(ctx, err)
+	if err := s.granted(ctx, by, row.Outcome, err, "refresh token", row.AuthorizationID); err != nil {
+		return "", "", time.Time{}, err
 	}
-	switch row.Outcome {
-	case store.RotationOutcomeRotated:
-	case store.RotationOutcomeReplayed:
-		// a retry: the successor that was written before, whichever of the keys it was derived with
-		written, found := s.successors.Match(current, deref(row.Successor))
-		if !found {
-			return "", "", time.Time{}, oidc.ErrInvalidGrant()
-		}
-		successor = written
-	case store.RotationOutcomeExceeded:
-		return "", "", time.Time{}, oidc.ErrInvalidScope()
-	case store.RotationOutcomeDisabled:
-		return "", "", time.Time{}, unknownClient()
-	case store.RotationOutcomeReused:
-		s.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "refresh token reused: its family is revoked",
-			slog.String("authorization_id", string(deref(row.AuthorizationID))), slog.String("client_id", r.GetClientID()))
-		return "", "", time.Time{}, oidc.ErrInvalidGrant()
-	default: // expired, revoked, mismatched
+	// In a retry it is the successor that was written before, whichever of the keys it was derived with.
+	successor, found := s.successors.Match(current, deref(row.Successor))
+	if !found {
 		return "", "", time.Time{}, oidc.ErrInvalidGrant()
 	}
 	r.narrowed, r.row.AuthTime, r.row.SessionID = row.Scopes, row.AuthTime, row.SessionID
-	return access.answer, successor.Reveal(), deref(row.AccessTokenExpiresAt), nil
+	return r.minted.answer, successor.Reveal(), deref(row.AccessTokenExpiresAt), nil
 }
 
 // issue gives a client a token for itself.
-func (s *Storage) issue(ctx context.Context, clientID string, scopes []string) (string, time.Time, error) {
-	access, err := s.newAccessToken(ctx, clientID)
-	if err != nil {
+func (s *Storage) issue(ctx context.Context, r *machineRequest) (string, time.Time, error) {
+	if err := s.mint(ctx, &r.minted, r.client); err != nil {
 		return "", time.Time{}, err
 	}
-	if scopes == nil {
-		scopes = []string{}
-	}
+	by := callerOf(ctx, store.ClientID(r.client))
 	row, err := s.store.IssueAccessToken(ctx, store.IssueAccessTokenParams{
-		ID: access.id, AccessToken: access.digest, ClientID: store.ClientID(clientID), Scopes: scopes, Lifetime: &s.opts.AccessTokenLifetime,
+		ID: r.minted.accessTokenID, AccessToken: r.minted.accessToken, Scopes: r.scopes, DefaultScopes: s.opts.Scopes,
+		Lifetime: s.opts.AccessTokenLifetime,
+		ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
 	})
-	switch {
-	case db.IsNotFound(err):
-		return "", time.Time{}, unknownClient()
-	case err != nil:
-		return "", time.Time{}, s.fault(ctx, err)
+	if err := s.granted(ctx, by, row.Outcome, err, "", nil); err != nil {
+		return "", time.Time{}, err
 	}
-	switch row.Outcome {
-	case store.IssuanceOutcomeIssued:
-		return access.answer, deref(row.ExpiresAt), nil
-	case store.IssuanceOutcomeExceeded:
-		return "", time.Time{}, oidc.ErrInvalidScope()
-	default: // disabled
-		return "", time.Time{}, unknownClient()
-	}
+	return r.minted.answer, deref(row.ExpiresAt), nil
 }
 
 // digestMark stands before the digest of a token where the library passes on what it takes for a token's id.
@@ -308,31 +292,32 @@ func (s *Storage) GetRefreshTokenInfo(_ context.Context, _, presented string) (u
 // [store.Queries.RevokeAccessTokenByID]. A token that is unknown, another client's, or dead already is no error (section
 // 2.2).
 func (s *Storage) RevokeToken(ctx context.Context, tokenOrTokenID, userID, clientID string) *oidc.Error {
-	if !storable(tokenOrTokenID, clientID) {
-		return nil
-	}
-	client := store.ClientID(clientID)
+	by := callerOf(ctx, store.ClientID(clientID))
 	digest, isDigest := digestOf(tokenOrTokenID)
-	var err error
-	switch {
-	case isDigest:
-		_, err = s.store.RevokeToken(ctx, store.RevokeTokenParams{Token: digest, ClientID: client})
-	case userID != "":
+	if !isDigest && userID != "" {
 		// The library has taken the id out of a token that it could decrypt or verify.
-		_, err = s.store.RevokeAccessTokenByID(ctx, store.RevokeAccessTokenByIDParams{ID: store.AccessTokenID(tokenOrTokenID), ClientID: client})
-	default:
-		// The library could make nothing of it and passes it on as it was presented.
-		_, err = s.store.RevokeToken(ctx, store.RevokeTokenParams{Token: token.DigestOf(tokenOrTokenID), ClientID: client})
+		row, err := s.store.RevokeAccessTokenByID(ctx, store.RevokeAccessTokenByIDParams{
+			ID: store.AccessTokenID(tokenOrTokenID), ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
+		})
+		return s.revoked(ctx, by, row.Outcome, err)
 	}
-	if err != nil && !db.IsNotFound(err) {
-		return s.fault(ctx, err)
+	if !isDigest {
+		digest = token.DigestOf(tokenOrTokenID) // the library could make nothing of it and passes it on as it was presented
 	}
-	return nil
+	row, err := s.store.RevokeToken(ctx, store.RevokeTokenParams{
+		Token: digest, ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
+	})
+	return s.revoked(ctx, by, row.Outcome, err)
 }
 
-func optionalLifetime(d time.Duration) *time.Duration {
-	if d == 0 {
-		return nil
+// revoked is nil whatever became of the token, as long as the client was authenticated.
+func (s *Storage) revoked(ctx context.Context, by caller, outcome store.Outcome, err error) *oidc.Error {
+	if err != nil {
+		return s.fault(ctx, err)
 	}
-	return &d
+	judged(ctx, by, outcome)
+	if outcome == store.OutcomeUnauthenticated {
+		return tokenError(outcome)
+	}
+	return nil
 }

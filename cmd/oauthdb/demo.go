@@ -269,7 +269,7 @@ func (p *page) heading(number int, ch chapter) {
 }
 
 // columns are those of a line: the longest name of a call that the demo makes, the longest outcome.
-const columns = "%-29s  %-13s %4s %7s  %s"
+const columns = "%-29s  %-15s %4s %7s  %s"
 
 func (p *page) step(st step, ran []statement, outcome string, took time.Duration, err error) {
 	if st.aside && err == nil {
@@ -286,7 +286,7 @@ func (p *page) step(st step, ran []statement, outcome string, took time.Duration
 	}
 	colour := green
 	switch outcome { // refusals, and what has come to an end
-	case "dead", "none", "refused", "missing", "mismatched", "exceeded", "replayed", "reused", "revoked", "decided", "kept":
+	case "inactive", "none", "unauthenticated", "refused", "missing", "mismatched", "invalid_scope", "replayed", "proof_replayed", "revoked", "suspended", "kept":
 		colour = yellow
 	}
 	if err != nil {
@@ -297,5 +297,5 @@ func (p *page) step(st step, ran []statement, outcome string, took time.Duration
 	}
 	// The outcome is padded before it is coloured, since colours have a length too.
 	line := fmt.Sprintf(columns, name, "\x00", rows, fmt.Sprintf("%.1f", float64(took)/float64(time.Millisecond)), st.note)
-	p.line("   %s", strings.Replace(line, fmt.Sprintf("%-13s", "\x00"), p.in(colour, fmt.Sprintf("%-13s", outcome)), 1))
+	p.line("   %s", strings.Replace(line, fmt.Sprintf("%-15s", "\x00"), p.in(colour, fmt.Sprintf("%-15s", outcome)), 1))
 }

@@ -153,7 +153,7 @@ func TestTheDemoStopsWhereItsTextIsUntrue(t *testing.T) {
 			"A stolen refresh token turns up", "the access token that Framed holds",
 		},
 		"a code is good for two times": {
-			ignored(`oauth_authorization`, `UPDATE`, `NEW.redeemed_at := NULL; RETURN NEW;`),
+			ignored(`oauth_authorization`, `UPDATE`, `IF 'photos.write' = ANY (NEW.scopes) THEN NEW.redeemed_at := NULL; NEW.redeemed_as := NULL; END IF; RETURN NEW;`),
 			"A stolen code turns up", "the same code once more",
 		},
 		"an assertion is forgotten": {
@@ -168,25 +168,35 @@ func TestTheDemoStopsWhereItsTextIsUntrue(t *testing.T) {
 			ignored(`oauth_consent`, `INSERT`, `NEW.scopes := NEW.scopes || '{profile}'; RETURN NEW;`),
 			"Framed asks for Ada's photos", "she agrees to most of it, and keeps her profile to herself",
 		},
-		"a client cannot be suspended": {
+		"a client cannot be disabled": {
 			ignored(`oauth_client`, `UPDATE`, `NEW.disabled := false; RETURN NEW;`),
-			"A machine acts for itself", "an administrator suspends Nightly Backup",
+			"A machine acts for itself", "which counts at once, and for tokens that are out",
 		},
 		"a leaked secret stays good": {
-			ignored(`oauth_client`, `UPDATE`, `NEW.previous_client_secret_expires_at := now() + interval '1 day'; RETURN NEW;`),
+			ignored(`oauth_client`, `UPDATE`, `INSERT INTO oauth_client_secret (client_id, digest, expires_at)
+				SELECT OLD.client_id, OLD.client_secret, now() + interval '1 day'
+				WHERE NEW.client_secret <> OLD.client_secret ON CONFLICT DO NOTHING; RETURN NEW;`),
 			"A secret is changed without an outage", "whoever found the leaked one",
 		},
 		"what lasts ends with the session": {
-			ignored(`session`, `DELETE`, `UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'session_ended' WHERE session_id = OLD.id AND revoked_at IS NULL; RETURN OLD;`),
+			ignored(`session`, `UPDATE`, `UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'session_ended' WHERE session_id = OLD.id AND revoked_at IS NULL; RETURN NEW;`),
 			"Ada signs out", "what Pocket Album was given",
 		},
 		"evidence is collected early": {
-			ignored(`oauth_access_token`, `DELETE`, `UPDATE oauth_authorization SET expires_at = expires_at - interval '1 year' WHERE id = OLD.authorization_id; RETURN OLD;`),
+			ignored(`oauth_access_token`, `DELETE`, `UPDATE oauth_refresh_token SET expires_at = expires_at - interval '1 year' WHERE id = OLD.refresh_id; RETURN OLD;`),
 			"Time passes, and what has expired is collected", "refresh tokens: not yet",
 		},
 		"a deleted user leaves something behind": {
-			`ALTER TABLE account DROP CONSTRAINT account_user_id_fkey`,
-			"Ada leaves", "rows after",
+			ignored(`account`, `DELETE`, `RETURN NULL;`),
+			"Ada leaves", "and her row",
+		},
+		"a suspension ends nothing": {
+			ignored(`"user"`, `UPDATE`, `NEW.suspended_at := NULL; NEW.grants_epoch := OLD.grants_epoch; RETURN NEW;`),
+			"Ada's account is suspended", "Framed's access token",
+		},
+		"no session ends for another": {
+			ignored(`session`, `UPDATE`, `RETURN NULL;`),
+			"Ada signs up and signs in", "at home; two are the most, so the oldest ends",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,14 +15,15 @@ import (
 
 var gcCommand = command{
 	name:    "gc",
-	summary: "delete what has expired",
-	details: `Expired tokens, sessions, assertions and keys go at once; the rows by which the reuse of a spent token or code
-is recognised are kept for the retention. Any number of collectors may run side by side, and no grant waits for them.`,
+	summary: "delete what has expired or was ended",
+	details: `Expired tokens, sessions, assertions and keys go at once, and what is left of deleted users and clients; the rows by which
+the reuse of a spent token or code is recognised are kept for the retention. Any number of collectors may run side by side, and no
+grant waits for them. A step that fails is reported, and the others are taken all the same.`,
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
-		retention := flags.Duration("retention", db.DefaultRetention, "keep evidence for this `long` after a family's last token has expired")
-		batch := flags.Int("batch", db.DefaultBatchSize, "delete at most this `many` rows in one statement")
+		retention := flags.Duration("retention", db.DefaultRetention, "keep evidence for this `long` after it has expired or was ended")
+		batch := flags.Int("batch", db.DefaultBatchSize, "touch at most this `many` rows of a table in one statement")
 		pause := flags.Duration("pause", 0, "rest for this `long` between two statements")
 		every := flags.Duration("every", 0, "go on, with a pass each `interval`; 0 makes one pass")
 		return func(ctx context.Context, c console) error {
@@ -53,7 +54,7 @@ is recognised are kept for the retention. Any number of collectors may run side 
 			terminal := isTerminal(c.err)
 			if terminal {
 				opts.Progress = func(p db.Progress) {
-					fmt.Fprintf(c.err, "\r%-24s %d rows deleted, %s ", p.Table, p.Collected.Total(), p.Elapsed.Round(100*time.Millisecond))
+					fmt.Fprintf(c.err, "\r%-30s %d rows deleted, %s ", p.Call, p.Total, p.Elapsed.Round(100*time.Millisecond))
 				}
 			}
 			began := time.Now()

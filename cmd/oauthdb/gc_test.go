@@ -13,12 +13,17 @@ import (
 func TestGCDeletesWhatHasExpiredAndCountsIt(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t, testdb.Options{})
-	for _, expired := range []time.Duration{-time.Hour, -time.Minute, time.Hour} {
+	for _, jti := range []string{"past", "long past", "to come"} {
 		_, err := db.Store.RememberClientAssertion(t.Context(), store.RememberClientAssertionParams{
-			ID: token.AssertionID("client", expired.String()), ExpiresAt: time.Now().Add(expired),
+			ID: token.AssertionID("client", jti), ExpiresAt: time.Now().Add(time.Hour).Unix(), MaxLifetime: 2 * time.Hour,
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if jti != "to come" {
+			if _, err := db.Pool.Exec(t.Context(), `UPDATE oauth_client_assertion SET expires_at = now() WHERE id = $1`, token.AssertionID("client", jti)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for _, want := range []string{"2 rows deleted", "0 rows deleted"} {

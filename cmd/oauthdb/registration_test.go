@@ -58,8 +58,8 @@ func TestEveryMemberOfARegistrationGoesToItsColumn(t *testing.T) {
 		SubjectType:             new("public"),
 		JWKSURI:                 new("https://framed.example/.well-known/jwks.json"),
 		ApplicationType:         new("web"),
+		BackchannelLogoutURI:    new("https://framed.example/oauth/logout"),
 		Metadata: json.RawMessage(`{
-			"backchannel_logout_uri": "https://framed.example/oauth/logout",
 			"client_name#de": "Gerahmt",
 			"default_max_age": 86400,
 			"id_token_signed_response_alg": "ES256",

@@ -28,6 +28,7 @@ func (w *walk) chapters() []chapter {
 		w.movingIn(),
 		w.signOut(lasting),
 		w.withdrawal(lasting),
+		w.suspension(),
 		w.collection(),
 		w.farewell(),
 	}
@@ -84,15 +85,16 @@ func (w *walk) registration() chapter {
 
 func (w *walk) signIn() chapter {
 	const email = "ada@example.com"
+	var library token.Raw
 	// As a hasher for passwords writes it. What is in it is no business of the database layer.
 	const hash = "$argon2id$v=19$m=19456,t=2,p=1$Zm9yIHNob3cgb25seQ$bm90IHRoZSBoYXNoIG9mIGEgcGFzc3dvcmQgYXQgYWxs"
 	return chapter{
 		heading: "Ada signs up and signs in",
-		text:    []string{"A user, a way to sign in, and a browser that is signed in. Of the browser's cookie the database holds a digest only."},
+		text:    []string{"A user, a way to sign in, and browsers that are signed in. Of a browser's cookie the database holds a digest only."},
 		steps: []step{
 			call("created", "Ada, with her address", func(ctx context.Context) (string, error) {
 				w.ada = store.NewUserID()
-				_, err := w.calls.CreateUser(ctx, store.CreateUserParams{ID: w.ada, Name: "Ada Example", Email: email, EmailVerified: true})
+				_, err := w.calls.CreateUser(ctx, store.CreateUserParams{ID: w.ada, Name: "Ada Example", Email: new(email), EmailVerified: true})
 				return "created", err
 			}),
 			call("created", "her password, as a hash", func(ctx context.Context) (string, error) {
@@ -108,8 +110,14 @@ func (w *walk) signIn() chapter {
 				}
 				return found(err, "found", "none")
 			}),
-			call("created", "her browser gets a cookie", w.createSession),
-			call("found", "the cookie comes back: it is Ada", w.findSession),
+			call("created", "at a library, where she forgets to sign out", w.createSession(2, 0)),
+			call("found", "the cookie comes back: it is Ada", func(ctx context.Context) (string, error) {
+				library = w.cookie
+				return w.findSession(func() token.Raw { return library })(ctx)
+			}),
+			call("created", "on her phone", w.createSession(2, 0)),
+			call("created", "at home; two are the most, so the oldest ends", w.createSession(2, 1)),
+			call("none", "the cookie at the library is worth nothing", w.findSession(func() token.Raw { return library })),
 		},
 	}
 }
@@ -133,7 +141,7 @@ func (w *walk) authorization(g *grant) chapter {
 			ID: g.id, UserID: w.ada, SessionID: &w.session, GrantedScopes: granted, AuthTime: new(time.Now()), AMR: []string{"pwd"},
 			Code: new(code.Digest()), CodeLifetime: codeLifetime,
 		})
-		if err == nil && row.Outcome == store.DecisionOutcomeApproved {
+		if err == nil && (row.Outcome == store.OutcomeApproved || row.Outcome == store.OutcomeRetried) {
 			g.code = code
 		}
 		return string(row.Outcome), err
@@ -145,28 +153,27 @@ func (w *walk) authorization(g *grant) chapter {
 			"reference to it, and nothing that could be tampered with. Then Ada is asked.",
 		},
 		steps: []step{
-			call("refused", "somebody says to be Framed, with a wrong secret",
+			call("unauthenticated", "somebody says to be Framed, with a wrong secret",
 				w.authenticate(&w.framed, func() token.Raw { return token.Mint(token.ClientSecret) })),
 			call("authenticated", "Framed, with its own",
 				w.authenticate(&w.framed, func() token.Raw { return w.framed.secret })),
-			call("pending", "it pushes its request, with a PKCE challenge (RFC 7636)", func(ctx context.Context) (string, error) {
+			call("created", "it pushes its request, with a PKCE challenge (RFC 7636)", func(ctx context.Context) (string, error) {
 				g.id, g.verifier = store.NewAuthorizationID(), newVerifier()
 				row, err := w.calls.CreateAuthorization(ctx, store.CreateAuthorizationParams{
 					ID: g.id, ClientID: w.framed.ClientID, RedirectURI: &w.framed.RedirectURIs[0], ResponseType: new("code"), Scopes: asked,
 					State: new("af0ifjsldkj"), Nonce: new("n-0S6_WzA2Mj"),
 					CodeChallenge: new(token.S256(g.verifier)), CodeChallengeMethod: new("S256"),
 					Request:    json.RawMessage(`{"prompt": "consent", "ui_locales": "de en"}`),
-					RequestURI: new(reference.Digest()), Lifetime: requestLifetime,
+					RequestURI: new(reference.Digest()), RequestURILifetime: requestLifetime, Lifetime: requestLifetime,
 				})
-				return string(row.Status), err
+				return string(row.Outcome), err
 			}),
 			call("taken", "Ada's browser arrives with the reference", take),
-			call("none", "which works once", take),
 			call("missing", "has Ada agreed to this before? No: she is asked", w.checkConsent(&w.framed, granted, granted)),
 			call("granted", "she agrees to most of it, and keeps her profile to herself", w.grantConsent(&w.framed, granted...)),
 			call("covered", "from now on she need not be asked again", w.checkConsent(&w.framed, granted, nil)),
 			call("approved", "the request is approved, and gets a code", approve),
-			call("decided", "a second click on the button changes nothing", approve),
+			call("retried", "a second click: another code, which replaces the first", approve),
 		},
 	}
 }
@@ -183,9 +190,10 @@ func (w *walk) redemption(g *grant) chapter {
 				return w.redeem(&w.framed, &grant{code: g.code, verifier: newVerifier()})(ctx)
 			}),
 			call("redeemed", "Framed has both, and gets an access and a refresh token", w.redeem(&w.framed, g)),
-			call("live", "an API asks: whose token is this, and for what?",
+			call("retried", "the answer got lost: the very same call, and the same answer", w.redeemAgain(g)),
+			call("active", "an API asks: whose token is this, and for what?",
 				w.introspect(func() token.Raw { return g.access }, func(row store.IntrospectAccessTokenRow) bool {
-					return row.ClientID == w.framed.ClientID && row.UserID != nil && *row.UserID == w.ada &&
+					return row.ClientID != nil && *row.ClientID == w.framed.ClientID && row.UserID != nil && *row.UserID == w.ada &&
 						slices.Equal(row.Scopes, []string{"openid", "photos.read", "offline_access"})
 				})),
 		},
@@ -201,13 +209,13 @@ func (w *walk) refresh(g *grant) chapter {
 			"must not throw the user out. The successor derives from the token presented, so that every retry gets the same one.",
 		},
 		steps: []step{
-			call("exceeded", "Framed asks for Ada's profile after all: refused, nothing changes", func(ctx context.Context) (string, error) {
+			call("invalid_scope", "Framed asks for Ada's profile after all: refused, nothing changes", func(ctx context.Context) (string, error) {
 				return w.rotate(ctx, &w.framed, g.refresh, &grant{}, "openid", "profile")
 			}),
 			call("rotated", "it asks for no more than it has, but the answer gets lost", func(ctx context.Context) (string, error) {
 				return w.rotate(ctx, &w.framed, g.refresh, lost)
 			}),
-			call("replayed", "so it tries again, and gets the same refresh token", func(ctx context.Context) (string, error) {
+			call("retried", "so it tries again, and gets the same refresh token", func(ctx context.Context) (string, error) {
 				again := &grant{}
 				outcome, err := w.rotate(ctx, &w.framed, g.refresh, again)
 				if err == nil && !again.refresh.Equal(lost.refresh) {
@@ -216,16 +224,16 @@ func (w *walk) refresh(g *grant) chapter {
 				g.stolen, g.access, g.refresh = g.refresh, again.access, again.refresh
 				return outcome, err
 			}),
-			call("live", "and a new access token, which works", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("active", "and a new access token, which works", w.introspect(func() token.Raw { return g.access }, nil)),
 			call("rotated", "later it uses that refresh token in its turn", func(ctx context.Context) (string, error) {
 				return w.rotate(ctx, &w.framed, g.refresh, g)
 			}),
-			call("live", "the newest is the one that is left", func(ctx context.Context) (string, error) {
-				row, err := w.calls.IntrospectToken(ctx, g.refresh.Digest())
-				if err == nil && row.Kind != store.TokenKindRefreshToken {
+			call("active", "the newest is the one that is left", func(ctx context.Context) (string, error) {
+				row, err := w.calls.IntrospectToken(ctx, store.IntrospectTokenParams{Token: g.refresh.Digest(), ClientAuthMethod: "server"})
+				if err == nil && (row.Kind == nil || *row.Kind != store.TokenKindRefreshToken) {
 					return "", untrue("it is no refresh token")
 				}
-				return found(err, "live", "dead")
+				return string(row.Outcome), err
 			}),
 		},
 	}
@@ -239,15 +247,15 @@ func (w *walk) stolenToken(g *grant) chapter {
 			"which, so all that descends from the grant ends (RFC 9700, section 4.14.2): the family, by one row.",
 		},
 		steps: []step{
-			call("reused", "the thief presents the first refresh token", func(ctx context.Context) (string, error) {
+			call("replayed", "the thief presents the first refresh token", func(ctx context.Context) (string, error) {
 				return w.rotate(ctx, &w.framed, g.stolen, &grant{})
 			}),
-			call("dead", "the access token that Framed holds", w.introspect(func() token.Raw { return g.access }, nil)),
-			call("dead", "its refresh token", func(ctx context.Context) (string, error) {
-				_, err := w.calls.IntrospectRefreshToken(ctx, g.refresh.Digest())
-				return found(err, "live", "dead")
+			call("inactive", "the access token that Framed holds", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("inactive", "its refresh token", func(ctx context.Context) (string, error) {
+				row, err := w.calls.IntrospectRefreshToken(ctx, store.IntrospectRefreshTokenParams{Token: g.refresh.Digest(), ClientAuthMethod: "server"})
+				return string(row.Outcome), err
 			}),
-			call("revoked", "it cannot refresh either, and has to send Ada through sign-in again", func(ctx context.Context) (string, error) {
+			call("revoked", "it cannot refresh either, and has to send Ada to sign in again", func(ctx context.Context) (string, error) {
 				return w.rotate(ctx, &w.framed, g.refresh, &grant{})
 			}),
 			call("found", "the evidence stays: when the family was revoked, and why", func(ctx context.Context) (string, error) {
@@ -276,8 +284,8 @@ func (w *walk) stolenCode() chapter {
 				w.album.key = &token.Confirmation{JKT: string(token.DigestOf("the thumbprint of a key on Ada's phone"))}
 				return w.redeem(&w.album, g)(ctx)
 			}),
-			call("live", "the API is told the key, too", w.introspect(func() token.Raw { return g.access }, func(row store.IntrospectAccessTokenRow) bool {
-				return row.ClientID == w.album.ClientID && row.Confirmation != nil && *row.Confirmation == *w.album.key
+			call("active", "the API is told the key, too", w.introspect(func() token.Raw { return g.access }, func(row store.IntrospectAccessTokenRow) bool {
+				return row.ClientID != nil && *row.ClientID == w.album.ClientID && row.Confirmation != nil && *row.Confirmation == *w.album.key
 			})),
 			call("mismatched", "a refresh with another key is refused", func(ctx context.Context) (string, error) {
 				thief := w.album
@@ -287,9 +295,9 @@ func (w *walk) stolenCode() chapter {
 			call("replayed", "the same code once more", func(ctx context.Context) (string, error) {
 				return w.redeem(&w.album, &grant{code: g.code, verifier: g.verifier})(ctx)
 			}),
-			call("dead", "the tokens that it was exchanged for", func(ctx context.Context) (string, error) {
-				_, err := w.calls.IntrospectToken(ctx, g.access.Digest())
-				return found(err, "live", "dead")
+			call("inactive", "the tokens that it was exchanged for", func(ctx context.Context) (string, error) {
+				row, err := w.calls.IntrospectToken(ctx, store.IntrospectTokenParams{Token: g.access.Digest(), ClientAuthMethod: "server"})
+				return string(row.Outcome), err
 			}),
 		},
 	}
@@ -300,7 +308,7 @@ func (w *walk) machine() chapter {
 	jti := newVerifier()
 	present := func(ctx context.Context) (string, error) {
 		outcome, err := w.calls.RememberClientAssertion(ctx, store.RememberClientAssertionParams{
-			ID: token.AssertionID(string(w.backup.ClientID), jti), ExpiresAt: time.Now().Add(time.Minute),
+			ID: token.AssertionID(string(w.backup.ClientID), jti), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour,
 		})
 		return string(outcome), err
 	}
@@ -308,18 +316,20 @@ func (w *walk) machine() chapter {
 		return func(ctx context.Context) (string, error) {
 			access = token.Mint(token.AccessToken)
 			row, err := w.calls.IssueAccessToken(ctx, store.IssueAccessTokenParams{
-				ID: store.NewAccessTokenID(), ClientID: w.backup.ClientID, Scopes: scopes,
-				AccessToken: new(access.Digest()), Lifetime: &accessLifetime,
+				ClientID: w.backup.ClientID, ClientAuthMethod: w.backup.method(),
+				ID: store.NewAccessTokenID(), Scopes: scopes, AccessToken: new(access.Digest()), Lifetime: accessLifetime,
 			})
 			return string(row.Outcome), err
 		}
 	}
 	introspect := w.introspect(func() token.Raw { return access }, func(row store.IntrospectAccessTokenRow) bool {
-		return row.ClientID == w.backup.ClientID && row.UserID == nil
+		return row.ClientID != nil && *row.ClientID == w.backup.ClientID && row.UserID == nil
 	})
 	revoke := func(ctx context.Context) (string, error) {
-		_, err := w.calls.RevokeToken(ctx, store.RevokeTokenParams{Token: access.Digest(), ClientID: w.backup.ClientID})
-		return found(err, "revoked", "none")
+		row, err := w.calls.RevokeToken(ctx, store.RevokeTokenParams{
+			ClientID: w.backup.ClientID, ClientAuthMethod: w.backup.method(), Token: access.Digest(),
+		})
+		return string(row.Outcome), err
 	}
 	return chapter{
 		heading: "A machine acts for itself",
@@ -328,30 +338,24 @@ func (w *walk) machine() chapter {
 			"and gets a token of its own (client credentials, RFC 6749, section 4.4).",
 		},
 		steps: []step{
-			call("fresh", "the assertion has not been seen before", present),
-			call("replayed", "somebody has recorded it: refused", present),
-			call("exceeded", "Nightly Backup asks for more than it is registered for", issue("photos.export", "photos.write")),
+			call("remembered", "the assertion has not been seen before", present),
+			call("proof_replayed", "somebody has recorded it: refused", present),
+			call("invalid_scope", "Nightly Backup asks for more than it is registered for", issue("photos.export", "photos.write")),
 			call("issued", "it asks for what it may have", issue("photos.export")),
-			call("live", "a token of Nightly Backup, and of no user", introspect),
-			call("disabled", "an administrator suspends Nightly Backup", func(ctx context.Context) (string, error) {
-				row, err := w.calls.DisableClient(ctx, w.backup.ClientID)
-				if err == nil && !row.Disabled {
-					return "", untrue("it is not disabled")
-				}
-				return found(err, "disabled", "none")
+			call("active", "a token of Nightly Backup, and of no user", introspect),
+			call("ended", "an administrator disables Nightly Backup", func(ctx context.Context) (string, error) {
+				outcome, err := w.calls.DisableClient(ctx, w.backup.ClientID)
+				return string(outcome), err
 			}),
-			call("dead", "which counts at once, and for tokens that are out", introspect),
+			call("inactive", "which counts at once, and for tokens that are out", introspect),
 			call("enabled", "a false alarm", func(ctx context.Context) (string, error) {
-				row, err := w.calls.EnableClient(ctx, w.backup.ClientID)
-				if err == nil && row.Disabled {
-					return "", untrue("it is still disabled")
-				}
-				return found(err, "enabled", "none")
+				outcome, err := w.calls.EnableClient(ctx, w.backup.ClientID)
+				return string(outcome), err
 			}),
-			call("live", "they work again", introspect),
-			call("revoked", "its work done, Nightly Backup hands the token back (RFC 7009)", revoke),
-			call("none", "a second time there is nothing to revoke", revoke),
-			call("dead", "the token that it handed back", introspect),
+			call("active", "they work again", introspect),
+			call("ended", "its work done, Nightly Backup hands the token back (RFC 7009)", revoke),
+			call("revoked", "a second time there is nothing to end", revoke),
+			call("inactive", "the token that it handed back", introspect),
 		},
 	}
 }
@@ -361,10 +365,10 @@ func (w *walk) newSecret() chapter {
 	renew := func(overlap time.Duration, secret *token.Raw) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) {
 			*secret = token.Mint(token.ClientSecret)
-			_, err := w.calls.RotateClientSecret(ctx, store.RotateClientSecretParams{
-				ClientID: w.framed.ClientID, ClientSecret: secret.Digest(), Overlap: overlap,
+			outcome, err := w.calls.RotateClientSecret(ctx, store.RotateClientSecretParams{
+				ClientID: w.framed.ClientID, ClientSecret: secret.Digest(), Lifetime: store.Never, Overlap: overlap,
 			})
-			return found(err, "rotated", "none")
+			return string(outcome), err
 		}
 	}
 	return chapter{
@@ -376,7 +380,7 @@ func (w *walk) newSecret() chapter {
 				w.authenticate(&w.framed, func() token.Raw { return w.framed.secret })),
 			call("authenticated", "a machine with the new one", w.authenticate(&w.framed, func() token.Raw { return first })),
 			call("rotated", "that one has leaked: the next replaces it at once", renew(0, &second)),
-			call("refused", "whoever found the leaked one", w.authenticate(&w.framed, func() token.Raw { return first })),
+			call("unauthenticated", "whoever found the leaked one", w.authenticate(&w.framed, func() token.Raw { return first })),
 			call("authenticated", "a machine with the newest", w.authenticate(&w.framed, func() token.Raw {
 				w.framed.secret = second
 				return second
@@ -388,36 +392,37 @@ func (w *walk) newSecret() chapter {
 func (w *walk) movingIn() chapter {
 	// They have no prefix of ours, and are taken as they are.
 	used, idle := foreign("qXbMzVtLhRkWcYpNsJfDgTaQeUoIyZxB"), foreign("hGfDsAzXcVbNmQwErTyUiOpLkJhGfDsA")
+	families := map[token.Digest]store.AuthorizationID{}
+	ask := func(raw token.Raw) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) {
+			row, err := w.calls.IntrospectRefreshToken(ctx, store.IntrospectRefreshTokenParams{Token: raw.Digest(), ClientAuthMethod: "server"})
+			if err == nil && row.Outcome == store.OutcomeActive {
+				if row.AuthorizationID == nil {
+					return "", untrue("it has no family")
+				}
+				families[raw.Digest()] = *row.AuthorizationID
+			}
+			return string(row.Outcome), err
+		}
+	}
 	return chapter{
 		heading: "Tokens of another server move in",
 		text: []string{
 			"A better-auth server may have been here before, or work beside this one: the tables and digests are the same. What it",
-			"issued goes on, without a new sign-in. It knows no families, so its tokens are given one when they are first used here.",
+			"issued goes on, without a new sign-in. It knows no families, so a trigger gives each of its tokens one.",
 		},
 		steps: []step{
 			aside("done", "the other server writes a refresh token", w.elsewhere(&w.framed, used, "openid photos.read offline_access")),
 			aside("done", "and another", w.elsewhere(&w.framed, idle, "openid photos.read offline_access")),
-			call("live", "a token without a family", func(ctx context.Context) (string, error) {
-				row, err := w.calls.IntrospectRefreshToken(ctx, used.Digest())
-				if err == nil && row.AuthorizationID != nil {
-					return "", untrue("it has a family")
-				}
-				return found(err, "live", "dead")
-			}),
-			call("rotated", "Framed refreshes it here, and it has one from now on", func(ctx context.Context) (string, error) {
+			call("active", "the first has a family", ask(used)),
+			call("active", "so has the second", ask(idle)),
+			call("rotated", "Framed refreshes the first here, in the same family", func(ctx context.Context) (string, error) {
 				g := &grant{}
 				outcome, err := w.rotate(ctx, &w.framed, used, g)
-				if err == nil && g.id == "" {
-					return outcome, untrue("it has no family")
+				if err == nil && g.id != families[used.Digest()] {
+					return outcome, untrue("it is another family")
 				}
 				return outcome, err
-			}),
-			call("adopted", "the rest can be adopted in batches: here it is one", func(ctx context.Context) (string, error) {
-				row, err := w.calls.AdoptRefreshTokens(ctx, store.AdoptRefreshTokensParams{BatchSize: 100})
-				if err == nil && row.Adopted != 1 {
-					return "", untrue("%d were adopted", row.Adopted)
-				}
-				return "adopted", err
 			}),
 			call("listed", "what Ada's grants are now, all told: these two", func(ctx context.Context) (string, error) {
 				rows, err := w.calls.ListUserAuthorizations(ctx, store.ListUserAuthorizationsParams{UserID: w.ada, PageSize: 100})
@@ -426,6 +431,11 @@ func (w *walk) movingIn() chapter {
 				}
 				return "listed", err
 			}),
+			call("ended", "the second grant is ended here", func(ctx context.Context) (string, error) {
+				row, err := w.calls.RevokeAuthorization(ctx, families[idle.Digest()])
+				return string(row.Outcome), err
+			}),
+			aside("no row", "the other server can't refresh it either: its UPDATE finds", w.spendElsewhere(idle)),
 		},
 	}
 }
@@ -445,33 +455,29 @@ func (w *walk) signOut(lasting *grant) chapter {
 		heading: "Ada signs out",
 		text: []string{
 			"On a friend's computer she has used both applications. What was granted in a session ends with it, unless she had agreed",
-			"to offline_access. Whoever was part of the session is named in the answer, so that it can be told (back-channel logout).",
+			"to offline_access. Whoever was part of the session is remembered, so that it can be told (back-channel logout).",
 		},
 		steps: []step{
-			call("created", "Ada signs in on the friend's computer", w.createSession),
+			call("created", "Ada signs in on the friend's computer", w.createSession(0, 0)),
 			call("granted", "Framed, for this session only", w.grant(&w.framed, brief, "openid", "photos.read")),
 			call("redeemed", "its tokens", w.redeem(&w.framed, brief)),
 			call("granted", "Pocket Album, with offline_access", w.grant(&w.album, lasting, "openid", "photos.read", "offline_access")),
 			call("redeemed", "its tokens", w.redeem(&w.album, lasting)),
-			call("ended", "she signs out: Framed and Pocket Album are to be told", func(ctx context.Context) (string, error) {
-				rows, err := w.calls.EndSession(ctx, w.session)
-				if err != nil {
-					return "", err
-				}
-				revoked := map[store.ClientID]bool{}
-				for _, row := range rows {
-					if row.ClientID != nil {
-						revoked[*row.ClientID] = row.Revoked
-					}
-				}
-				if len(rows) != 2 || len(revoked) != 2 || !revoked[w.framed.ClientID] || revoked[w.album.ClientID] {
-					return "", untrue("it names %d clients, and not these two, of which Framed lost its grant", len(revoked))
-				}
-				return "ended", nil
+			call("ended", "she signs out", func(ctx context.Context) (string, error) {
+				row, err := w.calls.EndSession(ctx, w.session)
+				return string(row.Outcome), err
 			}),
-			call("none", "the cookie is worth nothing", w.findSession),
-			call("dead", "what Framed was given", w.introspect(func() token.Raw { return brief.access }, nil)),
-			call("live", "what Pocket Album was given", w.introspect(func() token.Raw { return lasting.access }, nil)),
+			call("listed", "to be told of it: Framed and Pocket Album", func(ctx context.Context) (string, error) {
+				rows, err := w.calls.ListSessionClients(ctx, w.session)
+				if err == nil && (len(rows) != 2 || rows[0].ClientID != w.framed.ClientID || rows[1].ClientID != w.album.ClientID ||
+					rows[0].DueAt == nil || rows[1].DueAt == nil) {
+					return "", untrue("it names %d clients, or others, or they are not due", len(rows))
+				}
+				return "listed", err
+			}),
+			call("none", "the cookie is worth nothing", w.findSession(func() token.Raw { return w.cookie })),
+			call("inactive", "what Framed was given", w.introspect(func() token.Raw { return brief.access }, nil)),
+			call("active", "what Pocket Album was given", w.introspect(func() token.Raw { return lasting.access }, nil)),
 		},
 	}
 }
@@ -479,10 +485,7 @@ func (w *walk) signOut(lasting *grant) chapter {
 func (w *walk) withdrawal(g *grant) chapter {
 	withdraw := func(ctx context.Context) (string, error) {
 		row, err := w.calls.WithdrawConsent(ctx, store.WithdrawConsentParams{ClientID: w.album.ClientID, UserID: w.ada})
-		if err == nil && row.Authorizations != 1 {
-			return "", untrue("%d authorizations ended", row.Authorizations)
-		}
-		return found(err, "withdrawn", "none")
+		return string(row.Outcome), err
 	}
 	return chapter{
 		heading: "Ada changes her mind",
@@ -495,11 +498,47 @@ func (w *walk) withdrawal(g *grant) chapter {
 				}
 				return "listed", err
 			}),
-			call("withdrawn", "she withdraws one: the consent, and the one grant under it", withdraw),
-			call("dead", "what Pocket Album was given", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("withdrawn", "she withdraws one: the consent, and what was granted under it", withdraw),
+			call("inactive", "what Pocket Album was given", w.introspect(func() token.Raw { return g.access }, nil)),
 			call("missing", "the next time that it asks, so does the server",
 				w.checkConsent(&w.album, []string{"openid", "photos.read"}, []string{"openid", "photos.read"})),
-			call("none", "a second click finds nothing", withdraw),
+			call("ended", "a second click finds no consent", withdraw),
+		},
+	}
+}
+
+func (w *walk) suspension() chapter {
+	g := &grant{}
+	return chapter{
+		heading: "Ada's account is suspended",
+		text: []string{
+			"Somebody else may be using it. One row says so; that nothing of hers is live follows from it, whatever the number of her",
+			"tokens, and a grant that is on its way at this very moment is as dead as the others.",
+		},
+		steps: []step{
+			call("created", "Ada signs in", w.createSession(0, 0)),
+			call("granted", "Framed, with offline_access", w.grant(&w.framed, g, "openid", "photos.read", "offline_access")),
+			call("redeemed", "its tokens", w.redeem(&w.framed, g)),
+			call("active", "its access token", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("ended", "an administrator suspends her: three browsers are signed out", func(ctx context.Context) (string, error) {
+				row, err := w.calls.SuspendUser(ctx, w.ada)
+				if err == nil && row.Sessions != 3 {
+					return "", untrue("%d sessions ended", row.Sessions)
+				}
+				return string(row.Outcome), err
+			}),
+			call("inactive", "Framed's access token", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("none", "her cookie", w.findSession(func() token.Raw { return w.cookie })),
+			call("suspended", "she can't sign in", w.createSession(0, 0)),
+			call("reinstated", "it was she herself", func(ctx context.Context) (string, error) {
+				outcome, err := w.calls.ReinstateUser(ctx, w.ada)
+				return string(outcome), err
+			}),
+			call("inactive", "what has ended does not come back", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("revoked", "so Framed cannot refresh", func(ctx context.Context) (string, error) {
+				return w.rotate(ctx, &w.framed, g.refresh, &grant{})
+			}),
+			call("missing", "and has to ask her again", w.checkConsent(&w.framed, []string{"openid"}, []string{"openid"})),
 		},
 	}
 }
@@ -512,8 +551,8 @@ func (w *walk) collection() chapter {
 	return chapter{
 		heading: "Time passes, and what has expired is collected",
 		text: []string{
-			"In batches of a bounded size, which skip what is in use. Spent tokens are kept for a while after the last of their family",
-			"has expired (here a month): they are the evidence by which a stolen one is recognised. `oauthdb gc` makes these calls.",
+			"In batches of a bounded size, which skip what is in use. Spent tokens and ended families are kept for a while (here a",
+			"month): they are the evidence by which a stolen token is recognised. `oauthdb gc` makes these calls, and some more.",
 		},
 		steps: []step{
 			aside("done", "40 days pass, by moving every expiry in the demo's database", w.pass(40*24*time.Hour)),
@@ -523,16 +562,23 @@ func (w *walk) collection() chapter {
 			call("kept", "refresh tokens: not yet", refreshTokens),
 			aside("done", "another 40 days pass", w.pass(40*24*time.Hour)),
 			call("collected", "refresh tokens", refreshTokens),
-			call("collected", "the families that they belonged to", func(ctx context.Context) (string, error) {
-				return collected(w.calls.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: month}))
-			}),
-			call("collected", "Ada's first session", func(ctx context.Context) (string, error) {
-				return collected(w.calls.DeleteExpiredSessions(ctx, batch))
+			call("marked", "families that are over, though their rows don't say so yet", w.markDead),
+			call("collected", "families that were ended long ago", w.deleteEnded(month)),
+			call("collected", "grants are detached from sessions that are over,", w.deleteSessions),
+			call("collected", "and Ada's sessions go", w.deleteSessions),
+			call("collected", "the consent that her suspension has ended", func(ctx context.Context) (string, error) {
+				row, err := w.calls.DeleteDeadConsents(ctx, store.DeleteDeadConsentsParams{PageSize: batch})
+				return collected(row.Deleted, err)
 			}),
 			call("collected", "the machine's assertion", func(ctx context.Context) (string, error) {
 				return collected(w.calls.DeleteExpiredClientAssertions(ctx, batch))
 			}),
-			aside("user 1, account 1, session 0, client 3, consent 1, authorization 0, refresh token 0, access token 0", "rows that are left", w.remaining),
+			call("collected", "Framed's secret that was good for an hour more", func(ctx context.Context) (string, error) {
+				return collected(w.calls.DeleteExpiredClientSecrets(ctx, batch))
+			}),
+			aside("done", "another 40 days pass", w.pass(40*24*time.Hour)),
+			call("collected", "the families that were marked", w.deleteEnded(month)),
+			aside("user 1, account 1, session 0, client 3, consent 0, authorization 0, refresh token 0, access token 0", "rows that are left", w.remaining),
 		},
 	}
 }
@@ -541,21 +587,58 @@ func (w *walk) farewell() chapter {
 	g := &grant{}
 	return chapter{
 		heading: "Ada leaves",
-		text:    []string{"Once more she signs in and lets Framed see her photos. Then she deletes her account, and all that is hers goes with it."},
+		text: []string{
+			"Once more she signs in and lets Framed see her photos. Then she deletes her account: from that moment all that is hers is",
+			"dead, her row says nothing of her any more, and the collector erases it in small steps.",
+		},
 		steps: []step{
-			call("created", "Ada signs in", w.createSession),
-			call("granted", "Framed asks, and her consent still covers it", w.grant(&w.framed, g, "openid", "photos.read", "offline_access")),
+			call("created", "Ada signs in", w.createSession(0, 0)),
+			call("granted", "she agrees", w.grantConsent(&w.framed, "openid", "photos.read", "offline_access")),
+			call("granted", "Framed asks", w.grant(&w.framed, g, "openid", "photos.read", "offline_access")),
 			call("redeemed", "its tokens", w.redeem(&w.framed, g)),
 			aside("user 1, account 1, session 1, client 3, consent 1, authorization 1, refresh token 1, access token 1", "rows before", w.remaining),
-			call("deleted", "one row is deleted; the schema sees to the rest", func(ctx context.Context) (string, error) {
+			call("deleted", "she deletes her account", func(ctx context.Context) (string, error) {
 				row, err := w.calls.DeleteUser(ctx, w.ada)
-				if err == nil && row.Authorizations != 1 {
-					return "", untrue("%d authorizations ended", row.Authorizations)
-				}
-				return found(err, "deleted", "none")
+				return string(row.Outcome), err
 			}),
+			call("inactive", "the access token that Framed still holds", w.introspect(func() token.Raw { return g.access }, nil)),
+			call("none", "her address is nobody's, and can be used again", func(ctx context.Context) (string, error) {
+				_, err := w.calls.FindUserByEmail(ctx, "ada@example.com")
+				return found(err, "found", "none")
+			}),
+			call("marked", "the collector finds that her families are dead", w.markDead),
+			call("collected", "it erases access tokens,", w.deleteEnded(0)),
+			call("collected", "refresh tokens,", w.deleteEnded(0)),
+			call("collected", "families,", w.deleteEnded(0)),
+			call("collected", "sessions,", w.deleteSessions),
+			call("collected", "consents,", w.eraseUsers),
+			call("collected", "and her row", w.eraseUsers),
 			aside("user 0, account 0, session 0, client 3, consent 0, authorization 0, refresh token 0, access token 0", "rows after", w.remaining),
-			call("dead", "the access token that Framed still holds", w.introspect(func() token.Raw { return g.access }, nil)),
 		},
 	}
+}
+
+func (w *walk) markDead(ctx context.Context) (string, error) {
+	row, err := w.calls.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{PageSize: 1000})
+	if row.Marked == 0 {
+		return "kept", err
+	}
+	return "marked", err
+}
+
+func (w *walk) deleteEnded(retention time.Duration) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		row, err := w.calls.DeleteEndedAuthorizations(ctx, store.DeleteEndedAuthorizationsParams{Retention: retention, BatchSize: 1000})
+		return collected(row.AccessTokens+row.RefreshTokens+row.Authorizations, err)
+	}
+}
+
+func (w *walk) deleteSessions(ctx context.Context) (string, error) {
+	row, err := w.calls.DeleteExpiredSessions(ctx, 1000)
+	return collected(row.Deleted+row.Detached, err)
+}
+
+func (w *walk) eraseUsers(ctx context.Context) (string, error) {
+	row, err := w.calls.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{BatchSize: 1000})
+	return collected(row.Deleted+row.Cleared, err)
 }

@@ -24,9 +24,6 @@ const (
 	sessionLifetime = 14 * 24 * time.Hour
 	grace           = 30 * time.Second
 	month           = 30 * 24 * time.Hour
-)
-
-var (
 	accessLifetime  = 10 * time.Minute
 	refreshLifetime = month
 )
@@ -66,6 +63,9 @@ type application struct {
 	key    *token.Confirmation // that it proves to hold, if it does (DPoP, RFC 9449)
 }
 
+// method is how it authenticates at the server: by a secret, by the key of its assertion, or not at all.
+func (a *application) method() string { return *a.TokenEndpointAuthMethod }
+
 // grant is what a client holds of a grant, and the thief who copied it.
 type grant struct {
 	id              store.AuthorizationID
@@ -73,43 +73,54 @@ type grant struct {
 	code            token.Raw
 	access, refresh token.Raw
 	stolen          token.Raw // a refresh token that was spent
+	redemption      store.RedeemAuthorizationCodeParams
 }
 
 // The calls that more than one chapter makes follow. Each makes one, and answers with its outcome.
 
 func (w *walk) authenticate(app *application, secret func() token.Raw) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		row, err := w.calls.AuthenticateClient(ctx, store.AuthenticateClientParams{ClientID: app.ClientID, ClientSecret: secret().Digest()})
-		if err == nil && !row.Authenticated {
-			return "refused", nil
+		outcome, err := w.calls.AuthenticateClient(ctx, store.AuthenticateClientParams{
+			ClientID: app.ClientID, ClientAuthMethod: app.method(), ClientSecret: secret().Digest(),
+		})
+		return string(outcome), err
+	}
+}
+
+// createSession signs Ada in, in one browser more, of two at most if there is a maximum; ended is how many others that ends.
+func (w *walk) createSession(maximum int32, ended int64) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		session, cookie := store.NewSessionID(), token.Mint(token.SessionToken)
+		row, err := w.calls.CreateSession(ctx, store.CreateSessionParams{
+			ID: session, UserID: w.ada, Token: cookie.Digest(), Lifetime: sessionLifetime, MaxSessions: maximum,
+			IPAddress: new("192.0.2.17"), UserAgent: new("Mozilla/5.0"), AuthTime: new(time.Now()), AMR: []string{"pwd"},
+		})
+		if err == nil && row.EndedSessions != ended {
+			return "", untrue("%d other sessions ended", row.EndedSessions)
 		}
-		return found(err, "authenticated", "none")
+		if err == nil && row.Outcome == store.OutcomeCreated {
+			w.session, w.cookie = session, cookie
+		}
+		return string(row.Outcome), err
 	}
 }
 
-func (w *walk) createSession(ctx context.Context) (string, error) {
-	w.session, w.cookie = store.NewSessionID(), token.Mint(token.SessionToken)
-	_, err := w.calls.CreateSession(ctx, store.CreateSessionParams{
-		ID: w.session, UserID: w.ada, Token: w.cookie.Digest(), Lifetime: sessionLifetime,
-		IPAddress: new("192.0.2.17"), UserAgent: new("Mozilla/5.0"),
-	})
-	return "created", err
-}
-
-func (w *walk) findSession(ctx context.Context) (string, error) {
-	row, err := w.calls.FindSessionByToken(ctx, w.cookie.Digest())
-	if err == nil && (row.User.ID != w.ada || row.Session.ID != w.session) {
-		return "", untrue("it found somebody else's session")
+func (w *walk) findSession(cookie func() token.Raw) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		row, err := w.calls.FindSessionByToken(ctx, cookie().Digest())
+		if err == nil && (row.User.ID != w.ada || row.Session.ID != w.session) {
+			return "", untrue("it found somebody else's session")
+		}
+		return found(err, "found", "none")
 	}
-	return found(err, "found", "none")
 }
 
 func (w *walk) checkConsent(app *application, scopes, missing []string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		row, err := w.calls.CheckConsent(ctx, store.CheckConsentParams{ClientID: app.ClientID, UserID: w.ada, Scopes: scopes})
 		switch {
-		case err != nil:
-			return "", err
+		case err != nil || row.Outcome != store.OutcomeActive:
+			return string(row.Outcome), err
 		case !slices.Equal(slices.Sorted(slices.Values(row.Missing)), slices.Sorted(slices.Values(missing))):
 			return "", untrue("it misses %q", row.Missing)
 		case row.Covered:
@@ -124,10 +135,10 @@ func (w *walk) grantConsent(app *application, scopes ...string) func(context.Con
 		row, err := w.calls.GrantConsent(ctx, store.GrantConsentParams{
 			ID: store.NewConsentID(), ClientID: app.ClientID, UserID: w.ada, Scopes: scopes, Merge: true,
 		})
-		if err == nil && !slices.Equal(row.Scopes, scopes) {
+		if err == nil && row.Outcome == store.OutcomeGranted && !slices.Equal(row.Scopes, scopes) {
 			return "", untrue("it holds %q", row.Scopes)
 		}
-		return "granted", err
+		return string(row.Outcome), err
 	}
 }
 
@@ -148,15 +159,25 @@ func (w *walk) grant(app *application, g *grant, scopes ...string) func(context.
 func (w *walk) redeem(app *application, g *grant) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		access, refresh := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
-		row, err := w.calls.RedeemAuthorizationCode(ctx, store.RedeemAuthorizationCodeParams{
-			Code: g.code.Digest(), ClientID: app.ClientID, RedirectURI: &app.RedirectURIs[0], CodeChallenge: new(token.S256(g.verifier)),
-			AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: &accessLifetime,
-			RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(refresh.Digest()), RefreshTokenLifetime: &refreshLifetime,
-			Confirmation: app.key,
-		})
-		if err == nil && row.Outcome == store.RedemptionOutcomeRedeemed {
+		g.redemption = store.RedeemAuthorizationCodeParams{
+			ClientID: app.ClientID, ClientAuthMethod: app.method(), ClientSecret: app.secret.Digest(),
+			Code: g.code.Digest(), RedirectURI: &app.RedirectURIs[0], CodeChallenge: new(token.S256(g.verifier)),
+			AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: accessLifetime,
+			RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(refresh.Digest()), RefreshTokenLifetime: refreshLifetime,
+			FamilyLifetime: store.Never, Confirmation: app.key,
+		}
+		row, err := w.calls.RedeemAuthorizationCode(ctx, g.redemption)
+		if err == nil && row.Outcome == store.OutcomeRedeemed {
 			g.access, g.refresh = access, refresh
 		}
+		return string(row.Outcome), err
+	}
+}
+
+// redeemAgain makes the very same call once more.
+func (w *walk) redeemAgain(g *grant) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		row, err := w.calls.RedeemAuthorizationCode(ctx, g.redemption)
 		return string(row.Outcome), err
 	}
 }
@@ -165,15 +186,16 @@ func (w *walk) redeem(app *application, g *grant) func(context.Context) (string,
 func (w *walk) rotate(ctx context.Context, app *application, presented token.Raw, g *grant, scopes ...string) (string, error) {
 	access, successor := token.Mint(token.AccessToken), w.successors.Successor(presented)
 	row, err := w.calls.RotateRefreshToken(ctx, store.RotateRefreshTokenParams{
-		Presented: presented.Digest(), ClientID: app.ClientID, Scopes: scopes, Grace: grace, Confirmation: app.key,
-		SuccessorID: store.NewRefreshTokenID(), Successor: successor.Digest(), RefreshTokenLifetime: &refreshLifetime,
-		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: &accessLifetime,
+		ClientID: app.ClientID, ClientAuthMethod: app.method(), ClientSecret: app.secret.Digest(),
+		Token: presented.Digest(), Scopes: scopes, Grace: grace, Confirmation: app.key,
+		SuccessorID: store.NewRefreshTokenID(), Successor: successor.Digest(), RefreshTokenLifetime: refreshLifetime,
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: accessLifetime,
 	})
 	if err != nil {
 		return "", err
 	}
 	switch row.Outcome {
-	case store.RotationOutcomeRotated, store.RotationOutcomeReplayed:
+	case store.OutcomeRotated, store.OutcomeRetried:
 		// The database holds the digest of the successor that counts. It may have been derived under a key before this one.
 		stored, ok := token.Raw{}, false
 		if row.Successor != nil {
@@ -190,11 +212,11 @@ func (w *walk) rotate(ctx context.Context, app *application, presented token.Raw
 // introspect asks about an access token; check may look at the answer.
 func (w *walk) introspect(access func() token.Raw, check func(store.IntrospectAccessTokenRow) bool) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		row, err := w.calls.IntrospectAccessToken(ctx, access().Digest())
-		if err == nil && check != nil && !check(row) {
-			return "", untrue("the answer is about something else: client %s, scopes %q", row.ClientID, row.Scopes)
+		row, err := w.calls.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{Token: access().Digest(), ClientAuthMethod: "server"})
+		if err == nil && check != nil && row.Outcome == store.OutcomeActive && !check(row) {
+			return "", untrue("the answer is about something else")
 		}
-		return found(err, "live", "dead")
+		return string(row.Outcome), err
 	}
 }
 
@@ -257,14 +279,15 @@ func (w *walk) remaining(ctx context.Context) (string, error) {
 		users, accounts, sessions, clients, consents, authorizations, refresh, access), err
 }
 
-// pass moves every expiry of the database into the past: all that a grant's life takes is waiting.
+// pass moves every expiry and ending of the database into the past: all that a grant's life takes is waiting.
 func (w *walk) pass(interval time.Duration) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		_, err := w.pool.Exec(ctx, `
 			WITH sessions AS (UPDATE session SET expires_at = expires_at - $1::interval),
-			    authorizations AS (UPDATE oauth_authorization SET expires_at = expires_at - $1::interval),
+			    authorizations AS (UPDATE oauth_authorization SET expires_at = expires_at - $1::interval, revoked_at = revoked_at - $1::interval),
 			    refresh_tokens AS (UPDATE oauth_refresh_token SET expires_at = expires_at - $1::interval),
-			    access_tokens AS (UPDATE oauth_access_token SET expires_at = expires_at - $1::interval)
+			    access_tokens AS (UPDATE oauth_access_token SET expires_at = expires_at - $1::interval),
+			    secrets AS (UPDATE oauth_client_secret SET expires_at = expires_at - $1::interval)
 			UPDATE oauth_client_assertion SET expires_at = expires_at - $1::interval`, interval)
 		return "done", err
 	}
@@ -278,5 +301,16 @@ func (w *walk) elsewhere(app *application, raw token.Raw, scopes string) func(co
 			VALUES ($1, $2, $3, $4, string_to_array($5, ' '), now() + interval '30 days')`,
 			string(store.NewRefreshTokenID()), raw.Digest(), string(app.ClientID), string(w.ada), scopes)
 		return "done", err
+	}
+}
+
+// spendElsewhere spends a refresh token as another server does.
+func (w *walk) spendElsewhere(raw token.Raw) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		tag, err := w.pool.Exec(ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1 AND revoked IS NULL`, raw.Digest())
+		if tag.RowsAffected() == 0 {
+			return "no row", err
+		}
+		return "spent", err
 	}
 }

@@ -127,11 +127,12 @@ func (s *server) withdraw(w http.ResponseWriter, r *http.Request) error {
 		if value := storable(r.PostFormValue("reference_id"), maxIDLength); value != "" {
 			reference = new(store.ReferenceID(value))
 		}
+		// Whether there was a consent, or another tab was faster, makes no difference.
 		_, err := s.store.WithdrawConsent(r.Context(), store.WithdrawConsentParams{ClientID: client, UserID: session.User.ID, ReferenceID: reference})
-		if err != nil && !db.IsNotFound(err) { // not found: in another tab, a moment ago
+		if err != nil {
 			return "", err
 		}
-		_, err = s.store.RevokeUserAuthorizations(r.Context(), store.RevokeUserAuthorizationsParams{UserID: session.User.ID, ClientID: &client})
+		_, err = s.store.RevokeUserAuthorizationsByClient(r.Context(), store.RevokeUserAuthorizationsByClientParams{UserID: session.User.ID, ClientID: client})
 		return accountPath + "?done=withdrawn", err
 	})
 }

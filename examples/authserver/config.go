@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -33,6 +34,7 @@ type config struct {
 
 	requestLifetime, codeLifetime, accessTokenLifetime, idTokenLifetime, refreshTokenLifetime, familyLifetime, grace time.Duration
 	sessionLifetime, maxSessionLifetime                                                                              time.Duration
+	maxSessions                                                                                                      int
 
 	successorKeys, keyEncryptionKeys [][]byte
 }
@@ -61,6 +63,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	flags.DurationVar(&c.grace, "grace", zitadel.DefaultGrace, "for how long a replaced refresh token is taken for a retry; negative: never")
 	flags.DurationVar(&c.sessionLifetime, "session-lifetime", 14*24*time.Hour, "how long a browser that does not come back stays signed in")
 	flags.DurationVar(&c.maxSessionLifetime, "max-session-lifetime", 90*24*time.Hour, "how long a browser stays signed in at most")
+	flags.IntVar(&c.maxSessions, "max-sessions", listLength, "in how many browsers a user is signed in at most, of which the oldest is signed out; 0: any number")
 
 	var err error
 	flags.VisitAll(func(f *flag.Flag) {
@@ -157,8 +160,11 @@ func (c *config) check() error {
 			return fmt.Errorf("%s: %s is less than a second", name, lifetime)
 		}
 	}
-	if c.familyLifetime < 0 {
-		return fmt.Errorf("-grant-lifetime: %s is negative", c.familyLifetime)
+	if c.familyLifetime != 0 && c.familyLifetime < time.Second {
+		return fmt.Errorf("-grant-lifetime: %s is less than a second, and not 0", c.familyLifetime)
+	}
+	if c.maxSessions < 0 || c.maxSessions > math.MaxInt32 {
+		return fmt.Errorf("-max-sessions: %d is not a number of sessions", c.maxSessions)
 	}
 	return nil
 }
@@ -176,6 +182,7 @@ func (c *config) options(logger *slog.Logger) options {
 		behindProxy:        c.behindProxy,
 		sessionLifetime:    c.sessionLifetime,
 		maxSessionLifetime: c.maxSessionLifetime,
+		maxSessions:        int32(c.maxSessions),
 		passwordParams:     passwordParams,
 		logger:             logger,
 		storage: zitadel.Options{

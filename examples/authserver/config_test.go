@@ -35,6 +35,9 @@ func TestConfigurationsThatWouldBeUnsafeAreRefused(t *testing.T) {
 		{"-addr :8080", keys, "-issuer is required"},
 		{"-code-lifetime 0s", keys, "-code-lifetime: 0s"},
 		{"-grant-lifetime -1s", keys, "-grant-lifetime"},
+		{"-grant-lifetime 1ms", keys, "-grant-lifetime"},
+		{"-max-sessions -1", keys, "-max-sessions"},
+		{"-max-sessions 0", keys, ""},
 		{"serve", keys, `unexpected argument "serve"`},
 	} {
 		_, err := parseConfig(strings.Fields(c.args), func(name string) string { return c.env[name] }, io.Discard)

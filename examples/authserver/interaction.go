@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -39,7 +40,7 @@ func (s *server) next(ctx context.Context, pending zitadel.PendingRequest, sessi
 	if session == nil {
 		return signIn, nil
 	}
-	age := authorization.CreatedAt.Sub(session.Session.CreatedAt) // at the time of the request; negative: signed in for it
+	age := authorization.CreatedAt.Sub(authenticatedAt(session.Session)) // at the time of the request; negative: signed in for it
 	fresh := age <= 0
 	again := slices.Contains(request.Prompt, oidc.PromptLogin) || slices.Contains(request.Prompt, oidc.PromptSelectAccount)
 	tooOld := request.MaxAge != nil && age.Seconds() > float64(*request.MaxAge)
@@ -122,10 +123,21 @@ func (s *server) proceed(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) approve(w http.ResponseWriter, r *http.Request, now situation, tenant *store.ReferenceID) error {
 	allowFormPost(w.Header(), now.pending)
-	return s.provider.Approve(w, r, now.id, zitadel.Approval{
+	err := s.provider.Approve(w, r, now.id, zitadel.Approval{
 		UserID: now.session.User.ID, SessionID: &now.session.Session.ID, ReferenceID: tenant,
-		Scopes: now.pending.Authorization.Scopes, AuthTime: now.session.Session.CreatedAt, AMR: []string{"pwd"},
+		Scopes: now.pending.Authorization.Scopes, AuthTime: authenticatedAt(now.session.Session), AMR: now.session.Session.AMR,
 	})
+	var decision *zitadel.DecisionError
+	if errors.As(err, &decision) {
+		switch decision.Outcome { // since the session was looked up
+		case store.OutcomeSignedOut:
+			http.Redirect(w, r, "/continue?"+url.Values{"id": {now.id}}.Encode(), http.StatusSeeOther)
+			return nil
+		case store.OutcomeSuspended:
+			return s.deny(w, r, now, decision.OAuth())
+		}
+	}
+	return err
 }
 
 func (s *server) deny(w http.ResponseWriter, r *http.Request, now situation, reason *oidc.Error) error {
@@ -211,6 +223,7 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) error {
 		}
 		chosen = &value
 	}
+	// Where it is not granted, as the user was suspended meanwhile, say, the approval is refused for the same reason.
 	_, err = s.store.GrantConsent(r.Context(), store.GrantConsentParams{
 		ID: store.NewConsentID(), ClientID: now.pending.Authorization.ClientID, UserID: now.session.User.ID, ReferenceID: chosen,
 		Scopes: now.pending.Authorization.Scopes, Merge: true,

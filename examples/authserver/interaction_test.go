@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -216,5 +217,76 @@ func TestAnswersByFormPostRunTheirScriptAndNoOther(t *testing.T) {
 	}
 	if got, want := a.header.Get("Content-Security-Policy"), "script-src 'unsafe-hashes' 'sha256-"; !strings.Contains(got, want) || !strings.Contains(got, "form-action "+w.app+";") {
 		t.Errorf("Content-Security-Policy: %s", got)
+	}
+}
+
+func TestClickingTwiceOnAllowGivesACode(t *testing.T) {
+	t.Parallel()
+	for _, tenant := range []string{"", "org_royal"} {
+		w := start(t)
+		b := w.browser().signedIn()
+		question := b.get(w.authorize("prompt", "consent")).form("decision", "allow", "tenant", tenant)
+		first, second := b.post(w.issuer+"/consent", question), b.post(w.issuer+"/consent", question)
+		b.wantCallback(first, "")
+		given := b.exchange(second)
+		if !w.active(t.Context(), given.AccessToken) {
+			t.Error("the token is dead")
+		}
+		again := b.post(w.issuer+"/consent", question) // the code has been redeemed
+		b.wantPage(again, http.StatusBadRequest, "/consent", "This request is over")
+		if !w.active(t.Context(), given.AccessToken) {
+			t.Error("a third click has ended the token")
+		}
+	}
+}
+
+func TestAClickOnDenyAfterAllowChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser().signedIn()
+	question := b.get(w.authorize())
+	allowed := b.post(w.issuer+"/consent", question.form("decision", "allow", "tenant", ""))
+	b.wantPage(b.post(w.issuer+"/consent", question.form("decision", "deny", "tenant", "")), http.StatusBadRequest, "/consent", "This request is over")
+	b.exchange(allowed)
+}
+
+// What ends a session between the moment at which a page looks it up and the approval.
+func TestAnApprovalIsRefusedByWhatCameBetween(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]struct {
+		end  func(*world, store.Session) error
+		want string // in the address that the browser is sent to
+	}{
+		"signed out": {func(w *world, s store.Session) error {
+			_, err := w.store.EndSession(w.Context(), s.ID)
+			return err
+		}, "/continue?id="},
+		"suspended": {func(w *world, s store.Session) error {
+			_, err := w.store.SuspendUser(w.Context(), s.UserID)
+			return err
+		}, "error=access_denied"},
+	} {
+		w := start(t)
+		b := w.browser().signedIn()
+		id := b.get(w.authorize()).url.Query().Get("id")
+		pending, err := w.server.storage.PendingRequest(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := w.store.FindSessionByToken(t.Context(), w.sessions()[0].Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := test.end(w, session.Session); err != nil {
+			t.Fatal(err)
+		}
+		answer := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/continue", nil)
+		if err := w.server.approve(answer, r, situation{id: id, pending: pending, session: &session}, nil); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if location := answer.Header().Get("Location"); !strings.Contains(location, test.want) || strings.Contains(location, "code=") {
+			t.Errorf("%s: led to %s", what, location)
+		}
 	}
 }

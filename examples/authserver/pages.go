@@ -30,6 +30,7 @@ type pages map[string]*template.Template
 var templateFuncs = template.FuncMap{
 	"day":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"address": addressOf,
 	// initial stands where a logo is missing.
 	"initial": func(name string) string {
 		first, _ := utf8.DecodeRuneInString(name)

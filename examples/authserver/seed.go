@@ -115,7 +115,7 @@ func addUser(ctx context.Context, q *store.Queries, hashing *passwords, name, em
 	if err != nil {
 		return "", err
 	}
-	user, err := q.CreateUser(ctx, store.CreateUserParams{ID: store.NewUserID(), Name: name, Email: email, EmailVerified: true})
+	user, err := q.CreateUser(ctx, store.CreateUserParams{ID: store.NewUserID(), Name: name, Email: &email, EmailVerified: true})
 	if err != nil {
 		return "", err
 	}

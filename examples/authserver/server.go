@@ -25,6 +25,7 @@ type options struct {
 	issuer                              string // its URL, without a slash at the end
 	behindProxy                         bool
 	sessionLifetime, maxSessionLifetime time.Duration
+	maxSessions                         int32 // of a user at a time; 0: any number
 	passwordParams                      *argon2id.Params
 	storage                             zitadel.Options
 	logger                              *slog.Logger
@@ -54,6 +55,8 @@ type tenant struct {
 	Name string
 }
 
+// newServer has a pool, not a transaction: what ends a family, because a code or a refresh token came back, must stand whatever becomes of
+// the request.
 func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s := &server{
 		options: o, store: store.New(pool), pages: parsePages(), throttle: newThrottle(), cookie: cookieFor(o.issuer),

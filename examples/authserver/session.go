@@ -56,40 +56,64 @@ func (s *server) session(w http.ResponseWriter, r *http.Request) (*store.FindSes
 		ID: row.Session.ID, Lifetime: s.sessionLifetime, MaxLifetime: &s.maxSessionLifetime, MinGain: s.sessionLifetime / minGainFraction,
 	})
 	switch {
-	case db.IsNotFound(err):
-		return nil, nil // it has ended in between
 	case err != nil:
 		return nil, err
-	}
-	if extended.Extended {
+	case extended.Outcome == store.OutcomeSignedOut:
+		return nil, nil // it has ended in between
+	case extended.Outcome == store.OutcomeExtended:
 		s.cookie.set(w, raw.Reveal(), int(s.sessionLifetime.Seconds()))
 	}
-	row.Session.ExpiresAt = extended.ExpiresAt
+	row.Session.ExpiresAt = *extended.ExpiresAt
 	return &row, nil
 }
 
-// begin signs a user in: with a new session, whatever cookie the browser has had. A session of somebody else in this browser ends.
-func (s *server) begin(w http.ResponseWriter, r *http.Request, user store.UserID) error {
+// authenticatedAt is when the user last gave the password in a session.
+func authenticatedAt(session store.Session) time.Time {
+	if session.AuthTime != nil {
+		return *session.AuthTime
+	}
+	return session.CreatedAt
+}
+
+// passwordAlone is how users sign in here (RFC 8176).
+var passwordAlone = []string{"pwd"}
+
+// begin signs a user in, with a new cookie whatever the browser had. Who is signed in already goes on in the same session: apps were
+// granted access in it, which a second sign-in must not take from them. A session of somebody else in this browser ends. The outcome is
+// created or authenticated; else the user is not one to sign in.
+func (s *server) begin(w http.ResponseWriter, r *http.Request, user store.UserID) (store.Outcome, error) {
 	before, err := s.session(w, r)
 	if err != nil {
-		return err
+		return "", err
 	}
 	raw := token.Mint(token.SessionToken)
-	_, err = s.store.CreateSession(r.Context(), store.CreateSessionParams{
-		ID: store.NewSessionID(), UserID: user, Token: raw.Digest(), Lifetime: min(s.sessionLifetime, s.maxSessionLifetime),
-		IPAddress: new(s.address(r).String()), UserAgent: new(storable(r.UserAgent(), 512)),
-	})
-	if err != nil {
-		return err
+	if before != nil && before.User.ID == user {
+		again, err := s.store.ReauthenticateSession(r.Context(), store.ReauthenticateSessionParams{
+			ID: before.Session.ID, UserID: user, Token: new(raw.Digest()), AMR: passwordAlone,
+		})
+		if err != nil {
+			return "", err
+		}
+		if again.Outcome == store.OutcomeAuthenticated {
+			s.cookie.set(w, raw.Reveal(), int(s.sessionLifetime.Seconds()))
+			return again.Outcome, nil
+		}
+		// It has ended in between.
 	}
-	// One of the same user stays: apps were granted access in it, which a second sign-in must not take from them.
+	created, err := s.store.CreateSession(r.Context(), store.CreateSessionParams{
+		ID: store.NewSessionID(), UserID: user, Token: raw.Digest(), Lifetime: min(s.sessionLifetime, s.maxSessionLifetime),
+		MaxSessions: s.maxSessions, IPAddress: new(s.address(r).String()), UserAgent: new(storable(r.UserAgent(), 512)), AMR: passwordAlone,
+	})
+	if err != nil || created.Outcome != store.OutcomeCreated {
+		return created.Outcome, err
+	}
 	if before != nil && before.User.ID != user {
 		if _, err := s.store.EndSession(r.Context(), before.Session.ID); err != nil {
-			return err
+			return "", err
 		}
 	}
 	s.cookie.set(w, raw.Reveal(), int(s.sessionLifetime.Seconds()))
-	return nil
+	return created.Outcome, nil
 }
 
 // address is the browser's.

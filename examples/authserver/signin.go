@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -51,7 +52,7 @@ func (s *server) signInPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	form.Email = pending.Request.LoginHint
 	if session != nil {
-		form.Other = session.User.Email
+		form.Other = addressOf(session.User)
 	}
 	return s.pages.show(w, http.StatusOK, "signin", page{Title: "Sign in", Data: form})
 }
@@ -103,8 +104,13 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.throttle.forgive(form.Email)
-	if err := s.begin(w, r, user.ID); err != nil {
+	switch outcome, err := s.begin(w, r, user.ID); {
+	case err != nil:
 		return err
+	case outcome == store.OutcomeSuspended:
+		return refuse(http.StatusForbidden, "This account is suspended. Ask whoever runs this service.")
+	case outcome == store.OutcomeUnknown: // deleted in between
+		return refuse(http.StatusUnprocessableEntity, wrongPassword)
 	}
 	next := accountPath
 	if form.ID != "" {
@@ -114,9 +120,21 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-var errWrongPassword = errors.New("wrong e-mail address or password")
+var (
+	errWrongPassword = errors.New("wrong e-mail address or password")
+	errForeignHash   = errors.New("a stored password is not an Argon2id hash")
+)
 
-// authenticate takes as long for an address that nobody has as for a wrong password.
+// addressOf is what a user is shown as: the e-mail address, or the name of one who has none.
+func addressOf(user store.User) string {
+	if user.Email != nil {
+		return *user.Email
+	}
+	return user.Name
+}
+
+// authenticate takes as long for an address that nobody has, and for a hash that another server has made and that can't be checked
+// here, as for a wrong password.
 func (s *server) authenticate(ctx context.Context, email, password string) (store.User, error) {
 	if email != storable(email, maxEmailLength) || len(password) > maxPasswordLength {
 		email, password = "", ""
@@ -131,6 +149,12 @@ func (s *server) authenticate(ctx context.Context, email, password string) (stor
 		hash = *row.Account.Password
 	}
 	matches, err := s.passwords.match(ctx, password, hash)
+	if errors.Is(err, errForeignHash) {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "the user can't sign in: "+errForeignHash.Error(),
+			slog.String("user_id", string(row.User.ID)), slog.String("account_id", string(row.Account.ID)))
+		known = false
+		_, err = s.passwords.match(ctx, password, s.passwords.dummy)
+	}
 	switch {
 	case err != nil:
 		return store.User{}, err
@@ -176,7 +200,7 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 	}
 	matches, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {
-		return false, errors.New("a stored password is not an Argon2id hash")
+		return false, errForeignHash
 	}
 	return matches, nil
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -80,7 +82,7 @@ func TestASignInForgivesEarlierAttempts(t *testing.T) {
 	}
 }
 
-func TestEverySignInHasANewSession(t *testing.T) {
+func TestEverySignInHasANewCookie(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	b := w.browser()
@@ -151,5 +153,104 @@ func TestThePasswordsThatAreHashedAtATimeAreBounded(t *testing.T) {
 	defer cancel()
 	if _, err := p.match(ctx, "x", p.dummy); err == nil {
 		t.Error("one more was hashed")
+	}
+}
+
+// As bcrypt, PBKDF2, scrypt and an Argon2i of other servers have it, and what is no hash at all.
+func TestAHashOfAnUnknownKindIsAWrongPassword(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	log := &strings.Builder{}
+	w.server.logger = slog.New(slog.NewTextHandler(log, nil))
+	for _, hash := range []string{
+		"$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+		"pbkdf2-sha256$27500$c2FsdA$aGFzaA",
+		"c0ffee:deadbeef",
+		"$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b8Gyw",
+		"$argon2id$v=19$m=65536,t=2,p=1$!$!",
+		"",
+	} {
+		log.Reset()
+		if _, err := w.store.UpdateAccountPassword(t.Context(), store.UpdateAccountPasswordParams{UserID: w.demo.user, Password: hash}); err != nil {
+			t.Fatal(err)
+		}
+		w.server.throttle.forgive(w.demo.email)
+		a := w.browser().signIn(answer{}, w.demo.email, w.demo.password)
+		w.browser().wantPage(a, http.StatusUnprocessableEntity, "/signin", "belong together")
+		if told := log.String(); !strings.Contains(told, "not an Argon2id hash") || !strings.Contains(told, string(w.demo.user)) {
+			t.Errorf("%s: the log says %q", hash, told)
+		}
+		if hash != "" && strings.Contains(log.String(), hash) {
+			t.Errorf("%s: the log has it", hash)
+		}
+	}
+}
+
+func TestASuspendedUserIsNotSignedIn(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	b := w.browser().signedIn()
+	if _, err := w.store.SuspendUser(t.Context(), w.demo.user); err != nil {
+		t.Fatal(err)
+	}
+	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, "/signin", "Sign in")
+	b.wantPage(b.signIn(answer{}, w.demo.email, "wrong"), http.StatusUnprocessableEntity, "/signin", "belong together")
+	a := b.signIn(answer{}, w.demo.email, w.demo.password)
+	b.wantPage(a, http.StatusForbidden, "/signin", "This account is suspended")
+	if a.header.Get("Set-Cookie") != "" {
+		t.Error("a cookie was set")
+	}
+	if _, err := w.store.ReinstateUser(t.Context(), w.demo.user); err != nil {
+		t.Fatal(err)
+	}
+	b.signedIn()
+	if _, err := w.store.DeleteUser(t.Context(), w.demo.user); err != nil {
+		t.Fatal(err)
+	}
+	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, "/signin", "Sign in")
+	b.wantPage(b.signIn(answer{}, w.demo.email, w.demo.password), http.StatusUnprocessableEntity, "/signin", "belong together")
+}
+
+func (w *world) sessions() []store.Session {
+	w.Helper()
+	sessions, err := w.store.ListUserSessions(w.Context(), store.ListUserSessionsParams{UserID: w.demo.user, PageSize: 10})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return sessions
+}
+
+func TestSigningInAgainGoesOnInTheSameSession(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.server.maxSessions = 1
+	b := w.browser()
+	a := b.get(w.authorize("scope", "openid profile"))
+	a = b.signIn(a, w.demo.email, w.demo.password)
+	bound := b.exchange(b.post(w.issuer+"/consent", a.form("decision", "allow", "tenant", "")))
+	before := w.sessions()
+	a = b.get(w.authorize("scope", "openid profile", "prompt", "login"))
+	b.wantPage(a, http.StatusOK, "/signin", "asks you to sign in again")
+	b.wantCallback(b.signIn(a, w.demo.email, w.demo.password), "")
+	after := w.sessions()
+	if len(before) != 1 || len(after) != 1 || before[0].ID != after[0].ID || before[0].Token == after[0].Token {
+		t.Fatalf("sessions before %v, after %v", before, after)
+	}
+	if !authenticatedAt(after[0]).After(authenticatedAt(before[0])) {
+		t.Errorf("authenticated at %s, and then at %s", authenticatedAt(before[0]), authenticatedAt(after[0]))
+	}
+	if !w.active(t.Context(), bound.AccessToken) {
+		t.Error("what was granted in the session has ended")
+	}
+}
+
+func TestTheOldestSessionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.server.maxSessions = 2
+	first, second, third := w.browser().signedIn(), w.browser().signedIn(), w.browser().signedIn()
+	first.wantPage(first.get(w.issuer+accountPath), http.StatusOK, "/signin", "Sign in")
+	for _, b := range []*browser{second, third} {
+		b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "this browser")
 	}
 }

@@ -26,7 +26,7 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			JOIN session AS s ON s.id = a.session_id
 			JOIN "user" AS u ON u.id = a.user_id
 			WHERE r.revoked IS NULL AND r.expires_at > now() + interval '1 hour' AND t.revoked IS NULL AND t.token IS NOT NULL AND t.expires_at > now() + interval '1 hour'
-				AND a.revoked_at IS NULL AND s.expires_at > now() + interval '1 hour' AND NOT c.disabled AND c.client_secret IS NOT NULL
+				AND is_live(a, c, u, s) AND session_is_live(s, u) AND s.expires_at > now() + interval '1 hour' AND c.client_secret IS NOT NULL
 				AND a.reference_id IS NULL
 		), average AS (
 			SELECT l.user_id
@@ -41,15 +41,22 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 		SELECT to_jsonb(l) || jsonb_build_object(
 			'account_id', (SELECT c.id FROM account AS c WHERE c.user_id = l.user_id ORDER BY c.id LIMIT 1),
 			'consent_id', (SELECT g.id FROM oauth_consent AS g WHERE g.user_id = l.user_id ORDER BY g.id LIMIT 1),
-			'consent_client', (SELECT g.client_id FROM oauth_consent AS g WHERE g.user_id = l.user_id AND g.reference_id IS NULL ORDER BY g.id LIMIT 1),
+			'consent_client', (SELECT g.client_id FROM oauth_consent AS g WHERE g.user_id = l.user_id AND g.reference_id IS NULL AND g.user_epoch = 1 ORDER BY g.id LIMIT 1),
 			'jwk_id', (SELECT k.id FROM jwks AS k ORDER BY k.id LIMIT 1),
-			'assertion', (SELECT n.id FROM oauth_client_assertion AS n ORDER BY n.id LIMIT 1)
+			'soon', extract(epoch FROM now() + interval '5 minutes')::bigint::text,
+			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
+			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
+			'client_with_secrets', (SELECT o.client_id FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
+			'older_secret', (SELECT o.digest FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
+			'known_session', (SELECT k.session_id FROM session_client AS k JOIN session AS s ON s.id = k.session_id WHERE k.due_at IS NULL AND s.expires_at > now() ORDER BY k.id LIMIT 1)
 		) || (
 			SELECT jsonb_build_object('code', a.code, 'code_authorization', a.id, 'code_client', a.client_id, 'code_redirect_uri', a.redirect_uri,
-				'code_challenge', a.code_challenge)
+				'code_challenge', a.code_challenge, 'code_secret', c.client_secret)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
-			WHERE a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND NOT c.disabled
+			JOIN "user" AS u ON u.id = a.user_id
+			LEFT JOIN session AS s ON s.id = a.session_id
+			WHERE a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
 			ORDER BY a.id
 			LIMIT 1
 		) || (
@@ -62,25 +69,26 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 		) || (
 			SELECT jsonb_build_object('registered_client', c.client_id, 'registration', c.registration_access_token)
 			FROM oauth_client AS c
-			WHERE c.registration_access_token IS NOT NULL
+			WHERE c.registration_access_token IS NOT NULL AND c.deleted_at IS NULL
 			ORDER BY c.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('owner', c.user_id)
 			FROM oauth_client AS c
-			WHERE c.user_id IS NOT NULL
+			WHERE c.user_id IS NOT NULL AND c.deleted_at IS NULL
 			ORDER BY c.id DESC
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('reference_id', c.reference_id)
 			FROM oauth_client AS c
-			WHERE c.reference_id IS NOT NULL
+			WHERE c.reference_id IS NOT NULL AND c.deleted_at IS NULL
 			ORDER BY c.id DESC
 			LIMIT 1
 		) || (
-			SELECT jsonb_build_object('foreign_token', r.token, 'foreign_client', r.client_id)
+			SELECT jsonb_build_object('spent_id', r.id, 'spent_token', r.token)
 			FROM oauth_refresh_token AS r
-			WHERE r.authorization_id IS NULL AND r.revoked IS NULL
+			JOIN oauth_authorization AS a ON a.id = r.authorization_id
+			WHERE r.revoked IS NOT NULL AND r.successor IS NULL AND a.revoked_at IS NULL
 			ORDER BY r.id
 			LIMIT 1
 		)
@@ -111,43 +119,49 @@ const null = "\x00"
 // special are the arguments that neither a parameter's type nor its name tells, by query and parameter: a word is the name
 // of a value of focus, anything else is taken as it is.
 var special = map[string]map[string]string{
-	"FindSessionByToken":            {"Token": "session_token"},
-	"FindAccessTokenByToken":        {"Token": "access_token"},
-	"IntrospectAccessToken":         {"Token": "access_token"},
-	"FindRefreshTokenByToken":       {"Token": "refresh_token"},
-	"IntrospectRefreshToken":        {"Token": "refresh_token"},
-	"IntrospectToken":               {"Token": "refresh_token"},
-	"RevokeToken":                   {"Token": "refresh_token"},
-	"RotateRefreshToken":            {"Presented": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
-	"ExtendSession":                 {"Lifetime": "'1000 days", "MaxLifetime": null},
-	"AuthenticateClient":            {"ClientSecret": "client_secret"},
-	"GetClientByRegistrationToken":  {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
-	"ListClientsByUser":             {"UserID": "owner"},
-	"FindConsent":                   {"ClientID": "consent_client", "ReferenceID": null},
-	"CheckConsent":                  {"ClientID": "consent_client", "ReferenceID": null},
-	"WithdrawConsent":               {"ClientID": "consent_client", "ReferenceID": null},
-	"GrantConsent":                  {"ID": "'new", "ReferenceID": null},
-	"FindAuthorizationByCode":       {"Code": "code"},
-	"RedeemAuthorizationCode":       {"Code": "code", "ClientID": "code_client", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new"},
-	"TakeAuthorizationByRequestURI": {"RequestURI": "request_uri", "ClientID": "request_client"},
-	"ApproveAuthorization":          {"ID": "pending_id"},
-	"DenyAuthorization":             {"ID": "pending_id"},
-	"FindAccountByProvider":         {"ProviderID": "'credential", "AccountID": "user_id"},
-	"RevokeUserAuthorizations":      {"ClientID": null},
-	"EndUserSessions":               {"Keep": null},
-	"GrantAuthorization":            {"ID": "'new"},
-	"IssueAuthorizationCode":        {"ID": "code_authorization"},
-	"IssueAccessToken":              {"ID": "'new"},
-	"CreateClient":                  {"ClientID": "'new", "JWKS": null},
-	"UpdateClient":                  {"Cleared": "'{}", "JWKS": null},
-	"CreateUser":                    {"Email": "'new@example.com"},
-	"UpdateUser":                    {"Email": null},
-	"RememberClientAssertion":       {"ID": "assertion"},
-	"FindCurrentSigningKey":         {"Alg": "'ES256"},
-	"function rotate_unadopted_refresh_token": {
-		"Presented_token": "foreign_token", "Of_client": "foreign_client", "New_token_id": "'new", "New_access_token_id": "'new",
-		"Narrower_scopes": null, "Narrower_resources": null, "Held": "'false",
-	},
+	"FindSessionByToken":                 {"Token": "session_token"},
+	"FindAccessTokenByToken":             {"Token": "access_token"},
+	"IntrospectAccessToken":              {"Token": "access_token"},
+	"FindRefreshTokenByToken":            {"Token": "refresh_token"},
+	"IntrospectRefreshToken":             {"Token": "refresh_token"},
+	"IntrospectToken":                    {"Token": "refresh_token"},
+	"RevokeToken":                        {"Token": "refresh_token"},
+	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
+	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
+	"CreateSession":                      {"MaxSessions": "'1"},
+	"GetClientByRegistrationToken":       {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
+	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
+	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
+	"ListClientsByUser":                  {"UserID": "owner"},
+	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null},
+	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},
+	"GrantConsent":                       {"ID": "'new", "ReferenceID": null},
+	"FindAuthorizationByCode":            {"Code": "code"},
+	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
+	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"ApproveAuthorization":               {"ID": "pending_id"},
+	"DenyAuthorization":                  {"ID": "pending_id"},
+	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
+	"EndUserSessions":                    {"Keep": null},
+	"GrantAuthorization":                 {"ID": "'new"},
+	"IssueAuthorizationCode":             {"ID": "code_authorization"},
+	"IssueAccessToken":                   {"ID": "'new"},
+	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
+	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
+	"CreateUser":                         {"Email": "'new@example.com"},
+	"UpdateUser":                         {"Email": null},
+	"ReinstateUser":                      {"ID": "suspended"},
+	"RememberClientAssertion":            {"ExpiresAt": "soon"},
+	"ListSessionClients":                 {"SessionID": "known_session"},
+	"FindCurrentSigningKey":              {"Alg": "'ES256"},
+	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function end_sessions":              {"Doomed": "known_session"},
+	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
+	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
+	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
+	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
 }
 
 // arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
@@ -182,17 +196,22 @@ func ordinary(name, typ string, focus map[string]string) string {
 	switch name {
 	case "AfterID":
 		return ""
-	case "AfterCreatedAt":
+	case "AfterCreatedAt", "AfterDeletedAt":
 		return "-infinity"
 	case "Email":
 		return focus["email"]
 	case "CodeChallengeMethod":
 		return "S256"
+	case "ClientAuthMethod":
+		return "client_secret_basic"
+	case "ClientSecret":
+		return focus["client_secret"]
+	case "ProofExpiresAt":
+		return "tomorrow"
 	}
 	switch typ {
 	case "token_digest":
-		// a credential that nobody has presented before
-		return (name + strings.Repeat("-", 43))[:43]
+		return fresh(name)
 	case "token_confirmation":
 		return null
 	case "text":
@@ -206,7 +225,7 @@ func ordinary(name, typ string, focus map[string]string) string {
 	case "text[]":
 		return "{openid}"
 	case "timestamp with time zone":
-		return "now"
+		return "tomorrow"
 	case "jsonb":
 		return "{}"
 	}
@@ -215,3 +234,6 @@ func ordinary(name, typ string, focus map[string]string) string {
 	}
 	return null
 }
+
+// fresh is the digest of a credential that nobody has presented before.
+func fresh(name string) string { return (name + strings.Repeat("-", 43))[:43] }

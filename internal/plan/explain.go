@@ -35,7 +35,7 @@ func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error)
 			return simple(ctx, tx, "EXPLAIN (GENERIC_PLAN, "+options+") "+statement)
 		}
 		if major(tx.Conn()) < 16 {
-			call, drop, err := prepare(ctx, tx, statement)
+			call, drop, err := prepare(ctx, tx, statement, generic)
 			if err != nil {
 				return err
 			}
@@ -57,6 +57,25 @@ func Explain(ctx context.Context, conn Beginner, statement string) (Plan, error)
 		return err
 	})
 	return p, err
+}
+
+// ExplainFor returns the plan of a statement for the given arguments, as Analyze takes them: the custom plan, which a statement
+// gets the first times that it runs, and always where it isn't prepared. The statement is not run. The plan has no text.
+func ExplainFor(ctx context.Context, conn Beginner, statement string, args []*string) (Plan, error) {
+	var p Plan
+	document, err := execute(ctx, conn, statement, custom, args, "FORMAT JSON")
+	if err != nil {
+		return p, err
+	}
+	p.Root, err = parse(document)
+	return p, err
+}
+
+// Verbose returns the text of the generic plan of a statement with the expressions that each node computes. The statement is not
+// run.
+func Verbose(ctx context.Context, conn Beginner, statement string) (string, error) {
+	lines, err := execute(ctx, conn, statement, generic, nil, "VERBOSE, COSTS OFF")
+	return strings.Join(lines, "\n"), err
 }
 
 var (
@@ -85,7 +104,7 @@ func normalise(text, statement string) string {
 // has no text. The arguments are texts as PostgreSQL reads them, nil for NULL, in the order of the parameters.
 func Analyze(ctx context.Context, conn Beginner, statement string, args []*string) (Plan, error) {
 	var p Plan
-	document, err := analyze(ctx, conn, statement, args, "ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON")
+	document, err := execute(ctx, conn, statement, generic, args, "ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON")
 	if err != nil {
 		return p, err
 	}
@@ -95,14 +114,18 @@ func Analyze(ctx context.Context, conn Beginner, statement string, args []*strin
 
 // AnalyzeText is Analyze for a reader: the plan as EXPLAIN (ANALYZE, BUFFERS) writes it, with costs and times.
 func AnalyzeText(ctx context.Context, conn Beginner, statement string, args []*string) (string, error) {
-	lines, err := analyze(ctx, conn, statement, args, "ANALYZE, BUFFERS")
+	lines, err := execute(ctx, conn, statement, generic, args, "ANALYZE, BUFFERS")
 	return strings.Join(lines, "\n"), err
 }
 
-func analyze(ctx context.Context, conn Beginner, statement string, args []*string, options string) ([]string, error) {
+// execute explains a prepared statement; args is nil for all NULL.
+func execute(ctx context.Context, conn Beginner, statement string, mode cacheMode, args []*string, options string) ([]string, error) {
 	var lines []string
 	err := rolledBack(ctx, conn, func(tx pgx.Tx) error {
-		values := make([]string, len(args))
+		var values []string
+		if args != nil {
+			values = make([]string, len(args))
+		}
 		for i, a := range args {
 			values[i] = "NULL"
 			if a != nil {
@@ -113,7 +136,7 @@ func analyze(ctx context.Context, conn Beginner, statement string, args []*strin
 				values[i] = "'" + quoted + "'"
 			}
 		}
-		call, drop, err := prepare(ctx, tx, statement)
+		call, drop, err := prepare(ctx, tx, statement, mode)
 		if err != nil {
 			return err
 		}
@@ -127,12 +150,20 @@ func analyze(ctx context.Context, conn Beginner, statement string, args []*strin
 	return lines, err
 }
 
-// prepare prepares a statement that is run with its generic plan. call renders what EXECUTE takes: values is as long as
+// cacheMode is a value of plan_cache_mode.
+type cacheMode string
+
+const (
+	generic cacheMode = "force_generic_plan"
+	custom  cacheMode = "force_custom_plan"
+)
+
+// prepare prepares a statement that is run with its generic or its custom plan. call renders what EXECUTE takes: values is as long as
 // the statement has parameters, or nil for all NULL. drop must be called before the transaction ends, as behind a pooler
 // the next one may be on another server connection.
-func prepare(ctx context.Context, tx pgx.Tx, statement string) (call func(values []string) string, drop func(), err error) {
+func prepare(ctx context.Context, tx pgx.Tx, statement string, mode cacheMode) (call func(values []string) string, drop func(), err error) {
 	const name = "oauthdb_explained"
-	if _, err := simple(ctx, tx, "SET LOCAL plan_cache_mode = force_generic_plan"); err != nil {
+	if _, err := simple(ctx, tx, "SET LOCAL plan_cache_mode = "+string(mode)); err != nil {
 		return nil, nil, err
 	}
 	if _, err := simple(ctx, tx, "PREPARE "+name+" AS "+statement); err != nil {

@@ -34,7 +34,7 @@ func (f Fault) String() string { return fmt.Sprintf("%s: %s: %s", f.Rule, f.Node
 
 // Sized is a statement's plan on a database of some size.
 type Sized struct {
-	Plan  *Node
+	Plan  *Node            // nil if it was not seen
 	Sizes map[string]int64 // rows of each table
 }
 
@@ -54,8 +54,10 @@ func Judge(small, large Sized) []Fault {
 		small: map[string]leaf{}, large: map[*Node]leaf{}, grown: map[string]bool{}, ratio: 1,
 		cte: map[string]*Node{}, busy: map[*Node]bool{},
 	}
-	for _, l := range leaves(small.Plan) {
-		j.small[l.key] = l
+	if small.Plan != nil {
+		for _, l := range leaves(small.Plan) {
+			j.small[l.key] = l
+		}
 	}
 	for _, l := range leaves(large.Plan) {
 		j.large[l.scan] = l

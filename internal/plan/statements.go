@@ -86,17 +86,8 @@ func lastWord(e ast.Expr) string {
 	return ""
 }
 
-// Inner lists what the queries make PostgreSQL run without spelling it out: the bodies of the schema's functions, and what
-// a foreign key does to the referring rows when the row that they refer to is deleted.
-func Inner(ctx context.Context, conn Querier) ([]Statement, error) {
-	functions, err := Functions(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	var found []Statement
-	for _, f := range functions {
-		found = append(found, Statement{Name: "function " + f.Name, Text: f.Statement(), Args: f.Args})
-	}
+// Actions lists what foreign keys do to the referring rows when the row that they refer to is deleted.
+func Actions(ctx context.Context, conn Querier) ([]Statement, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT format('ON DELETE of %s', n.conname),
 			CASE n.confdeltype
@@ -124,7 +115,7 @@ func Inner(ctx context.Context, conn Querier) ([]Statement, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read foreign keys: %w", err)
 	}
-	return append(found, actions...), nil
+	return actions, nil
 }
 
 // Function is a function of the schema.
@@ -133,15 +124,23 @@ type Function struct {
 	Language string
 	Args     []string // names
 	ArgTypes []string
+	OfRows   bool   // takes whole rows of tables
 	Body     string // the source, as it was written
+	// Definition is the whole CREATE OR REPLACE FUNCTION.
+	Definition string
 }
+
+// Explainable says whether the body is one statement that can be explained by itself. That of a function in another language is
+// several; and a function of whole rows reads nothing but them, and is inlined.
+func (f Function) Explainable() bool { return f.Language == "sql" && !f.OfRows }
 
 // Functions reads the functions of the schema, in the order of their names.
 func Functions(ctx context.Context, conn Querier) ([]Function, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT p.proname::text, l.lanname::text, coalesce(p.proargnames[:p.pronargs], '{}')::text[],
 			ARRAY(SELECT format_type(t.oid, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (oid, n) ORDER BY t.n),
-			coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+			EXISTS (SELECT FROM unnest(p.proargtypes) AS a (oid) JOIN pg_type AS t ON t.oid = a.oid WHERE t.typtype = 'c'),
+			coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), pg_get_functiondef(p.oid)
 		FROM pg_proc AS p
 		JOIN pg_language AS l ON l.oid = p.prolang
 		WHERE p.pronamespace = 'public'::regnamespace
@@ -151,16 +150,10 @@ func Functions(ctx context.Context, conn Querier) ([]Function, error) {
 		return nil, fmt.Errorf("read functions: %w", err)
 	}
 	functions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Function, err error) {
-		return f, row.Scan(&f.Name, &f.Language, &f.Args, &f.ArgTypes, &f.Body)
+		return f, row.Scan(&f.Name, &f.Language, &f.Args, &f.ArgTypes, &f.OfRows, &f.Body, &f.Definition)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read functions: %w", err)
-	}
-	for _, f := range functions {
-		if f.Language != "sql" {
-			// Nothing in the catalog says what such a function runs. Better to be told than to believe that it was looked at.
-			return nil, fmt.Errorf("function %s: the body of a function in %s cannot be explained: write it in sql", f.Name, f.Language)
-		}
 	}
 	return functions, nil
 }

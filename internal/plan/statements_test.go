@@ -47,19 +47,6 @@ func TestFunctionStatementReplacesParameters(t *testing.T) {
 	}
 }
 
-// The body of a function in another language is not in the catalog as statements, so it must not pass for one that was looked at.
-func TestInnerRefusesFunctionsThatCannotBeExplained(t *testing.T) {
-	t.Parallel()
-	conn := connect(t)
-	_, err := conn.Exec(t.Context(), "CREATE FUNCTION opaque() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM 1; END'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := plan.Inner(t.Context(), conn); err == nil {
-		t.Error("no error")
-	}
-}
-
 // A new table has to get rows, or its queries would be explained on an empty one.
 func TestGrowRefusesATableWithoutRows(t *testing.T) {
 	t.Parallel()

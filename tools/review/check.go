@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,10 +66,8 @@ func (s *schema) describe(t *table, c column) string {
 	}
 	switch c.Name {
 	case "id":
-		for _, d := range s.domains {
-			if d.Name == c.Type && d.Comment != "" {
-				return d.Comment
-			}
+		if comment := s.identifies(c.Type); comment != "" {
+			return comment
 		}
 		return "Primary key."
 	case "created_at":
@@ -92,6 +91,15 @@ func (s *schema) describe(t *table, c column) string {
 		}
 	}
 	return ""
+}
+
+// identifies is the comment of the domain that a type is, or is over: what values of it identify.
+func (s *schema) identifies(typ string) string {
+	i := slices.IndexFunc(s.domains, func(d domain) bool { return d.Name == typ })
+	if i < 0 {
+		return ""
+	}
+	return cmp.Or(s.identifies(s.domains[i].Type), s.domains[i].Comment)
 }
 
 // changes tells, query by query, how the facts in the repository differ from those just gathered, for those who have to

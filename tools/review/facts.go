@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,21 +123,34 @@ func effects(q *catalog.Query, s *schema, statement, through string) error {
 				Table: t.Name, Strength: step.strength, By: step.by, Wait: step.wait, Within: at.within, Through: at.through,
 			})
 		case "insert":
-			insert(q, s, t, step, at)
+			err = insert(q, s, t, step, at)
 		case "update":
-			update(q, s, t, step.columns, at)
+			err = update(q, s, t, step.columns, at)
 		case "delete":
-			remove(q, s, t, at)
+			err = remove(q, s, t, at)
 		case "call":
 			i := slices.IndexFunc(s.functions, func(f plan.Function) bool { return f.Name == step.table })
 			if i < 0 || slices.Contains(q.Functions, step.table) {
 				continue // PostgreSQL's own, or known already
 			}
 			q.Functions = append(q.Functions, step.table)
-			if err := effects(q, s, s.functions[i].Statement(), "function "+step.table); err != nil {
-				return fmt.Errorf("function %s: %w", step.table, err)
-			}
+			err = runs(q, s, s.functions[i], "function "+step.table)
 		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runs adds the effects of a function.
+func runs(q *catalog.Query, s *schema, f plan.Function, through string) error {
+	list, err := statements(f)
+	for _, statement := range list {
+		err = errors.Join(err, effects(q, s, statement, through))
+	}
+	if err != nil {
+		return fmt.Errorf("function %s: %w", f.Name, err)
 	}
 	return nil
 }
@@ -144,7 +158,7 @@ func effects(q *catalog.Query, s *schema, statement, through string) error {
 // place says where in a query something happens.
 type place struct{ within, through string }
 
-func insert(q *catalog.Query, s *schema, t *table, step step, at place) {
+func insert(q *catalog.Query, s *schema, t *table, step step, at place) error {
 	columns := step.columns
 	if len(columns) == 0 {
 		for _, c := range t.Columns {
@@ -152,20 +166,21 @@ func insert(q *catalog.Query, s *schema, t *table, step step, at place) {
 		}
 	}
 	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "insert", Within: at.within, Through: at.through})
-	fires(q, t, "insert", columns, at)
+	err := fires(q, s, t, "insert", columns, at)
 	parents(q, t, columns, at, "")
 	if step.conflict != nil {
 		addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Within: at.within, Through: at.through})
 		addLock(q, updateLock(t, step.conflict, "ON CONFLICT DO UPDATE", at))
-		fires(q, t, "update", step.conflict, at)
+		err = errors.Join(err, fires(q, s, t, "update", step.conflict, at))
 		parents(q, t, step.conflict, at, ", if it changes")
 	}
+	return err
 }
 
-func update(q *catalog.Query, s *schema, t *table, columns []string, at place) {
+func update(q *catalog.Query, s *schema, t *table, columns []string, at place) error {
 	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Within: at.within, Through: at.through})
 	addLock(q, updateLock(t, columns, "UPDATE", at))
-	fires(q, t, "update", columns, at)
+	err := fires(q, s, t, "update", columns, at)
 	parents(q, t, columns, at, ", if it changes")
 	for _, f := range s.referring(t.Name) {
 		if overlap(f.RefColumns, columns) {
@@ -175,6 +190,7 @@ func update(q *catalog.Query, s *schema, t *table, columns []string, at place) {
 			})
 		}
 	}
+	return err
 }
 
 // updateLock is the lock of an UPDATE: the weaker one, unless a column changes that foreign keys may refer to.
@@ -188,10 +204,10 @@ func updateLock(t *table, columns []string, by string, at place) catalog.Lock {
 	return l
 }
 
-func remove(q *catalog.Query, s *schema, t *table, at place) {
+func remove(q *catalog.Query, s *schema, t *table, at place) error {
 	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "delete", Within: at.within, Through: at.through})
 	addLock(q, catalog.Lock{Table: t.Name, Strength: catalog.Update, By: "DELETE", Within: at.within, Through: at.through})
-	fires(q, t, "delete", nil, at)
+	err := fires(q, s, t, "delete", nil, at)
 	for _, f := range s.referring(t.Name) {
 		fire := catalog.Fire{On: "delete from " + t.Name, Kind: "foreign key", Name: f.Name, Through: at.through}
 		known := slices.ContainsFunc(q.Fires, func(k catalog.Fire) bool { return k.Kind == fire.Kind && k.Name == fire.Name && k.On == fire.On })
@@ -202,23 +218,25 @@ func remove(q *catalog.Query, s *schema, t *table, at place) {
 			fire.Does = "deletes the rows of " + f.Table + " that refer to it"
 			addFire(q, fire)
 			if !known { // once is enough, and the only way out of a circle
-				remove(q, s, child, by)
+				err = errors.Join(err, remove(q, s, child, by))
 			}
 		case "SET NULL", "SET DEFAULT":
 			fire.Does = fmt.Sprintf("sets %s to %s in %s", strings.Join(f.Columns, ", "), strings.TrimPrefix(f.OnDelete, "SET "), f.Table)
 			addFire(q, fire)
 			if !known {
-				update(q, s, child, f.Columns, by)
+				err = errors.Join(err, update(q, s, child, f.Columns, by))
 			}
 		default:
 			fire.Does = "fails if a row of " + f.Table + " refers to it"
 			addFire(q, fire)
 		}
 	}
+	return err
 }
 
-// fires adds the constraints and triggers of the table itself.
-func fires(q *catalog.Query, t *table, event string, columns []string, at place) {
+// fires adds the constraints and triggers of the table itself, and what a trigger without a condition does. The others are for rows
+// that another server writes: their conditions say so.
+func fires(q *catalog.Query, s *schema, t *table, event string, columns []string, at place) error {
 	on := map[string]string{"insert": "insert into ", "update": "update of ", "delete": "delete from "}[event] + t.Name
 	for _, x := range t.Indexes {
 		if x.Unique && event != "delete" && overlap(x.Plain, columns) {
@@ -233,8 +251,16 @@ func fires(q *catalog.Query, t *table, event string, columns []string, at place)
 	for _, g := range t.Triggers {
 		if slices.Contains(g.Events, event) && (event != "update" || len(g.Columns) == 0 || overlap(g.Columns, columns)) {
 			addFire(q, catalog.Fire{On: on, Kind: "trigger", Name: g.Name, Does: g.Definition, Through: at.through})
+			i := slices.IndexFunc(s.functions, func(f plan.Function) bool { return f.Name == g.Function })
+			if i < 0 || g.Condition {
+				continue
+			}
+			if err := runs(q, s, s.functions[i], "trigger "+g.Name); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // parents adds the rows that foreign keys look up, and keep from being deleted, when columns are written.
@@ -271,7 +297,13 @@ func plans(ctx context.Context, conn *pgx.Conn, q *catalog.Query, s *schema) err
 		q.Indexes = append(q.Indexes, catalog.Index{Name: name, Table: s.tableOfIndex(name)})
 	}
 	for _, name := range q.Functions {
+		if !touches(q, "function "+name) {
+			continue // an expression, most likely inlined
+		}
 		i := slices.IndexFunc(s.functions, func(f plan.Function) bool { return f.Name == name })
+		if !s.functions[i].Explainable() {
+			continue
+		}
 		p, err := plan.Explain(ctx, conn, s.functions[i].Statement())
 		if err != nil {
 			return fmt.Errorf("explain function %s: %w", name, err)
@@ -282,6 +314,12 @@ func plans(ctx context.Context, conn *pgx.Conn, q *catalog.Query, s *schema) err
 		}
 	}
 	return nil
+}
+
+// touches says whether something is read, written or locked that way.
+func touches(q *catalog.Query, through string) bool {
+	return slices.ContainsFunc(slices.Concat(q.Reads, q.Writes), func(a catalog.Access) bool { return a.Through == through }) ||
+		slices.ContainsFunc(q.Locks, func(l catalog.Lock) bool { return l.Through == through })
 }
 
 // agree makes sure that what was read out of the statement's text is what PostgreSQL plans: no table is touched that the page

@@ -71,6 +71,8 @@ type trigger struct {
 	Events     []string // insert, update, delete, truncate
 	Columns    []string // of UPDATE OF
 	Definition string
+	Function   string
+	Condition  bool // WHEN
 }
 
 type enum struct {
@@ -187,8 +189,9 @@ func readSchema(ctx context.Context, conn *pgx.Conn) (*schema, error) {
 			SELECT g.tgname::text AS name,
 				ARRAY(SELECT e.event FROM (VALUES (4, 'insert'), (16, 'update'), (8, 'delete'), (32, 'truncate')) AS e (bit, event) WHERE g.tgtype & e.bit > 0) AS events,
 				ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = g.tgrelid AND a.attnum = ANY (g.tgattr::smallint[]) ORDER BY a.attnum) AS columns,
-				pg_get_triggerdef(g.oid, true) AS definition
+				pg_get_triggerdef(g.oid, true) AS definition, p.proname::text AS function, g.tgqual IS NOT NULL AS condition
 			FROM pg_trigger AS g
+			JOIN pg_proc AS p ON p.oid = g.tgfoid
 			WHERE g.tgrelid = format('public.%I', $1::text)::regclass AND NOT g.tgisinternal
 			ORDER BY g.tgname COLLATE "C"`, t.Name)
 		if err != nil {

@@ -16,9 +16,13 @@ $$ SELECT rtrim(translate(encode(sha256(of::bytea), 'base64'), '+/', '-_'), '=')
 CREATE OR REPLACE FUNCTION pg_temp.at(n bigint) RETURNS timestamptz LANGUAGE sql STABLE AS
 $$ SELECT now() - interval '720 hours' + n * interval '1 second' $$;
 
-INSERT INTO "user" (id, created_at, updated_at, name, email, email_verified, image)
-SELECT pg_temp.id('usr', n), pg_temp.at(5 * n), pg_temp.at(5 * n), 'User number ' || n, 'user' || n || '@example.com', n % 10 <> 0,
-    CASE WHEN n % 3 = 0 THEN 'https://images.example/' || n END
+-- One in two hundred is suspended. Some are deleted: few, as the collector erases them.
+INSERT INTO "user" (id, created_at, updated_at, name, email, email_verified, image, grants_epoch, sessions_epoch, ended_grants, suspended_at, deleted_at)
+SELECT pg_temp.id('usr', n), pg_temp.at(5 * n), pg_temp.at(5 * n), 'User number ' || n,
+    CASE WHEN n % 200 <> 10 OR n > 1000 THEN 'user' || n || '@example.com' END, n % 10 <> 0,
+    CASE WHEN n % 3 = 0 THEN 'https://images.example/' || n END, 1, 1,
+    CASE WHEN n % 10 = 3 THEN '{"client-1": {"": 1}}'::jsonb ELSE '{}' END, CASE WHEN n % 200 = 5 OR (n % 200 = 10 AND n <= 1000) THEN now() END,
+    CASE WHEN n % 200 = 10 AND n <= 1000 THEN now() - pg_temp.r(n, 1) * interval '24 hours' END
 FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n;
 
 INSERT INTO account (id, created_at, updated_at, account_id, provider_id, user_id, password, access_token, refresh_token, scope)
@@ -29,20 +33,20 @@ SELECT pg_temp.id('acc', 2 * n + k), pg_temp.at(5 * n), pg_temp.at(5 * n),
     CASE k WHEN 1 THEN 'openid email' END
 FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n
 CROSS JOIN generate_series(0, 1) AS k
-WHERE k = 0 OR n % 4 = 0;
+WHERE (k = 0 OR n % 4 = 0) AND (n % 200 <> 10 OR n > 1000);
 
--- A user signs in on one to three devices, some on many more.
-INSERT INTO session (id, created_at, updated_at, expires_at, token, ip_address, user_agent, user_id)
+-- A user signs in on one to three devices, some on many more. One in twenty-five was ended by an epoch alone.
+INSERT INTO session (id, created_at, updated_at, expires_at, token, ip_address, user_agent, user_id, user_sessions_epoch)
 SELECT pg_temp.id('ses', n), pg_temp.at(4 * n), pg_temp.at(4 * n), now() + (pg_temp.r(n, 2) * 720 - 120) * interval '1 hour',
     pg_temp.digest('session' || n), '203.0.113.' || n % 256, 'Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0',
-    pg_temp.id('usr', 1 + floor(power(pg_temp.r(n, 1), 1.2) * ($2::bigint / 5))::bigint)
+    pg_temp.id('usr', 1 + floor(power(pg_temp.r(n, 1), 1.2) * ($2::bigint / 5))::bigint), CASE WHEN n % 25 = 7 THEN 0 ELSE 1 END
 FROM generate_series($1::bigint / 4 + 1, $2::bigint / 4) AS n;
 
--- Clients that register by themselves outnumber those that users go to, which are the first hundred.
+-- Clients that register by themselves outnumber those that users go to, which are the first hundred. Few are deleted.
 INSERT INTO oauth_client (
     id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri,
     contacts, redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata,
-    registration_access_token
+    registration_access_token, backchannel_logout_uri, deleted_at
 )
 SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' || n,
     CASE WHEN n % 3 > 0 THEN pg_temp.digest('client secret' || n) END, n % 50 = 49, n % 20 = 0, n % 2 = 0,
@@ -52,22 +56,36 @@ SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' |
     ARRAY['https://client' || n || '.example/callback'], CASE WHEN n % 3 > 0 THEN 'client_secret_basic' ELSE 'none' END,
     '{authorization_code,refresh_token,client_credentials}', '{code}', n % 3 = 0, 'web',
     CASE WHEN n % 3 = 2 THEN 'org_' || floor(pg_temp.r(n, 2) * ($2::bigint / 100))::bigint END, '{"tier": "standard"}',
-    CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END
+    CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END,
+    CASE WHEN n % 2 = 0 THEN 'https://client' || n || '.example/logout' END,
+    CASE WHEN n % 100 = 99 AND n < 300 THEN now() - pg_temp.r(n, 3) * interval '24 hours' END
 FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 101 ELSE 1 END, $2::bigint / 20 + 100) AS n;
 
--- One in twenty is pending, one denied; the others are approved, and their codes redeemed but for one in ten.
+-- One client in four has rotated its secret, some twice.
+INSERT INTO oauth_client_secret (id, created_at, updated_at, client_id, digest, expires_at)
+SELECT pg_temp.id('sec', 2 * n + k), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' || n, pg_temp.digest('older secret' || 2 * n + k),
+    now() + (pg_temp.r(2 * n + k, 4) * 48 - 12) * interval '1 hour'
+FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 101 ELSE 1 END, $2::bigint / 20 + 100) AS n
+CROSS JOIN generate_series(0, 1) AS k
+WHERE n % 4 = 1 AND (k = 0 OR n % 8 = 1);
+
+-- One in twenty is pending, one denied; the others are approved, and their codes redeemed but for one in ten. One in forty began with
+-- another server's token.
 INSERT INTO oauth_authorization (
-    id, created_at, updated_at, client_id, status, redirect_uri, response_type, scopes, state, nonce, code_challenge,
-    code_challenge_method, request, request_uri, expires_at, user_id, session_id, reference_id, granted_scopes, auth_time, acr, amr,
-    decided_at, code, code_expires_at, redeemed_at, adopted_at, current_refresh_token, revoked_at, revoked_reason
+    id, created_at, updated_at, client_id, kind, status, redirect_uri, response_type, scopes, state, nonce, code_challenge,
+    code_challenge_method, request, request_uri, request_uri_expires_at, expires_at, user_id, session_id, reference_id, granted_scopes,
+    auth_time, acr, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, code, code_expires_at, redeemed_at, redeemed_as,
+    max_expires_at, revoked_at, revoked_reason
 )
-SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.client, g.status::authorization_status,
+SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.client,
+    CASE WHEN g.status = 'approved' AND NOT g.coded THEN 'foreign' ELSE 'code' END::authorization_kind, g.status::authorization_status,
     'https://client' || g.client || '.example/callback', 'code', g.scopes, 'state-' || g.n, 'nonce-' || g.n,
     'challenge-' || g.n, 'S256', '{"prompt": "login"}',
     CASE WHEN g.status = 'pending' AND g.n % 3 = 0 THEN pg_temp.digest('request' || g.n) END,
+    CASE WHEN g.status = 'pending' AND g.n % 3 = 0 THEN now() + interval '10 hours' END,
     CASE
         WHEN g.status <> 'approved' THEN now() + (pg_temp.r(g.n, 4) * 20 - 10) * interval '1 hour'
-        WHEN g.n % 100 <> 50 THEN now() + (pg_temp.r(g.n, 4) * 1200 - 240) * interval '1 hour'
+        WHEN g.coded AND NOT g.redeemed THEN now() + interval '10 hours'
     END,
     CASE WHEN g.status <> 'pending' THEN g.user_id END,
     CASE WHEN g.status = 'approved' AND g.n % 7 > 0 THEN g.session_id END,
@@ -75,13 +93,15 @@ SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.
     CASE WHEN g.status = 'approved' THEN g.scopes END, CASE WHEN g.status = 'approved' THEN pg_temp.at(g.n) END,
     CASE WHEN g.status = 'approved' THEN '1' END, CASE WHEN g.status = 'approved' THEN '{pwd,otp}'::text[] END,
     CASE WHEN g.status <> 'pending' THEN pg_temp.at(g.n) END,
+    g.status = 'approved' AND g.n % 7 > 0 AND NOT 'offline_access' = ANY (g.scopes),
+    CASE WHEN g.status = 'approved' THEN CASE WHEN g.n % 50 = 33 THEN 0 ELSE 1 END END,
+    CASE WHEN g.status = 'approved' THEN 0 END, CASE WHEN g.status = 'approved' THEN 0 END,
     CASE WHEN g.coded THEN pg_temp.digest('code' || g.n) END,
     CASE WHEN g.coded THEN CASE WHEN g.redeemed THEN pg_temp.at(g.n) ELSE now() END + interval '10 hours' END,
-    CASE WHEN g.redeemed THEN pg_temp.at(g.n) + interval '1 second' END,
-    CASE WHEN g.status = 'approved' AND NOT g.coded THEN pg_temp.at(g.n) END,
-    CASE WHEN g.redeemed AND g.n % 2 = 0 THEN pg_temp.digest('refresh' || g.n + 1) END,
-    CASE WHEN g.redeemed AND g.n % 10 = 3 THEN now() END,
-    CASE WHEN g.redeemed AND g.n % 10 = 3 THEN 'user_revoked'::revocation_reason END
+    CASE WHEN g.redeemed THEN pg_temp.at(g.n) + interval '1 second' END, CASE WHEN g.redeemed THEN pg_temp.id('act', g.n) END,
+    CASE WHEN g.redeemed THEN now() + (500 + pg_temp.r(g.n, 4) * 1000) * interval '1 hour' END,
+    CASE WHEN g.redeemed AND g.n % 10 = 3 THEN now() - pg_temp.r(g.n, 5) * interval '24 hours' END,
+    CASE WHEN g.redeemed AND g.n % 10 = 3 THEN 'authorization_revoked'::revocation_reason END
 FROM (
     SELECT n, s.id AS session_id, s.user_id, 1 + floor(power(pg_temp.r(n, 2), 1.5) * 100)::bigint AS client,
         CASE n % 20 WHEN 0 THEN 'pending' WHEN 1 THEN 'denied' ELSE 'approved' END AS status,
@@ -92,45 +112,66 @@ FROM (
     JOIN session AS s ON s.id = pg_temp.id('ses', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 4))::bigint)
 ) AS g;
 
--- Every other authorization has refresh tokens: a spent one and its successor. One in twenty was written by another server,
--- and has no family.
+-- Every other family has refresh tokens: a spent one and its successor. One in ten of the spent was spent by another server.
 INSERT INTO oauth_refresh_token (
     id, created_at, updated_at, token, client_id, session_id, user_id, reference_id, expires_at, revoked, scopes,
-    authorization_id, auth_time, successor, successor_id
+    authorization_id, authorization_code_id, auth_time, successor, successor_id
 )
 SELECT pg_temp.id('rft', n), pg_temp.at(n), pg_temp.at(n), pg_temp.digest('refresh' || n), a.client_id, a.session_id, a.user_id,
-    a.reference_id, CASE WHEN n % 100 <> 50 THEN now() + (pg_temp.r(n, 4) * 1200 - 240) * interval '1 hour' END,
-    CASE WHEN n % 2 = 0 AND n % 20 <> 6 THEN now() - interval '1 hour' END, '{openid,profile,offline_access}',
-    CASE WHEN n % 20 NOT IN (6, 7) THEN a.id END, a.auth_time,
+    a.reference_id, CASE WHEN n % 100 NOT IN (49, 50, 51) THEN now() + (pg_temp.r(n, 4) * 1200 - 240) * interval '1 hour' END,
+    CASE WHEN n % 2 = 0 THEN now() - interval '1 hour' END, '{openid,profile,offline_access}',
+    a.id, a.id, a.auth_time,
     CASE WHEN n % 2 = 0 AND n % 20 <> 6 THEN pg_temp.digest('refresh' || n + 1) END,
     CASE WHEN n % 2 = 0 AND n % 20 <> 6 THEN pg_temp.id('rft', n + 1) END
 FROM generate_series($1::bigint + 1, $2::bigint) AS n
 JOIN oauth_authorization AS a ON a.id = pg_temp.id('azn', n - n % 2)
-WHERE a.status = 'approved';
+WHERE a.redeemed_at IS NOT NULL OR a.kind = 'foreign';
 
--- One for each authorization; a client has one for itself where there is none to take.
+-- One for each family; a client has one for itself where there is none to take.
 INSERT INTO oauth_access_token (
     id, created_at, updated_at, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes,
-    authorization_id, revoked
+    authorization_id, authorization_code_id, client_epoch, revoked
 )
 SELECT pg_temp.id('act', n), pg_temp.at(n), pg_temp.at(n), CASE WHEN n % 10 <> 9 THEN pg_temp.digest('access' || n) END, a.client_id,
-    a.session_id, CASE WHEN a.status = 'approved' THEN a.user_id END, a.reference_id, r.id,
+    CASE WHEN a.status = 'approved' THEN a.session_id END, CASE WHEN a.status = 'approved' THEN a.user_id END, a.reference_id, r.id,
     CASE WHEN n % 100 <> 50 THEN now() + (pg_temp.r(n, 3) * 120 - 60) * interval '1 hour' END, a.scopes,
-    CASE WHEN a.status = 'approved' AND (r.id IS NULL OR r.authorization_id IS NOT NULL) THEN a.id END,
-    CASE WHEN n % 30 = 17 THEN now() END
+    CASE WHEN a.status = 'approved' THEN a.id END, CASE WHEN a.status = 'approved' THEN a.id END,
+    CASE WHEN a.status <> 'approved' THEN 0 END, CASE WHEN n % 30 = 17 OR n % 500 = 50 THEN now() END
 FROM generate_series($1::bigint + 1, $2::bigint) AS n
 JOIN oauth_authorization AS a ON a.id = pg_temp.id('azn', n)
-LEFT JOIN oauth_refresh_token AS r ON r.id = pg_temp.id('rft', n + 1) AND n % 2 = 0 AND n < $2::bigint;
+LEFT JOIN oauth_refresh_token AS r ON r.id = pg_temp.id('rft', n + 1) AND n % 2 = 0 AND n < $2::bigint
+WHERE a.status <> 'approved' OR a.redeemed_at IS NOT NULL OR a.kind = 'foreign';
 
--- Two or three for each user.
-INSERT INTO oauth_consent (id, created_at, updated_at, client_id, user_id, reference_id, scopes)
+-- Two or three for each user. One in twenty counts no more.
+INSERT INTO oauth_consent (id, created_at, updated_at, client_id, user_id, reference_id, scopes, user_epoch)
 SELECT pg_temp.id('cst', n), pg_temp.at(2 * n), pg_temp.at(2 * n), 'client-' || 1 + n * 37 % 100,
-    pg_temp.id('usr', 1 + (n - 1) * 2 / 5), CASE WHEN n % 4 = 0 THEN 'org_' || n % 50 END, '{openid,profile}'
+    pg_temp.id('usr', 1 + (n - 1) * 2 / 5), CASE WHEN n % 4 = 0 THEN 'org_' || n % 50 END, '{openid,profile}',
+    CASE WHEN n % 20 = 9 THEN 0 ELSE 1 END
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
+
+-- One for each session and client of an authorization, of the new sessions alone.
+INSERT INTO session_client (id, created_at, updated_at, session_id, client_id, user_id, sub, sid, due_at, attempts, told_at)
+SELECT pg_temp.id('scl', k.n), k.at, k.at, k.session_id, k.client_id, k.user_id, k.user_id, k.session_id,
+    CASE WHEN k.n % 10 < 3 THEN now() - interval '1 hour' END, k.n % 2, CASE WHEN k.n % 10 < 2 THEN now() END
+FROM (
+    SELECT $1::bigint + row_number() OVER (ORDER BY min(a.id)) AS n, min(a.created_at) AS at, a.session_id, a.client_id, a.user_id
+    FROM oauth_authorization AS a
+    WHERE a.status = 'approved' AND a.session_id >= pg_temp.id('ses', $1::bigint / 4 + 1) AND $2::bigint > 0
+    GROUP BY a.session_id, a.client_id, a.user_id
+) AS k;
 
 INSERT INTO oauth_client_assertion (id, created_at, updated_at, expires_at)
 SELECT pg_temp.digest('assertion' || n), pg_temp.at(n), pg_temp.at(n), now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
+
+INSERT INTO oauth_proof (id, created_at, updated_at, expires_at)
+SELECT pg_temp.digest('proof' || n), pg_temp.at(n), pg_temp.at(n), now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
+FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
+
+INSERT INTO verification (id, created_at, updated_at, identifier, value, expires_at)
+SELECT pg_temp.id('ver', n), pg_temp.at(n), pg_temp.at(n), pg_temp.digest('identifier' || n), '{"type": "authorization_code"}',
+    now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
+FROM generate_series($1::bigint / 4 + 1, $2::bigint / 4) AS n;
 
 -- Keys are rotated, so there are never more than a few.
 INSERT INTO jwks (id, created_at, updated_at, public_key, private_key, alg, crv, expires_at)

@@ -1,37 +1,25 @@
 package calls
 
 import (
-	"errors"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// issueJWT issues a token to the world's client itself that is known by its id alone.
-func (w *world) issueJWT() store.AccessTokenID {
+// issueJWT issues a token to the machine itself that is known by its id alone.
+func (w *world) issueJWT() (id store.AccessTokenID) {
 	w.Helper()
-	p := w.issueParams("")
-	p.AccessToken = nil
-	row, err := w.Q.IssueAccessToken(w.Ctx, p)
-	w.OK(err)
-	wantEqual(w, "IssueAccessToken", row.Outcome, store.IssuanceOutcomeIssued)
-	return p.ID
+	w.issue("", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.AccessToken, id = nil, p.ID })
+	return id
 }
 
-// revokeByID revokes an access token by its id; nil: nothing was ended.
-func (w *world) revokeByID(id store.AccessTokenID, client store.ClientID) *store.RevokeAccessTokenByIDRow {
+// revokeByID revokes an access token by its id.
+func (w *world) revokeByID(id store.AccessTokenID, client store.ClientID) store.RevokeAccessTokenByIDRow {
 	w.Helper()
-	row, err := w.Q.RevokeAccessTokenByID(w.Ctx, store.RevokeAccessTokenByIDParams{ID: id, ClientID: client})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
+	row, err := w.Q.RevokeAccessTokenByID(w.Ctx, store.RevokeAccessTokenByIDParams{ID: id, ClientID: client, ClientAuthMethod: fixture.Verified})
 	w.OK(err)
-	return &row
+	return row
 }
 
 func TestAccessTokenRevokedByItsIDDiesAlone(t *testing.T) {
@@ -40,9 +28,7 @@ func TestAccessTokenRevokedByItsIDDiesAlone(t *testing.T) {
 	k, other := w.Redeem(), w.issueJWT()
 	id := w.accessTokenOf(k.Access).ID
 	w.changesRows(func() {
-		wantEqual(t, "row", w.revokeByID(id, w.Client), &store.RevokeAccessTokenByIDRow{
-			ID: id, ClientID: w.Client, UserID: &w.User, AuthorizationID: &k.Authorization,
-		})
+		wantEqual(t, "row", w.revokeByID(id, w.Client), store.RevokeAccessTokenByIDRow{Outcome: store.OutcomeEnded, AuthorizationID: &k.Authorization})
 	}, accessRow("~", id))
 	got := w.accessTokenOf(k.Access)
 	wantEqual(t, "revoked", got.Revoked, &got.UpdatedAt)
@@ -50,72 +36,36 @@ func TestAccessTokenRevokedByItsIDDiesAlone(t *testing.T) {
 	w.WantLive(k.Refresh)
 
 	jwt := w.issueJWT()
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE id = $1`, string(jwt))
 	w.changesRows(func() {
-		wantEqual(t, "row of a client's own token", w.revokeByID(jwt, w.Client), &store.RevokeAccessTokenByIDRow{ID: jwt, ClientID: w.Client})
+		wantEqual(t, "row of a client's own token", w.revokeByID(jwt, w.machine()), store.RevokeAccessTokenByIDRow{Outcome: store.OutcomeEnded})
 	}, accessRow("~", jwt))
-	_, err := w.Q.IntrospectAccessTokenByID(w.Ctx, jwt)
-	w.None(err)
-	_, err = w.Q.IntrospectAccessTokenByID(w.Ctx, other)
-	w.OK(err)
+	w.want("the revoked one", w.introspectAccessByID(jwt).Outcome, store.OutcomeInactive)
+	w.want("another", w.introspectAccessByID(other).Outcome, store.OutcomeActive)
 }
 
 func TestRevocationByIDThatEndsNothingChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	stranger := w.NewClient()
-	live, dead, expired := w.issueJWT(), w.issueJWT(), w.issueJWT()
-	w.revokeByID(dead, w.Client)
-	w.Exec(`UPDATE oauth_access_token SET expires_at = now() WHERE id = $1`, string(expired))
+	live, dead := w.issueJWT(), w.issueJWT()
+	w.revokeByID(dead, w.machine())
 	k := w.Redeem()
-	ofDeadFamily := w.accessTokenOf(k.Access).ID
-	_, err := w.Q.RevokeAuthorization(w.Ctx, k.Authorization)
-	w.OK(err)
 	w.Unchanged(func() {
-		for what, revoked := range map[string]*store.RevokeAccessTokenByIDRow{
-			"an unknown id":                 w.revokeByID("unknown", w.Client),
-			"no id":                         w.revokeByID("", w.Client),
-			"another client's token":        w.revokeByID(live, stranger),
-			"one that was revoked":          w.revokeByID(dead, w.Client),
-			"one that has expired":          w.revokeByID(expired, w.Client),
-			"one of a family that has died": w.revokeByID(ofDeadFamily, w.Client),
-			"a refresh token's id":          w.revokeByID(store.AccessTokenID(w.refreshTokenOf(k.Refresh).ID), w.Client),
+		for what, c := range map[string]struct {
+			id     store.AccessTokenID
+			client store.ClientID
+			want   store.Outcome
+		}{
+			"an unknown id":          {"unknown", w.machine(), store.OutcomeUnknown},
+			"no id":                  {"", w.machine(), store.OutcomeUnknown},
+			"another client's token": {live, stranger, store.OutcomeUnknown},
+			"no client's":            {live, "unknown", store.OutcomeUnauthenticated},
+			"one that was revoked":   {dead, w.machine(), store.OutcomeRevoked},
+			"a refresh token's id":   {store.AccessTokenID(w.refreshTokenOf(k.Refresh).ID), w.Client, store.OutcomeUnknown},
 		} {
-			wantEqual(t, what, revoked, nil)
+			wantEqual(t, what, w.revokeByID(c.id, c.client), store.RevokeAccessTokenByIDRow{Outcome: c.want})
 		}
 	})
-}
-
-func TestAccessTokenWithoutEndIsRevokedByItsID(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 2)
-	id := w.issueJWT()
-	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE id = $1`, string(id))
-	wantEqual(t, "revoked", w.revokeByID(id, w.Client) != nil, true)
-}
-
-func TestRaceOfRevocationsByIDEndsATokenOnce(t *testing.T) {
-	t.Parallel()
-	const callers = 8
-	w := newWorld(t, callers)
-	for range 20 {
-		id := w.issueJWT()
-		var ended atomic.Int64
-		var calls sync.WaitGroup
-		start := make(chan time.Time)
-		for range callers {
-			calls.Go(func() {
-				<-start
-				_, err := w.Q.RevokeAccessTokenByID(w.Ctx, store.RevokeAccessTokenByIDParams{ID: id, ClientID: w.Client})
-				switch {
-				case err == nil:
-					ended.Add(1)
-				case !errors.Is(err, pgx.ErrNoRows):
-					t.Error(err)
-				}
-			})
-		}
-		close(start)
-		calls.Wait()
-		wantEqual(t, "callers who ended it", ended.Load(), int64(1))
-	}
+	w.want("live", w.introspectAccessByID(live).Outcome, store.OutcomeActive)
 }

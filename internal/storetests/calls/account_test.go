@@ -1,14 +1,11 @@
 package calls
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
@@ -75,7 +72,7 @@ func TestAccountIsFoundByProviderAndIdentityTogether(t *testing.T) {
 		w.OK(err)
 		found, err := w.Q.FindAccountByProvider(w.Ctx, store.FindAccountByProviderParams{ProviderID: p.ProviderID, AccountID: p.AccountID})
 		w.OK(err)
-		if found.Account.ID != p.ID || found.User.ID != p.UserID || found.User.Email != string(p.UserID)+"@example.com" {
+		if found.Account.ID != p.ID || found.User.ID != p.UserID || *found.User.Email != string(p.UserID)+"@example.com" {
 			t.Errorf("%s at %s: found %+v", p.AccountID, p.ProviderID, found)
 		}
 	}
@@ -90,7 +87,7 @@ func TestAccountIsFoundByProviderAndIdentityTogether(t *testing.T) {
 func TestPasswordIsFoundByEmailWhateverItsCase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "grace", Email: "Grace@Example.com"})
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "grace", Email: new("Grace@Example.com")})
 	w.OK(err)
 	find := func(email string) (store.FindCredentialAccountByEmailRow, error) {
 		return w.Q.FindCredentialAccountByEmail(w.Ctx, email)
@@ -110,7 +107,7 @@ func TestPasswordIsFoundByEmailWhateverItsCase(t *testing.T) {
 	for _, email := range []string{"Grace@Example.com", "grace@example.com", "GRACE@EXAMPLE.COM"} {
 		found, err := find(email)
 		w.OK(err)
-		if found.Account.ID != password || *found.Account.Password != "$argon2id$grace" || found.User.ID != "grace" || found.User.Email != "Grace@Example.com" {
+		if found.Account.ID != password || *found.Account.Password != "$argon2id$grace" || found.User.ID != "grace" || *found.User.Email != "Grace@Example.com" {
 			t.Errorf("%s: found %+v", email, found)
 		}
 	}
@@ -236,30 +233,28 @@ func TestAccountIsDeletedUnlessItIsTheLast(t *testing.T) {
 	a, b := w.newAccount(w.User, "github", ""), w.newAccount(w.User, "credential", "x")
 	bob := w.NewUser()
 	bobs, bobs2 := w.newAccount(bob, "github", ""), w.newAccount(bob, "gitlab", "")
-	remove := func(user store.UserID, id store.AccountID) error {
-		got, err := w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: user, ID: id})
-		if err == nil && got != id {
-			t.Errorf("deleted %s, want %s", got, id)
-		}
-		return err
+	remove := func(user store.UserID, id store.AccountID, want store.Outcome) {
+		w.Helper()
+		w.want("DeleteAccount", w.outcome(w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: user, ID: id})), want)
 	}
 	w.Unchanged(func() {
-		w.None(remove(w.User, "none"))
-		w.None(remove(w.User, bobs)) // another user's
-		w.None(remove("nobody", a))
+		remove(w.User, "none", store.OutcomeUnknown)
+		remove(w.User, bobs, store.OutcomeUnknown) // another user's
+		remove("nobody", a, store.OutcomeUnknown)
 	})
 	before := w.Snapshot()
-	w.OK(remove(w.User, a))
+	remove(w.User, a, store.OutcomeDeleted)
 	if diff := fixture.Changed(before, w.Snapshot()); !slices.Equal(diff, []string{"-account " + string(a)}) {
 		t.Errorf("changed %v", diff)
 	}
 	w.Unchanged(func() {
-		w.None(remove(w.User, b)) // the last
-		w.None(remove(w.User, a)) // gone
+		remove(w.User, b, store.OutcomeLast)
+		remove(w.User, a, store.OutcomeUnknown) // gone
 	})
-	w.OK(remove(bob, bobs2))
-	w.Unchanged(func() { w.None(remove(bob, bobs)) })
-	w.OK(remove(w.User, func() store.AccountID { w.newAccount(w.User, "gitlab", ""); return b }()))
+	remove(bob, bobs2, store.OutcomeDeleted)
+	w.Unchanged(func() { remove(bob, bobs, store.OutcomeLast) })
+	w.newAccount(w.User, "gitlab", "")
+	remove(w.User, b, store.OutcomeDeleted)
 }
 
 // However many ways to sign in a user removes at the same time, one is left.
@@ -276,12 +271,11 @@ func TestConcurrentDeletesOfAccountsLeaveOne(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, id := range ids {
 			wg.Go(func() {
-				switch _, err := w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: w.User, ID: id}); {
-				case err == nil:
-					deleted[i] = true
-				case !errors.Is(err, pgx.ErrNoRows):
-					t.Error(err)
+				outcome, err := w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: w.User, ID: id})
+				if err != nil || (outcome != store.OutcomeDeleted && outcome != store.OutcomeLast) {
+					t.Error(outcome, err)
 				}
+				deleted[i] = outcome == store.OutcomeDeleted
 			})
 		}
 		wg.Wait()
@@ -303,18 +297,21 @@ func TestDeleteOfAnAccountThatWaitedGoesByWhatIsLeft(t *testing.T) {
 		other := w.otherSession()
 		_, err := w.Q.WithTx(other).DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: w.User, ID: first})
 		w.OK(err)
-		answer := make(chan error, 1)
+		answer := make(chan store.Outcome, 1)
 		go func() {
-			_, err := w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: w.User, ID: second})
-			answer <- err
+			outcome, err := w.Q.DeleteAccount(w.Ctx, store.DeleteAccountParams{UserID: w.User, ID: second})
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- outcome
 		}()
 		w.Until("the second one waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
 		if keeps {
 			w.OK(other.Rollback(w.Ctx))
-			w.OK(<-answer)
+			w.want("the second", <-answer, store.OutcomeDeleted)
 		} else {
 			w.OK(other.Commit(w.Ctx))
-			w.None(<-answer)
+			w.want("the second", <-answer, store.OutcomeLast)
 		}
 		w.Exec(`DELETE FROM account`)
 	}

@@ -140,7 +140,7 @@ func TestCallCancelledWhileItWaitsForARowChangesNothing(t *testing.T) {
 			_, err := w.Q.ExtendSession(ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: 9 * time.Hour})
 			return err
 		}},
-		"EndSession": {`SELECT FROM oauth_authorization FOR UPDATE`, func(ctx context.Context) error {
+		"EndSession": {`SELECT FROM session FOR UPDATE`, func(ctx context.Context) error {
 			_, err := w.Q.EndSession(ctx, w.Session)
 			return err
 		}},
@@ -159,7 +159,7 @@ func TestCallCancelledWhileItWaitsForARowChangesNothing(t *testing.T) {
 		"RememberClientAssertion": {
 			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('` + string(fixture.Digest("x")) + `', now())`,
 			func(ctx context.Context) error {
-				_, err := w.Q.RememberClientAssertion(ctx, store.RememberClientAssertionParams{ID: fixture.Digest("x"), ExpiresAt: time.Now()})
+				_, err := w.Q.RememberClientAssertion(ctx, store.RememberClientAssertionParams{ID: fixture.Digest("x"), ExpiresAt: time.Now().Add(time.Hour).Unix(), MaxLifetime: fixture.Long})
 				return err
 			},
 		},
@@ -199,7 +199,7 @@ func TestCallCancelledInATransactionLeavesNoneOpen(t *testing.T) {
 		defer cancel()
 		err := pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
 			q := w.Q.WithTx(tx)
-			if _, err := q.CreateUser(ctx, store.CreateUserParams{ID: "bob", Email: "bob@example.com"}); err != nil {
+			if _, err := q.CreateUser(ctx, store.CreateUserParams{ID: "bob", Email: new("bob@example.com")}); err != nil {
 				return err
 			}
 			other := w.otherSession()
@@ -239,7 +239,7 @@ func TestCallThatFailsLeaksNoConnection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	for range 20 {
-		if _, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: w.User, Email: "x@example.com"}); err == nil {
+		if _, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: w.User, Email: new("x@example.com")}); err == nil {
 			t.Fatal("a second user has the same id")
 		}
 		_, err := w.Q.GetUser(w.Ctx, "nobody")

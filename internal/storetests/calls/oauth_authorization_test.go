@@ -41,6 +41,11 @@ func refreshRow[ID ~string](change string, id ID) string {
 	return rowName(change, "oauth_refresh_token", id)
 }
 
+// knownRow is the note that a session is known to the world's client.
+func (w *world) knownRow(change string) string {
+	return rowName(change, "session_client", string(w.Session)+" "+string(w.Client))
+}
+
 func accessRow[ID ~string](change string, id ID) string {
 	return rowName(change, "oauth_access_token", id)
 }
@@ -101,8 +106,9 @@ func (w *world) pending(change ...func(*store.CreateAuthorizationParams)) store.
 	for _, c := range change {
 		c(&p)
 	}
-	_, err := w.Q.CreateAuthorization(w.Ctx, p)
+	r, err := w.Q.CreateAuthorization(w.Ctx, p)
 	w.OK(err)
+	w.Want("CreateAuthorization", r.Outcome, store.OutcomeCreated)
 	return p.ID
 }
 
@@ -115,7 +121,7 @@ func (w *world) approveParams(id store.AuthorizationID) store.ApproveAuthorizati
 	}
 }
 
-func (w *world) approve(id store.AuthorizationID, want store.DecisionOutcome, change ...func(*store.ApproveAuthorizationParams)) store.ApproveAuthorizationRow {
+func (w *world) approve(id store.AuthorizationID, want store.Outcome, change ...func(*store.ApproveAuthorizationParams)) store.ApproveAuthorizationRow {
 	w.Helper()
 	p := w.approveParams(id)
 	for _, c := range change {
@@ -127,7 +133,7 @@ func (w *world) approve(id store.AuthorizationID, want store.DecisionOutcome, ch
 	return r
 }
 
-func (w *world) deny(id store.AuthorizationID, want store.DecisionOutcome) {
+func (w *world) deny(id store.AuthorizationID, want store.Outcome) {
 	w.Helper()
 	r, err := w.Q.DenyAuthorization(w.Ctx, id)
 	w.OK(err)
@@ -149,7 +155,7 @@ func (w *world) revokeFamily(id store.AuthorizationID) {
 // lapse moves an authorization's instants of expiry to this very moment's past.
 func (w *world) lapse(id store.AuthorizationID) {
 	w.Helper()
-	w.Exec(`UPDATE oauth_authorization SET expires_at = now(), code_expires_at = CASE WHEN code IS NOT NULL THEN now() END WHERE id = $1`, string(id))
+	w.Exec(`UPDATE oauth_authorization SET expires_at = now(), request_uri_expires_at = now(), code_expires_at = CASE WHEN code IS NOT NULL THEN now() END WHERE id = $1`, string(id))
 }
 
 func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
@@ -160,24 +166,28 @@ func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
 		ResponseMode: new("fragment"), Scopes: []string{"openid", "email"}, State: new("s"), Nonce: new("n"),
 		CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Resources: []string{"https://api.example"},
 		Claims: json.RawMessage(`{"id_token": {"acr": null}}`), Request: json.RawMessage(`{"prompt": "login"}`),
-		RequestURI: new(fixture.Digest("a request_uri")), Lifetime: 90 * time.Second, Confirmation: &token.Confirmation{JKT: "thumbprint"},
+		RequestURI: new(fixture.Digest("a request_uri")), RequestURILifetime: 60 * time.Second, Lifetime: 90 * time.Second,
+		Confirmation: &token.Confirmation{JKT: "thumbprint"},
 	}
-	var got store.OAuthAuthorization
+	var row store.CreateAuthorizationRow
 	w.changesRows(func() {
 		var err error
-		got, err = w.Q.CreateAuthorization(w.Ctx, p)
+		row, err = w.Q.CreateAuthorization(w.Ctx, p)
 		w.OK(err)
 	}, authorizationRow("+", p.ID))
 
+	got := w.authorizationOf(p.ID)
 	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, 90*time.Second)
+	wantAt(t, "request_uri_expires_at", got.RequestURIExpiresAt, got.CreatedAt, 60*time.Second)
+	wantEqual(t, "row", row, store.CreateAuthorizationRow{Outcome: store.OutcomeCreated, ExpiresAt: got.ExpiresAt})
 	want := store.OAuthAuthorization{
 		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.Client, Status: store.AuthorizationStatusPending,
+		Kind: store.AuthorizationKindCode, RequestURIExpiresAt: got.RequestURIExpiresAt,
 		RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State,
 		Nonce: p.Nonce, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Resources: p.Resources,
 		Claims: p.Claims, Request: p.Request, RequestURI: p.RequestURI, ExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
 	}
-	wantEqual(t, "what CreateAuthorization returns", got, want)
-	wantEqual(t, "what GetAuthorization returns", w.authorizationOf(p.ID), want)
+	wantEqual(t, "the authorization", got, want)
 }
 
 func TestCreateAuthorizationNeedsAnEnabledClient(t *testing.T) {
@@ -185,12 +195,13 @@ func TestCreateAuthorizationNeedsAnEnabledClient(t *testing.T) {
 	w := newWorld(t, 2)
 	disabled := w.NewClient()
 	w.disable(disabled)
-	for _, client := range []store.ClientID{"unknown", disabled} {
+	for client, want := range map[store.ClientID]store.Outcome{"unknown": store.OutcomeUnknown, disabled: store.OutcomeDisabled} {
 		w.Unchanged(func() {
-			_, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
-				ID: store.NewAuthorizationID(), ClientID: client, Scopes: []string{}, Lifetime: time.Minute,
+			row, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: client, Lifetime: time.Minute,
 			})
-			w.None(err)
+			w.OK(err)
+			wantEqual(t, "row", row, store.CreateAuthorizationRow{Outcome: want})
 		})
 	}
 }
@@ -199,7 +210,9 @@ func TestPushedRequestIsTakenOnceByItsOwnClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	uri := func(name string) func(*store.CreateAuthorizationParams) {
-		return func(p *store.CreateAuthorizationParams) { p.RequestURI = new(fixture.Digest(name)) }
+		return func(p *store.CreateAuthorizationParams) {
+			p.RequestURI, p.RequestURILifetime = new(fixture.Digest(name)), time.Minute
+		}
 	}
 	take := func(name string) (store.OAuthAuthorization, error) {
 		return w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{
@@ -227,8 +240,8 @@ func TestPushedRequestIsTakenOnceByItsOwnClient(t *testing.T) {
 
 	w.lapse(w.pending(uri("expired")))
 	w.revokeFamily(w.pending(uri("revoked")))
-	w.deny(w.pending(uri("denied")), store.DecisionOutcomeDenied)
-	w.approve(w.pending(uri("approved")), store.DecisionOutcomeApproved)
+	w.deny(w.pending(uri("denied")), store.OutcomeDenied)
+	w.approve(w.pending(uri("approved")), store.OutcomeApproved)
 	for _, name := range []string{"pushed", "expired", "revoked", "denied", "approved"} {
 		w.Unchanged(func() {
 			if _, err := take(name); !errors.Is(err, pgx.ErrNoRows) {
@@ -243,7 +256,9 @@ func TestPushedRequestHasOneTakerAmongMany(t *testing.T) {
 	w := newWorld(t, 16)
 	for range 10 {
 		uri := fixture.Unique("request_uri")
-		w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(fixture.Digest(uri)) })
+		w.pending(func(p *store.CreateAuthorizationParams) {
+			p.RequestURI, p.RequestURILifetime = new(fixture.Digest(uri)), time.Minute
+		})
 		var taken, refused int
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -274,13 +289,15 @@ func TestPushedRequestHasOneTakerAmongMany(t *testing.T) {
 func TestApproveAuthorizationWritesTheDecisionAndTheCode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(fixture.Digest("uri")) })
+	id := w.pending(func(p *store.CreateAuthorizationParams) {
+		p.RequestURI, p.RequestURILifetime = new(fixture.Digest("uri")), time.Minute
+	})
 	before := w.authorizationOf(id)
 	p := w.approveParams(id)
 	var row store.ApproveAuthorizationRow
-	w.changesRows(func() { row = w.approve(id, store.DecisionOutcomeApproved) }, authorizationRow("~", id))
+	w.changesRows(func() { row = w.approve(id, store.OutcomeApproved) }, authorizationRow("~", id), w.knownRow("+"))
 	wantEqual(t, "row", row, store.ApproveAuthorizationRow{
-		Outcome: store.DecisionOutcomeApproved, ClientID: w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),
+		Outcome: store.OutcomeApproved, ClientID: &w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),
 		State: new("the state"),
 	})
 
@@ -291,6 +308,7 @@ func TestApproveAuthorizationWritesTheDecisionAndTheCode(t *testing.T) {
 	if got.AuthTime == nil || !got.AuthTime.Equal(*p.AuthTime) {
 		t.Errorf("auth_time: %v", got.AuthTime)
 	}
+	want.UserEpoch, want.ClientEpoch, want.PairEpoch = new(int64(0)), new(int64(0)), new(int64(0))
 	want.AuthTime, want.UpdatedAt, want.DecidedAt = got.AuthTime, got.UpdatedAt, &got.UpdatedAt
 	wantAt(t, "code_expires_at", got.CodeExpiresAt, got.UpdatedAt, time.Minute)
 	wantAt(t, "expires_at", got.ExpiresAt, got.UpdatedAt, time.Minute)
@@ -312,8 +330,8 @@ func TestApproveAuthorizationWithoutACodeOrASession(t *testing.T) {
 	w := newWorld(t, 2)
 	id := w.pending()
 	w.changesRows(func() {
-		w.approve(id, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) {
-			p.Code, p.SessionID, p.ReferenceID, p.AuthTime, p.GrantedScopes = nil, nil, nil, nil, []string{}
+		w.approve(id, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) {
+			p.Code, p.SessionID, p.ReferenceID, p.AuthTime, p.GrantedScopes = nil, nil, nil, nil, nil
 		})
 	}, authorizationRow("~", id))
 	a := w.authorizationOf(id)
@@ -328,22 +346,31 @@ func TestApproveAuthorizationThatCannotBeChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	type change = func(*store.ApproveAuthorizationParams)
-	approve := func(id store.AuthorizationID) { w.approve(id, store.DecisionOutcomeApproved) }
+	another := w.NewUser()
+	approve := func(id store.AuthorizationID) { w.approve(id, store.OutcomeApproved) }
 	anew := func(p *store.ApproveAuthorizationParams) { p.Code = new(fixture.Digest("another code")) }
 	for _, c := range []struct {
 		name    string
 		prepare func(store.AuthorizationID)
 		change  change
-		want    store.DecisionOutcome
+		want    store.Outcome
 	}{
-		{"approved before", approve, anew, store.DecisionOutcomeDecided},
-		{"denied before", func(id store.AuthorizationID) { w.deny(id, store.DecisionOutcomeDenied) }, anew, store.DecisionOutcomeDecided},
-		{"lapsed, decided all the same", func(id store.AuthorizationID) { approve(id); w.lapse(id) }, anew, store.DecisionOutcomeDecided},
-		{"lapsed", w.lapse, nil, store.DecisionOutcomeExpired},
-		{"revoked", w.revokeFamily, nil, store.DecisionOutcomeExpired},
+		{"approved before, in another session", approve, func(p *store.ApproveAuthorizationParams) { p.SessionID = nil }, store.OutcomeDecided},
+		{"approved before, by another user", approve, func(p *store.ApproveAuthorizationParams) {
+			p.UserID, p.SessionID = another, nil
+		}, store.OutcomeDecided},
+		{"approved before, and ended", func(id store.AuthorizationID) { approve(id); w.revokeFamily(id) }, anew, store.OutcomeRevoked},
+		{"approved before, and redeemed", func(id store.AuthorizationID) {
+			approve(id)
+			w.Exec(`UPDATE oauth_authorization SET redeemed_at = now() WHERE id = $1`, string(id))
+		}, anew, store.OutcomeDecided},
+		{"denied before", func(id store.AuthorizationID) { w.deny(id, store.OutcomeDenied) }, anew, store.OutcomeDecided},
+		{"lapsed, decided all the same", func(id store.AuthorizationID) { approve(id); w.lapse(id) }, anew, store.OutcomeDecided},
+		{"lapsed", w.lapse, nil, store.OutcomeExpired},
+		{"revoked", w.revokeFamily, nil, store.OutcomeRevoked},
 		{"beyond what was asked for", nil, func(p *store.ApproveAuthorizationParams) {
 			p.GrantedScopes = []string{"openid", "admin"}
-		}, store.DecisionOutcomeExceeded},
+		}, store.OutcomeInvalidScope},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := w.forSubtest(t)
@@ -361,9 +388,13 @@ func TestApproveAuthorizationThatCannotBeChangesNothing(t *testing.T) {
 		})
 	}
 
-	id := w.pending()
+	id, approved := w.pending(), w.pending()
+	approve(approved)
 	w.disable(w.Client)
-	w.Unchanged(func() { w.approve(id, store.DecisionOutcomeDisabled) })
+	w.Unchanged(func() {
+		w.approve(id, store.OutcomeDisabled)
+		w.approve(approved, store.OutcomeDisabled) // which can be undone, so it isn't revoked
+	})
 }
 
 func TestApproveAuthorizationNeedsItsUserAndALiveSessionOfTheirs(t *testing.T) {
@@ -373,38 +404,44 @@ func TestApproveAuthorizationNeedsItsUserAndALiveSessionOfTheirs(t *testing.T) {
 	other := w.NewUser()
 	foreign, expired := w.NewSession(other), w.NewSession(w.User)
 	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
+	suspended, deleted := w.NewUser(), w.NewUser()
+	w.suspend(suspended)
+	w.deleteUser(deleted)
+	ended := w.NewSession(w.User)
+	w.endSession(ended)
 	for _, c := range []struct {
 		name   string
 		change func(*store.ApproveAuthorizationParams)
+		want   store.Outcome
 	}{
-		{"no such authorization", func(p *store.ApproveAuthorizationParams) { p.ID = "unknown" }},
-		{"no such user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }},
-		{"no such session", func(p *store.ApproveAuthorizationParams) { p.SessionID = new(store.SessionID("unknown")) }},
-		{"another user's session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &foreign }},
-		{"a session of the user, who is another", func(p *store.ApproveAuthorizationParams) { p.UserID = other }},
-		{"an expired session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &expired }},
+		{"no such authorization", func(p *store.ApproveAuthorizationParams) { p.ID = "unknown" }, store.OutcomeUnknown},
+		{"no such user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }, store.OutcomeUnknown},
+		{"no user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = "", nil }, store.OutcomeUnknown},
+		{"a deleted user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = deleted, nil }, store.OutcomeUnknown},
+		{"a suspended user", func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID = suspended, nil }, store.OutcomeSuspended},
+		{"no such session", func(p *store.ApproveAuthorizationParams) { p.SessionID = new(store.SessionID("unknown")) }, store.OutcomeSignedOut},
+		{"another user's session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &foreign }, store.OutcomeSignedOut},
+		{"a session of the user, who is another", func(p *store.ApproveAuthorizationParams) { p.UserID = other }, store.OutcomeSignedOut},
+		{"an expired session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &expired }, store.OutcomeSignedOut},
+		{"an ended session", func(p *store.ApproveAuthorizationParams) { p.SessionID = &ended }, store.OutcomeSignedOut},
 	} {
-		p := w.approveParams(id)
-		c.change(&p)
-		w.Unchanged(func() {
-			if _, err := w.Q.ApproveAuthorization(w.Ctx, p); !errors.Is(err, pgx.ErrNoRows) {
-				t.Errorf("%s: got %v, want no rows", c.name, err)
-			}
-		})
+		w.Unchanged(func() { w.approve(id, c.want, c.change) })
 	}
-	w.approve(id, store.DecisionOutcomeApproved)
+	w.approve(id, store.OutcomeApproved)
 }
 
 func TestDenyAuthorizationEndsThePendingRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	id := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI = new(fixture.Digest("uri")) })
+	id := w.pending(func(p *store.CreateAuthorizationParams) {
+		p.RequestURI, p.RequestURILifetime = new(fixture.Digest("uri")), time.Minute
+	})
 	want := w.authorizationOf(id)
 	w.changesRows(func() {
 		row, err := w.Q.DenyAuthorization(w.Ctx, id)
 		w.OK(err)
 		wantEqual(t, "row", row, store.DenyAuthorizationRow{
-			Outcome: store.DecisionOutcomeDenied, ClientID: w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),
+			Outcome: store.OutcomeDenied, ClientID: &w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),
 			State: new("the state"),
 		})
 	}, authorizationRow("~", id))
@@ -413,16 +450,15 @@ func TestDenyAuthorizationEndsThePendingRequest(t *testing.T) {
 	wantEqual(t, "the authorization", got, want)
 
 	approved, lapsed, revoked := w.pending(), w.pending(), w.pending()
-	w.approve(approved, store.DecisionOutcomeApproved)
+	w.approve(approved, store.OutcomeApproved)
 	w.lapse(lapsed)
 	w.revokeFamily(revoked)
 	w.Unchanged(func() {
-		w.deny(id, store.DecisionOutcomeDecided)
-		w.deny(approved, store.DecisionOutcomeDecided)
-		w.deny(lapsed, store.DecisionOutcomeExpired)
-		w.deny(revoked, store.DecisionOutcomeExpired)
-		_, err := w.Q.DenyAuthorization(w.Ctx, "unknown")
-		w.None(err)
+		w.deny(id, store.OutcomeRetried)
+		w.deny(approved, store.OutcomeDecided)
+		w.deny(lapsed, store.OutcomeExpired)
+		w.deny(revoked, store.OutcomeRevoked)
+		w.deny("unknown", store.OutcomeUnknown)
 	})
 }
 
@@ -430,7 +466,7 @@ func TestIssueAuthorizationCodeFollowsAnApproval(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	id := w.pending()
-	w.approve(id, store.DecisionOutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Code = nil })
+	w.approve(id, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Code = nil })
 	issue := func(raw string) {
 		w.changesRows(func() {
 			row, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{
@@ -438,7 +474,7 @@ func TestIssueAuthorizationCodeFollowsAnApproval(t *testing.T) {
 			})
 			w.OK(err)
 			wantEqual(t, "row", row, store.IssueAuthorizationCodeRow{
-				Outcome: store.CodeOutcomeIssued, ClientID: w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),
+				Outcome: store.OutcomeIssued, ClientID: &w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),
 				State: new("the state"),
 			})
 		}, authorizationRow("~", id))
@@ -449,13 +485,8 @@ func TestIssueAuthorizationCodeFollowsAnApproval(t *testing.T) {
 	}
 	issue("first")
 	issue("second")
-	w.Unchanged(func() {
-		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams("first"))
-		w.None(err) // the code that was replaced is none any more
-	})
-	row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams("second"))
-	w.OK(err)
-	wantEqual(t, "the second code", row.Outcome, store.RedemptionOutcomeRedeemed)
+	w.Unchanged(func() { w.redeem("first", store.OutcomeUnknown) }) // the code that was replaced is none any more
+	w.redeem("second", store.OutcomeRedeemed)
 }
 
 func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
@@ -468,10 +499,12 @@ func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 	}
 	approved := func() store.AuthorizationID {
 		id := w.pending()
-		w.approve(id, store.DecisionOutcomeApproved)
+		w.approve(id, store.OutcomeApproved)
 		return id
 	}
 	redeemed := func() store.AuthorizationID { return w.Redeem().Authorization }
+	ended := approved()
+	w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User)), store.OutcomeEnded)
 	with := func(id store.AuthorizationID, then func(store.AuthorizationID)) store.AuthorizationID {
 		then(id)
 		return id
@@ -479,15 +512,17 @@ func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		id   store.AuthorizationID
-		want store.CodeOutcome
+		want store.Outcome
 	}{
-		{"pending", w.pending(), store.CodeOutcomeUndecided},
-		{"pending and lapsed", with(w.pending(), w.lapse), store.CodeOutcomeExpired},
-		{"denied", with(w.pending(), func(id store.AuthorizationID) { w.deny(id, store.DecisionOutcomeDenied) }), store.CodeOutcomeDenied},
-		{"redeemed", redeemed(), store.CodeOutcomeRedeemed},
-		{"redeemed and revoked", with(redeemed(), w.revokeFamily), store.CodeOutcomeRedeemed},
-		{"revoked", with(approved(), w.revokeFamily), store.CodeOutcomeRevoked},
-		{"lapsed", with(approved(), w.lapse), store.CodeOutcomeExpired},
+		{"pending", w.pending(), store.OutcomeUndecided},
+		{"pending and lapsed", with(w.pending(), w.lapse), store.OutcomeExpired},
+		{"denied", with(w.pending(), func(id store.AuthorizationID) { w.deny(id, store.OutcomeDenied) }), store.OutcomeDenied},
+		{"redeemed", redeemed(), store.OutcomeReplayed},
+		{"redeemed and revoked", with(redeemed(), w.revokeFamily), store.OutcomeReplayed},
+		{"revoked", with(approved(), w.revokeFamily), store.OutcomeRevoked},
+		{"lapsed", with(approved(), w.lapse), store.OutcomeExpired},
+		{"of grants that have ended", ended, store.OutcomeRevoked},
+		{"unknown", "unknown", store.OutcomeUnknown},
 	} {
 		w.Unchanged(func() {
 			row, err := issue(c.id)
@@ -495,13 +530,12 @@ func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 			wantEqual(t, c.name, row.Outcome, c.want)
 		})
 	}
-	w.Unchanged(func() { _, err := issue("unknown"); w.None(err) })
 	id := approved()
 	w.disable(w.Client)
 	w.Unchanged(func() {
 		row, err := issue(id)
 		w.OK(err)
-		wantEqual(t, "disabled", row.Outcome, store.CodeOutcomeDisabled)
+		wantEqual(t, "disabled", row.Outcome, store.OutcomeDisabled)
 	})
 }
 
@@ -515,8 +549,8 @@ func TestGrantAuthorizationIsApprovedWithItsCodeAtOnce(t *testing.T) {
 	w.changesRows(func() {
 		outcome, err := w.Q.GrantAuthorization(w.Ctx, p)
 		w.OK(err)
-		wantEqual(t, "outcome", outcome, store.GrantOutcomeGranted)
-	}, authorizationRow("+", p.ID))
+		wantEqual(t, "outcome", outcome, store.OutcomeGranted)
+	}, authorizationRow("+", p.ID), w.knownRow("+"))
 
 	got := w.authorizationOf(p.ID)
 	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, time.Minute)
@@ -528,6 +562,7 @@ func TestGrantAuthorizationIsApprovedWithItsCodeAtOnce(t *testing.T) {
 		Claims: p.Claims, Request: p.Request, ExpiresAt: got.ExpiresAt, UserID: &w.User, SessionID: &w.Session,
 		ReferenceID: p.ReferenceID, GrantedScopes: p.GrantedScopes, AuthTime: got.AuthTime, ACR: p.ACR, AMR: p.AMR,
 		DecidedAt: &got.CreatedAt, Code: &p.Code, CodeExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
+		Kind: store.AuthorizationKindCode, UserEpoch: new(int64(0)), ClientEpoch: new(int64(0)), PairEpoch: new(int64(0)),
 	})
 }
 
@@ -539,29 +574,28 @@ func TestGrantAuthorizationThatCannotBeWritesNothing(t *testing.T) {
 	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
 	disabled := w.NewClient()
 	w.disable(disabled)
+	suspended, deleted := w.NewUser(), w.NewUser()
+	w.suspend(suspended)
+	w.deleteUser(deleted)
 	for _, c := range []struct {
 		name   string
 		change func(*store.GrantAuthorizationParams)
-		want   store.GrantOutcome // empty: zero rows
+		want   store.Outcome
 	}{
-		{"beyond what was asked for", func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"admin"} }, store.GrantOutcomeExceeded},
-		{"a disabled client", func(p *store.GrantAuthorizationParams) { p.ClientID = disabled }, store.GrantOutcomeDisabled},
-		{"no such client", func(p *store.GrantAuthorizationParams) { p.ClientID = "unknown" }, ""},
-		{"no such user", func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }, ""},
-		{"no such session", func(p *store.GrantAuthorizationParams) { p.SessionID = new(store.SessionID("unknown")) }, ""},
-		{"another user's session", func(p *store.GrantAuthorizationParams) { p.SessionID = &foreign }, ""},
-		{"an expired session", func(p *store.GrantAuthorizationParams) { p.SessionID = &expired }, ""},
+		{"a suspended user", func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = suspended, nil }, store.OutcomeSuspended},
+		{"a deleted user", func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = deleted, nil }, store.OutcomeUnknown},
+		{"beyond what was asked for", func(p *store.GrantAuthorizationParams) { p.GrantedScopes = []string{"admin"} }, store.OutcomeInvalidScope},
+		{"a disabled client", func(p *store.GrantAuthorizationParams) { p.ClientID = disabled }, store.OutcomeDisabled},
+		{"no such client", func(p *store.GrantAuthorizationParams) { p.ClientID = "unknown" }, store.OutcomeUnknown},
+		{"no such user", func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = "unknown", nil }, store.OutcomeUnknown},
+		{"no such session", func(p *store.GrantAuthorizationParams) { p.SessionID = new(store.SessionID("unknown")) }, store.OutcomeSignedOut},
+		{"another user's session", func(p *store.GrantAuthorizationParams) { p.SessionID = &foreign }, store.OutcomeSignedOut},
+		{"an expired session", func(p *store.GrantAuthorizationParams) { p.SessionID = &expired }, store.OutcomeSignedOut},
 	} {
 		p := w.GrantParams(fixture.Unique("code"))
 		c.change(&p)
 		w.Unchanged(func() {
 			outcome, err := w.Q.GrantAuthorization(w.Ctx, p)
-			if c.want == "" {
-				if !errors.Is(err, pgx.ErrNoRows) {
-					t.Errorf("%s: got %v, want no rows", c.name, err)
-				}
-				return
-			}
 			w.OK(err)
 			wantEqual(t, c.name, outcome, c.want)
 		})
@@ -591,25 +625,26 @@ func TestRedemptionCarriesTheGrantToItsTokens(t *testing.T) {
 	a, access, refresh := w.authorizationOf(id), w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code)
 	now := access.CreatedAt
 	wantAt(t, "redeemed_at", a.RedeemedAt, now, 0)
-	wantAt(t, "expires_at of the family, the later of its tokens", a.ExpiresAt, now, time.Hour)
+	wantAt(t, "max_expires_at", a.MaxExpiresAt, now, fixture.Long)
 	want := before
-	want.RedeemedAt, want.UpdatedAt, want.ExpiresAt, want.CurrentRefreshToken = a.RedeemedAt, now, a.ExpiresAt, p.RefreshToken
+	want.RedeemedAt, want.UpdatedAt, want.ExpiresAt, want.RedeemedAs = a.RedeemedAt, now, nil, &p.AccessTokenID
+	want.MaxExpiresAt = a.MaxExpiresAt
 	wantEqual(t, "the family", a, want)
 
 	wantAt(t, "expires_at of the access token", access.ExpiresAt, now, 5*time.Minute)
 	wantEqual(t, "the access token", access, store.OAuthAccessToken{
 		ID: p.AccessTokenID, CreatedAt: now, UpdatedAt: now, Token: p.AccessToken, ClientID: w.Client, SessionID: &w.Session,
 		UserID: &w.User, ReferenceID: a.ReferenceID, RefreshID: p.RefreshTokenID, ExpiresAt: access.ExpiresAt, Scopes: a.GrantedScopes,
-		AuthorizationID: &id, Resources: a.Resources, Confirmation: jkt,
+		AuthorizationID: &id, AuthorizationCodeID: &id, Resources: a.Resources, Confirmation: jkt,
 	})
 	wantAt(t, "expires_at of the refresh token", refresh.ExpiresAt, now, time.Hour)
 	wantEqual(t, "the refresh token", refresh, store.OAuthRefreshToken{
 		ID: *p.RefreshTokenID, CreatedAt: now, UpdatedAt: now, Token: *p.RefreshToken, ClientID: w.Client, SessionID: &w.Session,
-		UserID: w.User, ReferenceID: a.ReferenceID, ExpiresAt: refresh.ExpiresAt, Scopes: a.GrantedScopes, AuthorizationID: &id,
+		UserID: w.User, ReferenceID: a.ReferenceID, ExpiresAt: refresh.ExpiresAt, Scopes: a.GrantedScopes, AuthorizationID: id, AuthorizationCodeID: &id,
 		AuthTime: a.AuthTime, Resources: a.Resources, Confirmation: jkt,
 	})
 	wantEqual(t, "row", row, store.RedeemAuthorizationCodeRow{
-		Outcome: store.RedemptionOutcomeRedeemed, AuthorizationID: id, UserID: &w.User, SessionID: &w.Session,
+		Outcome: store.OutcomeRedeemed, AuthorizationID: &id, UserID: &w.User, SessionID: &w.Session,
 		ReferenceID: a.ReferenceID, GrantedScopes: a.GrantedScopes, Resources: a.Resources, Nonce: a.Nonce, Claims: a.Claims,
 		AuthTime: a.AuthTime, ACR: a.ACR, AMR: a.AMR, AccessTokenExpiresAt: access.ExpiresAt, RefreshTokenExpiresAt: refresh.ExpiresAt,
 	})
@@ -631,56 +666,53 @@ func TestRedemptionGivesNoRefreshTokenUnlessAsked(t *testing.T) {
 	w.changesRows(func() {
 		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 		w.OK(err)
-		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
+		wantEqual(t, "outcome", row.Outcome, store.OutcomeRedeemed)
 		wantEqual(t, "refresh_token_expires_at", row.RefreshTokenExpiresAt, nil)
 	}, authorizationRow("~", id), accessRow("+", p.AccessTokenID))
-	access, a := w.accessTokenOf("at-"+code), w.authorizationOf(id)
-	wantEqual(t, "refresh_id", access.RefreshID, nil)
-	wantEqual(t, "current_refresh_token", a.CurrentRefreshToken, nil)
-	wantEqual(t, "expires_at of the family, that of its only token", a.ExpiresAt, access.ExpiresAt)
+	wantEqual(t, "refresh_id", w.accessTokenOf("at-"+code).RefreshID, nil)
+	wantEqual(t, "max_expires_at", w.authorizationOf(id).MaxExpiresAt, nil) // nothing can be renewed
 }
 
 func TestRedemptionLifetimesAndTheirBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	short, long := 5*time.Minute, time.Hour
+	const short, long, never = 5 * time.Minute, time.Hour, store.Never
 	for _, c := range []struct {
 		name                                string
-		access, refresh, family             *time.Duration
-		wantAccess, wantRefresh, wantFamily *time.Duration
+		access, refresh, family             time.Duration
+		wantAccess, wantRefresh, wantFamily time.Duration // never: NULL
 	}{
-		{"each its own", &short, &long, nil, &short, &long, &long},
-		{"the access token lasts longer", &long, &short, nil, &long, &short, &long},
-		{"bounded by the family", &long, &long, &short, &short, &short, &short},
-		{"never, within the family's bound", nil, nil, &short, &short, &short, &short},
-		{"never", nil, nil, nil, nil, nil, nil},
-		{"an access token without end", nil, &short, nil, nil, &short, nil},
-		{"a refresh token without end", &short, nil, nil, &short, nil, nil},
+		{"each its own", short, long, never, short, long, never},
+		{"the access token lasts longer", long, short, never, long, short, never},
+		{"bounded by the family", long, long, short, short, short, short},
+		{"never, within the family's bound", never, never, short, short, short, short},
+		{"never", never, never, never, never, never, never},
+		{"an access token without end", never, short, never, never, short, never},
+		{"a refresh token without end", short, never, never, short, never, never},
+		{"a second", time.Second, time.Second, time.Second, time.Second, time.Second, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := w.forSubtest(t)
 			id, code := w.Grant()
-			p := w.RedeemParams(code)
-			p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = c.access, c.refresh, c.family
-			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
-			w.OK(err)
+			row := w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) {
+				p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = c.access, c.refresh, c.family
+			})
 			access, refresh, a := w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code), w.authorizationOf(id)
 			for _, x := range []struct {
 				what string
 				got  *time.Time
-				want *time.Duration
+				want time.Duration
 			}{
 				{"access token", access.ExpiresAt, c.wantAccess},
 				{"its answer", row.AccessTokenExpiresAt, c.wantAccess},
 				{"refresh token", refresh.ExpiresAt, c.wantRefresh},
 				{"its answer", row.RefreshTokenExpiresAt, c.wantRefresh},
-				{"family", a.ExpiresAt, c.wantFamily},
-				{"max_expires_at", a.MaxExpiresAt, c.family},
+				{"max_expires_at", a.MaxExpiresAt, c.wantFamily},
 			} {
-				if x.want == nil {
+				if x.want == never {
 					wantEqual(t, x.what, x.got, nil)
 				} else {
-					wantAt(t, x.what, x.got, access.CreatedAt, *x.want)
+					wantAt(t, x.what, x.got, access.CreatedAt, x.want)
 				}
 			}
 		})
@@ -695,16 +727,16 @@ func TestSecondUseOfACodeEndsItsFamily(t *testing.T) {
 	_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 	w.OK(err)
 	w.WantLive("at-"+code, "rt-"+code)
-	_, access := w.Rotate("rt-"+code, store.RotationOutcomeRotated)
+	_, access := w.Rotate("rt-"+code, store.OutcomeRotated)
 
 	again := w.RedeemParams(code)
 	again.AccessToken, again.RefreshToken = new(fixture.Digest("never")), new(fixture.Digest("neither"))
-	w.lapse(id) // an old code that comes back says as much
+	w.Exec(`UPDATE oauth_authorization SET code_expires_at = now() WHERE id = $1`, string(id)) // an old code that comes back says as much
 	w.changesRows(func() {
 		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, again)
 		w.OK(err)
-		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeReplayed)
-		wantEqual(t, "authorization", row.AuthorizationID, id)
+		wantEqual(t, "outcome", row.Outcome, store.OutcomeReplayed)
+		wantEqual(t, "authorization", row.AuthorizationID, &id)
 		wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
 	}, authorizationRow("~", id))
 	w.WantDead("at-"+code, "rt-"+code, access, fixture.SuccessorOf("rt-"+code))
@@ -714,7 +746,7 @@ func TestSecondUseOfACodeEndsItsFamily(t *testing.T) {
 	w.Unchanged(func() {
 		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, again)
 		w.OK(err)
-		wantEqual(t, "outcome of the third", row.Outcome, store.RedemptionOutcomeReplayed)
+		wantEqual(t, "outcome of the third", row.Outcome, store.OutcomeReplayed)
 	})
 }
 
@@ -734,7 +766,6 @@ func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 		fits      bool
 	}{
 		{name: "another client's code", presented: func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = other }},
-		{name: "no such client", presented: func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = "unknown" }},
 		{name: "another challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = new(token.S256("guess")) }},
 		{name: "no verifier where there was a challenge", presented: func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = nil }},
 		{name: "a verifier where there was no challenge", granted: plain},
@@ -779,15 +810,15 @@ func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 			if c.presented != nil {
 				c.presented(&p)
 			}
-			redeem := func(want store.RedemptionOutcome) {
+			redeem := func(want store.Outcome) {
 				row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 				w.OK(err)
 				wantEqual(t, "outcome", row.Outcome, want)
 			}
 			if c.fits {
-				redeem(store.RedemptionOutcomeRedeemed)
+				redeem(store.OutcomeRedeemed)
 			} else {
-				w.Unchanged(func() { redeem(store.RedemptionOutcomeMismatched) })
+				w.Unchanged(func() { redeem(store.OutcomeMismatched) })
 			}
 		})
 	}
@@ -812,12 +843,12 @@ func TestSecondUseOfACodeWithAnotherKeyIsAReplay(t *testing.T) {
 			p.Confirmation = c.first
 			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 			w.OK(err)
-			wantEqual(t, "the first", row.Outcome, store.RedemptionOutcomeRedeemed)
-			p.Confirmation = c.second
+			wantEqual(t, "the first", row.Outcome, store.OutcomeRedeemed)
+			p.Confirmation, p.AccessTokenID = c.second, store.NewAccessTokenID()
 			w.changesRows(func() {
 				row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 				w.OK(err)
-				wantEqual(t, "the second", row.Outcome, store.RedemptionOutcomeReplayed)
+				wantEqual(t, "the second", row.Outcome, store.OutcomeReplayed)
 			}, authorizationRow("~", id))
 			w.WantDead("at-"+code, "rt-"+code)
 		})
@@ -835,7 +866,7 @@ func TestMismatchIsFoundBeforeAReplay(t *testing.T) {
 	w.Unchanged(func() {
 		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 		w.OK(err)
-		wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeMismatched)
+		wantEqual(t, "outcome", row.Outcome, store.OutcomeMismatched)
 	})
 	w.WantLive("at-"+code, "rt-"+code)
 }
@@ -843,43 +874,64 @@ func TestMismatchIsFoundBeforeAReplay(t *testing.T) {
 func TestRedemptionOfADeadCodeChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	redeem := func(code string, want store.RedemptionOutcome) {
+	redeem := func(code string, want store.Outcome, change ...func(*store.RedeemAuthorizationCodeParams)) {
+		w.Helper()
 		w.Unchanged(func() {
-			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
-			w.OK(err)
-			wantEqual(t, "outcome", row.Outcome, want)
+			row := w.redeem(code, want, change...)
 			wantEqual(t, "access_token_expires_at", row.AccessTokenExpiresAt, nil)
 		})
 	}
 	id, code := w.Grant()
 	w.lapse(id)
-	redeem(code, store.RedemptionOutcomeExpired)
+	redeem(code, store.OutcomeExpired)
 	w.revokeFamily(id)
-	redeem(code, store.RedemptionOutcomeRevoked) // whether it has expired as well
+	redeem(code, store.OutcomeRevoked) // whether it has expired as well
 	_, disabled := w.Grant()
 	w.disable(w.Client)
-	redeem(disabled, store.RedemptionOutcomeDisabled)
-	_, err := w.Q.EnableClient(w.Ctx, w.Client)
-	w.OK(err)
+	redeem(disabled, store.OutcomeDisabled)
+	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, w.Client)), store.OutcomeEnabled)
 
-	w.Unchanged(func() {
-		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams("no such code"))
-		w.None(err)
-	})
+	redeem("no such code", store.OutcomeUnknown)
+	redeem(disabled, store.OutcomeUnauthenticated, func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = "unknown" })
 	client := w.NewClient()
 	_, orphan := w.Grant(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
-	_, err = w.Q.DeleteClient(w.Ctx, client)
-	w.OK(err)
+	w.want("DeleteClient", w.outcome(w.Q.DeleteClient(w.Ctx, client)), store.OutcomeDeleted)
+	redeem(orphan, store.OutcomeDisabled, func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = client })
 	user := w.NewUser()
 	_, bereft := w.Grant(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, nil })
-	_, err = w.Q.DeleteUser(w.Ctx, user)
-	w.OK(err)
-	w.Unchanged(func() {
-		for _, code := range []string{orphan, bereft} {
-			_, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
-			w.None(err)
+	w.deleteUser(user)
+	redeem(bereft, store.OutcomeRevoked)
+	_, online := w.Grant(online)
+	w.endSession(w.Session)
+	redeem(online, store.OutcomeRevoked)
+}
+
+func TestRedemptionAsksForNoResourceThatWasNotGranted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, c := range []struct {
+		name           string
+		granted, asked []string
+		want           store.Outcome
+		wantResources  []string
+	}{
+		{"none of none", nil, nil, store.OutcomeRedeemed, nil},
+		{"none of an empty list", []string{}, []string{}, store.OutcomeRedeemed, nil},
+		{"one where none was granted", nil, []string{"https://api.example"}, store.OutcomeInvalidTarget, nil},
+		{"another", []string{"https://api.example"}, []string{"https://bank.example"}, store.OutcomeInvalidTarget, nil},
+		{"one of two", []string{"https://api.example", "https://b.example"}, []string{"https://b.example"}, store.OutcomeRedeemed, []string{"https://b.example"}},
+		{"all", []string{"https://api.example"}, nil, store.OutcomeRedeemed, []string{"https://api.example"}},
+	} {
+		id, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.Resources = c.granted })
+		row := w.redeem(code, c.want, func(p *store.RedeemAuthorizationCodeParams) { p.Resources = c.asked })
+		if c.want == store.OutcomeRedeemed {
+			wantEqual[[]string](t, c.name+": answer", row.Resources, c.wantResources)
+			wantEqual(t, c.name+": access token", w.accessTokenOf("at-"+code).Resources, c.wantResources)
+			wantEqual(t, c.name+": refresh token", w.refreshTokenOf("rt-"+code).Resources, w.authorizationOf(id).Resources)
+		} else {
+			w.redeem(code, store.OutcomeRedeemed) // nothing was spent
 		}
-	})
+	}
 }
 
 func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
@@ -899,6 +951,8 @@ func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
 		{"a public client's, by dpop_jkt", public, jkt, both, both, jkt},
 		{"a public client's bearer token", public, nil, nil, nil, nil},
 		{"a confidential client's", func(*store.CreateClientParams) {}, nil, jkt, jkt, nil},
+		{"of a client without anything to authenticate by", func(p *store.CreateClientParams) { p.ClientSecret = nil }, nil, jkt, jkt, jkt},
+		{"of a client with keys", func(p *store.CreateClientParams) { p.ClientSecret, p.JWKSURI = nil, new("https://client.example/jwks") }, nil, jkt, jkt, nil},
 		{"a confidential client's, by dpop_jkt", func(p *store.CreateClientParams) { p.Public = new(false) }, jkt, jkt, jkt, nil},
 		{"public says more than the method", func(p *store.CreateClientParams) {
 			p.Public, p.TokenEndpointAuthMethod = new(false), new("none")
@@ -912,7 +966,7 @@ func TestRedemptionBindsTheRefreshTokenOfAPublicClientAlone(t *testing.T) {
 			p.Confirmation = c.presented
 			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 			w.OK(err)
-			wantEqual(t, "outcome", row.Outcome, store.RedemptionOutcomeRedeemed)
+			wantEqual(t, "outcome", row.Outcome, store.OutcomeRedeemed)
 			wantEqual(t, "access token", w.accessTokenOf("at-"+code).Confirmation, c.wantAccess)
 			wantEqual(t, "refresh token", w.refreshTokenOf("rt-"+code).Confirmation, c.wantRest)
 			wantEqual(t, "family", w.authorizationOf(id).Confirmation, c.wantRest)
@@ -928,7 +982,9 @@ func TestRevokeAuthorizationEndsItsTokensOnce(t *testing.T) {
 	w.changesRows(func() {
 		row, err := w.Q.RevokeAuthorization(w.Ctx, id)
 		w.OK(err)
-		wantEqual(t, "row", row, store.RevokeAuthorizationRow{ID: id, ClientID: w.Client, UserID: &w.User, SessionID: &w.Session})
+		wantEqual(t, "row", row, store.RevokeAuthorizationRow{
+			Outcome: store.OutcomeEnded, ClientID: &w.Client, UserID: &w.User, SessionID: &w.Session,
+		})
 	}, authorizationRow("~", id))
 	a := w.authorizationOf(id)
 	wantEqual(t, "revoked_reason", a.RevokedReason, new(store.RevocationReasonAuthorizationRevoked))
@@ -936,118 +992,84 @@ func TestRevokeAuthorizationEndsItsTokensOnce(t *testing.T) {
 	w.WantDead(mine.Access, mine.Refresh)
 	w.WantLive(other.Access, other.Refresh)
 	w.Unchanged(func() {
-		_, err := w.Q.RevokeAuthorization(w.Ctx, id)
-		w.None(err)
-		_, err = w.Q.RevokeAuthorization(w.Ctx, "unknown")
-		w.None(err)
+		for id, want := range map[store.AuthorizationID]store.Outcome{id: store.OutcomeRevoked, "unknown": store.OutcomeUnknown} {
+			row, err := w.Q.RevokeAuthorization(w.Ctx, id)
+			w.OK(err)
+			w.want("RevokeAuthorization", row.Outcome, want)
+		}
 	})
 	w.revokeFamily(w.pending())
 }
 
-func TestRevokeUserAuthorizationsEndsAllThatTheUserGranted(t *testing.T) {
-	t.Parallel()
-	for _, oneClient := range []bool{false, true} {
-		t.Run(fmt.Sprintf("one client %v", oneClient), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, 2)
-			client, other, another := w.Client, w.NewClient(), w.NewUser()
-			family, dead := w.Redeem(), w.Redeem()
-			w.revokeFamily(dead.Authorization)
-			unredeemed, code := w.Grant()
-			asked := w.pending()
-			stray := w.ForeignRefreshToken("stray")
-			strayAccess := w.ForeignAccessToken("stray access", &stray)
-			lone := w.ForeignAccessToken("lone access", nil)
-			elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
-			w.Client = other
-			otherStray := w.ForeignRefreshToken("other stray")
-			w.Client = client
-			anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
-			machine := w.issue("machine", store.IssuanceOutcomeIssued)
-
-			p := store.RevokeUserAuthorizationsParams{UserID: w.User}
-			want := []string{
-				authorizationRow("~", family.Authorization), authorizationRow("~", unredeemed),
-				refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", lone),
-			}
-			wantRows := []store.RevokeUserAuthorizationsRow{
-				{ClientID: client, AuthorizationID: &family.Authorization, SessionID: &w.Session},
-				{ClientID: client, AuthorizationID: &unredeemed, SessionID: &w.Session},
-				{ClientID: client},
-			}
-			if oneClient {
-				p.ClientID = &client
-			} else {
-				want = append(want, authorizationRow("~", elsewhere.Authorization), refreshRow("~", otherStray))
-				wantRows = append(wantRows,
-					store.RevokeUserAuthorizationsRow{ClientID: other, AuthorizationID: &elsewhere.Authorization, SessionID: &w.Session},
-					store.RevokeUserAuthorizationsRow{ClientID: other})
-			}
-			w.changesRows(func() {
-				rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, p)
-				w.OK(err)
-				wantEqual(t, "rows", rows, wantRows)
-			}, want...)
-
-			wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, new(store.RevocationReasonUserRevoked))
-			w.WantDead(family.Access, family.Refresh, "stray", "stray access", "lone access")
-			w.WantLive(anothers.Access, anothers.Refresh, machine)
-			if oneClient {
-				w.WantLive(elsewhere.Access, elsewhere.Refresh, "other stray")
-			} else {
-				w.WantDead(elsewhere.Access, elsewhere.Refresh, "other stray")
-			}
-			wantEqual(t, "a request that nobody has decided", w.authorizationOf(asked).RevokedAt, nil)
-			w.Unchanged(func() {
-				row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
-				w.OK(err)
-				wantEqual(t, "the code that was not redeemed", row.Outcome, store.RedemptionOutcomeRevoked)
-				rows, err := w.Q.RevokeUserAuthorizations(w.Ctx, p)
-				w.OK(err)
-				wantEqual(t, "rows of the second call", rows, []store.RevokeUserAuthorizationsRow{})
-				rows, err = w.Q.RevokeUserAuthorizations(w.Ctx, store.RevokeUserAuthorizationsParams{UserID: "unknown"})
-				w.OK(err)
-				wantEqual(t, "rows of an unknown user", rows, []store.RevokeUserAuthorizationsRow{})
-			})
-		})
-	}
-}
-
-func TestRevokeClientAuthorizationsEndsAllThatTheClientHas(t *testing.T) {
+func TestEndingsOfGrantsEndTheirOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	w.Client = w.machine()
 	client, other, another := w.Client, w.NewClient(), w.NewUser()
-	family := w.Redeem()
-	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
-	unredeemed, _ := w.Grant()
-	asked := w.pending()
-	stray := w.ForeignRefreshToken("stray")
-	strayAccess := w.ForeignAccessToken("stray access", &stray)
-	machine := w.issue("machine", store.IssuanceOutcomeIssued)
-	elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
-
-	w.changesRows(
-		func() {
-			row, err := w.Q.RevokeClientAuthorizations(w.Ctx, client)
-			w.OK(err)
-			wantEqual(t, "row", row, store.RevokeClientAuthorizationsRow{ClientID: client, Authorizations: 4, RefreshTokens: 1, AccessTokens: 2})
+	userRow, clientRow := rowName("~", "user", w.User), rowName("~", "oauth_client", w.oauthClientID(client))
+	acme := func(p *store.GrantAuthorizationParams) { p.ReferenceID = new(store.ReferenceID("acme")) }
+	for _, c := range []struct {
+		name    string
+		call    func() store.Outcome
+		row     string
+		dead    []string // of the families below
+		unknown func() store.Outcome
+	}{
+		{
+			"RevokeUserAuthorizations", func() store.Outcome { return w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User)) }, userRow,
+			[]string{"mine", "mine in acme", "elsewhere", "foreign"},
+			func() store.Outcome { return w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, "unknown")) },
 		},
-		authorizationRow("~", family.Authorization), authorizationRow("~", anothers.Authorization), authorizationRow("~", unredeemed),
-		authorizationRow("~", asked), refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", w.accessTokenOf(machine).ID),
-	)
-	wantEqual(t, "revoked_reason", w.authorizationOf(asked).RevokedReason, new(store.RevocationReasonClientRevoked))
-	w.WantDead(family.Access, family.Refresh, anothers.Access, anothers.Refresh, "stray", "stray access", machine)
-	w.WantLive(elsewhere.Access, elsewhere.Refresh)
-	w.Unchanged(func() {
-		row, err := w.Q.RevokeClientAuthorizations(w.Ctx, client)
-		w.OK(err)
-		wantEqual(t, "row of the second call", row, store.RevokeClientAuthorizationsRow{ClientID: client})
-		_, err = w.Q.RevokeClientAuthorizations(w.Ctx, "unknown")
-		w.None(err)
-		w.approve(asked, store.DecisionOutcomeExpired) // a request that was ended awaits nobody any more
-	})
-	w.Client = client
-	w.WantLive(w.Redeem().Access) // what is granted afterwards
+		{
+			"RevokeUserAuthorizationsByClient", func() store.Outcome {
+				return w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: client}))
+			}, userRow, []string{"mine", "mine in acme", "foreign"},
+			func() store.Outcome {
+				return w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: "unknown", ClientID: client}))
+			},
+		},
+		{
+			"RevokeClientAuthorizations", func() store.Outcome { return w.outcome(w.Q.RevokeClientAuthorizations(w.Ctx, client)) }, clientRow,
+			[]string{"mine", "mine in acme", "foreign", "anothers", "the client's own"},
+			func() store.Outcome { return w.outcome(w.Q.RevokeClientAuthorizations(w.Ctx, "unknown")) },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			mine, inAcme := w.Redeem(), w.Redeem(acme)
+			elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+			anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+			foreign := fixture.Unique("foreign")
+			id := w.ForeignRefreshToken(foreign)
+			w.ForeignAccessToken(foreign+" access", &id)
+			machine := w.issue(fixture.Unique("machine"), store.OutcomeIssued)
+			_, code := w.Grant()
+			asked := w.pending()
+			tokens := map[string][]string{
+				"mine": {mine.Access, mine.Refresh}, "mine in acme": {inAcme.Access, inAcme.Refresh},
+				"elsewhere": {elsewhere.Access, elsewhere.Refresh}, "anothers": {anothers.Access, anothers.Refresh},
+				"foreign": {foreign, foreign + " access"}, "the client's own": {machine},
+			}
+			w.changesRows(func() { w.want(c.name, c.call(), store.OutcomeEnded) }, c.row)
+			for name, raw := range tokens {
+				if slices.Contains(c.dead, name) {
+					w.WantDead(raw...)
+				} else {
+					w.WantLive(raw...)
+				}
+			}
+			w.Unchanged(func() {
+				w.redeem(code, store.OutcomeRevoked)
+				w.want("of nobody", c.unknown(), store.OutcomeUnknown)
+			})
+			w.approve(asked, store.OutcomeApproved) // what nobody has decided was not granted yet
+			w.WantLive(w.Redeem().Access)           // what is granted afterwards
+			for range 2 {
+				w.want(c.name+" again", c.call(), store.OutcomeEnded)
+			}
+			w.WantDead(mine.Access, foreign)
+		})
+	}
 }
 
 func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
@@ -1066,12 +1088,20 @@ func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
 	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil }).Authorization
 	clients = append(clients, anothers)
 	endless := w.Redeem().Authorization
-	w.Exec(`UPDATE oauth_authorization SET expires_at = NULL WHERE id = $1`, string(endless))
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE authorization_id = $1`, string(endless))
+	w.Exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE authorization_id = $1`, string(endless))
+	coded, _ := w.Grant()
+	mine, clients = append(mine, endless), append(clients, endless)
+	endless = coded
 	mine, clients = append(mine, endless), append(clients, endless)
 
 	w.revokeFamily(w.Redeem().Authorization)
-	w.lapse(w.Redeem().Authorization)
-	w.deny(w.pending(), store.DecisionOutcomeDenied)
+	over := w.Redeem().Authorization // all its tokens have expired
+	w.Exec(`UPDATE oauth_access_token SET expires_at = now() WHERE authorization_id = $1`, string(over))
+	w.Exec(`UPDATE oauth_refresh_token SET expires_at = now() WHERE authorization_id = $1`, string(over))
+	lapsed, _ := w.Grant()
+	w.lapse(lapsed)
+	w.deny(w.pending(), store.OutcomeDenied)
 	w.pending()
 
 	page := func(size int32, list func(time.Time, store.AuthorizationID, int32) ([]store.OAuthAuthorization, error)) (ids []store.AuthorizationID) {

@@ -11,14 +11,16 @@ import (
 )
 
 func remember(client, jti string, expiresAt time.Time) store.RememberClientAssertionParams {
-	return store.RememberClientAssertionParams{ID: token.AssertionID(client, jti), ExpiresAt: expiresAt}
+	return store.RememberClientAssertionParams{
+		ID: token.AssertionID(client, jti), ExpiresAt: expiresAt.Unix(), MaxLifetime: 24 * time.Hour,
+	}
 }
 
 func TestClientAssertionIsFreshOnceAndReplayedEverAfter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	later := time.Now().Add(time.Minute)
-	want := func(p store.RememberClientAssertionParams, want store.AssertionOutcome) {
+	want := func(p store.RememberClientAssertionParams, want store.Outcome) {
 		t.Helper()
 		got, err := w.Q.RememberClientAssertion(w.Ctx, p)
 		w.OK(err)
@@ -26,17 +28,17 @@ func TestClientAssertionIsFreshOnceAndReplayedEverAfter(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	want(remember("app", "jti", later), store.AssertionOutcomeFresh)
+	want(remember("app", "jti", later), store.OutcomeRemembered)
 	w.Unchanged(func() {
-		want(remember("app", "jti", later), store.AssertionOutcomeReplayed)
-		want(remember("app", "jti", later.Add(time.Hour)), store.AssertionOutcomeReplayed) // the expiry tells no assertions apart
+		want(remember("app", "jti", later), store.OutcomeProofReplayed)
+		want(remember("app", "jti", later.Add(time.Hour)), store.OutcomeProofReplayed) // the expiry tells no assertions apart
 	})
-	want(remember("another", "jti", later), store.AssertionOutcomeFresh)
-	want(remember("app", "jti2", later), store.AssertionOutcomeFresh)
+	want(remember("another", "jti", later), store.OutcomeRemembered)
+	want(remember("app", "jti2", later), store.OutcomeRemembered)
 
 	// It is remembered until it is collected; so where the two clocks differ, it is refused rather than accepted twice.
 	w.Exec(`UPDATE oauth_client_assertion SET expires_at = now() - interval '1 hour'`)
-	want(remember("app", "jti", later), store.AssertionOutcomeReplayed)
+	want(remember("app", "jti", later), store.OutcomeProofReplayed)
 }
 
 func TestClientAssertionPresentedAtOnceIsFreshOnce(t *testing.T) {
@@ -45,7 +47,7 @@ func TestClientAssertionPresentedAtOnceIsFreshOnce(t *testing.T) {
 	for round := range 200 {
 		p := remember("app", fmt.Sprint("jti", round), time.Now().Add(time.Minute))
 		var wg sync.WaitGroup
-		outcomes := make([]store.AssertionOutcome, 16)
+		outcomes := make([]store.Outcome, 16)
 		for i := range outcomes {
 			wg.Go(func() {
 				var err error
@@ -55,11 +57,11 @@ func TestClientAssertionPresentedAtOnceIsFreshOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		counts := map[store.AssertionOutcome]int{}
+		counts := map[store.Outcome]int{}
 		for _, o := range outcomes {
 			counts[o]++
 		}
-		if counts[store.AssertionOutcomeFresh] != 1 || counts[store.AssertionOutcomeReplayed] != 15 {
+		if counts[store.OutcomeRemembered] != 1 || counts[store.OutcomeProofReplayed] != 15 {
 			t.Fatalf("round %d: %v", round, counts)
 		}
 	}
@@ -71,16 +73,16 @@ func TestClientAssertionIsFreshIfTheOneBeforeWasRolledBack(t *testing.T) {
 	w := newWorld(t, 1)
 	for name, c := range map[string]struct {
 		commit bool
-		want   store.AssertionOutcome
-	}{"committed": {true, store.AssertionOutcomeReplayed}, "rolled back": {false, store.AssertionOutcomeFresh}} {
+		want   store.Outcome
+	}{"committed": {true, store.OutcomeProofReplayed}, "rolled back": {false, store.OutcomeRemembered}} {
 		p := remember("app", name, time.Now().Add(time.Minute))
 		other := w.otherSession()
 		outcome, err := w.Q.WithTx(other).RememberClientAssertion(w.Ctx, p)
 		w.OK(err)
-		if outcome != store.AssertionOutcomeFresh {
+		if outcome != store.OutcomeRemembered {
 			t.Errorf("%s: the first is %s", name, outcome)
 		}
-		answer := make(chan store.AssertionOutcome, 1)
+		answer := make(chan store.Outcome, 1)
 		go func() {
 			outcome, err := w.Q.RememberClientAssertion(w.Ctx, p)
 			if err != nil {
@@ -106,8 +108,7 @@ func TestExpiredClientAssertionsAreCollectedInBatches(t *testing.T) {
 	ids := make([]string, 5)
 	for i := range ids {
 		p := remember("app", fmt.Sprint("over", i), time.Now().Add(-time.Duration(i+1)*time.Hour))
-		_, err := w.Q.RememberClientAssertion(w.Ctx, p)
-		w.OK(err)
+		w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, to_timestamp($2))`, string(p.ID), p.ExpiresAt)
 		ids[i] = string(p.ID)
 	}
 	_, err := w.Q.RememberClientAssertion(w.Ctx, remember("app", "live", time.Now().Add(time.Hour)))

@@ -29,7 +29,9 @@ func fullClient(user store.UserID) store.CreateClientParams {
 		ReferenceID: new(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: new("pairwise"),
 		RequirePKCE: new(true), JWKS: json.RawMessage(`{"keys": []}`), ApplicationType: new("web"),
 		ClientSecretExpiresAt:   new(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)),
-		RegistrationAccessToken: new(fixture.Digest("registration")),
+		RegistrationAccessToken: new(fixture.Digest("registration")), AccessTokenLifetime: new(time.Minute), RefreshTokenLifetime: new(time.Hour),
+		AuthorizationLifetime: new(24 * time.Hour), CodeLifetime: new(30 * time.Second), RefreshGrace: new(10 * time.Second),
+		RefreshGraceUntilUsed: new(true), BackchannelLogoutURI: new("https://shop.example/logout"), BackchannelLogoutSessionRequired: new(true),
 	}
 }
 
@@ -76,7 +78,7 @@ func TestClientIsWhatWasRegistered(t *testing.T) {
 		created, err := w.Q.CreateClient(w.Ctx, p)
 		w.OK(err)
 		sameFields(t, p, created)
-		if created.Disabled || created.PreviousClientSecret != nil || created.PreviousClientSecretExpiresAt != nil || !created.UpdatedAt.Equal(created.CreatedAt) {
+		if created.Disabled || created.DeletedAt != nil || created.GrantsEpoch != 0 || !created.UpdatedAt.Equal(created.CreatedAt) {
 			t.Errorf("client %d begins as %+v", i, created)
 		}
 		got, err := w.Q.GetClient(w.Ctx, p.ClientID)
@@ -121,86 +123,63 @@ func TestClientIDIsTakenOnce(t *testing.T) {
 // authenticated says whether a secret is one of the client's.
 func (w *world) authenticated(q *store.Queries, client store.ClientID, secret string) bool {
 	w.Helper()
-	r, err := q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: fixture.Digest(secret)})
+	outcome, err := q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{
+		ClientID: client, ClientAuthMethod: "client_secret_basic", ClientSecret: fixture.Digest(secret),
+	})
 	w.OK(err)
-	if r.OAuthClient.ClientID != client {
-		w.Errorf("asked for %s, got %s", client, r.OAuthClient.ClientID)
-	}
-	return r.Authenticated
+	return outcome == store.OutcomeAuthenticated
 }
 
-func TestClientIsAuthenticatedByItsSecretAlone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1)
-	client := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("secret")) })
-	another := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("another")) })
-	for _, c := range []struct {
-		client store.ClientID
-		secret string
-		want   bool
-	}{
-		{client, "secret", true},
-		{another, "another", true},
-		{client, "another", false},
-		{another, "secret", false},
-		{client, "Secret", false},
-		{client, "", false},
-		{client, string(fixture.Digest("secret")), false}, // who has read the database has the digest, not the secret
-		{w.Client, "secret", false},
-		{w.Client, "", false}, // has none
-	} {
-		if got := w.authenticated(w.Q, c.client, c.secret); got != c.want {
-			t.Errorf("%s with %q: %t", c.client, c.secret, got)
-		}
+// rotateSecret gives a client a new secret, and wants an outcome.
+func (w *world) rotateSecret(q *store.Queries, client store.ClientID, secret string, overlap time.Duration, want store.Outcome, change ...func(*store.RotateClientSecretParams)) {
+	w.Helper()
+	p := store.RotateClientSecretParams{ClientID: client, ClientSecret: fixture.Digest(secret), Overlap: overlap}
+	for _, c := range change {
+		c(&p)
 	}
-	_, err := w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: "none", ClientSecret: fixture.Digest("secret")})
-	w.None(err)
+	w.want("RotateClientSecret", w.outcome(q.RotateClientSecret(w.Ctx, p)), want)
 }
 
 func TestDisabledClientIsNotAuthenticatedUntilEnabled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("secret")) })
+	id := w.NewClient()
 	before, err := w.Q.GetClient(w.Ctx, id)
 	w.OK(err)
-	rows := w.Snapshot()
-	for _, disabled := range []bool{true, true, false, false} { // twice is once
-		call := w.Q.EnableClient
-		if disabled {
-			call = w.Q.DisableClient
+	w.changesRows(func() {
+		for _, disabled := range []bool{true, true, false, false} { // twice is once
+			call, outcome, want := w.Q.EnableClient, store.OutcomeEnabled, store.OutcomeAuthenticated
+			if disabled {
+				call, outcome, want = w.Q.DisableClient, store.OutcomeEnded, store.OutcomeDisabled
+			}
+			w.want("the call", w.outcome(call(w.Ctx, id)), outcome)
+			w.want("AuthenticateClient", w.outcome(w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{
+				ClientID: id, ClientAuthMethod: "client_secret_post", ClientSecret: fixture.Digest(fixture.Secret),
+			})), want)
+			got, err := w.Q.GetClient(w.Ctx, id) // an admin still finds it
+			w.OK(err)
+			wantTouched(t, fmt.Sprint("disabled ", disabled), before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
+			before.UpdatedAt, before.Disabled = got.UpdatedAt, disabled
+			sameFields(t, before, got)
 		}
-		got, err := call(w.Ctx, id)
-		w.OK(err)
-		wantTouched(t, fmt.Sprint("disabled ", disabled), before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
-		if got.Disabled != disabled || w.authenticated(w.Q, id, "secret") == disabled {
-			t.Errorf("disabled is %t, want %t", got.Disabled, disabled)
-		}
-		if found, err := w.Q.GetClient(w.Ctx, id); err != nil || found.Disabled != disabled { // an admin still finds it
-			t.Errorf("GetClient: %+v, %v", found, err)
-		}
-		before.UpdatedAt, before.Disabled = got.UpdatedAt, disabled
-		sameFields(t, before, got)
-	}
-	if diff := fixture.Changed(rows, w.Snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(before.ID)}) {
-		t.Errorf("changed %v", diff)
-	}
-	_, err = w.Q.DisableClient(w.Ctx, "none")
-	w.None(err)
-	_, err = w.Q.EnableClient(w.Ctx, "none")
-	w.None(err)
+	}, rowName("~", "oauth_client", before.ID))
+	w.Unchanged(func() {
+		w.want("DisableClient", w.outcome(w.Q.DisableClient(w.Ctx, "none")), store.OutcomeUnknown)
+		w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, "none")), store.OutcomeUnknown)
+	})
 }
 
 func TestSecretIsRefusedFromItsExpiryOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("secret")) })
+	id := w.NewClient()
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		for _, c := range []struct {
 			expires string
 			want    bool
 		}{{"NULL", true}, {"now() + interval '1 microsecond'", true}, {"now()", false}, {"now() - interval '1 year'", false}} {
 			exec(`UPDATE oauth_client SET client_secret_expires_at = `+c.expires+` WHERE client_id = $1`, id)
-			if got := w.authenticated(q, id, "secret"); got != c.want {
+			if got := w.authenticated(q, id, fixture.Secret); got != c.want {
 				t.Errorf("expires at %s: authenticated %t", c.expires, got)
 			}
 		}
@@ -211,17 +190,21 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("old")) })
+	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = '$2b$12$x' WHERE client_id = $1`, id)
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		before, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
-		got, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: fixture.Digest("new"), Overlap: time.Hour})
+		w.rotateSecret(q, id, "new", time.Hour, store.OutcomeRotated)
+		got, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
 		want := before
-		want.UpdatedAt = got.UpdatedAt
-		want.ClientSecret, want.PreviousClientSecret = new(fixture.Digest("new")), new(fixture.Digest("old"))
-		want.PreviousClientSecretExpiresAt = new(got.UpdatedAt.Add(time.Hour))
+		want.UpdatedAt, want.ClientSecret, want.ForeignSecretHash = got.UpdatedAt, new(fixture.Digest("new")), nil
 		sameFields(t, want, got)
-		wantTouched(t, "RotateClientSecret", before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
+		older, err := q.ListClientSecrets(w.Ctx, id)
+		w.OK(err)
+		wantEqual(t, "older secrets", len(older), 1)
+		wantEqual(t, "digest", older[0].Digest, fixture.Digest("old"))
+		wantAt(t, "expires_at", &older[0].ExpiresAt, got.UpdatedAt, time.Hour)
 		for _, c := range []struct {
 			age      string // of the rotation
 			old, new bool
@@ -231,19 +214,19 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 			{"1 hour", false, true},
 			{"1 year", false, true},
 		} {
-			exec(`UPDATE oauth_client SET previous_client_secret_expires_at = now() + interval '1 hour' - $2::text::interval WHERE client_id = $1`, id, c.age)
+			exec(`UPDATE oauth_client_secret SET expires_at = now() + interval '1 hour' - $2::text::interval WHERE client_id = $1`, id, c.age)
 			if got := w.authenticated(q, id, "old"); got != c.old {
 				t.Errorf("%s after the rotation, the old secret: %t", c.age, got)
 			}
 			if got := w.authenticated(q, id, "new"); got != c.new {
 				t.Errorf("%s after the rotation, the new secret: %t", c.age, got)
 			}
+			older, err := q.ListClientSecrets(w.Ctx, id)
+			w.OK(err)
+			wantEqual(t, "listed", len(older) == 1, c.old)
 		}
 	})
-	w.Unchanged(func() {
-		_, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: "none", ClientSecret: fixture.Digest("new"), Overlap: time.Hour})
-		w.None(err)
-	})
+	w.Unchanged(func() { w.rotateSecret(w.Q, "none", "new", time.Hour, store.OutcomeUnknown) })
 }
 
 func TestSecretRotatedWithoutOverlapIsRefusedAtOnce(t *testing.T) {
@@ -251,26 +234,53 @@ func TestSecretRotatedWithoutOverlapIsRefusedAtOnce(t *testing.T) {
 	w := newWorld(t, 1)
 	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("leaked")) })
 	w.stillTime(func(q *store.Queries, _ func(string, ...any)) { // in the very instant of the rotation
-		_, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: fixture.Digest("new")})
-		w.OK(err)
+		w.rotateSecret(q, id, "new", 0, store.OutcomeRotated)
 		if w.authenticated(q, id, "leaked") || !w.authenticated(q, id, "new") {
 			t.Error("the leaked secret is still accepted, or the new one is not")
 		}
 	})
+	// Also where it had been rotated out once, and was made the present one again.
+	id = w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("leaked")) })
+	w.rotateSecret(w.Q, id, "between", time.Hour, store.OutcomeRotated)
+	w.rotateSecret(w.Q, id, "leaked", time.Hour, store.OutcomeRotated)
+	w.rotateSecret(w.Q, id, "new", 0, store.OutcomeRotated)
+	if w.authenticated(w.Q, id, "leaked") || !w.authenticated(w.Q, id, "between") || !w.authenticated(w.Q, id, "new") {
+		t.Error("want the leaked secret refused, and the others accepted")
+	}
 }
 
-// Two secrets at a time, not three.
-func TestSecondRotationEndsTheFirstSecret(t *testing.T) {
+// A fleet rolls out for as long as it was promised, whatever else is rotated meanwhile.
+func TestEachSecretCountsForAsLongAsItWasPromised(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("first")) })
-	for _, secret := range []string{"second", "third"} {
-		_, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: fixture.Digest(secret), Overlap: time.Hour})
-		w.OK(err)
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("A")) })
+	accepted := func(q *store.Queries) (all string) {
+		for _, secret := range []string{"A", "B", "C", "D"} {
+			if w.authenticated(q, id, secret) {
+				all += secret
+			}
+		}
+		return all
 	}
-	if w.authenticated(w.Q, id, "first") || !w.authenticated(w.Q, id, "second") || !w.authenticated(w.Q, id, "third") {
-		t.Error("want the second and the third secret accepted, and the first refused")
-	}
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		later := func(by string) {
+			exec(`UPDATE oauth_client_secret SET expires_at = expires_at - $1::text::interval`, by)
+		}
+		w.rotateSecret(q, id, "B", 24*time.Hour, store.OutcomeRotated)
+		later("1 hour")
+		w.rotateSecret(q, id, "C", 24*time.Hour, store.OutcomeRotated)
+		wantEqual(t, "an hour later", accepted(q), "ABC")
+		w.rotateSecret(q, id, "D", time.Minute, store.OutcomeRotated)
+		wantEqual(t, "at once", accepted(q), "ABCD")
+		later("1 minute")
+		wantEqual(t, "when C's minute is over", accepted(q), "ABD")
+		later("22 hours 58 minutes 59.999999 seconds")
+		wantEqual(t, "shortly before A's day is over", accepted(q), "ABD")
+		later("0.000001 seconds")
+		wantEqual(t, "when A's day is over", accepted(q), "BD")
+		later("1 hour")
+		wantEqual(t, "when B's day is over", accepted(q), "D")
+	})
 }
 
 func TestOverlapNeverOutlivesTheReplacedSecretsOwnExpiry(t *testing.T) {
@@ -279,14 +289,19 @@ func TestOverlapNeverOutlivesTheReplacedSecretsOwnExpiry(t *testing.T) {
 	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("old")) })
 	for _, c := range []struct {
 		left string        // until the old secret's own expiry
-		want time.Duration // of the old one, from the rotation
-	}{{"30 minutes", 30 * time.Minute}, {"2 hours", time.Hour}, {"0", 0}, {"-1 hours", -time.Hour}} {
+		want time.Duration // of the old one, from the rotation; 0: none
+	}{{"30 minutes", 30 * time.Minute}, {"2 hours", time.Hour}, {"0", 0}, {"-1 hours", 0}} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 			exec(`UPDATE oauth_client SET client_secret_expires_at = now() + $2::text::interval WHERE client_id = $1`, id, c.left)
-			got, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: fixture.Digest("new"), Overlap: time.Hour})
+			w.rotateSecret(q, id, "new", time.Hour, store.OutcomeRotated)
+			got, err := q.GetClient(w.Ctx, id)
 			w.OK(err)
-			if !got.PreviousClientSecretExpiresAt.Equal(got.UpdatedAt.Add(c.want)) {
-				t.Errorf("%s left: the old secret is accepted until %v after the rotation, want %v", c.left, got.PreviousClientSecretExpiresAt.Sub(got.UpdatedAt), c.want)
+			older, err := q.ListClientSecrets(w.Ctx, id)
+			w.OK(err)
+			if c.want == 0 {
+				wantEqual(t, c.left+" left: older secrets", len(older), 0)
+			} else {
+				wantAt(t, c.left+" left: expires_at of the old secret", &older[0].ExpiresAt, got.UpdatedAt, c.want)
 			}
 			if got := w.authenticated(q, id, "old"); got != (c.want > 0) {
 				t.Errorf("%s left: the old secret: %t", c.left, got)
@@ -303,68 +318,50 @@ func TestRotatedSecretLastsForItsOwnLifetime(t *testing.T) {
 	w := newWorld(t, 1)
 	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("old")) })
 	w.stillTime(func(q *store.Queries, _ func(string, ...any)) {
-		got, err := q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{
-			ClientID: id, ClientSecret: fixture.Digest("new"), Overlap: time.Hour, Lifetime: new(90 * 24 * time.Hour),
-		})
+		w.rotateSecret(q, id, "new", time.Hour, store.OutcomeRotated, func(p *store.RotateClientSecretParams) { p.Lifetime = new(90 * 24 * time.Hour) })
+		got, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
-		if !got.ClientSecretExpiresAt.Equal(got.UpdatedAt.Add(90 * 24 * time.Hour)) {
-			t.Errorf("it expires at %v, rotated at %v", got.ClientSecretExpiresAt, got.UpdatedAt)
-		}
+		wantAt(t, "client_secret_expires_at", got.ClientSecretExpiresAt, got.UpdatedAt, 90*24*time.Hour)
 		// however short: the old secret has its overlap
-		got, err = q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: fixture.Digest("newer"), Overlap: time.Hour, Lifetime: new(time.Duration(0))})
-		w.OK(err)
-		if w.authenticated(q, id, "newer") || !w.authenticated(q, id, "new") || got.PreviousClientSecret == nil {
-			t.Error("a lifetime of 0 is none, and the overlap is the one before's")
+		w.rotateSecret(q, id, "newer", time.Hour, store.OutcomeRotated, func(p *store.RotateClientSecretParams) { p.Lifetime = new(time.Duration(0)) })
+		if w.authenticated(q, id, "newer") || !w.authenticated(q, id, "new") || !w.authenticated(q, id, "old") {
+			t.Error("a lifetime of 0 is none, and the overlaps are the others'")
 		}
 	})
 }
 
 // A client's first secret replaces none.
-func TestFirstSecretLeavesNoPreviousOne(t *testing.T) {
+func TestFirstSecretLeavesNoOlderOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	got, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: w.Client, ClientSecret: fixture.Digest("first"), Overlap: time.Hour})
+	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret, p.Public = nil, new(false) })
+	w.rotateSecret(w.Q, id, "first", time.Hour, store.OutcomeRotated)
+	older, err := w.Q.ListClientSecrets(w.Ctx, id)
 	w.OK(err)
-	if got.PreviousClientSecret != nil || got.PreviousClientSecretExpiresAt != nil || !w.authenticated(w.Q, w.Client, "first") {
-		t.Errorf("got %+v", got)
+	if len(older) != 0 || !w.authenticated(w.Q, id, "first") {
+		t.Errorf("older secrets: %v", older)
 	}
 }
 
-// However many rotate at the same time, the secrets follow one another: each replaces the one before.
-func TestConcurrentRotationsOfASecretFormOneChain(t *testing.T) {
+// However many rotate at the same time, none is lost: one is present, and each other counts for its overlap.
+func TestConcurrentRotationsOfASecretLoseNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8)
-	for round := range 10 {
-		first := fmt.Sprint("first", round)
-		id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest(first)) })
-		replaced := map[token.Digest]token.Digest{}
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		for i := range 8 {
-			wg.Go(func() {
-				secret := fixture.Digest(fmt.Sprint(round, i))
-				r, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: id, ClientSecret: secret, Overlap: time.Hour})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if *r.ClientSecret != secret {
-					t.Errorf("rotated to %s, answered %s", secret, *r.ClientSecret)
-				}
-				replaced[*r.PreviousClientSecret] = secret
-			})
-		}
-		wg.Wait()
-		last := fixture.Digest(first)
-		for range 8 {
-			last = replaced[last]
-		}
-		stored, err := w.Q.GetClient(w.Ctx, id)
+	for round := range 5 {
+		id := w.NewClient()
+		fixture.Together(fixture.Times(8, func(i int) {
+			p := store.RotateClientSecretParams{ClientID: id, ClientSecret: fixture.Digest(fmt.Sprint(round, i)), Overlap: time.Hour}
+			if outcome, err := w.Q.RotateClientSecret(w.Ctx, p); err != nil || outcome != store.OutcomeRotated {
+				t.Error(outcome, err)
+			}
+		})...)
+		older, err := w.Q.ListClientSecrets(w.Ctx, id)
 		w.OK(err)
-		if *stored.ClientSecret != last {
-			t.Fatalf("round %d: the secrets are no chain: %v, at last %s", round, replaced, *stored.ClientSecret)
+		wantEqual(t, "older secrets", len(older), 8)
+		for i := range 8 {
+			if !w.authenticated(w.Q, id, fmt.Sprint(round, i)) {
+				t.Fatalf("round %d: secret %d is refused", round, i)
+			}
 		}
 	}
 }
@@ -391,15 +388,15 @@ func TestRegistrationIsManagedByItsOwnToken(t *testing.T) {
 	before, err := w.Q.GetClient(w.Ctx, a)
 	w.OK(err)
 	rows := w.Snapshot()
-	id, err := w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{ClientID: a, RegistrationAccessToken: new(fixture.Digest("a2"))})
-	w.OK(err)
-	if id != a {
-		t.Errorf("got %s", id)
+	set := func(id store.ClientID, registration *token.Digest, want store.Outcome) {
+		w.Helper()
+		p := store.SetRegistrationAccessTokenParams{ClientID: id, RegistrationAccessToken: registration}
+		w.want("SetRegistrationAccessToken", w.outcome(w.Q.SetRegistrationAccessToken(w.Ctx, p)), want)
 	}
+	set(a, new(fixture.Digest("a2")), store.OutcomeUpdated)
 	w.OK(find(a, "a2"))
 	w.None(find(a, "a"))
-	_, err = w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{ClientID: a})
-	w.OK(err)
+	set(a, nil, store.OutcomeUpdated)
 	w.None(find(a, "a2"))
 	after, err := w.Q.GetClient(w.Ctx, a)
 	w.OK(err)
@@ -410,8 +407,7 @@ func TestRegistrationIsManagedByItsOwnToken(t *testing.T) {
 	if diff := fixture.Changed(rows, w.Snapshot()); !slices.Equal(diff, []string{"~oauth_client " + string(before.ID)}) {
 		t.Errorf("changed %v", diff)
 	}
-	_, err = w.Q.SetRegistrationAccessToken(w.Ctx, store.SetRegistrationAccessTokenParams{ClientID: "none"})
-	w.None(err)
+	w.Unchanged(func() { set("none", nil, store.OutcomeUnknown) })
 }
 
 func TestClientsAreListedPageByPage(t *testing.T) {
@@ -513,6 +509,15 @@ func clientUpdates(other store.UserID) map[string]store.UpdateClientParams {
 		"require_pkce":               {RequirePKCE: new(false)},
 		"jwks":                       {JWKS: json.RawMessage(`{"keys": [{}]}`)},
 		"application_type":           {ApplicationType: new("native")},
+		"access_token_lifetime":      {AccessTokenLifetime: new(2 * time.Minute)},
+		"refresh_token_lifetime":     {RefreshTokenLifetime: new(2 * time.Hour)},
+		"authorization_lifetime":     {AuthorizationLifetime: new(48 * time.Hour)},
+		"code_lifetime":              {CodeLifetime: new(time.Minute)},
+		"refresh_grace":              {RefreshGrace: new(time.Minute)},
+		"refresh_grace_until_used":   {RefreshGraceUntilUsed: new(false)},
+		"backchannel_logout_uri":     {BackchannelLogoutURI: new("https://new.example/logout")},
+
+		"backchannel_logout_session_required": {BackchannelLogoutSessionRequired: new(false)},
 	}
 }
 
@@ -524,8 +529,12 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: fixture.Digest("new"), Overlap: time.Hour})
 	w.OK(err)
+	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', sector_identifier = 'x', allow_plain_pkce = true, default_max_age = '1 hour',
+		require_pushed_authorization_requests = true, dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
+		tls_client_auth_subject_dn = 'x', tls_client_auth_san_dns = 'x', tls_client_auth_san_uri = 'x', tls_client_auth_san_ip = 'x',
+		tls_client_auth_san_email = 'x' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
-		if value == "null" && column != "jwks_uri" && column != "client_secret_expires_at" {
+		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
 		}
 	}
@@ -668,20 +677,54 @@ func TestConcurrentUpdatesOfAClientLoseNothing(t *testing.T) {
 	}
 }
 
-func TestRetriedSecretRotationKeepsThePreviousSecret(t *testing.T) {
+func TestRetriedSecretRotationChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	old, fresh := fixture.Digest(fixture.Unique("secret")), fixture.Digest(fixture.Unique("secret"))
-	client := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = &old })
-	for range 2 { // the answer to the first got lost
-		_, err := w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: client, ClientSecret: fresh, Overlap: time.Hour})
-		w.OK(err)
+	client := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("old")) })
+	w.rotateSecret(w.Q, client, "new", time.Hour, store.OutcomeRotated)
+	w.Unchanged(func() { w.rotateSecret(w.Q, client, "new", time.Hour, store.OutcomeRetried) }) // the answer to the first got lost
+	if !w.authenticated(w.Q, client, "old") || !w.authenticated(w.Q, client, "new") {
+		t.Error("a secret is refused after a retried rotation")
 	}
-	for name, secret := range map[string]token.Digest{"previous": old, "present": fresh} {
-		r, err := w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientSecret: secret})
-		w.OK(err)
-		if !r.Authenticated {
-			t.Errorf("the %s secret is refused after a retried rotation", name)
+}
+
+func TestDeletedClientIsGoneAtOnceAndBlank(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	p := fullClient(w.User)
+	created, err := w.Q.CreateClient(w.Ctx, p)
+	w.OK(err)
+	w.rotateSecret(w.Q, p.ClientID, "new", time.Hour, store.OutcomeRotated)
+	k := w.Redeem(func(g *store.GrantAuthorizationParams) { g.ClientID = p.ClientID })
+	w.changesRows(func() { w.deleteClient(p.ClientID) }, rowName("~", "oauth_client", created.ID))
+	w.WantDead(k.Access, k.Refresh)
+	columns := w.columns(p.ClientID)
+	for _, personal := range []string{
+		"client_secret", "registration_access_token", "jwks", "name", "uri", "icon", "contacts", "tos", "policy", "software_statement",
+		"post_logout_redirect_uris", "metadata", "foreign_secret_hash",
+	} {
+		if columns[personal] != "null" {
+			t.Errorf("%s is %s", personal, columns[personal])
 		}
 	}
+	wantEqual(t, "disabled", columns["disabled"], "true")
+	if w.authenticated(w.Q, p.ClientID, "secret") || w.authenticated(w.Q, p.ClientID, "new") {
+		t.Error("it is authenticated")
+	}
+	w.Unchanged(func() {
+		_, err := w.Q.GetClient(w.Ctx, p.ClientID)
+		w.None(err)
+		_, err = w.Q.GetClientByID(w.Ctx, p.ID)
+		w.None(err)
+		_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: p.ClientID, Name: new("again")})
+		w.None(err)
+		w.want("DeleteClient again", w.outcome(w.Q.DeleteClient(w.Ctx, p.ClientID)), store.OutcomeUnknown)
+		w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, p.ClientID)), store.OutcomeUnknown)
+		w.want("DisableClient", w.outcome(w.Q.DisableClient(w.Ctx, p.ClientID)), store.OutcomeUnknown)
+		w.rotateSecret(w.Q, p.ClientID, "x", time.Hour, store.OutcomeUnknown)
+		w.want("DeleteClient of nobody's", w.outcome(w.Q.DeleteClient(w.Ctx, "none")), store.OutcomeUnknown)
+		clients, err := w.Q.ListClientsByUser(w.Ctx, store.ListClientsByUserParams{UserID: w.User, PageSize: 10})
+		w.OK(err)
+		wantEqual(t, "listed", len(clients), 0)
+	})
 }

@@ -16,8 +16,12 @@ func (w *world) consent(tenant store.ReferenceID, merge bool, scopes ...string) 
 	if tenant != "" {
 		p.ReferenceID = &tenant
 	}
-	c, err := w.Q.GrantConsent(w.Ctx, p)
+	row, err := w.Q.GrantConsent(w.Ctx, p)
 	w.OK(err)
+	w.Want("GrantConsent", row.Outcome, store.OutcomeGranted)
+	c, err := w.consentIn(tenant)
+	w.OK(err)
+	wantEqual(w, "the answer", row, store.GrantConsentRow{Outcome: store.OutcomeGranted, ID: &c.ID, Scopes: c.Scopes})
 	return c
 }
 
@@ -87,10 +91,10 @@ func TestConsentOfOneTenantNeverServesAnother(t *testing.T) {
 			if asked == given {
 				w.OK(err)
 				wantEqual(t, "FindConsent", found, consent)
-				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Covered: true, Missing: []string{}})
+				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: []string{}})
 			} else {
 				w.None(err)
-				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Missing: []string{"openid"}})
+				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}})
 			}
 		}
 	}
@@ -119,17 +123,17 @@ func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 		scopes []string
 		want   store.CheckConsentRow
 	}{
-		{"all", w.Client, []string{"email", "openid"}, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"some", w.Client, []string{"openid"}, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"more, in the order asked", w.Client, []string{"phone", "openid", "address"}, store.CheckConsentRow{Missing: []string{"phone", "address"}}},
-		{"no scopes, of a user who agreed", w.Client, none, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"a list that is nil is an empty one", w.Client, nil, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"no scopes, of a user who agreed to none", empty, none, store.CheckConsentRow{Covered: true, Missing: none}},
-		{"some, of a user who agreed to none", empty, []string{"openid"}, store.CheckConsentRow{Missing: []string{"openid"}}},
-		{"never asked", asking, []string{"openid"}, store.CheckConsentRow{Missing: []string{"openid"}}},
-		{"never asked, and no scopes", asking, none, store.CheckConsentRow{Missing: none}},
-		{"never asked, and a list that is nil", asking, nil, store.CheckConsentRow{Missing: none}},
-		{"a client that skips consent", trusted, []string{"openid", "anything"}, store.CheckConsentRow{Covered: true, Missing: none}},
+		{"all", w.Client, []string{"email", "openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
+		{"some", w.Client, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
+		{"more, in the order asked", w.Client, []string{"phone", "openid", "address"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"phone", "address"}}},
+		{"no scopes, of a user who agreed", w.Client, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
+		{"a list that is nil is an empty one", w.Client, nil, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
+		{"no scopes, of a user who agreed to none", empty, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
+		{"some, of a user who agreed to none", empty, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}}},
+		{"never asked", asking, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}}},
+		{"never asked, and no scopes", asking, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: none}},
+		{"never asked, and a list that is nil", asking, nil, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: none}},
+		{"a client that skips consent", trusted, []string{"openid", "anything"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
 	} {
 		got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: c.client, UserID: w.User, Scopes: c.scopes})
 		w.OK(err)
@@ -137,9 +141,13 @@ func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 	}
 	w.disable(trusted)
 	w.disable(w.Client)
-	for _, client := range []store.ClientID{trusted, w.Client, "unknown"} {
-		_, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: client, UserID: w.User, Scopes: []string{"openid"}})
-		w.None(err)
+	for client, want := range map[store.ClientID]store.Outcome{
+		trusted: store.OutcomeDisabled, w.Client: store.OutcomeDisabled, "unknown": store.OutcomeUnknown, "": store.OutcomeUnknown,
+	} {
+		got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: client, UserID: w.User, Scopes: []string{"openid"}})
+		w.OK(err)
+		w.want("CheckConsent", got.Outcome, want)
+		wantEqual(t, "covered", got.Covered, false)
 	}
 }
 
@@ -179,7 +187,7 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 		{
 			ID: second.ID, ClientID: second.ClientID, Scopes: second.Scopes, UpdatedAt: second.UpdatedAt, ClientName: new("Calendar"),
 			ClientURI: new("https://c"), ClientIcon: new("https://c/i"), ClientTOS: new("https://c/t"), ClientPolicy: new("https://c/p"),
-			ClientDisabled: true, Authorizations: 1,
+			ClientDisabled: true, // so nothing of it is live
 		},
 		{ID: third.ID, ClientID: third.ClientID, Scopes: []string{}, UpdatedAt: third.UpdatedAt},
 	}
@@ -207,86 +215,113 @@ func TestWithdrawConsentEndsWhatRestedOnItAndNothingElse(t *testing.T) {
 	w := newWorld(t, 2)
 	acme := new(store.ReferenceID("acme"))
 	inAcme := func(p *store.GrantAuthorizationParams) { p.ReferenceID = acme }
-	toAcme := func(table string, id string) { w.Exec(`UPDATE `+table+` SET reference_id = 'acme' WHERE id = $1`, id) }
 	consent := w.consent("acme", false, "openid", "email")
 
 	family := w.Redeem(inAcme)
-	unredeemed, code := w.Grant(inAcme)
-	dead := w.Redeem(inAcme)
-	w.revokeFamily(dead.Authorization)
-	stray := w.ForeignRefreshToken("stray")
-	strayAccess := w.ForeignAccessToken("stray access", &stray)
-	lone := w.ForeignAccessToken("lone", nil)
-	toAcme("oauth_refresh_token", string(stray))
-	toAcme("oauth_access_token", string(strayAccess))
-	toAcme("oauth_access_token", string(lone))
-
+	_, code := w.Grant(inAcme)
 	nowhere, umbrella := w.Redeem(), w.Redeem(func(p *store.GrantAuthorizationParams) { p.ReferenceID = new(store.ReferenceID("umbrella")) })
-	w.ForeignRefreshToken("stray of no tenant")
-	w.ForeignAccessToken("lone of no tenant", nil)
+	foreign := w.ForeignRefreshToken("foreign") // of no tenant
+	w.ForeignAccessToken("foreign access", &foreign)
 	client, other, user, another := w.Client, w.NewClient(), w.User, w.NewUser()
 	elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.ClientID = other })
 	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { inAcme(p); p.UserID, p.SessionID = another, nil })
-	machine := w.issue("machine", store.IssuanceOutcomeIssued, func(p *store.IssueAccessTokenParams) { p.ReferenceID = acme })
+	machine := w.issue("machine token", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.ReferenceID = acme })
 	w.Client = other
 	w.consent("acme", false, "openid")
 	w.Client, w.User = client, another
 	w.consent("acme", false, "openid")
 	w.User = user
 
+	withdraw := func(p store.WithdrawConsentParams, want store.WithdrawConsentRow) {
+		w.Helper()
+		row, err := w.Q.WithdrawConsent(w.Ctx, p)
+		w.OK(err)
+		wantEqual(w, "row", row, want)
+	}
 	w.Unchanged(func() {
-		for _, p := range []store.WithdrawConsentParams{
-			{UserID: user, ClientID: client}, // of no tenant
-			{UserID: user, ClientID: client, ReferenceID: new(store.ReferenceID("umbrella"))},
-			{UserID: "unknown", ClientID: client, ReferenceID: acme},
-			{UserID: user, ClientID: "unknown", ReferenceID: acme},
-		} {
-			_, err := w.Q.WithdrawConsent(w.Ctx, p)
-			w.None(err)
-		}
+		withdraw(store.WithdrawConsentParams{UserID: "unknown", ClientID: client, ReferenceID: acme}, store.WithdrawConsentRow{Outcome: store.OutcomeUnknown})
 	})
 	p := store.WithdrawConsentParams{UserID: user, ClientID: client, ReferenceID: acme}
-	w.changesRows(
-		func() {
-			row, err := w.Q.WithdrawConsent(w.Ctx, p)
-			w.OK(err)
-			wantEqual(t, "row", row, store.WithdrawConsentRow{
-				ID: consent.ID, Scopes: consent.Scopes, Authorizations: 2, RefreshTokens: 1, AccessTokens: 2,
-			})
-		},
-		consentRow("-", consent.ID), authorizationRow("~", family.Authorization), authorizationRow("~", unredeemed),
-		refreshRow("~", stray), accessRow("~", strayAccess), accessRow("~", lone),
-	)
-	wantEqual(t, "revoked_reason", w.authorizationOf(unredeemed).RevokedReason, new(store.RevocationReasonConsentWithdrawn))
-	w.WantDead(family.Access, family.Refresh, "stray", "stray access", "lone")
-	w.WantLive(nowhere.Access, nowhere.Refresh, umbrella.Refresh, "stray of no tenant", "lone of no tenant", elsewhere.Refresh, anothers.Refresh, machine)
-	w.Unchanged(func() {
-		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, w.RedeemParams(code))
-		w.OK(err)
-		wantEqual(t, "the code", row.Outcome, store.RedemptionOutcomeRevoked)
-		_, err = w.Q.WithdrawConsent(w.Ctx, p)
-		w.None(err)
-	})
+	w.changesRows(func() {
+		withdraw(p, store.WithdrawConsentRow{Outcome: store.OutcomeWithdrawn, Scopes: consent.Scopes})
+	}, consentRow("-", consent.ID), rowName("~", "user", user))
+	w.WantDead(family.Access, family.Refresh)
+	w.WantLive(nowhere.Access, nowhere.Refresh, umbrella.Refresh, "foreign", "foreign access", elsewhere.Refresh, anothers.Refresh, machine)
+	w.Unchanged(func() { w.redeem(code, store.OutcomeRevoked) })
+	later := w.Redeem(inAcme)
+	withdraw(p, store.WithdrawConsentRow{Outcome: store.OutcomeEnded}) // what was granted without one
+	w.WantDead(later.Access)
 
 	again := w.consent("", false, "openid") // in no tenant
-	row, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: user, ClientID: client})
-	w.OK(err)
-	wantEqual(t, "row", row, store.WithdrawConsentRow{ID: again.ID, Scopes: again.Scopes, Authorizations: 1, RefreshTokens: 1, AccessTokens: 1})
-	w.WantDead(nowhere.Access, nowhere.Refresh, "stray of no tenant", "lone of no tenant")
+	withdraw(store.WithdrawConsentParams{UserID: user, ClientID: client}, store.WithdrawConsentRow{Outcome: store.OutcomeWithdrawn, Scopes: again.Scopes})
+	w.WantDead(nowhere.Access, nowhere.Refresh, "foreign", "foreign access")
 	w.WantLive(umbrella.Refresh, elsewhere.Refresh, anothers.Refresh)
+}
+
+// There is one consent for each user and client; where it stood before, its grants can be ended all the same.
+func TestConsentThatMovedToAnotherTenantIsWithdrawnInBoth(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	in := func(tenant store.ReferenceID) fixture.Tokens {
+		w.consent(tenant, false, "openid")
+		return w.Redeem(func(p *store.GrantAuthorizationParams) { p.ReferenceID = &tenant })
+	}
+	a, b := in("A"), in("B")
+	row, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: w.Client, ReferenceID: new(store.ReferenceID("A"))})
+	w.OK(err)
+	wantEqual(t, "row", row, store.WithdrawConsentRow{Outcome: store.OutcomeEnded})
+	w.WantDead(a.Access, a.Refresh)
+	w.WantLive(b.Access, b.Refresh)
+	_, err = w.consentIn("B")
+	w.OK(err)
+	listed, err := w.Q.ListUserAuthorizations(w.Ctx, store.ListUserAuthorizationsParams{UserID: w.User, PageSize: 10})
+	w.OK(err)
+	wantEqual(t, "authorizations in force", len(listed), 1)
+}
+
+// What ends the grants of a user and a client asks again.
+func TestConsentEndsWithTheGrants(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for name, end := range map[string]func() store.Outcome{
+		"RevokeUserAuthorizations": func() store.Outcome { return w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User)) },
+		"RevokeUserAuthorizationsByClient": func() store.Outcome {
+			return w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: w.Client}))
+		},
+	} {
+		w.consent("", false, "openid", "email")
+		w.want(name, end(), store.OutcomeEnded)
+		_, err := w.consentIn("")
+		w.None(err)
+		check, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
+		w.OK(err)
+		wantEqual(t, name, check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}})
+		listed, err := w.Q.ListUserConsents(w.Ctx, store.ListUserConsentsParams{UserID: w.User, PageSize: 10})
+		w.OK(err)
+		wantEqual(t, name+": listed", len(listed), 0)
+		wantEqual(t, "what is merged into one that doesn't count", w.consent("", true, "phone").Scopes, []string{"phone"})
+	}
 }
 
 func TestGrantConsentNeedsItsClientAndUser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	disabled, suspended, deleted := w.NewClient(), w.NewUser(), w.NewUser()
+	w.disable(disabled)
+	w.suspend(suspended)
+	w.deleteUser(deleted)
 	w.Unchanged(func() {
-		for _, p := range []store.GrantConsentParams{
-			{ID: store.NewConsentID(), ClientID: "unknown", UserID: w.User, Scopes: []string{}},
-			{ID: store.NewConsentID(), ClientID: w.Client, UserID: "unknown", Scopes: []string{}},
+		for _, c := range []struct {
+			client store.ClientID
+			user   store.UserID
+			want   store.Outcome
+		}{
+			{"unknown", w.User, store.OutcomeUnknown}, {w.Client, "unknown", store.OutcomeUnknown}, {w.Client, deleted, store.OutcomeUnknown},
+			{disabled, w.User, store.OutcomeDisabled}, {w.Client, suspended, store.OutcomeSuspended},
 		} {
-			if _, err := w.Q.GrantConsent(w.Ctx, p); err == nil {
-				t.Errorf("a consent of %s to %s", p.UserID, p.ClientID)
-			}
+			row, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: c.client, UserID: c.user})
+			w.OK(err)
+			wantEqual(t, "row", row, store.GrantConsentRow{Outcome: c.want})
 		}
 	})
 }
@@ -296,9 +331,9 @@ func TestConsentOutlivesTheSession(t *testing.T) {
 	w := newWorld(t, 2)
 	w.consent("", false, "openid")
 	w.Exec(`UPDATE session SET expires_at = now() - interval '1 day'`)
-	n, err := w.Q.DeleteExpiredSessions(w.Ctx, 10)
+	row, err := w.Q.DeleteExpiredSessions(w.Ctx, 10)
 	w.OK(err)
-	wantEqual(t, "sessions collected", n, 1)
+	wantEqual(t, "sessions collected", row, store.DeleteExpiredSessionsRow{Deleted: 1})
 	got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
 	w.OK(err)
 	wantEqual(t, "CheckConsent", got.Covered, true)

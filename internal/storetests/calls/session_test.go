@@ -39,7 +39,7 @@ func TestSessionIsWhatWasCreated(t *testing.T) {
 	if got.ID != p.ID || got.UserID != p.UserID || got.Token != p.Token || *got.IPAddress != *p.IPAddress || *got.UserAgent != *p.UserAgent {
 		t.Errorf("created %+v, got %+v", p, got)
 	}
-	if !got.ExpiresAt.Equal(got.CreatedAt.Add(p.Lifetime)) || !got.ExpiresAt.Equal(created.ExpiresAt) {
+	if !got.ExpiresAt.Equal(got.CreatedAt.Add(p.Lifetime)) || !got.ExpiresAt.Equal(*created.ExpiresAt) || created.Outcome != store.OutcomeCreated {
 		t.Errorf("created at %v for %v, expires at %v", got.CreatedAt, p.Lifetime, got.ExpiresAt)
 	}
 	plain, err := w.Q.GetSession(w.Ctx, w.Session)
@@ -56,7 +56,7 @@ func TestSessionIsFoundByItsCookieWhileItLasts(t *testing.T) {
 	w := newWorld(t, 1)
 	found, err := w.Q.FindSessionByToken(w.Ctx, fixture.Digest(string(w.Session)))
 	w.OK(err)
-	if found.Session.ID != w.Session || found.User.ID != w.User || found.Session.UserID != w.User || found.User.Email != string(w.User)+"@example.com" {
+	if found.Session.ID != w.Session || found.User.ID != w.User || found.Session.UserID != w.User || *found.User.Email != string(w.User)+"@example.com" {
 		t.Errorf("found %+v", found)
 	}
 	_, err = w.Q.FindSessionByToken(w.Ctx, fixture.Digest("another cookie"))
@@ -159,21 +159,21 @@ func TestSessionSlides(t *testing.T) {
 				got, err := q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: c.lifetime, MinGain: c.minGain, MaxLifetime: c.maxLifetime})
 				after, err2 := q.GetSession(w.Ctx, w.Session)
 				w.OK(err2)
+				w.OK(err)
 				if c.want == 0 {
-					w.None(err)
+					wantEqual(t, "answer", got, store.ExtendSessionRow{Outcome: store.OutcomeSignedOut})
 					if !after.ExpiresAt.Equal(before.ExpiresAt) || !after.UpdatedAt.Equal(before.UpdatedAt) {
 						t.Errorf("an expired session was changed from %+v to %+v", before, after)
 					}
 					return
 				}
-				w.OK(err)
-				if got.ID != w.Session || got.UserID != w.User || got.Extended != c.extended {
+				if *got.UserID != w.User || (got.Outcome == store.OutcomeExtended) != c.extended || (got.Outcome == store.OutcomeActive) == c.extended {
 					t.Errorf("got %+v, want it extended: %t", got, c.extended)
 				}
 				if !got.ExpiresAt.Equal(now.Add(c.want)) {
 					t.Errorf("it lasts for %v from now, want %v", got.ExpiresAt.Sub(now), c.want)
 				}
-				if !after.ExpiresAt.Equal(got.ExpiresAt) {
+				if !after.ExpiresAt.Equal(*got.ExpiresAt) {
 					t.Errorf("answered %v, stored %v", got.ExpiresAt, after.ExpiresAt)
 				}
 				if written := !after.UpdatedAt.Equal(before.UpdatedAt); written != c.extended {
@@ -182,8 +182,9 @@ func TestSessionSlides(t *testing.T) {
 			})
 		})
 	}
-	_, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: "none", Lifetime: time.Hour})
-	w.None(err)
+	got, err := w.Q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: "none", Lifetime: time.Hour})
+	w.OK(err)
+	w.want("of no session", got.Outcome, store.OutcomeSignedOut)
 }
 
 // Many requests of one browser arrive at once, and min_gain is there to make one of them write. The others answer with
@@ -206,7 +207,7 @@ func TestConcurrentExtensionsOfASessionWriteOnce(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				answers[r.ExpiresAt.UTC()]++
-				if r.Extended {
+				if r.Outcome == store.OutcomeExtended {
 					extended++
 				}
 			})
@@ -250,98 +251,377 @@ func TestExtensionThatWaitedGoesByTheSessionAsItIs(t *testing.T) {
 		w.Until("the call waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
 		w.OK(other.Commit(w.Ctx))
 		a := <-answered
+		w.OK(a.err)
 		if c.want == nil {
-			w.None(a.err)
+			w.want(name, a.row.Outcome, store.OutcomeSignedOut)
 			continue
 		}
-		w.OK(a.err)
-		if !a.row.ExpiresAt.Equal(*c.want) || a.row.Extended {
+		if !a.row.ExpiresAt.Equal(*c.want) || a.row.Outcome != store.OutcomeActive {
 			t.Errorf("%s: got %+v, want it to expire at %v, not extended", name, a.row, *c.want)
 		}
 	}
 }
 
-func TestEndedSessionIsGone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1)
-	kept := w.NewSession(w.User)
-	before := w.Snapshot()
-	rows, err := w.Q.EndSession(w.Ctx, w.Session)
+func sessionRow[ID ~string](change string, id ID) string { return rowName(change, "session", id) }
+
+func (w *world) sessionOf(id store.SessionID) store.Session {
+	w.Helper()
+	s, err := w.Q.GetSession(w.Ctx, id)
 	w.OK(err)
-	if len(rows) != 1 || rows[0].SessionID != w.Session || rows[0].UserID != w.User || rows[0].ClientID != nil || rows[0].AuthorizationID != nil || rows[0].Revoked {
-		t.Errorf("got %+v, want the session and no client", rows)
-	}
-	if diff := fixture.Changed(before, w.Snapshot()); !slices.Equal(diff, []string{"-session " + string(w.Session)}) {
-		t.Errorf("changed %v", diff)
-	}
-	_, err = w.Q.GetSession(w.Ctx, kept)
-	w.OK(err)
-	rows, err = w.Q.EndSession(w.Ctx, w.Session)
-	w.OK(err)
-	if len(rows) != 0 {
-		t.Errorf("ended twice: %+v", rows)
-	}
+	return s
 }
 
-func TestSessionsOfAUserEndButForTheOneToKeep(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1)
-	other := w.NewSession(w.NewUser())
-	end := func(keep *store.SessionID, want ...store.SessionID) {
-		t.Helper()
-		before := w.Snapshot()
-		rows, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User, Keep: keep})
-		w.OK(err)
-		var got []store.SessionID
-		var gone []string
-		for _, r := range rows {
-			got = append(got, r.SessionID)
-			gone = append(gone, "-session "+string(r.SessionID))
-			if r.UserID != w.User || r.ClientID != nil || r.AuthorizationID != nil || r.Revoked {
-				t.Errorf("got %+v", r)
-			}
-		}
-		slices.Sort(want)
-		slices.Sort(gone)
-		if !slices.Equal(got, want) {
-			t.Errorf("ended %v, want %v", got, want)
-		}
-		if diff := fixture.Changed(before, w.Snapshot()); !slices.Equal(diff, gone) {
-			t.Errorf("changed %v", diff)
-		}
+func (w *world) createSession(change ...func(*store.CreateSessionParams)) (store.SessionID, store.CreateSessionRow) {
+	w.Helper()
+	id := store.NewSessionID()
+	p := store.CreateSessionParams{ID: id, UserID: w.User, Token: fixture.Digest(string(id)), Lifetime: time.Hour}
+	for _, c := range change {
+		c(&p)
 	}
-	phone, laptop := w.NewSession(w.User), w.NewSession(w.User)
-	w.Exec(`UPDATE session SET expires_at = now() - interval '1 minute' WHERE id = $1`, laptop) // over, but there
-	end(&phone, w.Session, laptop)
-	end(&phone)
-	end(&other, phone) // another user's is neither kept nor ended
-	end(nil)
-	tablet := w.NewSession(w.User)
-	end(nil, tablet)
-	_, err := w.Q.GetSession(w.Ctx, other)
+	row, err := w.Q.CreateSession(w.Ctx, p)
 	w.OK(err)
+	return id, row
 }
 
-func TestExpiredSessionsAreCollectedInBatches(t *testing.T) {
+// liveSessions are those of the world's user, oldest first.
+func (w *world) liveSessions() (ids []store.SessionID) {
+	w.Helper()
+	rows, err := w.Q.ListUserSessions(w.Ctx, store.ListUserSessionsParams{UserID: w.User, PageSize: 100})
+	w.OK(err)
+	for _, s := range rows {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+func TestNobodySignsInWhoMayNot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	tokens := w.Redeem() // in the world's session
-	for i := range 5 {
-		w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, now() - $4 * interval '1 hour')`,
-			fmt.Sprint("over", i), w.User, fmt.Sprint("over", i), i+1)
+	suspended, deleted := w.NewUser(), w.NewUser()
+	w.suspend(suspended)
+	w.deleteUser(deleted)
+	for user, want := range map[store.UserID]store.Outcome{
+		"unknown": store.OutcomeUnknown, deleted: store.OutcomeUnknown, suspended: store.OutcomeSuspended,
+	} {
+		for _, most := range []int32{0, 1} {
+			w.Unchanged(func() {
+				_, row := w.createSession(func(p *store.CreateSessionParams) { p.UserID, p.MaxSessions = user, most })
+				wantEqual(t, string(want), row, store.CreateSessionRow{Outcome: want})
+			})
+		}
 	}
-	w.collects("session ", w.Q.DeleteExpiredSessions, `SELECT FROM session WHERE id = 'over2' FOR UPDATE`,
-		[][]string{{"over3", "over4"}, {"over0", "over1"}, {"over2"}})
+}
 
-	// Expiry is not a sign-out.
-	w.Exec(`UPDATE session SET expires_at = now() - interval '1 second' WHERE id = $1`, w.Session)
-	if n, err := w.Q.DeleteExpiredSessions(w.Ctx, 10); err != nil || n != 1 {
-		t.Errorf("collected %d, %v", n, err)
-	}
-	w.WantLive(tokens.Access, tokens.Refresh)
-	a, err := w.Q.GetAuthorization(w.Ctx, tokens.Authorization)
+func TestSessionKeepsHowTheUserAuthenticated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	id, _ := w.createSession(func(p *store.CreateSessionParams) {
+		p.Label, p.ACR, p.AMR, p.AuthTime = new("Ada's phone"), new("1"), []string{"pwd", "otp"}, &at
+	})
+	got := w.sessionOf(id)
+	wantEqual(t, "label, acr, amr", []any{got.Label, got.ACR, got.AMR}, []any{new("Ada's phone"), new("1"), []string{"pwd", "otp"}})
+	wantAt(t, "auth_time", got.AuthTime, at, 0)
+	wantEqual(t, "last_seen_at", got.LastSeenAt, nil)
+
+	w.changesRows(func() {
+		row, err := w.Q.ReauthenticateSession(w.Ctx, store.ReauthenticateSessionParams{
+			ID: id, UserID: w.User, ACR: new("2"), AMR: []string{"hwk"}, Token: new(fixture.Digest("new cookie")),
+		})
+		w.OK(err)
+		again := w.sessionOf(id)
+		wantEqual(t, "row", row, store.ReauthenticateSessionRow{Outcome: store.OutcomeAuthenticated, AuthTime: &again.UpdatedAt})
+		want := got
+		want.Token, want.ACR, want.AMR, want.UpdatedAt = fixture.Digest("new cookie"), new("2"), []string{"hwk"}, again.UpdatedAt
+		want.AuthTime, want.LastSeenAt = &again.UpdatedAt, &again.UpdatedAt
+		wantEqual(t, "the session", again, want)
+	}, sessionRow("~", id))
+	_, err := w.Q.FindSessionByToken(w.Ctx, fixture.Digest(string(id)))
+	w.None(err)
+	_, err = w.Q.ReauthenticateSession(w.Ctx, store.ReauthenticateSessionParams{ID: id, UserID: w.User})
 	w.OK(err)
-	if a.SessionID != nil || a.RevokedAt != nil {
-		t.Errorf("the authorization is %+v, want it in force, without a session", a)
+	_, err = w.Q.FindSessionByToken(w.Ctx, fixture.Digest("new cookie")) // a cookie that isn't given stays
+	w.OK(err)
+
+	ended, _ := w.createSession()
+	w.endSession(ended)
+	other := w.NewUser()
+	w.Unchanged(func() {
+		for _, p := range []store.ReauthenticateSessionParams{
+			{ID: "unknown", UserID: w.User}, {ID: ended, UserID: w.User}, {ID: id, UserID: other}, {ID: id},
+		} {
+			row, err := w.Q.ReauthenticateSession(w.Ctx, p)
+			w.OK(err)
+			wantEqual(t, "row", row, store.ReauthenticateSessionRow{Outcome: store.OutcomeSignedOut})
+		}
+	})
+}
+
+func TestOldestSessionsEndWhereThereIsAMaximum(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	most := func(n int32) func(*store.CreateSessionParams) {
+		return func(p *store.CreateSessionParams) { p.MaxSessions = n }
 	}
+	other := w.NewSession(w.NewUser())
+	second, row := w.createSession(most(2))
+	wantEqual(t, "ended", row.EndedSessions, 0)
+	third, row := w.createSession(most(2))
+	wantEqual(t, "ended", row.EndedSessions, 1)
+	wantEqual(t, "live", w.liveSessions(), []store.SessionID{second, third})
+	fourth, _ := w.createSession()
+	fifth, row := w.createSession(most(0)) // no maximum
+	wantEqual(t, "ended", row.EndedSessions, 0)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(fourth)) // which counts no more
+	sixth, row := w.createSession(most(3))
+	wantEqual(t, "ended", row.EndedSessions, 1)
+	wantEqual(t, "live", w.liveSessions(), []store.SessionID{third, fifth, sixth})
+	_, row = w.createSession(most(1))
+	wantEqual(t, "ended", row.EndedSessions, 3)
+	for range 3 { // less than none is no maximum, not less than one
+		_, row = w.createSession(most(-1))
+		wantEqual(t, "ended", row.EndedSessions, 0)
+	}
+	wantEqual(t, "live sessions", len(w.liveSessions()), 4)
+	wantEqual(t, "another user's", w.sessionOf(other).EndedAt, nil)
+}
+
+func TestNewestSessionNeverEndsWhereAllBeganAtTheSameInstant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		exec(`UPDATE session SET created_at = now()`)
+		for i := range 4 {
+			id := store.SessionID(fmt.Sprint("ses_", 9-i)) // the new one's id sorts first
+			row, err := q.CreateSession(w.Ctx, store.CreateSessionParams{
+				ID: id, UserID: w.User, Token: fixture.Digest(string(id)), Lifetime: time.Hour, MaxSessions: 2,
+			})
+			w.OK(err)
+			live, err := q.ListUserSessions(w.Ctx, store.ListUserSessionsParams{UserID: w.User, PageSize: 10})
+			w.OK(err)
+			if !slices.ContainsFunc(live, func(s store.Session) bool { return s.ID == id }) || len(live) != 2 || row.EndedSessions != min(int64(i), 1) {
+				t.Errorf("%d sessions are live after the sign-in of %s, which ended %d", len(live), id, row.EndedSessions)
+			}
+		}
+	})
+}
+
+// To authenticate again in a session is no new session: nothing ends, and nobody is notified.
+func TestTheSameSessionAgainCountsForNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id, _ := w.createSession(func(p *store.CreateSessionParams) { p.MaxSessions = 1 })
+	w.Session = id
+	k := w.Redeem(online)
+	row, err := w.Q.ReauthenticateSession(w.Ctx, store.ReauthenticateSessionParams{ID: id, UserID: w.User, ACR: new("2")})
+	w.OK(err)
+	w.want("ReauthenticateSession", row.Outcome, store.OutcomeAuthenticated)
+	wantEqual(t, "live", w.liveSessions(), []store.SessionID{id})
+	w.WantLive(k.Access, k.Refresh)
+	known, err := w.Q.ListSessionClients(w.Ctx, id)
+	w.OK(err)
+	wantEqual(t, "clients to tell", []any{len(known), known[0].DueAt}, []any{1, (*time.Time)(nil)})
+}
+
+func TestEndSessionEndsWhatLacksOfflineAccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	gone, offline := w.Redeem(online), w.Redeem()
+	_, goneCode := w.Grant(online)
+	_, offlineCode := w.Grant()
+	uncoded := w.pending()
+	w.approve(uncoded, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) {
+		p.Code, p.GrantedScopes = nil, []string{"openid"}
+	})
+	bystander := w.Redeem(func(p *store.GrantAuthorizationParams) { online(p); p.SessionID = nil })
+	session := w.Session
+	w.Session = w.NewSession(w.User)
+	elsewhere := w.Redeem(online)
+	machine := w.issue("machine token", store.OutcomeIssued)
+	w.Session = session
+	w.changesRows(func() {
+		row, err := w.Q.EndSession(w.Ctx, session)
+		w.OK(err)
+		wantEqual(t, "row", row, store.EndSessionRow{Outcome: store.OutcomeEnded, UserID: &w.User})
+	}, sessionRow("~", session), w.knownRow("~"))
+	s := w.sessionOf(session)
+	wantAt(t, "ended_at", s.EndedAt, s.UpdatedAt, 0)
+	wantAt(t, "expires_at, for servers that read only that", &s.ExpiresAt, s.UpdatedAt, 0)
+	w.WantDead(gone.Access, gone.Refresh)
+	w.WantLive(offline.Access, offline.Refresh, bystander.Refresh, elsewhere.Access, elsewhere.Refresh, machine)
+	w.Unchanged(func() {
+		for id, want := range map[store.SessionID]store.EndSessionRow{
+			session:   {Outcome: store.OutcomeRevoked, UserID: &w.User},
+			"unknown": {Outcome: store.OutcomeUnknown}, "": {Outcome: store.OutcomeUnknown},
+		} {
+			row, err := w.Q.EndSession(w.Ctx, id)
+			w.OK(err)
+			wantEqual(t, "row", row, want)
+		}
+		w.redeem(goneCode, store.OutcomeRevoked)
+		row, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: uncoded, Code: fixture.Digest("late"), CodeLifetime: time.Minute})
+		w.OK(err)
+		w.want("IssueAuthorizationCode", row.Outcome, store.OutcomeRevoked)
+	})
+	w.redeem(offlineCode, store.OutcomeRedeemed)
+	w.Rotate(offline.Refresh, store.OutcomeRotated)
+	w.Rotate(gone.Refresh, store.OutcomeRevoked)
+}
+
+func TestEndedSessionNamesEveryClientThatKnewIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	list := func() (clients []store.ClientID, due int) {
+		rows, err := w.Q.ListSessionClients(w.Ctx, w.Session)
+		w.OK(err)
+		for _, k := range rows {
+			clients = append(clients, k.ClientID)
+			wantEqual(t, "user, sub, sid", []string{string(k.UserID), k.Sub, k.SID}, []string{string(w.User), string(w.User), string(w.Session)})
+			if k.DueAt != nil {
+				due++
+			}
+		}
+		return clients, due
+	}
+	var want []store.ClientID
+	of := func(p *store.GrantAuthorizationParams) { p.ClientID = w.Client }
+	for _, grant := range []func(){
+		func() { w.Redeem(of, online) },
+		func() { w.Redeem(of) },
+		func() { w.revokeFamily(w.Redeem(of, online).Authorization) },
+		func() { w.approve(w.pending(), store.OutcomeApproved) },
+		func() { w.ForeignRefreshToken("foreign") },
+		func() { w.ForeignAccessToken("foreign access", nil) },
+	} {
+		w.Client = w.NewClient()
+		grant()
+		want = append(want, w.Client)
+	}
+	w.Redeem(of) // again
+	clients, due := list()
+	wantEqual(t, "clients", clients, want)
+	wantEqual(t, "to be told", due, 0)
+	w.endSession(w.Session)
+	_, due = list()
+	wantEqual(t, "to be told", due, len(want))
+	w.Exec(`DELETE FROM session WHERE id = $1`, string(w.Session)) // as another server signs out
+	clients, _ = list()
+	wantEqual(t, "clients of a session that is gone", clients, want)
+}
+
+func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	end := func(keep *store.SessionID, want store.EndUserSessionsRow) {
+		w.Helper()
+		row, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User, Keep: keep})
+		w.OK(err)
+		wantEqual(w, "row", row, want)
+	}
+	user, one := w.User, w.Session
+	first := w.Redeem(online)
+	idle := w.NewSession(user)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(idle)) // over, but there
+	kept := w.NewSession(user)
+	w.Session = kept
+	third, offline := w.Redeem(online), w.Redeem()
+	w.User = w.NewUser()
+	w.Session = w.NewSession(w.User)
+	anothers, anothersSession := w.Redeem(online), w.Session
+	w.User = user
+
+	w.Session = one
+	w.changesRows(func() { end(&kept, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 2}) },
+		rowName("~", "user", user), sessionRow("~", one), sessionRow("~", idle), sessionRow("~", kept), w.knownRow("~"))
+	w.WantDead(first.Access, first.Refresh)
+	w.WantLive(third.Access, third.Refresh, offline.Access, anothers.Access, anothers.Refresh)
+	wantEqual(t, "live", w.liveSessions(), []store.SessionID{kept})
+	end(&kept, store.EndUserSessionsRow{Outcome: store.OutcomeEnded}) // the second click
+	wantEqual(t, "live", w.liveSessions(), []store.SessionID{kept})
+	w.WantLive(third.Access, third.Refresh)
+	end(&one, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1}) // one that has ended isn't kept
+	wantEqual(t, "live", w.liveSessions(), nil)
+	w.WantDead(third.Access, third.Refresh)
+	w.WantLive(offline.Access, offline.Refresh)
+
+	tablet := w.NewSession(user)
+	end(&anothersSession, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1}) // another user's is neither kept nor ended
+	w.NewSession(user)
+	end(nil, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1})
+	wantEqual(t, "live", w.liveSessions(), nil)
+	if w.sessionOf(tablet).EndedAt == nil {
+		t.Error("the tablet's session has not ended")
+	}
+	w.WantLive(anothers.Access)
+	w.User = "unknown"
+	w.Unchanged(func() { end(nil, store.EndUserSessionsRow{Outcome: store.OutcomeUnknown}) })
+}
+
+// What an ending has reached only by an epoch is marked afterwards.
+func TestSessionsThatAnEndingDidNotSeeAreMarked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	unseen, other := w.NewSession(w.User), w.NewSession(w.NewUser())
+	w.Exec(`UPDATE "user" SET sessions_epoch = sessions_epoch + 1 WHERE id = $1`, string(w.User))
+	late := w.NewSession(w.User)
+	expired := w.NewSession(w.User)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(expired))
+	var marked int64
+	w.changesRows(func() {
+		after, pages := store.SessionID(""), 0
+		for {
+			row, err := w.Q.MarkEndedSessions(w.Ctx, store.MarkEndedSessionsParams{AfterID: after, PageSize: 2})
+			w.OK(err)
+			marked += row.Marked
+			if row.LastID == nil {
+				break
+			}
+			after = *row.LastID
+			pages++
+		}
+		wantEqual(t, "pages", pages, 3)
+	}, sessionRow("~", w.Session), sessionRow("~", unseen))
+	wantEqual(t, "marked", marked, 2)
+	for _, id := range []store.SessionID{late, other} {
+		wantEqual(t, "ended_at of a live one", w.sessionOf(id).EndedAt, nil)
+	}
+}
+
+func TestClientsOfASessionAreToldOnceAndForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	quiet := w.Client // has no logout URI
+	w.Redeem()
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.BackchannelLogoutURI = new("https://client.example/logout") })
+	told := w.Client
+	w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = told })
+	sweep := func() (due, deleted int64) {
+		after := store.SessionClientID("")
+		for {
+			row, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: 1})
+			w.OK(err)
+			due, deleted = due+row.Due, deleted+row.Deleted
+			if row.LastID == nil {
+				return due, deleted
+			}
+			after = *row.LastID
+		}
+	}
+	swept := func(want ...int64) {
+		w.Helper()
+		due, deleted := sweep()
+		wantEqual(w, "due and deleted", []int64{due, deleted}, want)
+	}
+	w.Unchanged(func() { swept(0, 0) }) // while the session lives
+	w.Exec(`UPDATE session SET expires_at = now()`)
+	swept(1, 1)
+	known, err := w.Q.ListSessionClients(w.Ctx, w.Session)
+	w.OK(err)
+	wantEqual(t, "clients", []store.ClientID{known[0].ClientID}, []store.ClientID{told})
+	if len(known) != 1 || known[0].DueAt == nil {
+		t.Errorf("%s is known still, or %s is not due", quiet, told)
+	}
+	w.Unchanged(func() { swept(0, 0) })
+	w.Exec(`UPDATE session_client SET told_at = now()`)
+	swept(0, 1)
 }

@@ -129,19 +129,19 @@ func (w *world) isPaged(list keyset) {
 func TestUserIsWhatWasCreated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	p := store.CreateUserParams{ID: store.NewUserID(), Name: "Grace Hopper", Email: "Grace@Example.com", EmailVerified: true, Image: new("https://example.com/g.png")}
+	p := store.CreateUserParams{ID: store.NewUserID(), Name: "Grace Hopper", Email: new("Grace@Example.com"), EmailVerified: true, Image: new("https://example.com/g.png")}
 	created, err := w.Q.CreateUser(w.Ctx, p)
 	w.OK(err)
 	got, err := w.Q.GetUser(w.Ctx, p.ID)
 	w.OK(err)
-	if got.ID != p.ID || got.Name != p.Name || got.Email != p.Email || !got.EmailVerified || *got.Image != *p.Image {
+	if got.ID != p.ID || got.Name != p.Name || *got.Email != *p.Email || !got.EmailVerified || *got.Image != *p.Image {
 		t.Errorf("created %+v, got %+v", p, got)
 	}
 	if !got.CreatedAt.Equal(created.CreatedAt) || !got.UpdatedAt.Equal(got.CreatedAt) || time.Since(got.CreatedAt).Abs() > time.Minute {
 		t.Errorf("created_at %v, updated_at %v", got.CreatedAt, got.UpdatedAt)
 	}
 
-	plain, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "plain", Email: "plain@example.com"})
+	plain, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "plain", Email: new("plain@example.com")})
 	w.OK(err)
 	if plain.EmailVerified || plain.Image != nil || plain.Name != "" {
 		t.Errorf("said nothing of it, got %+v", plain)
@@ -153,12 +153,12 @@ func TestUserIsWhatWasCreated(t *testing.T) {
 func TestUserIsFoundByEmailWhateverItsCase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "grace", Email: "Grace.Hopper@Example.com"})
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "grace", Email: new("Grace.Hopper@Example.com")})
 	w.OK(err)
 	for _, email := range []string{"Grace.Hopper@Example.com", "grace.hopper@example.com", "GRACE.HOPPER@EXAMPLE.COM"} {
 		u, err := w.Q.FindUserByEmail(w.Ctx, email)
 		w.OK(err)
-		if u.ID != "grace" || u.Email != "Grace.Hopper@Example.com" {
+		if u.ID != "grace" || *u.Email != "Grace.Hopper@Example.com" {
 			t.Errorf("%s: found %+v", email, u)
 		}
 	}
@@ -180,13 +180,13 @@ func TestEmailIsTakenOnce(t *testing.T) {
 			email := []byte(fmt.Sprintf("someone%d@example.com", round))
 			email[i%7] -= 'a' - 'A'
 			wg.Go(func() {
-				_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.NewUserID(), Email: string(email)})
+				_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: store.NewUserID(), Email: new(string(email))})
 				mu.Lock()
 				defer mu.Unlock()
 				switch name := pgErrorOf(err).ConstraintName; {
 				case err == nil:
 					created++
-				case name != string(store.ConstraintUserEmailLowerUIdx) && name != string(store.ConstraintUserEmailUIdx):
+				case name != string(store.ConstraintUserEmailUIdx):
 					t.Error(err)
 				}
 			})
@@ -229,7 +229,7 @@ func TestUpdateUserChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	before, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{
-		ID: "grace", Name: "Grace", Email: "grace@example.com", EmailVerified: true, Image: new("https://example.com/g.png"),
+		ID: "grace", Name: "Grace", Email: new("grace@example.com"), EmailVerified: true, Image: new("https://example.com/g.png"),
 	})
 	w.OK(err)
 	for name, c := range map[string]struct {
@@ -239,12 +239,14 @@ func TestUpdateUserChangesWhatIsGivenAndNothingElse(t *testing.T) {
 		"nothing":                 {store.UpdateUserParams{}, func(*store.User) {}},
 		"name":                    {store.UpdateUserParams{Name: new("Hopper")}, func(u *store.User) { u.Name = "Hopper" }},
 		"empty name":              {store.UpdateUserParams{Name: new("")}, func(u *store.User) { u.Name = "" }},
-		"email":                   {store.UpdateUserParams{Email: new("hopper@example.com")}, func(u *store.User) { u.Email, u.EmailVerified = "hopper@example.com", false }},
-		"email of another case":   {store.UpdateUserParams{Email: new("Grace@Example.com")}, func(u *store.User) { u.Email = "Grace@Example.com" }},
+		"email":                   {store.UpdateUserParams{Email: new("hopper@example.com")}, func(u *store.User) { u.Email, u.EmailVerified = new("hopper@example.com"), false }},
+		"email of another case":   {store.UpdateUserParams{Email: new("Grace@Example.com")}, func(u *store.User) { u.Email = new("Grace@Example.com") }},
 		"the same email":          {store.UpdateUserParams{Email: new("grace@example.com")}, func(*store.User) {}},
-		"verified email":          {store.UpdateUserParams{Email: new("hopper@example.com"), EmailVerified: new(true)}, func(u *store.User) { u.Email = "hopper@example.com" }},
+		"verified email":          {store.UpdateUserParams{Email: new("hopper@example.com"), EmailVerified: new(true)}, func(u *store.User) { u.Email = new("hopper@example.com") }},
 		"unverified":              {store.UpdateUserParams{EmailVerified: new(false)}, func(u *store.User) { u.EmailVerified = false }},
 		"image":                   {store.UpdateUserParams{Image: new("https://example.com/h.png")}, func(u *store.User) { u.Image = new("https://example.com/h.png") }},
+		"no email":                {store.UpdateUserParams{RemoveEmail: true}, func(u *store.User) { u.Email, u.EmailVerified = nil, false }},
+		"no email, though passed": {store.UpdateUserParams{RemoveEmail: true, Email: new("x@example.com"), EmailVerified: new(true)}, func(u *store.User) { u.Email, u.EmailVerified = nil, false }},
 		"no image":                {store.UpdateUserParams{RemoveImage: true}, func(u *store.User) { u.Image = nil }},
 		"no image, though passed": {store.UpdateUserParams{RemoveImage: true, Image: new("x")}, func(u *store.User) { u.Image = nil }},
 	} {
@@ -257,12 +259,12 @@ func TestUpdateUserChangesWhatIsGivenAndNothingElse(t *testing.T) {
 		wantTouched(t, name, before.CreatedAt, got.CreatedAt, before.UpdatedAt, got.UpdatedAt)
 		want := before
 		c.want(&want)
-		if got.Name != want.Name || got.Email != want.Email || got.EmailVerified != want.EmailVerified || !equalPtr(got.Image, want.Image) {
+		if got.Name != want.Name || !equalPtr(got.Email, want.Email) || got.EmailVerified != want.EmailVerified || !equalPtr(got.Image, want.Image) {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
 		stored, err := w.Q.GetUser(w.Ctx, before.ID)
 		w.OK(err)
-		if stored.Name != got.Name || stored.Email != got.Email || stored.EmailVerified != got.EmailVerified || !equalPtr(stored.Image, got.Image) {
+		if stored.Name != got.Name || !equalPtr(stored.Email, got.Email) || stored.EmailVerified != got.EmailVerified || !equalPtr(stored.Image, got.Image) {
 			t.Errorf("%s: answered %+v, stored %+v", name, got, stored)
 		}
 		if diff := fixture.Changed(others, w.Snapshot()); !slices.Equal(diff, []string{"~user grace"}) {
@@ -316,4 +318,79 @@ func TestConcurrentUpdatesOfAUserLoseNothing(t *testing.T) {
 			t.Fatalf("%s: %+v", value, u)
 		}
 	}
+}
+
+func TestSuspendedUserHasNothingThatLivesAndGetsNothingBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k, another := w.Redeem(), w.NewUser()
+	bound := w.Redeem(online)
+	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+	w.consent("", false, "openid")
+	w.changesRows(func() {
+		row, err := w.Q.SuspendUser(w.Ctx, w.User)
+		w.OK(err)
+		wantEqual(t, "row", row, store.SuspendUserRow{Outcome: store.OutcomeEnded, Sessions: 1})
+	}, rowName("~", "user", w.User), sessionRow("~", w.Session), w.knownRow("~"))
+	dead := []string{k.Access, k.Refresh, bound.Access, bound.Refresh}
+	w.WantDead(dead...)
+	w.WantLive(anothers.Access)
+	w.Unchanged(func() {
+		for user, want := range map[store.UserID]store.Outcome{w.User: store.OutcomeRevoked, "unknown": store.OutcomeUnknown} {
+			row, err := w.Q.SuspendUser(w.Ctx, user)
+			w.OK(err)
+			wantEqual(t, "row", row, store.SuspendUserRow{Outcome: want})
+		}
+		w.want("ReinstateUser of one who isn't", w.outcome(w.Q.ReinstateUser(w.Ctx, another)), store.OutcomeRetried)
+		w.want("ReinstateUser of nobody", w.outcome(w.Q.ReinstateUser(w.Ctx, "unknown")), store.OutcomeUnknown)
+	})
+	meanwhile := w.ForeignRefreshToken("foreign") // by another server, meanwhile
+	w.ForeignAccessToken("foreign access", &meanwhile)
+	w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ('foreign', $1, 'foreign', now() + interval '1 hour')`, string(w.User))
+	w.WantDead("foreign", "foreign access")
+	w.want("ReinstateUser", w.outcome(w.Q.ReinstateUser(w.Ctx, w.User)), store.OutcomeReinstated)
+	w.WantDead(append(dead, "foreign", "foreign access")...)
+	wantEqual(t, "live sessions", w.liveSessions(), nil)
+	_, err := w.consentIn("")
+	w.None(err)
+	w.Session = w.NewSession(w.User)
+	w.WantLive(w.Redeem(online).Access)
+}
+
+func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	owned := w.NewClient(func(p *store.CreateClientParams) { p.UserID, p.GrantTypes = &w.User, []string{"client_credentials"} })
+	own := w.issue("of the owned client", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.ClientID = owned })
+	account := w.newAccount(w.User, "github", "")
+	k := w.Redeem()
+	w.changesRows(func() {
+		row, err := w.Q.DeleteUser(w.Ctx, w.User)
+		w.OK(err)
+		wantEqual(t, "row", row, store.DeleteUserRow{Outcome: store.OutcomeDeleted, Sessions: 1})
+	}, rowName("~", "user", w.User), sessionRow("~", w.Session), w.knownRow("~"), rowName("-", "account", account), rowName("~", "oauth_client", w.oauthClientID(owned)))
+	w.WantDead(k.Access, k.Refresh, own)
+	var name string
+	var email, image *string
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT name, email, image FROM "user" WHERE id = $1`, string(w.User)).Scan(&name, &email, &image))
+	if name != "" || email != nil || image != nil {
+		t.Errorf("the row still says %q, %v, %v", name, email, image)
+	}
+	w.Unchanged(func() {
+		row, err := w.Q.DeleteUser(w.Ctx, w.User)
+		w.OK(err)
+		wantEqual(t, "row", row, store.DeleteUserRow{Outcome: store.OutcomeUnknown})
+		suspended, err := w.Q.SuspendUser(w.Ctx, w.User)
+		w.OK(err)
+		w.want("SuspendUser", suspended.Outcome, store.OutcomeUnknown)
+		w.want("ReinstateUser", w.outcome(w.Q.ReinstateUser(w.Ctx, w.User)), store.OutcomeUnknown)
+		_, err = w.Q.GetUser(w.Ctx, w.User)
+		w.None(err)
+		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Name: new("Ada")})
+		w.None(err)
+	})
+	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, owned)), store.OutcomeSuspended)
+	w.WantDead(own)
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "ada2", Email: new(string(w.User) + "@example.com")}) // the address is free
+	w.OK(err)
 }

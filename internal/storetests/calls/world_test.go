@@ -6,19 +6,37 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
 )
 
-// world is the fixture's, with the helpers of this package.
-type world struct{ *fixture.World }
+// world is the fixture's, with the helpers of this package. What its calls come to is kept (see reached).
+type world struct {
+	*fixture.World
+	machineClient store.ClientID
+}
 
 // newWorld makes a world in a database of its own with at most conns connections.
 func newWorld(t testing.TB, conns int) *world {
 	t.Helper()
-	return &world{fixture.NewWorld(t, conns)}
+	w := fixture.NewWorld(t, conns)
+	w.Q = recorded(w.Pool)
+	return &world{World: w}
 }
 
 // worldOf is a world in which nobody is yet.
-func worldOf(t testing.TB, pool *pgxpool.Pool) *world { return &world{fixture.Of(t, pool)} }
+func worldOf(t testing.TB, pool *pgxpool.Pool) *world {
+	w := fixture.Of(t, pool)
+	w.Q = recorded(pool)
+	return &world{World: w}
+}
 
 // forSubtest is the same world, whose helpers fail a subtest.
-func (w *world) forSubtest(t testing.TB) *world { return &world{w.ForSubtest(t)} }
+func (w *world) forSubtest(t testing.TB) *world { return &world{w.ForSubtest(t), w.machineClient} }
+
+// want fails the test unless a call has come to an outcome.
+func (w *world) want(what string, got, want store.Outcome) {
+	w.Helper()
+	if got != want {
+		w.Errorf("%s: %s, want %s", what, got, want)
+	}
+}

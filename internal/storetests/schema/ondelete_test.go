@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
 )
 
 // newNeighbours fills every table for two people, Ada and Bob, who deal with the same two clients: the shop, which nobody
@@ -35,8 +37,10 @@ func newNeighbours(t *testing.T) *world {
 			), c AS (
 				INSERT INTO oauth_consent (id, client_id, user_id, scopes) SELECT name, app, me, '{openid}' FROM p
 			), f AS (
-				INSERT INTO oauth_authorization (id, client_id, user_id, session_id, status, scopes, granted_scopes, decided_at)
-				SELECT name, app, me, phone, 'approved', '{openid}', '{openid}', now() FROM p
+				INSERT INTO oauth_authorization (id, client_id, user_id, session_id, status, scopes, granted_scopes, decided_at, user_epoch, client_epoch, pair_epoch)
+				SELECT name, app, me, phone, 'approved', '{openid}', '{openid}', now(), 0, 0, 0 FROM p
+			), k AS (
+				INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid) SELECT name, phone, app, me, me, phone FROM p
 			), r AS (
 				INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes, authorization_id, revoked, successor, successor_id)
 				SELECT name || '-1', $3::text, app, me, phone, '{openid}'::text[], name, now(), $4::text, name || '-2' FROM p
@@ -50,19 +54,23 @@ func newNeighbours(t *testing.T) *world {
 			SELECT name || '-jwt', NULL, app, me, phone, '{openid}', name, NULL FROM p`, user, client,
 				string(fixture.Digest(user+client+"r1")), string(fixture.Digest(user+client+"r2")), string(fixture.Digest(user+client+"a1")), string(fixture.Digest(user+client+"a2")))
 		}
-		// what another server wrote, at the laptop: no family
-		w.Exec(`WITH p AS (
-				SELECT $1::text AS me, $1 || '-foreign' AS name, $1 || '-laptop' AS laptop
-			), r AS (
-				INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes)
-				SELECT name, $2::text, 'shop', me, laptop, '{openid}' FROM p
-			)
-			INSERT INTO oauth_access_token (id, token, client_id, user_id, session_id, scopes, refresh_id)
-			SELECT name, $3::text, 'shop', me, laptop, '{openid}', name FROM p`,
-			user, string(fixture.Digest(user+"r")), string(fixture.Digest(user+"a")))
+		// what another server wrote, at the laptop: a trigger gives it a family, of its authorization_code_id
+		w.Exec(`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid) SELECT me || '-foreign', me || '-laptop', 'shop', me, me, me || '-laptop'
+			FROM (VALUES ($1::text)) AS p (me)`, user)
+		w.Exec(`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes, authorization_code_id)
+			SELECT me || '-foreign', $2::text, 'shop', me, me || '-laptop', '{openid}', me || '-foreign' FROM (VALUES ($1::text)) AS p (me)`,
+			user, string(fixture.Digest(user+"r")))
+		w.Exec(`INSERT INTO oauth_access_token (id, token, client_id, user_id, session_id, scopes, refresh_id)
+			SELECT me || '-foreign', $2::text, 'shop', me, me || '-laptop', '{openid}', me || '-foreign' FROM (VALUES ($1::text)) AS p (me)`,
+			user, string(fixture.Digest(user+"a")))
 	}
 	w.Exec(`INSERT INTO oauth_access_token (id, client_id, scopes) VALUES ('shop-machine', 'shop', '{}'), ('adas-machine', 'adas', '{}')`)
-	w.Exec(`INSERT INTO oauth_authorization (id, client_id, scopes) VALUES ('shop-pending', 'shop', '{}'), ('adas-pending', 'adas', '{}')`)
+	w.Exec(`INSERT INTO oauth_authorization (id, client_id, scopes, expires_at)
+		SELECT a || '-pending', a, '{}', now() + interval '1 hour' FROM unnest(ARRAY['shop', 'adas']) AS a`)
+	w.Exec(`INSERT INTO oauth_client_secret (id, client_id, digest, expires_at)
+		SELECT a || '-secret', a, $1, now() + interval '1 hour' FROM unnest(ARRAY['shop', 'adas']) AS a`, string(fixture.Digest("older secret")))
+	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
+	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
 	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
 	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("assertion")))
 
@@ -135,61 +143,144 @@ func familyTokens(name string) []string {
 // ofAdas is all that hangs on Ada's client, whoever granted it.
 func ofAdas() []string {
 	return slices.Concat(family("ada-adas"), family("bob-adas"), []string{
-		"oauth_client c2", "oauth_consent ada-adas", "oauth_consent bob-adas",
-		"oauth_authorization adas-pending", "oauth_access_token adas-machine",
+		"oauth_client c2", "oauth_client_secret adas-secret", "oauth_consent ada-adas", "oauth_consent bob-adas",
+		"oauth_authorization adas-pending", "oauth_access_token adas-machine", "session_client ada-adas", "session_client bob-adas",
 	})
 }
 
+// What a session was known to stays, for as long as there is somebody to tell: it has no key to user or session.
 func TestDeletedUserTakesEverythingOfTheirsAlong(t *testing.T) {
 	t.Parallel()
+	w := newNeighbours(t)
 	ofAda := slices.Concat(ofAdas(), family("ada-shop"), []string{
 		"user ada", "session ada-phone", "session ada-laptop", "account ada-password", "oauth_consent ada-shop",
-		"oauth_refresh_token ada-foreign", "oauth_access_token ada-foreign",
+		"oauth_authorization ada-foreign", "oauth_refresh_token ada-foreign", "oauth_access_token ada-foreign",
 	})
-	t.Run("DeleteUser", func(t *testing.T) {
-		t.Parallel()
-		w := newNeighbours(t)
-		w.onDelete(func() {
-			r, err := w.Q.DeleteUser(w.Ctx, "ada")
-			w.OK(err)
-			if r.ID != "ada" || r.Authorizations != 2 {
-				t.Errorf("DeleteUser: %+v, want ada and her 2 authorizations", r)
-			}
-		}, ofAda, nil)
-		w.Unchanged(func() {
-			_, err := w.Q.DeleteUser(w.Ctx, "ada")
-			w.None(err)
-		})
-	})
-	t.Run("DELETE", func(t *testing.T) {
-		t.Parallel()
-		w := newNeighbours(t)
-		w.onDelete(func() { w.Exec(`DELETE FROM "user" WHERE id = 'ada'`) }, ofAda, nil)
-	})
+	w.onDelete(func() { w.Exec(`DELETE FROM "user" WHERE id = 'ada'`) }, ofAda, nil)
 }
 
 func TestDeletedClientTakesItsGrantsAlong(t *testing.T) {
 	t.Parallel()
-	t.Run("DeleteClient", func(t *testing.T) {
-		t.Parallel()
-		w := newNeighbours(t)
-		w.onDelete(func() {
-			r, err := w.Q.DeleteClient(w.Ctx, "adas")
-			w.OK(err)
-			if r.ClientID != "adas" || r.Authorizations != 3 {
-				t.Errorf("DeleteClient: %+v, want adas and its 3 authorizations", r)
+	w := newNeighbours(t)
+	w.onDelete(func() { w.Exec(`DELETE FROM oauth_client WHERE id = 'c2'`) }, ofAdas(), nil)
+}
+
+// DeleteUser and DeleteClient mark, and the collector erases, in steps that touch a bounded number of rows: in the end the same rows are
+// gone that a DELETE takes along.
+func TestDeletingInStepsEndsAsDeletingAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		call func(w *world) (store.Outcome, error)
+		sql  string
+	}{
+		"DeleteUser": {
+			func(w *world) (store.Outcome, error) {
+				r, err := w.Q.DeleteUser(w.Ctx, "ada")
+				return r.Outcome, err
+			},
+			`DELETE FROM "user" WHERE id = 'ada'`,
+		},
+		"DeleteClient": {func(w *world) (store.Outcome, error) { return w.Q.DeleteClient(w.Ctx, "adas") }, `DELETE FROM oauth_client WHERE id = 'c2'`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			steps, once := newNeighbours(t), newNeighbours(t)
+			for _, w := range []*world{steps, once} {
+				w.Exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 minute', updated_at = now() WHERE id = 'adas-pending'`)
 			}
-		}, ofAdas(), nil)
-		w.Unchanged(func() {
-			_, err := w.Q.DeleteClient(w.Ctx, "adas")
-			w.None(err)
+			outcome, err := c.call(steps)
+			steps.OK(err)
+			if outcome != store.OutcomeDeleted {
+				t.Errorf("%s: %s", name, outcome)
+			}
+			once.Exec(c.sql)
+			for range 10 {
+				steps.collect(1)
+			}
+			once.collect(1)
+			got, want := steps.Snapshot(), once.Snapshot()
+			fixture.SameLines(t, "rows", slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)))
+			outcome, err = c.call(steps)
+			steps.OK(err)
+			if outcome != store.OutcomeUnknown {
+				t.Errorf("%s again: %s", name, outcome)
+			}
 		})
+	}
+}
+
+// collect makes a pass of the collector in batches of so many rows.
+func (w *world) collect(size int32) {
+	w.Helper()
+	walk := func(page func() (last bool, err error)) {
+		for {
+			last, err := page()
+			w.OK(err)
+			if last {
+				return
+			}
+		}
+	}
+	var sessions store.SessionID
+	walk(func() (bool, error) {
+		r, err := w.Q.MarkEndedSessions(w.Ctx, store.MarkEndedSessionsParams{AfterID: sessions, PageSize: size})
+		sessions = value(r.LastID)
+		return r.LastID == nil, err
 	})
-	t.Run("DELETE", func(t *testing.T) {
-		t.Parallel()
-		w := newNeighbours(t)
-		w.onDelete(func() { w.Exec(`DELETE FROM oauth_client WHERE id = 'c2'`) }, ofAdas(), nil)
+	var known store.SessionClientID
+	walk(func() (bool, error) {
+		r, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{AfterID: known, PageSize: size})
+		known = value(r.LastID)
+		return r.LastID == nil, err
 	})
+	var consents store.ConsentID
+	walk(func() (bool, error) {
+		r, err := w.Q.DeleteDeadConsents(w.Ctx, store.DeleteDeadConsentsParams{AfterID: consents, PageSize: size})
+		consents = value(r.LastID)
+		return r.LastID == nil, err
+	})
+	var tokens store.AccessTokenID
+	walk(func() (bool, error) {
+		r, err := w.Q.DeleteDeadAccessTokens(w.Ctx, store.DeleteDeadAccessTokensParams{AfterID: tokens, PageSize: size})
+		tokens = value(r.LastID)
+		return r.LastID == nil, err
+	})
+	var families store.AuthorizationID
+	walk(func() (bool, error) {
+		r, err := w.Q.MarkDeadAuthorizations(w.Ctx, store.MarkDeadAuthorizationsParams{AfterID: families, PageSize: size})
+		families = value(r.LastID)
+		return r.LastID == nil, err
+	})
+	walk(func() (bool, error) {
+		r, err := w.Q.DeleteEndedAuthorizations(w.Ctx, store.DeleteEndedAuthorizationsParams{BatchSize: size})
+		return r.AccessTokens+r.RefreshTokens+r.Authorizations == 0, err
+	})
+	walk(func() (bool, error) {
+		n, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size})
+		return n == 0, err
+	})
+	walk(func() (bool, error) {
+		r, err := w.Q.DeleteExpiredSessions(w.Ctx, size)
+		return r.Deleted+r.Detached == 0, err
+	})
+	var users, clients time.Time
+	walk(func() (bool, error) {
+		r, err := w.Q.EraseDeletedUsers(w.Ctx, store.EraseDeletedUsersParams{AfterDeletedAt: users, BatchSize: size})
+		users = value(r.LastDeletedAt)
+		return r.LastDeletedAt == nil, err
+	})
+	walk(func() (bool, error) {
+		r, err := w.Q.EraseDeletedClients(w.Ctx, store.EraseDeletedClientsParams{AfterDeletedAt: clients, BatchSize: size})
+		clients = value(r.LastDeletedAt)
+		return r.LastDeletedAt == nil, err
+	})
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 // The end of a session by itself is not the end of what was granted in it: that is EndSession's decision.
@@ -199,7 +290,7 @@ func TestDeletedSessionLeavesGrantsWithoutOne(t *testing.T) {
 	w.onDelete(func() { w.Exec(`DELETE FROM session WHERE id = 'ada-phone'`) },
 		[]string{"session ada-phone"}, slices.Concat(family("ada-shop"), family("ada-adas")))
 	w.onDelete(func() { w.Exec(`DELETE FROM session WHERE id = 'bob-laptop'`) },
-		[]string{"session bob-laptop"}, []string{"oauth_refresh_token bob-foreign", "oauth_access_token bob-foreign"})
+		[]string{"session bob-laptop"}, []string{"oauth_authorization bob-foreign", "oauth_refresh_token bob-foreign", "oauth_access_token bob-foreign"})
 }
 
 // A successor outlives the token that it replaced: nothing but the access tokens refers to a refresh token by a key.
@@ -232,6 +323,10 @@ func TestDeletedLeavesTakeNothingAlong(t *testing.T) {
 		{"oauth_access_token", "ada-shop-2"},
 		{"oauth_access_token", "shop-machine"},
 		{"jwks", "key"},
+		{"oauth_client_secret", "shop-secret"},
+		{"session_client", "ada-shop"},
+		{"verification", "code"},
+		{"oauth_proof", string(fixture.Digest("proof"))},
 		{"oauth_client_assertion", string(fixture.Digest("assertion"))},
 	} {
 		w.onDelete(func() { w.Exec("DELETE FROM "+row.table+" WHERE id = $1", row.id) }, []string{row.table + " " + row.id}, nil)

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/internal/queryfile"
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -73,8 +73,8 @@ func TestEveryCallIsMadeByATest(t *testing.T) {
 }
 
 // queryVerbs are what the name of a call begins with.
-var queryVerbs = strings.Fields(`Create Get Find List Update Set Delete Approve Deny Issue Grant Take Check Redeem Rotate Adopt
-	Introspect Revoke Withdraw End Extend Authenticate Disable Enable Retire Remember`)
+var queryVerbs = strings.Fields(`Create Get Find List Update Set Delete Approve Deny Issue Grant Take Check Redeem Rotate
+	Introspect Revoke Withdraw End Extend Authenticate Reauthenticate Disable Enable Suspend Reinstate Retire Remember Mark Sweep Erase`)
 
 func TestEveryQueryIsNamedByWhatItDoes(t *testing.T) {
 	t.Parallel()
@@ -99,14 +99,51 @@ func TestEveryQueryStatesItsContract(t *testing.T) {
 	t.Parallel()
 	for _, q := range readQueries(t) {
 		contract := strings.Join(q.Contract, " ")
-		if !strings.HasPrefix(contract, q.Name+" ") || !strings.HasSuffix(contract, ".") {
+		said, _, _ := strings.Cut(contract, " - ")
+		if !strings.HasPrefix(said, q.Name+" ") || !strings.HasSuffix(strings.TrimSpace(said), ".") {
 			t.Errorf("%s: the comment of %s is no sentence about it: %q", q.File, q.Name, contract)
 		}
-		// What one row or none means has to be said; or else by the call that this one is like.
-		if q.Cmd == "one" && (strings.HasPrefix(q.Name, "Get") || strings.HasPrefix(q.Name, "Find") || strings.HasPrefix(q.Name, "Update") || strings.HasPrefix(q.Name, "Delete")) &&
-			!strings.Contains(strings.ToLower(contract), "zero rows") {
+		// What one row or none means has to be said; a decision and a walk always answer a row.
+		always := strings.Contains(q.SQL, "AS outcome") || strings.Contains(q.SQL, "AS one (n)") || strings.Contains(contract, "until all") || strings.Contains(contract, "until both")
+		if q.Cmd == "one" && !always && !strings.HasPrefix(q.Name, "Create") && !strings.Contains(strings.ToLower(contract), "zero rows") {
 			t.Errorf("%s: the comment of %s doesn't say what zero rows mean", q.File, q.Name)
 		}
+	}
+}
+
+// A decision lists its outcomes, one a line.
+func TestEveryDecisionListsItsOutcomes(t *testing.T) {
+	t.Parallel()
+	item := regexp.MustCompile(`^\s*- (\w+)`)
+	literal := regexp.MustCompile(`(?:THEN|ELSE|,) '(\w+)'(?:\)|\s)`)
+	decisions := 0
+	for _, q := range readQueries(t) {
+		if !strings.Contains(q.SQL, "::outcome AS outcome") {
+			continue
+		}
+		decisions++
+		var listed []string
+		for _, line := range q.Contract {
+			if m := item.FindStringSubmatch(line); m != nil {
+				listed = append(listed, m[1])
+			}
+		}
+		for _, word := range listed {
+			if !store.Outcome(word).Valid() {
+				t.Errorf("%s: %s lists %s, which is no outcome", q.File, q.Name, word)
+			}
+		}
+		if len(listed) == 0 && !strings.Contains(strings.Join(q.Contract, " "), q.Name+" is ") {
+			t.Errorf("%s: %s lists no outcome", q.File, q.Name)
+		}
+		for _, m := range literal.FindAllStringSubmatch(sqlComment.ReplaceAllString(q.SQL, ""), -1) {
+			if len(listed) > 0 && store.Outcome(m[1]).Valid() && !slices.Contains(listed, m[1]) {
+				t.Errorf("%s: %s answers %s, which it doesn't list", q.File, q.Name, m[1])
+			}
+		}
+	}
+	if decisions < 30 {
+		t.Errorf("only %d decisions were found", decisions)
 	}
 }
 

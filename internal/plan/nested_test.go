@@ -1,0 +1,229 @@
+package plan_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/internal/plan"
+	"github.com/oauthdb/oauthdb/internal/testdb"
+)
+
+// called are statements beside the queries, so that everything is run that the functions and triggers of the schema can run: functions
+// where no query takes the way in question, and what another server writes.
+var called = []plan.Statement{
+	{Name: "function judge_spent_refresh_token", Text: "SELECT j.verdict FROM judge_spent_refresh_token($1::refresh_token_id, $2::refresh_token_id, $3::interval, $4::boolean) AS j", Args: []string{"spent", "same_successor", "grace", "until_used"}},
+	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
+	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
+	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
+	{Name: "function is_older_secret", Text: "SELECT 1 WHERE is_older_secret($1::text, $2::text)", Args: []string{"of_client", "presented"}},
+	{Name: "function lock_parents", Text: "SELECT lock_parents($1::text, $2::text, $3::text)", Args: []string{"of_user", "of_client", "of_session"}},
+	{
+		Name: "another server's refresh token",
+		Text: "INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, scopes) VALUES ('new', $1::token_digest, $2::client_id, $3::session_id, $4::user_id, '{openid}')",
+		Args: []string{"token", "client_id", "session_id", "user_id"},
+	},
+	{
+		Name: "another server's access token",
+		Text: "INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, scopes) VALUES ('new', $1::token_digest, $2::client_id, $3::session_id, $4::user_id, '{openid}')",
+		Args: []string{"token", "client_id", "session_id", "user_id"},
+	},
+	{
+		Name: "another server's access token of a client",
+		Text: "INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('new', $1::token_digest, $2::client_id, '{openid}')",
+		Args: []string{"token", "client_id"},
+	},
+	{
+		Name: "another server's rotation",
+		Text: "UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1::refresh_token_id",
+		Args: []string{"refresh_token_id"},
+	},
+	{
+		Name: "another server's client",
+		Text: "UPDATE oauth_client SET user_id = $1::user_id, disabled = false WHERE client_id = $2::client_id",
+		Args: []string{"deleted", "client_id"},
+	},
+	{
+		Name: "another server's session",
+		Text: "INSERT INTO session (id, token, user_id, expires_at) VALUES ('new', $1::token_digest, $2::user_id, now())",
+		Args: []string{"token", "user_id"},
+	},
+}
+
+// inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
+var inlined = []string{
+	"access_token_is_live", "auth_method_kind", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
+	"is_public", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
+}
+
+var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`)
+
+// A rule that is written once and used in many statements costs nothing, as it is gone once the statement is planned.
+func TestFunctionsAreInlined(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	for _, s := range statements(t, conn) {
+		text, err := plan.Verbose(t.Context(), conn, s.Text)
+		if err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+			continue
+		}
+		if found := callsInlined.FindAllString(text, -1); len(found) > 0 {
+			slices.Sort(found)
+			t.Errorf("the plan of %s calls %v", s.Name, slices.Compact(found))
+		}
+	}
+	text, err := plan.Verbose(t.Context(), conn, `SELECT FROM session AS s JOIN "user" AS u ON u.id = s.user_id WHERE session_is_live(s, u) AND s.id = $1`)
+	if err != nil || !strings.Contains(text, "sessions_epoch") {
+		t.Errorf("a function that is inlined is not seen in the plan: %v\n%s", err, text)
+	}
+	if _, err := conn.Exec(t.Context(), `ALTER FUNCTION session_is_live(session, "user") SET work_mem = '4MB'`); err != nil {
+		t.Fatal(err)
+	}
+	text, err = plan.Verbose(t.Context(), conn, `SELECT FROM session AS s JOIN "user" AS u ON u.id = s.user_id WHERE session_is_live(s, u) AND s.id = $1`)
+	if err != nil || !callsInlined.MatchString(text) {
+		t.Errorf("a function that is not inlined is not seen: %v\n%s", err, text)
+	}
+}
+
+// nested are the plans that the server reports of what runs within a statement.
+type nested struct {
+	plans  []within        // of the statement that runs now
+	seen   map[string]bool // texts, ever
+	broken []string
+}
+
+// within is a statement that ran within another.
+type within struct {
+	text string
+	plan *plan.Node
+}
+
+// take returns the plans reported since it was last called.
+func (n *nested) take() []within {
+	plans := n.plans
+	n.plans = nil
+	return plans
+}
+
+func (n *nested) hear(message string) {
+	_, document, found := strings.Cut(message, "plan:\n")
+	if !found || !strings.HasPrefix(message, "duration:") {
+		return
+	}
+	var report struct {
+		Text string `json:"Query Text"`
+		Plan *plan.Node
+	}
+	if err := json.Unmarshal([]byte(document), &report); err != nil || report.Plan == nil {
+		n.broken = append(n.broken, message)
+		return
+	}
+	if strings.HasPrefix(report.Text, "PREPARE ") || strings.HasPrefix(report.Text, "EXPLAIN ") {
+		return // the statement itself
+	}
+	n.plans = append(n.plans, within{report.Text, report.Plan})
+	n.seen[report.Text] = true
+}
+
+// connectAndListen is connect as a superuser, to whom the server reports the plans of nested statements.
+func connectAndListen(t *testing.T) (*pgx.Conn, *nested) {
+	t.Helper()
+	own, err := url.Parse(testdb.New(t, testdb.Options{}).URL)
+	if err != nil {
+		t.Fatal("the database's URL cannot be read")
+	}
+	cluster, err := devdb.Start(t.Context(), devdb.Options{Kind: devdb.Test})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nested{seen: map[string]bool{}}
+	config.Database = strings.TrimPrefix(own.Path, "/")
+	config.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) { n.hear(notice.Message) }
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if err := plan.Settings(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{
+		"LOAD 'auto_explain'", "SET auto_explain.log_min_duration = 0", "SET auto_explain.log_nested_statements = on",
+		"SET auto_explain.log_format = json", "SET auto_explain.log_analyze = on", "SET auto_explain.log_timing = off", "SET client_min_messages = log", "SET track_functions = 'all'",
+	} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return conn, n
+}
+
+var (
+	spaces      = regexp.MustCompile(`\s+`)
+	comment     = regexp.MustCompile(`--.*`)
+	intoTarget  = regexp.MustCompile(`\bINTO (NEW\.)?[a-z_]+(, (NEW\.)?[a-z_]+)* FROM\b`)
+	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks)\b`)
+)
+
+// plain is a statement as it is compared: without comments, line breaks and what PL/pgSQL puts around it.
+func plain(sql string) string {
+	sql = spaces.ReplaceAllString(comment.ReplaceAllString(sql, ""), " ")
+	sql = intoTarget.ReplaceAllString(sql, "FROM")
+	return strings.TrimSpace(strings.ReplaceAll(sql, "PERFORM ", "SELECT "))
+}
+
+// everyFunctionIsLookedAt fails for a function that no statement has called, and for a statement in a function that was not run.
+func everyFunctionIsLookedAt(t *testing.T, conn *pgx.Conn, v *survey) {
+	t.Helper()
+	if len(v.nested.broken) > 0 {
+		t.Errorf("reports that could not be read: %q", v.nested.broken)
+	}
+	functions, err := plan.Functions(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), "SELECT f.funcname::text FROM pg_stat_xact_user_functions AS f UNION SELECT f.funcname::text FROM pg_stat_user_functions AS f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for text := range v.nested.seen {
+		seen = append(seen, plain(text))
+	}
+	slices.SortFunc(seen, func(a, b string) int { return len(b) - len(a) })
+	for _, f := range functions {
+		if slices.Contains(inlined, f.Name) {
+			continue
+		}
+		if namesATable.MatchString(f.Body) && !slices.Contains(ran, f.Name) {
+			t.Errorf("nothing calls the function %s: add a statement that does to called", f.Name)
+		}
+		if f.Language == "sql" {
+			continue // one statement
+		}
+		rest := plain(f.Body)
+		for _, s := range seen {
+			rest = strings.ReplaceAll(rest, s, "…")
+		}
+		if at := namesATable.FindStringIndex(rest); at != nil {
+			t.Errorf("a statement of the function %s was not run: %s", f.Name, rest[max(0, at[0]-80):min(len(rest), at[1]+80)])
+		}
+	}
+}

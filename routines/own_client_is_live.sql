@@ -1,0 +1,18 @@
+CREATE OR REPLACE FUNCTION own_client_is_live(t oauth_access_token) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_client AS o
+        LEFT JOIN "user" AS u ON u.id = t.user_id
+        WHERE o.client_id = t.client_id
+          AND NOT o.disabled
+          AND o.grants_epoch = t.client_epoch
+          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION own_client_is_live(oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
