@@ -89,8 +89,8 @@ var schemaTables = []tableSpec{
 			id stored_account_id (text) NOT NULL
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
-			account_id short_text (text) NOT NULL
-			provider_id short_text (text) NOT NULL
+			account_id provider_text (text) NOT NULL
+			provider_id provider_text (text) NOT NULL
 			user_id user_id (text) NOT NULL
 			access_token text
 			refresh_token text
@@ -249,6 +249,45 @@ var schemaTables = []tableSpec{
 			oauth_client_secret_client_digest_uidx UNIQUE (client_id, digest)
 			oauth_client_secret_expires_at_idx (expires_at)`,
 		foreign: `oauth_client_secret_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE`,
+	},
+	{
+		name: "oauth_resource",
+		added: `
+			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			identifier short_text (text) NOT NULL
+			name short_text (text) NOT NULL
+			access_token_ttl integer
+			refresh_token_ttl integer
+			signing_algorithm short_text (text)
+			signing_key_id short_text (text)
+			allowed_scopes text_list (text[])
+			custom_claims stored_object (jsonb)
+			dpop_bound_access_tokens_required boolean NOT NULL DEFAULT false
+			disabled boolean NOT NULL DEFAULT false
+			policy_version integer NOT NULL DEFAULT 1
+			metadata stored_object (jsonb)`,
+		indexes: `
+			oauth_resource_pkey UNIQUE (id)
+			oauth_resource_identifier_uidx UNIQUE (identifier)`,
+	},
+	{
+		name: "oauth_client_resource",
+		added: `
+			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			client_id client_id (text) NOT NULL
+			resource_id short_text (text) NOT NULL
+			metadata stored_object (jsonb)`,
+		indexes: `
+			oauth_client_resource_pkey UNIQUE (id)
+			oauth_client_resource_client_resource_uidx UNIQUE (client_id, resource_id)
+			oauth_client_resource_resource_id_idx (resource_id)`,
+		foreign: `
+			oauth_client_resource_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
+			oauth_client_resource_resource_id_fkey (resource_id) oauth_resource(identifier) ON DELETE CASCADE`,
 	},
 	{
 		name: "oauth_authorization",
@@ -517,6 +556,7 @@ const schemaDomains = `
 	session_cookie token_digest session_token_length
 	email_address text user_email_is_address
 	short_text text short_text_length
+	provider_text text provider_text_length
 	text_list text[] text_list_is_flat
 	finite_timestamptz timestamp with time zone timestamptz_is_finite
 	stored_object jsonb object_is_small
@@ -552,9 +592,8 @@ const schemaEnums = `
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
-	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,oauth_client,"user",session)
+	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
 	as_set(text[])
-	auth_method_kind(text)
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
@@ -573,6 +612,7 @@ const schemaFunctions = `
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
 	new_authorization_id()
+	own_client_is_live(oauth_access_token)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
@@ -757,6 +797,7 @@ func tokensAndConsentsReferToThePublicClientID(t *testing.T, pool *pgxpool.Pool)
 		"oauth_refresh_token.client_id client_id",
 		"oauth_consent.client_id client_id",
 		"oauth_client_secret.client_id client_id",
+		"oauth_client_resource.client_id client_id",
 		"session_client.client_id client_id",
 	}, fixture.CatalogLines(t, pool, `
 		SELECT c.conrelid::regclass || '.' || a.attname || ' ' || r.attname
@@ -919,6 +960,8 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
 		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
+		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
+		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
