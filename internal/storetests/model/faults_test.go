@@ -97,7 +97,7 @@ var queries = map[string]string{
 	"RevokeUserAuthorizations": store.RevokeUserAuthorizations, "RevokeClientAuthorizations": store.RevokeClientAuthorizations,
 	"DeleteUser": store.DeleteUser, "GrantConsent": store.GrantConsent, "CheckConsent": store.CheckConsent, "WithdrawConsent": store.WithdrawConsent,
 	"MarkDeadAuthorizations": store.MarkDeadAuthorizations, "DeleteExpiredRefreshTokens": store.DeleteExpiredRefreshTokens,
-	"DeleteSpentRefreshTokens": store.DeleteSpentRefreshTokens, "DeleteDeadConsents": store.DeleteDeadConsents,
+	"DeleteDeadConsents":          store.DeleteDeadConsents,
 	"DeleteExpiredAuthorizations": store.DeleteExpiredAuthorizations, "RotateClientSecret": store.RotateClientSecret,
 }
 
@@ -262,7 +262,6 @@ var faults = []fault{
 	{in: "MarkDeadAuthorizations", name: "of a disabled client", mood: "collection", right: "        is_ended(a, c, u, s)\n        OR", wrong: "        NOT is_live(a, c, u, s)\n        OR", rare: true},
 	{in: "MarkDeadAuthorizations", name: "with tokens", mood: "collection", right: "AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)", wrong: "", rare: true},
 	{in: "DeleteExpiredRefreshTokens", name: "retention", mood: "collection", right: "<= now() - $1::interval", wrong: "<= now() - 0 * $1::interval", rare: true},
-	{in: "DeleteSpentRefreshTokens", name: "retention", mood: "collection", right: "r.revoked <= now() - ", wrong: "r.revoked <= now() - 0 * ", rare: true},
 	{in: "DeleteExpiredAuthorizations", name: "retention", mood: "collection", right: "<= now() - $1::interval", wrong: "<= now() - 0 * $1::interval", rare: true},
 	{in: "DeleteDeadConsents", name: "what counts", mood: "consents", right: "AND NOT consent_counts(g, u)", wrong: "", rare: true},
 }
