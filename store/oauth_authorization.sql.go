@@ -641,7 +641,8 @@ WITH request AS MATERIALIZED (
                 WHEN a.redeemed_at IS NOT NULL THEN 'replayed'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
-                WHEN a.status = 'pending' THEN 'undecided'
+                -- approved while this statement waited: it can't see yet by whom
+                WHEN a.status = 'pending' OR u.id IS NULL THEN 'undecided'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 ELSE 'issued'
