@@ -477,11 +477,11 @@ func TestInfiniteAndFarTimesOfAnotherServerCanBeRead(t *testing.T) {
 		raw := fixture.Unique("foreign")
 		w.Exec(`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, expires_at, scopes) VALUES ($1, $2, $3, $4, $5::text::timestamptz, '{openid}')`,
 			raw, string(fixture.Digest(raw)), w.Client, w.User, c.at)
-		w.Exec(`INSERT INTO oauth_access_token (id, token, client_id, user_id, refresh_id, expires_at, scopes) VALUES ($1, $2, $3, $4, $1, $5::text::timestamptz, '{openid}')`,
-			raw, string(fixture.Digest(raw+" access")), w.Client, w.User, c.at)
+		w.Exec(`INSERT INTO oauth_access_token (id, token, client_id, user_id, refresh_id, expires_at, scopes) VALUES ($1, $2, $3, $4, $5, $6::text::timestamptz, '{openid}')`,
+			raw, string(fixture.Digest(raw+" access")), w.Client, w.User, raw, c.at)
 		w.Exec(`INSERT INTO oauth_access_token (id, token, client_id, expires_at, scopes) VALUES ($1, $2, $3, $4::text::timestamptz, '{openid}')`,
 			raw+" own", string(fixture.Digest(raw+" own")), w.Client, c.at)
-		w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $1, $3::text::timestamptz)`, raw, w.User, c.at)
+		w.Exec(`INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, $4::text::timestamptz)`, raw, w.User, raw, c.at)
 		for _, token := range []string{raw, raw + " access", raw + " own"} {
 			wantEqual(t, token+" of "+c.at, w.Live(token), c.live)
 		}
