@@ -324,6 +324,7 @@ CREATE TABLE public.oauth_access_token (
     client_epoch bigint,
     pair_epoch bigint,
     data public.stored_object,
+    requested_user_info_claims public.text_list,
     CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
@@ -360,6 +361,8 @@ COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of cli
 COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
 
 COMMENT ON COLUMN public.oauth_access_token.data IS 'What a library on top keeps with the token.';
+
+COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'Kept for a better-auth server: what the claims parameter asked for.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -554,6 +557,8 @@ CREATE TABLE public.oauth_client (
     tls_client_auth_san_email public.short_text,
     backchannel_logout_uri text,
     backchannel_logout_session_required boolean,
+    client_discovery_id text,
+    client_credentials_scopes public.text_list,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
@@ -668,6 +673,10 @@ COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_email IS 'rfc822Name t
 COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 
 COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+
+COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
+
+COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -824,7 +833,9 @@ CREATE TABLE public.oauth_consent (
     scopes public.text_list NOT NULL,
     resource_scopes public.stored_object,
     user_epoch bigint DEFAULT 0 NOT NULL,
-    pair_epoch bigint DEFAULT 0 NOT NULL
+    pair_epoch bigint DEFAULT 0 NOT NULL,
+    resources public.text_list,
+    requested_user_info_claims public.text_list
 );
 
 COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
@@ -840,6 +851,10 @@ COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user 
 COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
 
 COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+
+COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -963,45 +978,59 @@ BEGIN
         SELECT r.authorization_id INTO NEW.authorization_id
         FROM oauth_refresh_token AS r
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
-        IF FOUND THEN
-            RETURN NEW;
-        END IF;
     END IF;
-    PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
-    FOREACH candidate IN ARRAY ARRAY[
-        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-        'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
-        new_authorization_id()
-    ] LOOP
-        CONTINUE WHEN candidate IS NULL;
-        INSERT INTO oauth_authorization (
-            id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
-            user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
-        )
-        SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
-            NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
-            u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
-        FROM "user" AS u
-        CROSS JOIN oauth_client AS c
-        LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
-        WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
-        ON CONFLICT (id) DO NOTHING;
-        SELECT a.id INTO NEW.authorization_id
+    IF NEW.authorization_id IS NULL THEN
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        FOREACH candidate IN ARRAY ARRAY[
+            CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            new_authorization_id()
+        ] LOOP
+            CONTINUE WHEN candidate IS NULL;
+            INSERT INTO oauth_authorization (
+                id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+                user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+            )
+            SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+                NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+                u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+            FROM "user" AS u
+            CROSS JOIN oauth_client AS c
+            LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+            WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+            ON CONFLICT (id) DO NOTHING;
+            SELECT a.id INTO NEW.authorization_id
+            FROM oauth_authorization AS a
+            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            EXIT WHEN FOUND;
+        END LOOP;
+        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
+        WHERE NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
+        ON CONFLICT (session_id, client_id) DO NOTHING;
+    END IF;
+    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
+    -- which it never spends.
+    IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
+        SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
-        WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
-        EXIT WHEN FOUND;
-    END LOOP;
-    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-    WHERE NEW.session_id IS NOT NULL
-    ON CONFLICT (session_id, client_id) DO NOTHING;
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    ) IS NOT TRUE THEN
+        NEW.revoked := now();
+    END IF;
     RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION public.give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION public.give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1115,7 +1144,7 @@ BEGIN
     IF of_client IS NOT NULL AND NOT FOUND THEN
         RETURN 'unknown';
     END IF;
-    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
+    PERFORM FROM session AS s WHERE s.id = of_session AND s.ended_at IS NULL AND s.expires_at > now() FOR KEY SHARE;
     IF of_session IS NOT NULL AND NOT FOUND THEN
         RETURN 'signed_out';
     END IF;
@@ -1123,7 +1152,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
 
 CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -1251,7 +1280,7 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch = u.sessions_epoch
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false
@@ -1379,6 +1408,21 @@ COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s i
 
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion itself expires, and with it the need to remember it.';
 
+CREATE TABLE public.oauth_client_resource (
+    id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    client_id public.client_id NOT NULL,
+    resource_id public.short_text NOT NULL,
+    metadata public.stored_object
+);
+
+COMMENT ON TABLE public.oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+
+COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'identifier of the resource.';
+
+COMMENT ON COLUMN public.oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
+
 CREATE TABLE public.oauth_client_secret (
     id public.client_secret_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1429,6 +1473,10 @@ CREATE TABLE public.oauth_refresh_token (
     successor_id public.refresh_token_id,
     access_token_expires_at timestamp with time zone,
     data public.stored_object,
+    requested_user_info_claims public.text_list,
+    rotated_at timestamp with time zone,
+    rotation_replay_response text,
+    rotation_replay_expires_at timestamp with time zone,
     CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
 )
 WITH (fillfactor='80');
@@ -1465,6 +1513,58 @@ COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'When th
 
 COMMENT ON COLUMN public.oauth_refresh_token.data IS 'What a library on top keeps with the token.';
 
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. Ours sets revoked and successor.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'Until when it repeats that answer.';
+
+CREATE TABLE public.oauth_resource (
+    id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    identifier public.short_text NOT NULL,
+    name public.short_text NOT NULL,
+    access_token_ttl integer,
+    refresh_token_ttl integer,
+    signing_algorithm public.short_text,
+    signing_key_id public.short_text,
+    allowed_scopes public.text_list,
+    custom_claims public.stored_object,
+    dpop_bound_access_tokens_required boolean DEFAULT false NOT NULL,
+    disabled boolean DEFAULT false NOT NULL,
+    policy_version integer DEFAULT 1 NOT NULL,
+    metadata public.stored_object
+);
+
+COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth server, with its policy for each (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
+
+COMMENT ON COLUMN public.oauth_resource.name IS 'What the server calls it.';
+
+COMMENT ON COLUMN public.oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
+
+COMMENT ON COLUMN public.oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
+
+COMMENT ON COLUMN public.oauth_resource.signing_algorithm IS 'Algorithm that signs its access tokens.';
+
+COMMENT ON COLUMN public.oauth_resource.signing_key_id IS 'Key that signs its access tokens.';
+
+COMMENT ON COLUMN public.oauth_resource.allowed_scopes IS 'Scopes that may be asked for at it.';
+
+COMMENT ON COLUMN public.oauth_resource.custom_claims IS 'Claims that its access tokens carry.';
+
+COMMENT ON COLUMN public.oauth_resource.dpop_bound_access_tokens_required IS 'Whether its access tokens have to be bound to a key (RFC 9449).';
+
+COMMENT ON COLUMN public.oauth_resource.disabled IS 'Whether the server issues nothing for it.';
+
+COMMENT ON COLUMN public.oauth_resource.policy_version IS 'Version of the policy.';
+
+COMMENT ON COLUMN public.oauth_resource.metadata IS 'Whatever else the server keeps with it.';
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1475,7 +1575,7 @@ CREATE TABLE public.session_client (
     sub text NOT NULL,
     sid text NOT NULL,
     due_at timestamp with time zone,
-    attempts integer DEFAULT 0 NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL,
     lease text,
     lease_expires_at timestamp with time zone,
     told_at timestamp with time zone
@@ -1545,6 +1645,12 @@ ALTER TABLE ONLY public.oauth_client
 ALTER TABLE ONLY public.oauth_client
     ADD CONSTRAINT oauth_client_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_client_resource_uidx UNIQUE (client_id, resource_id);
+
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.oauth_client_secret
     ADD CONSTRAINT oauth_client_secret_client_digest_uidx UNIQUE (client_id, digest);
 
@@ -1565,6 +1671,12 @@ ALTER TABLE ONLY public.oauth_refresh_token
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_token_uidx UNIQUE (token);
+
+ALTER TABLE ONLY public.oauth_resource
+    ADD CONSTRAINT oauth_resource_identifier_uidx UNIQUE (identifier);
+
+ALTER TABLE ONLY public.oauth_resource
+    ADD CONSTRAINT oauth_resource_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
@@ -1625,6 +1737,8 @@ CREATE INDEX oauth_client_created_at_idx ON public.oauth_client USING btree (cre
 CREATE INDEX oauth_client_deleted_at_idx ON public.oauth_client USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
 CREATE INDEX oauth_client_reference_id_idx ON public.oauth_client USING btree (reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
+
+CREATE INDEX oauth_client_resource_resource_id_idx ON public.oauth_client_resource USING btree (resource_id);
 
 CREATE INDEX oauth_client_secret_expires_at_idx ON public.oauth_client_secret USING btree (expires_at);
 
@@ -1708,6 +1822,12 @@ ALTER TABLE ONLY public.oauth_authorization
 
 ALTER TABLE ONLY public.oauth_authorization
     ADD CONSTRAINT oauth_authorization_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_client_resource
+    ADD CONSTRAINT oauth_client_resource_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES public.oauth_resource(identifier) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.oauth_client_secret
     ADD CONSTRAINT oauth_client_secret_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;

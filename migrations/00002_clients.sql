@@ -82,6 +82,8 @@ CREATE TABLE oauth_client (
     tls_client_auth_san_email                  short_text,
     backchannel_logout_uri                     text,
     backchannel_logout_session_required        boolean,
+    client_discovery_id                        text,
+    client_credentials_scopes                  text_list,
     CONSTRAINT oauth_client_pkey PRIMARY KEY (id),
     CONSTRAINT oauth_client_client_id_uidx UNIQUE (client_id),
     CONSTRAINT oauth_client_user_id_fkey FOREIGN KEY (user_id) REFERENCES "user" (id) ON DELETE CASCADE,
@@ -154,6 +156,64 @@ COMMENT ON COLUMN oauth_client.tls_client_auth_san_ip IS 'iPAddress that the cer
 COMMENT ON COLUMN oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 COMMENT ON COLUMN oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 COMMENT ON COLUMN oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+COMMENT ON COLUMN oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
+COMMENT ON COLUMN oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
+
+-- A better-auth server doesn't start without these two. No call of ours reads them. Its driver reads a bigint as text, so they have
+-- integers.
+-- squawk-ignore prefer-bigint-over-int
+CREATE TABLE oauth_resource (
+    id                                short_text  NOT NULL DEFAULT gen_random_uuid()::text,
+    created_at                        timestamptz NOT NULL DEFAULT now(),
+    updated_at                        timestamptz NOT NULL DEFAULT now(),
+    identifier                        short_text  NOT NULL,
+    name                              short_text  NOT NULL,
+    access_token_ttl                  integer,
+    refresh_token_ttl                 integer,
+    signing_algorithm                 short_text,
+    signing_key_id                    short_text,
+    allowed_scopes                    text_list,
+    custom_claims                     stored_object,
+    dpop_bound_access_tokens_required boolean     NOT NULL DEFAULT false,
+    disabled                          boolean     NOT NULL DEFAULT false,
+    policy_version                    integer     NOT NULL DEFAULT 1,
+    metadata                          stored_object,
+    CONSTRAINT oauth_resource_pkey PRIMARY KEY (id),
+    CONSTRAINT oauth_resource_identifier_uidx UNIQUE (identifier)
+);
+
+COMMENT ON TABLE oauth_resource IS 'Protected resources of a better-auth server, with its policy for each (RFC 8707).';
+COMMENT ON COLUMN oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
+COMMENT ON COLUMN oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
+COMMENT ON COLUMN oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
+COMMENT ON COLUMN oauth_resource.name IS 'What the server calls it.';
+COMMENT ON COLUMN oauth_resource.signing_algorithm IS 'Algorithm that signs its access tokens.';
+COMMENT ON COLUMN oauth_resource.signing_key_id IS 'Key that signs its access tokens.';
+COMMENT ON COLUMN oauth_resource.allowed_scopes IS 'Scopes that may be asked for at it.';
+COMMENT ON COLUMN oauth_resource.custom_claims IS 'Claims that its access tokens carry.';
+COMMENT ON COLUMN oauth_resource.dpop_bound_access_tokens_required IS 'Whether its access tokens have to be bound to a key (RFC 9449).';
+COMMENT ON COLUMN oauth_resource.disabled IS 'Whether the server issues nothing for it.';
+COMMENT ON COLUMN oauth_resource.policy_version IS 'Version of the policy.';
+COMMENT ON COLUMN oauth_resource.metadata IS 'Whatever else the server keeps with it.';
+
+CREATE TABLE oauth_client_resource (
+    id          short_text  NOT NULL DEFAULT gen_random_uuid()::text,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    client_id   client_id   NOT NULL,
+    resource_id short_text  NOT NULL,
+    metadata    stored_object,
+    CONSTRAINT oauth_client_resource_pkey PRIMARY KEY (id),
+    CONSTRAINT oauth_client_resource_client_resource_uidx UNIQUE (client_id, resource_id),
+    CONSTRAINT oauth_client_resource_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE,
+    CONSTRAINT oauth_client_resource_resource_id_fkey FOREIGN KEY (resource_id) REFERENCES oauth_resource (identifier) ON DELETE CASCADE
+);
+
+CREATE INDEX oauth_client_resource_resource_id_idx ON oauth_client_resource (resource_id);
+
+COMMENT ON TABLE oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+COMMENT ON COLUMN oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
+COMMENT ON COLUMN oauth_client_resource.resource_id IS 'identifier of the resource.';
 
 CREATE TABLE oauth_client_secret (
     id         client_secret_id    NOT NULL DEFAULT gen_random_uuid()::text,
@@ -176,6 +236,8 @@ COMMENT ON COLUMN oauth_client_secret.expires_at IS 'The secret is refused from 
 -- +goose Down
 
 DROP TABLE oauth_client_secret;
+DROP TABLE oauth_client_resource;
+DROP TABLE oauth_resource;
 DROP TABLE oauth_client;
 DROP TYPE oauth_client_field;
 DROP DOMAIN stored_client_id;

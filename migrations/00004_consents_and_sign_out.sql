@@ -11,16 +11,18 @@ CREATE DOMAIN stored_consent_id AS consent_id CONSTRAINT consent_id_length CHECK
 COMMENT ON DOMAIN stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
 
 CREATE TABLE oauth_consent (
-    id              stored_consent_id   NOT NULL,
-    created_at      timestamptz         NOT NULL DEFAULT now(),
-    updated_at      timestamptz         NOT NULL DEFAULT now(),
-    client_id       client_id           NOT NULL,
-    user_id         user_id,
-    reference_id    stored_reference_id,
-    scopes          text_list           NOT NULL,
-    resource_scopes stored_object,
-    user_epoch      bigint              NOT NULL DEFAULT 0,
-    pair_epoch      bigint              NOT NULL DEFAULT 0,
+    id                         stored_consent_id   NOT NULL,
+    created_at                 timestamptz         NOT NULL DEFAULT now(),
+    updated_at                 timestamptz         NOT NULL DEFAULT now(),
+    client_id                  client_id           NOT NULL,
+    user_id                    user_id,
+    reference_id               stored_reference_id,
+    scopes                     text_list           NOT NULL,
+    resource_scopes            stored_object,
+    user_epoch                 bigint              NOT NULL DEFAULT 0,
+    pair_epoch                 bigint              NOT NULL DEFAULT 0,
+    resources                  text_list,
+    requested_user_info_claims text_list,
     CONSTRAINT oauth_consent_pkey PRIMARY KEY (id),
     CONSTRAINT oauth_consent_client_user_uidx UNIQUE (client_id, user_id),
     CONSTRAINT oauth_consent_client_id_fkey FOREIGN KEY (client_id) REFERENCES oauth_client (client_id) ON DELETE CASCADE,
@@ -37,6 +39,8 @@ COMMENT ON COLUMN oauth_consent.scopes IS 'Scopes that the user agreed to withou
 COMMENT ON COLUMN oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
 COMMENT ON COLUMN oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
 COMMENT ON COLUMN oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+COMMENT ON COLUMN oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+COMMENT ON COLUMN oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 CREATE TABLE session_client (
     id               session_client_id NOT NULL DEFAULT gen_random_uuid()::text,
@@ -48,7 +52,7 @@ CREATE TABLE session_client (
     sub              text              NOT NULL,
     sid              text              NOT NULL,
     due_at           timestamptz,
-    attempts         integer           NOT NULL DEFAULT 0,
+    attempts         bigint            NOT NULL DEFAULT 0,
     lease            text,
     lease_expires_at timestamptz,
     told_at          timestamptz,

@@ -20,42 +20,56 @@ BEGIN
         SELECT r.authorization_id INTO NEW.authorization_id
         FROM oauth_refresh_token AS r
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
-        IF FOUND THEN
-            RETURN NEW;
-        END IF;
     END IF;
-    PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
-    FOREACH candidate IN ARRAY ARRAY[
-        CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-        'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
-        new_authorization_id()
-    ] LOOP
-        CONTINUE WHEN candidate IS NULL;
-        INSERT INTO oauth_authorization (
-            id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
-            user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
-        )
-        SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
-            NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
-            u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
-            CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
-        FROM "user" AS u
-        CROSS JOIN oauth_client AS c
-        LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
-        WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
-        ON CONFLICT (id) DO NOTHING;
-        SELECT a.id INTO NEW.authorization_id
+    IF NEW.authorization_id IS NULL THEN
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        FOREACH candidate IN ARRAY ARRAY[
+            CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            new_authorization_id()
+        ] LOOP
+            CONTINUE WHEN candidate IS NULL;
+            INSERT INTO oauth_authorization (
+                id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+                user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+            )
+            SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+                NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+                u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+            FROM "user" AS u
+            CROSS JOIN oauth_client AS c
+            LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+            WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+            ON CONFLICT (id) DO NOTHING;
+            SELECT a.id INTO NEW.authorization_id
+            FROM oauth_authorization AS a
+            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            EXIT WHEN FOUND;
+        END LOOP;
+        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
+        WHERE NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
+        ON CONFLICT (session_id, client_id) DO NOTHING;
+    END IF;
+    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
+    -- which it never spends.
+    IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
+        SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
-        WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
-        EXIT WHEN FOUND;
-    END LOOP;
-    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-    WHERE NEW.session_id IS NOT NULL
-    ON CONFLICT (session_id, client_id) DO NOTHING;
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    ) IS NOT TRUE THEN
+        NEW.revoked := now();
+    END IF;
     RETURN NEW;
 END
 $$;
 
-COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';

@@ -108,6 +108,18 @@ const (
 	ConstraintOAuthClientAssertionPKey Constraint = "oauth_client_assertion_pkey"
 )
 
+// What a row of oauth_client_resource has to satisfy.
+const (
+	// FOREIGN KEY (client_id) REFERENCES oauth_client(client_id) ON DELETE CASCADE
+	ConstraintOAuthClientResourceClientIDFKey Constraint = "oauth_client_resource_client_id_fkey"
+	// UNIQUE (client_id, resource_id)
+	ConstraintOAuthClientResourceClientResourceUIdx Constraint = "oauth_client_resource_client_resource_uidx"
+	// PRIMARY KEY (id)
+	ConstraintOAuthClientResourcePKey Constraint = "oauth_client_resource_pkey"
+	// FOREIGN KEY (resource_id) REFERENCES oauth_resource(identifier) ON DELETE CASCADE
+	ConstraintOAuthClientResourceResourceIDFKey Constraint = "oauth_client_resource_resource_id_fkey"
+)
+
 // What a row of oauth_client_secret has to satisfy.
 const (
 	// UNIQUE (client_id, digest)
@@ -152,6 +164,14 @@ const (
 	ConstraintOAuthRefreshTokenTokenUIdx Constraint = "oauth_refresh_token_token_uidx"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintOAuthRefreshTokenUserIDFKey Constraint = "oauth_refresh_token_user_id_fkey"
+)
+
+// What a row of oauth_resource has to satisfy.
+const (
+	// UNIQUE (identifier)
+	ConstraintOAuthResourceIdentifierUIdx Constraint = "oauth_resource_identifier_uidx"
+	// PRIMARY KEY (id)
+	ConstraintOAuthResourcePKey Constraint = "oauth_resource_pkey"
 )
 
 // What a row of provider_text has to satisfy.

@@ -659,6 +659,8 @@ type OAuthAccessToken struct {
 	PairEpoch *int64
 	// What a library on top keeps with the token.
 	Data json.RawMessage
+	// Kept for a better-auth server: what the claims parameter asked for.
+	RequestedUserInfoClaims []string
 }
 
 // One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).
@@ -862,6 +864,10 @@ type OAuthClient struct {
 	BackchannelLogoutURI *string
 	// Whether the client needs the sid in what it is told.
 	BackchannelLogoutSessionRequired *bool
+	// Kept for a better-auth server: where it found the client's metadata document.
+	ClientDiscoveryID *string
+	// Kept for a better-auth server: what it issues to the client itself.
+	ClientCredentialsScopes []string
 }
 
 // Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.
@@ -872,6 +878,18 @@ type OAuthClientAssertion struct {
 	UpdatedAt time.Time
 	// When the assertion itself expires, and with it the need to remember it.
 	ExpiresAt time.Time
+}
+
+// Which client of a better-auth server may ask for which of its resources.
+type OAuthClientResource struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	ClientID  ClientID
+	// identifier of the resource.
+	ResourceID string
+	// Whatever else the server keeps with it.
+	Metadata json.RawMessage
 }
 
 // Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn't match.
@@ -904,6 +922,10 @@ type OAuthConsent struct {
 	UserEpoch int64
 	// pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.
 	PairEpoch int64
+	// Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.
+	Resources []string
+	// What the claims parameter asked for.
+	RequestedUserInfoClaims []string
 }
 
 // DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.
@@ -954,6 +976,45 @@ type OAuthRefreshToken struct {
 	AccessTokenExpiresAt *time.Time
 	// What a library on top keeps with the token.
 	Data json.RawMessage
+	// Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.
+	RequestedUserInfoClaims []string
+	// When a better-auth server rotated the token. Ours sets revoked and successor.
+	RotatedAt *time.Time
+	// The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.
+	RotationReplayResponse *string
+	// Until when it repeats that answer.
+	RotationReplayExpiresAt *time.Time
+}
+
+// Protected resources of a better-auth server, with its policy for each (RFC 8707).
+type OAuthResource struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The resource parameter that names it (RFC 8707, section 2).
+	Identifier string
+	// What the server calls it.
+	Name string
+	// Seconds; NULL leaves it to the server.
+	AccessTokenTTL *int32
+	// Seconds; NULL leaves it to the server.
+	RefreshTokenTTL *int32
+	// Algorithm that signs its access tokens.
+	SigningAlgorithm *string
+	// Key that signs its access tokens.
+	SigningKeyID *string
+	// Scopes that may be asked for at it.
+	AllowedScopes []string
+	// Claims that its access tokens carry.
+	CustomClaims json.RawMessage
+	// Whether its access tokens have to be bound to a key (RFC 9449).
+	DPoPBoundAccessTokensRequired bool
+	// Whether the server issues nothing for it.
+	Disabled bool
+	// Version of the policy.
+	PolicyVersion int32
+	// Whatever else the server keeps with it.
+	Metadata json.RawMessage
 }
 
 // Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user's sessions_epoch.
@@ -1003,7 +1064,7 @@ type SessionClient struct {
 	// When the client is to be told; NULL while the session lives.
 	DueAt *time.Time
 	// How often telling was tried.
-	Attempts int32
+	Attempts int64
 	// Who is telling the client right now.
 	Lease *string
 	// Until when.

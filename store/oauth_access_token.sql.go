@@ -89,7 +89,7 @@ func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32
 }
 
 const FindAccessTokenByToken = `-- name: FindAccessTokenByToken :one
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims
 FROM oauth_access_token AS t
 WHERE t.token = $1::token_digest
 `
@@ -121,6 +121,7 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 		&i.ClientEpoch,
 		&i.PairEpoch,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindAccessTokenByToken: %w", err)
@@ -129,7 +130,7 @@ func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Dig
 }
 
 const GetAccessToken = `-- name: GetAccessToken :one
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims
 FROM oauth_access_token AS t
 WHERE t.id = $1::access_token_id
 `
@@ -160,6 +161,7 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 		&i.ClientEpoch,
 		&i.PairEpoch,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetAccessToken: %w", err)
@@ -529,7 +531,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 }
 
 const ListAuthorizationAccessTokens = `-- name: ListAuthorizationAccessTokens :many
-SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data
+SELECT t.id, t.created_at, t.updated_at, t.token, t.client_id, t.session_id, t.user_id, t.reference_id, t.refresh_id, t.expires_at, t.scopes, t.revoked, t.resources, t.authorization_details, t.confirmation, t.authorization_code_id, t.authorization_id, t.act, t.client_epoch, t.pair_epoch, t.data, t.requested_user_info_claims
 FROM oauth_access_token AS t
 WHERE t.authorization_id = $1::authorization_id
 ORDER BY t.created_at, t.id
@@ -567,6 +569,7 @@ func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizati
 			&i.ClientEpoch,
 			&i.PairEpoch,
 			&i.Data,
+			&i.RequestedUserInfoClaims,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationAccessTokens: %w", err)
 		}

@@ -120,7 +120,7 @@ func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsents
 }
 
 const FindConsent = `-- name: FindConsent :one
-SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch
+SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims
 FROM oauth_consent AS g
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.client_id = $1::client_id
@@ -151,6 +151,8 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 		&i.ResourceScopes,
 		&i.UserEpoch,
 		&i.PairEpoch,
+		&i.Resources,
+		&i.RequestedUserInfoClaims,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindConsent: %w", err)

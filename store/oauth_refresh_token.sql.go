@@ -99,7 +99,7 @@ func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentR
 }
 
 const FindRefreshTokenByToken = `-- name: FindRefreshTokenByToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
 `
@@ -131,6 +131,10 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 		&i.SuccessorID,
 		&i.AccessTokenExpiresAt,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
+		&i.RotatedAt,
+		&i.RotationReplayResponse,
+		&i.RotationReplayExpiresAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindRefreshTokenByToken: %w", err)
@@ -139,7 +143,7 @@ func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Di
 }
 
 const GetRefreshToken = `-- name: GetRefreshToken :one
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.id = $1::refresh_token_id
 `
@@ -170,6 +174,10 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 		&i.SuccessorID,
 		&i.AccessTokenExpiresAt,
 		&i.Data,
+		&i.RequestedUserInfoClaims,
+		&i.RotatedAt,
+		&i.RotationReplayResponse,
+		&i.RotationReplayExpiresAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetRefreshToken: %w", err)
@@ -264,7 +272,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefr
 }
 
 const ListAuthorizationRefreshTokens = `-- name: ListAuthorizationRefreshTokens :many
-SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data
+SELECT r.id, r.created_at, r.updated_at, r.token, r.client_id, r.session_id, r.user_id, r.reference_id, r.expires_at, r.revoked, r.scopes, r.auth_time, r.resources, r.authorization_details, r.confirmation, r.authorization_code_id, r.authorization_id, r.successor, r.successor_id, r.access_token_expires_at, r.data, r.requested_user_info_claims, r.rotated_at, r.rotation_replay_response, r.rotation_replay_expires_at
 FROM oauth_refresh_token AS r
 WHERE r.authorization_id = $1::authorization_id
 ORDER BY r.created_at, r.id
@@ -302,6 +310,10 @@ func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizat
 			&i.SuccessorID,
 			&i.AccessTokenExpiresAt,
 			&i.Data,
+			&i.RequestedUserInfoClaims,
+			&i.RotatedAt,
+			&i.RotationReplayResponse,
+			&i.RotationReplayExpiresAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListAuthorizationRefreshTokens: %w", err)
 		}
@@ -364,17 +376,19 @@ WITH presented AS MATERIALIZED (
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, $12)::token_digest AS successor, coalesce(j.successor_id, $13)::refresh_token_id AS successor_id,
+        coalesce(j.successor, $12::token_digest)::token_digest AS successor,
+        coalesce(j.successor_id, $13::refresh_token_id)::refresh_token_id AS successor_id,
+        -- the very same call is told what was written before: the session may have been extended since, and the client changed
         (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
             expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
         ) END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at
-            ELSE least(expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at)
-        END)::timestamptz AS refresh_token_expires_at
+        (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
+            expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+        ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict IS NOT NULL THEN $16::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $16::access_token_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), successor AS (
     INSERT INTO oauth_refresh_token (

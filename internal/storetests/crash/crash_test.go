@@ -34,14 +34,14 @@ type crashGrant struct {
 	code    string
 	doubled bool // two callers redeem its code, so that it ends as replayed
 
-	mu       sync.Mutex
-	redeemed int      // answers that said so
-	replayed bool     // an answer said so
-	lost     int      // redemptions without an answer
-	access   []string // acknowledged
-	chain    []string // refresh tokens, oldest first; all but the last were rotated, as was acknowledged
-	ids      []store.RefreshTokenID
-	open     string // the refresh token whose rotation got no answer
+	mu        sync.Mutex
+	redeemed  int      // answers that said so
+	replayed  bool     // an answer said so
+	access    []string // acknowledged
+	chain     []string // refresh tokens, oldest first; all but the last were rotated, as was acknowledged
+	ids       []store.RefreshTokenID
+	redeeming *store.RedeemAuthorizationCodeParams // the redemption that got no answer
+	rotating  []store.RotateRefreshTokenParams     // the rotations that got no answer
 }
 
 // crashWorker makes grants and uses them, until the server is killed.
@@ -54,7 +54,7 @@ type crashWorker struct {
 // TestCrash kills PostgreSQL with SIGKILL while codes are redeemed and tokens rotated, over and over. After each recovery,
 //   - what was acknowledged is there: grants, redeemed codes, live tokens, and the successors of spent ones;
 //   - no code was redeemed twice, and no family has two live refresh tokens;
-//   - what got no answer has happened as a whole or not at all, and trying a rotation again converges.
+//   - what got no answer has happened as a whole or not at all, and the same call again converges: it is done, or retried.
 //
 // A server that is killed keeps what it has given to the operating system, so this is not the loss of power.
 func TestCrash(t *testing.T) {
@@ -197,21 +197,27 @@ func (k *crashWorker) answer(w *fixture.World, err error) bool {
 	return false
 }
 
+// redeem redeems the code, as one more caller.
 func (g *crashGrant) redeem(w *fixture.World) error {
 	p := w.RedeemParams(g.code)
-	access, refresh := fixture.Unique("at-"+g.code), fixture.Unique("rt-"+g.code)
-	p.AccessToken, p.RefreshToken = new(fixture.Digest(access)), new(fixture.Digest(refresh))
-	p.AccessTokenLifetime, p.RefreshTokenLifetime = new(fixture.Long), new(fixture.Long)
+	p.AccessToken, p.RefreshToken = new(fixture.Digest("at-"+string(p.AccessTokenID))), new(fixture.Digest("rt-"+string(p.AccessTokenID)))
+	p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = fixture.Long, fixture.Long, store.Never
+	return g.redeemWith(w, p, false)
+}
+
+// redeemWith makes a call, or makes it again after it got no answer.
+func (g *crashGrant) redeemWith(w *fixture.World, p store.RedeemAuthorizationCodeParams, again bool) error {
 	r, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case err != nil:
-		g.lost++
-	case r.Outcome == store.RedemptionOutcomeRedeemed:
+		g.redeeming = &p
+	case r.Outcome == store.OutcomeRedeemed, again && r.Outcome == store.OutcomeRetried:
 		g.redeemed++
-		g.access, g.chain, g.ids = append(g.access, access), []string{refresh}, []store.RefreshTokenID{*p.RefreshTokenID}
-	case r.Outcome == store.RedemptionOutcomeReplayed && g.doubled:
+		g.access = append(g.access, "at-"+string(p.AccessTokenID))
+		g.chain, g.ids = []string{"rt-" + string(p.AccessTokenID)}, []store.RefreshTokenID{*p.RefreshTokenID}
+	case g.doubled && (r.Outcome == store.OutcomeReplayed || again && r.Outcome == store.OutcomeRevoked):
 		g.replayed = true
 	default:
 		w.Errorf("RedeemAuthorizationCode of %s: %s", g.code, r.Outcome)
@@ -219,21 +225,28 @@ func (g *crashGrant) redeem(w *fixture.World) error {
 	return err
 }
 
+// rotate rotates a refresh token, as one more caller.
 func (g *crashGrant) rotate(w *fixture.World, refresh string) error {
-	p, access := w.RotateParams(refresh)
-	p.Grace, p.AccessTokenLifetime, p.RefreshTokenLifetime = fixture.Long, new(fixture.Long), new(fixture.Long)
+	p, _ := w.RotateParams(refresh)
+	p.AccessToken = new(fixture.Digest("at-" + string(p.AccessTokenID)))
+	p.Grace, p.AccessTokenLifetime, p.RefreshTokenLifetime = fixture.Long, fixture.Long, fixture.Long
+	return g.rotateWith(w, refresh, p)
+}
+
+// rotateWith makes a call, or makes it again after it got no answer.
+func (g *crashGrant) rotateWith(w *fixture.World, refresh string, p store.RotateRefreshTokenParams) error {
 	r, err := w.Q.RotateRefreshToken(w.Ctx, p)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err != nil {
-		g.open = refresh
+		g.rotating = append(g.rotating, p)
 		return err
 	}
-	if r.Outcome != store.RotationOutcomeRotated && r.Outcome != store.RotationOutcomeReplayed {
+	if r.Outcome != store.OutcomeRotated && r.Outcome != store.OutcomeRetried {
 		w.Errorf("RotateRefreshToken of %s: %s", refresh, r.Outcome)
 		return nil
 	}
-	g.access = append(g.access, access)
+	g.access = append(g.access, "at-"+string(p.AccessTokenID))
 	next := fixture.SuccessorOf(refresh)
 	if *r.Successor != fixture.Digest(next) {
 		w.Errorf("RotateRefreshToken of %s: another successor", refresh)
@@ -308,18 +321,22 @@ func checkAfterCrash(w *fixture.World, workers []crashWorker) {
 					w.Errorf("%s, refresh token %d of a family, is lost", g.chain[n], n)
 				}
 			}
-			// What got no answer is tried again, as a client would; not so codes, which are used once.
-			switch {
-			case g.open != "":
-				refresh := g.open
-				g.open = ""
-				if w.Raced("RotateRefreshToken", g.rotate(w, refresh)) && g.chain[len(g.chain)-1] != fixture.SuccessorOf(refresh) {
+			// What got no answer is tried again with the same parameters, as a server would.
+			if p := g.redeeming; p != nil {
+				g.redeeming = nil
+				w.Raced("RedeemAuthorizationCode", g.redeemWith(w, *p, true))
+				f.Revoked = f.Revoked || g.replayed
+			}
+			for _, p := range g.rotating {
+				refresh := g.chain[len(g.chain)-1]
+				if p.Token != fixture.Digest(refresh) {
+					refresh = g.chain[len(g.chain)-2] // the other caller's call has converged
+				}
+				if w.Raced("RotateRefreshToken", g.rotateWith(w, refresh, p)) && g.chain[len(g.chain)-1] != fixture.SuccessorOf(refresh) {
 					w.Errorf("the rotation of %s does not converge", refresh)
 				}
-			case g.lost > 0 && !f.Redeemed:
-				w.Raced("RedeemAuthorizationCode", g.redeem(w))
 			}
-			g.lost = 0
+			g.rotating = nil
 			if f.Revoked {
 				dead = slices.Concat(dead, g.access, g.chain)
 			} else if len(g.chain) > 0 {

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,115 +14,118 @@ import (
 )
 
 // Moods are what a history is mostly about, so that each gets deep.
-var modelMoods = []string{"grants", "rotations", "endings", "collection"}
+var moods = []string{"grants", "callers", "rotations", "endings", "sessions", "consents", "foreign", "collection"}
 
-// modelActions are the calls, and what happens beside them, with their weight in each mood.
-var modelActions = []struct {
-	weights [4]int
+// actions are the calls, and what happens beside them, with their weight in each mood.
+var actions = []struct {
+	weights [8]int
 	run     func(*history, draw)
 }{
-	{[4]int{13, 10, 10, 14}, (*history).grantAuthorization},
-	{[4]int{20, 16, 12, 14}, (*history).redeemAuthorizationCode},
-	{[4]int{6, 45, 12, 24}, (*history).rotateRefreshToken},
-	{[4]int{10, 16, 6, 24}, (*history).timePasses},
-	{[4]int{12, 0, 1, 2}, (*history).createAuthorization},
-	{[4]int{8, 0, 0, 0}, (*history).takeAuthorization},
-	{[4]int{14, 0, 2, 1}, (*history).approveAuthorization},
-	{[4]int{6, 0, 0, 0}, (*history).denyAuthorization},
-	{[4]int{14, 0, 1, 0}, (*history).issueAuthorizationCode},
-	{[4]int{4, 0, 4, 6}, (*history).createSession},
-	{[4]int{0, 0, 6, 8}, (*history).extendSession},
-	{[4]int{1, 1, 9, 1}, (*history).endSession},
-	{[4]int{0, 0, 5, 0}, (*history).endUserSessions},
-	{[4]int{0, 1, 12, 0}, (*history).grantConsent},
-	{[4]int{0, 0, 6, 0}, (*history).checkConsent},
-	{[4]int{0, 0, 3, 0}, (*history).findConsent},
-	{[4]int{0, 1, 5, 0}, (*history).withdrawConsent},
-	{[4]int{1, 5, 8, 1}, (*history).revokeToken},
-	{[4]int{4, 1, 2, 0}, (*history).revokeAuthorization},
-	{[4]int{1, 1, 3, 0}, (*history).revokeUserAuthorizations},
-	{[4]int{2, 1, 2, 0}, (*history).revokeClientAuthorizations},
-	{[4]int{8, 3, 1, 0}, (*history).disableClient},
-	{[4]int{6, 2, 2, 1}, (*history).enableClient},
-	{[4]int{1, 0, 4, 0}, (*history).deleteUserOrClient},
-	{[4]int{5, 0, 4, 2}, (*history).issueAccessToken},
-	{[4]int{0, 8, 8, 3}, (*history).writeForeignRefreshToken},
-	{[4]int{0, 1, 3, 2}, (*history).writeForeignAccessToken},
-	{[4]int{0, 7, 0, 0}, (*history).rotateElsewhere},
-	{[4]int{0, 3, 1, 1}, (*history).adoptRefreshTokens},
-	{[4]int{1, 6, 8, 1}, (*history).introspect},
-	{[4]int{1, 0, 8, 2}, (*history).list},
-	{[4]int{0, 0, 0, 7}, (*history).deleteExpiredAccessTokens},
-	{[4]int{0, 2, 0, 9}, (*history).deleteExpiredRefreshTokens},
-	{[4]int{0, 0, 0, 5}, (*history).deleteExpiredAuthorizations},
-	{[4]int{0, 0, 0, 4}, (*history).deleteExpiredSessions},
-	{[4]int{0, 0, 0, 5}, (*history).rememberClientAssertion},
-	{[4]int{0, 0, 0, 3}, (*history).deleteExpiredClientAssertions},
+	{[8]int{13, 12, 10, 12, 10, 6, 5, 12}, (*history).grantAuthorization},
+	{[8]int{24, 12, 14, 12, 8, 4, 4, 14}, (*history).redeem},
+	{[8]int{3, 8, 40, 5, 0, 0, 8, 18}, (*history).rotate},
+	{[8]int{9, 8, 14, 3, 7, 0, 3, 18}, (*history).timePasses},
+	{[8]int{12, 0, 0, 0, 0, 0, 0, 2}, (*history).createAuthorization},
+	{[8]int{6, 0, 0, 0, 0, 0, 0, 0}, (*history).takeAuthorization},
+	{[8]int{20, 0, 0, 0, 3, 0, 0, 1}, (*history).approveAuthorization},
+	{[8]int{4, 0, 0, 0, 0, 0, 0, 0}, (*history).denyAuthorization},
+	{[8]int{12, 0, 0, 2, 0, 0, 0, 0}, (*history).issueAuthorizationCode},
+	{[8]int{0, 28, 0, 3, 0, 0, 0, 2}, (*history).issueAccessToken},
+	{[8]int{0, 16, 0, 0, 0, 0, 0, 0}, (*history).authenticateClient},
+	{[8]int{0, 12, 0, 0, 0, 0, 0, 0}, (*history).rotateClientSecret},
+	{[8]int{0, 12, 0, 0, 0, 0, 0, 0}, (*history).introspect},
+	{[8]int{0, 8, 2, 3, 0, 0, 0, 1}, (*history).revokeToken},
+	{[8]int{4, 0, 2, 3, 0, 0, 0, 0}, (*history).revokeAuthorization},
+	{[8]int{1, 0, 1, 4, 0, 2, 2, 1}, (*history).revokeUserAuthorizations},
+	{[8]int{1, 0, 1, 4, 0, 3, 2, 1}, (*history).revokeUserAuthorizationsByClient},
+	{[8]int{1, 2, 1, 5, 0, 0, 2, 1}, (*history).revokeClientAuthorizations},
+	{[8]int{3, 3, 2, 4, 0, 1, 1, 1}, (*history).disableClient},
+	{[8]int{3, 3, 2, 5, 0, 1, 1, 1}, (*history).enableClient},
+	{[8]int{0, 1, 0, 2, 0, 0, 0, 1}, (*history).deleteClient},
+	{[8]int{2, 0, 1, 4, 3, 3, 5, 1}, (*history).suspendUser},
+	{[8]int{2, 0, 1, 4, 3, 3, 4, 0}, (*history).reinstateUser},
+	{[8]int{1, 0, 0, 2, 2, 2, 3, 1}, (*history).deleteUser},
+	{[8]int{3, 0, 1, 2, 14, 0, 2, 5}, (*history).createSession},
+	{[8]int{2, 0, 3, 2, 9, 0, 1, 3}, (*history).extendSession},
+	{[8]int{2, 0, 2, 3, 6, 0, 2, 1}, (*history).endSession},
+	{[8]int{1, 0, 0, 2, 9, 0, 1, 0}, (*history).endUserSessions},
+	{[8]int{0, 0, 0, 0, 0, 22, 0, 3}, (*history).grantConsent},
+	{[8]int{0, 0, 0, 0, 0, 16, 0, 0}, (*history).checkConsent},
+	{[8]int{0, 0, 0, 3, 0, 7, 0, 1}, (*history).withdrawConsent},
+	{[8]int{0, 0, 4, 4, 1, 1, 22, 3}, (*history).foreignRefreshToken},
+	{[8]int{0, 0, 2, 3, 0, 0, 16, 3}, (*history).foreignAccessToken},
+	{[8]int{0, 0, 8, 0, 0, 0, 14, 1}, (*history).foreignRotation},
+	{[8]int{0, 0, 0, 0, 6, 0, 4, 0}, (*history).foreignSession},
+	{[8]int{1, 0, 0, 1, 4, 0, 4, 1}, (*history).foreignSignOut},
+	{[8]int{0, 0, 0, 0, 0, 8, 0, 1}, (*history).foreignConsent},
+	{[8]int{0, 0, 0, 6, 0, 0, 0, 1}, (*history).exchanged},
+	{[8]int{0, 0, 0, 1, 8, 4, 5, 0}, (*history).byHand},
+	{[8]int{0, 0, 1, 2, 2, 1, 3, 24}, (*history).collect},
+	{[8]int{1, 0, 0, 3, 1, 0, 2, 1}, (*history).list},
 }
 
-// modelSlots has each action as often as it weighs in a mood, and as evenly spread as can be: rapid favours small numbers, and so
-// it finds the same mix among the first slots as among all.
-func modelSlots(mood string) (slots []func(*history, draw)) {
-	m, total := slices.Index(modelMoods, mood), 0
-	for _, a := range modelActions {
+// slots has each action as often as it weighs in a mood, and as evenly spread as can be: rapid favours small numbers, and so it finds
+// the same mix among the first slots as among all.
+func slots(mood string) (slots []func(*history, draw)) {
+	m, total := slices.Index(moods, mood), 0
+	for _, a := range actions {
 		total += a.weights[m]
 	}
-	given := make([]int, len(modelActions))
+	given := make([]int, len(actions))
 	for n := range total {
 		next, most := 0, 0
-		for i, a := range modelActions {
+		for i, a := range actions {
 			if owed := a.weights[m]*(n+1) - given[i]*total; owed > most {
 				next, most = i, owed
 			}
 		}
 		given[next]++
-		slots = append(slots, modelActions[next].run)
+		slots = append(slots, actions[next].run)
 	}
 	return slots
 }
 
-// modelStep is one call to be, or nothing at all: what the action makes of a number, as things stand.
-type modelStep struct {
-	run     func(*history, draw)
-	choices uint64
-}
-
-// take takes a step.
-func (h *history) take(s modelStep) {
-	if h.err != nil {
-		return
-	}
-	h.steps = append(h.steps, s)
-	n := len(h.lines)
-	s.run(h, newDraw(s.choices))
-	if h.err == nil && len(h.lines) > n {
-		h.compare()
-	}
-}
-
 // Choices.
 
-// user and client pick one that is or was, and at times one that never was.
+// user and client pick one that there is, and at times one that never was.
 func (h *history) user(d draw) store.UserID {
-	if d.once(16) {
+	if d.once(20) {
 		return "u0"
 	}
-	return oneOf(d, h.users...)
+	return mostly(d, h.users, h.m.userIsLive)
+}
+
+// mostly picks one of those for which something holds, if there are any, and at times any.
+func mostly[T any](d draw, items []T, holds func(T) bool) T {
+	if picked := slices.DeleteFunc(slices.Clone(items), func(i T) bool { return !holds(i) }); len(picked) > 0 && !d.once(5) {
+		return oneOf(d, picked...)
+	}
+	return oneOf(d, items...)
 }
 
 func (h *history) client(d draw) store.ClientID {
-	if d.once(16) {
+	if d.once(20) {
 		return "c0"
 	}
-	return oneOf(d, h.clients...)
+	return mostly(d, h.clients, h.m.clientIsLive)
 }
 
-// sessionOf picks mostly a session of the user's, sometimes none, and at times anybody's.
+// pairOf picks a client and a user, mostly of a family that is live, so that an ending finds something to end.
+func (h *history) pairOf(d draw) (pair, *store.ReferenceID) {
+	live := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return !h.m.familyIsLive(f) })
+	if f, found := recent(d, live); found && !d.once(4) {
+		return f.pair, f.reference
+	}
+	return pair{h.client(d), h.user(d)}, h.tenant(d)
+}
+
+// sessionOf picks mostly a live session of the user's, sometimes none, and at times anybody's.
 func (h *history) sessionOf(d draw, user store.UserID) *store.SessionID {
 	of := h.sessions
-	if !d.once(16) {
-		of = slices.DeleteFunc(slices.Clone(of), func(s store.SessionID) bool {
-			return !h.m.signedIn(&s, user)
+	if !d.once(12) {
+		of = slices.DeleteFunc(slices.Clone(of), func(id store.SessionID) bool {
+			s := h.m.sessions[id]
+			return s == nil || s.user != user || !h.m.sessionIsLive(s)
 		})
 	}
 	if s, found := recent(d, of); found && !d.once(4) {
@@ -132,55 +134,101 @@ func (h *history) sessionOf(d draw, user store.UserID) *store.SessionID {
 	return nil
 }
 
-// tenant is none or one of two.
-func (h *history) tenant(d draw) *store.ReferenceID {
-	return oneOf(d, nil, nil, nil, new(store.ReferenceID("org1")), new(store.ReferenceID("org2")))
+func (h *history) session(d draw) store.SessionID {
+	there := h.sessions
+	if !d.once(8) {
+		there = slices.DeleteFunc(slices.Clone(there), func(s store.SessionID) bool { return h.m.sessions[s] == nil })
+	}
+	id, _ := recent(d, there)
+	return id
 }
 
-func (h *history) resources(d draw) []string {
-	return oneOf(d, nil, []string{"https://api.example"}, []string{"https://api.example", "https://files.example"})
+// tenant is none or one of two.
+func (h *history) tenant(d draw) *store.ReferenceID {
+	return oneOf(d, nil, nil, new(store.ReferenceID("org1")), new(store.ReferenceID("org2")))
 }
 
 var (
-	modelKeyA  = &token.Confirmation{JKT: "keyA"}
-	modelKeyB  = &token.Confirmation{JKT: "keyB"}
-	modelKeyAX = &token.Confirmation{JKT: "keyA", X5TS256: "certX"}
+	apis     = []string{"https://api.example", "https://files.example"}
+	askedFor = [][]string{{"openid", "offline_access"}, {"openid"}, {"openid", "email", "offline_access"}, {"openid", "email"}}
+	keyA     = &token.Confirmation{JKT: "keyA"}
+	keyB     = &token.Confirmation{JKT: "keyB"}
+	keyAX    = &token.Confirmation{JKT: "keyA", X5TS256: "certX"}
 )
 
 func (h *history) key(d draw) *token.Confirmation {
-	return oneOf(d, nil, nil, modelKeyA, modelKeyA, modelKeyB, modelKeyAX)
+	return oneOf(d, nil, nil, nil, nil, keyA, keyA, keyB, keyAX)
 }
 
 // some picks some of what there is, and at times more.
-func (h *history) some(d draw, all []string, more string) []string {
-	some := []string{}
+func some(d draw, all []string, more string) []string {
+	picked := []string{}
 	for _, s := range all {
 		if !d.once(4) {
-			some = append(some, s)
+			picked = append(picked, s)
 		}
 	}
-	if d.once(6) {
-		some = append(some, more)
+	if d.once(8) {
+		picked = append(picked, more)
 	}
-	return some
+	return picked
 }
 
-// lifetime is one of the choices, or without end. Where much is collected, little lives long, so that there is something to collect
-// and calls come too late.
-func (h *history) lifetime(d draw, choices ...time.Duration) *time.Duration {
+// lifetime is one of the choices, or without end. Where much is collected little lives long.
+func (h *history) lifetime(d draw, choices ...time.Duration) time.Duration {
 	if d.once(8) {
-		return nil
+		return store.Never
 	}
 	if h.mood == "collection" {
 		choices = []time.Duration{10 * time.Second, 5 * time.Second, time.Minute}
 	}
-	return new(oneOf(d, choices...))
+	return oneOf(d, choices...)
+}
+
+// caller is how a client authenticates: mostly as it is registered.
+func (h *history) caller(d draw, id store.ClientID) (method string, secret token.Digest) {
+	c := h.m.clients[id]
+	n := 12
+	if h.mood == "callers" {
+		n = 3
+	}
+	if c == nil || d.once(n) {
+		old, _ := recent(d, h.secrets)
+		method = oneOf(d, "", "none", "client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "verified")
+		secret = oneOf(d, "", h.digest("wrong"), old)
+		if c != nil && d.once(2) {
+			secret = c.secret
+		}
+		return method, secret
+	}
+	switch c.kind {
+	case "secret":
+		return oneOf(d, "client_secret_basic", "client_secret_post"), c.secret
+	case "key":
+		return "private_key_jwt", ""
+	case "certificate":
+		return oneOf(d, "tls_client_auth", "self_signed_tls_client_auth"), ""
+	}
+	return "none", ""
+}
+
+// proof is mostly none, and at times one that was presented before.
+func (h *history) proof(d draw) (*token.Digest, *time.Time) {
+	if !d.once(6) {
+		return nil, nil
+	}
+	known, found := recent(d, h.proofs)
+	if !found || !d.once(3) {
+		known = h.digest(h.name("p"))
+		h.proofs = append(h.proofs, known)
+	}
+	return &known, new(h.began.Add(time.Hour))
 }
 
 // Time.
 
 func (h *history) timePasses(d draw) {
-	by := oneOf(d, time.Second, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, time.Minute, 5*time.Minute, time.Hour, 24*time.Hour)
+	by := oneOf(d, time.Second, 5*time.Second, 5*time.Second, 10*time.Second, time.Minute, time.Hour)
 	if next := h.m.expiries(); len(next) > 0 && !d.once(2) {
 		by = oneOf(d, next[:min(len(next), 2)]...).Sub(h.m.now) // to the very instant
 	}
@@ -192,22 +240,28 @@ func (h *history) timePasses(d draw) {
 	h.fail(h.tx.SendBatch(h.ctx, b).Close())
 	h.passed += by
 	h.m.now = h.m.now.Add(by)
-	h.m.wrote = true
 }
 
-// Authorizations.
+// Requests and decisions.
 
-var modelAskedScopes = [][]string{
-	{"openid", "offline_access"}, {"openid", "offline_access", "email"}, {"openid"}, {"openid", "email"},
+func (h *history) authorization(d draw) store.AuthorizationID {
+	id, _ := recent(d, h.authorizations)
+	return id
+}
+
+// pending picks mostly a request that nobody has decided.
+func (h *history) pending(d draw) store.AuthorizationID {
+	open := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return f.status != store.AuthorizationStatusPending })
+	if f, found := recent(d, open); found && !d.once(3) {
+		return f.id
+	}
+	return h.authorization(d)
 }
 
 func (h *history) createAuthorization(d draw) {
 	p := store.CreateAuthorizationParams{
-		ID: store.AuthorizationID(h.name("a")), ClientID: h.client(d), Scopes: oneOf(d, modelAskedScopes...), Resources: h.resources(d),
-		Lifetime: oneOf(d, time.Minute, 10*time.Minute, 10*time.Second),
-	}
-	if d.once(4) {
-		p.Confirmation = h.key(d)
+		ID: store.AuthorizationID(h.name("a")), ClientID: h.client(d), Scopes: oneOf(d, askedFor...), Resources: apis[:d.below(3)],
+		Lifetime: oneOf(d, time.Minute, 10*time.Second), Confirmation: h.key(d),
 	}
 	if !d.once(4) {
 		p.RedirectURI = new(fixture.RedirectURI)
@@ -216,626 +270,482 @@ func (h *history) createAuthorization(d draw) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
 	if d.once(2) {
-		p.RequestURI = new(h.digest(h.name("q")))
-	}
-	_, found := do(h, "CreateAuthorization", p, asModelled(h.m.createAuthorization),
-		func(ctx context.Context, p store.CreateAuthorizationParams) (pendingRequest, error) {
-			return asPending(h.q.CreateAuthorization(ctx, p))
-		})
-	h.authorizations = append(h.authorizations, p.ID)
-	if p.RequestURI != nil && found {
+		p.RequestURI, p.RequestURILifetime = new(h.digest(h.name("q"))), oneOf(d, time.Minute, 5*time.Second)
 		h.requestURIs = append(h.requestURIs, *p.RequestURI)
 	}
-}
-
-// pendingRequest is what matters of an authorization that awaits its decision.
-type pendingRequest struct {
-	ID         store.AuthorizationID
-	Client     store.ClientID
-	RequestURI *token.Digest
-	Scopes     []string
-	Resources  []string
-	Key        *token.Confirmation
-	Expires    *time.Time
-}
-
-func asPending(a store.OAuthAuthorization, err error) (pendingRequest, error) {
-	return pendingRequest{a.ID, a.ClientID, a.RequestURI, a.Scopes, a.Resources, a.Confirmation, a.ExpiresAt}, err
-}
-
-func asModelled[P any](call func(P) (*modelFamily, bool)) func(P) (pendingRequest, bool) {
-	return func(p P) (pendingRequest, bool) {
-		f, found := call(p)
-		if !found {
-			return pendingRequest{}, false
-		}
-		return pendingRequest{f.id, f.client, f.requestURI, f.asked, f.resources, f.dpop, f.expires}, true
-	}
+	h.authorizations = append(h.authorizations, p.ID)
+	r, err := h.q.CreateAuthorization(h.ctx, p)
+	h.answered("CreateAuthorization", p, h.m.createAuthorization(p), r.Outcome, err)
 }
 
 func (h *history) takeAuthorization(d draw) {
-	uris := h.requestURIs
-	if !d.once(4) {
-		uris = nil
-		for _, f := range h.m.families {
-			if f.requestURI != nil {
-				uris = append(uris, *f.requestURI)
-			}
-		}
-	}
-	uri, found := recent(d, uris)
+	uri, found := recent(d, h.requestURIs)
 	if !found {
 		return
 	}
 	p := store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: h.client(d), Lifetime: time.Minute}
-	for _, f := range h.m.families {
-		if is(f.requestURI, uri) && !d.once(4) {
-			p.ClientID = f.client
+	if f := h.m.family(func(f *family) bool { return f.requestURI == uri }); f != nil && !d.once(4) {
+		p.ClientID = f.client
+	}
+	want, none := h.m.takeAuthorization(p), store.OutcomeUnknown
+	_, err := h.q.TakeAuthorizationByRequestURI(h.ctx, p)
+	said := func(found bool) store.Outcome {
+		if found {
+			return "taken"
 		}
+		return none
 	}
-	do(h, "TakeAuthorizationByRequestURI", p, asModelled(h.m.takeAuthorizationByRequestURI),
-		func(ctx context.Context, p store.TakeAuthorizationByRequestURIParams) (pendingRequest, error) {
-			return asPending(h.q.TakeAuthorizationByRequestURI(ctx, p))
-		})
+	h.answered("TakeAuthorizationByRequestURI", p, said(want != nil), said(err == nil), withoutNoRows(err))
 }
-
-// authorization picks one, mostly of those that are asked for.
-func (h *history) authorization(d draw, which func(*modelFamily) bool) (store.AuthorizationID, bool) {
-	var ids []store.AuthorizationID
-	for _, f := range h.m.families {
-		if which(f) {
-			ids = append(ids, f.id)
-		}
-	}
-	if len(ids) == 0 || d.once(8) {
-		ids = h.authorizations
-	}
-	return recent(d, ids)
-}
-
-func isPending(f *modelFamily) bool { return f.status == store.AuthorizationStatusPending }
 
 func (h *history) approveAuthorization(d draw) {
-	id, found := h.authorization(d, isPending)
-	if !found {
-		return
-	}
 	p := store.ApproveAuthorizationParams{
-		ID: id, UserID: h.user(d), ReferenceID: h.tenant(d), GrantedScopes: []string{"openid"}, AuthTime: new(h.m.now), ACR: new("urn:acr"),
-		CodeLifetime: oneOf(d, time.Minute, 10*time.Second),
+		ID: h.pending(d), UserID: h.user(d), ReferenceID: h.tenant(d), CodeLifetime: oneOf(d, time.Minute, 10*time.Second),
 	}
 	p.SessionID = h.sessionOf(d, p.UserID)
-	if f := h.m.family(id); f != nil {
-		p.GrantedScopes = h.some(d, f.asked, "admin")
+	f := h.m.familyByID(p.ID)
+	if f != nil {
+		p.GrantedScopes = some(d, f.asked, "admin")
 	}
-	if !d.once(4) {
-		p.Code = new(h.digest(h.name("k")))
+	if approved := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return f.user == "" || f.redeemedAs != "" }); d.once(4) && len(approved) > 0 {
+		f, _ = recent(d, approved) // a second click
+		p.ID, p.UserID, p.SessionID = f.id, f.user, nil
+		if f.session != nil {
+			p.SessionID = &f.session.id
+		}
 	}
-	r, _ := do(h, "ApproveAuthorization", p, h.m.approveAuthorization, h.q.ApproveAuthorization)
-	if p.Code != nil && r.Outcome == store.DecisionOutcomeApproved {
-		h.codes = append(h.codes, *p.Code)
+	if !d.once(3) {
+		p.Code = new(h.newCode())
 	}
+	r, err := h.q.ApproveAuthorization(h.ctx, p)
+	h.answered("ApproveAuthorization", p, h.m.approveAuthorization(p), r.Outcome, err)
+}
+
+func (h *history) newCode() token.Digest {
+	code := h.digest(h.name("o"))
+	h.codes = append(h.codes, code)
+	return code
 }
 
 func (h *history) denyAuthorization(d draw) {
-	if id, found := h.authorization(d, isPending); found {
-		do(h, "DenyAuthorization", id, h.m.denyAuthorization, h.q.DenyAuthorization)
-	}
+	id := h.pending(d)
+	r, err := h.q.DenyAuthorization(h.ctx, id)
+	h.answered("DenyAuthorization", id, h.m.denyAuthorization(id), r.Outcome, err)
 }
 
 func (h *history) issueAuthorizationCode(d draw) {
-	id, found := h.authorization(d, func(f *modelFamily) bool { return !f.redeemed && !f.adopted })
-	if !found {
-		return
-	}
-	if f := h.m.family(id); f != nil && f.adopted {
-		return // there is nothing to redeem, and no server would ask
-	}
-	p := store.IssueAuthorizationCodeParams{ID: id, Code: h.digest(h.name("k")), CodeLifetime: oneOf(d, time.Minute, 10*time.Second)}
-	if r, _ := do(h, "IssueAuthorizationCode", p, h.m.issueAuthorizationCode, h.q.IssueAuthorizationCode); r.Outcome == store.CodeOutcomeIssued {
-		h.codes = append(h.codes, p.Code)
-	}
+	p := store.IssueAuthorizationCodeParams{ID: h.authorization(d), Code: h.newCode(), CodeLifetime: oneOf(d, time.Minute, 10*time.Second)}
+	r, err := h.q.IssueAuthorizationCode(h.ctx, p)
+	h.answered("IssueAuthorizationCode", p, h.m.issueAuthorizationCode(p), r.Outcome, err)
 }
 
 func (h *history) grantAuthorization(d draw) {
 	p := store.GrantAuthorizationParams{
-		ID: store.AuthorizationID(h.name("a")), UserID: h.user(d), ClientID: h.client(d), Scopes: oneOf(d, modelAskedScopes...),
-		Resources: h.resources(d), ReferenceID: h.tenant(d), Code: h.digest(h.name("k")), CodeLifetime: oneOf(d, time.Minute, 10*time.Second, 10*time.Minute),
-		AuthTime: new(h.m.now), ACR: new("urn:acr"),
+		ID: store.AuthorizationID(h.name("a")), UserID: h.user(d), ClientID: h.client(d), ReferenceID: h.tenant(d),
+		Scopes: oneOf(d, askedFor...), Resources: apis[:d.below(3)], Confirmation: h.key(d),
+		Code: h.newCode(), CodeLifetime: oneOf(d, time.Minute, 10*time.Second),
 	}
 	p.GrantedScopes = p.Scopes
 	if d.once(4) {
-		p.GrantedScopes = h.some(d, p.Scopes, "admin")
+		p.GrantedScopes = some(d, p.Scopes, "admin")
 	}
-	p.SessionID = h.sessionOf(d, p.UserID)
 	if !d.once(4) {
 		p.RedirectURI = new(fixture.RedirectURI)
 	}
 	if !d.once(4) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
-	if d.once(4) {
-		p.Confirmation = h.key(d)
-	}
-	outcome, _ := do(h, "GrantAuthorization", p, h.m.grantAuthorization, h.q.GrantAuthorization)
+	p.SessionID = h.sessionOf(d, p.UserID)
 	h.authorizations = append(h.authorizations, p.ID)
-	if outcome == store.GrantOutcomeGranted {
-		h.codes = append(h.codes, p.Code)
+	outcome, err := h.q.GrantAuthorization(h.ctx, p)
+	h.answered("GrantAuthorization", p, h.m.grantAuthorization(p), outcome, err)
+}
+
+func (h *history) revokeAuthorization(d draw) {
+	id := h.authorization(d)
+	r, err := h.q.RevokeAuthorization(h.ctx, id)
+	h.answered("RevokeAuthorization", id, h.m.mark(h.m.familyByID(id)), r.Outcome, err)
+}
+
+// Tokens.
+
+func (h *history) redeem(d draw) {
+	if again, found := recent(d, h.redemptions); found && d.once(5) {
+		h.redeemWith(again) // the very same call
+		return
+	}
+	code, found := recent(d, h.codes)
+	open := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool {
+		return f.code == "" || f.redeemedAs != "" || !h.m.familyIsLive(f) || !f.codeExpires.After(h.m.now)
+	})
+	if f, some := recent(d, open); !d.once(4) {
+		if !some {
+			h.grantAuthorization(d) // or there is little to redeem
+			return
+		}
+		code, found = f.code, true
+	}
+	if !found {
+		return
+	}
+	id := h.name("t")
+	p := store.RedeemAuthorizationCodeParams{
+		Code: code, ClientID: h.client(d), AccessTokenID: store.AccessTokenID(id),
+		AccessTokenLifetime: h.lifetime(d, 5*time.Minute, time.Minute), RefreshTokenLifetime: h.lifetime(d, time.Hour, 10*time.Minute),
+		FamilyLifetime: h.lifetime(d, 2*time.Hour, 30*time.Minute, 2*time.Minute), Confirmation: h.key(d),
+	}
+	if f := h.m.family(func(f *family) bool { return f.code == code }); f != nil {
+		if !d.once(12) {
+			p.ClientID = f.client
+		}
+		p.CodeChallenge, p.RedirectURI = f.challenge, f.redirect
+		if f.key != nil && !d.once(4) {
+			p.Confirmation = f.key
+		}
+		if d.once(4) {
+			p.Resources = some(d, f.resources, apis[1])
+		}
+	}
+	switch d.below(16) {
+	case 12:
+		p.RedirectURI = nil
+	case 13:
+		p.RedirectURI = new("https://attacker.example")
+	case 14:
+		p.CodeChallenge = nil
+	case 15:
+		p.CodeChallenge = new("another challenge, as long as one has to be, as it is")
+	}
+	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
+	p.Proof, p.ProofExpiresAt = h.proof(d)
+	if !d.once(6) {
+		p.AccessToken = new(h.digest(id))
+	}
+	if !d.once(6) {
+		id := h.name("r")
+		p.RefreshTokenID, p.RefreshToken = new(store.RefreshTokenID(id)), new(h.digest(id))
+	}
+	h.redeemWith(p)
+}
+
+func (h *history) redeemWith(p store.RedeemAuthorizationCodeParams) {
+	want := h.m.redeem(p)
+	r, err := h.q.RedeemAuthorizationCode(h.ctx, p)
+	h.answered("RedeemAuthorizationCode", p, want, r.Outcome, err)
+	if h.err == nil && (want == store.OutcomeRedeemed || want == store.OutcomeRetried) {
+		h.redemptions = append(h.redemptions, p)
+		h.told("access", r.AccessTokenExpiresAt, h.m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }))
+		if p.RefreshTokenID != nil {
+			h.told("refresh", r.RefreshTokenExpiresAt, h.m.token(func(t *issued) bool { return t.refresh && t.id == string(*p.RefreshTokenID) }))
+		}
 	}
 }
 
-func (h *history) redeemAuthorizationCode(d draw) {
-	codes := h.codes
-	if !d.once(4) {
-		codes = slices.DeleteFunc(slices.Clone(codes), func(c token.Digest) bool {
-			f := h.m.familyByCode(c)
-			return f == nil || f.redeemed || f.revoked != "" || h.m.past(&f.codeExpires)
-		})
+// told compares the expiry that an answer names with that of the token, unless it has been collected.
+func (h *history) told(kind string, got *time.Time, t *issued) {
+	if t != nil && h.when(inward(h, got)) != h.when(t.expires) {
+		h.fail(fmt.Errorf("the answer says that the %s token expires at %s, want %s", kind, h.when(inward(h, got)), h.when(t.expires)))
 	}
-	code, found := recent(d, codes)
-	if !found {
-		h.grantAuthorization(d) // there has to be one first
-		return
-	}
-	p := store.RedeemAuthorizationCodeParams{
-		Code: code, ClientID: h.client(d),
-		AccessTokenLifetime:  h.lifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
-		RefreshTokenLifetime: h.lifetime(d, time.Hour, time.Minute, 10*time.Second),
-		Confirmation:         h.key(d),
-	}
-	if f := h.m.familyByCode(code); f != nil {
-		p.ClientID, p.RedirectURI, p.CodeChallenge = f.client, f.redirect, f.challenge
-		if f.dpop != nil && !d.once(4) {
-			p.Confirmation = f.dpop
+}
+
+// refreshToken picks mostly one that can be rotated, or the one before it.
+func (h *history) refreshToken(d draw) *issued {
+	var all, live []*issued
+	for _, t := range h.m.tokens {
+		if t.refresh {
+			all = append(all, t)
+			if h.m.tokenIsLive(t) || t.successor != nil && h.m.tokenIsLive(t.successor) && d.once(2) {
+				live = append(live, t)
+			}
 		}
 	}
-	if d.once(3) {
-		p.FamilyLifetime = new(oneOf(d, time.Minute, time.Hour, 10*time.Second))
+	if !d.once(4) {
+		t, _ := recent(d, live)
+		return t
+	}
+	t, _ := recent(d, all)
+	return t
+}
+
+func (h *history) rotate(d draw) {
+	if again, found := recent(d, h.rotations); found && d.once(8) {
+		h.rotateWith(again) // the very same call
+		return
+	}
+	r := h.refreshToken(d)
+	if r == nil {
+		h.redeem(d) // or there is little to rotate
+		return
+	}
+	id := h.name("t")
+	p := store.RotateRefreshTokenParams{
+		Token: r.digest, ClientID: r.client, Grace: oneOf(d, 10*time.Second, 0), GraceUntilUsed: d.once(8), Confirmation: h.key(d),
+		Successor: h.digest(h.names[r.digest] + "'"), SuccessorID: store.RefreshTokenID(h.name("r")),
+		AccessTokenID: store.AccessTokenID(id), AccessTokenLifetime: h.lifetime(d, 5*time.Minute, time.Minute),
+		RefreshTokenLifetime: h.lifetime(d, time.Hour, time.Minute),
 	}
 	if d.once(16) {
 		p.ClientID = h.client(d)
 	}
-	if d.once(8) {
-		p.RedirectURI = oneOf(d, nil, new(fixture.RedirectURI), new("https://evil.example"))
+	if r.family.key != nil && !d.once(4) {
+		p.Confirmation = r.family.key
 	}
-	if d.once(16) {
-		p.CodeChallenge = oneOf(d, nil, &fixture.Challenge, new("another"))
-	}
-	access := h.name("t")
-	p.AccessToken, p.AccessTokenID = new(h.digest(access)), store.AccessTokenID(access)
-	if !d.once(8) {
-		raw := h.name("r")
-		p.RefreshToken, p.RefreshTokenID = new(h.digest(raw)), new(store.RefreshTokenID(strings.ToUpper(raw)))
-	}
-	r, _ := do(h, "RedeemAuthorizationCode", p, h.m.redeemAuthorizationCode, h.q.RedeemAuthorizationCode)
-	h.accessTokens, h.accessTokenIDs = append(h.accessTokens, *p.AccessToken), append(h.accessTokenIDs, p.AccessTokenID)
-	if p.RefreshToken != nil && r.Outcome == store.RedemptionOutcomeRedeemed {
-		h.refreshTokens = append(h.refreshTokens, *p.RefreshToken)
-	}
-}
-
-func (h *history) revokeAuthorization(d draw) {
-	if id, found := h.authorization(d, func(f *modelFamily) bool { return f.revoked == "" }); found {
-		do(h, "RevokeAuthorization", id, h.m.revokeAuthorization, h.q.RevokeAuthorization)
-	}
-}
-
-func (h *history) revokeUserAuthorizations(d draw) {
-	p := store.RevokeUserAuthorizationsParams{UserID: h.user(d)}
-	if d.once(2) {
-		p.ClientID = new(h.client(d))
-	}
-	key := func(r store.RevokeUserAuthorizationsRow) string {
-		return string(r.ClientID) + " " + orEmpty(r.AuthorizationID)
-	}
-	do(h, "RevokeUserAuthorizations", p, sortedBy(key, h.m.revokeUserAuthorizations), sortedRows(h, key, h.q.RevokeUserAuthorizations))
-}
-
-func (h *history) revokeClientAuthorizations(d draw) {
-	do(h, "RevokeClientAuthorizations", h.client(d), h.m.revokeClientAuthorizations, h.q.RevokeClientAuthorizations)
-}
-
-// sortedBy and sortedRows adapt calls that answer with rows, and that the model never has no answer for.
-func sortedBy[P, R any](key func(R) string, call func(P) []R) func(P) ([]R, bool) {
-	return func(p P) ([]R, bool) {
-		rows := call(p)
-		slices.SortFunc(rows, func(a, b R) int { return strings.Compare(key(a), key(b)) })
-		return rows, true
-	}
-}
-
-func sortedRows[P, R any](h *history, key func(R) string, call func(context.Context, P) ([]R, error)) func(context.Context, P) ([]R, error) {
-	return func(ctx context.Context, p P) ([]R, error) {
-		rows, err := call(ctx, p)
-		slices.SortFunc(rows, func(a, b R) int { return strings.Compare(key(inward(h, a)), key(inward(h, b))) })
-		return rows, err
-	}
-}
-
-// Refresh tokens.
-
-// refreshToken picks mostly one that can be rotated, often its predecessor, and sometimes an older one or whichever.
-func (h *history) refreshToken(d draw) (token.Digest, bool) {
-	current := func(t *modelToken) bool { return h.m.live(t) }
-	predecessor := func(t *modelToken) bool { return t.successor != nil && t.successor.ended == nil }
-	tooLate := func(t *modelToken) bool { return predecessor(t) && h.m.past(t.family.expires) }
-	older := func(t *modelToken) bool { return t.successor != nil && t.successor.ended != nil }
-	spentElsewhere := func(t *modelToken) bool { return t.successor == nil && t.ended != nil && t.family != nil }
-	whichever := func(*modelToken) bool { return true }
-	var tokens []token.Digest
-	for _, which := range []func(*modelToken) bool{
-		oneOf(d, current, current, current, current, current, current, predecessor, predecessor, predecessor, tooLate, tooLate, older, spentElsewhere, whichever),
-		current, whichever,
-	} {
-		for _, t := range h.m.tokens {
-			if t.isRefresh() && which(t) && (t.family == nil || t.family.revoked == "") {
-				tokens = append(tokens, *t.digest)
-			}
-		}
-		if len(tokens) > 0 {
-			break
-		}
-	}
-	if len(tokens) == 0 || d.once(16) {
-		tokens = h.refreshTokens
-	}
-	return recent(d, tokens)
-}
-
-func (h *history) rotateRefreshToken(d draw) {
-	presented, found := h.refreshToken(d)
-	canRotate := slices.ContainsFunc(h.m.tokens, func(t *modelToken) bool { return t.isRefresh() && h.m.live(t) })
-	if !found || !canRotate && !d.once(4) {
-		h.redeemAuthorizationCode(d) // there has to be one first
-		return
-	}
-	// like token.Successor, the same for every retry; but each has an id of its own
-	raw, access, id := h.names[presented]+"+", h.name("t"), h.name("S")
-	p := store.RotateRefreshTokenParams{
-		Presented: presented, ClientID: h.client(d), Grace: oneOf(d, time.Minute, 10*time.Second),
-		Successor: h.digest(raw), SuccessorID: store.RefreshTokenID(id), RefreshTokenLifetime: h.lifetime(d, time.Hour, time.Minute, 10*time.Second),
-		AccessToken: new(h.digest(access)), AccessTokenID: store.AccessTokenID(access), AccessTokenLifetime: h.lifetime(d, time.Minute, 10*time.Second, 5*time.Minute),
-	}
-	if d.once(8) {
-		p.Grace = 0
-	}
-	if d.once(4) {
-		p.FamilyLifetime = new(oneOf(d, time.Minute, time.Hour))
-	}
-	t := h.m.token(presented)
-	if t != nil {
-		if !d.once(16) {
-			p.ClientID = t.client
-		}
-		p.Confirmation = t.bound
-		if d.once(4) {
-			p.Scopes = h.some(d, t.scopes, "admin")
-		}
-		if d.once(4) {
-			p.Resources = h.some(d, t.resources, "https://admin.example")
-		}
-	}
-	if d.once(4) {
-		p.Confirmation = h.key(d)
-	}
-	r, _ := do(h, "RotateRefreshToken", p, h.m.rotateRefreshToken, func(ctx context.Context, p store.RotateRefreshTokenParams) (store.RotateRefreshTokenRow, error) {
-		r, err := h.q.RotateRefreshToken(ctx, p)
-		if r.AuthorizationID != nil && t != nil && t.family != nil {
-			h.alias(*r.AuthorizationID, t.family)
-		}
-		return r, err
-	})
-	h.accessTokens, h.accessTokenIDs = append(h.accessTokens, *p.AccessToken), append(h.accessTokenIDs, p.AccessTokenID)
-	if r.Outcome == store.RotationOutcomeRotated {
-		h.refreshTokens = append(h.refreshTokens, p.Successor)
-	}
-}
-
-// alias notes that the database knows an adopted family by another name than the model.
-func (h *history) alias(id store.AuthorizationID, f *modelFamily) {
-	if f.adopted && strings.HasPrefix(string(id), "azn_") {
-		h.aliases[id] = f.id
-	}
-}
-
-// writeForeignRefreshToken is another server on the same tables: it knows no family, and marks what it has spent as revoked.
-func (h *history) writeForeignRefreshToken(d draw) {
-	raw := h.name("f")
-	t := &modelToken{
-		kind: store.TokenKindRefreshToken, id: strings.ToUpper(raw), digest: new(h.digest(raw)), client: h.client(d),
-		user: new(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...), expires: h.m.in(h.lifetime(d, time.Hour, time.Minute, 10*time.Second)),
-	}
-	t.session = h.sessionOf(d, *t.user)
 	if d.once(3) {
-		t.ended = new(h.m.now)
+		p.Scopes = some(d, r.scopes, "admin")
 	}
-	h.writeForeign(t)
-	if !d.once(3) {
-		h.writeForeignAccess(d, t)
+	if d.once(4) {
+		p.Resources = some(d, r.resources, apis[1])
 	}
+	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
+	p.Proof, p.ProofExpiresAt = h.proof(d)
+	if !d.once(6) {
+		p.AccessToken = new(h.digest(id))
+	}
+	h.rotateWith(p)
 }
 
-func (h *history) writeForeignAccessToken(d draw) { h.writeForeignAccess(d, nil) }
-
-func (h *history) writeForeignAccess(d draw, refresh *modelToken) {
-	t := &modelToken{client: h.client(d), user: new(h.user(d)), reference: h.tenant(d), scopes: oneOf(d, modelAskedScopes...)}
-	if refresh != nil {
-		t.client, t.user, t.session, t.reference, t.scopes = refresh.client, refresh.user, refresh.session, refresh.reference, refresh.scopes
-	} else {
-		t.session = h.sessionOf(d, *t.user)
-	}
-	raw := h.name("g")
-	t.kind, t.id, t.digest, t.refresh = store.TokenKindAccessToken, raw, new(h.digest(raw)), refresh
-	t.expires = h.m.in(h.lifetime(d, 10*time.Second, time.Minute, time.Hour))
-	h.writeForeign(t)
-}
-
-func (h *history) writeForeign(t *modelToken) {
-	if h.m.clients[t.client] == nil || !h.m.users[*t.user] || t.session != nil && h.m.sessions[*t.session] == nil {
+func (h *history) rotateWith(p store.RotateRefreshTokenParams) {
+	want := h.m.rotate(p)
+	r, err := h.q.RotateRefreshToken(h.ctx, p)
+	h.answered("RotateRefreshToken", p, want, r.Outcome, err)
+	if h.err != nil || want != store.OutcomeRotated && want != store.OutcomeRetried {
 		return
 	}
-	table, refreshColumn, args := "oauth_refresh_token", "", []any{
-		t.id, string(*t.digest), t.client, t.user, t.session, t.reference, t.scopes, h.outward(t.expires), h.outward(t.ended),
+	h.rotations = append(h.rotations, p)
+	n := h.m.tokenByDigest(p.Token).successor
+	if r.Successor == nil || *r.Successor != n.digest || r.SuccessorID == nil || string(*r.SuccessorID) != n.id {
+		h.fail(fmt.Errorf("RotateRefreshToken: the successor is another one than %s", n.id))
 	}
-	placeholder := ""
-	if t.isRefresh() {
-		h.refreshTokens = append(h.refreshTokens, *t.digest)
-	} else {
-		table = "oauth_access_token"
-		h.accessTokens, h.accessTokenIDs = append(h.accessTokens, *t.digest), append(h.accessTokenIDs, store.AccessTokenID(t.id))
-		if t.refresh != nil {
-			refreshColumn, placeholder, args = ", refresh_id", ", $10", append(args, t.refresh.id)
-		}
-	}
-	_, err := h.tx.Exec(h.ctx, `INSERT INTO `+table+` (id, token, client_id, user_id, session_id, reference_id, scopes, expires_at, revoked`+
-		refreshColumn+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9`+placeholder+`)`, args...)
-	h.fail(err)
-	t.issued = h.m.now
-	h.m.tokens, h.m.wrote = append(h.m.tokens, t), true
-	h.logf("another server writes %s %s: client=%s user=%s session=%s reference=%s scopes=%v expires=%s%s", t.kind, h.names[*t.digest], t.client,
-		*t.user, orEmpty(t.session), orEmpty(t.reference), t.scopes, h.until(t.expires), map[bool]string{true: " spent"}[t.ended != nil])
+	h.told("access", r.AccessTokenExpiresAt, h.m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }))
+	h.told("refresh", r.RefreshTokenExpiresAt, n)
 }
 
-func (h *history) outward(t *time.Time) *time.Time {
-	if t == nil {
+func (h *history) issueAccessToken(d draw) {
+	if again, found := recent(d, h.issues); found && d.once(5) {
+		h.issueWith(again)
+		return
+	}
+	id := h.name("t")
+	p := store.IssueAccessTokenParams{
+		ID: store.AccessTokenID(id), ClientID: h.client(d), Scopes: oneOf(d, []string{"openid"}, []string{"openid", "calendar"}),
+		Lifetime: h.lifetime(d, time.Minute, 10*time.Second), Resources: apis[:d.below(2)], ReferenceID: h.tenant(d), Confirmation: h.key(d),
+		DefaultScopes: oneOf(d, nil, []string{"openid", "calendar"}, []string{"openid", "calendar"}),
+	}
+	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
+	if !d.once(4) {
+		p.AccessToken = new(h.digest(id))
+	}
+	h.issueWith(p)
+}
+
+func (h *history) issueWith(p store.IssueAccessTokenParams) {
+	want := h.m.issueAccessToken(p)
+	r, err := h.q.IssueAccessToken(h.ctx, p)
+	h.answered("IssueAccessToken", p, want, r.Outcome, err)
+	if h.err == nil && (want == store.OutcomeIssued || want == store.OutcomeRetried) {
+		h.issues = append(h.issues, p)
+		h.told("access", r.ExpiresAt, h.m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.ID) }))
+	}
+}
+
+// anyToken picks one of either kind, mostly live.
+func (h *history) anyToken(d draw) *issued {
+	live := slices.DeleteFunc(slices.Clone(h.m.tokens), func(t *issued) bool { return !h.m.tokenIsLive(t) })
+	if t, found := recent(d, live); found && !d.once(4) {
+		return t
+	}
+	t, _ := recent(d, h.m.tokens)
+	return t
+}
+
+// there is the token, unless it has been collected.
+func there(t *issued) *issued {
+	if t.gone {
 		return nil
 	}
-	return new(t.Add(-h.passed))
+	return t
 }
-
-func (h *history) until(t *time.Time) string {
-	if t == nil {
-		return "never"
-	}
-	return fmt.Sprintf("%+v", t.Sub(h.m.now))
-}
-
-// rotateElsewhere is another server that spends a token, of a family or not, and writes a successor that has none.
-func (h *history) rotateElsewhere(d draw) {
-	presented, found := h.refreshToken(d)
-	t := h.m.token(presented)
-	if !found || t == nil || t.ended != nil {
-		return
-	}
-	_, err := h.tx.Exec(h.ctx, "UPDATE oauth_refresh_token SET revoked = now() WHERE id = $1", t.id)
-	h.fail(err)
-	h.m.end(t)
-	h.logf("another server spends %s", h.names[presented])
-	raw := h.name("f")
-	next := *t
-	next.id, next.digest, next.expires = strings.ToUpper(raw), new(h.digest(raw)), new(h.m.now.Add(time.Hour))
-	next.family, next.ended, next.resources, next.bound, next.authTime = nil, nil, nil, nil, nil
-	h.writeForeign(&next)
-}
-
-func (h *history) adoptRefreshTokens(d draw) {
-	batch := int32(oneOf(d, 1000, 1))
-	due := h.m.adoptable(int(batch))
-	row, err := h.q.AdoptRefreshTokens(h.ctx, store.AdoptRefreshTokensParams{BatchSize: batch})
-	got := row.Adopted
-	h.fail(err)
-	h.logf("AdoptRefreshTokens(batch_size=%d) → %d", batch, got)
-	h.said[fmt.Sprintf("AdoptRefreshTokens %v", got > 0)]++
-	h.m.wrote = got > 0
-	if want := int64(len(due)); got != want {
-		h.fail(fmt.Errorf("AdoptRefreshTokens: got %d, want %d of %v", got, want, due))
-	}
-	rows, err := h.tx.Query(h.ctx, "SELECT r.id::text, r.authorization_id::text FROM oauth_refresh_token AS r WHERE r.id = ANY ($1) AND r.authorization_id IS NOT NULL ORDER BY r.id", due)
-	h.fail(err)
-	if h.err != nil {
-		return
-	}
-	var id, family string
-	adopted := int64(0)
-	_, err = pgx.ForEachRow(rows, []any{&id, &family}, func() error {
-		for _, t := range h.m.tokens {
-			if t.id == id {
-				h.alias(store.AuthorizationID(family), h.m.adopt(t, t.expires))
-				adopted++
-			}
-		}
-		return nil
-	})
-	h.fail(err)
-	if adopted != got {
-		h.fail(fmt.Errorf("AdoptRefreshTokens: says %d, adopted %d", got, adopted))
-	}
-}
-
-// Introspection and revocation of one token.
 
 func (h *history) introspect(d draw) {
-	call := oneOf(d, "", "access", "refresh", "id")
-	digests, ids := slices.Concat(h.accessTokens, h.refreshTokens), h.accessTokenIDs
-	if !d.once(3) {
-		digests, ids = nil, nil
-		for _, t := range h.m.tokens {
-			if !h.m.live(t) {
-				continue
-			}
-			if t.digest != nil && (call == "" || call == "refresh" == t.isRefresh()) {
-				digests = append(digests, *t.digest)
-			}
-			if !t.isRefresh() {
-				ids = append(ids, store.AccessTokenID(t.id))
-			}
-		}
-	}
-	digest, found := recent(d, digests)
-	if !found {
+	t := h.anyToken(d)
+	if t == nil {
 		return
 	}
-	of := func(kind store.TokenKind) func(token.Digest) (store.IntrospectTokenRow, bool) {
-		return func(digest token.Digest) (store.IntrospectTokenRow, bool) {
-			if t := h.m.token(digest); t == nil || t.kind != kind {
-				return store.IntrospectTokenRow{}, false
-			}
-			return h.m.introspectToken(digest)
-		}
-	}
-	switch call {
-	case "":
-		do(h, "IntrospectToken", digest, h.m.introspectToken, h.q.IntrospectToken)
-	case "access":
-		do(h, "IntrospectAccessToken", digest, of(store.TokenKindAccessToken), func(ctx context.Context, digest token.Digest) (store.IntrospectTokenRow, error) {
-			r, err := h.q.IntrospectAccessToken(ctx, digest)
-			return asTokenRow(store.IntrospectAccessTokenByIDRow(r)), err
-		})
-	case "refresh":
-		do(h, "IntrospectRefreshToken", digest, of(store.TokenKindRefreshToken), func(ctx context.Context, digest token.Digest) (store.IntrospectTokenRow, error) {
-			r, err := h.q.IntrospectRefreshToken(ctx, digest)
-			return store.IntrospectTokenRow{
-				Kind: store.TokenKindRefreshToken, RefreshTokenID: &r.ID, ClientID: r.ClientID, UserID: &r.UserID, SessionID: r.SessionID,
-				ReferenceID: r.ReferenceID, AuthorizationID: r.AuthorizationID, Scopes: r.Scopes, Resources: r.Resources,
-				Confirmation: r.Confirmation, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt, AuthTime: r.AuthTime, ACR: r.ACR, AMR: r.AMR,
-				Username: &r.Username,
-			}, err
-		})
-	case "id":
-		id, found := recent(d, ids)
-		if !found {
-			return
-		}
-		do(h, "IntrospectAccessTokenByID", id, func(id store.AccessTokenID) (store.IntrospectTokenRow, bool) {
-			for _, t := range h.m.tokens {
-				if t.id == string(id) && h.m.live(t) {
-					return h.m.introspect(t), true
-				}
-			}
-			return store.IntrospectTokenRow{}, false
-		}, func(ctx context.Context, id store.AccessTokenID) (store.IntrospectTokenRow, error) {
-			r, err := h.q.IntrospectAccessTokenByID(ctx, id)
-			return asTokenRow(r), err
-		})
+	client := oneOf(d, h.clients...)
+	method, secret := h.caller(d, client)
+	want := h.m.introspect(client, method, secret, there(t))
+	switch {
+	case t.digest == "":
+		p := store.IntrospectAccessTokenByIDParams{ID: store.AccessTokenID(t.id), ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.IntrospectAccessTokenByID(h.ctx, p)
+		h.answered("IntrospectAccessTokenByID", p, want, r.Outcome, err)
+	case d.once(2):
+		p := store.IntrospectTokenParams{Token: t.digest, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.IntrospectToken(h.ctx, p)
+		h.answered("IntrospectToken", p, want, r.Outcome, err)
+	case t.refresh:
+		p := store.IntrospectRefreshTokenParams{Token: t.digest, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.IntrospectRefreshToken(h.ctx, p)
+		h.answered("IntrospectRefreshToken", p, want, r.Outcome, err)
+	default:
+		p := store.IntrospectAccessTokenParams{Token: t.digest, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.IntrospectAccessToken(h.ctx, p)
+		h.answered("IntrospectAccessToken", p, want, r.Outcome, err)
 	}
 }
 
 func (h *history) revokeToken(d draw) {
-	digest, found := h.refreshToken(d)
-	switch d.below(5) {
-	case 1, 2:
-		digest, found = recent(d, h.accessTokens)
-	case 4:
-		if id, found := recent(d, h.accessTokenIDs); found {
-			p := store.RevokeAccessTokenByIDParams{ID: id, ClientID: h.client(d)}
-			for _, t := range h.m.tokens {
-				if t.id == string(id) && !d.once(4) {
-					p.ClientID = t.client
-				}
-			}
-			do(h, "RevokeAccessTokenByID", p, h.m.revokeAccessTokenByID, h.q.RevokeAccessTokenByID)
-		}
-		return
-	case 3:
-		var strays []token.Digest
-		for _, t := range h.m.tokens {
-			if t.isRefresh() && t.family == nil {
-				strays = append(strays, *t.digest)
-			}
-		}
-		digest, found = recent(d, strays)
-	}
-	if !found {
+	t := h.anyToken(d)
+	if t == nil {
 		return
 	}
-	p := store.RevokeTokenParams{Token: digest, ClientID: h.client(d)}
-	if t := h.m.token(digest); t != nil && !d.once(4) {
-		p.ClientID = t.client
+	client := t.client
+	if d.once(6) {
+		client = h.client(d)
 	}
-	do(h, "RevokeToken", p, h.m.revokeToken, h.q.RevokeToken)
+	method, secret := h.caller(d, client)
+	want := h.m.revokeToken(client, method, secret, there(t))
+	if t.digest == "" {
+		p := store.RevokeAccessTokenByIDParams{ID: store.AccessTokenID(t.id), ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.RevokeAccessTokenByID(h.ctx, p)
+		h.answered("RevokeAccessTokenByID", p, want, r.Outcome, err)
+		return
+	}
+	p := store.RevokeTokenParams{Token: t.digest, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+	r, err := h.q.RevokeToken(h.ctx, p)
+	h.answered("RevokeToken", p, want, r.Outcome, err)
 }
 
-func (h *history) issueAccessToken(d draw) {
-	id := h.name("t")
-	p := store.IssueAccessTokenParams{
-		ID: store.AccessTokenID(id), ClientID: h.client(d), Scopes: oneOf(d, []string{"openid"}, []string{"openid", "calendar"}),
-		Lifetime: h.lifetime(d, time.Minute, 10*time.Second), Resources: h.resources(d), ReferenceID: h.tenant(d),
+// Users and clients.
+
+func (h *history) authenticateClient(d draw) {
+	p := store.AuthenticateClientParams{ClientID: h.client(d)}
+	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
+	if old, found := recent(d, h.secrets); found && d.once(3) {
+		p.ClientAuthMethod, p.ClientSecret = "client_secret_basic", old
 	}
-	if d.once(4) {
-		p.Confirmation = h.key(d)
+	want := h.m.authenticateClient(p)
+	got, err := h.q.AuthenticateClient(h.ctx, p)
+	h.answered("AuthenticateClient", p, want, got, err)
+}
+
+func (h *history) rotateClientSecret(d draw) {
+	p := store.RotateClientSecretParams{ClientID: oneOf(d, "c1", "c4", h.client(d)), Overlap: oneOf(d, time.Minute, 10*time.Second, 0)}
+	p.Lifetime = oneOf(d, store.Never, store.Never, store.Never, time.Minute, 5*time.Second)
+	c := h.m.clients[p.ClientID]
+	if c != nil && c.kind != "secret" {
+		return // it would become another kind of client
 	}
-	if !d.once(4) {
-		p.AccessToken = new(h.digest(id))
-		h.accessTokens = append(h.accessTokens, *p.AccessToken)
+	p.ClientSecret = h.digest(h.name("x"))
+	if c != nil && c.secret != "" && d.once(8) {
+		p.ClientSecret = c.secret
 	}
-	h.accessTokenIDs = append(h.accessTokenIDs, p.ID)
-	do(h, "IssueAccessToken", p, h.m.issueAccessToken, h.q.IssueAccessToken)
+	h.secrets = append(h.secrets, p.ClientSecret)
+	got, err := h.q.RotateClientSecret(h.ctx, p)
+	h.answered("RotateClientSecret", p, h.m.rotateClientSecret(p), got, err)
+}
+
+func (h *history) revokeUserAuthorizations(d draw) {
+	of, _ := h.pairOf(d)
+	got, err := h.q.RevokeUserAuthorizations(h.ctx, of.user)
+	h.answered("RevokeUserAuthorizations", of.user, h.m.revokeUserAuthorizations(of.user), got, err)
+}
+
+func (h *history) revokeUserAuthorizationsByClient(d draw) {
+	of, _ := h.pairOf(d)
+	p := store.RevokeUserAuthorizationsByClientParams{UserID: of.user, ClientID: of.client}
+	got, err := h.q.RevokeUserAuthorizationsByClient(h.ctx, p)
+	h.answered("RevokeUserAuthorizationsByClient", p, h.m.revokeUserAuthorizationsByClient(of), got, err)
+}
+
+func (h *history) revokeClientAuthorizations(d draw) {
+	of, _ := h.pairOf(d)
+	got, err := h.q.RevokeClientAuthorizations(h.ctx, of.client)
+	h.answered("RevokeClientAuthorizations", of.client, h.m.revokeClientAuthorizations(of.client), got, err)
+}
+
+func (h *history) disableClient(d draw) {
+	of, _ := h.pairOf(d)
+	got, err := h.q.DisableClient(h.ctx, of.client)
+	h.answered("DisableClient", of.client, h.m.disableClient(of.client), got, err)
+}
+
+func (h *history) enableClient(d draw) {
+	id := h.client(d)
+	for _, c := range h.clients {
+		if m := h.m.clients[c]; m != nil && m.disabled && !d.once(3) {
+			id = c
+		}
+	}
+	got, err := h.q.EnableClient(h.ctx, id)
+	h.answered("EnableClient", id, h.m.enableClient(id), got, err)
+	h.quiet = false // the row is written even where a deleted owner keeps it disabled
+}
+
+func (h *history) deleteClient(d draw) {
+	id := h.client(d)
+	got, err := h.q.DeleteClient(h.ctx, id)
+	h.answered("DeleteClient", id, h.m.deleteClient(id), got, err)
+}
+
+func (h *history) suspendUser(d draw) {
+	of, _ := h.pairOf(d)
+	r, err := h.q.SuspendUser(h.ctx, of.user)
+	h.answered("SuspendUser", of.user, h.m.suspendUser(of.user), r.Outcome, err)
+}
+
+func (h *history) reinstateUser(d draw) {
+	id := h.user(d)
+	for _, u := range h.users {
+		if m := h.m.users[u]; m != nil && m.suspended && !d.once(3) {
+			id = u
+		}
+	}
+	got, err := h.q.ReinstateUser(h.ctx, id)
+	h.answered("ReinstateUser", id, h.m.reinstateUser(id), got, err)
+}
+
+func (h *history) deleteUser(d draw) {
+	id := h.user(d)
+	r, err := h.q.DeleteUser(h.ctx, id)
+	h.answered("DeleteUser", id, h.m.deleteUser(id), r.Outcome, err)
 }
 
 // Sessions.
 
 func (h *history) createSession(d draw) {
-	p := store.CreateSessionParams{ID: store.SessionID(h.name("s")), UserID: h.user(d), Lifetime: oneOf(d, time.Hour, time.Minute, 10*time.Second)}
-	if h.mood == "collection" {
-		p.Lifetime = 10 * time.Second
-	}
-	if !h.m.users[p.UserID] {
-		return
+	p := store.CreateSessionParams{
+		ID: store.SessionID(h.name("s")), UserID: h.user(d), Lifetime: oneOf(d, time.Hour, time.Minute, 10*time.Second),
+		MaxSessions: oneOf[int32](d, 0, 0, 1, 2),
 	}
 	p.Token = h.digest(string(p.ID))
-	type session struct {
-		User    store.UserID
-		Expires time.Time
-	}
-	do(h, "CreateSession", p, func(p store.CreateSessionParams) (session, bool) {
-		s := h.m.createSession(p)
-		return session{s.user, s.expires}, true
-	}, func(ctx context.Context, p store.CreateSessionParams) (session, error) {
-		s, err := h.q.CreateSession(ctx, p)
-		return session{s.UserID, s.ExpiresAt}, err
-	})
 	h.sessions = append(h.sessions, p.ID)
+	want, ended := h.m.createSession(p)
+	r, err := h.q.CreateSession(h.ctx, p)
+	h.answered("CreateSession", p, want, r.Outcome, err)
+	h.count("ended sessions", r.EndedSessions, ended)
+}
+
+func (h *history) count(what string, got, want int64) {
+	if got != want {
+		h.fail(fmt.Errorf("%s: got %d, want %d", what, got, want))
+	}
 }
 
 func (h *history) extendSession(d draw) {
-	id, found := h.session(d)
-	if !found {
-		return
-	}
-	p := store.ExtendSessionParams{ID: id, Lifetime: oneOf(d, time.Hour, time.Minute), MinGain: oneOf(d, 30*time.Second, 0)}
+	p := store.ExtendSessionParams{ID: h.session(d), Lifetime: oneOf(d, time.Hour, time.Minute), MinGain: oneOf(d, 30*time.Second, 0)}
 	if d.once(2) {
 		p.MaxLifetime = new(oneOf(d, time.Hour, 2*time.Hour))
 	}
-	do(h, "ExtendSession", p, h.m.extendSession, h.q.ExtendSession)
-}
-
-func endedKey(r store.EndSessionRow) string {
-	return fmt.Sprint(r.SessionID, orEmpty(r.ClientID), " ", orEmpty(r.AuthorizationID))
-}
-
-// session picks mostly one that there is.
-func (h *history) session(d draw) (store.SessionID, bool) {
-	sessions := h.sessions
-	if !d.once(8) {
-		sessions = slices.DeleteFunc(slices.Clone(sessions), func(s store.SessionID) bool { return h.m.sessions[s] == nil })
-	}
-	return recent(d, sessions)
+	r, err := h.q.ExtendSession(h.ctx, p)
+	h.answered("ExtendSession", p, h.m.extendSession(p), r.Outcome, err)
 }
 
 func (h *history) endSession(d draw) {
-	if id, found := h.session(d); found {
-		do(h, "EndSession", id, sortedBy(endedKey, h.m.endSession), sortedRows(h, endedKey, h.q.EndSession))
-	}
+	id := h.session(d)
+	r, err := h.q.EndSession(h.ctx, id)
+	h.answered("EndSession", id, h.m.endSession(id), r.Outcome, err)
+	h.quiet = false // also where the session is gone its clients are to be told
 }
 
 func (h *history) endUserSessions(d draw) {
@@ -843,264 +753,483 @@ func (h *history) endUserSessions(d draw) {
 	if d.once(2) {
 		p.Keep = h.sessionOf(d, p.UserID)
 	}
-	key := func(r store.EndUserSessionsRow) string { return endedKey(store.EndSessionRow(r)) }
-	do(h, "EndUserSessions", p, sortedBy(key, h.m.endUserSessions), sortedRows(h, key, h.q.EndUserSessions))
+	want, n := h.m.endUserSessions(p)
+	r, err := h.q.EndUserSessions(h.ctx, p)
+	h.answered("EndUserSessions", p, want, r.Outcome, err)
+	h.count("sessions", r.Sessions, n)
 }
 
 // Consents.
 
-type consentOf struct {
-	ID        store.ConsentID
-	Reference *store.ReferenceID
-	Scopes    []string
-}
-
-func asConsent(c store.OAuthConsent, err error) (consentOf, error) {
-	return consentOf{c.ID, c.ReferenceID, c.Scopes}, err
-}
-
-func ofModel[P any](call func(P) (modelConsent, bool)) func(P) (consentOf, bool) {
-	return func(p P) (consentOf, bool) {
-		c, found := call(p)
-		return consentOf{c.id, c.reference, c.scopes}, found
-	}
-}
-
-var modelConsentScopes = []string{"openid", "offline_access", "email"}
-
-func (h *history) grantConsent(d draw) {
-	p := store.GrantConsentParams{
-		ID: store.ConsentID(h.name("n")), ClientID: h.client(d), UserID: h.user(d), ReferenceID: h.tenant(d),
-		Scopes: h.some(d, modelConsentScopes, "openid"), Merge: d.once(2),
-	}
-	granted := slices.DeleteFunc(slices.Clone(h.m.families), func(f *modelFamily) bool { return f.user == nil })
-	if f, found := recent(d, granted); found && !d.once(4) {
-		p.ClientID, p.UserID, p.ReferenceID = f.client, *f.user, f.reference
-	}
-	if h.m.clients[p.ClientID] == nil || !h.m.users[p.UserID] {
-		return
-	}
-	do(h, "GrantConsent", p, ofModel(h.m.grantConsent), func(ctx context.Context, p store.GrantConsentParams) (consentOf, error) {
-		return asConsent(h.q.GrantConsent(ctx, p))
-	})
-}
+var consentScopes = []string{"openid", "offline_access", "email"}
 
 // consented picks a client, a user and a tenant, mostly of a consent that there is.
-func (h *history) consented(d draw) (store.ClientID, store.UserID, *store.ReferenceID) {
-	client, user, tenant := h.client(d), h.user(d), h.tenant(d)
-	if d.once(6) {
-		return client, user, tenant
-	}
-	var pairs []modelPair
+func (h *history) consented(d draw) (pair, *store.ReferenceID) {
+	var there []*consent
 	for _, c := range h.clients {
 		for _, u := range h.users {
-			if h.m.consents[modelPair{c, u}] != nil {
-				pairs = append(pairs, modelPair{c, u})
+			if g := h.m.consents[pair{c, u}]; g != nil {
+				there = append(there, g)
 			}
 		}
 	}
-	if pair, found := recent(d, pairs); found {
-		client, user = pair.client, pair.user
-		if !d.once(4) {
-			tenant = h.m.consents[pair].reference
+	if g, found := recent(d, there); found && !d.once(4) {
+		if d.once(4) {
+			return g.pair, h.tenant(d)
 		}
+		return g.pair, g.reference
 	}
-	return client, user, tenant
+	if d.once(2) {
+		return pair{"c1", "u1"}, h.tenant(d)
+	}
+	return h.pairOf(d)
+}
+
+func (h *history) grantConsent(d draw) {
+	of, reference := h.consented(d)
+	p := store.GrantConsentParams{
+		ID: store.ConsentID(h.name("n")), ClientID: of.client, UserID: of.user, ReferenceID: reference,
+		Scopes: some(d, consentScopes, "openid"), Merge: d.once(2),
+	}
+	want, scopes := h.m.grantConsent(p)
+	r, err := h.q.GrantConsent(h.ctx, p)
+	h.answered("GrantConsent", p, want, r.Outcome, err)
+	if h.err == nil && want == store.OutcomeGranted && !slices.Equal(r.Scopes, scopes) {
+		h.fail(fmt.Errorf("GrantConsent: scopes %v, want %v", r.Scopes, scopes))
+	}
 }
 
 func (h *history) checkConsent(d draw) {
-	var p store.CheckConsentParams
-	p.ClientID, p.UserID, p.ReferenceID = h.consented(d)
-	p.Scopes = h.some(d, modelConsentScopes, "admin")
-	do(h, "CheckConsent", p, h.m.checkConsent, h.q.CheckConsent)
-}
-
-func (h *history) findConsent(d draw) {
-	var p store.FindConsentParams
-	p.ClientID, p.UserID, p.ReferenceID = h.consented(d)
-	do(h, "FindConsent", p, ofModel(h.m.findConsent), func(ctx context.Context, p store.FindConsentParams) (consentOf, error) {
-		return asConsent(h.q.FindConsent(ctx, p))
-	})
+	of, reference := h.consented(d)
+	p := store.CheckConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference, Scopes: some(d, consentScopes, "admin")}
+	want := h.m.checkConsent(p)
+	r, err := h.q.CheckConsent(h.ctx, p)
+	h.answered("CheckConsent", p, want.Outcome, r.Outcome, err)
+	if h.err == nil && (r.Covered != want.Covered || !slices.Equal(r.Missing, want.Missing)) {
+		h.fail(fmt.Errorf("CheckConsent: got %v %v, want %v %v", r.Covered, r.Missing, want.Covered, want.Missing))
+	}
 }
 
 func (h *history) withdrawConsent(d draw) {
-	var p store.WithdrawConsentParams
-	p.ClientID, p.UserID, p.ReferenceID = h.consented(d)
-	do(h, "WithdrawConsent", p, h.m.withdrawConsent, h.q.WithdrawConsent)
+	of, reference := h.consented(d)
+	p := store.WithdrawConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference}
+	r, err := h.q.WithdrawConsent(h.ctx, p)
+	h.answered("WithdrawConsent", p, h.m.withdrawConsent(p), r.Outcome, err)
 }
 
-// Users and clients.
+// Another server's statements: it knows nothing of families and epochs.
 
-func (h *history) disableClient(d draw) {
-	id := h.client(d)
-	if f, found := recent(d, h.m.families); found && !d.once(4) {
-		id = f.client
+func (h *history) foreignRefreshToken(d draw) {
+	of, reference := h.pairOf(d)
+	id := h.name("r")
+	t := &issued{
+		refresh: true, id: id, digest: h.digest(id), pair: of, reference: reference, scopes: oneOf(d, askedFor...),
+		expires: in(h.m.now, h.lifetime(d, time.Hour, time.Minute), 0), codeID: h.codeID(d),
 	}
-	do(h, "DisableClient", id, func(id store.ClientID) (bool, bool) { return h.m.switchClient(id, true) },
-		func(ctx context.Context, id store.ClientID) (bool, error) {
-			c, err := h.q.DisableClient(ctx, id)
-			return c.Disabled, err
-		})
+	h.insertForeign(d, t, nil)
 }
 
-func (h *history) enableClient(d draw) {
-	id := h.client(d)
-	for _, c := range h.clients {
-		if m := h.m.clients[c]; m != nil && m.disabled && !d.once(8) {
-			id = c
+func (h *history) foreignAccessToken(d draw) {
+	of, reference := h.pairOf(d)
+	id := h.name("t")
+	t := &issued{
+		id: id, digest: h.digest(id), pair: of, reference: reference, scopes: oneOf(d, askedFor...),
+		expires: in(h.m.now, h.lifetime(d, time.Hour, time.Minute), 0), codeID: h.codeID(d),
+	}
+	var refresh *issued
+	if r := h.refreshToken(d); r != nil && !r.gone && !d.once(3) {
+		refresh = r
+		if !d.once(6) {
+			t.pair, t.reference = r.pair, r.reference
 		}
 	}
-	do(h, "EnableClient", id, func(id store.ClientID) (bool, bool) { return h.m.switchClient(id, false) },
-		func(ctx context.Context, id store.ClientID) (bool, error) {
-			c, err := h.q.EnableClient(ctx, id)
-			return c.Disabled, err
-		})
+	h.insertForeign(d, t, refresh)
 }
 
-func (h *history) deleteUserOrClient(d draw) {
-	user, client := h.user(d), h.client(d)
-	if d.once(3) {
-		user, client = "u0", "c0"
+// codeID is mostly none or a new one, and at times that of a family that there is or was.
+func (h *history) codeID(d draw) *store.AuthorizationID {
+	switch d.below(4) {
+	case 0:
+		return nil
+	case 1:
+		if id, found := recent(d, h.authorizations); found {
+			return &id
+		}
 	}
-	if d.once(2) {
-		do(h, "DeleteUser", user, h.m.deleteUser, h.q.DeleteUser)
-	} else {
-		do(h, "DeleteClient", client, h.m.deleteClient, h.q.DeleteClient)
-	}
+	return new(store.AuthorizationID(h.name("f")))
 }
 
-func (h *history) rememberClientAssertion(d draw) {
-	p := store.RememberClientAssertionParams{ExpiresAt: h.m.now.Add(oneOf(d, time.Minute, 10*time.Second))}
-	if known, found := recent(d, h.assertions); found && d.once(2) {
-		p.ID = known
-	} else {
-		p.ID = h.digest(h.name("j"))
-		h.assertions = append(h.assertions, p.ID)
+func (h *history) insertForeign(d draw, t, refresh *issued) {
+	if h.m.clients[t.client] == nil || h.m.users[t.user] == nil {
+		return
 	}
-	do(h, "RememberClientAssertion", p, h.m.rememberClientAssertion, h.q.RememberClientAssertion)
+	sessionID := h.sessionOf(d, t.user)
+	if refresh != nil && refresh.session != nil {
+		sessionID = &refresh.session.id
+	}
+	t.session = h.m.session(sessionID)
+	if t.session == nil {
+		sessionID = nil
+	}
+	h.insert(t, refresh, sessionID)
+}
+
+func (h *history) insert(t, refresh *issued, sessionID *store.SessionID) {
+	table, column, refreshID := "oauth_refresh_token", "", []any{}
+	if !t.refresh {
+		table = "oauth_access_token"
+		if refresh != nil {
+			column, refreshID = ", refresh_id", []any{refresh.id}
+		}
+	}
+	marks := "$1, $2, $3, $4, $5, $6, $7, $8, $9"
+	if column != "" {
+		marks += ", $10"
+	}
+	var family store.AuthorizationID
+	err := h.tx.QueryRow(h.ctx, `INSERT INTO `+table+` (id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_code_id`+column+`)
+		VALUES (`+marks+`) RETURNING authorization_id`,
+		append([]any{t.id, t.digest, t.client, sessionID, t.user, t.reference, outward(h, t.expires), t.scopes, t.codeID}, refreshID...)...).Scan(&family)
+	h.fail(err)
+	want := h.m.familyOfForeign(t.pair, refresh, t.codeID)
+	h.logf("another server inserts into %s %s of %v, session %v, code %v → %s", table, t.id, t.pair, deref(sessionID), deref(t.codeID), family)
+	if f := h.m.familyByID(family); want != "" && want != family || want == "" && f != nil && f.pair != t.pair {
+		h.fail(fmt.Errorf("%s is of the family %s, want %s", t.id, family, want))
+	}
+	if h.err != nil {
+		return
+	}
+	h.m.saw("another server's token joins a family", h.m.familyByID(family) != nil)
+	t.family = h.m.foreign(t, refresh, family, sessionID != nil)
+	if !t.refresh && h.m.familyIsOver(t.family) {
+		t.over, t.spent = true, h.m.now // for servers that read the row alone
+	}
+	if !slices.Contains(h.authorizations, family) {
+		h.authorizations = append(h.authorizations, family)
+	}
+	h.m.tokens = append(h.m.tokens, t)
+	h.said["foreign token"]++
+}
+
+// foreignRotation spends a refresh token as better-auth does, in statements of their own.
+func (h *history) foreignRotation(d draw) {
+	r := h.refreshToken(d)
+	if r == nil {
+		return
+	}
+	tag, err := h.tx.Exec(h.ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1 AND revoked IS NULL`, r.digest)
+	h.fail(err)
+	got, want := tag.RowsAffected() > 0, h.m.tokenIsLive(r)
+	h.logf("another server spends %s → %v", r.id, got)
+	h.said[fmt.Sprintf("foreign rotation %v", got)]++
+	if got != want {
+		h.fail(fmt.Errorf("another server spends %s: got %v, want %v", r.id, got, want))
+	}
+	if h.err != nil || !want {
+		return
+	}
+	r.over, r.spent = true, h.m.now
+	if d.once(4) {
+		return // its second statement is still to come
+	}
+	id := h.name("r")
+	n := &issued{
+		refresh: true, id: id, digest: h.digest(id), pair: r.pair, reference: r.reference, scopes: r.scopes, session: r.session, codeID: r.codeID,
+		expires: in(h.m.now, time.Hour, 0),
+	}
+	var sessionID *store.SessionID
+	if r.session != nil {
+		sessionID = &r.session.id
+	}
+	h.insert(n, nil, sessionID)
+}
+
+func (h *history) foreignSession(d draw) {
+	user := h.user(d)
+	if h.m.users[user] == nil {
+		return
+	}
+	s := &session{id: store.SessionID(h.name("s")), user: user, began: h.m.now, expires: h.m.now.Add(time.Hour)}
+	if !h.m.userIsLive(user) {
+		h.m.markSession(s)
+	}
+	_, err := h.tx.Exec(h.ctx, `INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, $4)`, s.id, user, h.digest(string(s.id)), outward(h, new(h.m.now.Add(time.Hour))))
+	h.fail(err)
+	h.logf("another server inserts session %s of %s", s.id, user)
+	h.m.saw("another server's session of a suspended user", s.marked)
+	h.sessions = append(h.sessions, s.id)
+	h.m.sessions[s.id] = s
+}
+
+func (h *history) foreignSignOut(d draw) {
+	s := h.m.sessions[h.session(d)]
+	if s == nil {
+		return
+	}
+	_, err := h.tx.Exec(h.ctx, `DELETE FROM session WHERE id = $1`, s.id)
+	h.fail(err)
+	h.logf("another server deletes session %s", s.id)
+	h.m.saw("a session deleted by another server", h.m.sessionIsLive(s))
+	h.m.forgetSession(s)
+}
+
+func (h *history) foreignConsent(d draw) {
+	of, reference := h.consented(d)
+	if h.m.clients[of.client] == nil || h.m.users[of.user] == nil {
+		return
+	}
+	g := h.m.consents[of]
+	if g == nil {
+		g = &consent{pair: of, id: store.ConsentID(h.name("n")), reference: reference}
+		h.m.consents[of] = g
+	}
+	g.scopes, g.over = some(d, consentScopes, "openid"), false
+	_, err := h.tx.Exec(h.ctx, `INSERT INTO oauth_consent (id, client_id, user_id, reference_id, scopes) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (client_id, user_id) DO UPDATE SET scopes = excluded.scopes`, g.id, of.client, of.user, g.reference, g.scopes)
+	h.fail(err)
+	h.logf("another server writes a consent of %v %v in %q", of, g.scopes, deref(g.reference))
+}
+
+// exchanged inserts a token that was exchanged (RFC 8693): one of the family, but with a client of its own.
+func (h *history) exchanged(d draw) {
+	live := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return !h.m.familyIsLive(f) })
+	f, found := recent(d, live)
+	client := oneOf(d, h.clients...)
+	if !found || !h.m.clientIsLive(client) {
+		return
+	}
+	id := h.name("t")
+	t := &issued{
+		id: id, digest: h.digest(id), pair: pair{client, f.user}, reference: f.reference, family: f, own: true, scopes: f.granted,
+		expires: in(h.m.now, time.Hour, 0),
+	}
+	_, err := h.tx.Exec(h.ctx, `
+		INSERT INTO oauth_access_token (id, token, client_id, user_id, reference_id, expires_at, scopes, authorization_id, client_epoch, pair_epoch)
+		SELECT $1, $2, c.client_id, u.id, $5::text, $6, $7, $8, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, $5::text)
+		FROM oauth_client AS c CROSS JOIN "user" AS u WHERE c.client_id = $3 AND u.id = $4`,
+		t.id, t.digest, client, f.user, t.reference, outward(h, t.expires), t.scopes, f.id)
+	h.fail(err)
+	h.logf("%s of %v in %q is issued in exchange for one of %s", id, t.pair, deref(t.reference), f.id)
+	h.said["exchanged token"]++
+	h.m.tokens = append(h.m.tokens, t)
+}
+
+// byHand leaves rows as an ending does that did not see them, or as an operator may.
+func (h *history) byHand(d draw) {
+	var unseen []*session
+	for _, id := range h.sessions {
+		if s := h.m.sessions[id]; s != nil && s.marked && (s.over || !h.m.userIsLive(s.user)) {
+			unseen = append(unseen, s)
+		}
+	}
+	if s, found := recent(d, unseen); found && !d.once(3) {
+		s.marked, s.expires = false, h.m.now.Add(time.Hour)
+		_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = NULL, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
+		h.fail(err)
+		h.logf("session %s is as if an ending had not seen it", s.id)
+		h.m.saw("a session over by its epoch alone", true)
+		return
+	}
+	var ended []*session
+	for _, id := range h.sessions {
+		if s := h.m.sessions[id]; s != nil && s.marked && !s.over {
+			ended = append(ended, s)
+		}
+	}
+	if s, found := recent(d, ended); found && !d.once(3) {
+		s.expires = h.m.now.Add(time.Minute)
+		_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = $2, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
+		h.fail(err)
+		h.logf("session %s is as if it had ended after this transaction began", s.id)
+		h.said["a session that ends later"]++
+		return
+	}
+	for _, id := range h.users {
+		if u := h.m.users[id]; u != nil && u.deleted && u.suspended {
+			u.suspended = false
+			_, err := h.tx.Exec(h.ctx, `UPDATE "user" SET suspended_at = NULL WHERE id = $1`, id)
+			h.fail(err)
+			h.logf("deleted %s is no longer marked as suspended", id)
+			return
+		}
+	}
 }
 
 // Collectors.
 
-// collect runs one of the collectors, and lets the model forget what it has chosen of what is due.
-func (h *history) collect(name, table string, batch int32, due []string, run func() (int64, error), forget func(id string)) {
-	got, err := run()
-	h.fail(err)
-	h.logf("%s → %d", name, got)
-	h.said[fmt.Sprintf("%s %v", strings.Split(name, "(")[0], got > 0)]++
-	h.m.wrote = got > 0
-	if want := min(int64(len(due)), int64(batch)); got != want {
-		h.fail(fmt.Errorf("%s: got %d, want %d of %v", name, got, want, due))
+// collect makes one of the collector's calls. They change no liveness; of what is gone, the model has to agree that it was dead.
+func (h *history) collect(d draw) {
+	const page = 1000
+	retention := oneOf(d, 0, time.Minute)
+	var call string
+	var err error
+	switch d.below(12) {
+	case 0, 1:
+		call = "MarkDeadAuthorizations"
+		_, err = h.q.MarkDeadAuthorizations(h.ctx, store.MarkDeadAuthorizationsParams{PageSize: page})
+		for _, f := range h.m.families {
+			hasTokens := h.m.token(func(t *issued) bool { return t.family == f }) != nil
+			if f.status == store.AuthorizationStatusApproved && (h.m.familyIsOver(f) || f.expires == nil && !hasTokens) {
+				f.marked = true
+			}
+		}
+	case 2:
+		call = "MarkEndedSessions"
+		_, err = h.q.MarkEndedSessions(h.ctx, store.MarkEndedSessionsParams{PageSize: page})
+		for _, s := range h.m.sessions {
+			if s.expires.After(h.m.now) && !s.marked && !h.m.sessionIsLive(s) {
+				h.m.markSession(s)
+			}
+		}
+	case 3:
+		call = "SweepSessionClients"
+		_, err = h.q.SweepSessionClients(h.ctx, store.SweepSessionClientsParams{PageSize: page})
+	case 4:
+		call = "DeleteDeadConsents"
+		_, err = h.q.DeleteDeadConsents(h.ctx, store.DeleteDeadConsentsParams{PageSize: page})
+	case 5:
+		call = "DeleteDeadAccessTokens"
+		_, err = h.q.DeleteDeadAccessTokens(h.ctx, store.DeleteDeadAccessTokensParams{PageSize: page})
+	case 6:
+		call = "DeleteSpentRefreshTokens"
+		_, err = h.q.DeleteSpentRefreshTokens(h.ctx, store.DeleteSpentRefreshTokensParams{PageSize: page, Retention: retention})
+	case 7:
+		call = "DeleteEndedAuthorizations"
+		_, err = h.q.DeleteEndedAuthorizations(h.ctx, store.DeleteEndedAuthorizationsParams{BatchSize: page, Retention: retention})
+	case 8:
+		call = "DeleteExpiredAccessTokens"
+		_, err = h.q.DeleteExpiredAccessTokens(h.ctx, page)
+	case 9:
+		call = "DeleteExpiredRefreshTokens"
+		_, err = h.q.DeleteExpiredRefreshTokens(h.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: page, Retention: retention})
+	case 10:
+		call = "DeleteExpiredSessions"
+		_, err = h.q.DeleteExpiredSessions(h.ctx, page)
+	default:
+		call = oneOf(d, "DeleteExpiredAuthorizations", "DeleteExpiredClientSecrets", "EraseDeletedUsers", "EraseDeletedClients")
+		switch call {
+		case "DeleteExpiredAuthorizations":
+			_, err = h.q.DeleteExpiredAuthorizations(h.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: page, Retention: retention})
+		case "DeleteExpiredClientSecrets":
+			_, err = h.q.DeleteExpiredClientSecrets(h.ctx, page)
+		case "EraseDeletedUsers":
+			_, err = h.q.EraseDeletedUsers(h.ctx, store.EraseDeletedUsersParams{BatchSize: page})
+			for id, c := range h.m.clients { // those that they owned are deleted as well
+				if u := h.m.users[c.owner]; u != nil && u.deleted {
+					h.m.deleteClient(id)
+				}
+			}
+		default:
+			_, err = h.q.EraseDeletedClients(h.ctx, store.EraseDeletedClientsParams{BatchSize: page})
+		}
 	}
-	if h.err != nil || got == 0 {
+	h.fail(err)
+	h.logf("%s (retention %v)", call, retention)
+	h.said[call]++
+	h.forget(call, retention)
+}
+
+// forget lets the model forget what the collector has deleted, and fails if that was not due.
+func (h *history) forget(call string, retention time.Duration) {
+	if h.err != nil {
 		return
 	}
-	rows, err := h.tx.Query(h.ctx, "SELECT x.id::text FROM "+table+" AS x")
+	there, err := h.ids()
 	if err != nil {
 		h.fail(err)
 		return
 	}
-	kept, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	h.fail(err)
-	for from, to := range h.aliases {
-		if i := slices.Index(kept, string(from)); i >= 0 {
-			kept[i] = string(to)
+	wrongly := func(what, id string, unless bool) {
+		h.said["collected by "+call]++
+		if !unless {
+			h.fail(fmt.Errorf("%s has deleted %s %s", call, what, id))
 		}
 	}
-	for _, id := range due {
-		if !slices.Contains(kept, id) {
-			forget(id)
+	for _, t := range h.m.tokens {
+		table := "access_token "
+		if t.refresh {
+			table = "refresh_token "
+		}
+		if t.gone || there[table+t.id] {
+			continue
+		}
+		due := t.over || h.m.past(t.expires) || t.family != nil && h.m.familyIsOver(t.family)
+		if t.refresh && t.family != nil && !t.family.marked {
+			// evidence of reuse is kept
+			due = due && (t.expires != nil && !t.expires.Add(retention).After(h.m.now) || t.expires == nil && t.over && !t.spent.Add(retention).After(h.m.now))
+		}
+		wrongly("token", t.id, due)
+		t.gone = true
+	}
+	h.m.families = slices.DeleteFunc(h.m.families, func(f *family) bool {
+		if there["authorization "+string(f.id)] {
+			return false
+		}
+		wrongly("authorization", string(f.id), f.marked || f.expires != nil && !f.expires.Add(retention).After(h.m.now))
+		return true
+	})
+	for id, s := range h.m.sessions {
+		if !there["session "+string(id)] {
+			wrongly("session", string(id), !h.m.sessionIsLive(s))
+			h.m.forgetSession(s)
+		} else if call == "DeleteExpiredSessions" && !s.expires.After(h.m.now) {
+			detached := *s
+			h.m.forgetSession(s)
+			h.m.sessions[id] = &detached
 		}
 	}
-}
-
-func modelBatch(d draw) int32 { return int32(oneOf(d, 1000, 1000, 1000, 1)) }
-
-func modelRetention(d draw) time.Duration { return oneOf(d, 0, time.Hour) }
-
-func (h *history) deleteExpiredAccessTokens(d draw) {
-	batch := modelBatch(d)
-	h.collect(fmt.Sprintf("DeleteExpiredAccessTokens(batch_size=%d)", batch), "oauth_access_token", batch, h.m.dueAccessTokens(),
-		func() (int64, error) { return h.q.DeleteExpiredAccessTokens(h.ctx, batch) },
-		func(id string) { h.m.forget(func(t *modelToken) bool { return t.id == id }) })
-}
-
-func (h *history) deleteExpiredRefreshTokens(d draw) {
-	p := store.DeleteExpiredRefreshTokensParams{BatchSize: modelBatch(d), Retention: modelRetention(d)}
-	h.collect(fmt.Sprintf("DeleteExpiredRefreshTokens(batch_size=%d retention=%v)", p.BatchSize, p.Retention), "oauth_refresh_token", p.BatchSize,
-		h.m.dueRefreshTokens(p.Retention),
-		func() (int64, error) { return h.q.DeleteExpiredRefreshTokens(h.ctx, p) },
-		func(id string) { h.m.forget(func(t *modelToken) bool { return t.id == id }) })
-}
-
-func (h *history) deleteExpiredAuthorizations(d draw) {
-	p := store.DeleteExpiredAuthorizationsParams{BatchSize: modelBatch(d), Retention: modelRetention(d)}
-	h.collect(fmt.Sprintf("DeleteExpiredAuthorizations(batch_size=%d retention=%v)", p.BatchSize, p.Retention), "oauth_authorization", p.BatchSize,
-		h.m.dueAuthorizations(p.Retention),
-		func() (int64, error) { return h.q.DeleteExpiredAuthorizations(h.ctx, p) },
-		func(id string) { h.m.forgetFamilies(func(f *modelFamily) bool { return string(f.id) == id }) })
-}
-
-func (h *history) deleteExpiredSessions(d draw) {
-	batch := modelBatch(d)
-	h.collect(fmt.Sprintf("DeleteExpiredSessions(batch_size=%d)", batch), "session", batch, h.m.dueSessions(),
-		func() (int64, error) { return h.q.DeleteExpiredSessions(h.ctx, batch) },
-		func(id string) { h.m.forgetSession(store.SessionID(id)) })
-}
-
-func (h *history) deleteExpiredClientAssertions(d draw) {
-	batch := modelBatch(d)
-	h.collect(fmt.Sprintf("DeleteExpiredClientAssertions(batch_size=%d)", batch), "oauth_client_assertion", batch, h.m.dueAssertions(),
-		func() (int64, error) { return h.q.DeleteExpiredClientAssertions(h.ctx, batch) },
-		func(id string) { delete(h.m.assertions, token.Digest(id)) })
+	for k, g := range h.m.consents {
+		if !there["consent "+string(g.id)] {
+			wrongly("consent", string(g.id), !h.m.consentCounts(g) || h.m.clients[g.client] == nil || h.m.clients[g.client].deleted)
+			delete(h.m.consents, k)
+		}
+	}
+	for id, u := range h.m.users {
+		if !there["user "+string(id)] {
+			wrongly("user", string(id), u.deleted)
+			delete(h.m.users, id)
+		}
+	}
+	for id, c := range h.m.clients {
+		if !there["client "+string(id)] {
+			wrongly("client", string(id), c.deleted)
+			delete(h.m.clients, id)
+		}
+	}
 }
 
 // Lists.
 
 func (h *history) list(d draw) {
-	user, client := oneOf(d, h.users...), oneOf(d, h.clients...)
-	ids := func(rows []store.OAuthAuthorization, err error) ([]string, error) {
-		ids := []string{}
-		for _, a := range rows {
-			ids = append(ids, string(inward(h, a.ID)))
-		}
-		slices.Sort(ids)
-		return ids, err
+	of, _ := h.pairOf(d)
+	match := func(f *family) bool { return f.user == of.user }
+	var rows []store.OAuthAuthorization
+	var err error
+	call := "ListUserAuthorizations"
+	if d.once(2) {
+		rows, err = h.q.ListUserAuthorizations(h.ctx, store.ListUserAuthorizationsParams{UserID: of.user, PageSize: 1000})
+	} else {
+		call, match = "ListClientAuthorizations", func(f *family) bool { return f.client == of.client }
+		rows, err = h.q.ListClientAuthorizations(h.ctx, store.ListClientAuthorizationsParams{ClientID: of.client, PageSize: 1000})
 	}
-	switch d.below(4) {
-	case 0:
-		do(h, "ListUserAuthorizations", user, func(user store.UserID) ([]string, bool) { return h.m.listUserAuthorizations(user), true },
-			func(ctx context.Context, user store.UserID) ([]string, error) {
-				return ids(h.q.ListUserAuthorizations(ctx, store.ListUserAuthorizationsParams{UserID: user, PageSize: 1000}))
-			})
-		return
-	case 1:
-		do(h, "ListClientAuthorizations", client, func(client store.ClientID) ([]string, bool) { return h.m.listClientAuthorizations(client), true },
-			func(ctx context.Context, client store.ClientID) ([]string, error) {
-				return ids(h.q.ListClientAuthorizations(ctx, store.ListClientAuthorizationsParams{ClientID: client, PageSize: 1000}))
-			})
-		return
-	case 2:
-		if id, found := recent(d, h.sessions); found {
-			type found struct{ Session store.SessionID }
-			do(h, "FindSessionByToken", h.digest(string(id)), func(digest token.Digest) (found, bool) {
-				id, live := h.m.findSessionByToken(digest)
-				return found{id}, live
-			}, func(ctx context.Context, digest token.Digest) (found, error) {
-				r, err := h.q.FindSessionByToken(ctx, digest)
-				return found{r.Session.ID}, err
-			})
-		}
-		return
+	var got, want []string
+	for _, a := range rows {
+		got = append(got, string(a.ID))
 	}
-	do(h, "ListUserConsents", user, func(user store.UserID) ([]modelListedConsent, bool) { return h.m.listUserConsents(user), true },
-		func(ctx context.Context, user store.UserID) ([]modelListedConsent, error) {
-			rows, err := h.q.ListUserConsents(ctx, store.ListUserConsentsParams{UserID: user, PageSize: 1000})
-			listed := []modelListedConsent{}
-			for _, c := range rows {
-				listed = append(listed, modelListedConsent{c.ID, c.Authorizations})
-			}
-			slices.SortFunc(listed, func(a, b modelListedConsent) int { return strings.Compare(string(a.ID), string(b.ID)) })
-			return listed, err
-		})
+	for _, f := range h.m.families {
+		inForce := f.expires != nil && f.expires.After(h.m.now) || h.m.token(func(t *issued) bool {
+			return t.family == f && (!t.over || t.own && !t.revoked()) && !h.m.past(t.expires)
+		}) != nil
+		if match(f) && h.m.familyIsLive(f) && inForce {
+			want = append(want, string(f.id))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	h.logf("%s of %v → %s", call, of, strings.Join(got, " "))
+	h.fail(err)
+	h.said[fmt.Sprintf("%s %v", call, len(want) > 0)]++
+	if !slices.Equal(got, want) {
+		h.fail(fmt.Errorf("%s: got %v, want %v", call, got, want))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -29,12 +30,13 @@ type history struct {
 	sql     *modelSQL
 	rewrite func(string) string // of every query, before it is run
 	m       *model
-	steps   []modelStep
+	steps   []step
 	mood    string
 
-	passed  time.Duration                                   // by which timestamps have been moved back
-	aliases map[store.AuthorizationID]store.AuthorizationID // of families that a statement began, to the model's names
-	written int64                                           // rows written so far, by the server's count
+	began   time.Time
+	passed  time.Duration // by which timestamps have been moved back
+	written int64         // rows written so far, by the server's count
+	quiet   bool          // the last call was to write nothing
 
 	names          map[token.Digest]string // what digests are digests of
 	counts         map[string]int          // of names, by prefix
@@ -44,14 +46,35 @@ type history struct {
 	authorizations []store.AuthorizationID
 	requestURIs    []token.Digest
 	codes          []token.Digest
-	refreshTokens  []token.Digest
-	accessTokens   []token.Digest // none for a JWT
-	accessTokenIDs []store.AccessTokenID
-	assertions     []token.Digest
+	secrets        []token.Digest
+	proofs         []token.Digest
+	redemptions    []store.RedeemAuthorizationCodeParams // that were answered with tokens, like the following
+	rotations      []store.RotateRefreshTokenParams
+	issues         []store.IssueAccessTokenParams
 
 	lines []string
 	err   error          // the first disagreement; nothing is called after it
 	said  map[string]int // answers, by call
+}
+
+// step is one call to be, or nothing at all: what the action makes of a number, as things stand.
+type step struct {
+	run     func(*history, draw)
+	choices uint64
+}
+
+// take takes a step.
+func (h *history) take(s step) {
+	if h.err != nil {
+		return
+	}
+	h.steps = append(h.steps, s)
+	n := len(h.lines)
+	h.quiet = false
+	s.run(h, newDraw(s.choices))
+	if h.err == nil && len(h.lines) > n {
+		h.compare()
+	}
 }
 
 // GoString is how rapid prints a history that failed: a call a line.
@@ -67,7 +90,8 @@ func newModelSQL(ctx context.Context, conn *pgx.Conn) (*modelSQL, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT c.oid::bigint, format('UPDATE %s SET %s', c.oid::regclass, string_agg(format('%1$I = %1$I - $1::interval', a.attname), ', '))
 		FROM pg_class AS c
-		JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.atttypid = 'timestamptz'::regtype AND NOT a.attisdropped
+		JOIN pg_attribute AS a ON a.attrelid = c.oid AND NOT a.attisdropped
+		JOIN pg_type AS y ON y.oid = a.atttypid AND 'timestamptz'::regtype IN (y.oid, y.typbasetype)
 		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
 		GROUP BY c.oid
 		ORDER BY c.oid`)
@@ -89,26 +113,22 @@ func newModelSQL(ctx context.Context, conn *pgx.Conn) (*modelSQL, error) {
 	return s, err
 }
 
-// newHistory begins a history on an empty database with two users who are signed in, and three clients: one confidential, one
-// public, and one that is public by its authentication method, skips consent, and belongs to a user.
+// newHistory begins a history on an empty database with two users who are signed in, and five clients: two confidential ones with
+// secrets, one of which names no method; a public one that belongs to a user; and two that hold a key and a certificate.
 func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewrite func(string) string) *history {
 	h := &history{
 		ctx: ctx, q: store.New(rewritten{tx, rewrite}), tx: tx, sql: sql, mood: mood, rewrite: rewrite,
-		aliases: map[store.AuthorizationID]store.AuthorizationID{}, names: map[token.Digest]string{}, counts: map[string]int{},
-		users: []store.UserID{"u1", "u2"}, clients: []store.ClientID{"c1", "c2", "c3"}, said: map[string]int{},
+		names: map[token.Digest]string{}, counts: map[string]int{}, said: map[string]int{}, users: []store.UserID{"u1", "u2"},
 	}
-	var now time.Time
-	h.fail(tx.QueryRow(ctx, "SELECT now()").Scan(&now))
-	h.m = newModel(now.UTC())
-	h.m.nameFamily = func() store.AuthorizationID {
-		id := store.AuthorizationID(h.name("a"))
-		h.authorizations = append(h.authorizations, id)
-		return id
+	h.fail(tx.QueryRow(ctx, "SELECT now()").Scan(&h.began))
+	h.m = &model{
+		now: h.began, users: map[store.UserID]*user{}, clients: map[store.ClientID]*client{}, sessions: map[store.SessionID]*session{},
+		consents: map[pair]*consent{}, proofs: map[token.Digest]bool{}, seen: map[string]int{},
 	}
 	for i, u := range h.users {
-		_, err := h.q.CreateUser(ctx, store.CreateUserParams{ID: u, Name: string(u), Email: string(u) + "@example.com"})
+		_, err := h.q.CreateUser(ctx, store.CreateUserParams{ID: u, Name: string(u), Email: new(string(u) + "@example.com")})
 		h.fail(err)
-		h.m.users[u] = true
+		h.m.users[u] = &user{}
 		p := store.CreateSessionParams{ID: store.SessionID(h.name("s")), UserID: u, Lifetime: []time.Duration{time.Hour, 10 * time.Second}[i]}
 		p.Token = h.digest(string(p.ID))
 		_, err = h.q.CreateSession(ctx, p)
@@ -116,15 +136,25 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 		h.m.createSession(p)
 		h.sessions = append(h.sessions, p.ID)
 	}
+	own := []string{"authorization_code", "refresh_token", "client_credentials"}
 	for i, p := range []store.CreateClientParams{
-		{Scopes: []string{"openid", "offline_access"}},
-		{Public: new(true)},
-		{TokenEndpointAuthMethod: new("none"), SkipConsent: new(true), UserID: &h.users[1]},
+		{TokenEndpointAuthMethod: new("client_secret_basic"), ClientSecret: new(h.digest("x1")), Scopes: []string{"openid", "offline_access"}, GrantTypes: own},
+		{TokenEndpointAuthMethod: new("none"), SkipConsent: new(true), UserID: &h.users[1], GrantTypes: own},
+		{TokenEndpointAuthMethod: new("private_key_jwt"), JWKS: []byte(`{"keys": []}`), GrantTypes: own, RefreshGraceUntilUsed: new(true)},
+		{ClientSecret: new(h.digest("x4")), AccessTokenLifetime: new(30 * time.Second), RefreshGrace: new(time.Minute)},
+		{TokenEndpointAuthMethod: new("tls_client_auth"), JWKS: []byte(`{"keys": []}`)},
+		{JWKS: []byte(`{"keys": []}`), GrantTypes: own},
 	} {
-		p.ClientID, p.ID, p.RedirectURIs = h.clients[i], store.OAuthClientID(h.clients[i]), []string{fixture.RedirectURI}
+		p.ClientID = store.ClientID(fmt.Sprint("c", i+1))
+		p.ID, p.RedirectURIs = store.OAuthClientID(p.ClientID), []string{fixture.RedirectURI}
 		_, err := h.q.CreateClient(ctx, p)
 		h.fail(err)
-		h.m.clients[p.ClientID] = &modelClient{public: i > 0, skipsConsent: i == 2, scopes: p.Scopes, owner: p.UserID}
+		h.clients = append(h.clients, p.ClientID)
+		h.m.clients[p.ClientID] = &client{
+			kind: []string{"secret", "none", "key", "secret", "certificate", "key"}[i], secret: deref(p.ClientSecret), older: map[token.Digest]time.Time{},
+			methodless: p.TokenEndpointAuthMethod == nil, ownTokens: p.GrantTypes != nil, scopes: p.Scopes, skipsConsent: deref(p.SkipConsent),
+			owner: deref(p.UserID), accessLimit: deref(p.AccessTokenLifetime), grace: p.RefreshGrace, untilUsed: deref(p.RefreshGraceUntilUsed),
+		}
 	}
 	h.fail(tx.QueryRow(ctx, sql.written).Scan(&h.written))
 	return h
@@ -171,57 +201,66 @@ func (h *history) digest(raw string) token.Digest {
 	return d
 }
 
-// do makes a call of the database and of the model, and compares the answers.
-func do[P, R any](h *history, name string, p P, expect func(P) (R, bool), call func(context.Context, P) (R, error)) (R, bool) {
-	h.m.wrote = false
-	want, found := expect(p)
-	got, err := call(h.ctx, outward(h, p))
-	answered := err == nil
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		h.fail(fmt.Errorf("%s: %w", name, err))
-	}
-	got = inward(h, got)
-	answer := said(got, answered)
-	h.said[name+" "+answer]++
-	h.logf("%s(%s) → %s", name, text(h, reflect.ValueOf(p)), answer)
-	switch {
-	case h.err != nil:
-	case found && answered:
-		if d := h.differences(want, got); d != "" {
-			h.fail(fmt.Errorf("%s: %s", name, d))
-		}
-	case found != answered:
-		h.fail(fmt.Errorf("%s: got %s, want %s", name, answer, said(want, found)))
-	}
-	return got, answered && h.err == nil
+// refusals change nothing.
+var refusals = []store.Outcome{
+	store.OutcomeUnauthenticated, store.OutcomeUnknown, store.OutcomeExpired, store.OutcomeRevoked, store.OutcomeMismatched,
+	store.OutcomeDisabled, store.OutcomeSuspended, store.OutcomeSignedOut, store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope,
+	store.OutcomeInvalidTarget, store.OutcomeDecided, store.OutcomeUndecided, store.OutcomeActive, store.OutcomeInactive, store.OutcomeAuthenticated,
 }
 
-// said is an answer in a word.
-func said(answer any, found bool) string {
-	if !found {
-		return "none"
+// answered compares what a call has answered with what the model wants.
+func (h *history) answered(call string, p any, want, got store.Outcome, err error) {
+	h.said[call+" "+string(want)]++
+	h.logf("%s(%s) → %s", call, text(h, reflect.ValueOf(p)), got)
+	if err != nil {
+		h.fail(fmt.Errorf("%s: %w", call, err))
+	} else if got != want {
+		h.fail(fmt.Errorf("%s: got %s, want %s", call, got, want))
 	}
-	v := reflect.ValueOf(answer)
-	switch v.Kind() {
-	case reflect.String:
-		return v.String()
-	case reflect.Int64, reflect.Bool:
-		return fmt.Sprint(v)
-	case reflect.Slice:
-		return map[bool]string{true: "some", false: "none"}[v.Len() > 0]
-	case reflect.Struct:
-		for _, f := range []string{"Outcome", "Kind", "Extended", "Covered"} {
-			if f := v.FieldByName(f); f.IsValid() {
-				return fmt.Sprint(f)
-			}
-		}
+	proof := reflect.Value{}
+	if v := reflect.ValueOf(p); v.Kind() == reflect.Struct {
+		proof = v.FieldByName("Proof") // remembered whatever comes of it
 	}
-	return "found"
+	h.quiet = slices.Contains(refusals, want) && (!proof.IsValid() || proof.IsNil())
 }
 
-// compare asks for the liveness of every token there ever was, by the queries that introspect, and for all that is left, and
-// compares both with the model's. Where nothing was written there is nothing new, for time stands still in between.
+func withoutNoRows(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// inward and outward shift instants between the database's clock and the model's.
+func inward(h *history, t *time.Time) *time.Time  { return shifted(t, h.passed) }
+func outward(h *history, t *time.Time) *time.Time { return shifted(t, -h.passed) }
+
+func shifted(t *time.Time, by time.Duration) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.Add(by))
+}
+
+// when prints an instant of the model's clock.
+func (h *history) when(t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return t.Sub(h.began).String()
+}
+
+// compare asks for the liveness of everything that there ever was, by the queries that a server asks, and compares it with the
+// model's. Where nothing was written there is nothing new, for time stands still in between.
 func (h *history) compare() {
+	if h.quiet {
+		before := h.written
+		h.fail(h.tx.QueryRow(h.ctx, h.sql.written).Scan(&h.written))
+		if h.written != before {
+			h.fail(fmt.Errorf("%d rows were written, want nothing changed", h.written-before))
+		}
+		return
+	}
 	type introspected struct {
 		Token string
 		store.IntrospectTokenRow
@@ -230,163 +269,125 @@ func (h *history) compare() {
 		Token string
 		store.IntrospectAccessTokenByIDRow
 	}
-	type left struct{ ID, State string }
 	var (
 		byDigest []introspected
 		byID     []introspectedByID
-		state    []left
+		sessions []string
+		consents []string
 	)
-	var written int64
-	if err := h.tx.QueryRow(h.ctx, h.sql.written).Scan(&written); err != nil {
-		h.fail(err)
-		return
+	var digests, ids, cookies []string
+	want, got := map[string]string{}, map[string]string{}
+	for _, t := range h.m.tokens {
+		state := "dead"
+		if h.m.tokenIsLive(t) {
+			user := string(t.user)
+			if t.family != nil && t.own {
+				user = string(t.family.user)
+			}
+			state = h.state(t.refresh, t.client, user, t.family, t.scopes, t.resources, t.key, t.expires)
+		}
+		if t.digest != "" {
+			digests = append(digests, string(t.digest))
+			want["token "+h.names[t.digest]] = state
+		}
+		if !t.refresh {
+			ids = append(ids, t.id)
+			want["access token by id "+t.id] = state
+		}
 	}
-	if written == h.written && !h.m.wrote {
-		return
+	for _, id := range h.sessions {
+		cookies = append(cookies, string(h.digest(string(id))))
+		if s := h.m.sessions[id]; h.m.sessionIsLive(s) {
+			want["session "+string(id)] = h.when(&s.expires)
+		}
 	}
-	if !h.m.wrote {
-		h.fail(fmt.Errorf("%d rows were written, want nothing changed", written-h.written))
-	}
-	h.written = written
-	digests, ids := make([]string, 0, len(h.names)), make([]string, len(h.accessTokenIDs))
-	for _, d := range slices.Concat(h.refreshTokens, h.accessTokens) {
-		digests = append(digests, string(d))
-	}
-	for i, id := range h.accessTokenIDs {
-		ids[i] = string(id)
+	for _, g := range h.m.consents {
+		if h.m.consentCounts(g) {
+			want["consent "+string(g.id)] = "counts"
+		}
 	}
 	b := &pgx.Batch{}
-	b.Queue(ofEach(h.rewrite(store.IntrospectToken), "token_digest"), digests).Query(collect(&byDigest))
-	b.Queue(ofEach(h.rewrite(store.IntrospectAccessTokenByID), "access_token_id"), ids).Query(collect(&byID))
-	b.Queue(`
-		SELECT a.id, concat_ws(' ', 'authorization', a.status, a.client_id, a.user_id, a.session_id, a.reference_id, a.revoked_reason,
-			floor(extract(epoch FROM a.expires_at - now() + $1::interval))::bigint)
-		FROM oauth_authorization AS a
-		UNION ALL
-		SELECT t.id, concat_ws(' ', 'access_token', t.authorization_id, t.session_id) FROM oauth_access_token AS t
-		UNION ALL
-		SELECT r.id, concat_ws(' ', 'refresh_token', r.authorization_id, r.session_id) FROM oauth_refresh_token AS r
-		UNION ALL
-		SELECT s.id, concat_ws(' ', 'session', s.user_id, floor(extract(epoch FROM s.expires_at - now() + $1::interval))::bigint) FROM session AS s
-		UNION ALL
-		SELECT c.id, concat_ws(' ', 'consent', c.client_id, c.user_id, c.reference_id, c.scopes) FROM oauth_consent AS c`,
-		h.passed).Query(collect(&state))
+	b.Queue(ofEach(h.rewrite(store.IntrospectToken), "$4::token_digest"), "server", "", nil, digests).Query(collect(&byDigest))
+	b.Queue(ofEach(h.rewrite(store.IntrospectAccessTokenByID), "$4::access_token_id"), "server", "", nil, ids).Query(collect(&byID))
+	b.Queue(`SELECT s.id || ' ' || extract(epoch FROM s.expires_at - $2::timestamptz) FROM unnest($1::text[]) AS x (token)
+		JOIN session AS s ON s.token = x.token JOIN "user" AS u ON u.id = s.user_id WHERE session_is_live(s, u)`, cookies, h.began.Add(-h.passed)).Query(collectOne(&sessions))
+	b.Queue(`SELECT g.id FROM oauth_consent AS g JOIN "user" AS u ON u.id = g.user_id WHERE consent_counts(g, u)`).Query(collectOne(&consents))
+	b.Queue(h.sql.written).QueryRow(func(r pgx.Row) error { return r.Scan(&h.written) })
 	if err := h.tx.SendBatch(h.ctx, b).Close(); err != nil {
 		h.fail(err)
 		return
 	}
-
-	live := map[string]store.IntrospectTokenRow{}
-	for _, t := range byDigest {
-		live[h.names[token.Digest(t.Token)]] = inward(h, t.IntrospectTokenRow)
-	}
-	for _, t := range byID {
-		r := inward(h, t.IntrospectAccessTokenByIDRow)
-		live["the one with id "+t.Token] = asTokenRow(r)
-	}
-	for _, t := range h.m.tokens {
-		if !h.m.live(t) {
-			continue
+	for _, r := range byDigest {
+		state := "dead"
+		if r.Outcome == store.OutcomeActive {
+			state = h.state(*r.Kind == store.TokenKindRefreshToken, *r.ClientID, string(deref(r.UserID)), h.named(r.AuthorizationID), r.Scopes, r.Resources, r.Confirmation, inward(h, r.ExpiresAt))
 		}
-		var keys []string
-		if t.digest != nil {
-			keys = append(keys, h.names[*t.digest])
-		}
-		if !t.isRefresh() {
-			keys = append(keys, "the one with id "+t.id)
-		}
-		for _, k := range keys {
-			got, found := live[k]
-			delete(live, k)
-			if !found {
-				h.fail(fmt.Errorf("token %s is dead, want live", k))
-			} else if d := h.differences(h.m.introspect(t), got); d != "" {
-				h.fail(fmt.Errorf("token %s: %s", k, d))
-			}
-		}
+		got["token "+h.names[token.Digest(r.Token)]] = state
 	}
-	for _, k := range slices.Sorted(keysOf(live)) {
-		h.fail(fmt.Errorf("token %s is live, want dead", k))
-	}
-
-	rest := map[string]string{}
-	for _, l := range state {
-		id := l.ID
-		for from, to := range h.aliases {
-			if id == string(from) {
-				id = string(to)
-			}
-			l.State = strings.ReplaceAll(l.State, string(from), string(to))
+	for _, r := range byID {
+		state := "dead"
+		if r.Outcome == store.OutcomeActive {
+			state = h.state(false, *r.ClientID, string(deref(r.UserID)), h.named(r.AuthorizationID), r.Scopes, r.Resources, r.Confirmation, inward(h, r.ExpiresAt))
 		}
-		rest[id] = l.State
+		got["access token by id "+r.Token] = state
 	}
-	want := h.expected()
-	for _, id := range slices.Sorted(keysOf(want)) {
-		if got, found := rest[id]; !found {
-			h.fail(fmt.Errorf("%s is gone, want %q", id, want[id]))
-		} else if got != want[id] {
-			h.fail(fmt.Errorf("%s: got %q, want %q", id, got, want[id]))
+	for _, s := range sessions {
+		id, seconds, _ := strings.Cut(s, " ")
+		d, err := time.ParseDuration(seconds + "s")
+		h.fail(err)
+		got["session "+id] = d.String()
+	}
+	for _, id := range consents {
+		got["consent "+id] = "counts"
+	}
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if got[k] != want[k] {
+			h.fail(fmt.Errorf("%s: got %q, want %q", k, got[k], want[k]))
 		}
-		delete(rest, id)
+		delete(got, k)
 	}
-	for _, id := range slices.Sorted(keysOf(rest)) {
-		h.fail(fmt.Errorf("%s is there, want it gone: %q", id, rest[id]))
+	for _, k := range slices.Sorted(maps.Keys(got)) {
+		h.fail(fmt.Errorf("%s: got %q, want none", k, got[k]))
 	}
 }
 
-// expected is the model's state in the words of compare.
-func (h *history) expected() map[string]string {
-	want := map[string]string{}
-	words := func(words ...string) string {
-		return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+// state is what is told of a live token.
+func (h *history) state(refresh bool, client store.ClientID, user string, f *family, scopes, resources []string, key *token.Confirmation, expires *time.Time) string {
+	family := ""
+	if f != nil {
+		family = string(f.id)
 	}
-	epoch := func(t *time.Time) string {
-		if t == nil {
-			return ""
-		}
-		return fmt.Sprint(int64(t.Sub(h.m.now.Add(-h.passed)).Seconds()))
-	}
-	for _, f := range h.m.families {
-		want[string(f.id)] = words("authorization", string(f.status), string(f.client), orEmpty(f.user), orEmpty(f.session),
-			orEmpty(f.reference), string(f.revoked), epoch(f.expires))
-	}
-	for _, t := range h.m.tokens {
-		var family string
-		if t.family != nil {
-			family = string(t.family.id)
-		}
-		want[t.id] = words(string(t.kind), family, orEmpty(t.session))
-	}
-	for id, s := range h.m.sessions {
-		want[string(id)] = words("session", string(s.user), epoch(&s.expires))
-	}
-	for k, c := range h.m.consents {
-		want[string(c.id)] = words("consent", string(k.client), string(k.user), orEmpty(c.reference), "{"+strings.Join(c.scopes, ",")+"}")
-	}
-	return want
+	return fmt.Sprintf("refresh %v, %s %s %s %v %v %+v until %s", refresh, client, user, family, scopes, resources, deref(key), h.when(expires))
 }
 
-func orEmpty[T ~string](p *T) string {
-	if p == nil {
-		return ""
+func (h *history) named(id *store.AuthorizationID) *family {
+	if id == nil {
+		return nil
 	}
-	return string(*p)
+	return &family{id: *id}
 }
 
-func keysOf[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
+// ids are the rows that are left.
+func (h *history) ids() (map[string]bool, error) {
+	rows, err := h.tx.Query(h.ctx, `
+		SELECT 'access_token ' || x.id FROM oauth_access_token AS x UNION ALL SELECT 'refresh_token ' || x.id FROM oauth_refresh_token AS x UNION ALL
+		SELECT 'authorization ' || x.id FROM oauth_authorization AS x UNION ALL SELECT 'session ' || x.id FROM session AS x UNION ALL
+		SELECT 'consent ' || x.id FROM oauth_consent AS x UNION ALL SELECT 'user ' || x.id FROM "user" AS x UNION ALL
+		SELECT 'client ' || x.client_id FROM oauth_client AS x`)
+	if err != nil {
+		return nil, err
 	}
+	there := map[string]bool{}
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { there[id] = true; return nil })
+	return there, err
 }
 
 // ofEach runs a query that has one parameter for each of an array.
-func ofEach(query, domain string) string {
-	return `SELECT x.token, i.* FROM unnest($1::text[]) AS x (token) CROSS JOIN LATERAL (` +
-		strings.ReplaceAll(query, "$1::"+domain, "x.token::"+domain) + `) AS i`
+func ofEach(query, parameter string) string {
+	number, domain, _ := strings.Cut(parameter, "::")
+	return `SELECT x.token, i.* FROM unnest(` + number + `::text[]) AS x (token) CROSS JOIN LATERAL (` +
+		strings.ReplaceAll(query, parameter, "x.token::"+domain) + `) AS i`
 }
 
 func collect[T any](into *[]T) func(pgx.Rows) error {
@@ -396,85 +397,11 @@ func collect[T any](into *[]T) func(pgx.Rows) error {
 	}
 }
 
-func asTokenRow(r store.IntrospectAccessTokenByIDRow) store.IntrospectTokenRow {
-	return store.IntrospectTokenRow{
-		Kind: store.TokenKindAccessToken, AccessTokenID: &r.ID, RefreshTokenID: r.RefreshID, ClientID: r.ClientID, UserID: r.UserID,
-		SessionID: r.SessionID, ReferenceID: r.ReferenceID, AuthorizationID: r.AuthorizationID, Scopes: r.Scopes,
-		Resources: r.Resources, Confirmation: r.Confirmation, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt, AuthTime: r.AuthTime,
-		ACR: r.ACR, AMR: r.AMR, Username: r.Username,
+func collectOne(into *[]string) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*into, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
 	}
-}
-
-// outward translates parameters from the model's clock and names to the database's, and inward translates answers back.
-func outward[T any](h *history, v T) T {
-	names := map[store.AuthorizationID]store.AuthorizationID{}
-	for from, to := range h.aliases {
-		names[to] = from
-	}
-	return translate(reflect.ValueOf(&v).Elem(), -h.passed, names).Interface().(T)
-}
-
-func inward[T any](h *history, v T) T {
-	return translate(reflect.ValueOf(&v).Elem(), h.passed, h.aliases).Interface().(T)
-}
-
-// translate returns a copy of v in which instants are shifted and authorizations renamed.
-func translate(v reflect.Value, shift time.Duration, names map[store.AuthorizationID]store.AuthorizationID) reflect.Value {
-	switch x := v.Interface().(type) {
-	case time.Time:
-		return reflect.ValueOf(x.Add(shift).UTC())
-	case store.AuthorizationID:
-		if name, found := names[x]; found {
-			return reflect.ValueOf(name)
-		}
-		return v
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return v
-		}
-		p := reflect.New(v.Type().Elem())
-		p.Elem().Set(translate(v.Elem(), shift, names))
-		return p
-	case reflect.Struct:
-		s := reflect.New(v.Type()).Elem()
-		s.Set(v)
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				s.Field(i).Set(translate(v.Field(i), shift, names))
-			}
-		}
-		return s
-	case reflect.Slice:
-		if v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
-			return v
-		}
-		s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		for i := range v.Len() {
-			s.Index(i).Set(translate(v.Index(i), shift, names))
-		}
-		return s
-	}
-	return v
-}
-
-// differences says in which fields two answers differ; "" is in none.
-func (h *history) differences(want, got any) string {
-	if reflect.DeepEqual(want, got) {
-		return ""
-	}
-	w, g := reflect.ValueOf(want), reflect.ValueOf(got)
-	if w.Kind() != reflect.Struct {
-		return fmt.Sprintf("got %s, want %s", text(h, g), text(h, w))
-	}
-	var d []string
-	for i := range w.NumField() {
-		if !w.Type().Field(i).IsExported() || !reflect.DeepEqual(w.Field(i).Interface(), g.Field(i).Interface()) {
-			d = append(d, fmt.Sprintf("%s: got %s, want %s", w.Type().Field(i).Name, text(h, g.Field(i)), text(h, w.Field(i))))
-		}
-	}
-	return strings.Join(d, "; ")
 }
 
 // text prints parameters as they are named in SQL, without those that are NULL, and without an id beside what it is the id of.
