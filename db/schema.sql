@@ -1144,7 +1144,7 @@ BEGIN
     IF of_client IS NOT NULL AND NOT FOUND THEN
         RETURN 'unknown';
     END IF;
-    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
+    PERFORM FROM session AS s WHERE s.id = of_session AND s.ended_at IS NULL AND s.expires_at > now() FOR KEY SHARE;
     IF of_session IS NOT NULL AND NOT FOUND THEN
         RETURN 'signed_out';
     END IF;
@@ -1152,7 +1152,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
 
 CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -1555,7 +1555,7 @@ CREATE TABLE public.session_client (
     sub text NOT NULL,
     sid text NOT NULL,
     due_at timestamp with time zone,
-    attempts integer DEFAULT 0 NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL,
     lease text,
     lease_expires_at timestamp with time zone,
     told_at timestamp with time zone

@@ -1,0 +1,329 @@
+package race
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// The tests in this file stop calls halfway, by locks that they hold, to look where the calls wait and to let them go on in an
+// order of the test's choice. What the races find by chance, these tests do every time.
+
+// lockHolder is a transaction of a test, and what it holds.
+type lockHolder struct {
+	pgx.Tx
+	w    *world
+	q    *store.Queries
+	free func() // gives the connection back; nil once it has been
+}
+
+// holdingRows begins a transaction and runs a statement in it.
+func (w *world) holdingRows(sql string, args ...any) *lockHolder {
+	w.Helper()
+	h := w.transaction()
+	_, err := h.Exec(w.Ctx, sql, args...)
+	w.OK(err)
+	return h
+}
+
+// transaction begins a transaction for calls.
+func (w *world) transaction() *lockHolder {
+	w.Helper()
+	conn, err := w.Pool.Acquire(w.Ctx)
+	w.OK(err)
+	tx, err := conn.Begin(w.Ctx)
+	w.OK(err)
+	h := &lockHolder{tx, w, w.Q.WithTx(tx), conn.Release}
+	w.Cleanup(func() {
+		if h.free != nil {
+			tx.Rollback(context.WithoutCancel(w.Ctx))
+			h.free()
+		}
+	})
+	return h
+}
+
+func (h *lockHolder) commit() {
+	h.w.Helper()
+	h.w.OK(h.Commit(h.w.Ctx))
+	h.free()
+	h.free = nil
+}
+
+func (h *lockHolder) release() {
+	h.w.Helper()
+	h.w.OK(h.Rollback(h.w.Ctx))
+	h.free()
+	h.free = nil
+}
+
+// startedCall is a call that runs beside the test.
+type startedCall struct {
+	w    *world
+	name string
+	pid  uint32
+	done chan error
+	err  error
+	over bool
+}
+
+// starts lets a call run on a connection of its own.
+func (w *world) starts(name string, call func(q *store.Queries) error) *startedCall {
+	w.Helper()
+	return w.startsOn(name, func(tx pgx.Tx) error { return call(store.New(tx)) }, true)
+}
+
+// startsOn lets work run in a transaction of its own, which is committed or undone after it.
+func (w *world) startsOn(name string, work func(tx pgx.Tx) error, commit bool) *startedCall {
+	w.Helper()
+	conn, err := w.Pool.Acquire(w.Ctx)
+	w.OK(err)
+	c := &startedCall{w: w, name: name, pid: conn.Conn().PgConn().PID(), done: make(chan error, 1)}
+	go func() {
+		defer conn.Release()
+		tx, err := conn.Begin(w.Ctx)
+		if err == nil {
+			if err = work(tx); err == nil && commit {
+				err = tx.Commit(w.Ctx)
+			} else {
+				err = errors.Join(err, tx.Rollback(w.Ctx))
+			}
+		}
+		c.done <- err
+	}()
+	return c
+}
+
+// ended says whether the call has returned.
+func (c *startedCall) ended() bool {
+	select {
+	case c.err = <-c.done:
+		c.over = true
+	default:
+	}
+	return c.over
+}
+
+// waits says for a row of which table the call waits, or "" once it has returned. For a row lock a backend queues by a lock of
+// type tuple, which it holds, or waits for, while it waits for the transaction that has the row.
+func (c *startedCall) waits() string {
+	c.w.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if c.ended() {
+			return ""
+		}
+		var blocked bool
+		var table *string
+		c.w.OK(c.w.Pool.QueryRow(c.w.Ctx, `
+			SELECT cardinality(pg_blocking_pids($1)) > 0,
+				(SELECT l.relation::regclass::text FROM pg_locks AS l WHERE l.pid = $1 AND l.locktype = 'tuple' LIMIT 1)`,
+			c.pid).Scan(&blocked, &table))
+		if blocked && table != nil {
+			return strings.Trim(*table, `"`)
+		}
+	}
+	c.w.Fatalf("%s neither waits for a row nor returns", c.name)
+	return ""
+}
+
+// wantWaiting fails the test unless the call waits for a row of a table.
+func (c *startedCall) wantWaiting(table string) {
+	c.w.Helper()
+	if at := c.waits(); at != table {
+		c.w.Fatalf("%s waits at %q, want %q; its error: %v", c.name, at, table, c.err)
+	}
+}
+
+// returns waits for the call to return.
+func (c *startedCall) returns() error {
+	c.w.Helper()
+	if !c.over {
+		select {
+		case c.err = <-c.done:
+			c.over = true
+		case <-time.After(20 * time.Second):
+			c.w.Fatalf("%s does not return", c.name)
+		}
+	}
+	return c.err
+}
+
+// succeeds waits for the call to return, without an error.
+func (c *startedCall) succeeds() {
+	c.w.Helper()
+	c.w.Raced(c.name, c.returns())
+}
+
+// isDeadlock says whether an error is that of the one whom PostgreSQL chose to resolve a deadlock.
+func isDeadlock(err error) bool {
+	e, found := errors.AsType[*pgconn.PgError](err)
+	return found && e.Code == "40P01"
+}
+
+// TestLockOrderOfEachCall holds the rows of each table and lets go of one table after the other, whenever the call has come to wait for
+// it: the call waits first for the first table in the order, and so on. What it waits for last, it locks last.
+func TestLockOrderOfEachCall(t *testing.T) {
+	t.Parallel()
+	const (
+		user, client, session, refresh, family, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_consent", "oauth_access_token", "session_client"
+	)
+	// Nothing is locked after an access token, and nobody who has one waits: RevokeToken, which locks nothing else.
+	order := []string{user, client, session, refresh, family, consent, access, known}
+	w := newRaceWorld(t, len(order)+4)
+	s := w.newScene(true, false)
+	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
+	w.Exec(`UPDATE oauth_authorization SET request_uri = $2, request_uri_expires_at = now() + interval '1 hour' WHERE id = $1`, s.pending, string(fixture.Digest("uri")))
+	spent := fixture.Unique("spent")
+	spentID := fixture.Unique("r")
+	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
+	w.Exec(foreignSpend, spentID)
+	type lockCase struct {
+		call string
+		want []string
+		do   func(c conn) error
+	}
+	cases := []lockCase{
+		{"CreateAuthorization", []string{client}, func(c conn) error {
+			_, err := store.New(c).CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, Lifetime: time.Minute})
+			return err
+		}},
+		{"TakeAuthorizationByRequestURI", []string{family}, func(c conn) error {
+			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
+			return err
+		}},
+		{"DenyAuthorization", []string{family}, func(c conn) error { _, err := store.New(c).DenyAuthorization(w.Ctx, s.pending); return err }},
+		{"RotateRefreshToken of one that another server spent", []string{user, client, session, refresh, family}, func(c conn) error {
+			r, err := store.New(c).RotateRefreshToken(w.Ctx, s.rotation(spent, "next", "at"))
+			if err == nil && r.Outcome != store.OutcomeReplayed {
+				err = errors.New(string(r.Outcome))
+			}
+			return err
+		}},
+		{"UpdateUser", []string{user}, func(c conn) error {
+			_, err := store.New(c).UpdateUser(w.Ctx, store.UpdateUserParams{ID: s.user, Name: new("Bob")})
+			return err
+		}},
+		{"UpdateClient", []string{client}, func(c conn) error {
+			_, err := store.New(c).UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: s.client, Name: new("Bob")})
+			return err
+		}},
+		{"RotateClientSecret", []string{client}, func(c conn) error {
+			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
+			return err
+		}},
+		{"ReinstateUser", nil, func(c conn) error { _, err := store.New(c).ReinstateUser(w.Ctx, s.user); return err }},
+	}
+	grants := map[string][]string{
+		"ApproveAuthorization": {user, client, session, family}, "ApproveAuthorization retried": {user, client, session, family},
+		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
+		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
+		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
+		"ExtendSession": {session}, "ReauthenticateSession": {session}, "another server's session": {user},
+		"another server's refresh token": {user, client, session}, "another server's access token": {user, client, session}, "another server's tokens": {user, client, session},
+		"another server's rotation": {refresh, user, client, session, family}, "another server's rotation of ours": {refresh, user, client, session, family},
+	}
+	for i := range grantActs {
+		g := &grantActs[i]
+		cases = append(cases, lockCase{g.name, grants[g.name], func(c conn) error {
+			got, err := g.run(w.Ctx, c, s)
+			if err == nil && got.outcome != g.want {
+				err = errors.New(string(got.outcome))
+			}
+			return err
+		}})
+	}
+	ends := map[string][]string{
+		"RevokeAuthorization": {family}, "RevokeToken of a refresh token": {family}, "RevokeToken of an access token": {access}, "EndSession": {session},
+		"EndUserSessions": {user}, "EndUserSessions but another": {user, session}, "EndUserSessions but this one": {user, session},
+		"RevokeUserAuthorizations": {user}, "RevokeUserAuthorizationsByClient": {user}, "WithdrawConsent": {user}, "RevokeClientAuthorizations": {client},
+		"SuspendUser": {user}, "DeleteUser": {user, client}, "DisableClient": {client}, "DeleteClient": {client},
+	}
+	for i := range endActs {
+		if e := &endActs[i]; !e.deletes {
+			cases = append(cases, lockCase{e.name, ends[e.name], func(c conn) error { _, err := e.run(w.Ctx, c, s, s.at); return err }})
+		}
+	}
+	for name, collect := range collectors { // they wait for nobody
+		cases = append(cases, lockCase{name, nil, func(c conn) error { _, err := collect(w.Ctx, store.New(c)); return err }})
+	}
+	for _, c := range cases {
+		t.Run(c.call, func(t *testing.T) {
+			w := &world{w.ForSubtest(t)}
+			held := map[string]*lockHolder{}
+			for _, table := range order {
+				held[table] = w.holdingRows(`SELECT FROM "` + table + `" FOR UPDATE`)
+			}
+			call := w.startsOn(c.call, func(tx pgx.Tx) error { return c.do(tx) }, false)
+			var got []string
+			for at := call.waits(); at != ""; at = call.waits() {
+				if got = append(got, at); held[at] == nil || slices.Index(got, at) < len(got)-1 {
+					t.Fatalf("waits at %v", got)
+				}
+				held[at].release()
+			}
+			w.Raced(c.call, call.err)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("waits at %v, want %v", got, c.want)
+			}
+			if !strings.HasPrefix(c.call, "another server's rotation") && !slices.IsSortedFunc(got, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+				t.Errorf("waits at %v, in another order than %v", got, order)
+			}
+			for table, h := range held {
+				if !slices.Contains(got, table) {
+					h.release()
+				}
+			}
+		})
+	}
+}
+
+// TestLockOrderParentsFirst keeps the reason why parents come first: deleting a session by hand locks it, and then its foreign keys want the
+// families and tokens. A call that begins with the token meets that head-on; RotateRefreshToken doesn't.
+func TestLockOrderParentsFirst(t *testing.T) {
+	t.Parallel()
+	t.Run("the token and then the session deadlock", func(t *testing.T) {
+		t.Parallel()
+		w := newLockWorld(t, 5)
+		s := w.newScene(true, false)
+		one := w.holdingRows(`UPDATE oauth_refresh_token SET updated_at = now() WHERE id = $1`, s.at.refreshID)
+		two := w.startsOn("DELETE", func(tx pgx.Tx) error {
+			_, err := tx.Exec(w.Ctx, `DELETE FROM session WHERE id = $1`, s.session)
+			return err
+		}, true)
+		two.wantWaiting("oauth_refresh_token")
+		_, err := one.Exec(w.Ctx, `SELECT FROM session WHERE id = $1 FOR KEY SHARE`, s.session)
+		one.release()
+		if isDeadlock(err) == isDeadlock(two.returns()) {
+			t.Errorf("errors %v and %v, want one deadlock", err, two.err)
+		}
+	})
+	t.Run("RotateRefreshToken waits for the session and holds nothing that its DELETE wants", func(t *testing.T) {
+		t.Parallel()
+		w := newRaceWorld(t, 5)
+		s := w.newScene(true, false)
+		held := w.holdingRows(`SELECT FROM oauth_refresh_token WHERE id = $1 FOR UPDATE`, s.at.refreshID)
+		del := w.startsOn("DELETE", func(tx pgx.Tx) error {
+			_, err := tx.Exec(w.Ctx, `DELETE FROM session WHERE id = $1`, s.session)
+			return err
+		}, true)
+		del.wantWaiting("oauth_refresh_token")
+		rotate := w.starts("RotateRefreshToken", func(q *store.Queries) error {
+			_, err := q.RotateRefreshToken(w.Ctx, s.rotation(s.at.refresh, "next", "at"))
+			return err
+		})
+		rotate.wantWaiting("session")
+		held.release()
+		del.succeeds()
+		rotate.succeeds()
+		w.WantDead(s.at.refresh, "next", "at")
+	})
+}
