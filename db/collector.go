@@ -140,8 +140,8 @@ func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 
 // Run makes a pass at once and then one each Interval, until the context ends, and returns the context's error. A pass is
 // bounded: no step makes more than a hundred batches, then the next has its turn. Where rows are left to delete, and nothing
-// failed, the next pass follows at once; a step that walks a whole table goes on where it stopped. A pass that fails is logged and tried again at the
-// next turn: a database that is away for a while ends no collector.
+// failed, the next pass follows at once. A step that walks a whole table goes on where it stopped. A pass that fails is logged
+// and tried again at the next turn: a database that is away for a while ends no collector.
 func (c *Collector) Run(ctx context.Context) error {
 	steps := c.steps()
 	for {

@@ -316,7 +316,7 @@ func TestABatchThatIsTooMuchIsHalved(t *testing.T) {
 // Sessions to which many rows refer, each of which takes time to write: more than a statement has.
 func TestSessionsWithManyTokensDrain(t *testing.T) {
 	t.Parallel()
-	const sessions, tokens = 20, 100
+	const sessions, tokens = 20, 50
 	d := testdb.New(t, testdb.Options{})
 	for _, sql := range []string{
 		`INSERT INTO "user" (id, name) VALUES ('u', 'Ada')`,

@@ -1556,7 +1556,7 @@ CREATE TABLE public.session_client (
     sub text NOT NULL,
     sid text NOT NULL,
     due_at timestamp with time zone,
-    attempts integer DEFAULT 0 NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL,
     lease text,
     lease_expires_at timestamp with time zone,
     told_at timestamp with time zone

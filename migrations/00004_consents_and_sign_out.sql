@@ -52,7 +52,7 @@ CREATE TABLE session_client (
     sub              text              NOT NULL,
     sid              text              NOT NULL,
     due_at           timestamptz,
-    attempts         integer           NOT NULL DEFAULT 0,
+    attempts         bigint            NOT NULL DEFAULT 0,
     lease            text,
     lease_expires_at timestamptz,
     told_at          timestamptz,

@@ -117,7 +117,8 @@ WITH presented AS MATERIALIZED (
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
     SELECT p.*, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, @successor)::token_digest AS successor, coalesce(j.successor_id, @successor_id)::refresh_token_id AS successor_id,
+        coalesce(j.successor, @successor::token_digest)::token_digest AS successor,
+        coalesce(j.successor_id, @successor_id::refresh_token_id)::refresh_token_id AS successor_id,
         least(
             expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at

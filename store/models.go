@@ -1054,7 +1054,7 @@ type SessionClient struct {
 	// When the client is to be told; NULL while the session lives.
 	DueAt *time.Time
 	// How often telling was tried.
-	Attempts int32
+	Attempts int64
 	// Who is telling the client right now.
 	Lease *string
 	// Until when.

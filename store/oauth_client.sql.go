@@ -319,11 +319,18 @@ WITH page AS MATERIALIZED (
     ORDER BY p.deleted_at
     LIMIT $2::integer
 ), access_tokens AS MATERIALIZED (
+    -- a range of one client_id, as an equal one has no order, and without an order all its tokens would be looked up for the first of them
     SELECT t.id
     FROM page AS p
-    JOIN oauth_access_token AS t ON t.client_id = p.client_id
+    CROSS JOIN LATERAL (
+        SELECT x.id
+        FROM oauth_access_token AS x
+        WHERE x.client_id BETWEEN p.client_id AND p.client_id
+        ORDER BY x.client_id
+        LIMIT $2::integer
+        FOR UPDATE SKIP LOCKED
+    ) AS t
     LIMIT $2::integer
-    FOR UPDATE OF t SKIP LOCKED
 ), deleted_access_tokens AS (
     DELETE FROM oauth_access_token AS t
     USING access_tokens AS x

@@ -442,3 +442,35 @@ func TestAssertionsEndIsNoTrapForTheClock(t *testing.T) {
 		}
 	}
 }
+
+// What the library lets through without having asked who it is counts as a public client, and the store knows better.
+func TestRequestWithoutAuthenticationIsAPublicClients(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, spa := w.register(), w.register(public)
+	for by, want := range map[registered]string{c: "invalid_client", spa: ""} {
+		tokens, other := by.login(by.oauth2("openid", "offline_access")), by.login(by.oauth2("openid", "offline_access"))
+		anonymous := registered{world: w, id: by.id}
+		ctx := zitadel.WithExchange(anonymous.form("/oauth/token", url.Values{})).Context()
+		for what, call := range map[string]func() error{
+			"introspection of a refresh token": func() error {
+				id, err := w.provider.Crypto().Decrypt(other.RefreshToken)
+				w.ok(err)
+				return w.storage.SetIntrospectionFromToken(ctx, new(oidc.IntrospectionResponse), strings.TrimSuffix(id, ":"), "", by.id)
+			},
+			"rotation": func() error {
+				r, err := w.storage.TokenRequestByRefreshToken(ctx, tokens.RefreshToken)
+				w.ok(err)
+				_, _, _, err = w.storage.CreateAccessAndRefreshTokens(ctx, r, tokens.RefreshToken)
+				return err
+			},
+			"revocation": func() error { return asError(w.storage.RevokeToken(ctx, tokens.AccessToken, "", by.id)) },
+		} {
+			told := ""
+			if err := call(); err != nil {
+				told = string(oidc.DefaultToServerError(err, "").ErrorType)
+			}
+			wantEqual(t, what, told, want)
+		}
+	}
+}

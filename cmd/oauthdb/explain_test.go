@@ -93,7 +93,7 @@ func TestExplainComparesThePlanWithTheReviewedOne(t *testing.T) {
 	}
 	code, out, _ = oauthdb(t, "explain", "FindConsent", "-database-url", url)
 	for _, want := range []string{
-		"Not as reviewed", "\n- Index Scan using oauth_consent_client_user_uidx on oauth_consent c\n", "\n+ Seq Scan on oauth_consent c\n",
+		"Not as reviewed", "\n-   ->  Index Scan using oauth_consent_client_user_uidx on oauth_consent g\n", "\n+   ->  Seq Scan on oauth_consent g\n",
 		"oauth_consent has about 2000 rows and is read from end to end",
 	} {
 		if code != exitDone || !strings.Contains(out, want) {

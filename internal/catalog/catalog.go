@@ -124,6 +124,9 @@ type Paragraph struct {
 
 // Paragraphs takes the contract apart: what it says of each outcome, and the rest.
 func (q *Query) Paragraphs() []Paragraph {
+	if item.MatchString(q.Contract) {
+		return q.list()
+	}
 	text := strings.ReplaceAll(q.Contract, "\n", " ")
 	var outcomes []string
 	for _, c := range q.Columns {
@@ -155,6 +158,25 @@ func (q *Query) Paragraphs() []Paragraph {
 	add(outcome, text)
 	return found
 }
+
+// list takes a contract apart that has a list, an outcome a line.
+func (q *Query) list() []Paragraph {
+	var found []Paragraph
+	for line := range strings.SplitSeq(q.Contract, "\n") {
+		last := len(found) - 1
+		switch m := item.FindStringSubmatch(line); {
+		case m != nil:
+			found = append(found, Paragraph{m[1], m[2] + m[3]})
+		case last < 0 || (found[last].Outcome != "" && !strings.HasPrefix(line, " ")):
+			found = append(found, Paragraph{"", strings.TrimSpace(line)})
+		default:
+			found[last].Text = strings.TrimSpace(found[last].Text + " " + strings.TrimSpace(line))
+		}
+	}
+	return found
+}
+
+var item = regexp.MustCompile(`(?m)^ *- (\w+)(?:: (.*)| (\(.*))?$`)
 
 var sentence = regexp.MustCompile(`\. [A-Z]`)
 

@@ -1,7 +1,7 @@
 // Package plan asks PostgreSQL how it would run a statement of the data layer, and judges the answer.
 //
-// The plan asked for is the generic one: that which serves any parameters, and which a prepared statement ends with. [Explain]
-// gets it, [Settings] keeps the server's configuration out of it, and [Judge] holds it against the rules:
+// The plan asked for is mostly the generic one: that which serves any parameters, and which a prepared statement ends with. [Explain]
+// gets it, and [ExplainFor] the custom one for given arguments; [Settings] keeps the server's configuration out of it, and [Judge] holds it against the rules:
 //
 //   - no table that grows is read from end to end (Seq Scan), and every index is entered by a condition; an index may only
 //     be walked in its order where a LIMIT ends the walk;

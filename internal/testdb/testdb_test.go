@@ -29,7 +29,7 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 			t.Parallel()
 			db := New(t, Options{})
 			// The address is unique, so this succeeds in an empty database only.
-			u, err := db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: "user_1", Name: "Ada", Email: "ada@example.com"})
+			u, err := db.Store.CreateUser(t.Context(), store.CreateUserParams{ID: "user_1", Name: "Ada", Email: new("ada@example.com")})
 			must(t, err)
 			if u.ID != "user_1" {
 				t.Errorf("got %v", u)

@@ -49,8 +49,11 @@ How to read the pages:
 - **Plans** are PostgreSQL %d's, for any parameters (generic plans), on a sample of some %s authorizations, with default settings
   but for random_page_cost = 1.1 and no parallel workers. They tell which index is used and what is sorted; costs are left out. `+"`oauthdb explain NAME`"+`
   shows the plan of the database that it is pointed at, and how it differs.
-- **Rules** for plans are held by the tests of internal/plan, on two sizes of that sample: no table that grows is read from end to
-  end, every index is entered by a condition, and nothing that is sorted or hashed grows with a table.
+- **Rules** for plans are held by the tests of internal/plan, on two sizes of that sample, for the generic and the custom plan of each
+  query and for what functions and triggers run: no table that grows is read from end to end, every index is entered by a condition,
+  and nothing that is sorted or hashed grows with a table.
+- **Functions** that are expressions are inlined, so that the plan shows their bodies. The statements of functions in PL/pgSQL have
+  no plan here; what they read, write and lock is listed.
 
 `, generated, c.PostgreSQL, thousands(referenceSize))
 	for _, file := range files(c) {

@@ -209,7 +209,27 @@ func TestFacts(t *testing.T) {
 		CREATE TABLE child (id integer, parent_id integer CONSTRAINT child_fkey REFERENCES parent ON DELETE CASCADE);
 		ALTER TABLE child ADD CONSTRAINT child_pkey PRIMARY KEY (id);
 		CREATE TABLE toy (child_id integer CONSTRAINT toy_fkey REFERENCES child ON DELETE SET NULL);
-		CREATE FUNCTION forget(gone integer) RETURNS void LANGUAGE sql AS 'DELETE FROM toy WHERE child_id = gone'`, pgx.QueryExecModeSimpleProtocol)
+		CREATE FUNCTION forget(gone integer) RETURNS void LANGUAGE sql AS 'DELETE FROM toy WHERE child_id = gone';
+		CREATE FUNCTION sweep(of integer) RETURNS integer LANGUAGE plpgsql AS $$
+			DECLARE
+				p parent;
+				n text;
+			BEGIN
+				SELECT x.* INTO p FROM parent AS x WHERE x.id = of FOR KEY SHARE;
+				IF p.id IS NULL THEN
+					RETURN 0;
+				ELSIF EXISTS (SELECT FROM account) THEN
+					UPDATE toy SET child_id = of;
+				ELSE
+					PERFORM forget(of);
+				END IF;
+				n := (SELECT s.label FROM session AS s FOR SHARE);
+				RETURN 1;
+			END $$;
+		CREATE TABLE watched (id integer);
+		CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM FROM parent FOR SHARE; RETURN NEW; END';
+		CREATE TRIGGER always BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch();
+		CREATE TRIGGER sometimes BEFORE UPDATE ON watched FOR EACH ROW WHEN (NEW.id IS NULL) EXECUTE FUNCTION watch()`, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +277,22 @@ func TestFacts(t *testing.T) {
 		"SELECT forget(1)": `
 			write delete toy through function forget
 			lock toy FOR UPDATE DELETE through function forget`,
+		"SELECT sweep(1)": `
+			write update toy through function sweep
+			write delete toy through function forget
+			lock parent FOR KEY SHARE FOR KEY SHARE through function sweep
+			lock toy FOR NO KEY UPDATE UPDATE through function sweep
+			lock child FOR KEY SHARE foreign key toy_fkey, if it changes through function sweep
+			lock toy FOR UPDATE DELETE through function forget
+			lock session FOR SHARE FOR SHARE through function sweep`,
+		"INSERT INTO watched VALUES (1)": `
+			write insert watched
+			lock parent FOR SHARE FOR SHARE through trigger always
+			fire insert into watched trigger always`,
+		"UPDATE watched SET id = 1": `
+			write update watched
+			lock watched FOR NO KEY UPDATE UPDATE
+			fire update of watched trigger sometimes`,
 		"WITH p AS (SELECT FROM parent FOR SHARE SKIP LOCKED) SELECT FROM p": `
 			lock parent FOR SHARE FOR SHARE SKIP LOCKED in p`,
 	} {

@@ -179,3 +179,13 @@ SELECT pg_temp.id('jwk', n), pg_temp.at(n), pg_temp.at(n), '{"kty": "EC"}', pg_t
     CASE WHEN n < 9 THEN now() + (n - 4) * interval '24 hours' END
 FROM generate_series(1, 10) AS n
 WHERE $1::bigint = 0 AND $2::bigint > 0;
+
+-- A server has a few resources.
+INSERT INTO oauth_resource (id, created_at, updated_at, identifier, name)
+SELECT pg_temp.id('res', n), pg_temp.at(n), pg_temp.at(n), 'https://api' || n || '.example', 'API number ' || n
+FROM generate_series(1, 10) AS n
+WHERE $1::bigint = 0 AND $2::bigint > 0;
+
+INSERT INTO oauth_client_resource (id, created_at, updated_at, client_id, resource_id)
+SELECT pg_temp.id('clr', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' || n, 'https://api' || 1 + n % 10 || '.example'
+FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 101 ELSE 1 END, $2::bigint / 20 + 100) AS n;

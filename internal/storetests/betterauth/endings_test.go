@@ -1,6 +1,9 @@
 package betterauth
 
 import (
+	"strings"
+	"time"
+
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -30,6 +33,13 @@ var endings = []ending{
 	}},
 	{name: "EndUserSessions", leavesMark: true, leavesOffline: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
 		r, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: g.person.id})
+		return r.Outcome, err
+	}},
+	{name: "CreateSession with a maximum", leavesMark: true, leavesOffline: true, signsOut: true, end: func(w *world, g granted) (store.Outcome, error) {
+		id := store.NewSessionID()
+		r, err := w.q.CreateSession(w.ctx, store.CreateSessionParams{
+			ID: id, UserID: g.person.id, Token: token.DigestOf(string(id)), Lifetime: time.Hour, MaxSessions: 1,
+		})
 		return r.Outcome, err
 	}},
 	{name: "RevokeUserAuthorizations", end: func(w *world, g granted) (store.Outcome, error) {
@@ -73,12 +83,12 @@ var endings = []ending{
 }
 
 func (e ending) holds(w *world) {
-	g := granted{person: w.signUp(e.name + "@example.com"), client: w.registerConfidential()}
+	g := granted{person: w.signUp(strings.ReplaceAll(e.name, " ", "-") + "@example.com"), client: w.registerConfidential()}
 	offlineThere := w.grant(g.person, g.client, offline)
 	rotated := w.issued(w.refreshThere(g.client, offlineThere.refresh)) // not the first of its family
 	g.there = tokens{rotated.access, rotated.refresh, rotated.family}
 	g.thereBound, g.here, g.hereBound = w.grant(g.person, g.client, "openid"), w.grantHere(g.person, g.client, offline), w.grantHere(g.person, g.client, "openid")
-	bystander, stranger := w.register(), w.signUp("stranger-"+e.name+"@example.com")
+	bystander, stranger := w.register(), w.signUp("stranger-"+strings.ReplaceAll(e.name, " ", "-")+"@example.com")
 	otherClient, otherUser := w.grant(g.person, bystander, offline), w.grant(stranger, g.client, offline)
 	w.wantLive(g.there.access, g.there.refresh, g.thereBound.access, g.here.access, g.here.refresh, g.hereBound.access, g.hereBound.refresh, otherClient.refresh, otherUser.refresh)
 
@@ -87,7 +97,7 @@ func (e ending) holds(w *world) {
 	outcome, err := e.end(w, g)
 	w.ok(err)
 	switch outcome {
-	case store.OutcomeEnded, store.OutcomeWithdrawn, store.OutcomeDeleted:
+	case store.OutcomeEnded, store.OutcomeWithdrawn, store.OutcomeDeleted, store.OutcomeCreated:
 	default:
 		w.Fatalf("%s: %s", e.name, outcome)
 	}

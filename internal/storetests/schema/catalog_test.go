@@ -179,7 +179,9 @@ var schemaTables = []tableSpec{
 			tls_client_auth_san_ip short_text (text)
 			tls_client_auth_san_email short_text (text)
 			backchannel_logout_uri text
-			backchannel_logout_session_required boolean`,
+			backchannel_logout_session_required boolean
+			client_discovery_id text
+			client_credentials_scopes text_list (text[])`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
@@ -193,6 +195,45 @@ var schemaTables = []tableSpec{
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
 		triggers: `disable_client_of_deleted_user`,
+	},
+	{
+		name: "oauth_resource",
+		added: `
+			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			identifier short_text (text) NOT NULL
+			name short_text (text) NOT NULL
+			access_token_ttl integer
+			refresh_token_ttl integer
+			signing_algorithm short_text (text)
+			signing_key_id short_text (text)
+			allowed_scopes text_list (text[])
+			custom_claims stored_object (jsonb)
+			dpop_bound_access_tokens_required boolean NOT NULL DEFAULT false
+			disabled boolean NOT NULL DEFAULT false
+			policy_version integer NOT NULL DEFAULT 1
+			metadata stored_object (jsonb)`,
+		indexes: `
+			oauth_resource_pkey UNIQUE (id)
+			oauth_resource_identifier_uidx UNIQUE (identifier)`,
+	},
+	{
+		name: "oauth_client_resource",
+		added: `
+			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			client_id client_id (text) NOT NULL
+			resource_id short_text (text) NOT NULL
+			metadata stored_object (jsonb)`,
+		indexes: `
+			oauth_client_resource_pkey UNIQUE (id)
+			oauth_client_resource_client_resource_uidx UNIQUE (client_id, resource_id)
+			oauth_client_resource_resource_id_idx (resource_id)`,
+		foreign: `
+			oauth_client_resource_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
+			oauth_client_resource_resource_id_fkey (resource_id) oauth_resource(identifier) ON DELETE CASCADE`,
 	},
 	{
 		name: "oauth_client_secret",
@@ -300,7 +341,11 @@ var schemaTables = []tableSpec{
 			successor stored_token_digest (text)
 			successor_id refresh_token_id (text)
 			access_token_expires_at timestamp with time zone
-			data stored_object (jsonb)`,
+			data stored_object (jsonb)
+			requested_user_info_claims text_list (text[])
+			rotated_at timestamp with time zone
+			rotation_replay_response text
+			rotation_replay_expires_at timestamp with time zone`,
 		indexes: `
 			oauth_refresh_token_pkey UNIQUE (id)
 			oauth_refresh_token_token_uidx UNIQUE (token)
@@ -344,7 +389,8 @@ var schemaTables = []tableSpec{
 			act stored_object (jsonb)
 			client_epoch bigint
 			pair_epoch bigint
-			data stored_object (jsonb)`,
+			data stored_object (jsonb)
+			requested_user_info_claims text_list (text[])`,
 		indexes: `
 			oauth_access_token_pkey UNIQUE (id)
 			oauth_access_token_token_uidx UNIQUE (token)
@@ -377,7 +423,9 @@ var schemaTables = []tableSpec{
 		added: `
 			resource_scopes stored_object (jsonb)
 			user_epoch bigint NOT NULL DEFAULT 0
-			pair_epoch bigint NOT NULL DEFAULT 0`,
+			pair_epoch bigint NOT NULL DEFAULT 0
+			resources text_list (text[])
+			requested_user_info_claims text_list (text[])`,
 		indexes: `
 			oauth_consent_pkey UNIQUE (id)
 			oauth_consent_client_user_uidx UNIQUE (client_id, user_id)
@@ -400,7 +448,7 @@ var schemaTables = []tableSpec{
 			sub text NOT NULL
 			sid text NOT NULL
 			due_at timestamp with time zone
-			attempts integer NOT NULL DEFAULT 0
+			attempts bigint NOT NULL DEFAULT 0
 			lease text
 			lease_expires_at timestamp with time zone
 			told_at timestamp with time zone`,
@@ -705,6 +753,7 @@ func tokensAndConsentsReferToThePublicClientID(t *testing.T, pool *pgxpool.Pool)
 	fixture.SameLines(t, "references to oauth_client", []string{
 		"oauth_authorization.client_id client_id",
 		"oauth_access_token.client_id client_id",
+		"oauth_client_resource.client_id client_id",
 		"oauth_refresh_token.client_id client_id",
 		"oauth_consent.client_id client_id",
 		"oauth_client_secret.client_id client_id",
@@ -867,6 +916,8 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_consent":          {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
 		"verification":           {"id": "'v'", "identifier": "''", "value": "''", "expires_at": "now()"},
 		"oauth_client_secret":    {"client_id": "'app'", "digest": "'" + string(fixture.Digest("s")) + "'", "expires_at": "now()"},
+		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
+		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
