@@ -313,6 +313,9 @@ func (m *mix) play(workers int, inTx bool, deadlocks *atomic.Int64) (checked, al
 			if e.act.family && e.family.id != g.act.family(m.s).id || !e.act.ends(g.act, m.s) {
 				continue
 			}
+			if e.act.name == "DisableClient" && m.undoes["EnableClient"] {
+				continue // the one ending that can be undone
+			}
 			dead := true
 			if !m.permanent(e.act) {
 				for _, root := range roots(g) {
