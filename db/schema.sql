@@ -1145,7 +1145,7 @@ BEGIN
     IF of_client IS NOT NULL AND NOT FOUND THEN
         RETURN 'unknown';
     END IF;
-    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
+    PERFORM FROM session AS s WHERE s.id = of_session AND s.ended_at IS NULL AND s.expires_at > now() FOR KEY SHARE;
     IF of_session IS NOT NULL AND NOT FOUND THEN
         RETURN 'signed_out';
     END IF;
@@ -1153,7 +1153,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
 
 CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -1422,6 +1422,8 @@ COMMENT ON TABLE public.oauth_client_resource IS 'Which client of a better-auth 
 
 COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'identifier of the resource.';
 
+COMMENT ON COLUMN public.oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
+
 CREATE TABLE public.oauth_client_secret (
     id public.client_secret_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1542,9 +1544,27 @@ COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth 
 
 COMMENT ON COLUMN public.oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
 
+COMMENT ON COLUMN public.oauth_resource.name IS 'What the server calls it.';
+
 COMMENT ON COLUMN public.oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
 
 COMMENT ON COLUMN public.oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
+
+COMMENT ON COLUMN public.oauth_resource.signing_algorithm IS 'Algorithm that signs its access tokens.';
+
+COMMENT ON COLUMN public.oauth_resource.signing_key_id IS 'Key that signs its access tokens.';
+
+COMMENT ON COLUMN public.oauth_resource.allowed_scopes IS 'Scopes that may be asked for at it.';
+
+COMMENT ON COLUMN public.oauth_resource.custom_claims IS 'Claims that its access tokens carry.';
+
+COMMENT ON COLUMN public.oauth_resource.dpop_bound_access_tokens_required IS 'Whether its access tokens have to be bound to a key (RFC 9449).';
+
+COMMENT ON COLUMN public.oauth_resource.disabled IS 'Whether the server issues nothing for it.';
+
+COMMENT ON COLUMN public.oauth_resource.policy_version IS 'Version of the policy.';
+
+COMMENT ON COLUMN public.oauth_resource.metadata IS 'Whatever else the server keeps with it.';
 
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,

@@ -333,7 +333,7 @@ BEGIN
     IF of_client IS NOT NULL AND NOT FOUND THEN
         RETURN 'unknown';
     END IF;
-    PERFORM FROM session AS s WHERE s.id = of_session FOR KEY SHARE;
+    PERFORM FROM session AS s WHERE s.id = of_session AND s.ended_at IS NULL AND s.expires_at > now() FOR KEY SHARE;
     IF of_session IS NOT NULL AND NOT FOUND THEN
         RETURN 'signed_out';
     END IF;
@@ -342,7 +342,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
 
 -- +goose StatementBegin
 CREATE FUNCTION new_authorization_id() RETURNS authorization_id

@@ -119,18 +119,17 @@ WITH presented AS MATERIALIZED (
     SELECT p.*, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, @successor::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, @successor_id::refresh_token_id)::refresh_token_id AS successor_id,
-        least(
+        -- the very same call is told what was written before: the session may have been extended since, and the client changed
+        (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
             expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
-        )::timestamptz AS access_token_expires_at,
-        (
-            CASE WHEN j.verdict IS NULL
-                THEN least(expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at)
-                ELSE j.successor_expires_at
-            END
-        )::timestamptz AS refresh_token_expires_at
+        ) END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
+            expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+        ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN @access_token_id::access_token_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), successor AS (
     INSERT INTO oauth_refresh_token (

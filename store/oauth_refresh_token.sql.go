@@ -378,18 +378,17 @@ WITH presented AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $12::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $13::refresh_token_id)::refresh_token_id AS successor_id,
-        least(
+        -- the very same call is told what was written before: the session may have been extended since, and the client changed
+        (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
             expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
-        )::timestamptz AS access_token_expires_at,
-        (
-            CASE WHEN j.verdict IS NULL
-                THEN least(expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at)
-                ELSE j.successor_expires_at
-            END
-        )::timestamptz AS refresh_token_expires_at
+        ) END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
+            expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+        ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $16::access_token_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), successor AS (
     INSERT INTO oauth_refresh_token (

@@ -31,9 +31,8 @@ type core struct {
 	queries  map[string]statement
 	conn     *pgx.Conn
 
-	columns  map[string]bool // "table.column"
-	perCall  int             // how often an ending of many families is measured
-	analyzed bool
+	columns map[string]bool // "table.column"
+	perCall int             // how often an ending of many families is measured
 }
 
 // statement is a query as the server gets it, with the names of its parameters in order.

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/oauthdb/oauthdb/bench/dataset"
 )
 
@@ -76,6 +74,9 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	before := &core{name: "before", files: files, database: "bench_endings_before", perCall: 1}
 	after := &core{name: "after", files: asItIs(o.root), database: "bench_endings_after", perCall: o.rounds}
+	if !o.longOnes {
+		before.perCall = 0
+	}
 	cores := []*core{before, after}
 	defer func() {
 		for _, c := range cores {
@@ -106,9 +107,11 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := calls(ctx, &b, cores, o); err != nil {
 		return err
 	}
-	if err := endings(ctx, &b, cores, o); err != nil {
+	measured, err := endings(ctx, cores, o)
+	if err != nil {
 		return err
 	}
+	b.WriteString(tables(measured, o))
 	fmt.Print(b.String())
 	if o.page != "" {
 		return write(o.page, b.String())
@@ -273,53 +276,75 @@ func oneOf(party string) string {
 	return "000000000900000"
 }
 
-// cost is what an ending took.
+// cost is what an ending took, as medians, and in rows what it wrote in all tables.
 type cost struct {
-	took []time.Duration
-	wal  []float64
-	rows []float64 // written, in all tables
+	took      time.Duration
+	wal, rows int64
+}
+
+// result is one ending: before and after, small and large. What was not measured is nil.
+type result struct {
+	name          string
+	before, after map[string]*cost
 }
 
 // endings measures all endings. Each is undone, so that the next finds the data as they were: the time is that of the statement
 // without the commit.
-func endings(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
-	many := strconv.Itoa(o.families)
-	fmt.Fprintf(b, "| ending | before: 1 family | %[1]s | after: 1 family | %[1]s | rows written before | after |\n|---|---:|---:|---:|---:|---:|---:|\n", many)
-	var wal strings.Builder
-	fmt.Fprintf(&wal, "| WAL | before: 1 family | %[1]s | after: 1 family | %[1]s |\n|---|---:|---:|---:|---:|\n", many)
+func endings(ctx context.Context, cores []*core, o options) ([]result, error) {
+	var results []result
 	for _, e := range all {
-		row, rowsWritten, walRow := "| `"+e.name+"`", "", "| `"+e.name+"`"
+		r := result{e.name, map[string]*cost{}, map[string]*cost{}}
 		for _, c := range cores {
-			name := e.name
-			if c.name == "before" && e.before != "" {
-				name = e.before
+			name, costs := e.name, r.after
+			if c.name == "before" {
+				name, costs = cmp.Or(e.before, e.name), r.before
 			}
-			var rows []string
+			if name == "-" {
+				continue
+			}
+			logf("%s, %s", e.name, c.name)
 			for _, of := range []string{small, large} {
 				rounds := o.rounds
 				if of == large {
 					rounds = c.perCall
 				}
-				if name == "-" || of == large && c.name == "before" && !o.longOnes {
-					row, walRow, rows = row+" | –", walRow+" | –", append(rows, "–")
+				if rounds == 0 {
 					continue
 				}
-				logf("%s, %s, %s", e.name, c.name, of)
-				k, err := c.ending(ctx, name, e.values(of), rounds, of == large && c.name == "before")
+				k, err := c.ending(ctx, name, e.values(of), rounds)
 				if err != nil {
-					return err
+					return nil, err
 				}
-				row += " | " + show(median(k.took))
-				walRow += " | " + bytesOf(median(k.wal))
-				rows = append(rows, strconv.FormatFloat(median(k.rows), 'f', 0, 64))
+				costs[of] = &k
 			}
-			rowsWritten += " | " + strings.Join(slices.Compact(rows), " / ")
 		}
-		fmt.Fprintf(b, "%s%s |\n", row, rowsWritten)
-		fmt.Fprintf(&wal, "%s |\n", walRow)
+		results = append(results, r)
 	}
-	fmt.Fprintf(b, "\n%s", wal.String())
-	return nil
+	return results, nil
+}
+
+// tables are the results in Markdown.
+func tables(results []result, o options) string {
+	var b strings.Builder
+	table := func(title string, show func(*cost) string) {
+		fmt.Fprintf(&b, "| %s | before: 1 family | %[2]d families | after: 1 family | %[2]d families |\n|---|---:|---:|---:|---:|\n", title, o.families)
+		for _, r := range results {
+			fmt.Fprintf(&b, "| `%s`", r.name)
+			for _, k := range []*cost{r.before[small], r.before[large], r.after[small], r.after[large]} {
+				if k == nil {
+					b.WriteString(" | –")
+				} else {
+					b.WriteString(" | " + show(k))
+				}
+			}
+			b.WriteString(" |\n")
+		}
+		b.WriteString("\n")
+	}
+	table("p50", func(k *cost) string { return show(k.took) })
+	table("rows written", func(k *cost) string { return strconv.FormatInt(k.rows, 10) })
+	table("WAL", func(k *cost) string { return bytesOf(k.wal) })
+	return b.String()
 }
 
 const written = `
@@ -327,37 +352,44 @@ const written = `
 	FROM pg_stat_xact_user_tables`
 
 // ending measures one ending, and undoes it.
-func (c *core) ending(ctx context.Context, name string, v values, rounds int, tidy bool) (k cost, err error) {
+func (c *core) ending(ctx context.Context, name string, v values, rounds int) (cost, error) {
 	first := 3 // prepares the statement, and plans it for what it is given
 	if rounds == 1 {
 		first = 0
 	}
+	var took []time.Duration
+	var wal, rows []int64
 	for n := range rounds + first {
-		tx, err := c.conn.BeginTx(ctx, pgx.TxOptions{})
+		tx, err := c.conn.Begin(ctx)
 		if err != nil {
-			return k, err
+			return cost{}, err
 		}
-		var rows, rowsAfter, wal, walAfter int64
-		err = tx.QueryRow(ctx, written).Scan(&rows, &wal)
-		var took time.Duration
+		var before, after struct{ rows, wal int64 }
+		err = tx.QueryRow(ctx, written).Scan(&before.rows, &before.wal)
+		began := time.Now()
+		var outcome string
 		if err == nil {
-			began := time.Now()
-			_, err = c.call(ctx, tx, name, v)
-			took = time.Since(began)
+			outcome, err = c.call(ctx, tx, name, v)
 		}
+		d := time.Since(began)
 		if err == nil {
-			err = tx.QueryRow(ctx, written).Scan(&rowsAfter, &walAfter)
+			err = tx.QueryRow(ctx, written).Scan(&after.rows, &after.wal)
+		}
+		if err == nil && after.rows == before.rows {
+			err = fmt.Errorf("%s of %s has ended nothing: %s", name, c.name, outcome)
 		}
 		if err := errors.Join(err, tx.Rollback(ctx)); err != nil {
-			return k, err
+			return cost{}, err
 		}
 		if n >= first {
-			k.took, k.wal, k.rows = append(k.took, took), append(k.wal, float64(walAfter-wal)), append(k.rows, float64(rowsAfter-rows))
+			took, wal, rows = append(took, d), append(wal, after.wal-before.wal), append(rows, after.rows-before.rows)
 		}
 	}
-	if tidy { // what was undone leaves a dead version of each row
-		_, err = c.conn.Exec(ctx, "VACUUM")
+	k := cost{median(took), median(wal), median(rows)}
+	if k.rows < 1000 {
+		return k, nil
 	}
+	_, err := c.conn.Exec(ctx, "VACUUM") // what was undone leaves a dead version of each row
 	return k, err
 }
 
@@ -376,12 +408,12 @@ func show(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-func bytesOf(n float64) string {
+func bytesOf(n int64) string {
 	switch {
 	case n < 10_000:
-		return fmt.Sprintf("%.0f B", n)
-	case n < 1e6:
-		return fmt.Sprintf("%.0f kB", n/1e3)
+		return fmt.Sprintf("%d B", n)
+	case n < 1_000_000:
+		return fmt.Sprintf("%d kB", n/1000)
 	}
-	return fmt.Sprintf("%.0f MB", n/1e6)
+	return fmt.Sprintf("%d MB", n/1_000_000)
 }

@@ -24,7 +24,12 @@ func (l Load) Verify(ctx context.Context, conn *pgx.Conn, done int64) error {
 	case subject.Revoke:
 		query = "SELECT count(*) FROM oauth_authorization WHERE revoked_at IS NOT NULL AND " + families
 	case subject.EndSession:
-		query = fmt.Sprintf("SELECT count(*) FROM session WHERE ended_at IS NOT NULL AND id BETWEEN '%s' AND '%s'", l.Seed(false).Session(0), l.Seed(false).Session(999_999))
+		// store marks the session, the others revoke what was granted in it and delete it
+		query = `
+			SELECT count(*)
+			FROM oauth_authorization AS a
+			LEFT JOIN session AS s ON s.id = a.session_id
+			WHERE (s.ended_at IS NOT NULL OR (s.id IS NULL AND a.revoked_at IS NOT NULL)) AND a.` + families
 	default:
 		return nil
 	}

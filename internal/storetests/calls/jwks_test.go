@@ -126,11 +126,10 @@ func TestRetiredKeySignsNoMoreAndIsPublishedForOneMoreLifetime(t *testing.T) {
 		lifetime time.Duration
 		want     time.Duration // from now
 	}{
-		"that had no expiry":         {"", time.Hour, time.Hour},
-		"never postpones":            {"30 minutes", time.Hour, 30 * time.Minute},
-		"may bring forward":          {"2 hours", time.Hour, time.Hour},
-		"never revives":              {"-1 hours", time.Hour, -time.Hour},
-		"with a lifetime of nothing": {"", 0, 0},
+		"that had no expiry": {"", time.Hour, time.Hour},
+		"never postpones":    {"30 minutes", time.Hour, 30 * time.Minute},
+		"may bring forward":  {"2 hours", time.Hour, time.Hour},
+		"never revives":      {"-1 hours", time.Hour, -time.Hour},
 	} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 			w.newKey(q, exec, "other", "ES256", "2 days", "")

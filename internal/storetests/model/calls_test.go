@@ -92,14 +92,22 @@ func (h *history) user(d draw) store.UserID {
 	if d.once(20) {
 		return "u0"
 	}
-	return oneOf(d, h.users...)
+	return mostly(d, h.users, h.m.userIsLive)
+}
+
+// mostly picks one of those for which something holds, if there are any, and at times any.
+func mostly[T any](d draw, items []T, holds func(T) bool) T {
+	if picked := slices.DeleteFunc(slices.Clone(items), func(i T) bool { return !holds(i) }); len(picked) > 0 && !d.once(5) {
+		return oneOf(d, picked...)
+	}
+	return oneOf(d, items...)
 }
 
 func (h *history) client(d draw) store.ClientID {
 	if d.once(20) {
 		return "c0"
 	}
-	return oneOf(d, h.clients...)
+	return mostly(d, h.clients, h.m.clientIsLive)
 }
 
 // pairOf picks a client and a user, mostly of a family that is live, so that an ending finds something to end.
@@ -367,10 +375,15 @@ func (h *history) redeem(d draw) {
 		return
 	}
 	code, found := recent(d, h.codes)
-	if open := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return f.code == "" || f.redeemedAs != "" }); !d.once(4) {
-		if f, some := recent(d, open); some {
-			code, found = f.code, true
+	open := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool {
+		return f.code == "" || f.redeemedAs != "" || !h.m.familyIsLive(f) || !f.codeExpires.After(h.m.now)
+	})
+	if f, some := recent(d, open); !d.once(4) {
+		if !some {
+			h.grantAuthorization(d) // or there is little to redeem
+			return
 		}
+		code, found = f.code, true
 	}
 	if !found {
 		return
@@ -446,7 +459,8 @@ func (h *history) refreshToken(d draw) *issued {
 			}
 		}
 	}
-	if t, found := recent(d, live); found && !d.once(4) {
+	if !d.once(4) {
+		t, _ := recent(d, live)
 		return t
 	}
 	t, _ := recent(d, all)
@@ -460,6 +474,7 @@ func (h *history) rotate(d draw) {
 	}
 	r := h.refreshToken(d)
 	if r == nil {
+		h.redeem(d) // or there is little to rotate
 		return
 	}
 	id := h.name("t")
@@ -556,7 +571,7 @@ func (h *history) introspect(d draw) {
 	if t == nil {
 		return
 	}
-	client := h.client(d)
+	client := oneOf(d, h.clients...)
 	method, secret := h.caller(d, client)
 	want := h.m.introspect(client, method, secret, there(t))
 	switch {
@@ -886,6 +901,9 @@ func (h *history) insert(t, refresh *issued, sessionID *store.SessionID) {
 	}
 	h.m.saw("another server's token joins a family", h.m.familyByID(family) != nil)
 	t.family = h.m.foreign(t, refresh, family, sessionID != nil)
+	if !t.refresh && h.m.familyIsOver(t.family) {
+		t.over, t.spent = true, h.m.now // for servers that read the row alone
+	}
 	if !slices.Contains(h.authorizations, family) {
 		h.authorizations = append(h.authorizations, family)
 	}
@@ -932,8 +950,10 @@ func (h *history) foreignSession(d draw) {
 		return
 	}
 	s := &session{id: store.SessionID(h.name("s")), user: user, began: h.m.now, expires: h.m.now.Add(time.Hour)}
-	s.marked = !h.m.userIsLive(user)
-	_, err := h.tx.Exec(h.ctx, `INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, $4)`, s.id, user, h.digest(string(s.id)), outward(h, &s.expires))
+	if !h.m.userIsLive(user) {
+		h.m.markSession(s)
+	}
+	_, err := h.tx.Exec(h.ctx, `INSERT INTO session (id, user_id, token, expires_at) VALUES ($1, $2, $3, $4)`, s.id, user, h.digest(string(s.id)), outward(h, new(h.m.now.Add(time.Hour))))
 	h.fail(err)
 	h.logf("another server inserts session %s of %s", s.id, user)
 	h.m.saw("another server's session of a suspended user", s.marked)
@@ -1010,6 +1030,20 @@ func (h *history) byHand(d draw) {
 		h.m.saw("a session over by its epoch alone", true)
 		return
 	}
+	var ended []*session
+	for _, id := range h.sessions {
+		if s := h.m.sessions[id]; s != nil && s.marked && !s.over {
+			ended = append(ended, s)
+		}
+	}
+	if s, found := recent(d, ended); found && !d.once(3) {
+		s.expires = h.m.now.Add(time.Minute)
+		_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = $2, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
+		h.fail(err)
+		h.logf("session %s is as if it had ended after this transaction began", s.id)
+		h.said["a session that ends later"]++
+		return
+	}
 	for _, id := range h.users {
 		if u := h.m.users[id]; u != nil && u.deleted && u.suspended {
 			u.suspended = false
@@ -1043,7 +1077,9 @@ func (h *history) collect(d draw) {
 		call = "MarkEndedSessions"
 		_, err = h.q.MarkEndedSessions(h.ctx, store.MarkEndedSessionsParams{PageSize: page})
 		for _, s := range h.m.sessions {
-			s.marked = s.marked || s.expires.After(h.m.now) && !h.m.sessionIsLive(s)
+			if s.expires.After(h.m.now) && !s.marked && !h.m.sessionIsLive(s) {
+				h.m.markSession(s)
+			}
 		}
 	case 3:
 		call = "SweepSessionClients"
@@ -1136,7 +1172,7 @@ func (h *history) forget(call string, retention time.Duration) {
 		if !there["session "+string(id)] {
 			wrongly("session", string(id), !h.m.sessionIsLive(s))
 			h.m.forgetSession(s)
-		} else if call == "DeleteExpiredSessions" && !h.m.sessionIsLive(s) && (s.marked || !s.expires.After(h.m.now)) {
+		} else if call == "DeleteExpiredSessions" && !s.expires.After(h.m.now) {
 			detached := *s
 			h.m.forgetSession(s)
 			h.m.sessions[id] = &detached

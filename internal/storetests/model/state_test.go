@@ -176,9 +176,15 @@ func (m *model) endSessions(user store.UserID, keep *store.SessionID) (n int64) 
 		if !s.marked {
 			n++
 		}
-		s.over, s.marked = true, true
+		s.over = true
+		m.markSession(s)
 	}
 	return n
+}
+
+// markSession writes the end of a session into its row, where it has expired from then on.
+func (m *model) markSession(s *session) {
+	s.marked, s.expires = true, *earliest(&s.expires, &m.now)
 }
 
 // Small questions.
@@ -195,7 +201,7 @@ func within(part, whole []string) bool {
 
 func or(some, otherwise []string) []string {
 	if len(some) > 0 {
-		return some
+		return asSet(some)
 	}
 	return otherwise
 }
@@ -218,8 +224,8 @@ func in(from time.Time, d, limit time.Duration) *time.Time {
 
 func earliest(of ...*time.Time) (first *time.Time) {
 	for _, t := range of {
-		if first == nil || t != nil && t.Before(*first) {
-			first = t
+		if t != nil && (first == nil || t.Before(*first)) {
+			first = new(*t)
 		}
 	}
 	return first
@@ -341,10 +347,9 @@ func (m *model) rotateClientSecret(p store.RotateClientSecretParams) store.Outco
 	}
 	until := *earliest(c.secretExpires, new(m.now.Add(p.Overlap)))
 	if c.secret != "" && until.After(m.now) {
-		if before, found := c.older[c.secret]; !found || until.After(before) {
-			c.older[c.secret] = until
-		}
+		c.older[c.secret] = until
 	}
+	delete(c.older, p.ClientSecret)
 	c.secret, c.secretExpires = p.ClientSecret, in(m.now, p.Lifetime, 0)
 	return store.OutcomeRotated
 }
@@ -420,7 +425,10 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusApproved && f.redeemedAs == "" && f.expires != nil && f.expires.After(m.now) &&
 		f.user == p.UserID && (p.SessionID == nil && f.session == nil || f.session != nil && is(p.SessionID, f.session.id)):
-		if !m.familyIsLive(f) {
+		switch {
+		case m.clients[f.client].disabled:
+			return store.OutcomeDisabled
+		case m.familyIsOver(f):
 			return store.OutcomeRevoked
 		}
 		f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
@@ -553,7 +561,7 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	access := &issued{
 		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
 		scopes: f.granted, resources: or(p.Resources, f.resources), key: cmp.Or(p.Confirmation, f.key),
-		expires: earliest(in(m.now, p.AccessTokenLifetime, c.accessLimit), copied(f.sessionEnd())),
+		expires: earliest(in(m.now, p.AccessTokenLifetime, c.accessLimit), f.sessionEnd()),
 	}
 	m.saw("an access token cut to its session", f.sessionEnd() != nil && same(access.expires, f.sessionEnd()))
 	f.redeemedAs, f.expires = p.AccessTokenID, nil
@@ -564,7 +572,7 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	}
 	if p.RefreshToken != nil {
 		f.limit = in(m.now, p.FamilyLifetime, 0)
-		m.saw("a token cut to the family's limit", f.limit != nil && earliest(access.expires, f.limit) == f.limit)
+		m.saw("a token cut to the family's limit", f.limit != nil && (access.expires == nil || f.limit.Before(*access.expires)))
 		access.expires = earliest(access.expires, f.limit)
 		m.tokens = append(m.tokens, &issued{
 			refresh: true, id: string(*p.RefreshTokenID), digest: *p.RefreshToken, pair: f.pair, reference: f.reference, family: f,
@@ -574,13 +582,6 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	}
 	m.tokens = append(m.tokens, access)
 	return store.OutcomeRedeemed
-}
-
-func copied(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(*t)
 }
 
 func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
@@ -659,7 +660,7 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 		m.tokens = append(m.tokens, &issued{
 			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: r.pair, reference: r.reference, family: f, session: r.session,
 			codeID: cmp.Or(r.codeID, &f.id), scopes: or(p.Scopes, r.scopes), resources: or(p.Resources, r.resources),
-			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, copied(f.sessionEnd())),
+			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd()),
 		})
 	}
 	return outcome
@@ -852,7 +853,7 @@ func (m *model) createSession(p store.CreateSessionParams) (outcome store.Outcom
 		}
 		slices.SortFunc(live, func(a, b *session) int { return cmp.Or(b.began.Compare(a.began), cmp.Compare(b.id, a.id)) })
 		for _, s := range live[min(len(live), int(p.MaxSessions)-1):] {
-			s.marked = true
+			m.markSession(s)
 			ended++
 		}
 	}
@@ -884,7 +885,7 @@ func (m *model) endSession(id store.SessionID) store.Outcome {
 	case s.marked:
 		return store.OutcomeRevoked
 	}
-	s.marked = true
+	m.markSession(s)
 	return store.OutcomeEnded
 }
 

@@ -1,0 +1,499 @@
+package calls
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+const collectRetention = 24 * time.Hour
+
+// expireBy makes a row expire a time ago.
+func (w *world) expireBy(table, id string, ago time.Duration) {
+	w.Helper()
+	w.Exec(`UPDATE "`+table+`" SET expires_at = now() - $2::interval WHERE id = $1`, id, ago)
+}
+
+// withoutAccessTokens redeems a grant and takes its access token away, as the collector would.
+func (w *world) withoutAccessTokens() (family store.AuthorizationID, refresh store.RefreshTokenID) {
+	w.Helper()
+	k := w.Redeem()
+	w.Exec(`DELETE FROM oauth_access_token WHERE token = $1`, string(fixture.Digest(k.Access)))
+	return k.Authorization, w.refreshTokenOf(k.Refresh).ID
+}
+
+func (w *world) collectRefreshTokens(batch int32) int64 {
+	w.Helper()
+	n, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch, Retention: collectRetention})
+	w.OK(err)
+	return n
+}
+
+func (w *world) collectAuthorizations(batch int32) int64 {
+	w.Helper()
+	n, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch, Retention: collectRetention})
+	w.OK(err)
+	return n
+}
+
+func (w *world) collectSessions(batch int32) int64 {
+	w.Helper()
+	row, err := w.Q.DeleteExpiredSessions(w.Ctx, batch)
+	w.OK(err)
+	return row.Deleted
+}
+
+// counted makes a collection of a call that says no more than how many.
+func counted(call func(*store.Queries, context.Context, int32) (int64, error)) func(*world, int32) int64 {
+	return func(w *world, batch int32) int64 {
+		w.Helper()
+		n, err := call(w.Q, w.Ctx, batch)
+		w.OK(err)
+		return n
+	}
+}
+
+// collectorCall is a call that collects, with rows of its table: one that is due by now, and all kinds that are not.
+type collectorCall struct {
+	name, table string
+	collect     func(w *world, batch int32) int64
+	due         func(w *world) (id string)
+	stays       func(w *world)
+}
+
+// byExpiry is a call that collects the rows of a table that have expired. insert has %s for an id and for an instant.
+func byExpiry(name, table string, call func(*store.Queries, context.Context, int32) (int64, error), insert string) collectorCall {
+	put := func(w *world, expires string) string {
+		id := string(fixture.Digest(fixture.Unique(table)))
+		w.Exec(fmt.Sprintf(insert, "'"+id+"'", expires))
+		return id
+	}
+	return collectorCall{
+		name: name, table: table, collect: counted(call),
+		due:   func(w *world) string { return put(w, "now()") },
+		stays: func(w *world) { put(w, "now() + interval '1 minute'") },
+	}
+}
+
+var collectorCalls = []collectorCall{
+	byExpiry("DeleteExpiredClientAssertions", "oauth_client_assertion", (*store.Queries).DeleteExpiredClientAssertions,
+		`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (%s, %s)`),
+	byExpiry("DeleteExpiredProofs", "oauth_proof", (*store.Queries).DeleteExpiredProofs, `INSERT INTO oauth_proof (id, expires_at) VALUES (%s, %s)`),
+	byExpiry("DeleteExpiredVerifications", "verification", (*store.Queries).DeleteExpiredVerifications,
+		`INSERT INTO verification (id, identifier, value, expires_at) VALUES (%s, '', '', %s)`),
+	byExpiry("DeleteExpiredSigningKeys", "jwks", (*store.Queries).DeleteExpiredSigningKeys,
+		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', '', %s)`),
+	{
+		name: "DeleteExpiredClientSecrets", table: "oauth_client_secret", collect: counted((*store.Queries).DeleteExpiredClientSecrets),
+		due: func(w *world) string {
+			digest := string(fixture.Digest(fixture.Unique("secret")))
+			w.Exec(`INSERT INTO oauth_client_secret (client_id, digest, expires_at) VALUES ($1, $2, now())`, w.Client, digest)
+			return string(w.Client) + " " + digest
+		},
+		stays: func(w *world) { w.rotateSecret(w.Q, w.machine(), "new", time.Minute, store.OutcomeRotated) },
+	},
+	{
+		name: "DeleteExpiredAccessTokens", table: "oauth_access_token", collect: counted((*store.Queries).DeleteExpiredAccessTokens),
+		due: func(w *world) string {
+			id := string(w.accessTokenOf(w.issue(fixture.Unique("token"), store.OutcomeIssued)).ID)
+			w.expireBy("oauth_access_token", id, 0)
+			return id
+		},
+		stays: func(w *world) {
+			never, revoked := w.accessTokenOf(w.Redeem().Access), w.accessTokenOf(w.Redeem().Access)
+			w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE id = $1`, string(never.ID))
+			w.Exec(`UPDATE oauth_access_token SET revoked = now() WHERE id = $1`, string(revoked.ID))
+		},
+	},
+	{
+		name: "DeleteExpiredRefreshTokens", table: "oauth_refresh_token", collect: (*world).collectRefreshTokens,
+		due: func(w *world) string { // also of a family that lives
+			_, refresh := w.withoutAccessTokens()
+			w.expireBy("oauth_refresh_token", string(refresh), collectRetention)
+			return string(refresh)
+		},
+		stays: func(w *world) {
+			_, recent := w.withoutAccessTokens()
+			w.expireBy("oauth_refresh_token", string(recent), collectRetention-time.Minute)
+			w.expireBy("oauth_refresh_token", string(w.refreshTokenOf(w.Redeem().Refresh).ID), 10*collectRetention) // an access token refers to it
+			_, spent := w.withoutAccessTokens()
+			w.Exec(`UPDATE oauth_refresh_token SET expires_at = NULL, revoked = now() - interval '1 year' WHERE id = $1`, string(spent))
+			_, jwt := w.withoutAccessTokens() // an access token without a row
+			w.expireBy("oauth_refresh_token", string(jwt), 10*collectRetention)
+			w.Exec(`UPDATE oauth_refresh_token SET access_token_expires_at = now() + interval '1 minute' WHERE id = $1`, string(jwt))
+		},
+	},
+	{
+		name: "DeleteExpiredAuthorizations", table: "oauth_authorization", collect: (*world).collectAuthorizations,
+		due: func(w *world) string {
+			id := w.pending()
+			w.expireBy("oauth_authorization", string(id), collectRetention)
+			return string(id)
+		},
+		stays: func(w *world) {
+			w.expireBy("oauth_authorization", string(w.pending()), collectRetention-time.Minute)
+			w.Redeem()
+			family, _ := w.withoutAccessTokens() // a refresh token is left
+			w.expireBy("oauth_authorization", string(family), 10*collectRetention)
+			id, code := w.Grant() // an access token is left
+			w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) { p.RefreshToken = nil })
+			w.expireBy("oauth_authorization", string(id), 10*collectRetention)
+		},
+	},
+	{
+		name: "DeleteExpiredSessions", table: "session", collect: (*world).collectSessions,
+		due: func(w *world) string {
+			id := string(w.NewSession(w.User))
+			w.expireBy("session", id, 0)
+			return id
+		},
+		stays: func(w *world) { w.expireBy("session", string(w.NewSession(w.User)), -time.Minute) },
+	},
+}
+
+// holding keeps a lock, by another session, until the returned function is called.
+func (w *world) holding(sql string, args ...any) (release func()) {
+	w.Helper()
+	tx := w.otherSession()
+	_, err := tx.Exec(w.Ctx, sql, args...)
+	w.OK(err)
+	return func() { w.OK(tx.Rollback(w.Ctx)) }
+}
+
+func TestCollectorTakesWhatIsDueInBatchesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	for _, c := range collectorCalls {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			c.stays(w)
+			w.Unchanged(func() { wantEqual(t, "collected, though nothing is due", c.collect(w, 100), 0) })
+			var gone []string
+			for range 5 {
+				gone = append(gone, rowName("-", c.table, c.due(w)))
+			}
+			w.Unchanged(func() { wantEqual(t, "collected in a batch of none", c.collect(w, 0), 0) })
+			w.changesRows(func() {
+				for _, want := range []int64{2, 2, 1, 0, 0} {
+					wantEqual(t, "collected", c.collect(w, 2), want)
+				}
+			}, gone...)
+		})
+	}
+}
+
+func TestCollectorSkipsWhatACallHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	for _, c := range collectorCalls {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			var cancel context.CancelFunc
+			w.Ctx, cancel = context.WithTimeout(w.Ctx, 20*time.Second) // what isn't skipped is waited for
+			defer cancel()
+			key, held := "id", c.due(w)
+			if c.table == "oauth_client_secret" {
+				key = "client_id || ' ' || digest"
+			}
+			lock := `FOR UPDATE`
+			if c.table == "session" {
+				lock = `FOR KEY SHARE` // the lock of a grant
+			}
+			c.due(w)
+			release := w.holding(`SELECT FROM "`+c.table+`" WHERE `+key+` = $1 `+lock, held)
+			wantEqual(t, "collected while one is held", c.collect(w, 100), 1)
+			wantEqual(t, "collected of what is held", c.collect(w, 100), 0)
+			release()
+			wantEqual(t, "collected afterwards", c.collect(w, 100), 1)
+		})
+	}
+}
+
+func TestCollectorsSideBySideShareTheWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4)
+	for _, c := range collectorCalls {
+		for range 6 {
+			c.due(w)
+		}
+		totals := make([]int64, 4)
+		fixture.Together(fixture.Times(4, func(i int) {
+			for range 6 { // a batch may come out empty while others hold what is left
+				totals[i] += c.collect(w, 2)
+			}
+		})...)
+		wantEqual(t, c.name+": collected by all", totals[0]+totals[1]+totals[2]+totals[3], 6)
+	}
+}
+
+func TestReuseIsRecognisedUntilTheTokenHasExpiredForTheRetention(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, due := range []bool{false, true} {
+		k, other := w.Redeem(), w.Redeem()
+		w.Rotate(k.Refresh, store.OutcomeRotated)
+		w.Rotate(fixture.SuccessorOf(k.Refresh), store.OutcomeRotated)
+		ago, want, collected := collectRetention-time.Second, store.OutcomeReplayed, int64(0)
+		if due {
+			ago, want, collected = collectRetention, store.OutcomeUnknown, 3
+		}
+		w.Exec(`DELETE FROM oauth_access_token WHERE authorization_id = $1`, string(k.Authorization))
+		w.Exec(`UPDATE oauth_refresh_token SET expires_at = now() - $2::interval, revoked = revoked - $2::interval WHERE authorization_id = $1`, string(k.Authorization), ago)
+		wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), collected)
+		w.Rotate(k.Refresh, want)
+		w.WantLive(other.Access, other.Refresh)
+	}
+}
+
+func TestReplayOfACodeIsRecognisedWhileItsFamilyIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id, code := w.Grant()
+	w.redeem(code, store.OutcomeRedeemed)
+	w.Exec(`UPDATE oauth_authorization SET code_expires_at = now() - interval '1 year' WHERE id = $1`, string(id))
+	wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
+	w.redeem(code, store.OutcomeReplayed)
+	w.WantDead("at-"+code, "rt-"+code)
+}
+
+func TestCollectorNeverTakesALiveAccessTokenAlong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.Redeem()
+	foreign := w.ForeignRefreshToken("foreign")
+	w.ForeignAccessToken("foreign access", &foreign)
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL`) // whatever the rows beside them say
+	w.Exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 year'`)
+	w.Exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 year'`)
+	w.Exec(`UPDATE session SET expires_at = now() - interval '1 year'`)
+	for range 2 {
+		wantEqual(t, "refresh tokens", w.collectRefreshTokens(10), 0)
+		wantEqual(t, "authorizations", w.collectAuthorizations(10), 0)
+		w.collectSessions(10)
+		w.markDead(10)
+		_, err := w.Q.DeleteDeadAccessTokens(w.Ctx, store.DeleteDeadAccessTokensParams{PageSize: 10})
+		w.OK(err)
+		_, err = w.Q.DeleteSpentRefreshTokens(w.Ctx, store.DeleteSpentRefreshTokensParams{PageSize: 10})
+		w.OK(err)
+	}
+	w.WantLive(k.Access, "foreign access")
+}
+
+// markDead walks all families, a page at a time, and says how many were marked.
+func (w *world) markDead(size int32) (marked int64) {
+	w.Helper()
+	p := store.MarkDeadAuthorizationsParams{PageSize: size}
+	for range 100 {
+		row, err := w.Q.MarkDeadAuthorizations(w.Ctx, p)
+		w.OK(err)
+		marked += row.Marked
+		if row.LastID == nil {
+			return marked
+		}
+		p.AfterID = *row.LastID
+	}
+	w.Fatal("the walk has no end")
+	return 0
+}
+
+func TestExpiryOfASessionDetachesWhatGoesOnWithoutIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	bound, offline := w.Redeem(online), w.Redeem()
+	w.expireBy("session", string(w.Session), time.Hour)
+	var rows []store.DeleteExpiredSessionsRow
+	for {
+		row, err := w.Q.DeleteExpiredSessions(w.Ctx, 1)
+		w.OK(err)
+		rows = append(rows, row)
+		if row == (store.DeleteExpiredSessionsRow{}) {
+			break
+		}
+	}
+	// at most one row of each table at a time, and the session only when nothing refers to it
+	wantEqual(t, "rows", rows, []store.DeleteExpiredSessionsRow{{Detached: 3}, {Detached: 3}, {Deleted: 1}, {}})
+	w.WantDead(bound.Access, bound.Refresh)
+	w.WantLive(offline.Access, offline.Refresh)
+	row, _ := w.Rotate(offline.Refresh, store.OutcomeRotated)
+	wantEqual(t, "session of the answer", row.SessionID, nil)
+	w.Rotate(bound.Refresh, store.OutcomeRevoked)
+}
+
+func TestDeadFamiliesAreMarkedWhyAndErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	disabled, another := w.NewClient(), w.NewUser()
+	live := w.Redeem()
+	bound := w.Redeem(online)
+	revoked := w.Redeem()
+	asleep := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = disabled })
+	ended := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
+	over := w.Redeem()
+	w.Exec(`DELETE FROM oauth_access_token WHERE authorization_id = $1`, string(over.Authorization))
+	w.Exec(`DELETE FROM oauth_refresh_token WHERE authorization_id = $1`, string(over.Authorization))
+	asked := w.pending()
+	w.endSession(w.Session)
+	w.disable(disabled)
+	w.revokeFamily(revoked.Authorization)
+	w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, another)), store.OutcomeEnded)
+	w.changesRows(func() { wantEqual(t, "marked", w.markDead(2), 3) },
+		authorizationRow("~", bound.Authorization), authorizationRow("~", ended.Authorization), authorizationRow("~", over.Authorization))
+	for id, want := range map[store.AuthorizationID]*store.RevocationReason{
+		bound.Authorization: new(store.RevocationReasonSessionEnded), ended.Authorization: new(store.RevocationReasonGrantsEnded),
+		over.Authorization: new(store.RevocationReasonExpired), live.Authorization: nil, asleep.Authorization: nil, asked: nil,
+	} {
+		wantEqual(t, "revoked_reason", w.authorizationOf(id).RevokedReason, want)
+	}
+
+	erase := func(batch int32) (rows []store.DeleteEndedAuthorizationsRow) {
+		for {
+			row, err := w.Q.DeleteEndedAuthorizations(w.Ctx, store.DeleteEndedAuthorizationsParams{BatchSize: batch, Retention: collectRetention})
+			w.OK(err)
+			rows = append(rows, row)
+			if row == (store.DeleteEndedAuthorizationsRow{}) {
+				return rows
+			}
+		}
+	}
+	w.Unchanged(func() { erase(10) }) // as nothing ended that long ago
+	w.Exec(`UPDATE oauth_authorization SET revoked_at = revoked_at - $1::interval`, collectRetention)
+	erased := erase(2)
+	var total store.DeleteEndedAuthorizationsRow
+	for _, r := range erased {
+		total.AccessTokens, total.RefreshTokens, total.Authorizations = total.AccessTokens+r.AccessTokens, total.RefreshTokens+r.RefreshTokens, total.Authorizations+r.Authorizations
+		if max(r.AccessTokens, r.RefreshTokens, r.Authorizations) > 2 {
+			t.Errorf("a batch of 2 erased %+v", r)
+		}
+	}
+	wantEqual(t, "erased", total, store.DeleteEndedAuthorizationsRow{AccessTokens: 3, RefreshTokens: 3, Authorizations: 4})
+	w.WantLive(live.Access, live.Refresh)
+	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, disabled)), store.OutcomeEnabled)
+	w.WantLive(asleep.Access, asleep.Refresh)
+}
+
+func TestTokensWithoutExpiryAreCollectedWhenTheyAreDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	own := func() store.OAuthAccessToken {
+		return w.accessTokenOf(w.issue(fixture.Unique("token"), store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.Lifetime = store.Never }))
+	}
+	old := own()
+	w.want("RevokeClientAuthorizations", w.outcome(w.Q.RevokeClientAuthorizations(w.Ctx, w.machine())), store.OutcomeEnded)
+	revoked, live := own(), own()
+	w.Exec(`UPDATE oauth_access_token SET revoked = now() WHERE id = $1`, string(revoked.ID))
+	k := w.Redeem()
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL, revoked = now() WHERE token = $1`, string(fixture.Digest(k.Access)))
+	w.Exec(`UPDATE oauth_refresh_token SET expires_at = NULL`)
+	w.changesRows(func() {
+		p, deleted := store.DeleteDeadAccessTokensParams{PageSize: 1}, int64(0)
+		for {
+			row, err := w.Q.DeleteDeadAccessTokens(w.Ctx, p)
+			w.OK(err)
+			deleted += row.Deleted
+			if row.LastID == nil {
+				break
+			}
+			p.AfterID = *row.LastID
+		}
+		wantEqual(t, "access tokens", deleted, 3)
+	}, accessRow("-", old.ID), accessRow("-", revoked.ID), accessRow("-", w.accessTokenOf(k.Access).ID))
+	w.want("live", w.introspectAccessByID(live.ID).Outcome, store.OutcomeActive)
+
+	_, access := w.Rotate(k.Refresh, store.OutcomeRotated, func(p *store.RotateRefreshTokenParams) { p.RefreshTokenLifetime = store.Never })
+	spent := w.refreshTokenOf(k.Refresh).ID
+	walk := func() (deleted int64) {
+		p := store.DeleteSpentRefreshTokensParams{PageSize: 1, Retention: collectRetention}
+		for {
+			row, err := w.Q.DeleteSpentRefreshTokens(w.Ctx, p)
+			w.OK(err)
+			deleted += row.Deleted
+			if row.LastID == nil {
+				return deleted
+			}
+			p.AfterID = *row.LastID
+		}
+	}
+	w.Unchanged(func() { wantEqual(t, "spent a moment ago", walk(), 0) })
+	w.spentAgo(k.Refresh, collectRetention)
+	_, retried := w.Rotate(k.Refresh, store.OutcomeRetried, func(p *store.RotateRefreshTokenParams) { p.GraceUntilUsed = true })
+	wantEqual(t, "while an access token refers to it", walk(), 0)
+	w.Exec(`DELETE FROM oauth_access_token WHERE token = $1`, string(fixture.Digest(retried)))
+	w.changesRows(func() { wantEqual(t, "spent for the retention", walk(), 1) }, refreshRow("-", spent))
+	w.WantLive(access, fixture.SuccessorOf(k.Refresh))
+}
+
+func TestConsentsThatCountNoMoreAreCollected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	old := w.consent("", false, "openid")
+	w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User)), store.OutcomeEnded)
+	w.Client = w.NewClient()
+	w.consent("", false, "openid")
+	w.changesRows(func() {
+		p, deleted := store.DeleteDeadConsentsParams{PageSize: 1}, int64(0)
+		for {
+			row, err := w.Q.DeleteDeadConsents(w.Ctx, p)
+			w.OK(err)
+			deleted += row.Deleted
+			if row.LastID == nil {
+				break
+			}
+			p.AfterID = *row.LastID
+		}
+		wantEqual(t, "consents", deleted, 1)
+	}, consentRow("-", old.ID))
+}
+
+// What was deleted is erased in batches, and then its id can be used again.
+func TestDeletedUsersAndClientsAreErasedInTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	user, other := w.User, w.Client
+	owned := w.NewClient(func(p *store.CreateClientParams) { p.UserID = &user })
+	deleted := w.NewClient()
+	for _, client := range []store.ClientID{other, owned, deleted} {
+		w.Client = client
+		w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = client })
+		w.consent("", false, "openid")
+	}
+	w.rotateSecret(w.Q, deleted, "new", time.Hour, store.OutcomeRotated)
+	w.deleteUser(user)
+	w.deleteClient(deleted)
+	users := func() (n int64) {
+		row, err := w.Q.EraseDeletedUsers(w.Ctx, store.EraseDeletedUsersParams{BatchSize: 2})
+		w.OK(err)
+		if row.LastDeletedAt != nil {
+			next, err := w.Q.EraseDeletedUsers(w.Ctx, store.EraseDeletedUsersParams{BatchSize: 2, AfterDeletedAt: *row.LastDeletedAt})
+			w.OK(err)
+			wantEqual(t, "the page after the last", next, store.EraseDeletedUsersRow{})
+		}
+		return row.Deleted
+	}
+	clients := func() (n int64) {
+		row, err := w.Q.EraseDeletedClients(w.Ctx, store.EraseDeletedClientsParams{BatchSize: 10})
+		w.OK(err)
+		return row.Deleted
+	}
+	wantEqual(t, "users, while their tokens are there", users(), 0)
+	wantEqual(t, "clients, while their tokens are there", clients(), 0)
+	wantEqual(t, "marked", w.markDead(10), 3)
+	w.Exec(`UPDATE oauth_authorization SET revoked_at = revoked_at - interval '1 year'`)
+	var erasedUsers, erasedClients int64
+	for range 6 {
+		_, err := w.Q.DeleteEndedAuthorizations(w.Ctx, store.DeleteEndedAuthorizationsParams{BatchSize: 2})
+		w.OK(err)
+		w.collectSessions(2)
+		erasedUsers, erasedClients = erasedUsers+users(), erasedClients+clients()
+	}
+	wantEqual(t, "erased users and clients", []int64{erasedUsers, erasedClients}, []int64{1, 2})
+	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: user})
+	w.OK(err)
+	for _, client := range []store.ClientID{owned, deleted} {
+		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"x"}})
+		w.OK(err)
+	}
+}

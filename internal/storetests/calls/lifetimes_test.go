@@ -1,0 +1,137 @@
+package calls
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// A lifetime that is left out, or is no lifetime, is an error that names it, wherever one decides when something expires.
+func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.machine()
+	uri := fixture.Digest("request_uri")
+	pushed := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI, p.RequestURILifetime = &uri, time.Minute })
+	approved, asked := w.pending(), w.pending()
+	w.approve(approved, store.OutcomeApproved)
+	_, code := w.Grant()
+	k := w.Redeem()
+	_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+	w.OK(err)
+	create := store.CreateAuthorizationParams{
+		ID: store.NewAuthorizationID(), ClientID: w.Client, Lifetime: time.Minute, RequestURILifetime: time.Minute, RequestURI: new(fixture.Digest("other")),
+	}
+	rotate, _ := w.RotateParams(k.Refresh)
+	approve := w.approveParams(asked)
+	approve.Code = new(fixture.Digest("its code"))
+	// calls that would work
+	calls := map[string]any{
+		"CreateAuthorization":           create,
+		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
+		"ApproveAuthorization":          approve,
+		"IssueAuthorizationCode":        store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute},
+		"GrantAuthorization":            w.GrantParams("granted"),
+		"RedeemAuthorizationCode":       w.RedeemParams(code),
+		"RotateRefreshToken":            rotate,
+		"IssueAccessToken":              w.issueParams("token"),
+		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
+		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
+		"RememberClientAssertion":       store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
+		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
+		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
+	}
+	tried := 0
+	querier := reflect.TypeFor[store.Querier]()
+	for i := range querier.NumMethod() {
+		m := querier.Method(i)
+		if m.Type.NumIn() < 2 || m.Type.In(1).Kind() != reflect.Struct {
+			continue
+		}
+		for f := range m.Type.In(1).NumField() {
+			field := m.Type.In(1).Field(f)
+			if field.Type != reflect.TypeFor[time.Duration]() || !strings.HasSuffix(field.Name, "Lifetime") {
+				continue
+			}
+			args, found := calls[m.Name]
+			if !found {
+				t.Errorf("no test of %s.%s", m.Name, field.Name)
+				continue
+			}
+			call := reflect.ValueOf(w.Q).MethodByName(m.Name)
+			for _, bad := range []time.Duration{0, -time.Hour, time.Second - time.Microsecond} {
+				arg := reflect.New(m.Type.In(1)).Elem()
+				arg.Set(reflect.ValueOf(args))
+				arg.Field(f).SetInt(int64(bad))
+				w.Unchanged(func() {
+					out := call.Call([]reflect.Value{reflect.ValueOf(w.Ctx), arg})
+					err, _ := out[len(out)-1].Interface().(error)
+					if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, field.Name+" ") {
+						t.Errorf("%s with a %s of %s: %v", m.Name, field.Name, bad, err)
+					}
+				})
+				tried++
+			}
+		}
+	}
+	if tried < 3*16 {
+		t.Errorf("only %d were tried", tried)
+	}
+	for _, name := range slices.Sorted(func(yield func(string) bool) {
+		for n := range calls {
+			if !yield(n) {
+				return
+			}
+		}
+	}) { // and all of them do work, so that it was the lifetime that was refused
+		out := reflect.ValueOf(w.Q).MethodByName(name).Call([]reflect.Value{reflect.ValueOf(w.Ctx), reflect.ValueOf(calls[name])})
+		if err, _ := out[len(out)-1].Interface().(error); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.approve(pushed, store.OutcomeApproved)
+}
+
+// It is needed only for what is issued.
+func TestLifetimeOfWhatIsNotIssuedMayBeLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI, p.RequestURILifetime = nil, 0 })
+	_, code := w.Grant()
+	w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) {
+		p.RefreshToken, p.RefreshTokenID, p.RefreshTokenLifetime, p.FamilyLifetime = nil, nil, 0, 0
+	})
+}
+
+// What a client is registered with bounds what the server gives.
+func TestLifetimesOfTheClientBoundThoseOfTheServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.AccessTokenLifetime, p.RefreshTokenLifetime, p.AuthorizationLifetime, p.CodeLifetime = new(time.Minute), new(2*time.Minute), new(3*time.Minute), new(10*time.Second)
+		p.GrantTypes = []string{"client_credentials", "authorization_code"}
+	})
+	of := func(p *store.GrantAuthorizationParams) { p.ClientID = w.Client }
+	id, code := w.Grant(of)
+	a := w.authorizationOf(id)
+	wantAt(t, "code", a.CodeExpiresAt, a.CreatedAt, 10*time.Second)
+	w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) {
+		p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = store.Never, store.Never, store.Never
+	})
+	access, refresh := w.accessTokenOf("at-"+code), w.refreshTokenOf("rt-"+code)
+	wantAt(t, "access token", access.ExpiresAt, access.CreatedAt, time.Minute)
+	wantAt(t, "refresh token", refresh.ExpiresAt, refresh.CreatedAt, 2*time.Minute)
+	wantAt(t, "family", w.authorizationOf(id).MaxExpiresAt, access.CreatedAt, 3*time.Minute)
+	_, rotated := w.Rotate("rt-"+code, store.OutcomeRotated)
+	access, refresh = w.accessTokenOf(rotated), w.refreshTokenOf(fixture.SuccessorOf("rt-"+code))
+	wantAt(t, "access token", access.ExpiresAt, access.CreatedAt, time.Minute)
+	wantAt(t, "refresh token", refresh.ExpiresAt, refresh.CreatedAt, 2*time.Minute)
+	w.issue("own", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.ClientID = w.Client })
+	access = w.accessTokenOf("own")
+	wantAt(t, "access token of the client itself", access.ExpiresAt, access.CreatedAt, time.Minute)
+}
