@@ -161,14 +161,15 @@ COMMENT ON COLUMN oauth_client.client_credentials_scopes IS 'Kept for a better-a
 
 -- A better-auth server doesn't start without these two. No call of ours reads them. Its driver reads a bigint as text, so they have
 -- integers.
--- squawk-ignore prefer-bigint-over-int
 CREATE TABLE oauth_resource (
     id                                short_text  NOT NULL DEFAULT gen_random_uuid()::text,
     created_at                        timestamptz NOT NULL DEFAULT now(),
     updated_at                        timestamptz NOT NULL DEFAULT now(),
     identifier                        short_text  NOT NULL,
     name                              short_text  NOT NULL,
+    -- squawk-ignore prefer-bigint-over-int
     access_token_ttl                  integer,
+    -- squawk-ignore prefer-bigint-over-int
     refresh_token_ttl                 integer,
     signing_algorithm                 short_text,
     signing_key_id                    short_text,
@@ -176,6 +177,7 @@ CREATE TABLE oauth_resource (
     custom_claims                     stored_object,
     dpop_bound_access_tokens_required boolean     NOT NULL DEFAULT false,
     disabled                          boolean     NOT NULL DEFAULT false,
+    -- squawk-ignore prefer-bigint-over-int
     policy_version                    integer     NOT NULL DEFAULT 1,
     metadata                          stored_object,
     CONSTRAINT oauth_resource_pkey PRIMARY KEY (id),

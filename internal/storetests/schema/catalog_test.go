@@ -251,45 +251,6 @@ var schemaTables = []tableSpec{
 		foreign: `oauth_client_secret_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE`,
 	},
 	{
-		name: "oauth_resource",
-		added: `
-			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
-			created_at timestamp with time zone NOT NULL DEFAULT now()
-			updated_at timestamp with time zone NOT NULL DEFAULT now()
-			identifier short_text (text) NOT NULL
-			name short_text (text) NOT NULL
-			access_token_ttl integer
-			refresh_token_ttl integer
-			signing_algorithm short_text (text)
-			signing_key_id short_text (text)
-			allowed_scopes text_list (text[])
-			custom_claims stored_object (jsonb)
-			dpop_bound_access_tokens_required boolean NOT NULL DEFAULT false
-			disabled boolean NOT NULL DEFAULT false
-			policy_version integer NOT NULL DEFAULT 1
-			metadata stored_object (jsonb)`,
-		indexes: `
-			oauth_resource_pkey UNIQUE (id)
-			oauth_resource_identifier_uidx UNIQUE (identifier)`,
-	},
-	{
-		name: "oauth_client_resource",
-		added: `
-			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
-			created_at timestamp with time zone NOT NULL DEFAULT now()
-			updated_at timestamp with time zone NOT NULL DEFAULT now()
-			client_id client_id (text) NOT NULL
-			resource_id short_text (text) NOT NULL
-			metadata stored_object (jsonb)`,
-		indexes: `
-			oauth_client_resource_pkey UNIQUE (id)
-			oauth_client_resource_client_resource_uidx UNIQUE (client_id, resource_id)
-			oauth_client_resource_resource_id_idx (resource_id)`,
-		foreign: `
-			oauth_client_resource_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
-			oauth_client_resource_resource_id_fkey (resource_id) oauth_resource(identifier) ON DELETE CASCADE`,
-	},
-	{
 		name: "oauth_authorization",
 		added: `
 			id stored_authorization_id (text) NOT NULL
@@ -797,7 +758,6 @@ func tokensAndConsentsReferToThePublicClientID(t *testing.T, pool *pgxpool.Pool)
 		"oauth_refresh_token.client_id client_id",
 		"oauth_consent.client_id client_id",
 		"oauth_client_secret.client_id client_id",
-		"oauth_client_resource.client_id client_id",
 		"session_client.client_id client_id",
 	}, fixture.CatalogLines(t, pool, `
 		SELECT c.conrelid::regclass || '.' || a.attname || ' ' || r.attname
@@ -960,8 +920,6 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
 		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
-		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
-		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
