@@ -10,7 +10,7 @@ COMMENT ON DOMAIN public.account_id IS 'Primary key of account.';
 
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization: names a family of tokens.';
+COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
 
 CREATE TYPE public.authorization_kind AS ENUM (
     'code',
@@ -21,7 +21,7 @@ CREATE TYPE public.authorization_kind AS ENUM (
     'foreign'
 );
 
-COMMENT ON TYPE public.authorization_kind IS 'How a family began: by a code, by a device or CIBA request, by an assertion, by the server itself (direct), or by another server''s token (foreign).';
+COMMENT ON TYPE public.authorization_kind IS 'What a family began with: a code, a device or CIBA request, an assertion, a grant by the server itself (direct), or a token of another server (foreign).';
 
 CREATE TYPE public.authorization_status AS ENUM (
     'pending',
@@ -33,7 +33,7 @@ COMMENT ON TYPE public.authorization_status IS 'What the user has decided.';
 
 CREATE DOMAIN public.client_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.client_id IS 'The public client identifier (RFC 6749, section 2.2), to which tokens and consents refer.';
+COMMENT ON DOMAIN public.client_id IS 'The public client identifier (RFC 6749, section 2.2). Tokens and consents refer to it.';
 
 CREATE DOMAIN public.client_secret_id AS text COLLATE pg_catalog."C";
 
@@ -42,7 +42,7 @@ COMMENT ON DOMAIN public.client_secret_id IS 'Primary key of oauth_client_secret
 CREATE DOMAIN public.code_challenge_method AS text
 	CONSTRAINT code_challenge_method_known CHECK ((VALUE = ANY (ARRAY['S256'::text, 'plain'::text])));
 
-COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge derives from its verifier (RFC 7636, section 4.2).';
+COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge is derived from its verifier (RFC 7636, section 4.2).';
 
 CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
@@ -51,16 +51,16 @@ COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
 CREATE DOMAIN public.email_address AS text
 	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
 
-COMMENT ON DOMAIN public.email_address IS 'Something before an @ and something after it.';
+COMMENT ON DOMAIN public.email_address IS 'An e-mail address: something before an @, something after it, no spaces, 320 bytes at most.';
 
 CREATE DOMAIN public.finite_timestamptz AS timestamp with time zone
 	CONSTRAINT timestamptz_is_finite CHECK (isfinite(VALUE));
 
-COMMENT ON DOMAIN public.finite_timestamptz IS 'An instant. Never is NULL, not infinity.';
+COMMENT ON DOMAIN public.finite_timestamptz IS 'A finite time. NULL means never, not infinity.';
 
 CREATE DOMAIN public.jwk_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.jwk_id IS 'Primary key of jwks; the kid of what the key signed.';
+COMMENT ON DOMAIN public.jwk_id IS 'Primary key of jwks; the kid in the header of what the key signs.';
 
 CREATE TYPE public.oauth_client_field AS ENUM (
     'skip_consent',
@@ -103,7 +103,7 @@ COMMENT ON TYPE public.oauth_client_field IS 'Columns of oauth_client that Updat
 
 CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Stays inside the database layer.';
+COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
 
 CREATE TYPE public.outcome AS ENUM (
     'created',
@@ -145,12 +145,12 @@ CREATE TYPE public.outcome AS ENUM (
     'last'
 );
 
-COMMENT ON TYPE public.outcome IS 'What a call came to. A word means the same in every call.';
+COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
 
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
 
-COMMENT ON DOMAIN public.provider_text IS 'An identity provider, or what it calls a user: 1 to 4096 bytes.';
+COMMENT ON DOMAIN public.provider_text IS 'The name of an identity provider, or its identifier of a user: 1 to 4096 bytes.';
 
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
@@ -178,7 +178,7 @@ COMMENT ON DOMAIN public.session_client_id IS 'Primary key of session_client.';
 
 CREATE DOMAIN public.token_digest AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.token_digest IS 'base64url(SHA-256(credential as presented)), unpadded: 43 characters. Never the credential itself.';
+COMMENT ON DOMAIN public.token_digest IS 'base64url(SHA-256(credential)) without padding, 43 characters. The credential itself is never stored.';
 
 CREATE DOMAIN public.session_cookie AS public.token_digest
 	CONSTRAINT session_token_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
@@ -266,7 +266,7 @@ COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 t
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
-COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored.';
+COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
 
 CREATE DOMAIN public.user_id AS text COLLATE pg_catalog."C";
 
@@ -330,19 +330,19 @@ CREATE TABLE public.oauth_access_token (
 
 COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
 
-COMMENT ON COLUMN public.oauth_access_token.token IS 'Digest of the access token; NULL for a JWT that is known by its id (jti) alone.';
+COMMENT ON COLUMN public.oauth_access_token.token IS 'Digest of the access token; NULL for a JWT, which is known by its id (jti).';
 
 COMMENT ON COLUMN public.oauth_access_token.user_id IS 'The subject; NULL for a client that acts for itself (client credentials).';
 
 COMMENT ON COLUMN public.oauth_access_token.reference_id IS 'The tenant in which the grant was made.';
 
-COMMENT ON COLUMN public.oauth_access_token.refresh_id IS 'The refresh token that came with it, or from which it was refreshed.';
+COMMENT ON COLUMN public.oauth_access_token.refresh_id IS 'The refresh token that was issued with it or, after a retry, that was presented for it.';
 
-COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
+COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'When the token expires. NULL means never.';
 
 COMMENT ON COLUMN public.oauth_access_token.scopes IS 'Scopes of the token.';
 
-COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this one token was revoked.';
+COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this token alone was revoked.';
 
 COMMENT ON COLUMN public.oauth_access_token.resources IS 'Resource indicators of the token: its audience (RFC 8707).';
 
@@ -350,19 +350,19 @@ COMMENT ON COLUMN public.oauth_access_token.authorization_details IS 'authorizat
 
 COMMENT ON COLUMN public.oauth_access_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'What the grant began with; another server''s own identifier, or ours of the authorization.';
+COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'Identifier of what the grant began with: another server''s own, or authorization_id.';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a token of the client itself. A trigger sets it where the writer does not know the column.';
+COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a client''s own token. A trigger sets it for a server that doesn''t know the column.';
 
 COMMENT ON COLUMN public.oauth_access_token.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 
-COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.';
+COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of the client when a client''s own token, or an exchanged one, was issued.';
 
-COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
+COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client and tenant when an exchanged token was issued.';
 
-COMMENT ON COLUMN public.oauth_access_token.data IS 'What a library on top keeps with the token.';
+COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
 
-COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'Kept for a better-auth server: what the claims parameter asked for.';
+COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -417,13 +417,13 @@ CREATE TABLE public.oauth_authorization (
 )
 WITH (fillfactor='80');
 
-COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).';
+COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).';
 
-COMMENT ON COLUMN public.oauth_authorization.kind IS 'How the family began.';
+COMMENT ON COLUMN public.oauth_authorization.kind IS 'What the family began with.';
 
 COMMENT ON COLUMN public.oauth_authorization.status IS 'pending until the user has decided.';
 
-COMMENT ON COLUMN public.oauth_authorization.redirect_uri IS 'redirect_uri as the authorization request carried it (RFC 6749, section 4.1.1); NULL if it carried none.';
+COMMENT ON COLUMN public.oauth_authorization.redirect_uri IS 'redirect_uri of the request (RFC 6749, section 4.1.1); NULL if it carried none.';
 
 COMMENT ON COLUMN public.oauth_authorization.response_type IS 'response_type of the request.';
 
@@ -431,27 +431,27 @@ COMMENT ON COLUMN public.oauth_authorization.response_mode IS 'response_mode of 
 
 COMMENT ON COLUMN public.oauth_authorization.scopes IS 'Scopes that the request asked for.';
 
-COMMENT ON COLUMN public.oauth_authorization.state IS 'state of the request, handed back to the client.';
+COMMENT ON COLUMN public.oauth_authorization.state IS 'state of the request, returned to the client.';
 
 COMMENT ON COLUMN public.oauth_authorization.nonce IS 'nonce of the request, for the ID token.';
 
 COMMENT ON COLUMN public.oauth_authorization.code_challenge IS 'PKCE challenge (RFC 7636, section 4.3).';
 
-COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the challenge derives from the verifier (RFC 7636, section 4.2).';
+COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the challenge is derived from the verifier (RFC 7636, section 4.2).';
 
-COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators asked for (RFC 8707); NULL if none were.';
+COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators that the request asked for (RFC 8707); NULL if none.';
 
 COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
 
 COMMENT ON COLUMN public.oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
 
-COMMENT ON COLUMN public.oauth_authorization.request IS 'The rest of the request (prompt, max_age, login_hint, ui_locales ...), an object.';
+COMMENT ON COLUMN public.oauth_authorization.request IS 'Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of a pushed request''s request_uri (RFC 9126), until it has been taken.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'The request_uri can''t be opened from this instant on.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses; once it is approved, when the code does. NULL once the code is redeemed: from then on the tokens'' own expiry counts.';
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
@@ -459,7 +459,7 @@ COMMENT ON COLUMN public.oauth_authorization.session_id IS 'The session in which
 
 COMMENT ON COLUMN public.oauth_authorization.reference_id IS 'The tenant in which the user decided.';
 
-COMMENT ON COLUMN public.oauth_authorization.granted_scopes IS 'Scopes that the user granted: never more than were asked for.';
+COMMENT ON COLUMN public.oauth_authorization.granted_scopes IS 'Scopes that the user granted: a subset of scopes.';
 
 COMMENT ON COLUMN public.oauth_authorization.auth_time IS 'When the user last authenticated (auth_time of OpenID Connect Core, section 2).';
 
@@ -469,7 +469,7 @@ COMMENT ON COLUMN public.oauth_authorization.amr IS 'Authentication methods (RFC
 
 COMMENT ON COLUMN public.oauth_authorization.decided_at IS 'When the user approved or denied.';
 
-COMMENT ON COLUMN public.oauth_authorization.bound IS 'Granted in a session without offline_access: live only while that session is. Written once, at the grant.';
+COMMENT ON COLUMN public.oauth_authorization.bound IS 'Whether the family is live only while its session is: it was granted in a session, without offline_access. Written once, at the grant.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_epoch IS 'grants_epoch of the user at the grant.';
 
@@ -477,27 +477,27 @@ COMMENT ON COLUMN public.oauth_authorization.client_epoch IS 'grants_epoch of th
 
 COMMENT ON COLUMN public.oauth_authorization.pair_epoch IS 'pair_epoch() of the user, client and tenant at the grant.';
 
-COMMENT ON COLUMN public.oauth_authorization.code IS 'Digest of the authorization code. Stays after redemption, so that a replay is known as one.';
+COMMENT ON COLUMN public.oauth_authorization.code IS 'Digest of the authorization code. It is kept after redemption, so that a replay is recognised.';
 
-COMMENT ON COLUMN public.oauth_authorization.code_expires_at IS 'The code is refused from this instant on.';
+COMMENT ON COLUMN public.oauth_authorization.code_expires_at IS 'When the code expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.redeemed_at IS 'When the code was used: it is used once.';
+COMMENT ON COLUMN public.oauth_authorization.redeemed_at IS 'When the code was redeemed. That happens once.';
 
-COMMENT ON COLUMN public.oauth_authorization.redeemed_as IS 'The access token that the redemption issued. The same call again names the same one.';
+COMMENT ON COLUMN public.oauth_authorization.redeemed_as IS 'Id of the access token that the redemption issued. A repeated call names the same one.';
 
-COMMENT ON COLUMN public.oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL binds nothing.';
+COMMENT ON COLUMN public.oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL means none.';
 
 COMMENT ON COLUMN public.oauth_authorization.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 
 COMMENT ON COLUMN public.oauth_authorization.may_act IS 'Who may act for the user (RFC 8693, section 4.4).';
 
-COMMENT ON COLUMN public.oauth_authorization.max_expires_at IS 'No token of the family outlives this instant; NULL means no such bound.';
+COMMENT ON COLUMN public.oauth_authorization.max_expires_at IS 'Upper bound of the expiry of the family''s tokens. NULL means none.';
 
-COMMENT ON COLUMN public.oauth_authorization.revoked_at IS 'Every token of the family is dead from this instant on.';
+COMMENT ON COLUMN public.oauth_authorization.revoked_at IS 'When the family was ended. Its tokens are dead.';
 
-COMMENT ON COLUMN public.oauth_authorization.revoked_reason IS 'Why it was revoked.';
+COMMENT ON COLUMN public.oauth_authorization.revoked_reason IS 'Why the family was ended.';
 
-COMMENT ON COLUMN public.oauth_authorization.data IS 'What a library on top keeps with the authorization.';
+COMMENT ON COLUMN public.oauth_authorization.data IS 'Data that a library on top keeps with the authorization.';
 
 CREATE TABLE public.oauth_client (
     id public.stored_oauth_client_id NOT NULL,
@@ -576,7 +576,7 @@ COMMENT ON COLUMN public.oauth_client.skip_consent IS 'First-party client: its u
 
 COMMENT ON COLUMN public.oauth_client.enable_end_session IS 'Whether the client may end sessions (RP-initiated logout).';
 
-COMMENT ON COLUMN public.oauth_client.scopes IS 'Scopes that the client may ask for; NULL leaves it to the server''s default.';
+COMMENT ON COLUMN public.oauth_client.scopes IS 'Scopes that the client may ask for. NULL means the server''s default, an empty list none.';
 
 COMMENT ON COLUMN public.oauth_client.user_id IS 'The user who owns the client, if one does.';
 
@@ -598,7 +598,7 @@ COMMENT ON COLUMN public.oauth_client.software_version IS 'software_version of R
 
 COMMENT ON COLUMN public.oauth_client.software_statement IS 'The signed software statement (RFC 7591, section 2.3) that the client was registered with.';
 
-COMMENT ON COLUMN public.oauth_client.redirect_uris IS 'Redirect URIs, compared by exact match (RFC 9700, section 2.1). Empty only where no grant type redirects.';
+COMMENT ON COLUMN public.oauth_client.redirect_uris IS 'Redirect URIs, compared exactly (RFC 9700, section 2.1). Empty only if none of the grant types redirects.';
 
 COMMENT ON COLUMN public.oauth_client.post_logout_redirect_uris IS 'Where a user may be sent after RP-initiated logout.';
 
@@ -608,21 +608,21 @@ COMMENT ON COLUMN public.oauth_client.grant_types IS 'grant_types of RFC 7591; N
 
 COMMENT ON COLUMN public.oauth_client.response_types IS 'response_types of RFC 7591; NULL means code.';
 
-COMMENT ON COLUMN public.oauth_client.public IS 'True for a client that cannot keep a secret (RFC 6749, section 2.1).';
+COMMENT ON COLUMN public.oauth_client.public IS 'Whether the client can''t keep a secret (RFC 6749, section 2.1). If NULL, is_public derives it.';
 
-COMMENT ON COLUMN public.oauth_client.type IS 'web, native, user-agent-based ..., as the registrar classes it.';
+COMMENT ON COLUMN public.oauth_client.type IS 'Kind of client, such as web, native or user-agent-based, for whoever registers it.';
 
 COMMENT ON COLUMN public.oauth_client.reference_id IS 'The tenant that owns the client, instead of a user.';
 
-COMMENT ON COLUMN public.oauth_client.metadata IS 'Whatever else the registration carried: a JSON object.';
+COMMENT ON COLUMN public.oauth_client.metadata IS 'Other members of the registration: a JSON object.';
 
 COMMENT ON COLUMN public.oauth_client.grants_epoch IS 'How often all grants to the client were ended. A grant is live only while this is what it was at the grant.';
 
-COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.';
+COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted. It is disabled too. The row stays until the collector has erased everything that refers to it.';
 
-COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).';
+COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.';
 
-COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.';
+COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
@@ -630,31 +630,31 @@ COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenI
 
 COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
 
-COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused; NULL leaves it to the server.';
+COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
 
 COMMENT ON COLUMN public.oauth_client.allow_plain_pkce IS 'Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).';
 
-COMMENT ON COLUMN public.oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).';
+COMMENT ON COLUMN public.oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).';
 
-COMMENT ON COLUMN public.oauth_client.jwks_uri IS 'Where the client publishes its keys; excludes jwks.';
+COMMENT ON COLUMN public.oauth_client.jwks_uri IS 'Where the client publishes its keys. Not together with jwks.';
 
 COMMENT ON COLUMN public.oauth_client.application_type IS 'web or native (OpenID Connect Dynamic Client Registration, section 2).';
 
 COMMENT ON COLUMN public.oauth_client.default_max_age IS 'default_max_age of OpenID Connect Dynamic Client Registration, section 2.';
 
-COMMENT ON COLUMN public.oauth_client.access_token_lifetime IS 'How long the client''s access tokens live at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.access_token_lifetime IS 'Upper bound of the lifetime of the client''s access tokens. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.refresh_token_lifetime IS 'How long each of the client''s refresh tokens lives at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.refresh_token_lifetime IS 'Upper bound of the lifetime of each of the client''s refresh tokens. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.authorization_lifetime IS 'How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.authorization_lifetime IS 'Upper bound of the lifetime of a family, counted from redemption. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.code_lifetime IS 'How long the client''s authorization codes live at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.code_lifetime IS 'Upper bound of the lifetime of the client''s authorization codes. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.refresh_grace IS 'For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.refresh_grace IS 'How long a rotated refresh token may be presented again. NULL leaves the choice to the caller.';
 
-COMMENT ON COLUMN public.oauth_client.refresh_grace_until_used IS 'Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.';
+COMMENT ON COLUMN public.oauth_client.refresh_grace_until_used IS 'Whether a rotated refresh token may be presented again until its successor is used. NULL leaves the choice to the caller.';
 
-COMMENT ON COLUMN public.oauth_client.require_pushed_authorization_requests IS 'Whether the client''s requests have to be pushed (RFC 9126, section 6).';
+COMMENT ON COLUMN public.oauth_client.require_pushed_authorization_requests IS 'Whether the client has to push its requests (RFC 9126, section 6).';
 
 COMMENT ON COLUMN public.oauth_client.dpop_bound_access_tokens IS 'Whether the client always uses DPoP (RFC 9449, section 5.2).';
 
@@ -670,13 +670,13 @@ COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_ip IS 'iPAddress that 
 
 COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 
-COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
+COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 
-COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in a logout token.';
 
-COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
+COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'For a better-auth server: where it found the client''s metadata document.';
 
-COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
+COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'For a better-auth server: the scopes that it issues to the client itself.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -697,9 +697,9 @@ CREATE TABLE public.session (
     CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))
 );
 
-COMMENT ON TABLE public.session IS 'Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user''s sessions_epoch.';
+COMMENT ON TABLE public.session IS 'Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user''s sessions_epoch, and the user is neither suspended nor deleted.';
 
-COMMENT ON COLUMN public.session.expires_at IS 'The session is over from this instant on; it slides by ExtendSession.';
+COMMENT ON COLUMN public.session.expires_at IS 'When the session expires. ExtendSession moves it.';
 
 COMMENT ON COLUMN public.session.token IS 'Digest of the session cookie.';
 
@@ -709,11 +709,11 @@ COMMENT ON COLUMN public.session.user_agent IS 'User-Agent header at sign-in.';
 
 COMMENT ON COLUMN public.session.user_sessions_epoch IS 'sessions_epoch of the user when the session began, set by a trigger.';
 
-COMMENT ON COLUMN public.session.ended_at IS 'When the user signed out. The session has expired then, too, for servers that read only that.';
+COMMENT ON COLUMN public.session.ended_at IS 'When the session was ended. expires_at is no later, for servers that read only that.';
 
 COMMENT ON COLUMN public.session.last_seen_at IS 'When the session was last extended.';
 
-COMMENT ON COLUMN public.session.label IS 'What a settings page calls the device.';
+COMMENT ON COLUMN public.session.label IS 'Name of the device for a settings page.';
 
 COMMENT ON COLUMN public.session.acr IS 'Authentication context class reference (OpenID Connect Core, section 2).';
 
@@ -738,13 +738,13 @@ CREATE TABLE public."user" (
 
 COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
 
-COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. Written by the caller.';
+COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. The caller makes it.';
 
 COMMENT ON COLUMN public."user".name IS 'Display name.';
 
-COMMENT ON COLUMN public."user".email IS 'E-mail address, unique whatever its ASCII case; NULL for a user who has none.';
+COMMENT ON COLUMN public."user".email IS 'E-mail address, unique without regard to ASCII case; NULL if the user has none.';
 
-COMMENT ON COLUMN public."user".email_verified IS 'Whether the address has been proven to be the user''s.';
+COMMENT ON COLUMN public."user".email_verified IS 'Whether the user has proven to own the address.';
 
 COMMENT ON COLUMN public."user".image IS 'URL of a picture.';
 
@@ -754,9 +754,9 @@ COMMENT ON COLUMN public."user".sessions_epoch IS 'How often all sessions of the
 
 COMMENT ON COLUMN public."user".ended_grants IS 'How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.';
 
-COMMENT ON COLUMN public."user".suspended_at IS 'Since when the user is suspended: nothing of the user''s is live and nothing is granted.';
+COMMENT ON COLUMN public."user".suspended_at IS 'When the user was suspended. Until that is lifted, nothing of the user''s is live and nothing is granted.';
 
-COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.';
+COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.';
 
 CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -838,9 +838,9 @@ CREATE TABLE public.oauth_consent (
     requested_user_info_claims public.text_list
 );
 
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
 
-COMMENT ON COLUMN public.oauth_consent.user_id IS 'Who agreed.';
+COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
 
 COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
 
@@ -852,7 +852,7 @@ COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user w
 
 COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
 
-COMMENT ON COLUMN public.oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
 
 COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
@@ -1357,9 +1357,9 @@ CREATE TABLE public.account (
     password text
 );
 
-COMMENT ON TABLE public.account IS 'Ways to sign in: a password (provider_id ''credential''), or an identity at another provider.';
+COMMENT ON TABLE public.account IS 'Ways for users to sign in: a password (provider_id ''credential''), or an identity at another provider.';
 
-COMMENT ON COLUMN public.account.account_id IS 'The user''s identifier at the provider; for a password, the user''s own id.';
+COMMENT ON COLUMN public.account.account_id IS 'The user''s identifier at the provider. For a password: the user''s own id.';
 
 COMMENT ON COLUMN public.account.provider_id IS '''credential'' for a password, otherwise the name of the other provider.';
 
@@ -1369,9 +1369,9 @@ COMMENT ON COLUMN public.account.refresh_token IS 'The other provider''s refresh
 
 COMMENT ON COLUMN public.account.id_token IS 'The other provider''s ID token, as the caller encrypted it.';
 
-COMMENT ON COLUMN public.account.scope IS 'What the other provider granted, as it wrote it.';
+COMMENT ON COLUMN public.account.scope IS 'The scope that the other provider granted, in its own notation.';
 
-COMMENT ON COLUMN public.account.password IS 'Password hash (argon2id, say), in the hasher''s own notation.';
+COMMENT ON COLUMN public.account.password IS 'Password hash, argon2id for example, in the notation of the hasher.';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -1384,17 +1384,17 @@ CREATE TABLE public.jwks (
     expires_at public.finite_timestamptz
 );
 
-COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. Published while a token that they signed may still be verified.';
+COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. A key is published for as long as a token that it signed may be verified.';
 
 COMMENT ON COLUMN public.jwks.public_key IS 'The public JSON Web Key (RFC 7517).';
 
-COMMENT ON COLUMN public.jwks.private_key IS 'The private key as the caller encrypted it: ciphertext.';
+COMMENT ON COLUMN public.jwks.private_key IS 'The private key, encrypted by the caller.';
 
 COMMENT ON COLUMN public.jwks.alg IS 'Signature algorithm (RFC 7518, section 3.1).';
 
-COMMENT ON COLUMN public.jwks.crv IS 'Curve, for keys that have one.';
+COMMENT ON COLUMN public.jwks.crv IS 'Curve, if the key has one.';
 
-COMMENT ON COLUMN public.jwks.expires_at IS 'The key is no longer published from this instant on; NULL means never.';
+COMMENT ON COLUMN public.jwks.expires_at IS 'When the key is no longer published. NULL means that no end is set.';
 
 CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,
@@ -1403,11 +1403,11 @@ CREATE TABLE public.oauth_client_assertion (
     expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.';
+COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s identifier and the assertion''s jti.';
 
-COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion itself expires, and with it the need to remember it.';
+COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1418,9 +1418,9 @@ CREATE TABLE public.oauth_client_resource (
     metadata public.stored_object
 );
 
-COMMENT ON TABLE public.oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+COMMENT ON TABLE public.oauth_client_resource IS 'The resources of a better-auth server that a client may ask for.';
 
-COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'identifier of the resource.';
+COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'The resource''s identifier.';
 
 COMMENT ON COLUMN public.oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
 
@@ -1433,11 +1433,11 @@ CREATE TABLE public.oauth_client_secret (
     expires_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_client_secret IS 'Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn''t match.';
+COMMENT ON TABLE public.oauth_client_secret IS 'Client secrets that were rotated out and still count. Read only if oauth_client.client_secret doesn''t match.';
 
 COMMENT ON COLUMN public.oauth_client_secret.digest IS 'Digest of the secret.';
 
-COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'The secret is refused from this instant on, as it was promised when it was rotated out.';
+COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'When the secret expires, as promised when it was rotated out.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -1446,11 +1446,11 @@ CREATE TABLE public.oauth_proof (
     expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_proof IS 'DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.';
+COMMENT ON TABLE public.oauth_proof IS 'DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.';
 
 COMMENT ON COLUMN public.oauth_proof.id IS 'Digest of the proof''s key and jti.';
 
-COMMENT ON COLUMN public.oauth_proof.expires_at IS 'From when on the proof is refused by its age, and need not be remembered.';
+COMMENT ON COLUMN public.oauth_proof.expires_at IS 'When the proof is too old to be accepted, and need not be remembered.';
 
 CREATE TABLE public.oauth_refresh_token (
     id public.stored_refresh_token_id NOT NULL,
@@ -1482,15 +1482,15 @@ CREATE TABLE public.oauth_refresh_token (
 )
 WITH (fillfactor='80');
 
-COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5), spent ones included: they are the evidence by which reuse is recognised.';
+COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
+COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. It has a successor then, unless another server spent it.';
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
 
@@ -1502,25 +1502,25 @@ COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authoriza
 
 COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
 
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'What the grant began with, carried through every rotation; another server''s own identifier, or ours of the authorization.';
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it where the writer does not know the column.';
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'When the last access token without a row that came with this one expires.';
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.data IS 'What a library on top keeps with the token.';
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.';
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. Ours sets revoked and successor.';
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.';
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'Until when it repeats that answer.';
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
 
 CREATE TABLE public.oauth_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1540,9 +1540,9 @@ CREATE TABLE public.oauth_resource (
     metadata public.stored_object
 );
 
-COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth server, with its policy for each (RFC 8707).';
+COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth server, each with its policy (RFC 8707).';
 
-COMMENT ON COLUMN public.oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
+COMMENT ON COLUMN public.oauth_resource.identifier IS 'The value of the resource parameter (RFC 8707, section 2).';
 
 COMMENT ON COLUMN public.oauth_resource.name IS 'What the server calls it.';
 
@@ -1582,25 +1582,25 @@ CREATE TABLE public.session_client (
     told_at timestamp with time zone
 );
 
-COMMENT ON TABLE public.session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
+COMMENT ON TABLE public.session_client IS 'Clients that know a session, to be notified when it ends. There is no foreign key to session or user, because they may be deleted before that.';
 
 COMMENT ON COLUMN public.session_client.session_id IS 'The session.';
 
 COMMENT ON COLUMN public.session_client.user_id IS 'The session''s user.';
 
-COMMENT ON COLUMN public.session_client.sub IS 'The user as the client knows it.';
+COMMENT ON COLUMN public.session_client.sub IS 'The user''s identifier for the client.';
 
-COMMENT ON COLUMN public.session_client.sid IS 'The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).';
+COMMENT ON COLUMN public.session_client.sid IS 'The session''s identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).';
 
-COMMENT ON COLUMN public.session_client.due_at IS 'When the client is to be told; NULL while the session lives.';
+COMMENT ON COLUMN public.session_client.due_at IS 'When the notification became due; NULL while the session is live.';
 
-COMMENT ON COLUMN public.session_client.attempts IS 'How often telling was tried.';
+COMMENT ON COLUMN public.session_client.attempts IS 'Number of attempts to notify the client.';
 
-COMMENT ON COLUMN public.session_client.lease IS 'Who is telling the client right now.';
+COMMENT ON COLUMN public.session_client.lease IS 'The worker that is notifying the client.';
 
-COMMENT ON COLUMN public.session_client.lease_expires_at IS 'Until when.';
+COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends.';
 
-COMMENT ON COLUMN public.session_client.told_at IS 'When the client was told.';
+COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
 
 CREATE TABLE public.verification (
     id public.stored_verification_id NOT NULL,
@@ -1611,13 +1611,13 @@ CREATE TABLE public.verification (
     expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public.verification IS 'Short-lived values that a better-auth server keeps: authorization codes, e-mail verifications and the like.';
+COMMENT ON TABLE public.verification IS 'Short-lived values of a better-auth server, such as authorization codes and e-mail verifications.';
 
-COMMENT ON COLUMN public.verification.identifier IS 'What the value is looked up by.';
+COMMENT ON COLUMN public.verification.identifier IS 'The key by which the value is looked up.';
 
-COMMENT ON COLUMN public.verification.value IS 'The value, in the server''s own notation.';
+COMMENT ON COLUMN public.verification.value IS 'The value, in the notation of the server.';
 
-COMMENT ON COLUMN public.verification.expires_at IS 'The value is refused from this instant on.';
+COMMENT ON COLUMN public.verification.expires_at IS 'When the value expires.';
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_pkey PRIMARY KEY (id);
