@@ -203,16 +203,12 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (err error) {
 	case n < 88:
 		out, err := store.New(c).ReinstateUser(m.Ctx, m.s.user)
 		note("ReinstateUser", out)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.undoes["ReinstateUser"] = true
+		m.undo("ReinstateUser")
 		return expected("ReinstateUser", err, false)
 	case n < 91:
 		out, err := store.New(c).EnableClient(m.Ctx, m.s.client)
 		note("EnableClient", out)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.undoes["EnableClient"] = true
+		m.undo("EnableClient")
 		return expected("EnableClient", err, false)
 	default:
 		for name, collect := range mixCollectors { // in no order
@@ -222,6 +218,12 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (err error) {
 		}
 	}
 	return nil
+}
+
+func (m *mix) undo(call string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.undoes[call] = true
 }
 
 var errGone = fmt.Errorf("what another server refers to is gone")
