@@ -1000,6 +1000,7 @@ BEGIN
             CROSS JOIN oauth_client AS c
             LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
             SELECT a.id INTO NEW.authorization_id
             FROM oauth_authorization AS a
@@ -1421,6 +1422,8 @@ COMMENT ON TABLE public.oauth_client_resource IS 'Which client of a better-auth 
 
 COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'identifier of the resource.';
 
+COMMENT ON COLUMN public.oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
+
 CREATE TABLE public.oauth_client_secret (
     id public.client_secret_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1541,9 +1544,27 @@ COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth 
 
 COMMENT ON COLUMN public.oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
 
+COMMENT ON COLUMN public.oauth_resource.name IS 'What the server calls it.';
+
 COMMENT ON COLUMN public.oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
 
 COMMENT ON COLUMN public.oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
+
+COMMENT ON COLUMN public.oauth_resource.signing_algorithm IS 'Algorithm that signs its access tokens.';
+
+COMMENT ON COLUMN public.oauth_resource.signing_key_id IS 'Key that signs its access tokens.';
+
+COMMENT ON COLUMN public.oauth_resource.allowed_scopes IS 'Scopes that may be asked for at it.';
+
+COMMENT ON COLUMN public.oauth_resource.custom_claims IS 'Claims that its access tokens carry.';
+
+COMMENT ON COLUMN public.oauth_resource.dpop_bound_access_tokens_required IS 'Whether its access tokens have to be bound to a key (RFC 9449).';
+
+COMMENT ON COLUMN public.oauth_resource.disabled IS 'Whether the server issues nothing for it.';
+
+COMMENT ON COLUMN public.oauth_resource.policy_version IS 'Version of the policy.';
+
+COMMENT ON COLUMN public.oauth_resource.metadata IS 'Whatever else the server keeps with it.';
 
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,

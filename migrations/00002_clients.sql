@@ -159,14 +159,17 @@ COMMENT ON COLUMN oauth_client.backchannel_logout_session_required IS 'Whether t
 COMMENT ON COLUMN oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
 COMMENT ON COLUMN oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
 
--- A better-auth server doesn't start without these two. No call of ours reads them.
+-- A better-auth server doesn't start without these two. No call of ours reads them. Its driver reads a bigint as text, so they have
+-- integers.
 CREATE TABLE oauth_resource (
     id                                short_text  NOT NULL DEFAULT gen_random_uuid()::text,
     created_at                        timestamptz NOT NULL DEFAULT now(),
     updated_at                        timestamptz NOT NULL DEFAULT now(),
     identifier                        short_text  NOT NULL,
     name                              short_text  NOT NULL,
+    -- squawk-ignore prefer-bigint-over-int
     access_token_ttl                  integer,
+    -- squawk-ignore prefer-bigint-over-int
     refresh_token_ttl                 integer,
     signing_algorithm                 short_text,
     signing_key_id                    short_text,
@@ -174,6 +177,7 @@ CREATE TABLE oauth_resource (
     custom_claims                     stored_object,
     dpop_bound_access_tokens_required boolean     NOT NULL DEFAULT false,
     disabled                          boolean     NOT NULL DEFAULT false,
+    -- squawk-ignore prefer-bigint-over-int
     policy_version                    integer     NOT NULL DEFAULT 1,
     metadata                          stored_object,
     CONSTRAINT oauth_resource_pkey PRIMARY KEY (id),
@@ -184,6 +188,15 @@ COMMENT ON TABLE oauth_resource IS 'Protected resources of a better-auth server,
 COMMENT ON COLUMN oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
 COMMENT ON COLUMN oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
 COMMENT ON COLUMN oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
+COMMENT ON COLUMN oauth_resource.name IS 'What the server calls it.';
+COMMENT ON COLUMN oauth_resource.signing_algorithm IS 'Algorithm that signs its access tokens.';
+COMMENT ON COLUMN oauth_resource.signing_key_id IS 'Key that signs its access tokens.';
+COMMENT ON COLUMN oauth_resource.allowed_scopes IS 'Scopes that may be asked for at it.';
+COMMENT ON COLUMN oauth_resource.custom_claims IS 'Claims that its access tokens carry.';
+COMMENT ON COLUMN oauth_resource.dpop_bound_access_tokens_required IS 'Whether its access tokens have to be bound to a key (RFC 9449).';
+COMMENT ON COLUMN oauth_resource.disabled IS 'Whether the server issues nothing for it.';
+COMMENT ON COLUMN oauth_resource.policy_version IS 'Version of the policy.';
+COMMENT ON COLUMN oauth_resource.metadata IS 'Whatever else the server keeps with it.';
 
 CREATE TABLE oauth_client_resource (
     id          short_text  NOT NULL DEFAULT gen_random_uuid()::text,
@@ -201,6 +214,7 @@ CREATE TABLE oauth_client_resource (
 CREATE INDEX oauth_client_resource_resource_id_idx ON oauth_client_resource (resource_id);
 
 COMMENT ON TABLE oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+COMMENT ON COLUMN oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
 COMMENT ON COLUMN oauth_client_resource.resource_id IS 'identifier of the resource.';
 
 CREATE TABLE oauth_client_secret (

@@ -404,6 +404,7 @@ BEGIN
             CROSS JOIN oauth_client AS c
             LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
             SELECT a.id INTO NEW.authorization_id
             FROM oauth_authorization AS a

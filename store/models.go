@@ -888,7 +888,8 @@ type OAuthClientResource struct {
 	ClientID  ClientID
 	// identifier of the resource.
 	ResourceID string
-	Metadata   json.RawMessage
+	// Whatever else the server keeps with it.
+	Metadata json.RawMessage
 }
 
 // Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn't match.
@@ -992,19 +993,28 @@ type OAuthResource struct {
 	UpdatedAt time.Time
 	// The resource parameter that names it (RFC 8707, section 2).
 	Identifier string
-	Name       string
+	// What the server calls it.
+	Name string
 	// Seconds; NULL leaves it to the server.
 	AccessTokenTTL *int32
 	// Seconds; NULL leaves it to the server.
-	RefreshTokenTTL               *int32
-	SigningAlgorithm              *string
-	SigningKeyID                  *string
-	AllowedScopes                 []string
-	CustomClaims                  json.RawMessage
+	RefreshTokenTTL *int32
+	// Algorithm that signs its access tokens.
+	SigningAlgorithm *string
+	// Key that signs its access tokens.
+	SigningKeyID *string
+	// Scopes that may be asked for at it.
+	AllowedScopes []string
+	// Claims that its access tokens carry.
+	CustomClaims json.RawMessage
+	// Whether its access tokens have to be bound to a key (RFC 9449).
 	DPoPBoundAccessTokensRequired bool
-	Disabled                      bool
-	PolicyVersion                 int32
-	Metadata                      json.RawMessage
+	// Whether the server issues nothing for it.
+	Disabled bool
+	// Version of the policy.
+	PolicyVersion int32
+	// Whatever else the server keeps with it.
+	Metadata json.RawMessage
 }
 
 // Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user's sessions_epoch.

@@ -25,7 +25,7 @@ LEFT JOIN (
 CROSS JOIN LATERAL (
     SELECT ARRAY(
         SELECT a.scope
-        FROM unnest($4::text[]) WITH ORDINALITY AS a (scope, n)
+        FROM unnest(as_set($4::text[])) WITH ORDINALITY AS a (scope, n)
         WHERE NOT EXISTS (SELECT FROM unnest(g.scopes) AS h (scope) WHERE h.scope = a.scope)
         ORDER BY a.n
     )::text[] AS missing

@@ -68,7 +68,7 @@ func TestReviewedKnowsTheOutcomes(t *testing.T) {
 				said[p.Outcome] = true
 			}
 			delete(said, "")
-			if len(said) == 0 {
+			if len(said) == 0 && !strings.Contains(q.Contract, q.Name+" is ") {
 				t.Errorf("%s: nothing is said of any outcome: %s", q.Name, fmt.Sprint(q.Paragraphs()))
 			}
 		}

@@ -1023,7 +1023,8 @@ func TestEndingsOfGrantsEndTheirOwn(t *testing.T) {
 		{
 			"RevokeUserAuthorizationsByClient", func() store.Outcome {
 				return w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: client}))
-			}, userRow, []string{"mine", "mine in acme", "foreign"},
+			}, userRow,
+			[]string{"mine", "mine in acme", "foreign"},
 			func() store.Outcome {
 				return w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: "unknown", ClientID: client}))
 			},

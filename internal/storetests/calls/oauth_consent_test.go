@@ -316,8 +316,11 @@ func TestGrantConsentNeedsItsClientAndUser(t *testing.T) {
 			user   store.UserID
 			want   store.Outcome
 		}{
-			{"unknown", w.User, store.OutcomeUnknown}, {w.Client, "unknown", store.OutcomeUnknown}, {w.Client, deleted, store.OutcomeUnknown},
-			{disabled, w.User, store.OutcomeDisabled}, {w.Client, suspended, store.OutcomeSuspended},
+			{"unknown", w.User, store.OutcomeUnknown},
+			{w.Client, "unknown", store.OutcomeUnknown},
+			{w.Client, deleted, store.OutcomeUnknown},
+			{disabled, w.User, store.OutcomeDisabled},
+			{w.Client, suspended, store.OutcomeSuspended},
 		} {
 			row, err := w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.NewConsentID(), ClientID: c.client, UserID: c.user})
 			w.OK(err)

@@ -13,18 +13,18 @@ import (
 	"github.com/oauthdb/oauthdb/storetest"
 )
 
-// On a pool of pgx it is 58, by the store and by hand.
+// On a pool of pgx it is 73 by the store and 70 by hand.
 func TestIntrospectionAllocatesLittle(t *testing.T) { // not parallel: AllocsPerRun counts for the whole process
 	d := storetest.New(t)
 	digest := grantToken(t, d.Store)
 	queries := store.New(openPool(t, d.URL, db.Options{MaxConns: 1}))
 	ctx := context.Background() // of which pgx needs no watch
 	got := testing.AllocsPerRun(500, func() {
-		if _, err := queries.IntrospectAccessToken(ctx, digest); err != nil {
+		if _, err := queries.IntrospectAccessToken(ctx, asServer(digest)); err != nil {
 			t.Error(err)
 		}
 	})
-	const most = 34
+	const most = 46
 	if got > most {
 		t.Errorf("%v allocations, at most %v are expected", got, most)
 	}

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"syscall"
 	"testing"
@@ -28,7 +29,7 @@ func grantToken(tb testing.TB, queries *store.Queries) token.Digest {
 		}
 	}
 	ctx, user, session, client := tb.Context(), store.NewUserID(), store.NewSessionID(), store.NewClientID()
-	_, err := queries.CreateUser(ctx, store.CreateUserParams{ID: user, Name: "Ada", Email: "ada.lovelace@example.com"})
+	_, err := queries.CreateUser(ctx, store.CreateUserParams{ID: user, Name: "Ada", Email: new("ada.lovelace@example.com")})
 	ok(err)
 	_, err = queries.CreateSession(ctx, store.CreateSessionParams{
 		ID: session, UserID: user, Token: token.DigestOf("cookie"), Lifetime: time.Hour,
@@ -49,38 +50,43 @@ func grantToken(tb testing.TB, queries *store.Queries) token.Digest {
 		Code: token.DigestOf("code"), CodeLifetime: time.Minute,
 	})
 	ok(err)
-	if granted != store.GrantOutcomeGranted {
+	if granted != store.OutcomeGranted {
 		tb.Fatal(granted)
 	}
 	digest := token.DigestOf("access")
 	redeemed, err := queries.RedeemAuthorizationCode(ctx, store.RedeemAuthorizationCodeParams{
-		Code: token.DigestOf("code"), ClientID: client,
+		Code: token.DigestOf("code"), ClientID: client, ClientAuthMethod: "none",
 		RedirectURI: new("https://client.example/callback"), CodeChallenge: &challenge,
-		AccessTokenID: store.NewAccessTokenID(), AccessToken: &digest, AccessTokenLifetime: new(time.Hour),
-		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(token.DigestOf("refresh")), RefreshTokenLifetime: new(time.Hour),
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: &digest, AccessTokenLifetime: time.Hour,
+		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(token.DigestOf("refresh")), RefreshTokenLifetime: time.Hour, FamilyLifetime: store.Never,
 	})
 	ok(err)
-	if redeemed.Outcome != store.RedemptionOutcomeRedeemed {
+	if redeemed.Outcome != store.OutcomeRedeemed {
 		tb.Fatal(redeemed.Outcome)
 	}
 	return digest
 }
 
+// asServer asks for a token as the server itself does.
+func asServer(digest token.Digest) store.IntrospectAccessTokenParams {
+	return store.IntrospectAccessTokenParams{ClientAuthMethod: "server", Token: digest}
+}
+
 // plainRow is what introspection is by hand, with pgx and nothing else.
 type plainRow struct {
-	id, clientID                                           string
-	userID, sessionID, referenceID, authorization, refresh *string
-	scopes, resources, amr                                 []string
-	confirmation                                           *token.Confirmation
-	issuedAt                                               time.Time
-	expiresAt, authTime                                    *time.Time
-	acr, username                                          *string
+	outcome                                                              string
+	id, clientID, userID, sessionID, referenceID, authorization, refresh *string
+	scopes, resources, amr                                               []string
+	details, act                                                         json.RawMessage
+	confirmation                                                         *token.Confirmation
+	issuedAt, expiresAt, authTime                                        *time.Time
+	acr, username                                                        *string
 }
 
 func introspectByHand(ctx context.Context, pool *pgxpool.Pool, digest string) (r plainRow, err error) {
-	err = pool.QueryRow(ctx, store.IntrospectAccessToken, digest).Scan(&r.id, &r.clientID, &r.userID, &r.sessionID, &r.referenceID,
-		&r.authorization, &r.refresh, &r.scopes, &r.resources, &r.confirmation, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr,
-		&r.amr, &r.username)
+	err = pool.QueryRow(ctx, store.IntrospectAccessToken, "server", nil, nil, digest).Scan(&r.outcome, &r.id, &r.clientID, &r.userID,
+		&r.sessionID, &r.referenceID, &r.authorization, &r.refresh, &r.scopes, &r.resources, &r.details, &r.confirmation, &r.act,
+		&r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username)
 	return r, err
 }
 
@@ -130,7 +136,7 @@ func BenchmarkCodec(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(b.Context()))
-	rows, err := conn.Query(b.Context(), store.IntrospectAccessToken, digest)
+	rows, err := conn.Query(b.Context(), store.IntrospectAccessToken, "server", nil, nil, digest)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -150,9 +156,9 @@ func BenchmarkCodec(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var r store.IntrospectAccessTokenRow
-				if err := pgx.ScanRow(m.types, fields, values, &r.ID, &r.ClientID, &r.UserID, &r.SessionID, &r.ReferenceID,
-					&r.AuthorizationID, &r.RefreshID, &r.Scopes, &r.Resources, &r.Confirmation, &r.IssuedAt, &r.ExpiresAt, &r.AuthTime,
-					&r.ACR, &r.AMR, &r.Username); err != nil {
+				if err := pgx.ScanRow(m.types, fields, values, &r.Outcome, &r.ID, &r.ClientID, &r.UserID, &r.SessionID,
+					&r.ReferenceID, &r.AuthorizationID, &r.RefreshID, &r.Scopes, &r.Resources, &r.AuthorizationDetails, &r.Confirmation,
+					&r.Act, &r.IssuedAt, &r.ExpiresAt, &r.AuthTime, &r.ACR, &r.AMR, &r.Username); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -185,11 +191,11 @@ func BenchmarkIntrospect(b *testing.B) {
 		name string
 		call func() error
 	}{
-		{"store", func() error { _, err := queries.IntrospectAccessToken(ctx, digest); return err }},
+		{"store", func() error { _, err := queries.IntrospectAccessToken(ctx, asServer(digest)); return err }},
 		{"plain", func() error { _, err := introspectByHand(ctx, plain, string(digest)); return err }},
-		{"store on plain", func() error { _, err := onPlain.IntrospectAccessToken(ctx, digest); return err }},
+		{"store on plain", func() error { _, err := onPlain.IntrospectAccessToken(ctx, asServer(digest)); return err }},
 		{"unscanned", func() error { // what the query costs if nobody reads the row
-			rows, err := plain.Query(ctx, store.IntrospectAccessToken, digest)
+			rows, err := plain.Query(ctx, store.IntrospectAccessToken, "server", nil, nil, digest)
 			if err == nil {
 				rows.Close()
 				err = rows.Err()

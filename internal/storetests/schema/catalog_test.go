@@ -89,8 +89,8 @@ var schemaTables = []tableSpec{
 			id stored_account_id (text) NOT NULL
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
-			account_id short_text (text) NOT NULL
-			provider_id short_text (text) NOT NULL
+			account_id provider_text (text) NOT NULL
+			provider_id provider_text (text) NOT NULL
 			user_id user_id (text) NOT NULL
 			access_token text
 			refresh_token text
@@ -517,6 +517,7 @@ const schemaDomains = `
 	session_cookie token_digest session_token_length
 	email_address text user_email_is_address
 	short_text text short_text_length
+	provider_text text provider_text_length
 	text_list text[] text_list_is_flat
 	finite_timestamptz timestamp with time zone timestamptz_is_finite
 	stored_object jsonb object_is_small
@@ -552,9 +553,8 @@ const schemaEnums = `
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
-	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,oauth_client,"user",session)
+	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
 	as_set(text[])
-	auth_method_kind(text)
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
@@ -573,6 +573,7 @@ const schemaFunctions = `
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
 	new_authorization_id()
+	own_client_is_live(oauth_access_token)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
