@@ -2,7 +2,7 @@
 -- token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 -- none are registered for it. The client is authenticated as in AuthenticateClient.
 --   - issued: the token is written
---   - retried: the same call, with the same id, had issued it before
+--   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
@@ -34,10 +34,17 @@ WITH client AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ), answer AS (
-    SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
+    SELECT (
+            CASE
+                WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
+                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM sqlc.narg('access_token')::token_digest)
+                THEN refuse_parameter('ID', 'is that of another token')::outcome
+                ELSE 'retried'
+            END
+        )::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
 FROM (VALUES (true)) AS one (n) -- a row to join to, so that there is an answer even if nothing was found

@@ -255,7 +255,7 @@ type Querier interface {
 	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 	// none are registered for it. The client is authenticated as in AuthenticateClient.
 	//   - issued: the token is written
-	//   - retried: the same call, with the same id, had issued it before
+	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)

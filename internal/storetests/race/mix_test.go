@@ -41,14 +41,13 @@ type mixEnd struct {
 // mix is a few calls on one scene at the same time.
 type mix struct {
 	*world
-	s       *scene
-	clock   atomic.Int64
-	mu      sync.Mutex
-	log     []string
-	grants  []mixGrant
-	ends    []mixEnd
-	undoes  map[string]bool // "ReinstateUser", "EnableClient"
-	deletes bool
+	s      *scene
+	clock  atomic.Int64
+	mu     sync.Mutex
+	log    []string
+	grants []mixGrant
+	ends   []mixEnd
+	undoes map[string]bool // "ReinstateUser", "EnableClient"
 }
 
 var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error{
@@ -203,16 +202,12 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (err error) {
 	case n < 88:
 		out, err := store.New(c).ReinstateUser(m.Ctx, m.s.user)
 		note("ReinstateUser", out)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.undoes["ReinstateUser"] = true
+		m.undo("ReinstateUser")
 		return expected("ReinstateUser", err, false)
 	case n < 91:
 		out, err := store.New(c).EnableClient(m.Ctx, m.s.client)
 		note("EnableClient", out)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.undoes["EnableClient"] = true
+		m.undo("EnableClient")
 		return expected("EnableClient", err, false)
 	default:
 		for name, collect := range mixCollectors { // in no order
@@ -222,6 +217,12 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (err error) {
 		}
 	}
 	return nil
+}
+
+func (m *mix) undo(call string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.undoes[call] = true
 }
 
 var errGone = fmt.Errorf("what another server refers to is gone")
