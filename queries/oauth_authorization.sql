@@ -36,14 +36,14 @@ SELECT a.*
 FROM oauth_authorization AS a
 WHERE a.id = @id::authorization_id;
 
--- FindAuthorizationByCode returns the authorization of the code with a digest, in any state. Use it to display an authorization;
+-- FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 -- RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 -- name: FindAuthorizationByCode :one
 SELECT a.*
 FROM oauth_authorization AS a
 WHERE a.code = @code::token_digest;
 
--- TakeAuthorizationByRequestURI returns the pushed request of the request_uri with a digest, and uses the request_uri up: of any number
+-- TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
 -- of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
 -- unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 -- name: TakeAuthorizationByRequestURI :one

@@ -63,7 +63,7 @@ SELECT (
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id;
 
--- GetClientByRegistrationToken returns a client if the registration access token with a digest manages its registration (RFC 7592, section
+-- GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
 -- 2). Zero rows: the token is not this client's, or the client is deleted (401).
 -- name: GetClientByRegistrationToken :one
 SELECT c.*

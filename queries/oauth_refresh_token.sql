@@ -4,7 +4,7 @@ SELECT r.*
 FROM oauth_refresh_token AS r
 WHERE r.id = @id::refresh_token_id;
 
--- FindRefreshTokenByToken returns the refresh token with a digest, in any state. Use it to display a token; RotateRefreshToken and
+-- FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 -- IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 -- name: FindRefreshTokenByToken :one
 SELECT r.*
@@ -18,7 +18,7 @@ FROM oauth_refresh_token AS r
 WHERE r.authorization_id = @authorization_id::authorization_id
 ORDER BY r.created_at, r.id;
 
--- IntrospectRefreshToken says whether the refresh token with a digest is live, and describes it (RFC 7662, section 2.2). The caller is
+-- IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 -- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 --   - active: the token is neither expired nor spent, and its family is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false

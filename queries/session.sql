@@ -35,7 +35,7 @@ SELECT s.*
 FROM session AS s
 WHERE s.id = @id::session_id;
 
--- FindSessionByToken returns the live session whose cookie has a digest, and its user. Zero rows: there is no such session, or it is not live.
+-- FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 -- name: FindSessionByToken :one
 SELECT sqlc.embed(s), sqlc.embed(u)
 FROM session AS s

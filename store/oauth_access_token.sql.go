@@ -93,7 +93,7 @@ FROM oauth_access_token AS t
 WHERE t.token = $1::token_digest
 `
 
-// FindAccessTokenByToken returns the access token with a digest, in any state. Use it to display a token; IntrospectAccessToken decides
+// FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
 // whether it is live. Zero rows: there is no such token.
 func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Digest) (OAuthAccessToken, error) {
 	row := q.db.QueryRow(ctx, FindAccessTokenByToken, argToken)
@@ -218,7 +218,7 @@ type IntrospectAccessTokenRow struct {
 	Username             *string
 }
 
-// IntrospectAccessToken says whether the access token with a digest is live, and describes it (RFC 7662, section 2.2). The caller is
+// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 // authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 // client_auth_method server and no client.
 //   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
@@ -704,7 +704,7 @@ type RevokeTokenRow struct {
 	AccessTokenID   *AccessTokenID
 }
 
-// RevokeToken revokes the access or refresh token with a digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 // token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 // client may revoke.
 //   - ended: the token, or its family, is revoked (200)

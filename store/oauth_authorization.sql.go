@@ -392,7 +392,7 @@ FROM oauth_authorization AS a
 WHERE a.code = $1::token_digest
 `
 
-// FindAuthorizationByCode returns the authorization of the code with a digest, in any state. Use it to display an authorization;
+// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 // RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, FindAuthorizationByCode, code)
@@ -1313,7 +1313,7 @@ type TakeAuthorizationByRequestURIParams struct {
 	ClientID   ClientID
 }
 
-// TakeAuthorizationByRequestURI returns the pushed request of the request_uri with a digest, and uses the request_uri up: of any number
+// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
 // of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
 // unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error) {

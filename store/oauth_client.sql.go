@@ -606,7 +606,7 @@ type GetClientByRegistrationTokenParams struct {
 	RegistrationAccessToken token.Digest
 }
 
-// GetClientByRegistrationToken returns a client if the registration access token with a digest manages its registration (RFC 7592, section
+// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
 // 2). Zero rows: the token is not this client's, or the client is deleted (401).
 func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, GetClientByRegistrationToken, arg.ClientID, arg.RegistrationAccessToken)

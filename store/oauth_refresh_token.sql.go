@@ -104,7 +104,7 @@ FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
 `
 
-// FindRefreshTokenByToken returns the refresh token with a digest, in any state. Use it to display a token; RotateRefreshToken and
+// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 // IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error) {
 	row := q.db.QueryRow(ctx, FindRefreshTokenByToken, argToken)
@@ -233,7 +233,7 @@ type IntrospectRefreshTokenRow struct {
 	Username             *string
 }
 
-// IntrospectRefreshToken says whether the refresh token with a digest is live, and describes it (RFC 7662, section 2.2). The caller is
+// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 // authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 //   - active: the token is neither expired nor spent, and its family is live
 //   - inactive: there is no such token, or it is not live; an answer with "active": false

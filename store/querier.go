@@ -167,12 +167,12 @@ type Querier interface {
 	//   - active: the session goes on as it is
 	//   - signed_out: there is no such session, or it is not live (login_required)
 	ExtendSession(ctx context.Context, arg ExtendSessionParams) (ExtendSessionRow, error)
-	// FindAccessTokenByToken returns the access token with a digest, in any state. Use it to display a token; IntrospectAccessToken decides
+	// FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
 	// whether it is live. Zero rows: there is no such token.
 	FindAccessTokenByToken(ctx context.Context, argToken token.Digest) (OAuthAccessToken, error)
 	// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
 	FindAccountByProvider(ctx context.Context, arg FindAccountByProviderParams) (FindAccountByProviderRow, error)
-	// FindAuthorizationByCode returns the authorization of the code with a digest, in any state. Use it to display an authorization;
+	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
 	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
@@ -185,10 +185,10 @@ type Querier interface {
 	// been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
 	// key; create one.
 	FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error)
-	// FindRefreshTokenByToken returns the refresh token with a digest, in any state. Use it to display a token; RotateRefreshToken and
+	// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 	// IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
-	// FindSessionByToken returns the live session whose cookie has a digest, and its user. Zero rows: there is no such session, or it is not live.
+	// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 	FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
@@ -202,7 +202,7 @@ type Querier interface {
 	GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
 	// GetClientByID returns a client by its primary key, disabled or not. Zero rows: there is no such client, or it is deleted.
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
-	// GetClientByRegistrationToken returns a client if the registration access token with a digest manages its registration (RFC 7592, section
+	// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
 	// 2). Zero rows: the token is not this client's, or the client is deleted (401).
 	GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error)
 	// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
@@ -233,7 +233,7 @@ type Querier interface {
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - suspended: the user is suspended (access_denied)
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
-	// IntrospectAccessToken says whether the access token with a digest is live, and describes it (RFC 7662, section 2.2). The caller is
+	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 	// client_auth_method server and no client.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
@@ -242,7 +242,7 @@ type Querier interface {
 	IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error)
 	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 	IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error)
-	// IntrospectRefreshToken says whether the refresh token with a digest is live, and describes it (RFC 7662, section 2.2). The caller is
+	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
@@ -386,7 +386,7 @@ type Querier interface {
 	//   - ended: the grants and tokens are dead
 	//   - unknown: there is no such client
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
-	// RevokeToken revokes the access or refresh token with a digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 	// token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 	// client may revoke.
 	//   - ended: the token, or its family, is revoked (200)
@@ -450,7 +450,7 @@ type Querier interface {
 	// clients that were notified or have no logout URI. It looks at page_size rows in the order of their ids, those after after_id; begin with
 	// the empty id and go on with last_id, which is NULL when no row is left. It skips rows that are locked.
 	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
-	// TakeAuthorizationByRequestURI returns the pushed request of the request_uri with a digest, and uses the request_uri up: of any number
+	// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
 	// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
 	// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 	TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error)

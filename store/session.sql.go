@@ -309,7 +309,7 @@ type FindSessionByTokenRow struct {
 	User    User
 }
 
-// FindSessionByToken returns the live session whose cookie has a digest, and its user. Zero rows: there is no such session, or it is not live.
+// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error) {
 	row := q.db.QueryRow(ctx, FindSessionByToken, argToken)
 	var i FindSessionByTokenRow
