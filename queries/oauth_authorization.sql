@@ -209,7 +209,7 @@ LEFT JOIN request AS q ON true;
 --   - issued: the code is written, and replaces one that was not redeemed
 --   - undecided: the user has not approved yet (ask the user)
 --   - denied: the user has denied the request (access_denied)
---   - replayed: a code of this authorization has been redeemed (an error page)
+--   - decided: a code of this authorization has been redeemed (an error page)
 --   - revoked: the grant has been ended (access_denied)
 --   - expired: the approval has lapsed (an error page)
 --   - disabled: the client is disabled (unauthorized_client)
@@ -222,7 +222,7 @@ WITH request AS MATERIALIZED (
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
-                WHEN a.redeemed_at IS NOT NULL THEN 'replayed'
+                WHEN a.redeemed_at IS NOT NULL THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
                 -- no user: the request was approved while this statement waited for its row, and the snapshot has no user for it yet

@@ -295,14 +295,14 @@ WITH enabled AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.disabled
 )
-SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'suspended' ELSE 'enabled' END)::outcome AS outcome
+SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'disabled' ELSE 'enabled' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN enabled AS e ON true
 `
 
 // EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
 //   - enabled: the client is enabled
-//   - suspended: the user who owns the client is deleted; the client stays disabled
+//   - disabled: the user who owns the client is deleted; the client stays disabled
 //   - unknown: there is no such client
 func (q *Queries) EnableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, EnableClient, clientID)

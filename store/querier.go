@@ -137,7 +137,7 @@ type Querier interface {
 	DisableClient(ctx context.Context, clientID ClientID) (Outcome, error)
 	// EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
 	//   - enabled: the client is enabled
-	//   - suspended: the user who owns the client is deleted; the client stays disabled
+	//   - disabled: the user who owns the client is deleted; the client stays disabled
 	//   - unknown: there is no such client
 	EnableClient(ctx context.Context, clientID ClientID) (Outcome, error)
 	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
@@ -266,7 +266,7 @@ type Querier interface {
 	//   - issued: the code is written, and replaces one that was not redeemed
 	//   - undecided: the user has not approved yet (ask the user)
 	//   - denied: the user has denied the request (access_denied)
-	//   - replayed: a code of this authorization has been redeemed (an error page)
+	//   - decided: a code of this authorization has been redeemed (an error page)
 	//   - revoked: the grant has been ended (access_denied)
 	//   - expired: the approval has lapsed (an error page)
 	//   - disabled: the client is disabled (unauthorized_client)

@@ -182,7 +182,7 @@ var faults = []fault{
 	{in: "GrantAuthorization", name: "a suspended user", mood: "endings", right: "WHEN u.suspended_at IS NOT NULL THEN 'suspended'", wrong: ""},
 	{in: "GrantAuthorization", name: "scopes beyond the request", mood: "grants", right: "WHEN NOT coalesce($6::text[], '{}') <@ coalesce($7::text[], '{}') THEN 'invalid_scope'", wrong: ""},
 	{in: "IssueAuthorizationCode", name: "what has ended", mood: "grants", right: "WHEN NOT is_live(a, c, u, s) THEN 'revoked'", wrong: "", rare: true},
-	{in: "IssueAuthorizationCode", name: "a code redeemed before", mood: "grants", right: "WHEN a.redeemed_at IS NOT NULL THEN 'replayed'", wrong: ""},
+	{in: "IssueAuthorizationCode", name: "a code redeemed before", mood: "grants", right: "WHEN a.redeemed_at IS NOT NULL THEN 'decided'", wrong: ""},
 	{in: "TakeAuthorizationByRequestURI", name: "taken twice", mood: "grants", right: "SET request_uri = NULL, ", wrong: "SET ", rare: true},
 
 	// Redemption.

@@ -81,7 +81,9 @@ var schemaTables = []tableSpec{
 			session_expires_at_idx (expires_at)`,
 		foreign:  `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks:   `session_ended_has_expired`,
-		triggers: `stamp_session`,
+		triggers: `
+			keep_finite
+			stamp_session`,
 	},
 	{
 		name: "account",
@@ -363,6 +365,7 @@ var schemaTables = []tableSpec{
 		checks: `oauth_refresh_token_rotated_is_revoked`,
 		triggers: `
 			give_family
+			keep_finite
 			refuse_dead_rotation`,
 	},
 	{
@@ -408,7 +411,9 @@ var schemaTables = []tableSpec{
 			oauth_access_token_session_id_fkey (session_id) session(id) ON DELETE SET NULL
 			oauth_access_token_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks:   `oauth_access_token_is_of_a_family_or_of_the_client`,
-		triggers: `give_family`,
+		triggers: `
+			give_family
+			keep_finite`,
 	},
 	{
 		name: "oauth_consent",
@@ -569,6 +574,7 @@ const schemaFunctions = `
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
+	keep_finite()
 	key_fits(jsonb,jsonb)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
