@@ -79,8 +79,8 @@ var schemaTables = []tableSpec{
 			session_token_uidx UNIQUE (token)
 			session_user_id_idx (user_id, created_at, id)
 			session_expires_at_idx (expires_at)`,
-		foreign:  `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
-		checks:   `session_ended_has_expired`,
+		foreign: `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks:  `session_ended_has_expired`,
 		triggers: `
 			keep_finite
 			stamp_session`,
@@ -410,7 +410,7 @@ var schemaTables = []tableSpec{
 			oauth_access_token_refresh_id_fkey (refresh_id) oauth_refresh_token(id) ON DELETE CASCADE
 			oauth_access_token_session_id_fkey (session_id) session(id) ON DELETE SET NULL
 			oauth_access_token_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
-		checks:   `oauth_access_token_is_of_a_family_or_of_the_client`,
+		checks: `oauth_access_token_is_of_a_family_or_of_the_client`,
 		triggers: `
 			give_family
 			keep_finite`,
