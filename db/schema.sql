@@ -983,7 +983,7 @@ BEGIN
         PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
         FOREACH candidate IN ARRAY ARRAY[
             CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || nullif(NEW.authorization_code_id, '')),
             new_authorization_id()
         ] LOOP
             CONTINUE WHEN candidate IS NULL;
@@ -1097,6 +1097,8 @@ BEGIN
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL) THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
         WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
@@ -1291,10 +1293,11 @@ $$;
 COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
 
 CREATE FUNCTION public.stamp_consent() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
     INTO NEW.user_epoch, NEW.pair_epoch
     FROM "user" AS u

@@ -214,7 +214,10 @@ SELECT (
     )::outcome AS outcome,
     t.authorization_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = @client_id::client_id;
+LEFT JOIN (
+    caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+) ON t.id = @id::access_token_id;
 
 -- DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
 -- holds is left for the next time.

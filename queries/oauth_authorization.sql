@@ -323,7 +323,7 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 --   - unauthenticated: the client is not (invalid_client)
 --   - unknown: no such code (invalid_grant, as all that follow)
 --   - mismatched: another client's, another redirect_uri, challenge or key
---   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+--   - proof_replayed: the proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
 --   - disabled: the client is (invalid_client)
 --   - revoked: the grant was ended before
@@ -366,7 +366,7 @@ WITH caller AS MATERIALIZED (
                 WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
                 WHEN sqlc.narg('redirect_uri')::text IS DISTINCT FROM a.redirect_uri
                     AND NOT (sqlc.narg('redirect_uri')::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh THEN 'proof_replayed'
+                WHEN NOT p.fresh AND (a.redeemed_as = @access_token_id::access_token_id) IS NOT TRUE THEN 'proof_replayed'
                 WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM @access_token_id::access_token_id THEN 'replayed'
                 WHEN NOT key_fits(a.confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
@@ -537,7 +537,7 @@ LEFT JOIN last AS p ON true;
 WITH due AS MATERIALIZED (
     SELECT a.id
     FROM oauth_authorization AS a
-    WHERE a.expires_at <= now() - @retention::interval
+    WHERE a.expires_at <= now() - @retention::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
     ORDER BY a.expires_at

@@ -17,7 +17,7 @@ WITH assertion AS MATERIALIZED (
 ), remembered AS (
     -- the planner computes what it can beforehand, so a time that is out of range has to be cut off even where it isn't written
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT @id::token_digest, to_timestamp(least(@expires_at::bigint, 253402300799)) + @clock_skew::interval
+    SELECT @id::token_digest, to_timestamp(greatest(least(@expires_at::bigint, 253402300799), 0)) + @clock_skew::interval
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING

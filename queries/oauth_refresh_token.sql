@@ -58,7 +58,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 --   - disabled: the client is (invalid_client)
 --   - mismatched: another key
 --   - revoked: the family was ended before
---   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+--   - proof_replayed: the proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: a spent token came back; its family is ended by this statement, and where another server spent it, all grants of this
 --     client and user
 --   - expired: the token, or the successor that a retry would get
@@ -70,7 +70,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
+        r.revoked IS NOT NULL AS spent, coalesce(r.successor_id = @successor_id::refresh_token_id, false) AS is_repeated, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
         c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, @grace::interval) AS grace,
         coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
@@ -99,7 +99,7 @@ WITH presented AS MATERIALIZED (
     WHERE c.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.*, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) AS fresh
+        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
@@ -175,7 +175,7 @@ LEFT JOIN granted AS g ON true;
 WITH due AS MATERIALIZED (
     SELECT r.id
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - @retention::interval
+    WHERE r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at

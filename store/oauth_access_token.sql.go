@@ -603,7 +603,10 @@ SELECT (
     )::outcome AS outcome,
     t.authorization_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_access_token AS t ON t.id = $1::access_token_id AND t.client_id = $2::client_id
+LEFT JOIN (
+    caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+) ON t.id = $1::access_token_id
 `
 
 type RevokeAccessTokenByIDParams struct {

@@ -301,7 +301,7 @@ const DeleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :execr
 WITH due AS MATERIALIZED (
     SELECT a.id
     FROM oauth_authorization AS a
-    WHERE a.expires_at <= now() - $1::interval
+    WHERE a.expires_at <= now() - $1::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
     ORDER BY a.expires_at
@@ -1008,7 +1008,7 @@ WITH caller AS MATERIALIZED (
                 WHEN $13::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
                 WHEN $14::text IS DISTINCT FROM a.redirect_uri
                     AND NOT ($14::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh THEN 'proof_replayed'
+                WHEN NOT p.fresh AND (a.redeemed_as = $15::access_token_id) IS NOT TRUE THEN 'proof_replayed'
                 WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $15::access_token_id THEN 'replayed'
                 WHEN NOT key_fits(a.confirmation, $9::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
@@ -1123,7 +1123,7 @@ type RedeemAuthorizationCodeRow struct {
 //   - unauthenticated: the client is not (invalid_client)
 //   - unknown: no such code (invalid_grant, as all that follow)
 //   - mismatched: another client's, another redirect_uri, challenge or key
-//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+//   - proof_replayed: the proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
 //   - disabled: the client is (invalid_client)
 //   - revoked: the grant was ended before

@@ -45,7 +45,7 @@ WITH assertion AS MATERIALIZED (
 ), remembered AS (
     -- the planner computes what it can beforehand, so a time that is out of range has to be cut off even where it isn't written
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT $4::token_digest, to_timestamp(least($1::bigint, 253402300799)) + $3::interval
+    SELECT $4::token_digest, to_timestamp(greatest(least($1::bigint, 253402300799), 0)) + $3::interval
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING

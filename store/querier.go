@@ -336,7 +336,7 @@ type Querier interface {
 	//   - unauthenticated: the client is not (invalid_client)
 	//   - unknown: no such code (invalid_grant, as all that follow)
 	//   - mismatched: another client's, another redirect_uri, challenge or key
-	//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+	//   - proof_replayed: the proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
 	//   - disabled: the client is (invalid_client)
 	//   - revoked: the grant was ended before
@@ -420,7 +420,7 @@ type Querier interface {
 	//   - disabled: the client is (invalid_client)
 	//   - mismatched: another key
 	//   - revoked: the family was ended before
-	//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
+	//   - proof_replayed: the proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: a spent token came back; its family is ended by this statement, and where another server spent it, all grants of this
 	//     client and user
 	//   - expired: the token, or the successor that a retry would get

@@ -190,7 +190,7 @@ var faults = []fault{
 	{in: "RedeemAuthorizationCode", name: "another client's code", mood: "grants", right: "WHEN a.client_id <> c.client_id THEN 'mismatched'", wrong: "", rare: true},
 	{in: "RedeemAuthorizationCode", name: "a challenge that none is presented for", mood: "grants", right: "$13::text IS DISTINCT FROM a.code_challenge", wrong: "$13::text <> a.code_challenge"},
 	{in: "RedeemAuthorizationCode", name: "redirect_uri", mood: "grants", right: "IS DISTINCT FROM a.redirect_uri", wrong: "IS DISTINCT FROM $14::text"},
-	{in: "RedeemAuthorizationCode", name: "a proof presented twice", mood: "grants", right: "WHEN NOT p.fresh THEN 'proof_replayed'", wrong: ""},
+	{in: "RedeemAuthorizationCode", name: "a proof presented twice", mood: "grants", right: "WHEN NOT p.fresh AND (a.redeemed_as = $15::access_token_id) IS NOT TRUE THEN 'proof_replayed'", wrong: ""},
 	{in: "RedeemAuthorizationCode", name: "a code used twice", mood: "grants", right: "a.redeemed_as IS DISTINCT FROM $15::access_token_id", wrong: "false", rare: true},
 	{in: "RedeemAuthorizationCode", name: "the same call again", mood: "grants", right: "AND a.redeemed_as IS DISTINCT FROM $15::access_token_id", wrong: ""},
 	{in: "RedeemAuthorizationCode", name: "a replay leaves the tokens alone", mood: "grants", right: "f.outcome = 'replayed' AND a.revoked_at IS NULL", wrong: "false", rare: true},
