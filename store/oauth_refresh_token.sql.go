@@ -329,22 +329,22 @@ const RotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.revoked IS NOT NULL AS spent, coalesce(r.successor_id = $1::refresh_token_id, false) AS is_repeated, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
-        c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, $2::interval) AS grace,
-        coalesce(c.refresh_grace_until_used, $3::boolean) AS until_used,
-        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END)::text[] AS access_scopes,
-        (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE r.resources END)::text[] AS access_resources,
-        coalesce($6::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
+        r.revoked IS NOT NULL AS spent, r.successor_id AS replaced_by, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
+        c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, $1::interval) AS grace,
+        coalesce(c.refresh_grace_until_used, $2::boolean) AS until_used,
+        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.resources END)::text[] AS access_resources,
+        coalesce($5::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE
-                WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
+                WHEN NOT authenticates(c, $6::text, $7::token_digest) THEN 'unauthenticated'
                 WHEN r.id IS NULL THEN 'unknown'
                 WHEN c.disabled THEN 'disabled'
-                WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $6::token_confirmation) THEN 'mismatched'
+                WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $5::token_confirmation) THEN 'mismatched'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-                WHEN NOT coalesce($4::text[], '{}') <@ r.scopes THEN 'invalid_scope'
-                WHEN NOT coalesce($5::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
+                WHEN NOT coalesce($3::text[], '{}') <@ r.scopes THEN 'invalid_scope'
+                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
                 ELSE 'rotated'
             END
         )::outcome AS outcome
@@ -354,30 +354,32 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $9::token_digest AND r.client_id = c.client_id
-    WHERE c.client_id = $10::client_id
+    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
+    WHERE c.client_id = $9::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh($11::token_digest, $12::timestamptz) OR p.is_repeated AS fresh
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.replaced_by, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+        -- or presented by the very same call
+        proof_is_fresh($10::token_digest, $11::timestamptz)
+            OR coalesce(p.replaced_by = $12::refresh_token_id, false) AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
     -- the gate: of all who present the token, one gets through
     UPDATE oauth_refresh_token AS r
-    SET revoked = now(), successor = $13::token_digest, successor_id = $1::refresh_token_id, updated_at = now()
+    SET revoked = now(), successor = $13::token_digest, successor_id = $12::refresh_token_id, updated_at = now()
     FROM admitted AS p
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
     RETURNING r.id
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, $1::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, $12::refresh_token_id, p.grace, p.until_used)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.replaced_by, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $13::token_digest)::token_digest AS successor,
-        coalesce(j.successor_id, $1::refresh_token_id)::refresh_token_id AS successor_id,
+        coalesce(j.successor_id, $12::refresh_token_id)::refresh_token_id AS successor_id,
         -- the very same call is told what was written before: the session may have been extended since, and the client changed
         (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
             expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
@@ -429,7 +431,6 @@ LEFT JOIN granted AS g ON true
 `
 
 type RotateRefreshTokenParams struct {
-	SuccessorID          RefreshTokenID
 	Grace                time.Duration
 	GraceUntilUsed       bool
 	Scopes               []string
@@ -441,6 +442,7 @@ type RotateRefreshTokenParams struct {
 	ClientID             ClientID
 	Proof                *token.Digest
 	ProofExpiresAt       *time.Time
+	SuccessorID          RefreshTokenID
 	Successor            token.Digest
 	AccessTokenLifetime  time.Duration
 	RefreshTokenLifetime time.Duration
@@ -491,7 +493,6 @@ type RotateRefreshTokenRow struct {
 // on the pool, not in a transaction that may be rolled back.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, RotateRefreshToken,
-		arg.SuccessorID,
 		arg.Grace,
 		arg.GraceUntilUsed,
 		arg.Scopes,
@@ -503,6 +504,7 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.ClientID,
 		arg.Proof,
 		arg.ProofExpiresAt,
+		arg.SuccessorID,
 		arg.Successor,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,

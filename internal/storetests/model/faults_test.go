@@ -217,7 +217,7 @@ var faults = []fault{
 	{in: "RotateRefreshToken", name: "a spent token spent again", mood: "rotations", right: "AND r.revoked IS NULL\n", wrong: "\n"},
 	{in: "RotateRefreshToken", name: "reuse that asks for more", mood: "rotations", right: "(p.spent OR p.outcome = 'rotated')", wrong: "p.outcome = 'rotated'", rare: true},
 	{in: "RotateRefreshToken", name: "a narrowed request narrows the successor", mood: "rotations", right: "g.refresh_token_expires_at, g.scopes", wrong: "g.refresh_token_expires_at, g.access_scopes", rare: true},
-	{in: "RotateRefreshToken", name: "a retry gets a successor of its own", mood: "rotations", right: "coalesce(j.successor_id, $13)", wrong: "coalesce($13, j.successor_id)"},
+	{in: "RotateRefreshToken", name: "a retry gets a successor of its own", mood: "rotations", right: "coalesce(j.successor_id, $12::refresh_token_id)", wrong: "coalesce($12::refresh_token_id, j.successor_id)"},
 	{in: "RotateRefreshToken", name: "a token that outlives the session", mood: "rotations", right: "p.max_expires_at, p.session_expires_at\n", wrong: "p.max_expires_at\n", rare: true},
 	{in: "RotateRefreshToken", name: "a successor that outlives the family", mood: "rotations", right: "'RefreshTokenLifetime'), p.max_expires_at\n", wrong: "'RefreshTokenLifetime')\n", rare: true},
 	{in: "RotateRefreshToken", name: "the client's grace", mood: "rotations", right: "coalesce(c.refresh_grace, $1::interval)", wrong: "$1::interval"},

@@ -630,7 +630,7 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 				m.end(func(p pair, _ *store.ReferenceID) bool { return p == r.pair })
 			}
 			return store.OutcomeReplayed
-		case n.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f && !t.over && !t.gone }) != nil:
+		case n.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f && !t.over }) != nil:
 			m.saw("reuse: the successor was used and collected", true)
 			f.marked = true
 			return store.OutcomeReplayed
