@@ -963,12 +963,6 @@ CREATE FUNCTION public.give_family() RETURNS trigger
 DECLARE
     candidate text;
 BEGIN
-    IF NOT isfinite(NEW.expires_at) THEN
-        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
-    END IF;
-    IF NEW.authorization_id IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
     IF NEW.user_id IS NULL THEN
         -- only an access token can be a client's own
         NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
@@ -1125,6 +1119,21 @@ END
 $$;
 
 COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+
+CREATE FUNCTION public.keep_finite() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    NEW.expires_at := CASE
+        WHEN NEW.expires_at < now() THEN now()
+        WHEN TG_TABLE_NAME = 'session' THEN '9999-12-31 00:00:00+00' -- where the column is NOT NULL
+    END;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.keep_finite() IS 'Whoever writes infinity as an expiry means never, which is NULL, or minus infinity, which is now: Go has no infinite time, and could not read the row.';
 
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1321,11 +1330,6 @@ DECLARE
 BEGIN
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
-    IF NEW.expires_at = 'infinity' THEN
-        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
-    ELSIF NEW.expires_at = '-infinity' THEN
-        NEW.expires_at := now();
-    END IF;
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
         NEW.ended_at := now();
         NEW.expires_at := least(NEW.expires_at, now());
@@ -1790,9 +1794,15 @@ CREATE INDEX verification_identifier_idx ON public.verification USING btree (ide
 
 CREATE TRIGGER disable_client_of_deleted_user BEFORE INSERT OR UPDATE OF user_id, disabled ON public.oauth_client FOR EACH ROW WHEN (((new.user_id IS NOT NULL) AND (NOT new.disabled))) EXECUTE FUNCTION public.disable_client_of_deleted_user();
 
-CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_access_token FOR EACH ROW WHEN ((((new.authorization_id IS NULL) AND (new.client_epoch IS NULL)) OR (NOT isfinite(new.expires_at)))) EXECUTE FUNCTION public.give_family();
+CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_access_token FOR EACH ROW WHEN (((new.authorization_id IS NULL) AND (new.client_epoch IS NULL))) EXECUTE FUNCTION public.give_family();
 
-CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_refresh_token FOR EACH ROW WHEN (((new.authorization_id IS NULL) OR (NOT isfinite(new.expires_at)))) EXECUTE FUNCTION public.give_family();
+CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_refresh_token FOR EACH ROW WHEN ((new.authorization_id IS NULL)) EXECUTE FUNCTION public.give_family();
+
+CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth_access_token FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
+
+CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth_refresh_token FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
+
+CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 

@@ -367,12 +367,6 @@ AS $$
 DECLARE
     candidate text;
 BEGIN
-    IF NOT isfinite(NEW.expires_at) THEN
-        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
-    END IF;
-    IF NEW.authorization_id IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
     IF NEW.user_id IS NULL THEN
         -- only an access token can be a client's own
         NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
@@ -487,6 +481,23 @@ $$;
 COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
 
 -- +goose StatementBegin
+CREATE FUNCTION keep_finite() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    NEW.expires_at := CASE
+        WHEN NEW.expires_at < now() THEN now()
+        WHEN TG_TABLE_NAME = 'session' THEN '9999-12-31 00:00:00+00' -- where the column is NOT NULL
+    END;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION keep_finite() IS 'Whoever writes infinity as an expiry means never, which is NULL, or minus infinity, which is now: Go has no infinite time, and could not read the row.';
+
+-- +goose StatementBegin
 CREATE FUNCTION key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -599,11 +610,6 @@ DECLARE
 BEGIN
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
-    IF NEW.expires_at = 'infinity' THEN
-        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
-    ELSIF NEW.expires_at = '-infinity' THEN
-        NEW.expires_at := now();
-    END IF;
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
         NEW.ended_at := now();
         NEW.expires_at := least(NEW.expires_at, now());
@@ -623,6 +629,7 @@ DROP FUNCTION refuse_dead_rotation();
 DROP FUNCTION proof_is_fresh(text, timestamptz);
 DROP FUNCTION make_room_for_session(text, integer);
 DROP FUNCTION key_fits(jsonb, jsonb);
+DROP FUNCTION keep_finite();
 DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);
 DROP FUNCTION give_family();
 DROP FUNCTION new_authorization_id();

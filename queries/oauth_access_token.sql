@@ -1,7 +1,7 @@
 -- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
 -- digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
 --   - issued
---   - retried: the same call again, told by id
+--   - retried: the same call again, told by id; the id of another token is an error
 --   - unauthenticated: the client is not (invalid_client)
 --   - disabled: the client is (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
@@ -33,10 +33,17 @@ WITH client AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ), answer AS (
-    SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
+    SELECT (
+            CASE
+                WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
+                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM sqlc.narg('access_token')::token_digest)
+                THEN refuse_parameter('ID', 'is that of another token')::outcome
+                ELSE 'retried'
+            END
+        )::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
 FROM (VALUES (true)) AS one (n)

@@ -5,12 +5,6 @@ AS $$
 DECLARE
     candidate text;
 BEGIN
-    IF NOT isfinite(NEW.expires_at) THEN
-        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
-    END IF;
-    IF NEW.authorization_id IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
     IF NEW.user_id IS NULL THEN
         -- only an access token can be a client's own
         NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));

@@ -255,7 +255,7 @@ type Querier interface {
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
 	// digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
 	//   - issued
-	//   - retried: the same call again, told by id
+	//   - retried: the same call again, told by id; the id of another token is an error
 	//   - unauthenticated: the client is not (invalid_client)
 	//   - disabled: the client is (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)

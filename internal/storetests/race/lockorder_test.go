@@ -52,13 +52,6 @@ func (w *world) transaction() *lockHolder {
 	return h
 }
 
-func (h *lockHolder) commit() {
-	h.w.Helper()
-	h.w.OK(h.Commit(h.w.Ctx))
-	h.free()
-	h.free = nil
-}
-
 func (h *lockHolder) release() {
 	h.w.Helper()
 	h.w.OK(h.Rollback(h.w.Ctx))

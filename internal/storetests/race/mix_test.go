@@ -41,14 +41,13 @@ type mixEnd struct {
 // mix is a few calls on one scene at the same time.
 type mix struct {
 	*world
-	s       *scene
-	clock   atomic.Int64
-	mu      sync.Mutex
-	log     []string
-	grants  []mixGrant
-	ends    []mixEnd
-	undoes  map[string]bool // "ReinstateUser", "EnableClient"
-	deletes bool
+	s      *scene
+	clock  atomic.Int64
+	mu     sync.Mutex
+	log    []string
+	grants []mixGrant
+	ends   []mixEnd
+	undoes map[string]bool // "ReinstateUser", "EnableClient"
 }
 
 var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error{
