@@ -539,7 +539,7 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 		!same(f.challenge, p.CodeChallenge),
 		!same(f.redirect, p.RedirectURI) && !(p.RedirectURI == nil && f.challenge != nil):
 		return store.OutcomeMismatched
-	case !fresh:
+	case !fresh && f.redeemedAs != p.AccessTokenID:
 		return store.OutcomeProofReplayed
 	case redeemed && f.redeemedAs != p.AccessTokenID:
 		m.saw("a code replayed, tokens live", m.familyIsLive(f))
@@ -611,7 +611,8 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	} else if !within(p.Resources, r.resources) {
 		outcome = store.OutcomeInvalidTarget
 	}
-	if !m.fresh(p.Proof) {
+	again := spent && r.successor != nil && r.successor.id == string(p.SuccessorID)
+	if !m.fresh(p.Proof) && !again {
 		return store.OutcomeProofReplayed
 	}
 	since := m.now
@@ -620,7 +621,6 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 		if c.grace != nil {
 			grace = *c.grace
 		}
-		again := n != nil && n.id == string(p.SuccessorID)
 		switch {
 		case n == nil || n.over && !n.gone:
 			m.saw("reuse: spent by another server", n == nil)
@@ -629,6 +629,10 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 			if n == nil {
 				m.end(func(p pair, _ *store.ReferenceID) bool { return p == r.pair })
 			}
+			return store.OutcomeReplayed
+		case n.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f && !t.over }) != nil:
+			m.saw("reuse: the successor was used and collected", true)
+			f.marked = true
 			return store.OutcomeReplayed
 		case n.gone || m.past(n.expires):
 			return store.OutcomeExpired
