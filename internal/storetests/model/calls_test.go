@@ -1220,7 +1220,7 @@ func (h *history) collectBy(call string, retention time.Duration) {
 		for _, f := range h.m.families {
 			hasTokens := h.m.token(func(t *issued) bool { return t.family == f }) != nil
 			if f.status == store.AuthorizationStatusApproved && (h.m.familyIsOver(f) || f.expires == nil && !hasTokens) {
-				f.marked = true
+				h.m.mark(f)
 			}
 		}
 	case "MarkEndedSessions":
@@ -1297,6 +1297,9 @@ func (h *history) forget(call string, retention time.Duration) {
 			// evidence of reuse is kept
 			due = due && (t.expires != nil && !t.expires.Add(retention).After(h.m.now) || t.expires == nil && t.over && !t.spent.Add(retention).After(h.m.now))
 		}
+		if call == "DeleteEndedAuthorizations" {
+			due = t.family != nil && t.family.endedBefore(h.m.now.Add(-retention))
+		}
 		wrongly("token", t.id, due)
 		t.gone = true
 	}
@@ -1304,7 +1307,11 @@ func (h *history) forget(call string, retention time.Duration) {
 		if there["authorization "+string(f.id)] {
 			return false
 		}
-		wrongly("authorization", string(f.id), f.marked || f.expires != nil && !f.expires.Add(retention).After(h.m.now))
+		due := f.endedBefore(h.m.now.Add(-retention))
+		if call == "DeleteExpiredAuthorizations" {
+			due = f.expires != nil && !f.expires.Add(retention).After(h.m.now)
+		}
+		wrongly("authorization", string(f.id), due)
 		return true
 	})
 	for id, s := range h.m.sessions {
@@ -1336,6 +1343,9 @@ func (h *history) forget(call string, retention time.Duration) {
 		}
 	}
 }
+
+// endedBefore says whether the family's row says that it had ended by then.
+func (f *family) endedBefore(t time.Time) bool { return f.marked && !f.markedAt.After(t) }
 
 // Lists.
 

@@ -69,11 +69,11 @@ func (s *stage) push(changes ...func(*store.CreateAuthorizationParams)) {
 	})
 }
 
-func (s *stage) takeRequest() {
+func (s *stage) takeRequest(changes ...func(*store.TakeAuthorizationByRequestURIParams)) {
 	s.do(func(h *history) {
-		h.takeAuthorizationWith(store.TakeAuthorizationByRequestURIParams{
+		h.takeAuthorizationWith(changed(store.TakeAuthorizationByRequestURIParams{
 			RequestURI: h.requestURIs[len(h.requestURIs)-1], ClientID: "c1", Lifetime: time.Minute,
-		})
+		}, changes))
 	})
 }
 
@@ -351,6 +351,12 @@ var scenes = []scene{
 		s.foreignRefreshToken()
 		s.collect(0, "MarkEndedSessions", "DeleteDeadConsents", "MarkDeadAuthorizations", "EraseDeletedUsers")
 	}},
+	{"a deleted user is erased last", func(s *stage) {
+		s.onSession("s1", (*history).foreignSignOutOf)
+		s.grant()
+		on(s, (*history).deleteUserOf, "u1")
+		s.collect(0, "EraseDeletedUsers", "MarkDeadAuthorizations", "DeleteEndedAuthorizations", "EraseDeletedUsers")
+	}},
 	{"a user is suspended", func(s *stage) {
 		s.consent(nil)
 		s.grant(inSession)
@@ -461,6 +467,7 @@ var scenes = []scene{
 		s.withdraw(nil)
 		s.withdraw(org1)
 		s.checkConsent(org1)
+		s.consent(org1)
 		s.consent(org2)
 		on(s, (*history).revokeUserAuthorizationsByClientOf, pair{"c1", "u1"}, pair{"c1", "u0"})
 		s.checkConsent(org2)
@@ -552,6 +559,7 @@ var scenes = []scene{
 	// Requests.
 	{"a request", func(s *stage) {
 		s.push()
+		s.takeRequest(func(p *store.TakeAuthorizationByRequestURIParams) { p.ClientID = "c3" })
 		s.takeRequest()
 		s.takeRequest()
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = append(p.GrantedScopes, "admin") })
@@ -706,6 +714,7 @@ var scenes = []scene{
 		s.rotate("r1", func(p *rotation) { p.Scopes = []string{"admin"} })
 		s.rotate("r1", func(p *rotation) { p.Resources = apis })
 		s.rotate("r1", func(p *rotation) { p.Scopes, p.Resources = []string{"openid"}, apis[:1] })
+		s.introspect("c1", "r1")
 		s.rotateAgain()
 		s.rotate("r1")
 		s.rotate("r1", func(p *rotation) { p.Scopes = []string{"admin"} })
@@ -873,7 +882,7 @@ var scenes = []scene{
 	{"what lives is left", func(s *stage) {
 		s.consent(nil)
 		s.grant()
-		s.redeem(withoutRefreshToken)
+		s.redeem(withoutRefreshToken, func(p *redemption) { p.AccessTokenLifetime = store.Never })
 		s.grant(inSession)
 		s.redeem()
 		s.rotate("r2")
@@ -891,6 +900,7 @@ var scenes = []scene{
 		s.redeem()
 		s.consent(nil)
 		s.revokeLatest()
+		s.collect(time.Minute, "DeleteEndedAuthorizations")
 		on(s, (*history).endSessionOf, "s1")
 		on(s, (*history).revokeUserAuthorizationsOf, "u1")
 		s.pass(time.Hour)

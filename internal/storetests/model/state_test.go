@@ -87,6 +87,7 @@ type family struct {
 	redeemedAs     store.AccessTokenID
 	over           bool // an ending came after it
 	marked         bool // its row says so
+	markedAt       time.Time
 }
 
 // issued is a token of either kind.
@@ -543,7 +544,7 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 		return store.OutcomeProofReplayed
 	case redeemed && f.redeemedAs != p.AccessTokenID:
 		m.saw("a code replayed, tokens live", m.familyIsLive(f))
-		f.marked = true
+		m.mark(f)
 		return store.OutcomeReplayed
 	case !holds(p.Confirmation, f.key):
 		return store.OutcomeMismatched
@@ -625,7 +626,7 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 		case n == nil || n.over && !n.gone:
 			m.saw("reuse: spent by another server", n == nil)
 			m.saw("reuse: the successor was used", n != nil)
-			f.marked = true
+			m.mark(f)
 			if n == nil {
 				m.end(func(p pair, _ *store.ReferenceID) bool { return p == r.pair })
 			}
@@ -634,7 +635,7 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 			return store.OutcomeExpired
 		case !again && !p.GraceUntilUsed && !c.untilUsed && !m.now.Before(r.spent.Add(grace)):
 			m.saw("reuse: grace is over", true)
-			f.marked = true
+			m.mark(f)
 			return store.OutcomeReplayed
 		}
 		m.saw("a retry after grace", !m.now.Before(r.spent.Add(grace)))
@@ -725,7 +726,7 @@ func (m *model) mark(f *family) store.Outcome {
 	if f.marked {
 		return store.OutcomeRevoked
 	}
-	f.marked = true
+	f.marked, f.markedAt = true, m.now
 	return store.OutcomeEnded
 }
 
@@ -999,7 +1000,7 @@ func (m *model) foreign(t *issued, refresh *issued, id store.AuthorizationID, se
 		return f
 	}
 	f := &family{
-		id: id, asked: t.scopes, resources: t.resources, key: t.key,
+		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now,
 		marked: sessionGiven && !(t.session != nil && t.session.user == t.user && m.sessionIsLive(t.session)),
 	}
 	if t.session != nil && t.session.user != t.user {
