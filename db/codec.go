@@ -12,14 +12,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// RegisterTypes has the connection that m belongs to remember how it scans the columns of package store. [Open] and [OpenConfig]
-// do it for every connection of their pools, before the AfterConnect of the config; it is here for a caller who opens
-// connections in another way, to be called with [pgx.Conn.TypeMap] before the first query.
+// RegisterTypes makes a connection remember how it scans the columns of package store. m is the connection's type map. [Open]
+// and [OpenConfig] call it for every connection of their pools, before the AfterConnect of the config. A caller that opens
+// connections in another way calls it with [pgx.Conn.TypeMap] before the first query.
 //
-// Every value and every error is what it is without. pgx plans the scan of every column anew for every result, by reflection
-// where the Go type is a pointer or a slice: nearly half of what a row of introspection allocates. The
-// plans are pgx's own, made once for each Go type. A type that is registered later replaces the one that is registered here,
-// as always.
+// Values and errors stay the same. pgx plans the scan of each column anew for each result, by reflection if the Go type is a
+// pointer or a slice; that is nearly half of what a row of introspection allocates. RegisterTypes keeps pgx's own plans, one
+// for each Go type. As always, a type that is registered later replaces an earlier one.
 func RegisterTypes(m *pgtype.Map) { m.RegisterTypes(remembering) }
 
 // registerFirst has a pool register the types on each of its connections, before the caller's hook.

@@ -29,19 +29,19 @@ const batchesInTurn = 100
 
 // CollectorOptions say how much a [Collector] keeps and how hard it works. The zero value is a good start.
 type CollectorOptions struct {
-	// Retention is for how long spent tokens, used codes and ended families are kept as evidence, by which the reuse of a token
-	// or code is recognised. It counts from the expiry of what expires, and from the end of what was ended. Zero means
-	// [DefaultRetention], a negative value none. What is no evidence (access tokens, sessions, assertions, proofs, keys) goes
-	// as soon as it has expired.
+	// Retention is how long spent tokens, used codes and ended families are kept, so that the reuse of a token or code is
+	// recognised. It counts from the expiry of rows that expire, and from the end of rows that were ended. Zero means
+	// [DefaultRetention], a negative value none. Rows that aren't needed for that (access tokens, sessions, assertions, proofs, keys)
+	// are deleted as soon as they have expired.
 	Retention time.Duration
 
-	// BatchSize is how many rows of each table one statement touches at most, up to [MaxBatchSize]. A statement holds its rows'
-	// locks until it ends, so a batch should last milliseconds. Zero means [DefaultBatchSize]. A batch that meets a timeout or
-	// a deadlock is halved.
+	// BatchSize is the largest number of rows of each table that one statement touches, at most [MaxBatchSize]. A statement
+	// holds the locks of its rows until it ends, so a batch should take milliseconds. Zero means [DefaultBatchSize]. After a
+	// timeout or a deadlock the batch is halved.
 	BatchSize int32
 
-	// Pause is the least time between two batches: it bounds the pace, and with it the write-ahead log that replicas have to
-	// follow. Zero goes on at once.
+	// Pause is the time between two batches. It limits the rate of deletion, and so the write-ahead log that replicas have to
+	// replay. Zero means no pause.
 	Pause time.Duration
 
 	// Interval is the time between two passes of Run, give or take a tenth, so that several collectors drift apart. Zero means
@@ -51,7 +51,7 @@ type CollectorOptions struct {
 	// Progress, if set, is called after every batch, from the goroutine that collects.
 	Progress func(Progress)
 
-	// Logger, if set, gets a line for every pass of Run that deleted something, and for every pass that failed.
+	// Logger, if set, logs every pass of Run that deleted something or failed.
 	Logger *slog.Logger
 }
 
@@ -84,13 +84,13 @@ type Progress struct {
 	Elapsed   time.Duration
 }
 
-// Collector deletes what has expired, what was ended, and what is left of deleted users and clients, in batches that each are
-// one statement with a bounded number of rows. Several collectors, in as many processes, share the work: each skips the rows
-// that another holds. They never wait for a grant's rows, and no grant waits for more than a batch. What is due and what is
-// kept, the statements decide (queries/).
+// Collector deletes rows that have expired or were ended, and what is left of deleted users and clients. It works in batches;
+// each is one statement with a bounded number of rows. Several collectors in several processes share the work, because each
+// skips the rows that another one has locked. They never wait for the rows of a grant, and a grant waits for one batch at
+// most. The statements in queries/ decide what is due.
 //
-// A pass takes the steps in the order in which rows refer to each other, so that no step waits for a later one and no statement
-// has to cascade:
+// A pass takes its steps in the order in which rows refer to each other, so that no step depends on a later one and no
+// statement cascades:
 //
 //  1. DeleteExpiredAccessTokens, DeleteDeadAccessTokens: access tokens that have expired, and revoked ones that never would.
 //  2. DeleteExpiredRefreshTokens, DeleteSpentRefreshTokens: refresh tokens, spent ones included, once the retention is over and
@@ -105,7 +105,7 @@ type Progress struct {
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications.
 //  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
-// A step that fails is reported, and the others are taken all the same.
+// A step that fails is reported, and doesn't stop the others.
 type Collector struct {
 	queries store.Querier
 	opts    CollectorOptions
@@ -131,17 +131,17 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	return &Collector{queries: q, opts: opts}
 }
 
-// Collect makes one pass over everything, however long it takes. It returns what it deleted, also beside an error, which joins
-// those of all steps that failed. When the context ends it returns the context's error after the batch at hand.
+// Collect makes one full pass, however long it takes. It returns what it deleted, even with an error, which joins the errors
+// of all steps that failed. When the context ends, it returns the context's error after the current batch.
 func (c *Collector) Collect(ctx context.Context) (Collected, error) {
 	done, _, err := c.pass(ctx, c.steps(), math.MaxInt)
 	return done, err
 }
 
-// Run makes a pass at once and then one each Interval, until the context ends, and returns the context's error. A pass is
-// bounded: no step makes more than a hundred batches, then the next has its turn. Where rows are left to delete, and nothing
-// failed, the next pass follows at once. A step that walks a whole table goes on where it stopped. A pass that fails is logged
-// and tried again at the next turn: a database that is away for a while ends no collector.
+// Run makes a pass at once and then one every Interval, until the context ends, and returns the context's error. A step makes
+// at most a hundred batches in a pass. If rows are left to delete and nothing failed, the next pass follows at once. A step
+// that walks a whole table goes on where it stopped. A pass that fails is logged, and the next one tries again, so Run
+// survives an outage of the database.
 func (c *Collector) Run(ctx context.Context) error {
 	steps := c.steps()
 	for {

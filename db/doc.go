@@ -1,5 +1,5 @@
-// Package db is what a server needs around package store: a pool with sane limits, transactions that retry where that is
-// safe, errors told apart, and the collector of what has expired or was ended.
+// Package db holds what a server needs around package store: a pool with sane limits, transactions that are retried where that
+// is safe, functions that tell errors apart, and a collector that deletes expired and ended rows.
 //
 // # Opening
 //
@@ -13,24 +13,24 @@
 // [Open] checks that a server answers, and that it is PostgreSQL 15 or later. [Options] holds the limits and their
 // defaults; the connection string may set any of them too.
 //
-// A pool of this package also scans the rows of package store with less work than pgx by itself, and with the same results: see
-// [RegisterTypes], which connections that were opened otherwise may call.
+// A pool of this package also scans the rows of package store with fewer allocations than plain pgx, and with the same
+// results. Connections that are opened in another way can use [RegisterTypes] for that.
 //
 // # Transactions
 //
-// Each call of package store is one statement, and atomic by itself: no call of it needs a transaction. [InTx] is for those
-// that have to happen together with one another, or with an application's own statements.
+// Each call of package store is one statement and atomic by itself, so it needs no transaction. [InTx] is for calls that have
+// to happen together, or with statements of the application.
 //
 // # Contexts
 //
-// A call returns soon after its context ends, with the context's error, and leaves neither a transaction open nor a
-// connection in use. What was sent by then may have taken effect all the same: the server is told to cancel, but may have
-// finished, or not yet have begun, when it hears of it. A statement that goes on unheard ends by statement_timeout.
+// A call returns soon after its context ends, with the context's error, and leaves neither a transaction open nor a connection
+// in use. A statement that was sent by then may have taken effect all the same: the server is asked to cancel it, but may have
+// finished already, or not have started. If the request to cancel is lost, statement_timeout ends the statement.
 //
 // # Errors
 //
-// What may happen to a grant is an outcome, a value that a call returns. What is left for errors are bugs, constraints and
-// the weather; the functions here tell them apart, so that an OAuth endpoint answers what it should:
+// What happens to a grant is an outcome, which a call returns as a value. An error is a bug, a violated constraint or an
+// outage. The functions of this package tell them apart, so that an OAuth endpoint can give the right answer:
 //
 //	switch {
 //	case db.IsNotFound(err): // from calls that only read or update: there is no such row
@@ -43,8 +43,8 @@
 //	}
 //	logger.Error("token", "error", db.Describe(err))
 //
-// A server's error may carry values of the row it is about, in its detail and for some errors in its message: e-mail
-// addresses, digests. No error of this package prints a detail; [Describe] leaves out such messages too.
+// An error of the server may contain values of a row, such as e-mail addresses and digests, in its detail and sometimes in its
+// message. No error of this package prints a detail. [Describe] leaves out such messages as well.
 //
 // # What it must not do
 //

@@ -37,7 +37,7 @@ const (
 	invalidParameter     = "22023"
 )
 
-// IsNotFound reports whether a call that returns one row has found none: there is no such thing.
+// IsNotFound reports whether a call that returns one row has found none.
 func IsNotFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 // Violates reports whether a statement was refused by one of the constraints named.
@@ -46,8 +46,9 @@ func Violates(err error, constraints ...store.Constraint) bool {
 	return violated != "" && slices.Contains(constraints, violated)
 }
 
-// Constraint is the constraint or unique index that refused a statement, of a table or a domain, of the schema's or of an
-// application's own. It is empty if none did, and for NOT NULL, which has no name: see [Column].
+// Constraint returns the name of the constraint or unique index that refused a statement. It may belong to a table or a
+// domain, of the schema or of the application. It is empty if there is none, and for NOT NULL, which has no name: see
+// [Column].
 func Constraint(err error) store.Constraint {
 	if pgErr := serverError(err); pgErr != nil && strings.HasPrefix(pgErr.Code, "23") {
 		return store.Constraint(pgErr.ConstraintName)
@@ -55,7 +56,7 @@ func Constraint(err error) store.Constraint {
 	return ""
 }
 
-// Column is the column that was to be NULL and can't, for which [IsNotNullViolation] is true, or else empty.
+// Column returns the column of a NOT NULL violation, for which [IsNotNullViolation] is true. It is empty for other errors.
 func Column(err error) string {
 	if pgErr := serverError(err); pgErr != nil && pgErr.Code == notNullViolation {
 		return pgErr.ColumnName
@@ -75,20 +76,21 @@ func IsCheckViolation(err error) bool { return hasCode(err, checkViolation) }
 // IsNotNullViolation reports whether a value is missing; [Column] says which.
 func IsNotNullViolation(err error) bool { return hasCode(err, notNullViolation) }
 
-// IsUnstorable reports whether a parameter holds what PostgreSQL can't: NUL or broken UTF-8 in a text (SQLSTATE 22021), JSON that
-// isn't any (22P02), that escapes NUL or half a surrogate pair (22P05) or has too large a number (22003). What came from a client
-// is then an invalid_request. An identifier of package store and a token.Digest never are: they find nothing.
+// IsUnstorable reports whether a parameter holds a value that PostgreSQL can't store: a text with NUL or invalid UTF-8
+// (SQLSTATE 22021), malformed JSON (22P02), JSON that escapes NUL or half a surrogate pair (22P05), or a number that is too
+// large (22003). If the value came from a client, answer invalid_request. Identifiers of package store and token.Digest never
+// cause it: they find nothing.
 func IsUnstorable(err error) bool {
 	return hasCode(err, numberOutOfRange, notInRepertoire, invalidText, untranslatable)
 }
 
-// IsInvalidParameter reports whether a parameter that the caller has to pass is missing or makes no sense (SQLSTATE 22023): a
-// lifetime that was forgotten or is under a second, a DPoP proof without an expiry. That is a bug of the server, not of a client;
-// [Describe] names the parameter.
+// IsInvalidParameter reports whether a required parameter is missing or out of range (SQLSTATE 22023), such as a lifetime that
+// is missing or under a second, or a DPoP proof without an expiry. It is a bug of the server, not of a client. [Describe]
+// names the parameter.
 func IsInvalidParameter(err error) bool { return hasCode(err, invalidParameter) }
 
-// IsTransient reports whether the statement or transaction took no effect, for a reason that may soon be gone, so that it can
-// be tried again as it was:
+// IsTransient reports whether the statement or transaction had no effect, for a reason that may soon pass, so that it can be
+// retried unchanged:
 //
 //   - it was undone to resolve a conflict (SQLSTATE 40001, 40P01);
 //   - the server had no connection left, was shutting down or starting (53300, 57P01 to 57P03);
@@ -131,13 +133,13 @@ func IsTimeout(err error) bool {
 		hasCode(err, queryCanceled, lockNotAvailable, transactionTimeout, idleInTransaction, idleSession)
 }
 
-// IsCanceled reports whether the context was cancelled: as a rule, because whoever asked has gone.
+// IsCanceled reports whether the context was cancelled, usually because the client has gone away.
 func IsCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 
-// Describe is err for a log line or a trace. Of a server's error it has severity, SQLSTATE, and the names of table, column, type
-// and constraint; the message where PostgreSQL puts only names into it, and never the detail, the hint or the context, which
-// may hold values of rows. Of other errors it is their text, less the values that pgx quotes when it can't encode or scan
-// them. Of nil it is empty.
+// Describe returns a text of err for a log line or a trace. For an error of the server it holds the severity, the SQLSTATE and
+// the names of table, column, type and constraint. It holds the message only if PostgreSQL puts nothing but names into it, and
+// never the detail, hint or context, which may hold values of rows. For other errors it is their text, without the values that
+// pgx quotes when it can't encode or scan them. For nil it is empty.
 func Describe(err error) string {
 	if err == nil {
 		return ""

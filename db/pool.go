@@ -73,8 +73,8 @@ type Options struct {
 	// ApplicationName is what pg_stat_activity shows. The default is "oauthdb". In the connection string: application_name.
 	ApplicationName string
 
-	// Tracer hears of every statement, and of more if it implements more of pgx's tracers. Package dbotel has one. Several
-	// are combined by pgx's multitracer.
+	// Tracer traces every statement, and more if it implements more of pgx's tracer interfaces. Package dbotel has one.
+	// Combine several with pgx's multitracer.
 	Tracer pgx.QueryTracer
 
 	// PgBouncer makes the pool safe behind PgBouncer in transaction or statement mode.
@@ -92,14 +92,14 @@ type Options struct {
 // MinServerVersion is the oldest major version of PostgreSQL that oauthdb supports.
 const MinServerVersion = 15
 
-// Open connects to the PostgreSQL that connString names, a URL or keywords and values as libpq has them. It returns once a
-// connection stands and the server has proven to be version 15 or later, or else an error, within the ConnectTimeout of each
+// Open connects to the PostgreSQL server that connString names, as a URL or as keywords and values like libpq's. It returns
+// when a connection is open and the server has turned out to be version 15 or later. It fails after the ConnectTimeout of each
 // host and PingTimeout, or when ctx ends. The caller closes the pool.
 //
 // A connection string that names several hosts, a primary and its standbys, should say target_session_attrs=read-write:
 // nearly every call writes.
 //
-// No error holds the password.
+// No error contains the password.
 func Open(ctx context.Context, connString string, opts Options) (*pgxpool.Pool, error) {
 	config, err := ParseConfig(connString, opts)
 	if err != nil {
@@ -108,7 +108,7 @@ func Open(ctx context.Context, connString string, opts Options) (*pgxpool.Pool, 
 	return OpenConfig(ctx, config)
 }
 
-// OpenConfig is [Open] for a config that [ParseConfig] made and the caller has altered since. It doesn't alter it. Its
+// OpenConfig is [Open] for a config of [ParseConfig] that the caller may have changed. It doesn't change the config.
 // AfterConnect runs after [RegisterTypes].
 func OpenConfig(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
 	config = config.Copy()
@@ -150,8 +150,8 @@ func checkVersion(number int32, name string) error {
 	return nil
 }
 
-// ParseConfig makes the config of a pool, for a caller who wants to alter it before [OpenConfig], to set its hooks or its TLS
-// settings, say. No error holds the password.
+// ParseConfig returns the config of a pool, for a caller that wants to change it before [OpenConfig], for example its hooks or
+// TLS settings. No error contains the password.
 func ParseConfig(connString string, opts Options) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(connString)
 	if err != nil {

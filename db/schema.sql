@@ -10,7 +10,7 @@ COMMENT ON DOMAIN public.account_id IS 'Primary key of account.';
 
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization: names a family of tokens.';
+COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
 
 CREATE TYPE public.authorization_kind AS ENUM (
     'code',
@@ -21,7 +21,7 @@ CREATE TYPE public.authorization_kind AS ENUM (
     'foreign'
 );
 
-COMMENT ON TYPE public.authorization_kind IS 'How a family began: by a code, by a device or CIBA request, by an assertion, by the server itself (direct), or by another server''s token (foreign).';
+COMMENT ON TYPE public.authorization_kind IS 'What a family began with: a code, a device or CIBA request, an assertion, a grant by the server itself (direct), or a token of another server (foreign).';
 
 CREATE TYPE public.authorization_status AS ENUM (
     'pending',
@@ -33,7 +33,7 @@ COMMENT ON TYPE public.authorization_status IS 'What the user has decided.';
 
 CREATE DOMAIN public.client_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.client_id IS 'The public client identifier (RFC 6749, section 2.2), to which tokens and consents refer.';
+COMMENT ON DOMAIN public.client_id IS 'The public client identifier (RFC 6749, section 2.2). Tokens and consents refer to it.';
 
 CREATE DOMAIN public.client_secret_id AS text COLLATE pg_catalog."C";
 
@@ -42,7 +42,7 @@ COMMENT ON DOMAIN public.client_secret_id IS 'Primary key of oauth_client_secret
 CREATE DOMAIN public.code_challenge_method AS text
 	CONSTRAINT code_challenge_method_known CHECK ((VALUE = ANY (ARRAY['S256'::text, 'plain'::text])));
 
-COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge derives from its verifier (RFC 7636, section 4.2).';
+COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge is derived from its verifier (RFC 7636, section 4.2).';
 
 CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
@@ -51,16 +51,16 @@ COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
 CREATE DOMAIN public.email_address AS text
 	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
 
-COMMENT ON DOMAIN public.email_address IS 'Something before an @ and something after it.';
+COMMENT ON DOMAIN public.email_address IS 'An e-mail address: something before an @, something after it, no spaces, 320 bytes at most.';
 
 CREATE DOMAIN public.finite_timestamptz AS timestamp with time zone
 	CONSTRAINT timestamptz_is_finite CHECK (isfinite(VALUE));
 
-COMMENT ON DOMAIN public.finite_timestamptz IS 'An instant. Never is NULL, not infinity.';
+COMMENT ON DOMAIN public.finite_timestamptz IS 'A finite time. NULL means never, not infinity.';
 
 CREATE DOMAIN public.jwk_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.jwk_id IS 'Primary key of jwks; the kid of what the key signed.';
+COMMENT ON DOMAIN public.jwk_id IS 'Primary key of jwks; the kid in the header of what the key signs.';
 
 CREATE TYPE public.oauth_client_field AS ENUM (
     'skip_consent',
@@ -103,7 +103,7 @@ COMMENT ON TYPE public.oauth_client_field IS 'Columns of oauth_client that Updat
 
 CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Stays inside the database layer.';
+COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
 
 CREATE TYPE public.outcome AS ENUM (
     'created',
@@ -145,12 +145,12 @@ CREATE TYPE public.outcome AS ENUM (
     'last'
 );
 
-COMMENT ON TYPE public.outcome IS 'What a call came to. A word means the same in every call.';
+COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
 
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
 
-COMMENT ON DOMAIN public.provider_text IS 'An identity provider, or what it calls a user: 1 to 4096 bytes.';
+COMMENT ON DOMAIN public.provider_text IS 'The name of an identity provider, or its identifier of a user: 1 to 4096 bytes.';
 
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
@@ -178,7 +178,7 @@ COMMENT ON DOMAIN public.session_client_id IS 'Primary key of session_client.';
 
 CREATE DOMAIN public.token_digest AS text COLLATE pg_catalog."C";
 
-COMMENT ON DOMAIN public.token_digest IS 'base64url(SHA-256(credential as presented)), unpadded: 43 characters. Never the credential itself.';
+COMMENT ON DOMAIN public.token_digest IS 'base64url(SHA-256(credential)) without padding, 43 characters. The credential itself is never stored.';
 
 CREATE DOMAIN public.session_cookie AS public.token_digest
 	CONSTRAINT session_token_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
@@ -266,7 +266,7 @@ COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 t
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
-COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored.';
+COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
 
 CREATE DOMAIN public.user_id AS text COLLATE pg_catalog."C";
 
@@ -330,19 +330,19 @@ CREATE TABLE public.oauth_access_token (
 
 COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
 
-COMMENT ON COLUMN public.oauth_access_token.token IS 'Digest of the access token; NULL for a JWT that is known by its id (jti) alone.';
+COMMENT ON COLUMN public.oauth_access_token.token IS 'Digest of the access token; NULL for a JWT, which is known by its id (jti).';
 
 COMMENT ON COLUMN public.oauth_access_token.user_id IS 'The subject; NULL for a client that acts for itself (client credentials).';
 
 COMMENT ON COLUMN public.oauth_access_token.reference_id IS 'The tenant in which the grant was made.';
 
-COMMENT ON COLUMN public.oauth_access_token.refresh_id IS 'The refresh token that came with it, or from which it was refreshed.';
+COMMENT ON COLUMN public.oauth_access_token.refresh_id IS 'The refresh token that was issued with it or, after a retry, that was presented for it.';
 
-COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
+COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'When the token expires. NULL means never.';
 
 COMMENT ON COLUMN public.oauth_access_token.scopes IS 'Scopes of the token.';
 
-COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this one token was revoked.';
+COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this token alone was revoked.';
 
 COMMENT ON COLUMN public.oauth_access_token.resources IS 'Resource indicators of the token: its audience (RFC 8707).';
 
@@ -350,19 +350,19 @@ COMMENT ON COLUMN public.oauth_access_token.authorization_details IS 'authorizat
 
 COMMENT ON COLUMN public.oauth_access_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'What the grant began with; another server''s own identifier, or ours of the authorization.';
+COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'Identifier of what the grant began with: another server''s own, or authorization_id.';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a token of the client itself. A trigger sets it where the writer does not know the column.';
+COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a client''s own token. A trigger sets it for a server that doesn''t know the column.';
 
 COMMENT ON COLUMN public.oauth_access_token.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 
-COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.';
+COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of the client when a client''s own token, or an exchanged one, was issued.';
 
-COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
+COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client and tenant when an exchanged token was issued.';
 
-COMMENT ON COLUMN public.oauth_access_token.data IS 'What a library on top keeps with the token.';
+COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
 
-COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'Kept for a better-auth server: what the claims parameter asked for.';
+COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -417,13 +417,13 @@ CREATE TABLE public.oauth_authorization (
 )
 WITH (fillfactor='80');
 
-COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).';
+COMMENT ON TABLE public.oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).';
 
-COMMENT ON COLUMN public.oauth_authorization.kind IS 'How the family began.';
+COMMENT ON COLUMN public.oauth_authorization.kind IS 'What the family began with.';
 
 COMMENT ON COLUMN public.oauth_authorization.status IS 'pending until the user has decided.';
 
-COMMENT ON COLUMN public.oauth_authorization.redirect_uri IS 'redirect_uri as the authorization request carried it (RFC 6749, section 4.1.1); NULL if it carried none.';
+COMMENT ON COLUMN public.oauth_authorization.redirect_uri IS 'redirect_uri of the request (RFC 6749, section 4.1.1); NULL if it carried none.';
 
 COMMENT ON COLUMN public.oauth_authorization.response_type IS 'response_type of the request.';
 
@@ -431,27 +431,27 @@ COMMENT ON COLUMN public.oauth_authorization.response_mode IS 'response_mode of 
 
 COMMENT ON COLUMN public.oauth_authorization.scopes IS 'Scopes that the request asked for.';
 
-COMMENT ON COLUMN public.oauth_authorization.state IS 'state of the request, handed back to the client.';
+COMMENT ON COLUMN public.oauth_authorization.state IS 'state of the request, returned to the client.';
 
 COMMENT ON COLUMN public.oauth_authorization.nonce IS 'nonce of the request, for the ID token.';
 
 COMMENT ON COLUMN public.oauth_authorization.code_challenge IS 'PKCE challenge (RFC 7636, section 4.3).';
 
-COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the challenge derives from the verifier (RFC 7636, section 4.2).';
+COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the challenge is derived from the verifier (RFC 7636, section 4.2).';
 
-COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators asked for (RFC 8707); NULL if none were.';
+COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators that the request asked for (RFC 8707); NULL if none.';
 
 COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
 
 COMMENT ON COLUMN public.oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
 
-COMMENT ON COLUMN public.oauth_authorization.request IS 'The rest of the request (prompt, max_age, login_hint, ui_locales ...), an object.';
+COMMENT ON COLUMN public.oauth_authorization.request IS 'Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of a pushed request''s request_uri (RFC 9126), until it has been taken.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'The request_uri can''t be opened from this instant on.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses; once it is approved, when the code does. NULL once the code is redeemed: from then on the tokens'' own expiry counts.';
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
@@ -459,7 +459,7 @@ COMMENT ON COLUMN public.oauth_authorization.session_id IS 'The session in which
 
 COMMENT ON COLUMN public.oauth_authorization.reference_id IS 'The tenant in which the user decided.';
 
-COMMENT ON COLUMN public.oauth_authorization.granted_scopes IS 'Scopes that the user granted: never more than were asked for.';
+COMMENT ON COLUMN public.oauth_authorization.granted_scopes IS 'Scopes that the user granted: a subset of scopes.';
 
 COMMENT ON COLUMN public.oauth_authorization.auth_time IS 'When the user last authenticated (auth_time of OpenID Connect Core, section 2).';
 
@@ -469,7 +469,7 @@ COMMENT ON COLUMN public.oauth_authorization.amr IS 'Authentication methods (RFC
 
 COMMENT ON COLUMN public.oauth_authorization.decided_at IS 'When the user approved or denied.';
 
-COMMENT ON COLUMN public.oauth_authorization.bound IS 'Granted in a session without offline_access: live only while that session is. Written once, at the grant.';
+COMMENT ON COLUMN public.oauth_authorization.bound IS 'Whether the family is live only while its session is: it was granted in a session, without offline_access. Written once, at the grant.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_epoch IS 'grants_epoch of the user at the grant.';
 
@@ -477,27 +477,27 @@ COMMENT ON COLUMN public.oauth_authorization.client_epoch IS 'grants_epoch of th
 
 COMMENT ON COLUMN public.oauth_authorization.pair_epoch IS 'pair_epoch() of the user, client and tenant at the grant.';
 
-COMMENT ON COLUMN public.oauth_authorization.code IS 'Digest of the authorization code. Stays after redemption, so that a replay is known as one.';
+COMMENT ON COLUMN public.oauth_authorization.code IS 'Digest of the authorization code. It is kept after redemption, so that a replay is recognised.';
 
-COMMENT ON COLUMN public.oauth_authorization.code_expires_at IS 'The code is refused from this instant on.';
+COMMENT ON COLUMN public.oauth_authorization.code_expires_at IS 'When the code expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.redeemed_at IS 'When the code was used: it is used once.';
+COMMENT ON COLUMN public.oauth_authorization.redeemed_at IS 'When the code was redeemed. That happens once.';
 
-COMMENT ON COLUMN public.oauth_authorization.redeemed_as IS 'The access token that the redemption issued. The same call again names the same one.';
+COMMENT ON COLUMN public.oauth_authorization.redeemed_as IS 'Id of the access token that the redemption issued. A repeated call names the same one.';
 
-COMMENT ON COLUMN public.oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL binds nothing.';
+COMMENT ON COLUMN public.oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL means none.';
 
 COMMENT ON COLUMN public.oauth_authorization.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 
 COMMENT ON COLUMN public.oauth_authorization.may_act IS 'Who may act for the user (RFC 8693, section 4.4).';
 
-COMMENT ON COLUMN public.oauth_authorization.max_expires_at IS 'No token of the family outlives this instant; NULL means no such bound.';
+COMMENT ON COLUMN public.oauth_authorization.max_expires_at IS 'Upper bound of the expiry of the family''s tokens. NULL means none.';
 
-COMMENT ON COLUMN public.oauth_authorization.revoked_at IS 'Every token of the family is dead from this instant on.';
+COMMENT ON COLUMN public.oauth_authorization.revoked_at IS 'When the family was ended. Its tokens are dead.';
 
-COMMENT ON COLUMN public.oauth_authorization.revoked_reason IS 'Why it was revoked.';
+COMMENT ON COLUMN public.oauth_authorization.revoked_reason IS 'Why the family was ended.';
 
-COMMENT ON COLUMN public.oauth_authorization.data IS 'What a library on top keeps with the authorization.';
+COMMENT ON COLUMN public.oauth_authorization.data IS 'Data that a library on top keeps with the authorization.';
 
 CREATE TABLE public.oauth_client (
     id public.stored_oauth_client_id NOT NULL,
@@ -576,7 +576,7 @@ COMMENT ON COLUMN public.oauth_client.skip_consent IS 'First-party client: its u
 
 COMMENT ON COLUMN public.oauth_client.enable_end_session IS 'Whether the client may end sessions (RP-initiated logout).';
 
-COMMENT ON COLUMN public.oauth_client.scopes IS 'Scopes that the client may ask for; NULL leaves it to the server''s default.';
+COMMENT ON COLUMN public.oauth_client.scopes IS 'Scopes that the client may ask for. NULL means the server''s default, an empty list none.';
 
 COMMENT ON COLUMN public.oauth_client.user_id IS 'The user who owns the client, if one does.';
 
@@ -598,7 +598,7 @@ COMMENT ON COLUMN public.oauth_client.software_version IS 'software_version of R
 
 COMMENT ON COLUMN public.oauth_client.software_statement IS 'The signed software statement (RFC 7591, section 2.3) that the client was registered with.';
 
-COMMENT ON COLUMN public.oauth_client.redirect_uris IS 'Redirect URIs, compared by exact match (RFC 9700, section 2.1). Empty only where no grant type redirects.';
+COMMENT ON COLUMN public.oauth_client.redirect_uris IS 'Redirect URIs, compared exactly (RFC 9700, section 2.1). Empty only if none of the grant types redirects.';
 
 COMMENT ON COLUMN public.oauth_client.post_logout_redirect_uris IS 'Where a user may be sent after RP-initiated logout.';
 
@@ -608,21 +608,21 @@ COMMENT ON COLUMN public.oauth_client.grant_types IS 'grant_types of RFC 7591; N
 
 COMMENT ON COLUMN public.oauth_client.response_types IS 'response_types of RFC 7591; NULL means code.';
 
-COMMENT ON COLUMN public.oauth_client.public IS 'True for a client that cannot keep a secret (RFC 6749, section 2.1).';
+COMMENT ON COLUMN public.oauth_client.public IS 'Whether the client can''t keep a secret (RFC 6749, section 2.1). If NULL, is_public derives it.';
 
-COMMENT ON COLUMN public.oauth_client.type IS 'web, native, user-agent-based ..., as the registrar classes it.';
+COMMENT ON COLUMN public.oauth_client.type IS 'Kind of client, such as web, native or user-agent-based, for whoever registers it.';
 
 COMMENT ON COLUMN public.oauth_client.reference_id IS 'The tenant that owns the client, instead of a user.';
 
-COMMENT ON COLUMN public.oauth_client.metadata IS 'Whatever else the registration carried: a JSON object.';
+COMMENT ON COLUMN public.oauth_client.metadata IS 'Other members of the registration: a JSON object.';
 
 COMMENT ON COLUMN public.oauth_client.grants_epoch IS 'How often all grants to the client were ended. A grant is live only while this is what it was at the grant.';
 
-COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.';
+COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted. It is disabled too. The row stays until the collector has erased everything that refers to it.';
 
-COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).';
+COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.';
 
-COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.';
+COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
@@ -630,31 +630,31 @@ COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenI
 
 COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
 
-COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused; NULL leaves it to the server.';
+COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
 
 COMMENT ON COLUMN public.oauth_client.allow_plain_pkce IS 'Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).';
 
-COMMENT ON COLUMN public.oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).';
+COMMENT ON COLUMN public.oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).';
 
-COMMENT ON COLUMN public.oauth_client.jwks_uri IS 'Where the client publishes its keys; excludes jwks.';
+COMMENT ON COLUMN public.oauth_client.jwks_uri IS 'Where the client publishes its keys. Not together with jwks.';
 
 COMMENT ON COLUMN public.oauth_client.application_type IS 'web or native (OpenID Connect Dynamic Client Registration, section 2).';
 
 COMMENT ON COLUMN public.oauth_client.default_max_age IS 'default_max_age of OpenID Connect Dynamic Client Registration, section 2.';
 
-COMMENT ON COLUMN public.oauth_client.access_token_lifetime IS 'How long the client''s access tokens live at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.access_token_lifetime IS 'Upper bound of the lifetime of the client''s access tokens. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.refresh_token_lifetime IS 'How long each of the client''s refresh tokens lives at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.refresh_token_lifetime IS 'Upper bound of the lifetime of each of the client''s refresh tokens. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.authorization_lifetime IS 'How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.authorization_lifetime IS 'Upper bound of the lifetime of a family, counted from redemption. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.code_lifetime IS 'How long the client''s authorization codes live at most; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.code_lifetime IS 'Upper bound of the lifetime of the client''s authorization codes. NULL means no bound but the caller''s.';
 
-COMMENT ON COLUMN public.oauth_client.refresh_grace IS 'For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.';
+COMMENT ON COLUMN public.oauth_client.refresh_grace IS 'How long a rotated refresh token may be presented again. NULL leaves the choice to the caller.';
 
-COMMENT ON COLUMN public.oauth_client.refresh_grace_until_used IS 'Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.';
+COMMENT ON COLUMN public.oauth_client.refresh_grace_until_used IS 'Whether a rotated refresh token may be presented again until its successor is used. NULL leaves the choice to the caller.';
 
-COMMENT ON COLUMN public.oauth_client.require_pushed_authorization_requests IS 'Whether the client''s requests have to be pushed (RFC 9126, section 6).';
+COMMENT ON COLUMN public.oauth_client.require_pushed_authorization_requests IS 'Whether the client has to push its requests (RFC 9126, section 6).';
 
 COMMENT ON COLUMN public.oauth_client.dpop_bound_access_tokens IS 'Whether the client always uses DPoP (RFC 9449, section 5.2).';
 
@@ -670,13 +670,13 @@ COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_ip IS 'iPAddress that 
 
 COMMENT ON COLUMN public.oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
 
-COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
+COMMENT ON COLUMN public.oauth_client.backchannel_logout_uri IS 'Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
 
-COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
+COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in a logout token.';
 
-COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
+COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'For a better-auth server: where it found the client''s metadata document.';
 
-COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
+COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'For a better-auth server: the scopes that it issues to the client itself.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -697,9 +697,9 @@ CREATE TABLE public.session (
     CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))
 );
 
-COMMENT ON TABLE public.session IS 'Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user''s sessions_epoch.';
+COMMENT ON TABLE public.session IS 'Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user''s sessions_epoch, and the user is neither suspended nor deleted.';
 
-COMMENT ON COLUMN public.session.expires_at IS 'The session is over from this instant on; it slides by ExtendSession.';
+COMMENT ON COLUMN public.session.expires_at IS 'When the session expires. ExtendSession moves it.';
 
 COMMENT ON COLUMN public.session.token IS 'Digest of the session cookie.';
 
@@ -709,11 +709,11 @@ COMMENT ON COLUMN public.session.user_agent IS 'User-Agent header at sign-in.';
 
 COMMENT ON COLUMN public.session.user_sessions_epoch IS 'sessions_epoch of the user when the session began, set by a trigger.';
 
-COMMENT ON COLUMN public.session.ended_at IS 'When the user signed out. The session has expired then, too, for servers that read only that.';
+COMMENT ON COLUMN public.session.ended_at IS 'When the session was ended. expires_at is no later, for servers that read only that.';
 
 COMMENT ON COLUMN public.session.last_seen_at IS 'When the session was last extended.';
 
-COMMENT ON COLUMN public.session.label IS 'What a settings page calls the device.';
+COMMENT ON COLUMN public.session.label IS 'Name of the device for a settings page.';
 
 COMMENT ON COLUMN public.session.acr IS 'Authentication context class reference (OpenID Connect Core, section 2).';
 
@@ -738,13 +738,13 @@ CREATE TABLE public."user" (
 
 COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
 
-COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. Written by the caller.';
+COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. The caller makes it.';
 
 COMMENT ON COLUMN public."user".name IS 'Display name.';
 
-COMMENT ON COLUMN public."user".email IS 'E-mail address, unique whatever its ASCII case; NULL for a user who has none.';
+COMMENT ON COLUMN public."user".email IS 'E-mail address, unique without regard to ASCII case; NULL if the user has none.';
 
-COMMENT ON COLUMN public."user".email_verified IS 'Whether the address has been proven to be the user''s.';
+COMMENT ON COLUMN public."user".email_verified IS 'Whether the user has proven to own the address.';
 
 COMMENT ON COLUMN public."user".image IS 'URL of a picture.';
 
@@ -754,9 +754,9 @@ COMMENT ON COLUMN public."user".sessions_epoch IS 'How often all sessions of the
 
 COMMENT ON COLUMN public."user".ended_grants IS 'How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.';
 
-COMMENT ON COLUMN public."user".suspended_at IS 'Since when the user is suspended: nothing of the user''s is live and nothing is granted.';
+COMMENT ON COLUMN public."user".suspended_at IS 'When the user was suspended. Until that is lifted, nothing of the user''s is live and nothing is granted.';
 
-COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.';
+COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.';
 
 CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -770,7 +770,7 @@ CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a publi
     )
 $$;
 
-COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';
+COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -787,7 +787,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.as_set(list text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
+COMMENT ON FUNCTION public.as_set(list text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';
 
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -813,7 +813,7 @@ CREATE FUNCTION public.authenticates(c public.oauth_client, method text, present
     )
 $$;
 
-COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
+COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -821,7 +821,7 @@ CREATE FUNCTION public.client_key(client_id text) RETURNS text
     SELECT CASE WHEN octet_length(client_id) > 64 THEN md5(client_id) ELSE client_id END
 $$;
 
-COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants.';
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
 CREATE TABLE public.oauth_consent (
     id public.stored_consent_id NOT NULL,
@@ -838,9 +838,9 @@ CREATE TABLE public.oauth_consent (
     requested_user_info_claims public.text_list
 );
 
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
 
-COMMENT ON COLUMN public.oauth_consent.user_id IS 'Who agreed.';
+COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
 
 COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
 
@@ -852,7 +852,7 @@ COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user w
 
 COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
 
-COMMENT ON COLUMN public.oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
 
 COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
@@ -868,7 +868,7 @@ CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") R
     )
 $$;
 
-COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent of the user counts: nothing that ends the grants of the pair came after it. Never NULL.';
+COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
@@ -880,7 +880,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
+COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -900,7 +900,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
+COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. If that would add a 257th counter, the answer is an empty map, and the caller has to raise grants_epoch: that ends more, never less.';
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -925,14 +925,14 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions, makes it due to tell their clients, and says how many had not ended before. A client that another call holds is left to SweepSessionClients.';
+COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
+    -- SKIP LOCKED, because the epoch has ended a session that another call holds as well
     RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
@@ -942,19 +942,19 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
+COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of the calls that raise sessions_epoch. Marks the sessions of a user as ended, except the one to keep, for servers that read only the session''s row. Returns how many it marked.';
 
 CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
     AS $$
-    -- store.Never is the longest duration that Go has
+    -- 9223372036854775 microseconds is store.Never, the longest time.Duration
     SELECT CASE
         WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
         ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
     END
 $$;
 
-COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'When something expires that lives for a lifetime from an instant: NULL, which is never, for store.Never. A lifetime under a second, or none, is an error that names the parameter.';
+COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -963,14 +963,8 @@ CREATE FUNCTION public.give_family() RETURNS trigger
 DECLARE
     candidate text;
 BEGIN
-    IF NOT isfinite(NEW.expires_at) THEN
-        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
-    END IF;
-    IF NEW.authorization_id IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
     IF NEW.user_id IS NULL THEN
-        -- only an access token can be a client's own
+        -- a client's own token, which is always an access token
         NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
         RETURN NEW;
     END IF;
@@ -980,7 +974,7 @@ BEGIN
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
     END IF;
     IF NEW.authorization_id IS NULL THEN
-        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
         FOREACH candidate IN ARRAY ARRAY[
             CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
             'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
@@ -1000,13 +994,14 @@ BEGIN
             CROSS JOIN oauth_client AS c
             LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
             SELECT a.id INTO NEW.authorization_id
             FROM oauth_authorization AS a
             WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
-        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
         NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
@@ -1014,8 +1009,8 @@ BEGIN
           AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
-    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
-    -- which it never spends.
+    -- Another server reads only the token's row, so a dead token has to be marked there. Without offline_access such a server issues
+    -- access tokens without spending the refresh token, so refuse_dead_rotation doesn't stop it.
     IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
         SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
@@ -1030,7 +1025,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION public.give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1047,7 +1042,7 @@ CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_cli
     )
 $$;
 
-COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is its session where the family is bound, and not looked at otherwise. Never NULL; true of what was never granted.';
+COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
 
 CREATE FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1055,7 +1050,7 @@ CREATE FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_clie
     SELECT NOT coalesce(c.disabled, true) AND NOT is_ended(a, c, u, s)
 $$;
 
-COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
+COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: it has not been ended, and its client is not disabled. s is the session of a bound family; it is ignored for others. Never NULL.';
 
 CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1069,7 +1064,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
+COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret of the client that was rotated out and still counts. Not inlined, so that its table is read only where the present secret doesn''t match.';
 
 CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1109,7 +1104,7 @@ BEGIN
         UPDATE oauth_authorization AS a
         SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
         WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
-        -- Another server spent it, and which of its tokens descend from this one is not known.
+        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
         IF r.successor_id IS NULL THEN
             UPDATE "user" AS u
             SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
@@ -1121,7 +1116,22 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+
+CREATE FUNCTION public.keep_finite() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    NEW.expires_at := CASE
+        WHEN NEW.expires_at < now() THEN now()
+        WHEN TG_TABLE_NAME = 'session' THEN '9999-12-31 00:00:00+00' -- its column is NOT NULL
+    END;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1129,7 +1139,7 @@ CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     SELECT bound_to IS NULL OR coalesce(proven, '{}') @> bound_to
 $$;
 
-COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that something is bound to (RFC 7800), if it is bound.';
+COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
@@ -1152,7 +1162,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Locks the rows that a grant refers to, so that none is deleted before the grant is written. The order is that of all locks: user, client, session. Returns locked; unknown if the user or client is gone; signed_out if the session is gone, has ended or has expired. It waits for no ending, because endings change no key.';
 
 CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -1162,7 +1172,7 @@ BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN
         RETURN 0;
     END IF;
-    -- one after the other; each of the statements below sees what was committed before it
+    -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
     PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
     RETURN end_sessions(ARRAY(
         SELECT l.id::text
@@ -1181,20 +1191,20 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';
+COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
 
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO '$user', 'public'
     AS $$
-    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
+    -- a UUIDv7 (RFC 9562, section 5.7) made from the clock and a random UUIDv4, because uuidv7() needs PostgreSQL 18
     SELECT (
         'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
         || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
     )::authorization_id
 $$;
 
-COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
+COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
 
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1213,19 +1223,19 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
+COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    -- counters only rise, so their sum is equal only if both are
+    -- counters only rise, so equal sums mean equal counters
     SELECT CASE WHEN ended_grants = '{}' THEN 0 ELSE
         coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
         + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0)
     END
 $$;
 
-COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often a user has ended the grants of a client in all tenants and in this one.';
+COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 
 CREATE FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -1243,7 +1253,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Remembers a DPoP proof (RFC 9449, section 11.1) and says whether it is presented for the first time. No proof is fresh.';
+COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
 
 CREATE FUNCTION public.refuse_dead_rotation() RETURNS trigger
     LANGUAGE plpgsql
@@ -1261,7 +1271,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
+COMMENT ON FUNCTION public.refuse_dead_rotation() IS 'Trigger: keeps another server from spending a dead refresh token. Its UPDATE finds no row, so it answers invalid_grant.';
 
 CREATE FUNCTION public.refuse_parameter(name text, reason text) RETURNS text
     LANGUAGE plpgsql
@@ -1272,7 +1282,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises an error that names a parameter which the caller has to give.';
+COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
 
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1280,7 +1290,7 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater where a statement waited for the session: s is then the latest version, u the snapshot's
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false
@@ -1306,7 +1316,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
+COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
 
 CREATE FUNCTION public.stamp_session() RETURNS trigger
     LANGUAGE plpgsql
@@ -1317,11 +1327,6 @@ DECLARE
 BEGIN
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
-    IF NEW.expires_at = 'infinity' THEN
-        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
-    ELSIF NEW.expires_at = '-infinity' THEN
-        NEW.expires_at := now();
-    END IF;
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
         NEW.ended_at := now();
         NEW.expires_at := least(NEW.expires_at, now());
@@ -1330,7 +1335,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.stamp_session() IS 'Whoever inserts a session: it carries the sessions_epoch of its user, and has ended if that user is suspended or deleted.';
+COMMENT ON FUNCTION public.stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';
 
 CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1338,7 +1343,7 @@ CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
     SELECT CASE WHEN reference_id IS NULL THEN '-' WHEN octet_length(reference_id) > 64 THEN '.' || md5(reference_id) ELSE '.' || reference_id END
 $$;
 
-COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. Long ones are hashed: two that meet end each other''s grants, which is the safe side.';
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
@@ -1356,9 +1361,9 @@ CREATE TABLE public.account (
     password text
 );
 
-COMMENT ON TABLE public.account IS 'Ways to sign in: a password (provider_id ''credential''), or an identity at another provider.';
+COMMENT ON TABLE public.account IS 'Ways for users to sign in: a password (provider_id ''credential''), or an identity at another provider.';
 
-COMMENT ON COLUMN public.account.account_id IS 'The user''s identifier at the provider; for a password, the user''s own id.';
+COMMENT ON COLUMN public.account.account_id IS 'The user''s identifier at the provider. For a password: the user''s own id.';
 
 COMMENT ON COLUMN public.account.provider_id IS '''credential'' for a password, otherwise the name of the other provider.';
 
@@ -1368,9 +1373,9 @@ COMMENT ON COLUMN public.account.refresh_token IS 'The other provider''s refresh
 
 COMMENT ON COLUMN public.account.id_token IS 'The other provider''s ID token, as the caller encrypted it.';
 
-COMMENT ON COLUMN public.account.scope IS 'What the other provider granted, as it wrote it.';
+COMMENT ON COLUMN public.account.scope IS 'The scope that the other provider granted, in its own notation.';
 
-COMMENT ON COLUMN public.account.password IS 'Password hash (argon2id, say), in the hasher''s own notation.';
+COMMENT ON COLUMN public.account.password IS 'Password hash, argon2id for example, in the notation of the hasher.';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -1383,17 +1388,17 @@ CREATE TABLE public.jwks (
     expires_at public.finite_timestamptz
 );
 
-COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. Published while a token that they signed may still be verified.';
+COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. A key is published for as long as a token that it signed may be verified.';
 
 COMMENT ON COLUMN public.jwks.public_key IS 'The public JSON Web Key (RFC 7517).';
 
-COMMENT ON COLUMN public.jwks.private_key IS 'The private key as the caller encrypted it: ciphertext.';
+COMMENT ON COLUMN public.jwks.private_key IS 'The private key, encrypted by the caller.';
 
 COMMENT ON COLUMN public.jwks.alg IS 'Signature algorithm (RFC 7518, section 3.1).';
 
-COMMENT ON COLUMN public.jwks.crv IS 'Curve, for keys that have one.';
+COMMENT ON COLUMN public.jwks.crv IS 'Curve, if the key has one.';
 
-COMMENT ON COLUMN public.jwks.expires_at IS 'The key is no longer published from this instant on; NULL means never.';
+COMMENT ON COLUMN public.jwks.expires_at IS 'When the key is no longer published. NULL means that no end is set.';
 
 CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,
@@ -1402,11 +1407,11 @@ CREATE TABLE public.oauth_client_assertion (
     expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.';
+COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s identifier and the assertion''s jti.';
 
-COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion itself expires, and with it the need to remember it.';
+COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1417,9 +1422,9 @@ CREATE TABLE public.oauth_client_resource (
     metadata public.stored_object
 );
 
-COMMENT ON TABLE public.oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+COMMENT ON TABLE public.oauth_client_resource IS 'The resources of a better-auth server that a client may ask for.';
 
-COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'identifier of the resource.';
+COMMENT ON COLUMN public.oauth_client_resource.resource_id IS 'The resource''s identifier.';
 
 COMMENT ON COLUMN public.oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
 
@@ -1432,11 +1437,11 @@ CREATE TABLE public.oauth_client_secret (
     expires_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_client_secret IS 'Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn''t match.';
+COMMENT ON TABLE public.oauth_client_secret IS 'Client secrets that were rotated out and still count. Read only if oauth_client.client_secret doesn''t match.';
 
 COMMENT ON COLUMN public.oauth_client_secret.digest IS 'Digest of the secret.';
 
-COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'The secret is refused from this instant on, as it was promised when it was rotated out.';
+COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'When the secret expires, as promised when it was rotated out.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -1445,11 +1450,11 @@ CREATE TABLE public.oauth_proof (
     expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public.oauth_proof IS 'DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.';
+COMMENT ON TABLE public.oauth_proof IS 'DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.';
 
 COMMENT ON COLUMN public.oauth_proof.id IS 'Digest of the proof''s key and jti.';
 
-COMMENT ON COLUMN public.oauth_proof.expires_at IS 'From when on the proof is refused by its age, and need not be remembered.';
+COMMENT ON COLUMN public.oauth_proof.expires_at IS 'When the proof is too old to be accepted, and need not be remembered.';
 
 CREATE TABLE public.oauth_refresh_token (
     id public.stored_refresh_token_id NOT NULL,
@@ -1481,15 +1486,15 @@ CREATE TABLE public.oauth_refresh_token (
 )
 WITH (fillfactor='80');
 
-COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5), spent ones included: they are the evidence by which reuse is recognised.';
+COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
+COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. It has a successor then, unless another server spent it.';
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
 
@@ -1501,25 +1506,25 @@ COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authoriza
 
 COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
 
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'What the grant began with, carried through every rotation; another server''s own identifier, or ours of the authorization.';
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it where the writer does not know the column.';
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'When the last access token without a row that came with this one expires.';
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.data IS 'What a library on top keeps with the token.';
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.';
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. Ours sets revoked and successor.';
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.';
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'Until when it repeats that answer.';
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
 
 CREATE TABLE public.oauth_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1539,9 +1544,9 @@ CREATE TABLE public.oauth_resource (
     metadata public.stored_object
 );
 
-COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth server, with its policy for each (RFC 8707).';
+COMMENT ON TABLE public.oauth_resource IS 'Protected resources of a better-auth server, each with its policy (RFC 8707).';
 
-COMMENT ON COLUMN public.oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
+COMMENT ON COLUMN public.oauth_resource.identifier IS 'The value of the resource parameter (RFC 8707, section 2).';
 
 COMMENT ON COLUMN public.oauth_resource.name IS 'What the server calls it.';
 
@@ -1581,25 +1586,25 @@ CREATE TABLE public.session_client (
     told_at timestamp with time zone
 );
 
-COMMENT ON TABLE public.session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
+COMMENT ON TABLE public.session_client IS 'Clients that know a session, to be notified when it ends. There is no foreign key to session or user, because they may be deleted before that.';
 
 COMMENT ON COLUMN public.session_client.session_id IS 'The session.';
 
 COMMENT ON COLUMN public.session_client.user_id IS 'The session''s user.';
 
-COMMENT ON COLUMN public.session_client.sub IS 'The user as the client knows it.';
+COMMENT ON COLUMN public.session_client.sub IS 'The user''s identifier for the client.';
 
-COMMENT ON COLUMN public.session_client.sid IS 'The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).';
+COMMENT ON COLUMN public.session_client.sid IS 'The session''s identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).';
 
-COMMENT ON COLUMN public.session_client.due_at IS 'When the client is to be told; NULL while the session lives.';
+COMMENT ON COLUMN public.session_client.due_at IS 'When the notification became due; NULL while the session is live.';
 
-COMMENT ON COLUMN public.session_client.attempts IS 'How often telling was tried.';
+COMMENT ON COLUMN public.session_client.attempts IS 'Number of attempts to notify the client.';
 
-COMMENT ON COLUMN public.session_client.lease IS 'Who is telling the client right now.';
+COMMENT ON COLUMN public.session_client.lease IS 'The worker that is notifying the client.';
 
-COMMENT ON COLUMN public.session_client.lease_expires_at IS 'Until when.';
+COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends.';
 
-COMMENT ON COLUMN public.session_client.told_at IS 'When the client was told.';
+COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
 
 CREATE TABLE public.verification (
     id public.stored_verification_id NOT NULL,
@@ -1610,13 +1615,13 @@ CREATE TABLE public.verification (
     expires_at public.finite_timestamptz NOT NULL
 );
 
-COMMENT ON TABLE public.verification IS 'Short-lived values that a better-auth server keeps: authorization codes, e-mail verifications and the like.';
+COMMENT ON TABLE public.verification IS 'Short-lived values of a better-auth server, such as authorization codes and e-mail verifications.';
 
-COMMENT ON COLUMN public.verification.identifier IS 'What the value is looked up by.';
+COMMENT ON COLUMN public.verification.identifier IS 'The key by which the value is looked up.';
 
-COMMENT ON COLUMN public.verification.value IS 'The value, in the server''s own notation.';
+COMMENT ON COLUMN public.verification.value IS 'The value, in the notation of the server.';
 
-COMMENT ON COLUMN public.verification.expires_at IS 'The value is refused from this instant on.';
+COMMENT ON COLUMN public.verification.expires_at IS 'When the value expires.';
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_pkey PRIMARY KEY (id);
@@ -1786,9 +1791,15 @@ CREATE INDEX verification_identifier_idx ON public.verification USING btree (ide
 
 CREATE TRIGGER disable_client_of_deleted_user BEFORE INSERT OR UPDATE OF user_id, disabled ON public.oauth_client FOR EACH ROW WHEN (((new.user_id IS NOT NULL) AND (NOT new.disabled))) EXECUTE FUNCTION public.disable_client_of_deleted_user();
 
-CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_access_token FOR EACH ROW WHEN ((((new.authorization_id IS NULL) AND (new.client_epoch IS NULL)) OR (NOT isfinite(new.expires_at)))) EXECUTE FUNCTION public.give_family();
+CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_access_token FOR EACH ROW WHEN (((new.authorization_id IS NULL) AND (new.client_epoch IS NULL))) EXECUTE FUNCTION public.give_family();
 
-CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_refresh_token FOR EACH ROW WHEN (((new.authorization_id IS NULL) OR (NOT isfinite(new.expires_at)))) EXECUTE FUNCTION public.give_family();
+CREATE TRIGGER give_family BEFORE INSERT ON public.oauth_refresh_token FOR EACH ROW WHEN ((new.authorization_id IS NULL)) EXECUTE FUNCTION public.give_family();
+
+CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth_access_token FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
+
+CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth_refresh_token FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
+
+CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 

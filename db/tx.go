@@ -19,8 +19,8 @@ const (
 	DefaultTxMaxBackoff = time.Second
 )
 
-// ErrCommitUnknown is wrapped by an error of [InTx] when COMMIT was sent, but no answer came to say what became of it. The
-// transaction may have been committed or not. Look before doing it again: by the ids or digests that it was to write.
+// ErrCommitUnknown is wrapped by an error of [InTx] if COMMIT was sent but no answer came. The transaction may or may not be
+// committed. Before doing it again, look up the ids or digests that it was to write.
 var ErrCommitUnknown = errors.New("the outcome of COMMIT is unknown")
 
 // TxBeginner begins transactions: a *pgxpool.Pool, a *pgx.Conn, and a pgx.Tx too, though not one that [InTx] should be given,
@@ -45,21 +45,22 @@ type TxOptions struct {
 	MaxBackoff time.Duration
 }
 
-// InTx runs fn in a transaction: it commits when fn returns nil, and rolls back when fn returns an error, panics or ends its
-// goroutine. A call of package store is atomic by itself and needs none of this.
+// InTx runs fn in a transaction. It commits if fn returns nil, and rolls back if fn returns an error, panics or ends its
+// goroutine. A single call of package store is atomic by itself and doesn't need InTx.
 //
-// When the server has undone the transaction to resolve a conflict, by serialization_failure (SQLSTATE 40001) or
-// deadlock_detected (40P01), whether in fn or at COMMIT, the whole is tried again after a pause: fn then runs once more, in a
-// new transaction, and must not keep anything from the time before. Nothing else is tried again. An error of the server
-// that fn swallows leaves the transaction aborted, and InTx returns pgx.ErrTxCommitRollback.
+// If the server rolls the transaction back because of a conflict, with serialization_failure (SQLSTATE 40001) or
+// deadlock_detected (40P01), in fn or at COMMIT, InTx tries again after a pause. fn then runs once more, in a new transaction,
+// and must not keep anything from the earlier attempt. Nothing else is retried. If fn swallows an error of the server, the
+// transaction is aborted and InTx returns pgx.ErrTxCommitRollback.
 //
-// fn must not commit or roll back. It uses the context that it closes over, as a rule the one given here, which covers BEGIN,
-// COMMIT and the pauses. ROLLBACK happens whether ctx has ended or not, within 5 seconds; after that the connection is
-// closed, which rolls back as well.
+// fn must not commit or roll back. It uses the context that it closes over, usually ctx, which covers BEGIN, COMMIT and the
+// pauses. ROLLBACK is sent even if ctx has ended. If it takes more than 5 seconds, the connection is closed, which rolls back
+// as well.
 //
-// Errors: that of fn as it is, so errors.Is and errors.As see it; the one of the last attempt, with the number of attempts,
-// once there was more than one; and the context's if it ends during a pause, with the conflict beside it. An error at COMMIT
-// that leaves open whether it took effect wraps [ErrCommitUnknown] and is never tried again.
+// InTx returns the error of fn unchanged, so errors.Is and errors.As see it. After more than one attempt, it returns the last
+// error with the number of attempts. If the context ends during a pause, it returns the context's error joined with the
+// conflict. An error at COMMIT that doesn't say whether the transaction was committed wraps [ErrCommitUnknown] and is never
+// retried.
 func InTx(ctx context.Context, pool TxBeginner, opts TxOptions, fn func(tx pgx.Tx) error) error {
 	attempts := cmp.Or(opts.Attempts, DefaultTxAttempts)
 	minBackoff := cmp.Or(opts.MinBackoff, DefaultTxMinBackoff)

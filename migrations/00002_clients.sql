@@ -4,8 +4,8 @@ CREATE DOMAIN oauth_client_id AS text COLLATE "C";
 CREATE DOMAIN client_id AS text COLLATE "C";
 CREATE DOMAIN client_secret_id AS text COLLATE "C";
 
-COMMENT ON DOMAIN oauth_client_id IS 'Primary key of oauth_client. Stays inside the database layer.';
-COMMENT ON DOMAIN client_id IS 'The public client identifier (RFC 6749, section 2.2), to which tokens and consents refer.';
+COMMENT ON DOMAIN oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
+COMMENT ON DOMAIN client_id IS 'The public client identifier (RFC 6749, section 2.2). Tokens and consents refer to it.';
 COMMENT ON DOMAIN client_secret_id IS 'Primary key of oauth_client_secret.';
 
 CREATE DOMAIN stored_oauth_client_id AS oauth_client_id CONSTRAINT oauth_client_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
@@ -107,7 +107,7 @@ COMMENT ON COLUMN oauth_client.client_secret IS 'Digest of the client secret; NU
 COMMENT ON COLUMN oauth_client.disabled IS 'While true, the client is issued nothing and none of its tokens is live.';
 COMMENT ON COLUMN oauth_client.skip_consent IS 'First-party client: its users are not asked for consent.';
 COMMENT ON COLUMN oauth_client.enable_end_session IS 'Whether the client may end sessions (RP-initiated logout).';
-COMMENT ON COLUMN oauth_client.scopes IS 'Scopes that the client may ask for; NULL leaves it to the server''s default.';
+COMMENT ON COLUMN oauth_client.scopes IS 'Scopes that the client may ask for. NULL means the server''s default, an empty list none.';
 COMMENT ON COLUMN oauth_client.user_id IS 'The user who owns the client, if one does.';
 COMMENT ON COLUMN oauth_client.name IS 'client_name of RFC 7591.';
 COMMENT ON COLUMN oauth_client.uri IS 'client_uri of RFC 7591.';
@@ -118,35 +118,35 @@ COMMENT ON COLUMN oauth_client.policy IS 'policy_uri of RFC 7591.';
 COMMENT ON COLUMN oauth_client.software_id IS 'software_id of RFC 7591.';
 COMMENT ON COLUMN oauth_client.software_version IS 'software_version of RFC 7591.';
 COMMENT ON COLUMN oauth_client.software_statement IS 'The signed software statement (RFC 7591, section 2.3) that the client was registered with.';
-COMMENT ON COLUMN oauth_client.redirect_uris IS 'Redirect URIs, compared by exact match (RFC 9700, section 2.1). Empty only where no grant type redirects.';
+COMMENT ON COLUMN oauth_client.redirect_uris IS 'Redirect URIs, compared exactly (RFC 9700, section 2.1). Empty only if none of the grant types redirects.';
 COMMENT ON COLUMN oauth_client.post_logout_redirect_uris IS 'Where a user may be sent after RP-initiated logout.';
 COMMENT ON COLUMN oauth_client.token_endpoint_auth_method IS 'token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...';
 COMMENT ON COLUMN oauth_client.grant_types IS 'grant_types of RFC 7591; NULL means authorization_code.';
 COMMENT ON COLUMN oauth_client.response_types IS 'response_types of RFC 7591; NULL means code.';
-COMMENT ON COLUMN oauth_client.public IS 'True for a client that cannot keep a secret (RFC 6749, section 2.1).';
-COMMENT ON COLUMN oauth_client.type IS 'web, native, user-agent-based ..., as the registrar classes it.';
+COMMENT ON COLUMN oauth_client.public IS 'Whether the client can''t keep a secret (RFC 6749, section 2.1). If NULL, is_public derives it.';
+COMMENT ON COLUMN oauth_client.type IS 'Kind of client, such as web, native or user-agent-based, for whoever registers it.';
 COMMENT ON COLUMN oauth_client.reference_id IS 'The tenant that owns the client, instead of a user.';
-COMMENT ON COLUMN oauth_client.metadata IS 'Whatever else the registration carried: a JSON object.';
+COMMENT ON COLUMN oauth_client.metadata IS 'Other members of the registration: a JSON object.';
 COMMENT ON COLUMN oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8).';
-COMMENT ON COLUMN oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused; NULL leaves it to the server.';
-COMMENT ON COLUMN oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).';
-COMMENT ON COLUMN oauth_client.jwks_uri IS 'Where the client publishes its keys; excludes jwks.';
+COMMENT ON COLUMN oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
+COMMENT ON COLUMN oauth_client.jwks IS 'The client''s public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).';
+COMMENT ON COLUMN oauth_client.jwks_uri IS 'Where the client publishes its keys. Not together with jwks.';
 COMMENT ON COLUMN oauth_client.application_type IS 'web or native (OpenID Connect Dynamic Client Registration, section 2).';
-COMMENT ON COLUMN oauth_client.client_secret_expires_at IS 'The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).';
+COMMENT ON COLUMN oauth_client.client_secret_expires_at IS 'When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.';
 COMMENT ON COLUMN oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 COMMENT ON COLUMN oauth_client.grants_epoch IS 'How often all grants to the client were ended. A grant is live only while this is what it was at the grant.';
-COMMENT ON COLUMN oauth_client.deleted_at IS 'When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.';
-COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.';
+COMMENT ON COLUMN oauth_client.deleted_at IS 'When the client was deleted. It is disabled too. The row stays until the collector has erased everything that refers to it.';
+COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
 COMMENT ON COLUMN oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
 COMMENT ON COLUMN oauth_client.allow_plain_pkce IS 'Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).';
 COMMENT ON COLUMN oauth_client.default_max_age IS 'default_max_age of OpenID Connect Dynamic Client Registration, section 2.';
-COMMENT ON COLUMN oauth_client.access_token_lifetime IS 'How long the client''s access tokens live at most; NULL leaves it to the caller.';
-COMMENT ON COLUMN oauth_client.refresh_token_lifetime IS 'How long each of the client''s refresh tokens lives at most; NULL leaves it to the caller.';
-COMMENT ON COLUMN oauth_client.authorization_lifetime IS 'How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.';
-COMMENT ON COLUMN oauth_client.code_lifetime IS 'How long the client''s authorization codes live at most; NULL leaves it to the caller.';
-COMMENT ON COLUMN oauth_client.refresh_grace IS 'For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.';
-COMMENT ON COLUMN oauth_client.refresh_grace_until_used IS 'Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.';
-COMMENT ON COLUMN oauth_client.require_pushed_authorization_requests IS 'Whether the client''s requests have to be pushed (RFC 9126, section 6).';
+COMMENT ON COLUMN oauth_client.access_token_lifetime IS 'Upper bound of the lifetime of the client''s access tokens. NULL means no bound but the caller''s.';
+COMMENT ON COLUMN oauth_client.refresh_token_lifetime IS 'Upper bound of the lifetime of each of the client''s refresh tokens. NULL means no bound but the caller''s.';
+COMMENT ON COLUMN oauth_client.authorization_lifetime IS 'Upper bound of the lifetime of a family, counted from redemption. NULL means no bound but the caller''s.';
+COMMENT ON COLUMN oauth_client.code_lifetime IS 'Upper bound of the lifetime of the client''s authorization codes. NULL means no bound but the caller''s.';
+COMMENT ON COLUMN oauth_client.refresh_grace IS 'How long a rotated refresh token may be presented again. NULL leaves the choice to the caller.';
+COMMENT ON COLUMN oauth_client.refresh_grace_until_used IS 'Whether a rotated refresh token may be presented again until its successor is used. NULL leaves the choice to the caller.';
+COMMENT ON COLUMN oauth_client.require_pushed_authorization_requests IS 'Whether the client has to push its requests (RFC 9126, section 6).';
 COMMENT ON COLUMN oauth_client.dpop_bound_access_tokens IS 'Whether the client always uses DPoP (RFC 9449, section 5.2).';
 COMMENT ON COLUMN oauth_client.tls_client_certificate_bound_access_tokens IS 'Whether access tokens are bound to the client''s certificate (RFC 8705, section 3.4).';
 COMMENT ON COLUMN oauth_client.tls_client_auth_subject_dn IS 'Subject that the certificate has to have (RFC 8705, section 2.1.2).';
@@ -154,12 +154,12 @@ COMMENT ON COLUMN oauth_client.tls_client_auth_san_dns IS 'dNSName that the cert
 COMMENT ON COLUMN oauth_client.tls_client_auth_san_uri IS 'uniformResourceIdentifier that the certificate has to have (RFC 8705, section 2.1.2).';
 COMMENT ON COLUMN oauth_client.tls_client_auth_san_ip IS 'iPAddress that the certificate has to have (RFC 8705, section 2.1.2).';
 COMMENT ON COLUMN oauth_client.tls_client_auth_san_email IS 'rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).';
-COMMENT ON COLUMN oauth_client.backchannel_logout_uri IS 'Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
-COMMENT ON COLUMN oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in what it is told.';
-COMMENT ON COLUMN oauth_client.client_discovery_id IS 'Kept for a better-auth server: where it found the client''s metadata document.';
-COMMENT ON COLUMN oauth_client.client_credentials_scopes IS 'Kept for a better-auth server: what it issues to the client itself.';
+COMMENT ON COLUMN oauth_client.backchannel_logout_uri IS 'Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).';
+COMMENT ON COLUMN oauth_client.backchannel_logout_session_required IS 'Whether the client needs the sid in a logout token.';
+COMMENT ON COLUMN oauth_client.client_discovery_id IS 'For a better-auth server: where it found the client''s metadata document.';
+COMMENT ON COLUMN oauth_client.client_credentials_scopes IS 'For a better-auth server: the scopes that it issues to the client itself.';
 
--- A better-auth server doesn't start without these two. No call of ours reads them. Its driver reads a bigint as text, so they have
+-- A better-auth server doesn't start without these two tables. No query of oauthdb reads them. Its driver reads a bigint as text, so they have
 -- integers.
 CREATE TABLE oauth_resource (
     id                                short_text  NOT NULL DEFAULT gen_random_uuid()::text,
@@ -184,8 +184,8 @@ CREATE TABLE oauth_resource (
     CONSTRAINT oauth_resource_identifier_uidx UNIQUE (identifier)
 );
 
-COMMENT ON TABLE oauth_resource IS 'Protected resources of a better-auth server, with its policy for each (RFC 8707).';
-COMMENT ON COLUMN oauth_resource.identifier IS 'The resource parameter that names it (RFC 8707, section 2).';
+COMMENT ON TABLE oauth_resource IS 'Protected resources of a better-auth server, each with its policy (RFC 8707).';
+COMMENT ON COLUMN oauth_resource.identifier IS 'The value of the resource parameter (RFC 8707, section 2).';
 COMMENT ON COLUMN oauth_resource.access_token_ttl IS 'Seconds; NULL leaves it to the server.';
 COMMENT ON COLUMN oauth_resource.refresh_token_ttl IS 'Seconds; NULL leaves it to the server.';
 COMMENT ON COLUMN oauth_resource.name IS 'What the server calls it.';
@@ -213,9 +213,9 @@ CREATE TABLE oauth_client_resource (
 
 CREATE INDEX oauth_client_resource_resource_id_idx ON oauth_client_resource (resource_id);
 
-COMMENT ON TABLE oauth_client_resource IS 'Which client of a better-auth server may ask for which of its resources.';
+COMMENT ON TABLE oauth_client_resource IS 'The resources of a better-auth server that a client may ask for.';
 COMMENT ON COLUMN oauth_client_resource.metadata IS 'Whatever else the server keeps with it.';
-COMMENT ON COLUMN oauth_client_resource.resource_id IS 'identifier of the resource.';
+COMMENT ON COLUMN oauth_client_resource.resource_id IS 'The resource''s identifier.';
 
 CREATE TABLE oauth_client_secret (
     id         client_secret_id    NOT NULL DEFAULT gen_random_uuid()::text,
@@ -231,9 +231,9 @@ CREATE TABLE oauth_client_secret (
 
 CREATE INDEX oauth_client_secret_expires_at_idx ON oauth_client_secret (expires_at);
 
-COMMENT ON TABLE oauth_client_secret IS 'Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn''t match.';
+COMMENT ON TABLE oauth_client_secret IS 'Client secrets that were rotated out and still count. Read only if oauth_client.client_secret doesn''t match.';
 COMMENT ON COLUMN oauth_client_secret.digest IS 'Digest of the secret.';
-COMMENT ON COLUMN oauth_client_secret.expires_at IS 'The secret is refused from this instant on, as it was promised when it was rotated out.';
+COMMENT ON COLUMN oauth_client_secret.expires_at IS 'When the secret expires, as promised when it was rotated out.';
 
 -- +goose Down
 

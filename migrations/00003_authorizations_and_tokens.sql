@@ -5,7 +5,7 @@ CREATE DOMAIN access_token_id AS text COLLATE "C";
 CREATE DOMAIN refresh_token_id AS text COLLATE "C";
 CREATE DOMAIN token_confirmation AS jsonb;
 
-COMMENT ON DOMAIN authorization_id IS 'Primary key of oauth_authorization: names a family of tokens.';
+COMMENT ON DOMAIN authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
 COMMENT ON DOMAIN access_token_id IS 'Primary key of oauth_access_token; the jti of a JWT access token.';
 COMMENT ON DOMAIN refresh_token_id IS 'Primary key of oauth_refresh_token.';
 COMMENT ON DOMAIN token_confirmation IS 'The key that a caller has proven to hold (RFC 7800).';
@@ -13,7 +13,7 @@ COMMENT ON DOMAIN token_confirmation IS 'The key that a caller has proven to hol
 CREATE DOMAIN stored_authorization_id AS authorization_id CONSTRAINT authorization_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 CREATE DOMAIN stored_access_token_id AS access_token_id CONSTRAINT access_token_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
 CREATE DOMAIN stored_refresh_token_id AS refresh_token_id CONSTRAINT refresh_token_id_length CHECK (octet_length(VALUE) BETWEEN 1 AND 255);
--- An empty object binds nothing: a caller who forgot the key is told so.
+-- An empty object would bind nothing, so a caller that forgets the key gets an error.
 CREATE DOMAIN stored_confirmation AS token_confirmation CONSTRAINT confirmation_names_a_key CHECK (
     jsonb_typeof(VALUE) = 'object' AND VALUE <> '{}' AND pg_column_size(VALUE) <= 1024
 );
@@ -23,7 +23,7 @@ COMMENT ON DOMAIN stored_authorization_id IS 'An authorization_id as it is store
 COMMENT ON DOMAIN stored_access_token_id IS 'An access_token_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_confirmation IS 'The key to which a token is bound.';
-COMMENT ON DOMAIN code_challenge_method IS 'How a challenge derives from its verifier (RFC 7636, section 4.2).';
+COMMENT ON DOMAIN code_challenge_method IS 'How a challenge is derived from its verifier (RFC 7636, section 4.2).';
 
 CREATE TYPE authorization_status AS ENUM ('pending', 'approved', 'denied');
 CREATE TYPE authorization_kind AS ENUM ('code', 'device', 'ciba', 'assertion', 'direct', 'foreign');
@@ -42,10 +42,10 @@ CREATE TYPE outcome AS ENUM (
 );
 
 COMMENT ON TYPE authorization_status IS 'What the user has decided.';
-COMMENT ON TYPE authorization_kind IS 'How a family began: by a code, by a device or CIBA request, by an assertion, by the server itself (direct), or by another server''s token (foreign).';
+COMMENT ON TYPE authorization_kind IS 'What a family began with: a code, a device or CIBA request, an assertion, a grant by the server itself (direct), or a token of another server (foreign).';
 COMMENT ON TYPE revocation_reason IS 'Why a family of tokens was ended.';
 COMMENT ON TYPE token_kind IS 'The token_type_hint of RFC 7009, section 2.1.';
-COMMENT ON TYPE outcome IS 'What a call came to. A word means the same in every call.';
+COMMENT ON TYPE outcome IS 'The result of a call. A value means the same in every call.';
 
 CREATE TABLE oauth_authorization (
     id                     stored_authorization_id NOT NULL,
@@ -114,47 +114,47 @@ CREATE INDEX oauth_authorization_session_id_idx ON oauth_authorization (session_
 CREATE INDEX oauth_authorization_expires_at_idx ON oauth_authorization (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX oauth_authorization_revoked_at_idx ON oauth_authorization (revoked_at) WHERE revoked_at IS NOT NULL;
 
-COMMENT ON TABLE oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).';
-COMMENT ON COLUMN oauth_authorization.kind IS 'How the family began.';
+COMMENT ON TABLE oauth_authorization IS 'One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).';
+COMMENT ON COLUMN oauth_authorization.kind IS 'What the family began with.';
 COMMENT ON COLUMN oauth_authorization.status IS 'pending until the user has decided.';
-COMMENT ON COLUMN oauth_authorization.redirect_uri IS 'redirect_uri as the authorization request carried it (RFC 6749, section 4.1.1); NULL if it carried none.';
+COMMENT ON COLUMN oauth_authorization.redirect_uri IS 'redirect_uri of the request (RFC 6749, section 4.1.1); NULL if it carried none.';
 COMMENT ON COLUMN oauth_authorization.response_type IS 'response_type of the request.';
 COMMENT ON COLUMN oauth_authorization.response_mode IS 'response_mode of the request.';
 COMMENT ON COLUMN oauth_authorization.scopes IS 'Scopes that the request asked for.';
-COMMENT ON COLUMN oauth_authorization.state IS 'state of the request, handed back to the client.';
+COMMENT ON COLUMN oauth_authorization.state IS 'state of the request, returned to the client.';
 COMMENT ON COLUMN oauth_authorization.nonce IS 'nonce of the request, for the ID token.';
 COMMENT ON COLUMN oauth_authorization.code_challenge IS 'PKCE challenge (RFC 7636, section 4.3).';
-COMMENT ON COLUMN oauth_authorization.code_challenge_method IS 'How the challenge derives from the verifier (RFC 7636, section 4.2).';
-COMMENT ON COLUMN oauth_authorization.resources IS 'Resource indicators asked for (RFC 8707); NULL if none were.';
+COMMENT ON COLUMN oauth_authorization.code_challenge_method IS 'How the challenge is derived from the verifier (RFC 7636, section 4.2).';
+COMMENT ON COLUMN oauth_authorization.resources IS 'Resource indicators that the request asked for (RFC 8707); NULL if none.';
 COMMENT ON COLUMN oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
 COMMENT ON COLUMN oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
-COMMENT ON COLUMN oauth_authorization.request IS 'The rest of the request (prompt, max_age, login_hint, ui_locales ...), an object.';
-COMMENT ON COLUMN oauth_authorization.request_uri IS 'Digest of a pushed request''s request_uri (RFC 9126), until it has been taken.';
-COMMENT ON COLUMN oauth_authorization.request_uri_expires_at IS 'The request_uri can''t be opened from this instant on.';
-COMMENT ON COLUMN oauth_authorization.expires_at IS 'When the request lapses; once it is approved, when the code does. NULL once the code is redeemed: from then on the tokens'' own expiry counts.';
+COMMENT ON COLUMN oauth_authorization.request IS 'Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.';
+COMMENT ON COLUMN oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
+COMMENT ON COLUMN oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
+COMMENT ON COLUMN oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
 COMMENT ON COLUMN oauth_authorization.user_id IS 'Who decided.';
 COMMENT ON COLUMN oauth_authorization.session_id IS 'The session in which the user decided.';
 COMMENT ON COLUMN oauth_authorization.reference_id IS 'The tenant in which the user decided.';
-COMMENT ON COLUMN oauth_authorization.granted_scopes IS 'Scopes that the user granted: never more than were asked for.';
+COMMENT ON COLUMN oauth_authorization.granted_scopes IS 'Scopes that the user granted: a subset of scopes.';
 COMMENT ON COLUMN oauth_authorization.auth_time IS 'When the user last authenticated (auth_time of OpenID Connect Core, section 2).';
 COMMENT ON COLUMN oauth_authorization.acr IS 'Authentication context class reference.';
 COMMENT ON COLUMN oauth_authorization.amr IS 'Authentication methods (RFC 8176).';
 COMMENT ON COLUMN oauth_authorization.decided_at IS 'When the user approved or denied.';
-COMMENT ON COLUMN oauth_authorization.bound IS 'Granted in a session without offline_access: live only while that session is. Written once, at the grant.';
+COMMENT ON COLUMN oauth_authorization.bound IS 'Whether the family is live only while its session is: it was granted in a session, without offline_access. Written once, at the grant.';
 COMMENT ON COLUMN oauth_authorization.user_epoch IS 'grants_epoch of the user at the grant.';
 COMMENT ON COLUMN oauth_authorization.client_epoch IS 'grants_epoch of the client at the grant.';
 COMMENT ON COLUMN oauth_authorization.pair_epoch IS 'pair_epoch() of the user, client and tenant at the grant.';
-COMMENT ON COLUMN oauth_authorization.code IS 'Digest of the authorization code. Stays after redemption, so that a replay is known as one.';
-COMMENT ON COLUMN oauth_authorization.code_expires_at IS 'The code is refused from this instant on.';
-COMMENT ON COLUMN oauth_authorization.redeemed_at IS 'When the code was used: it is used once.';
-COMMENT ON COLUMN oauth_authorization.redeemed_as IS 'The access token that the redemption issued. The same call again names the same one.';
-COMMENT ON COLUMN oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL binds nothing.';
+COMMENT ON COLUMN oauth_authorization.code IS 'Digest of the authorization code. It is kept after redemption, so that a replay is recognised.';
+COMMENT ON COLUMN oauth_authorization.code_expires_at IS 'When the code expires.';
+COMMENT ON COLUMN oauth_authorization.redeemed_at IS 'When the code was redeemed. That happens once.';
+COMMENT ON COLUMN oauth_authorization.redeemed_as IS 'Id of the access token that the redemption issued. A repeated call names the same one.';
+COMMENT ON COLUMN oauth_authorization.confirmation IS 'The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL means none.';
 COMMENT ON COLUMN oauth_authorization.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 COMMENT ON COLUMN oauth_authorization.may_act IS 'Who may act for the user (RFC 8693, section 4.4).';
-COMMENT ON COLUMN oauth_authorization.max_expires_at IS 'No token of the family outlives this instant; NULL means no such bound.';
-COMMENT ON COLUMN oauth_authorization.revoked_at IS 'Every token of the family is dead from this instant on.';
-COMMENT ON COLUMN oauth_authorization.revoked_reason IS 'Why it was revoked.';
-COMMENT ON COLUMN oauth_authorization.data IS 'What a library on top keeps with the authorization.';
+COMMENT ON COLUMN oauth_authorization.max_expires_at IS 'Upper bound of the expiry of the family''s tokens. NULL means none.';
+COMMENT ON COLUMN oauth_authorization.revoked_at IS 'When the family was ended. Its tokens are dead.';
+COMMENT ON COLUMN oauth_authorization.revoked_reason IS 'Why the family was ended.';
+COMMENT ON COLUMN oauth_authorization.data IS 'Data that a library on top keeps with the authorization.';
 
 CREATE TABLE oauth_refresh_token (
     id                         stored_refresh_token_id NOT NULL,
@@ -198,26 +198,26 @@ CREATE INDEX oauth_refresh_token_authorization_id_idx ON oauth_refresh_token (au
 CREATE INDEX oauth_refresh_token_expires_at_idx ON oauth_refresh_token (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON oauth_refresh_token (id) WHERE expires_at IS NULL;
 
-COMMENT ON TABLE oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5), spent ones included: they are the evidence by which reuse is recognised.';
+COMMENT ON TABLE oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
 COMMENT ON COLUMN oauth_refresh_token.token IS 'Digest of the refresh token.';
-COMMENT ON COLUMN oauth_refresh_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
-COMMENT ON COLUMN oauth_refresh_token.revoked IS 'When the token was spent. It has a successor then, unless another server spent it.';
+COMMENT ON COLUMN oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
+COMMENT ON COLUMN oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
 COMMENT ON COLUMN oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
 COMMENT ON COLUMN oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
 COMMENT ON COLUMN oauth_refresh_token.auth_time IS 'When the user last authenticated.';
 COMMENT ON COLUMN oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
 COMMENT ON COLUMN oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
 COMMENT ON COLUMN oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
-COMMENT ON COLUMN oauth_refresh_token.authorization_code_id IS 'What the grant began with, carried through every rotation; another server''s own identifier, or ours of the authorization.';
-COMMENT ON COLUMN oauth_refresh_token.authorization_id IS 'The family. A trigger sets it where the writer does not know the column.';
+COMMENT ON COLUMN oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
+COMMENT ON COLUMN oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
 COMMENT ON COLUMN oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
 COMMENT ON COLUMN oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
-COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'When the last access token without a row that came with this one expires.';
-COMMENT ON COLUMN oauth_refresh_token.data IS 'What a library on top keeps with the token.';
-COMMENT ON COLUMN oauth_refresh_token.requested_user_info_claims IS 'Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.';
-COMMENT ON COLUMN oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. Ours sets revoked and successor.';
-COMMENT ON COLUMN oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.';
-COMMENT ON COLUMN oauth_refresh_token.rotation_replay_expires_at IS 'Until when it repeats that answer.';
+COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
+COMMENT ON COLUMN oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
+COMMENT ON COLUMN oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
+COMMENT ON COLUMN oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
+COMMENT ON COLUMN oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
+COMMENT ON COLUMN oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
 
 CREATE TABLE oauth_access_token (
     id                         stored_access_token_id  NOT NULL,
@@ -263,23 +263,23 @@ CREATE INDEX oauth_access_token_expires_at_idx ON oauth_access_token (expires_at
 CREATE INDEX oauth_access_token_without_expiry_idx ON oauth_access_token (id) WHERE expires_at IS NULL;
 
 COMMENT ON TABLE oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
-COMMENT ON COLUMN oauth_access_token.token IS 'Digest of the access token; NULL for a JWT that is known by its id (jti) alone.';
+COMMENT ON COLUMN oauth_access_token.token IS 'Digest of the access token; NULL for a JWT, which is known by its id (jti).';
 COMMENT ON COLUMN oauth_access_token.user_id IS 'The subject; NULL for a client that acts for itself (client credentials).';
 COMMENT ON COLUMN oauth_access_token.reference_id IS 'The tenant in which the grant was made.';
-COMMENT ON COLUMN oauth_access_token.refresh_id IS 'The refresh token that came with it, or from which it was refreshed.';
-COMMENT ON COLUMN oauth_access_token.expires_at IS 'The token is refused from this instant on; NULL means never.';
+COMMENT ON COLUMN oauth_access_token.refresh_id IS 'The refresh token that was issued with it or, after a retry, that was presented for it.';
+COMMENT ON COLUMN oauth_access_token.expires_at IS 'When the token expires. NULL means never.';
 COMMENT ON COLUMN oauth_access_token.scopes IS 'Scopes of the token.';
-COMMENT ON COLUMN oauth_access_token.revoked IS 'When this one token was revoked.';
+COMMENT ON COLUMN oauth_access_token.revoked IS 'When this token alone was revoked.';
 COMMENT ON COLUMN oauth_access_token.resources IS 'Resource indicators of the token: its audience (RFC 8707).';
 COMMENT ON COLUMN oauth_access_token.authorization_details IS 'authorization_details of the token (RFC 9396).';
 COMMENT ON COLUMN oauth_access_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
-COMMENT ON COLUMN oauth_access_token.authorization_code_id IS 'What the grant began with; another server''s own identifier, or ours of the authorization.';
-COMMENT ON COLUMN oauth_access_token.authorization_id IS 'The family; NULL for a token of the client itself. A trigger sets it where the writer does not know the column.';
+COMMENT ON COLUMN oauth_access_token.authorization_code_id IS 'Identifier of what the grant began with: another server''s own, or authorization_id.';
+COMMENT ON COLUMN oauth_access_token.authorization_id IS 'The family; NULL for a client''s own token. A trigger sets it for a server that doesn''t know the column.';
 COMMENT ON COLUMN oauth_access_token.act IS 'Who acts for the user (RFC 8693, section 4.1).';
-COMMENT ON COLUMN oauth_access_token.client_epoch IS 'grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.';
-COMMENT ON COLUMN oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.';
-COMMENT ON COLUMN oauth_access_token.data IS 'What a library on top keeps with the token.';
-COMMENT ON COLUMN oauth_access_token.requested_user_info_claims IS 'Kept for a better-auth server: what the claims parameter asked for.';
+COMMENT ON COLUMN oauth_access_token.client_epoch IS 'grants_epoch of the client when a client''s own token, or an exchanged one, was issued.';
+COMMENT ON COLUMN oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client and tenant when an exchanged token was issued.';
+COMMENT ON COLUMN oauth_access_token.data IS 'Data that a library on top keeps with the token.';
+COMMENT ON COLUMN oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
 
 -- +goose Down
 

@@ -32,14 +32,14 @@ CREATE TABLE oauth_consent (
 CREATE INDEX oauth_consent_client_id_idx ON oauth_consent (client_id);
 CREATE INDEX oauth_consent_user_id_idx ON oauth_consent (user_id);
 
-COMMENT ON TABLE oauth_consent IS 'What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
-COMMENT ON COLUMN oauth_consent.user_id IS 'Who agreed.';
+COMMENT ON TABLE oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+COMMENT ON COLUMN oauth_consent.user_id IS 'The user who agreed.';
 COMMENT ON COLUMN oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
 COMMENT ON COLUMN oauth_consent.scopes IS 'Scopes that the user agreed to without a resource.';
 COMMENT ON COLUMN oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
 COMMENT ON COLUMN oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
 COMMENT ON COLUMN oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
-COMMENT ON COLUMN oauth_consent.resources IS 'Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.';
+COMMENT ON COLUMN oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
 COMMENT ON COLUMN oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 CREATE TABLE session_client (
@@ -65,16 +65,16 @@ CREATE INDEX session_client_client_id_idx ON session_client (client_id, id);
 CREATE INDEX session_client_user_id_idx ON session_client (user_id);
 CREATE INDEX session_client_due_at_idx ON session_client (due_at) WHERE due_at IS NOT NULL AND told_at IS NULL;
 
-COMMENT ON TABLE session_client IS 'Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.';
+COMMENT ON TABLE session_client IS 'Clients that know a session, to be notified when it ends. There is no foreign key to session or user, because they may be deleted before that.';
 COMMENT ON COLUMN session_client.session_id IS 'The session.';
 COMMENT ON COLUMN session_client.user_id IS 'The session''s user.';
-COMMENT ON COLUMN session_client.sub IS 'The user as the client knows it.';
-COMMENT ON COLUMN session_client.sid IS 'The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).';
-COMMENT ON COLUMN session_client.due_at IS 'When the client is to be told; NULL while the session lives.';
-COMMENT ON COLUMN session_client.attempts IS 'How often telling was tried.';
-COMMENT ON COLUMN session_client.lease IS 'Who is telling the client right now.';
-COMMENT ON COLUMN session_client.lease_expires_at IS 'Until when.';
-COMMENT ON COLUMN session_client.told_at IS 'When the client was told.';
+COMMENT ON COLUMN session_client.sub IS 'The user''s identifier for the client.';
+COMMENT ON COLUMN session_client.sid IS 'The session''s identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).';
+COMMENT ON COLUMN session_client.due_at IS 'When the notification became due; NULL while the session is live.';
+COMMENT ON COLUMN session_client.attempts IS 'Number of attempts to notify the client.';
+COMMENT ON COLUMN session_client.lease IS 'The worker that is notifying the client.';
+COMMENT ON COLUMN session_client.lease_expires_at IS 'When the lease ends.';
+COMMENT ON COLUMN session_client.told_at IS 'When the client was notified.';
 
 -- +goose Down
 

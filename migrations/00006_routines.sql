@@ -8,7 +8,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION client_key(text) IS 'The key of a client in ended_grants.';
+COMMENT ON FUNCTION client_key(text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
 -- +goose StatementBegin
 CREATE FUNCTION tenant_key(reference_id text) RETURNS text
@@ -18,13 +18,13 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION tenant_key(text) IS 'The key of a tenant in ended_grants. Long ones are hashed: two that meet end each other''s grants, which is the safe side.';
+COMMENT ON FUNCTION tenant_key(text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
 -- +goose StatementBegin
 CREATE FUNCTION pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    -- counters only rise, so their sum is equal only if both are
+    -- counters only rise, so equal sums mean equal counters
     SELECT CASE WHEN ended_grants = '{}' THEN 0 ELSE
         coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
         + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0)
@@ -32,7 +32,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION pair_epoch(jsonb, text, text) IS 'How often a user has ended the grants of a client in all tenants and in this one.';
+COMMENT ON FUNCTION pair_epoch(jsonb, text, text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
 
 -- +goose StatementBegin
 CREATE FUNCTION session_is_live(s session, u "user") RETURNS boolean
@@ -41,7 +41,7 @@ AS $$
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater where a statement waited for the session: s is then the latest version, u the snapshot's
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false
@@ -68,7 +68,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION is_ended(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, has been ended for good. s is its session where the family is bound, and not looked at otherwise. Never NULL; true of what was never granted.';
+COMMENT ON FUNCTION is_ended(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
 
 -- +goose StatementBegin
 CREATE FUNCTION is_live(a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
@@ -78,7 +78,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION is_live(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
+COMMENT ON FUNCTION is_live(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, is live: it has not been ended, and its client is not disabled. s is the session of a bound family; it is ignored for others. Never NULL.';
 
 -- +goose StatementBegin
 CREATE FUNCTION own_client_is_live(t oauth_access_token) RETURNS boolean
@@ -99,7 +99,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION own_client_is_live(oauth_access_token) IS 'Part of access_token_is_live: whether the client of a token that has an epoch of its own (a client''s own, or an exchanged one) is what it was at the issue. A function, since few tokens have one: the others don''t pay for the join.';
+COMMENT ON FUNCTION own_client_is_live(oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
 
 -- +goose StatementBegin
 CREATE FUNCTION access_token_is_live(t oauth_access_token, a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
@@ -115,7 +115,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, "user", session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are as for is_live. Never NULL.';
+COMMENT ON FUNCTION access_token_is_live(oauth_access_token, oauth_authorization, oauth_client, "user", session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
 -- +goose StatementBegin
 CREATE FUNCTION as_set(list text[]) RETURNS text[]
@@ -134,7 +134,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION as_set(text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
+COMMENT ON FUNCTION as_set(text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';
 
 -- +goose StatementBegin
 CREATE FUNCTION is_older_secret(of_client text, presented text) RETURNS boolean
@@ -150,7 +150,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION is_older_secret(text, text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
+COMMENT ON FUNCTION is_older_secret(text, text) IS 'Whether a digest is that of a secret of the client that was rotated out and still counts. Not inlined, so that its table is read only where the present secret doesn''t match.';
 
 -- +goose StatementBegin
 CREATE FUNCTION is_public(c oauth_client) RETURNS boolean
@@ -192,7 +192,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
+COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
 
 -- +goose StatementBegin
 CREATE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
@@ -208,7 +208,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent of the user counts: nothing that ends the grants of the pair came after it. Never NULL.';
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 
 -- +goose StatementBegin
 CREATE FUNCTION disable_client_of_deleted_user() RETURNS trigger
@@ -222,7 +222,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
+COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';
 
 -- +goose StatementBegin
 CREATE FUNCTION end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
@@ -244,7 +244,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
+COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. If that would add a 257th counter, the answer is an empty map, and the caller has to raise grants_epoch: that ends more, never less.';
 
 -- +goose StatementBegin
 CREATE FUNCTION end_sessions(doomed text[]) RETURNS bigint
@@ -271,7 +271,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions, makes it due to tell their clients, and says how many had not ended before. A client that another call holds is left to SweepSessionClients.';
+COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
 
 -- +goose StatementBegin
 CREATE FUNCTION end_user_sessions(owner text, keep text) RETURNS bigint
@@ -279,7 +279,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
+    -- SKIP LOCKED, because the epoch has ended a session that another call holds as well
     RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
@@ -290,7 +290,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
+COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of the calls that raise sessions_epoch. Marks the sessions of a user as ended, except the one to keep, for servers that read only the session''s row. Returns how many it marked.';
 
 -- +goose StatementBegin
 CREATE FUNCTION refuse_parameter(name text, reason text) RETURNS text
@@ -303,13 +303,13 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises an error that names a parameter which the caller has to give.';
+COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
 
 -- +goose StatementBegin
 CREATE FUNCTION expiry(since timestamptz, given interval, at_most interval, name text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 AS $$
-    -- store.Never is the longest duration that Go has
+    -- 9223372036854775 microseconds is store.Never, the longest time.Duration
     SELECT CASE
         WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
         ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
@@ -317,7 +317,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'When something expires that lives for a lifetime from an instant: NULL, which is never, for store.Never. A lifetime under a second, or none, is an error that names the parameter.';
+COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
 
 -- +goose StatementBegin
 CREATE FUNCTION lock_parents(of_user text, of_client text, of_session text) RETURNS text
@@ -342,14 +342,14 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Locks the rows that a grant refers to, so that none is deleted before the grant is written. The order is that of all locks: user, client, session. Returns locked; unknown if the user or client is gone; signed_out if the session is gone, has ended or has expired. It waits for no ending, because endings change no key.';
 
 -- +goose StatementBegin
 CREATE FUNCTION new_authorization_id() RETURNS authorization_id
 LANGUAGE sql VOLATILE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
-    -- UUIDv7 (RFC 9562, section 5.7) from the clock and a random UUIDv4, until uuidv7() of PostgreSQL 18 is everywhere
+    -- a UUIDv7 (RFC 9562, section 5.7) made from the clock and a random UUIDv4, because uuidv7() needs PostgreSQL 18
     SELECT (
         'azn_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
         || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
@@ -357,7 +357,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION new_authorization_id() IS 'A time-ordered identifier, as store.NewAuthorizationID makes them, for families that a statement begins by itself.';
+COMMENT ON FUNCTION new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
 
 -- +goose StatementBegin
 CREATE FUNCTION give_family() RETURNS trigger
@@ -367,14 +367,8 @@ AS $$
 DECLARE
     candidate text;
 BEGIN
-    IF NOT isfinite(NEW.expires_at) THEN
-        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
-    END IF;
-    IF NEW.authorization_id IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
     IF NEW.user_id IS NULL THEN
-        -- only an access token can be a client's own
+        -- a client's own token, which is always an access token
         NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
         RETURN NEW;
     END IF;
@@ -384,7 +378,7 @@ BEGIN
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
     END IF;
     IF NEW.authorization_id IS NULL THEN
-        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
         FOREACH candidate IN ARRAY ARRAY[
             CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
             'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
@@ -404,13 +398,14 @@ BEGIN
             CROSS JOIN oauth_client AS c
             LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
             SELECT a.id INTO NEW.authorization_id
             FROM oauth_authorization AS a
             WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
-        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
         NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
@@ -418,8 +413,8 @@ BEGIN
           AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
-    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
-    -- which it never spends.
+    -- Another server reads only the token's row, so a dead token has to be marked there. Without offline_access such a server issues
+    -- access tokens without spending the refresh token, so refuse_dead_rotation doesn't stop it.
     IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
         SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
@@ -435,7 +430,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
 
 -- +goose StatementBegin
 CREATE FUNCTION judge_spent_refresh_token(
@@ -468,7 +463,7 @@ BEGIN
         UPDATE oauth_authorization AS a
         SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
         WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
-        -- Another server spent it, and which of its tokens descend from this one is not known.
+        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
         IF r.successor_id IS NULL THEN
             UPDATE "user" AS u
             SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
@@ -481,7 +476,24 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+
+-- +goose StatementBegin
+CREATE FUNCTION keep_finite() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    NEW.expires_at := CASE
+        WHEN NEW.expires_at < now() THEN now()
+        WHEN TG_TABLE_NAME = 'session' THEN '9999-12-31 00:00:00+00' -- its column is NOT NULL
+    END;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
 -- +goose StatementBegin
 CREATE FUNCTION key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
@@ -491,7 +503,7 @@ AS $$
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that something is bound to (RFC 7800), if it is bound.';
+COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
 -- +goose StatementBegin
 CREATE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
@@ -502,7 +514,7 @@ BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN
         RETURN 0;
     END IF;
-    -- one after the other; each of the statements below sees what was committed before it
+    -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
     PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
     RETURN end_sessions(ARRAY(
         SELECT l.id::text
@@ -522,7 +534,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';
+COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
 
 -- +goose StatementBegin
 CREATE FUNCTION proof_is_fresh(proof text, until timestamptz) RETURNS boolean
@@ -542,7 +554,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Remembers a DPoP proof (RFC 9449, section 11.1) and says whether it is presented for the first time. No proof is fresh.';
+COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
 
 -- +goose StatementBegin
 CREATE FUNCTION refuse_dead_rotation() RETURNS trigger
@@ -562,7 +574,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
+COMMENT ON FUNCTION refuse_dead_rotation() IS 'Trigger: keeps another server from spending a dead refresh token. Its UPDATE finds no row, so it answers invalid_grant.';
 
 -- +goose StatementBegin
 CREATE FUNCTION stamp_consent() RETURNS trigger
@@ -583,7 +595,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
+COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
 
 -- +goose StatementBegin
 CREATE FUNCTION stamp_session() RETURNS trigger
@@ -595,11 +607,6 @@ DECLARE
 BEGIN
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
-    IF NEW.expires_at = 'infinity' THEN
-        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
-    ELSIF NEW.expires_at = '-infinity' THEN
-        NEW.expires_at := now();
-    END IF;
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
         NEW.ended_at := now();
         NEW.expires_at := least(NEW.expires_at, now());
@@ -609,7 +616,7 @@ END
 $$;
 -- +goose StatementEnd
 
-COMMENT ON FUNCTION stamp_session() IS 'Whoever inserts a session: it carries the sessions_epoch of its user, and has ended if that user is suspended or deleted.';
+COMMENT ON FUNCTION stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';
 
 -- +goose Down
 
@@ -619,6 +626,7 @@ DROP FUNCTION refuse_dead_rotation();
 DROP FUNCTION proof_is_fresh(text, timestamptz);
 DROP FUNCTION make_room_for_session(text, integer);
 DROP FUNCTION key_fits(jsonb, jsonb);
+DROP FUNCTION keep_finite();
 DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);
 DROP FUNCTION give_family();
 DROP FUNCTION new_authorization_id();

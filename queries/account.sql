@@ -1,4 +1,4 @@
--- CreateAccount adds a way to sign in. An identity that is taken violates account_provider_account_uidx.
+-- CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 -- name: CreateAccount :one
 INSERT INTO account (
     id, account_id, provider_id, user_id, access_token, refresh_token, id_token,
@@ -12,21 +12,21 @@ VALUES (
 )
 RETURNING *;
 
--- GetAccount returns one account; zero rows: no such account.
+-- GetAccount returns one account. Zero rows: there is no such account.
 -- name: GetAccount :one
 SELECT c.*
 FROM account AS c
 WHERE c.id = @id::account_id;
 
--- FindAccountByProvider returns the account and the user that an identity at another provider stands for; zero rows: none.
+-- FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
 -- name: FindAccountByProvider :one
 SELECT sqlc.embed(c), sqlc.embed(u)
 FROM account AS c
 JOIN "user" AS u ON u.id = c.user_id
 WHERE c.provider_id = @provider_id::text AND c.account_id = @account_id::text;
 
--- FindCredentialAccountByEmail returns the password account, with its user, of the user who has an address, whatever its
--- ASCII case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
+-- FindCredentialAccountByEmail returns the password account of the user who has an e-mail address, and the user. ASCII case is ignored.
+-- Zero rows: nobody has the address, or its user has no password. The caller compares the hash.
 -- name: FindCredentialAccountByEmail :one
 SELECT sqlc.embed(c), sqlc.embed(u)
 FROM "user" AS u
@@ -35,22 +35,22 @@ WHERE lower(u.email COLLATE "C") = lower((@email::text) COLLATE "C") AND c.provi
 ORDER BY c.created_at, c.id
 LIMIT 1;
 
--- ListUserAccounts lists a user's ways to sign in, oldest first.
+-- ListUserAccounts lists the accounts of a user, oldest first.
 -- name: ListUserAccounts :many
 SELECT c.*
 FROM account AS c
 WHERE c.user_id = @user_id::user_id
 ORDER BY c.created_at, c.id;
 
--- UpdateAccountPassword replaces the hash of a password account; zero rows: the user has none.
+-- UpdateAccountPassword replaces the hash of a user's password. Zero rows: the user has no password account.
 -- name: UpdateAccountPassword :one
 UPDATE account AS c
 SET password = @password::text, updated_at = now()
 WHERE c.user_id = @user_id::user_id AND c.provider_id = 'credential'
 RETURNING c.*;
 
--- UpdateAccountTokens replaces what another provider issued, as its answer to a refresh carries it: what is nil is kept,
--- as the answer may leave it out. Zero rows: no such account.
+-- UpdateAccountTokens stores what another provider answered to a refresh. A nil parameter keeps the stored value, because such an answer
+-- may leave a token out. Zero rows: there is no such account.
 -- name: UpdateAccountTokens :one
 UPDATE account AS c
 SET access_token = coalesce(sqlc.narg('access_token')::text, c.access_token),
@@ -63,13 +63,13 @@ SET access_token = coalesce(sqlc.narg('access_token')::text, c.access_token),
 WHERE c.id = @id::account_id
 RETURNING c.*;
 
--- DeleteAccount removes a way to sign in, though never a user's last one.
---   - deleted
---   - last: it is the user's last, and stays
---   - unknown: no such account of the user
+-- DeleteAccount deletes an account of a user, unless it is the last one.
+--   - deleted: the account is gone
+--   - last: the account is the user's last one and stays
+--   - unknown: the user has no such account
 -- name: DeleteAccount :one
 WITH owner AS MATERIALIZED (
-    -- two calls that each remove one of a user's last two accounts come one after the other
+    -- locked, so that two calls that each delete one of the last two accounts run one after the other
     SELECT u.id
     FROM "user" AS u
     WHERE u.id = @user_id::user_id

@@ -1,5 +1,5 @@
--- CreateSigningKey stores a key pair. The private key is ciphertext: encrypt it before. With a lifetime the key is no
--- longer published after it, otherwise it has none yet.
+-- CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
+-- that has passed; a key without one is published until it is retired.
 -- name: CreateSigningKey :one
 INSERT INTO jwks (id, public_key, private_key, alg, crv, expires_at)
 VALUES (
@@ -8,7 +8,7 @@ VALUES (
 )
 RETURNING *;
 
--- GetSigningKey returns one key, expired or not; zero rows: no such key.
+-- GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 -- name: GetSigningKey :one
 SELECT k.*
 FROM jwks AS k
@@ -21,9 +21,9 @@ FROM jwks AS k
 WHERE k.expires_at IS NULL OR k.expires_at > now()
 ORDER BY k.created_at DESC, k.id DESC;
 
--- FindCurrentSigningKey returns the key to sign with: the newest of an algorithm that has been published for lead_time, so
--- that every verifier has had the time to fetch it, and does not expire; the oldest usable one while none has been published for
--- so long. Zero rows: there is none, make one.
+-- FindCurrentSigningKey returns the key to sign with. It chooses among the keys of one algorithm that have no expiry: the newest that has
+-- been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
+-- key; create one.
 -- name: FindCurrentSigningKey :one
 SELECT k.*
 FROM jwks AS k
@@ -33,21 +33,21 @@ ORDER BY (k.created_at <= now() - @lead_time::interval) DESC,
     k.created_at, k.id
 LIMIT 1;
 
--- RetireSigningKey lets a key sign no more and be published for one more lifetime: as long as the last token that it
--- signed lives. An expiry that is already set is never postponed. Zero rows: no such key.
+-- RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
+-- signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 -- name: RetireSigningKey :one
 UPDATE jwks AS k
 SET expires_at = least(k.expires_at, expiry(now(), @lifetime::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = @id::jwk_id
 RETURNING k.*;
 
--- DeleteSigningKey removes a key at once: one that has leaked, say. Zero rows: no such key.
+-- DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.
 -- name: DeleteSigningKey :one
 DELETE FROM jwks AS k
 WHERE k.id = @id::jwk_id
 RETURNING k.id::jwk_id AS id;
 
--- DeleteExpiredSigningKeys collects at most batch_size keys that are no longer published, and says how many.
+-- DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
 -- name: DeleteExpiredSigningKeys :execrows
 WITH due AS MATERIALIZED (
     SELECT k.id

@@ -1,12 +1,13 @@
--- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
--- digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
---   - issued
---   - retried: the same call again, told by id
---   - unauthenticated: the client is not (invalid_client)
---   - disabled: the client is (invalid_client)
+-- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
+-- token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
+-- none are registered for it. The client is authenticated as in AuthenticateClient.
+--   - issued: the token is written
+--   - retried: the same call, with the same id, had issued it before; the id of another token is an error
+--   - unauthenticated: the client is not authenticated (invalid_client)
+--   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
---   - invalid_scope: scopes beyond what the client may ask for (invalid_scope)
--- But for issued nothing is written.
+--   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+-- Only issued writes anything.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
@@ -33,23 +34,30 @@ WITH client AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ), answer AS (
-    SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
+    SELECT (
+            CASE
+                WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
+                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM sqlc.narg('access_token')::token_digest)
+                THEN refuse_parameter('ID', 'is that of another token')::outcome
+                ELSE 'retried'
+            END
+        )::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
-FROM (VALUES (true)) AS one (n)
+FROM (VALUES (true)) AS one (n) -- a row to join to, so that there is an answer even if nothing was found
 LEFT JOIN answer AS w ON true;
 
--- GetAccessToken returns one access token in whatever state it is; zero rows: no such token.
+-- GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 -- name: GetAccessToken :one
 SELECT t.*
 FROM oauth_access_token AS t
 WHERE t.id = @id::access_token_id;
 
--- FindAccessTokenByToken returns the access token that a digest stands for, in whatever state it is: to look at, never to
--- decide by (IntrospectAccessToken decides). Zero rows: no such token.
+-- FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
+-- whether it is live. Zero rows: there is no such token.
 -- name: FindAccessTokenByToken :one
 SELECT t.*
 FROM oauth_access_token AS t
@@ -62,11 +70,12 @@ FROM oauth_access_token AS t
 WHERE t.authorization_id = @authorization_id::authorization_id
 ORDER BY t.created_at, t.id;
 
--- IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
--- RedeemAuthorizationCode; client_auth_method server stands for the server itself (its UserInfo endpoint, say), which names no client.
---   - active: live, that is unexpired, not revoked, and of a live family or an enabled client
---   - inactive
---   - unauthenticated: the caller is not
+-- IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
+-- authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
+-- client_auth_method server and no client.
+--   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
+--   - inactive: there is no such token, or it is not live; an answer with "active": false
+--   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
 -- name: IntrospectAccessToken :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -75,6 +84,7 @@ WITH live AS (
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
+    -- only a bound family depends on its session, so others don't look it up
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
 )
@@ -86,7 +96,7 @@ LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
--- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
+-- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 -- name: IntrospectAccessTokenByID :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -106,8 +116,8 @@ LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
--- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
--- (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
+-- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
+-- token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.
 -- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
@@ -139,12 +149,13 @@ LEFT JOIN oauth_client AS k
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1;
 
--- RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
--- token dies alone; a refresh token, spent or not, ends its family.
---   - ended
---   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
---   - unauthenticated: the client is not (invalid_client)
---   - unknown: no such token of this client
+-- RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+-- token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
+-- client may revoke.
+--   - ended: the token, or its family, is revoked (200)
+--   - revoked: it had been revoked before (200)
+--   - unauthenticated: the client is not authenticated (invalid_client)
+--   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 -- name: RevokeToken :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
@@ -186,12 +197,12 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LIMIT 1;
 
--- RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for the
--- client that it was issued to (RFC 7009, section 2.1). It dies alone.
---   - ended
---   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
---   - unauthenticated: the client is not (invalid_client)
---   - unknown: no such token of this client
+-- RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
+-- issued to (RFC 7009, section 2.1). The client is authenticated as in AuthenticateClient; a disabled client may revoke.
+--   - ended: the token is revoked (200)
+--   - revoked: it had been revoked before (200)
+--   - unauthenticated: the client is not authenticated (invalid_client)
+--   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 -- name: RevokeAccessTokenByID :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
@@ -216,8 +227,7 @@ SELECT (
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = @client_id::client_id;
 
--- DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
--- holds is left for the next time.
+-- DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 -- name: DeleteExpiredAccessTokens :execrows
 WITH due AS MATERIALIZED (
     SELECT t.id
@@ -227,12 +237,12 @@ WITH due AS MATERIALIZED (
     LIMIT @batch_size::integer
     FOR UPDATE OF t SKIP LOCKED
 )
-DELETE FROM oauth_access_token AS t
+DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
 WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
--- DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
--- start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
--- on; NULL says that there is nothing more. What a call holds is left for the next time.
+-- DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own that an ending has reached. It
+-- looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+-- when no token is left. It skips rows that are locked.
 -- name: DeleteDeadAccessTokens :one
 WITH page AS MATERIALIZED (
     SELECT p.id

@@ -1,9 +1,9 @@
--- CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a lifetime. A
--- pushed request (RFC 9126) carries the digest of its request_uri, which can be opened for request_uri_lifetime. redirect_uri is as
--- the request carried it, NULL if it carried none.
---   - created
---   - unknown: no such client (invalid_request)
---   - disabled: the client is (unauthorized_client)
+-- CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
+-- after lifetime. redirect_uri is what the request carried, NULL if it carried none. For a pushed request (RFC 9126) request_uri is the
+-- digest of its request_uri, which can be used for request_uri_lifetime.
+--   - created: the request is stored
+--   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
+--   - disabled: the client is disabled (unauthorized_client)
 -- name: CreateAuthorization :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, (CASE WHEN c.disabled THEN 'disabled' ELSE 'created' END)::outcome AS outcome
@@ -30,22 +30,22 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
 LEFT JOIN created AS n ON true;
 
--- GetAuthorization returns one authorization in whatever state it is; zero rows: no such authorization.
+-- GetAuthorization returns one authorization in any state. Zero rows: there is no such authorization.
 -- name: GetAuthorization :one
 SELECT a.*
 FROM oauth_authorization AS a
 WHERE a.id = @id::authorization_id;
 
--- FindAuthorizationByCode returns the authorization that a code, by its digest, stands for, in whatever state it is: to look at,
--- never to decide by (RedeemAuthorizationCode decides). Zero rows: no such code.
+-- FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
+-- RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 -- name: FindAuthorizationByCode :one
 SELECT a.*
 FROM oauth_authorization AS a
 WHERE a.code = @code::token_digest;
 
--- TakeAuthorizationByRequestURI returns the pushed request that a request_uri, by its digest, stands for, and takes it: a
--- request_uri is used once (RFC 9126, section 4), whatever the number of callers. From then on the request awaits the user's
--- decision for a lifetime. Zero rows: unknown, another client's, expired, revoked, or taken before.
+-- TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
+-- of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
+-- unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 -- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
 SET request_uri = NULL, expires_at = expiry(now(), @lifetime::interval, NULL, 'Lifetime'), updated_at = now()
@@ -56,8 +56,8 @@ WHERE a.request_uri = @request_uri::token_digest
   AND a.request_uri_expires_at > now()
 RETURNING a.*;
 
--- ListUserAuthorizations is a page of what a user has approved and is in force: live, and with a token or a code that has not
--- expired. Oldest first; the first page starts after the zero time and the empty id, the next after the last row of the one before.
+-- ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
+-- Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 -- name: ListUserAuthorizations :many
 SELECT a.*
 FROM oauth_authorization AS a
@@ -95,26 +95,26 @@ WHERE a.client_id = @client_id::client_id
 ORDER BY a.created_at, a.id
 LIMIT @page_size::integer;
 
--- ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is passed
--- (IssueAuthorizationCode gives it later otherwise; until then the approval lasts for code_lifetime as well).
---   - approved
---   - retried: the same user in the same session had approved it, and it is not redeemed; the new code replaces the earlier one
---   - decided: another decision stands
---   - expired: the request has lapsed
---   - revoked: what was approved has been ended since
---   - unknown: no such request or user
---   - disabled: the client is
---   - suspended: the user is (access_denied)
---   - signed_out: the session is not a live one of the user (login_required)
---   - invalid_scope: the scopes go beyond what was asked for
--- But for approved and retried nothing changes.
+-- ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
+-- NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+--   - approved: the approval is recorded
+--   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
+--   - decided: another decision stands (an error page)
+--   - expired: the request has lapsed (an error page)
+--   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
+--   - unknown: there is no such request or user (an error page)
+--   - disabled: the client is disabled (unauthorized_client)
+--   - suspended: the user is suspended (access_denied)
+--   - signed_out: the session is not a live session of the user (login_required)
+--   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+-- Only approved and retried change anything.
 -- name: ApproveAuthorization :one
 WITH asked AS MATERIALIZED (
     SELECT a.id, lock_parents(@user_id::user_id, a.client_id, sqlc.narg('session_id')::session_id) AS parents
     FROM oauth_authorization AS a
     WHERE a.id = @id::authorization_id
 ), request AS MATERIALIZED (
-    -- what the first approval wrote stays; only the code is new in a second one
+    -- a second approval keeps what the first one wrote; only the code is new
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
@@ -163,7 +163,7 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, q.user_id, sqlc.narg('session_id')::session_id
     FROM request AS q
-    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
+    -- NOT EXISTS first, because ON CONFLICT alone would wait for an ending that is updating this row
     WHERE q.outcome = 'approved' AND sqlc.narg('session_id')::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
@@ -172,14 +172,14 @@ SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redire
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
--- DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
---   - denied
---   - retried: it had been denied before
---   - decided: it had been approved before
---   - expired: the request has lapsed
---   - revoked: it was ended before
---   - unknown: no such request
--- But for denied nothing changes.
+-- DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+--   - denied: the denial is recorded (access_denied)
+--   - retried: the request had been denied before (access_denied)
+--   - decided: the request had been approved before (an error page)
+--   - expired: the request has lapsed (an error page)
+--   - revoked: the request had been ended before (access_denied)
+--   - unknown: there is no such request (an error page)
+-- Only denied changes anything.
 -- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state,
@@ -205,16 +205,16 @@ SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redire
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
--- IssueAuthorizationCode gives an approved authorization its code, by digest, for servers whose code comes after the approval.
---   - issued: a code that was given before and not redeemed is replaced
---   - undecided: not approved yet
---   - denied
---   - replayed: a code was redeemed before
---   - revoked: it was ended before
---   - expired: the approval has lapsed
---   - disabled: the client is
---   - unknown: no such authorization
--- But for issued nothing changes.
+-- IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
+--   - issued: the code is written, and replaces one that was not redeemed
+--   - undecided: the user has not approved yet (ask the user)
+--   - denied: the user has denied the request (access_denied)
+--   - decided: a code of this authorization has been redeemed (an error page)
+--   - revoked: the grant has been ended (access_denied)
+--   - expired: the approval has lapsed (an error page)
+--   - disabled: the client is disabled (unauthorized_client)
+--   - unknown: there is no such authorization (an error page)
+-- Only issued changes anything.
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
@@ -222,10 +222,10 @@ WITH request AS MATERIALIZED (
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
-                WHEN a.redeemed_at IS NOT NULL THEN 'replayed'
+                WHEN a.redeemed_at IS NOT NULL THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
-                -- approved while this statement waited: it can't see yet by whom
+                -- no user: the request was approved while this statement waited for its row, and the snapshot has no user for it yet
                 WHEN a.status = 'pending' OR u.id IS NULL THEN 'undecided'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
@@ -239,8 +239,8 @@ WITH request AS MATERIALIZED (
     WHERE a.id = @id::authorization_id
     FOR NO KEY UPDATE OF a
 ), issued AS (
-    -- what approval wrote is written again: constraints are checked first on the row as it was before this statement waited for the
-    -- approval, and there a code would violate them
+    -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
+    -- waited for the approval, and a code in that row would violate them
     UPDATE oauth_authorization AS a
     SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
         client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
@@ -252,15 +252,15 @@ SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redire
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
--- GrantAuthorization creates an authorization that is approved and has its code at once, for servers that keep the pending
--- request elsewhere, and for users who are not asked (a consent covers the request, or the client skips it).
---   - granted
---   - unknown: no such client or user
---   - disabled: the client is
---   - suspended: the user is (access_denied)
---   - signed_out: the session is not a live one of the user (login_required)
---   - invalid_scope: the granted scopes go beyond those asked for
--- But for granted nothing is written.
+-- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
+-- users who need not be asked, because a consent covers the request or the client skips consent.
+--   - granted: the authorization is written
+--   - unknown: there is no such client or user (an error page)
+--   - disabled: the client is disabled (unauthorized_client)
+--   - suspended: the user is suspended (access_denied)
+--   - signed_out: the session is not a live session of the user (login_required)
+--   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+-- Only granted writes anything.
 -- name: GrantAuthorization :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, sqlc.narg('session_id')::session_id) AS parents
@@ -310,26 +310,30 @@ WITH locked AS MATERIALIZED (
 )
 SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome;
 
--- RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers. The code is
--- bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier (RFC 7636, section
--- 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a challenge protects the code
--- (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must be the one of dpop_jkt, if the
--- request named one (RFC 9449, section 10), and binds the access token, and the family and its refresh token if the client is public
--- (RFC 9449, section 5). proof is the digest of the DPoP proof, remembered until proof_expires_at. There is no refresh token unless
--- its digest and id are passed. resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted. No
--- token outlives family_lifetime from now, nor an access token the session of a bound family.
---   - redeemed
---   - retried: the same call again, told by access_token_id
---   - unauthenticated: the client is not (invalid_client)
---   - unknown: no such code (invalid_grant, as all that follow)
---   - mismatched: another client's, another redirect_uri, challenge or key
---   - proof_replayed: the proof was presented before (invalid_dpop_proof)
---   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
---   - disabled: the client is (invalid_client)
---   - revoked: the grant was ended before
---   - expired
---   - invalid_target: resources beyond the grant (invalid_target)
--- But for redeemed and replayed nothing changes, except that a proof is remembered.
+-- RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
+-- The client is authenticated as in AuthenticateClient.
+-- code_challenge is what the server derives from the verifier (RFC 7636, section 4.6), NULL if none was presented.
+-- redirect_uri may be NULL if the request carried none or had a code_challenge (OAuth 2.1, section 10.2).
+-- confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
+-- It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
+-- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- access_token_id is made once for a request and kept for its retries.
+-- Without refresh_token and refresh_token_id no refresh token is issued.
+-- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+-- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+--   - redeemed: the tokens are written
+--   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
+--   - unauthenticated: the client is not authenticated (invalid_client)
+--   - unknown: there is no such code (invalid_grant)
+--   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
+--   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+--   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
+--   - disabled: the client is disabled (invalid_client)
+--   - revoked: the grant had been ended (invalid_grant)
+--   - expired: the code has expired (invalid_grant)
+--   - invalid_target: the resources go beyond the grant (invalid_target)
+-- Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
+-- rolled back would undo replayed.
 -- name: RedeemAuthorizationCode :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
@@ -348,7 +352,7 @@ WITH caller AS MATERIALIZED (
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
-        -- from the redemption on, so that the same call again gets the same answer
+        -- counted from the redemption, so that a repeated call gets the same answer
         least(
             expiry(coalesce(a.redeemed_at, now()), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
@@ -384,7 +388,7 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
-    -- the same call again is told what was written before: a session may have been extended since, and a client changed
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.*,
         (CASE WHEN t.id IS NULL THEN least(f.access_token_ends_at, f.family_ends_at) ELSE t.expires_at END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
@@ -430,10 +434,10 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN granted AS g ON true;
 
--- RevokeAuthorization ends one authorization and with it every token that descends from it.
---   - ended
---   - revoked: it was ended before
---   - unknown: no such authorization
+-- RevokeAuthorization ends one authorization and every token of its family.
+--   - ended: the family is dead
+--   - revoked: the authorization had been ended before
+--   - unknown: there is no such authorization
 -- name: RevokeAuthorization :one
 WITH ended AS (
     UPDATE oauth_authorization AS a
@@ -446,10 +450,10 @@ SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL 
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_authorization AS a ON a.id = @id::authorization_id;
 
--- RevokeUserAuthorizations ends everything that a user has granted, to every client: what a statement granted that had read before
--- this one committed is dead.
---   - ended
---   - unknown: no such user
+-- RevokeUserAuthorizations ends everything that a user has granted, to all clients. It also ends what a concurrent statement grants that
+-- read before this one committed.
+--   - ended: the user's grants are dead
+--   - unknown: there is no such user
 -- name: RevokeUserAuthorizations :one
 WITH ended AS (
     UPDATE "user" AS u
@@ -459,9 +463,9 @@ WITH ended AS (
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
 
--- RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in every tenant.
---   - ended
---   - unknown: no such user
+-- RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
+--   - ended: the user's grants to the client are dead
+--   - unknown: there is no such user
 -- name: RevokeUserAuthorizationsByClient :one
 WITH ended AS (
     UPDATE "user" AS u
@@ -473,9 +477,9 @@ WITH ended AS (
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
 
--- RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included.
---   - ended
---   - unknown: no such client
+-- RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
+--   - ended: the grants and tokens are dead
+--   - unknown: there is no such client
 -- name: RevokeClientAuthorizations :one
 WITH ended AS (
     UPDATE oauth_client AS c
@@ -485,10 +489,10 @@ WITH ended AS (
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
 
--- MarkDeadAuthorizations walks a page of families in the order of their ids, after after_id (empty: from the start), and gives those
--- that are over a revoked_at: those that an ending has made dead without touching them, and those that were redeemed and have no
--- token left. A family that is dead only because its client is disabled stays as it is, as that can be undone. last_id is where the
--- next page goes on; NULL says that there is nothing more. A family that a call holds is left for the next time.
+-- MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
+-- have no token left. It leaves a family whose client is only disabled, because that can be undone. It looks at page_size families in the
+-- order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no family is left. It skips
+-- rows that are locked.
 -- name: MarkDeadAuthorizations :one
 WITH page AS MATERIALIZED (
     SELECT p.id
@@ -531,8 +535,8 @@ SELECT (SELECT count(*) FROM marked)::bigint AS marked, p.id AS last_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN last AS p ON true;
 
--- DeleteExpiredAuthorizations collects at most batch_size requests and codes that lapsed more than retention ago and have no token, and
--- says how many. Until then they are the evidence by which a replay is recognised. What a call holds is left for the next time.
+-- DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
+-- how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
 -- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
@@ -547,9 +551,9 @@ WITH due AS MATERIALIZED (
 DELETE FROM oauth_authorization AS a
 WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
--- DeleteEndedAuthorizations erases of the batch_size families that ended first, and more than retention ago, what needs no cascade: at
--- most batch_size access tokens, as many refresh tokens that no access token refers to, and the families that have no token. Repeat it
--- until all three are 0. What a call holds is left for the next time.
+-- DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
+-- up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
+-- nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 -- name: DeleteEndedAuthorizations :one
 WITH ended AS MATERIALIZED (
     SELECT a.id

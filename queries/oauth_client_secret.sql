@@ -5,7 +5,7 @@ FROM oauth_client_secret AS o
 WHERE o.client_id = @client_id::client_id AND o.expires_at > now()
 ORDER BY o.expires_at DESC, o.id;
 
--- DeleteExpiredClientSecrets collects at most batch_size secrets that count no more, and says how many.
+-- DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 -- name: DeleteExpiredClientSecrets :execrows
 WITH due AS MATERIALIZED (
     SELECT o.id

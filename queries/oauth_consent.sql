@@ -1,11 +1,12 @@
--- GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what the user
--- had agreed to in the same tenant, if that still counts; otherwise they replace it. There is one consent for each client and user
--- (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants. What ends the grants of
--- the pair afterwards ends the consent as well, also where it overlaps with this call.
---   - granted
---   - unknown: no such client or user
---   - disabled: the client is
---   - suspended: the user is
+-- GrantConsent records what a user has agreed to for a client, in a tenant or in none.
+-- With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
+-- replace them.
+-- A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
+-- What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+--   - granted: the consent is stored
+--   - unknown: there is no such client or user
+--   - disabled: the client is disabled (unauthorized_client)
+--   - suspended: the user is suspended (access_denied)
 -- name: GrantConsent :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents
@@ -28,7 +29,7 @@ WITH locked AS MATERIALIZED (
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT (client_id, user_id) DO UPDATE
-    -- a trigger has given the new row the epochs of now: what carries others doesn't count
+    -- a trigger has set the present epochs on the new row; a stored consent with other epochs doesn't count
     SET scopes = CASE
             WHEN @merge::boolean AND g.reference_id IS NOT DISTINCT FROM excluded.reference_id
                 AND g.user_epoch = excluded.user_epoch AND g.pair_epoch = excluded.pair_epoch
@@ -44,8 +45,8 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true;
 
--- FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing that counts. A consent given
--- in one tenant never serves another.
+-- FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
+-- another. Zero rows: there is no consent that counts.
 -- name: FindConsent :one
 SELECT g.*
 FROM oauth_consent AS g
@@ -55,12 +56,11 @@ WHERE g.client_id = @client_id::client_id
   AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
   AND consent_counts(g, u);
 
--- CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
--- tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
--- empty list of scopes either.
+-- CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
+-- or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
 --   - active: covered and missing are the answer
---   - disabled: the client is
---   - unknown: no such client
+--   - disabled: the client is disabled (unauthorized_client)
+--   - unknown: there is no such client (an error page, not a redirect)
 -- name: CheckConsent :one
 SELECT (CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' ELSE 'active' END)::outcome AS outcome,
     (NOT c.disabled AND (c.skip_consent IS TRUE OR (g.id IS NOT NULL AND cardinality(m.missing) = 0)) IS TRUE)::boolean AS covered,
@@ -83,9 +83,8 @@ CROSS JOIN LATERAL (
     )::text[] AS missing
 ) AS m;
 
--- ListUserConsents is a page of a user's consents with what a settings page shows of each client and how many of its
--- authorizations are live, oldest first. The first page starts after the zero time and the empty id, the next after the
--- last row of the one before.
+-- ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
+-- live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 -- name: ListUserConsents :many
 SELECT g.id, g.client_id, g.reference_id, g.scopes, g.created_at, g.updated_at,
     c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy,
@@ -109,11 +108,11 @@ WHERE g.user_id = @user_id::user_id
 ORDER BY g.created_at, g.id
 LIMIT @page_size::integer;
 
--- WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none), and ends all that rested on it: what the
--- client was granted by this user in this tenant, also where the consent has moved to another tenant since.
---   - withdrawn
---   - ended: there was no consent in this tenant; grants without one have ended all the same
---   - unknown: no such user
+-- WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
+-- granted the client in this tenant, even if the consent has moved to another tenant since.
+--   - withdrawn: the consent is gone and the grants are dead
+--   - ended: there was no consent in this tenant; the grants are dead all the same
+--   - unknown: there is no such user
 -- name: WithdrawConsent :one
 WITH ended AS MATERIALIZED (
     UPDATE "user" AS u
@@ -124,7 +123,7 @@ WITH ended AS MATERIALIZED (
     WHERE u.id = @user_id::user_id
     RETURNING u.id
 ), withdrawn AS (
-    -- it counts no more; deleted for servers that read only the row, but a call that holds it is not waited for
+    -- the epoch has ended the consent already; its row is deleted for servers that read only that, unless another call holds it
     DELETE FROM oauth_consent AS g
     WHERE g.id = ANY (ARRAY(
         SELECT x.id::text
@@ -151,9 +150,8 @@ LEFT JOIN (
     AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
     AND consent_counts(g, u);
 
--- DeleteDeadConsents walks a page of consents in the order of their ids, after after_id (empty: from the start), and collects those that
--- count no more. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for the next
--- time.
+-- DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
+-- begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 -- name: DeleteDeadConsents :one
 WITH page AS MATERIALIZED (
     SELECT p.id

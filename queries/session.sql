@@ -1,9 +1,9 @@
--- CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended. With max_sessions the
--- oldest of the user's live sessions end so that the new one makes no more than that; 0 is no maximum. A user who authenticates again in a
--- session that goes on is for ReauthenticateSession: that counts no session more.
---   - created
---   - unknown: no such user
---   - suspended: the user is
+-- CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
+-- user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
+-- authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
+--   - created: the session is written
+--   - unknown: there is no such user
+--   - suspended: the user is suspended (access_denied)
 -- name: CreateSession :one
 WITH owner AS MATERIALIZED (
     SELECT u.id,
@@ -29,21 +29,21 @@ LEFT JOIN owner AS o ON true
 LEFT JOIN room AS r ON true
 LEFT JOIN created AS n ON true;
 
--- GetSession returns one session in whatever state it is; zero rows: no such session.
+-- GetSession returns one session in any state. Zero rows: there is no such session.
 -- name: GetSession :one
 SELECT s.*
 FROM session AS s
 WHERE s.id = @id::session_id;
 
--- FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it is not live.
+-- FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 -- name: FindSessionByToken :one
 SELECT sqlc.embed(s), sqlc.embed(u)
 FROM session AS s
 JOIN "user" AS u ON u.id = s.user_id
 WHERE s.token = @token::token_digest AND session_is_live(s, u);
 
--- ListUserSessions is a page of a user's live sessions, oldest first. The first page starts after the zero time and the
--- empty id, the next after the last row of the one before.
+-- ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
+-- created_at and id of the last row.
 -- name: ListUserSessions :many
 SELECT s.*
 FROM session AS s
@@ -54,12 +54,11 @@ WHERE s.user_id = @user_id::user_id
 ORDER BY s.created_at, s.id
 LIMIT @page_size::integer;
 
--- ExtendSession lets a live session slide: it then lasts for another lifetime from now, though never beyond max_lifetime
--- from its beginning (NULL: no such bound), and never less long than before. To spare writes, it changes nothing while
--- less than min_gain would be gained.
---   - extended
---   - active: nothing to gain; the session goes on as it is
---   - signed_out: it is not live, or there is no such session
+-- ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
+-- no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
+--   - extended: the session lasts until expires_at
+--   - active: the session goes on as it is
+--   - signed_out: there is no such session, or it is not live (login_required)
 -- name: ExtendSession :one
 WITH live AS MATERIALIZED (
     SELECT s.id, s.user_id, s.expires_at,
@@ -87,10 +86,10 @@ SELECT coalesce(w.outcome, 'signed_out')::outcome AS outcome, w.user_id, w.expir
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN answer AS w ON true;
 
--- ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
--- another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
---   - authenticated
---   - signed_out: it is not a live session of the user, or there is no such session
+-- ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
+-- acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
+--   - authenticated: the session has a new auth_time, acr and amr
+--   - signed_out: there is no such session of the user, or it is not live (login_required)
 -- name: ReauthenticateSession :one
 WITH live AS MATERIALIZED (
     SELECT s.id
@@ -110,21 +109,21 @@ SELECT (CASE WHEN a.auth_time IS NULL THEN 'signed_out' ELSE 'authenticated' END
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN authenticated AS a ON true;
 
--- EndSession signs a user out: the session is over at once, and with it all that was granted in it without offline_access (OpenID
--- Connect Back-Channel Logout 1.0, section 2.7). Telling its clients is due (ListSessionClients).
---   - ended
---   - revoked: it was ended before
---   - unknown: no such session
+-- EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
+-- Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
+--   - ended: the session is over
+--   - revoked: the session had been ended before
+--   - unknown: there is no such session
 -- name: EndSession :one
 SELECT (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome, s.user_id
 FROM (VALUES (true)) AS one (n)
 CROSS JOIN end_sessions(ARRAY[(@id::session_id)::text]) AS e (sessions)
 LEFT JOIN session AS s ON s.id = @id::session_id;
 
--- EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
--- that begins at the same time is over as well. Two calls that keep the same session keep it; two that keep different ones keep none.
---   - ended: sessions says how many had not ended before
---   - unknown: no such user
+-- EndUserSessions ends all sessions of a user except keep, if that is set: 'sign out everywhere else'. It also ends a session that begins
+-- concurrently. Two concurrent calls that keep the same session keep it; two that keep different ones keep none.
+--   - ended: the sessions are over; sessions says how many had not been ended before
+--   - unknown: there is no such user
 -- name: EndUserSessions :one
 WITH owner AS MATERIALIZED (
     UPDATE "user" AS u
@@ -132,7 +131,7 @@ WITH owner AS MATERIALIZED (
     WHERE u.id = @user_id::user_id
     RETURNING u.id, u.sessions_epoch
 ), kept AS (
-    -- compared here, in SET, where the row is as it is now: in WHERE it would be as the snapshot has it
+    -- compared in SET, which sees the latest version of the row; WHERE would see the snapshot's
     UPDATE session AS s
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
@@ -144,9 +143,9 @@ SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outc
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true;
 
--- MarkEndedSessions walks a page of sessions in the order of their ids, after after_id (empty: from the start), and marks those as
--- ended that an ending has reached only by an epoch, for servers that read only the session's row. last_id is where the next page goes on; NULL
--- says that there is nothing more. A session that a call holds is left for the next time.
+-- MarkEndedSessions sets ended_at of sessions that an ending has reached through a counter, for servers that read only the session's row. It
+-- looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+-- when no session is left. It skips rows that are locked.
 -- name: MarkEndedSessions :one
 WITH page AS MATERIALIZED (
     SELECT p.id
@@ -177,10 +176,9 @@ SELECT (SELECT count(*) FROM marked)::bigint AS marked, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN last AS l ON true;
 
--- DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
--- it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are
--- detached, and the sessions to which nothing refers are deleted. Repeat it until all counts are 0. What a call holds is left for the next
--- time.
+-- DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
+-- batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
+-- refers any more. Repeat it until both counts are 0. It skips rows that are locked.
 -- name: DeleteExpiredSessions :one
 WITH due AS MATERIALIZED (
     SELECT s.id

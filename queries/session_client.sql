@@ -1,16 +1,14 @@
--- ListSessionClients lists the clients that a session is known to, in the order in which they came to know it: those to tell when it ends
--- (OpenID Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It answers for as long as there is somebody to tell, also when the
--- session itself is gone.
+-- ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
+-- Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 -- name: ListSessionClients :many
 SELECT k.*
 FROM session_client AS k
 WHERE k.session_id = @session_id::session_id
 ORDER BY k.created_at, k.id;
 
--- SweepSessionClients walks a page of what sessions are known to clients, in the order of ids, after after_id (empty: from the start).
--- Where the session is not live, or gone, it makes telling the client due; where the client has been told, or has no logout URI to be told
--- at, it deletes the row. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for
--- the next time.
+-- SweepSessionClients looks at the clients of sessions that have ended or are gone. It makes their notification due, and deletes the rows of
+-- clients that were notified or have no logout URI. It looks at page_size rows in the order of their ids, those after after_id; begin with
+-- the empty id and go on with last_id, which is NULL when no row is left. It skips rows that are locked.
 -- name: SweepSessionClients :one
 WITH page AS MATERIALIZED (
     SELECT p.id

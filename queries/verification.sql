@@ -1,4 +1,4 @@
--- DeleteExpiredVerifications collects at most batch_size values that have expired, and says how many.
+-- DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 -- name: DeleteExpiredVerifications :execrows
 WITH due AS MATERIALIZED (
     SELECT v.id

@@ -13,4 +13,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION as_set(text[]) IS 'The values of a list, each once, in the order in which they first come. NULL is an empty list.';
+COMMENT ON FUNCTION as_set(text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';

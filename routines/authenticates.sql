@@ -22,4 +22,4 @@ AS $$
     )
 $$;
 
-COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2): a secret by its digest, or a key or a certificate that the server has verified. verified stands for whatever the server has checked in a step of its own. Without a registered method a secret counts, or a key where there is no secret. Never NULL.';
+COMMENT ON FUNCTION authenticates(oauth_client, text, token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';

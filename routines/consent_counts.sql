@@ -10,4 +10,4 @@ AS $$
     )
 $$;
 
-COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent of the user counts: nothing that ends the grants of the pair came after it. Never NULL.';
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';

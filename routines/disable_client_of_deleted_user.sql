@@ -8,4 +8,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Whoever stores a client for a deleted user stores it as disabled.';
+COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';

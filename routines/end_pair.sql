@@ -16,4 +16,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. Where that would be the 257th, the empty map: grants_epoch has to rise with it, which ends more, never less.';
+COMMENT ON FUNCTION end_pair(jsonb, text, text) IS 'ended_grants with one counter raised. If that would add a 257th counter, the answer is an empty map, and the caller has to raise grants_epoch: that ends more, never less.';

@@ -3,7 +3,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    -- SKIP LOCKED: whoever holds a session ends it, deletes it or extends it, and the epoch has ended it in any case
+    -- SKIP LOCKED, because the epoch has ended a session that another call holds as well
     RETURN end_sessions(ARRAY(
         SELECT s.id::text
         FROM session AS s
@@ -13,4 +13,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of what raises sessions_epoch: marks the sessions that it sees as ended, but for one to keep, for servers that read only the session''s row, and says how many.';
+COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of the calls that raise sessions_epoch. Marks the sessions of a user as ended, except the one to keep, for servers that read only the session''s row. Returns how many it marked.';

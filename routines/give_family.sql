@@ -5,14 +5,8 @@ AS $$
 DECLARE
     candidate text;
 BEGIN
-    IF NOT isfinite(NEW.expires_at) THEN
-        NEW.expires_at := CASE WHEN NEW.expires_at < now() THEN now() END; -- infinity means never, which is NULL
-    END IF;
-    IF NEW.authorization_id IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
     IF NEW.user_id IS NULL THEN
-        -- only an access token can be a client's own
+        -- a client's own token, which is always an access token
         NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
         RETURN NEW;
     END IF;
@@ -22,7 +16,7 @@ BEGIN
         WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
     END IF;
     IF NEW.authorization_id IS NULL THEN
-        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- what is gone, a foreign key names
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
         FOREACH candidate IN ARRAY ARRAY[
             CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
             'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
@@ -42,13 +36,14 @@ BEGIN
             CROSS JOIN oauth_client AS c
             LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
             SELECT a.id INTO NEW.authorization_id
             FROM oauth_authorization AS a
             WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
-        -- user or client is gone: a foreign key says which, not the constraint that wants a family
+        -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
         NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
@@ -56,8 +51,8 @@ BEGIN
           AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
-    -- A server that reads the row alone is told by it that the token is dead. It issues one for a refresh token without offline_access,
-    -- which it never spends.
+    -- Another server reads only the token's row, so a dead token has to be marked there. Without offline_access such a server issues
+    -- access tokens without spending the refresh token, so refuse_dead_rotation doesn't stop it.
     IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
         SELECT NOT is_ended(a, c, u, s)
         FROM oauth_authorization AS a
@@ -72,4 +67,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION give_family() IS 'Gives a token that another server inserts its family: that of the refresh token it names, else the one that authorization_code_id names, else a new one. It is another''s only if client or user differ. An access token of a dead family is stored as revoked. A token of a client alone gets the client''s epoch.';
+COMMENT ON FUNCTION give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';

@@ -13,4 +13,4 @@ AS $$
     )
 $$;
 
-COMMENT ON FUNCTION is_ended(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, has been ended for good. s is its session where the family is bound, and not looked at otherwise. Never NULL; true of what was never granted.';
+COMMENT ON FUNCTION is_ended(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';

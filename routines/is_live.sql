@@ -4,4 +4,4 @@ AS $$
     SELECT NOT coalesce(c.disabled, true) AND NOT is_ended(a, c, u, s)
 $$;
 
-COMMENT ON FUNCTION is_live(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, is live: not ended, and its client is not disabled, which can be undone. s is its session where the family is bound, and not looked at otherwise. Never NULL.';
+COMMENT ON FUNCTION is_live(oauth_authorization, oauth_client, "user", session) IS 'Whether the family a, granted by u to c, is live: it has not been ended, and its client is not disabled. s is the session of a bound family; it is ignored for others. Never NULL.';

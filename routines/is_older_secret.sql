@@ -10,4 +10,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION is_older_secret(text, text) IS 'Whether a digest is that of a secret that was rotated out and still counts.';
+COMMENT ON FUNCTION is_older_secret(text, text) IS 'Whether a digest is that of a secret of the client that was rotated out and still counts. Not inlined, so that its table is read only where the present secret doesn''t match.';

@@ -28,7 +28,7 @@ BEGIN
         UPDATE oauth_authorization AS a
         SET revoked_at = now(), revoked_reason = 'refresh_token_reused', updated_at = now()
         WHERE a.id = r.authorization_id AND a.revoked_at IS NULL;
-        -- Another server spent it, and which of its tokens descend from this one is not known.
+        -- Another server spent it, so it is not known which tokens descend from it: all grants of the pair end.
         IF r.successor_id IS NULL THEN
             UPDATE "user" AS u
             SET ended_grants = end_pair(u.ended_grants, r.client_id, ''),
@@ -40,4 +40,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: what a token that is spent comes to. Volatile, so it sees what was committed while the statement waited for the token. retried while the successor is unused, for the same call, within grace or for as long as that lasts; otherwise replayed, and the family ends (RFC 9700, section 4.14.2).';
+COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';

@@ -4,4 +4,4 @@ AS $$
     SELECT bound_to IS NULL OR coalesce(proven, '{}') @> bound_to
 $$;
 
-COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that something is bound to (RFC 7800), if it is bound.';
+COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';

@@ -19,4 +19,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Keeps what a grant refers to from being deleted until it is done, in the order of all locks: user, client, session. Answers locked, or what is no longer there: unknown (user or client), signed_out (session; also one that has ended or expired). Waits for no ending, as endings change no key.';
+COMMENT ON FUNCTION lock_parents(text, text, text) IS 'Locks the rows that a grant refers to, so that none is deleted before the grant is written. The order is that of all locks: user, client, session. Returns locked; unknown if the user or client is gone; signed_out if the session is gone, has ended or has expired. It waits for no ending, because endings change no key.';

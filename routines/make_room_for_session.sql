@@ -6,7 +6,7 @@ BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN
         RETURN 0;
     END IF;
-    -- one after the other; each of the statements below sees what was committed before it
+    -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
     PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
     RETURN end_sessions(ARRAY(
         SELECT l.id::text
@@ -25,4 +25,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest sessions of a user so that one more makes no more than max_sessions, and says how many. 0 is no maximum.';
+COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';

@@ -14,4 +14,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Remembers a DPoP proof (RFC 9449, section 11.1) and says whether it is presented for the first time. No proof is fresh.';
+COMMENT ON FUNCTION proof_is_fresh(text, timestamptz) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';

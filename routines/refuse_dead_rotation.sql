@@ -14,4 +14,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION refuse_dead_rotation() IS 'Another server can''t spend a dead refresh token: its UPDATE finds no row, and it answers invalid_grant.';
+COMMENT ON FUNCTION refuse_dead_rotation() IS 'Trigger: keeps another server from spending a dead refresh token. Its UPDATE finds no row, so it answers invalid_grant.';

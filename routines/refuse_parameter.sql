@@ -7,4 +7,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises an error that names a parameter which the caller has to give.';
+COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';

@@ -4,7 +4,7 @@ AS $$
     SELECT coalesce(
         s.ended_at IS NULL
         AND s.expires_at > now()
-        AND s.user_sessions_epoch >= u.sessions_epoch -- greater only to who waited for the session: s is as it is now then, u as the snapshot has it
+        AND s.user_sessions_epoch >= u.sessions_epoch -- greater where a statement waited for the session: s is then the latest version, u the snapshot's
         AND u.suspended_at IS NULL
         AND u.deleted_at IS NULL,
         false

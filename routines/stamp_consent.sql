@@ -15,4 +15,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION stamp_consent() IS 'Whoever writes a consent: it carries the epochs of its user, so that it stops to count when they rise.';
+COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';

@@ -7,11 +7,6 @@ DECLARE
 BEGIN
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
-    IF NEW.expires_at = 'infinity' THEN
-        NEW.expires_at := '9999-12-31 00:00:00+00'; -- the column is NOT NULL, and infinity can't be read as a time in Go
-    ELSIF NEW.expires_at = '-infinity' THEN
-        NEW.expires_at := now();
-    END IF;
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
         NEW.ended_at := now();
         NEW.expires_at := least(NEW.expires_at, now());
@@ -20,4 +15,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION stamp_session() IS 'Whoever inserts a session: it carries the sessions_epoch of its user, and has ended if that user is suspended or deleted.';
+COMMENT ON FUNCTION stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';

@@ -37,7 +37,7 @@ type CreateAccountParams struct {
 	Password              *string
 }
 
-// CreateAccount adds a way to sign in. An identity that is taken violates account_provider_account_uidx.
+// CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 func (q *Queries) CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error) {
 	row := q.db.QueryRow(ctx, CreateAccount,
 		arg.ID,
@@ -76,7 +76,7 @@ func (q *Queries) CreateAccount(ctx context.Context, arg CreateAccountParams) (A
 
 const DeleteAccount = `-- name: DeleteAccount :one
 WITH owner AS MATERIALIZED (
-    -- two calls that each remove one of a user's last two accounts come one after the other
+    -- locked, so that two calls that each delete one of the last two accounts run one after the other
     SELECT u.id
     FROM "user" AS u
     WHERE u.id = $2::user_id
@@ -107,10 +107,10 @@ type DeleteAccountParams struct {
 	UserID UserID
 }
 
-// DeleteAccount removes a way to sign in, though never a user's last one.
-//   - deleted
-//   - last: it is the user's last, and stays
-//   - unknown: no such account of the user
+// DeleteAccount deletes an account of a user, unless it is the last one.
+//   - deleted: the account is gone
+//   - last: the account is the user's last one and stays
+//   - unknown: the user has no such account
 func (q *Queries) DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, DeleteAccount, arg.ID, arg.UserID)
 	var outcome Outcome
@@ -138,7 +138,7 @@ type FindAccountByProviderRow struct {
 	User    User
 }
 
-// FindAccountByProvider returns the account and the user that an identity at another provider stands for; zero rows: none.
+// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
 func (q *Queries) FindAccountByProvider(ctx context.Context, arg FindAccountByProviderParams) (FindAccountByProviderRow, error) {
 	row := q.db.QueryRow(ctx, FindAccountByProvider, arg.ProviderID, arg.AccountID)
 	var i FindAccountByProviderRow
@@ -189,8 +189,8 @@ type FindCredentialAccountByEmailRow struct {
 	User    User
 }
 
-// FindCredentialAccountByEmail returns the password account, with its user, of the user who has an address, whatever its
-// ASCII case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
+// FindCredentialAccountByEmail returns the password account of the user who has an e-mail address, and the user. ASCII case is ignored.
+// Zero rows: nobody has the address, or its user has no password. The caller compares the hash.
 func (q *Queries) FindCredentialAccountByEmail(ctx context.Context, email string) (FindCredentialAccountByEmailRow, error) {
 	row := q.db.QueryRow(ctx, FindCredentialAccountByEmail, email)
 	var i FindCredentialAccountByEmailRow
@@ -233,7 +233,7 @@ FROM account AS c
 WHERE c.id = $1::account_id
 `
 
-// GetAccount returns one account; zero rows: no such account.
+// GetAccount returns one account. Zero rows: there is no such account.
 func (q *Queries) GetAccount(ctx context.Context, id AccountID) (Account, error) {
 	row := q.db.QueryRow(ctx, GetAccount, id)
 	var i Account
@@ -265,7 +265,7 @@ WHERE c.user_id = $1::user_id
 ORDER BY c.created_at, c.id
 `
 
-// ListUserAccounts lists a user's ways to sign in, oldest first.
+// ListUserAccounts lists the accounts of a user, oldest first.
 func (q *Queries) ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error) {
 	rows, err := q.db.Query(ctx, ListUserAccounts, userID)
 	if err != nil {
@@ -312,7 +312,7 @@ type UpdateAccountPasswordParams struct {
 	UserID   UserID
 }
 
-// UpdateAccountPassword replaces the hash of a password account; zero rows: the user has none.
+// UpdateAccountPassword replaces the hash of a user's password. Zero rows: the user has no password account.
 func (q *Queries) UpdateAccountPassword(ctx context.Context, arg UpdateAccountPasswordParams) (Account, error) {
 	row := q.db.QueryRow(ctx, UpdateAccountPassword, arg.Password, arg.UserID)
 	var i Account
@@ -360,8 +360,8 @@ type UpdateAccountTokensParams struct {
 	ID                    AccountID
 }
 
-// UpdateAccountTokens replaces what another provider issued, as its answer to a refresh carries it: what is nil is kept,
-// as the answer may leave it out. Zero rows: no such account.
+// UpdateAccountTokens stores what another provider answered to a refresh. A nil parameter keeps the stored value, because such an answer
+// may leave a token out. Zero rows: there is no such account.
 func (q *Queries) UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error) {
 	row := q.db.QueryRow(ctx, UpdateAccountTokens,
 		arg.AccessToken,

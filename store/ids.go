@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// ID is an identifier of a T: a string of a type of its own, one for each domain of the schema, so that the compiler knows a
-// user from a client. An identifier that another server wrote is accepted as it is; those made here are time-ordered (a UUIDv7,
-// RFC 9562, section 5.7, as 32 hexadecimal digits) behind a prefix of four characters that says what they name. None is a secret.
+// ID is an identifier of a T. Each domain of the schema has a type of its own, so that the compiler tells a user from a
+// client. Identifiers of another server are accepted as they are. Those made here have a prefix of four characters that says
+// what they name, and are time-ordered: a UUIDv7 (RFC 9562, section 5.7) as 32 hexadecimal digits. None is a secret.
 //
-// PostgreSQL's text holds neither NUL nor broken UTF-8, so no row has such an identifier. It is written as the empty text, which no row
-// has either: a look-up finds nothing instead of failing with SQLSTATE 22021, and a row is refused. (NULL would mean something by itself
-// in an optional parameter: no tenant, no session.)
+// PostgreSQL can't store a NUL or invalid UTF-8 in a text, so no row has such an identifier. It is sent as the empty text,
+// which no row has either: a look-up finds nothing instead of failing with SQLSTATE 22021, and an insert is refused. (It isn't
+// sent as NULL, because that has a meaning in optional parameters: no tenant, no session.)
 type ID[T any] string
 
 type (
@@ -25,7 +25,7 @@ type (
 	SessionID = ID[Session]
 	// AccountID is the primary key of account.
 	AccountID = ID[Account]
-	// ReferenceID points at a tenant, an organisation say. oauthdb never looks into it.
+	// ReferenceID points at a tenant, such as an organisation. It is opaque to oauthdb.
 	ReferenceID = ID[tenant]
 	// OAuthClientID is the primary key of oauth_client. Clients never see it.
 	OAuthClientID = ID[OAuthClient]
@@ -49,7 +49,7 @@ type (
 	SigningKeyID = ID[SigningKey]
 )
 
-// What is identified and isn't the row of a table.
+// Types that have an identifier and no table of their own.
 type (
 	tenant       struct{}
 	publicClient struct{}

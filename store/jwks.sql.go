@@ -28,8 +28,8 @@ type CreateSigningKeyParams struct {
 	Lifetime   *time.Duration
 }
 
-// CreateSigningKey stores a key pair. The private key is ciphertext: encrypt it before. With a lifetime the key is no
-// longer published after it, otherwise it has none yet.
+// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
+// that has passed; a key without one is published until it is retired.
 func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error) {
 	row := q.db.QueryRow(ctx, CreateSigningKey,
 		arg.ID,
@@ -69,7 +69,7 @@ DELETE FROM jwks AS k
 WHERE k.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
-// DeleteExpiredSigningKeys collects at most batch_size keys that are no longer published, and says how many.
+// DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
 func (q *Queries) DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredSigningKeys, batchSize)
 	if err != nil {
@@ -84,7 +84,7 @@ WHERE k.id = $1::jwk_id
 RETURNING k.id::jwk_id AS id
 `
 
-// DeleteSigningKey removes a key at once: one that has leaked, say. Zero rows: no such key.
+// DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.
 func (q *Queries) DeleteSigningKey(ctx context.Context, id SigningKeyID) (SigningKeyID, error) {
 	row := q.db.QueryRow(ctx, DeleteSigningKey, id)
 	var id_2 SigningKeyID
@@ -110,9 +110,9 @@ type FindCurrentSigningKeyParams struct {
 	LeadTime time.Duration
 }
 
-// FindCurrentSigningKey returns the key to sign with: the newest of an algorithm that has been published for lead_time, so
-// that every verifier has had the time to fetch it, and does not expire; the oldest usable one while none has been published for
-// so long. Zero rows: there is none, make one.
+// FindCurrentSigningKey returns the key to sign with. It chooses among the keys of one algorithm that have no expiry: the newest that has
+// been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
+// key; create one.
 func (q *Queries) FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error) {
 	row := q.db.QueryRow(ctx, FindCurrentSigningKey, arg.Alg, arg.LeadTime)
 	var i SigningKey
@@ -138,7 +138,7 @@ FROM jwks AS k
 WHERE k.id = $1::jwk_id
 `
 
-// GetSigningKey returns one key, expired or not; zero rows: no such key.
+// GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 func (q *Queries) GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error) {
 	row := q.db.QueryRow(ctx, GetSigningKey, id)
 	var i SigningKey
@@ -207,8 +207,8 @@ type RetireSigningKeyParams struct {
 	ID       SigningKeyID
 }
 
-// RetireSigningKey lets a key sign no more and be published for one more lifetime: as long as the last token that it
-// signed lives. An expiry that is already set is never postponed. Zero rows: no such key.
+// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
+// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 func (q *Queries) RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error) {
 	row := q.db.QueryRow(ctx, RetireSigningKey, arg.Lifetime, arg.ID)
 	var i SigningKey

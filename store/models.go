@@ -11,7 +11,7 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// How a family began: by a code, by a device or CIBA request, by an assertion, by the server itself (direct), or by another server's token (foreign).
+// What a family began with: a code, a device or CIBA request, an assertion, a grant by the server itself (direct), or a token of another server (foreign).
 type AuthorizationKind string
 
 const (
@@ -299,7 +299,7 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 	}
 }
 
-// What a call came to. A word means the same in every call.
+// The result of a call. A value means the same in every call.
 type Outcome string
 
 const (
@@ -596,12 +596,12 @@ func AllTokenKindValues() []TokenKind {
 	}
 }
 
-// Ways to sign in: a password (provider_id 'credential'), or an identity at another provider.
+// Ways for users to sign in: a password (provider_id 'credential'), or an identity at another provider.
 type Account struct {
 	ID        AccountID
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// The user's identifier at the provider; for a password, the user's own id.
+	// The user's identifier at the provider. For a password: the user's own id.
 	AccountID string
 	// 'credential' for a password, otherwise the name of the other provider.
 	ProviderID string
@@ -614,9 +614,9 @@ type Account struct {
 	IDToken               *string
 	AccessTokenExpiresAt  *time.Time
 	RefreshTokenExpiresAt *time.Time
-	// What the other provider granted, as it wrote it.
+	// The scope that the other provider granted, in its own notation.
 	Scope *string
-	// Password hash (argon2id, say), in the hasher's own notation.
+	// Password hash, argon2id for example, in the notation of the hasher.
 	Password *string
 }
 
@@ -625,7 +625,7 @@ type OAuthAccessToken struct {
 	ID        AccessTokenID
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// Digest of the access token; NULL for a JWT that is known by its id (jti) alone.
+	// Digest of the access token; NULL for a JWT, which is known by its id (jti).
 	Token     *token.Digest
 	ClientID  ClientID
 	SessionID *SessionID
@@ -633,13 +633,13 @@ type OAuthAccessToken struct {
 	UserID *UserID
 	// The tenant in which the grant was made.
 	ReferenceID *ReferenceID
-	// The refresh token that came with it, or from which it was refreshed.
+	// The refresh token that was issued with it or, after a retry, that was presented for it.
 	RefreshID *RefreshTokenID
-	// The token is refused from this instant on; NULL means never.
+	// When the token expires. NULL means never.
 	ExpiresAt *time.Time
 	// Scopes of the token.
 	Scopes []string
-	// When this one token was revoked.
+	// When this token alone was revoked.
 	Revoked *time.Time
 	// Resource indicators of the token: its audience (RFC 8707).
 	Resources []string
@@ -647,33 +647,33 @@ type OAuthAccessToken struct {
 	AuthorizationDetails json.RawMessage
 	// The key to which the token is bound (RFC 7800).
 	Confirmation *token.Confirmation
-	// What the grant began with; another server's own identifier, or ours of the authorization.
+	// Identifier of what the grant began with: another server's own, or authorization_id.
 	AuthorizationCodeID *AuthorizationID
-	// The family; NULL for a token of the client itself. A trigger sets it where the writer does not know the column.
+	// The family; NULL for a client's own token. A trigger sets it for a server that doesn't know the column.
 	AuthorizationID *AuthorizationID
 	// Who acts for the user (RFC 8693, section 4.1).
 	Act json.RawMessage
-	// grants_epoch of client_id at the issue, for a token of the client itself and for an exchanged one.
+	// grants_epoch of the client when a client's own token, or an exchanged one, was issued.
 	ClientEpoch *int64
-	// pair_epoch() of the user, client_id and tenant at the issue of an exchanged token.
+	// pair_epoch() of the user, client and tenant when an exchanged token was issued.
 	PairEpoch *int64
-	// What a library on top keeps with the token.
+	// Data that a library on top keeps with the token.
 	Data json.RawMessage
-	// Kept for a better-auth server: what the claims parameter asked for.
+	// For a better-auth server: what the claims parameter asked for.
 	RequestedUserInfoClaims []string
 }
 
-// One decision of a user about a client, from the request to the last token that descends from it: the family. Whether it is live is derived (is_live).
+// One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).
 type OAuthAuthorization struct {
 	ID        AuthorizationID
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	ClientID  ClientID
-	// How the family began.
+	// What the family began with.
 	Kind AuthorizationKind
 	// pending until the user has decided.
 	Status AuthorizationStatus
-	// redirect_uri as the authorization request carried it (RFC 6749, section 4.1.1); NULL if it carried none.
+	// redirect_uri of the request (RFC 6749, section 4.1.1); NULL if it carried none.
 	RedirectURI *string
 	// response_type of the request.
 	ResponseType *string
@@ -681,27 +681,27 @@ type OAuthAuthorization struct {
 	ResponseMode *string
 	// Scopes that the request asked for.
 	Scopes []string
-	// state of the request, handed back to the client.
+	// state of the request, returned to the client.
 	State *string
 	// nonce of the request, for the ID token.
 	Nonce *string
 	// PKCE challenge (RFC 7636, section 4.3).
 	CodeChallenge *string
-	// How the challenge derives from the verifier (RFC 7636, section 4.2).
+	// How the challenge is derived from the verifier (RFC 7636, section 4.2).
 	CodeChallengeMethod *string
-	// Resource indicators asked for (RFC 8707); NULL if none were.
+	// Resource indicators that the request asked for (RFC 8707); NULL if none.
 	Resources []string
 	// authorization_details of the request (RFC 9396).
 	AuthorizationDetails json.RawMessage
 	// The claims parameter (OpenID Connect Core, section 5.5).
 	Claims json.RawMessage
-	// The rest of the request (prompt, max_age, login_hint, ui_locales ...), an object.
+	// Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.
 	Request json.RawMessage
-	// Digest of a pushed request's request_uri (RFC 9126), until it has been taken.
+	// Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.
 	RequestURI *token.Digest
-	// The request_uri can't be opened from this instant on.
+	// When the request_uri expires.
 	RequestURIExpiresAt *time.Time
-	// When the request lapses; once it is approved, when the code does. NULL once the code is redeemed: from then on the tokens' own expiry counts.
+	// When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.
 	ExpiresAt *time.Time
 	// Who decided.
 	UserID *UserID
@@ -709,7 +709,7 @@ type OAuthAuthorization struct {
 	SessionID *SessionID
 	// The tenant in which the user decided.
 	ReferenceID *ReferenceID
-	// Scopes that the user granted: never more than were asked for.
+	// Scopes that the user granted: a subset of scopes.
 	GrantedScopes []string
 	// When the user last authenticated (auth_time of OpenID Connect Core, section 2).
 	AuthTime *time.Time
@@ -719,7 +719,7 @@ type OAuthAuthorization struct {
 	AMR []string
 	// When the user approved or denied.
 	DecidedAt *time.Time
-	// Granted in a session without offline_access: live only while that session is. Written once, at the grant.
+	// Whether the family is live only while its session is: it was granted in a session, without offline_access. Written once, at the grant.
 	Bound bool
 	// grants_epoch of the user at the grant.
 	UserEpoch *int64
@@ -727,27 +727,27 @@ type OAuthAuthorization struct {
 	ClientEpoch *int64
 	// pair_epoch() of the user, client and tenant at the grant.
 	PairEpoch *int64
-	// Digest of the authorization code. Stays after redemption, so that a replay is known as one.
+	// Digest of the authorization code. It is kept after redemption, so that a replay is recognised.
 	Code *token.Digest
-	// The code is refused from this instant on.
+	// When the code expires.
 	CodeExpiresAt *time.Time
-	// When the code was used: it is used once.
+	// When the code was redeemed. That happens once.
 	RedeemedAt *time.Time
-	// The access token that the redemption issued. The same call again names the same one.
+	// Id of the access token that the redemption issued. A repeated call names the same one.
 	RedeemedAs *AccessTokenID
-	// The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL binds nothing.
+	// The key to which the family is bound (RFC 7800; dpop_jkt of RFC 9449, section 10). NULL means none.
 	Confirmation *token.Confirmation
 	// Who acts for the user (RFC 8693, section 4.1).
 	Act json.RawMessage
 	// Who may act for the user (RFC 8693, section 4.4).
 	MayAct json.RawMessage
-	// No token of the family outlives this instant; NULL means no such bound.
+	// Upper bound of the expiry of the family's tokens. NULL means none.
 	MaxExpiresAt *time.Time
-	// Every token of the family is dead from this instant on.
+	// When the family was ended. Its tokens are dead.
 	RevokedAt *time.Time
-	// Why it was revoked.
+	// Why the family was ended.
 	RevokedReason *RevocationReason
-	// What a library on top keeps with the authorization.
+	// Data that a library on top keeps with the authorization.
 	Data json.RawMessage
 }
 
@@ -766,7 +766,7 @@ type OAuthClient struct {
 	SkipConsent *bool
 	// Whether the client may end sessions (RP-initiated logout).
 	EnableEndSession *bool
-	// Scopes that the client may ask for; NULL leaves it to the server's default.
+	// Scopes that the client may ask for. NULL means the server's default, an empty list none.
 	Scopes []string
 	// The user who owns the client, if one does.
 	UserID *UserID
@@ -788,7 +788,7 @@ type OAuthClient struct {
 	SoftwareVersion *string
 	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
 	SoftwareStatement *string
-	// Redirect URIs, compared by exact match (RFC 9700, section 2.1). Empty only where no grant type redirects.
+	// Redirect URIs, compared exactly (RFC 9700, section 2.1). Empty only if none of the grant types redirects.
 	RedirectURIs []string
 	// Where a user may be sent after RP-initiated logout.
 	PostLogoutRedirectURIs []string
@@ -798,21 +798,21 @@ type OAuthClient struct {
 	GrantTypes []string
 	// response_types of RFC 7591; NULL means code.
 	ResponseTypes []string
-	// True for a client that cannot keep a secret (RFC 6749, section 2.1).
+	// Whether the client can't keep a secret (RFC 6749, section 2.1). If NULL, is_public derives it.
 	Public *bool
-	// web, native, user-agent-based ..., as the registrar classes it.
+	// Kind of client, such as web, native or user-agent-based, for whoever registers it.
 	Type *string
 	// The tenant that owns the client, instead of a user.
 	ReferenceID *ReferenceID
-	// Whatever else the registration carried: a JSON object.
+	// Other members of the registration: a JSON object.
 	Metadata json.RawMessage
 	// How often all grants to the client were ended. A grant is live only while this is what it was at the grant.
 	GrantsEpoch int64
-	// When the client was deleted; it is disabled, too. The row stays until the collector has erased all that refers to it.
+	// When the client was deleted. It is disabled too. The row stays until the collector has erased everything that refers to it.
 	DeletedAt *time.Time
-	// The secret is refused from this instant on; NULL means never (client_secret_expires_at of RFC 7591, there as 0).
+	// When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.
 	ClientSecretExpiresAt *time.Time
-	// Hash of the secret as another server made it (bcrypt, say), until its first right use replaces it by a digest.
+	// Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
@@ -820,31 +820,31 @@ type OAuthClient struct {
 	SubjectType *string
 	// Sector of pairwise subjects (OpenID Connect Core, section 8.1).
 	SectorIdentifier *string
-	// Whether a request without a code_challenge is refused; NULL leaves it to the server.
+	// Whether a request without a code_challenge is refused. NULL leaves the choice to the server.
 	RequirePKCE *bool
 	// Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).
 	AllowPlainPKCE *bool
-	// The client's public keys, a JSON Web Key Set; excludes jwks_uri (RFC 7591, section 2).
+	// The client's public keys, a JSON Web Key Set. Not together with jwks_uri (RFC 7591, section 2).
 	JWKS json.RawMessage
-	// Where the client publishes its keys; excludes jwks.
+	// Where the client publishes its keys. Not together with jwks.
 	JWKSURI *string
 	// web or native (OpenID Connect Dynamic Client Registration, section 2).
 	ApplicationType *string
 	// default_max_age of OpenID Connect Dynamic Client Registration, section 2.
 	DefaultMaxAge *time.Duration
-	// How long the client's access tokens live at most; NULL leaves it to the caller.
+	// Upper bound of the lifetime of the client's access tokens. NULL means no bound but the caller's.
 	AccessTokenLifetime *time.Duration
-	// How long each of the client's refresh tokens lives at most; NULL leaves it to the caller.
+	// Upper bound of the lifetime of each of the client's refresh tokens. NULL means no bound but the caller's.
 	RefreshTokenLifetime *time.Duration
-	// How long any token of one authorization lives at most, counted from redemption; NULL leaves it to the caller.
+	// Upper bound of the lifetime of a family, counted from redemption. NULL means no bound but the caller's.
 	AuthorizationLifetime *time.Duration
-	// How long the client's authorization codes live at most; NULL leaves it to the caller.
+	// Upper bound of the lifetime of the client's authorization codes. NULL means no bound but the caller's.
 	CodeLifetime *time.Duration
-	// For how long a refresh token that was rotated may be presented again; NULL leaves it to the caller.
+	// How long a rotated refresh token may be presented again. NULL leaves the choice to the caller.
 	RefreshGrace *time.Duration
-	// Whether a refresh token that was rotated may be presented until its successor is used, whenever that is.
+	// Whether a rotated refresh token may be presented again until its successor is used. NULL leaves the choice to the caller.
 	RefreshGraceUntilUsed *bool
-	// Whether the client's requests have to be pushed (RFC 9126, section 6).
+	// Whether the client has to push its requests (RFC 9126, section 6).
 	RequirePushedAuthorizationRequests *bool
 	// Whether the client always uses DPoP (RFC 9449, section 5.2).
 	DPoPBoundAccessTokens *bool
@@ -860,39 +860,39 @@ type OAuthClient struct {
 	TLSClientAuthSANIP *string
 	// rfc822Name that the certificate has to have (RFC 8705, section 2.1.2).
 	TLSClientAuthSANEmail *string
-	// Where the client is told of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
+	// Where the client is notified of a sign-out (OpenID Connect Back-Channel Logout, section 2.2).
 	BackchannelLogoutURI *string
-	// Whether the client needs the sid in what it is told.
+	// Whether the client needs the sid in a logout token.
 	BackchannelLogoutSessionRequired *bool
-	// Kept for a better-auth server: where it found the client's metadata document.
+	// For a better-auth server: where it found the client's metadata document.
 	ClientDiscoveryID *string
-	// Kept for a better-auth server: what it issues to the client itself.
+	// For a better-auth server: the scopes that it issues to the client itself.
 	ClientCredentialsScopes []string
 }
 
-// Client assertions already presented (RFC 7523, section 3, jti): the primary key is the replay gate.
+// Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.
 type OAuthClientAssertion struct {
 	// Digest of the client's identifier and the assertion's jti.
 	ID        token.Digest
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// When the assertion itself expires, and with it the need to remember it.
+	// When the assertion has expired, clock skew included, and need not be remembered.
 	ExpiresAt time.Time
 }
 
-// Which client of a better-auth server may ask for which of its resources.
+// The resources of a better-auth server that a client may ask for.
 type OAuthClientResource struct {
 	ID        string
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	ClientID  ClientID
-	// identifier of the resource.
+	// The resource's identifier.
 	ResourceID string
 	// Whatever else the server keeps with it.
 	Metadata json.RawMessage
 }
 
-// Secrets that were rotated out and still count. Read only where oauth_client.client_secret doesn't match.
+// Client secrets that were rotated out and still count. Read only if oauth_client.client_secret doesn't match.
 type OAuthClientSecret struct {
 	ID        ClientSecretID
 	CreatedAt time.Time
@@ -900,17 +900,17 @@ type OAuthClientSecret struct {
 	ClientID  ClientID
 	// Digest of the secret.
 	Digest token.Digest
-	// The secret is refused from this instant on, as it was promised when it was rotated out.
+	// When the secret expires, as promised when it was rotated out.
 	ExpiresAt time.Time
 }
 
-// What a user has agreed to for a client: at most one row for each pair, in one tenant at a time. It counts only while its epochs are the user's (consent_counts).
+// What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user's (consent_counts).
 type OAuthConsent struct {
 	ID        ConsentID
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	ClientID  ClientID
-	// Who agreed.
+	// The user who agreed.
 	UserID *UserID
 	// The tenant in which the user agreed. A consent given in one tenant never serves another.
 	ReferenceID *ReferenceID
@@ -922,23 +922,23 @@ type OAuthConsent struct {
 	UserEpoch int64
 	// pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.
 	PairEpoch int64
-	// Kept for a better-auth server, as is the column after it: the resources to which it lets scopes apply.
+	// For a better-auth server, like the column after it: the resources to which the scopes apply.
 	Resources []string
 	// What the claims parameter asked for.
 	RequestedUserInfoClaims []string
 }
 
-// DPoP proofs already presented (RFC 9449, section 11.1): the primary key is the replay gate.
+// DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.
 type OAuthProof struct {
 	// Digest of the proof's key and jti.
 	ID        token.Digest
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// From when on the proof is refused by its age, and need not be remembered.
+	// When the proof is too old to be accepted, and need not be remembered.
 	ExpiresAt time.Time
 }
 
-// Refresh tokens (RFC 6749, section 1.5), spent ones included: they are the evidence by which reuse is recognised.
+// Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.
 type OAuthRefreshToken struct {
 	ID        RefreshTokenID
 	CreatedAt time.Time
@@ -950,9 +950,9 @@ type OAuthRefreshToken struct {
 	UserID    UserID
 	// The tenant in which the grant was made.
 	ReferenceID *ReferenceID
-	// The token is refused from this instant on; NULL means never.
+	// When the token expires. NULL means never.
 	ExpiresAt *time.Time
-	// When the token was spent. It has a successor then, unless another server spent it.
+	// When the token was spent. A spent token has a successor, unless another server spent it.
 	Revoked *time.Time
 	// Scopes that the token can still grant.
 	Scopes []string
@@ -964,34 +964,34 @@ type OAuthRefreshToken struct {
 	AuthorizationDetails json.RawMessage
 	// The key to which the token is bound (RFC 7800).
 	Confirmation *token.Confirmation
-	// What the grant began with, carried through every rotation; another server's own identifier, or ours of the authorization.
+	// Identifier of what the grant began with, carried through every rotation: another server's own, or authorization_id.
 	AuthorizationCodeID *AuthorizationID
-	// The family. A trigger sets it where the writer does not know the column.
+	// The family. A trigger sets it for a server that doesn't know the column.
 	AuthorizationID AuthorizationID
 	// Digest of the token that replaced this one when it was rotated.
 	Successor *token.Digest
 	// Primary key of the successor. No foreign key: either row may be collected first.
 	SuccessorID *RefreshTokenID
-	// When the last access token without a row that came with this one expires.
+	// Expiry of the last access token that was issued with this one and has no row.
 	AccessTokenExpiresAt *time.Time
-	// What a library on top keeps with the token.
+	// Data that a library on top keeps with the token.
 	Data json.RawMessage
-	// Kept for a better-auth server, as are the columns after it: what the claims parameter asked for.
+	// For a better-auth server, like the columns after it: what the claims parameter asked for.
 	RequestedUserInfoClaims []string
-	// When a better-auth server rotated the token. Ours sets revoked and successor.
+	// When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.
 	RotatedAt *time.Time
-	// The answer that a better-auth server repeats to a retry, encrypted by it, if it was told to.
+	// The answer that a better-auth server repeats to a retry, encrypted by it.
 	RotationReplayResponse *string
-	// Until when it repeats that answer.
+	// How long a better-auth server repeats that answer.
 	RotationReplayExpiresAt *time.Time
 }
 
-// Protected resources of a better-auth server, with its policy for each (RFC 8707).
+// Protected resources of a better-auth server, each with its policy (RFC 8707).
 type OAuthResource struct {
 	ID        string
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// The resource parameter that names it (RFC 8707, section 2).
+	// The value of the resource parameter (RFC 8707, section 2).
 	Identifier string
 	// What the server calls it.
 	Name string
@@ -1017,12 +1017,12 @@ type OAuthResource struct {
 	Metadata json.RawMessage
 }
 
-// Signed-in browsers. Live while it has neither ended nor expired and user_sessions_epoch is the user's sessions_epoch.
+// Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
 type Session struct {
 	ID        SessionID
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// The session is over from this instant on; it slides by ExtendSession.
+	// When the session expires. ExtendSession moves it.
 	ExpiresAt time.Time
 	// Digest of the session cookie.
 	Token token.Digest
@@ -1033,11 +1033,11 @@ type Session struct {
 	UserID    UserID
 	// sessions_epoch of the user when the session began, set by a trigger.
 	UserSessionsEpoch int64
-	// When the user signed out. The session has expired then, too, for servers that read only that.
+	// When the session was ended. expires_at is no later, for servers that read only that.
 	EndedAt *time.Time
 	// When the session was last extended.
 	LastSeenAt *time.Time
-	// What a settings page calls the device.
+	// Name of the device for a settings page.
 	Label *string
 	// Authentication context class reference (OpenID Connect Core, section 2).
 	ACR *string
@@ -1047,7 +1047,7 @@ type Session struct {
 	AuthTime *time.Time
 }
 
-// Clients that a session is known to: they are to be told when it ends. No foreign key to session or user, which may be gone by then.
+// Clients that know a session, to be notified when it ends. There is no foreign key to session or user, because they may be deleted before that.
 type SessionClient struct {
 	ID        SessionClientID
 	CreatedAt time.Time
@@ -1057,50 +1057,50 @@ type SessionClient struct {
 	ClientID  ClientID
 	// The session's user.
 	UserID UserID
-	// The user as the client knows it.
+	// The user's identifier for the client.
 	Sub string
-	// The session as the client knows it (OpenID Connect Back-Channel Logout, section 2.1).
+	// The session's identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).
 	SID string
-	// When the client is to be told; NULL while the session lives.
+	// When the notification became due; NULL while the session is live.
 	DueAt *time.Time
-	// How often telling was tried.
+	// Number of attempts to notify the client.
 	Attempts int64
-	// Who is telling the client right now.
+	// The worker that is notifying the client.
 	Lease *string
-	// Until when.
+	// When the lease ends.
 	LeaseExpiresAt *time.Time
-	// When the client was told.
+	// When the client was notified.
 	ToldAt *time.Time
 }
 
-// Keys that sign tokens. Published while a token that they signed may still be verified.
+// Keys that sign tokens. A key is published for as long as a token that it signed may be verified.
 type SigningKey struct {
 	ID        SigningKeyID
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// The public JSON Web Key (RFC 7517).
 	PublicKey string
-	// The private key as the caller encrypted it: ciphertext.
+	// The private key, encrypted by the caller.
 	PrivateKey string
 	// Signature algorithm (RFC 7518, section 3.1).
 	Alg *string
-	// Curve, for keys that have one.
+	// Curve, if the key has one.
 	Curve *string
-	// The key is no longer published from this instant on; NULL means never.
+	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
 }
 
 // People who sign in: the resource owners.
 type User struct {
-	// The subject (sub) of tokens. Written by the caller.
+	// The subject (sub) of tokens. The caller makes it.
 	ID        UserID
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// Display name.
 	Name string
-	// E-mail address, unique whatever its ASCII case; NULL for a user who has none.
+	// E-mail address, unique without regard to ASCII case; NULL if the user has none.
 	Email *string
-	// Whether the address has been proven to be the user's.
+	// Whether the user has proven to own the address.
 	EmailVerified bool
 	// URL of a picture.
 	Image *string
@@ -1110,21 +1110,21 @@ type User struct {
 	SessionsEpoch int64
 	// How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.
 	EndedGrants json.RawMessage
-	// Since when the user is suspended: nothing of the user's is live and nothing is granted.
+	// When the user was suspended. Until that is lifted, nothing of the user's is live and nothing is granted.
 	SuspendedAt *time.Time
-	// When the user was deleted. The row stays, without what is personal, until the collector has erased all that refers to it.
+	// When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.
 	DeletedAt *time.Time
 }
 
-// Short-lived values that a better-auth server keeps: authorization codes, e-mail verifications and the like.
+// Short-lived values of a better-auth server, such as authorization codes and e-mail verifications.
 type Verification struct {
 	ID        VerificationID
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// What the value is looked up by.
+	// The key by which the value is looked up.
 	Identifier string
-	// The value, in the server's own notation.
+	// The value, in the notation of the server.
 	Value string
-	// The value is refused from this instant on.
+	// When the value expires.
 	ExpiresAt time.Time
 }

@@ -5,5 +5,6 @@ import (
 	"time"
 )
 
-// Never is the lifetime of what doesn't expire. A lifetime that is left out is an error, so whoever means it has to write it.
+// Never is the lifetime of something that doesn't expire. It has to be passed explicitly, because a missing lifetime is an
+// error.
 const Never time.Duration = math.MaxInt64

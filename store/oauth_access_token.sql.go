@@ -52,9 +52,9 @@ type DeleteDeadAccessTokensRow struct {
 	LastID  *AccessTokenID
 }
 
-// DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
-// start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
-// on; NULL says that there is nothing more. What a call holds is left for the next time.
+// DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own that an ending has reached. It
+// looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+// when no token is left. It skips rows that are locked.
 func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error) {
 	row := q.db.QueryRow(ctx, DeleteDeadAccessTokens, arg.AfterID, arg.PageSize)
 	var i DeleteDeadAccessTokensRow
@@ -74,12 +74,11 @@ WITH due AS MATERIALIZED (
     LIMIT $1::integer
     FOR UPDATE OF t SKIP LOCKED
 )
-DELETE FROM oauth_access_token AS t
+DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
 WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
-// DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
-// holds is left for the next time.
+// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredAccessTokens, batchSize)
 	if err != nil {
@@ -94,8 +93,8 @@ FROM oauth_access_token AS t
 WHERE t.token = $1::token_digest
 `
 
-// FindAccessTokenByToken returns the access token that a digest stands for, in whatever state it is: to look at, never to
-// decide by (IntrospectAccessToken decides). Zero rows: no such token.
+// FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
+// whether it is live. Zero rows: there is no such token.
 func (q *Queries) FindAccessTokenByToken(ctx context.Context, argToken token.Digest) (OAuthAccessToken, error) {
 	row := q.db.QueryRow(ctx, FindAccessTokenByToken, argToken)
 	var i OAuthAccessToken
@@ -135,7 +134,7 @@ FROM oauth_access_token AS t
 WHERE t.id = $1::access_token_id
 `
 
-// GetAccessToken returns one access token in whatever state it is; zero rows: no such token.
+// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error) {
 	row := q.db.QueryRow(ctx, GetAccessToken, id)
 	var i OAuthAccessToken
@@ -177,6 +176,7 @@ WITH live AS (
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
+    -- only a bound family depends on its session, so others don't look it up
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
 )
@@ -218,11 +218,12 @@ type IntrospectAccessTokenRow struct {
 	Username             *string
 }
 
-// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
-// RedeemAuthorizationCode; client_auth_method server stands for the server itself (its UserInfo endpoint, say), which names no client.
-//   - active: live, that is unexpired, not revoked, and of a live family or an enabled client
-//   - inactive
-//   - unauthenticated: the caller is not
+// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
+// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
+// client_auth_method server and no client.
+//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
+//   - inactive: there is no such token, or it is not live; an answer with "active": false
+//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
 func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IntrospectAccessToken,
 		arg.ClientAuthMethod,
@@ -307,7 +308,7 @@ type IntrospectAccessTokenByIDRow struct {
 	Username             *string
 }
 
-// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
+// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error) {
 	row := q.db.QueryRow(ctx, IntrospectAccessTokenByID,
 		arg.ClientAuthMethod,
@@ -405,8 +406,8 @@ type IntrospectTokenRow struct {
 	Username             *string
 }
 
-// IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
-// (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
+// IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
+// token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.
 func (q *Queries) IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error) {
 	row := q.db.QueryRow(ctx, IntrospectToken,
 		arg.ClientAuthMethod,
@@ -469,13 +470,20 @@ WITH client AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ), answer AS (
-    SELECT (CASE WHEN c.outcome = 'issued' AND NOT EXISTS (SELECT FROM issued) THEN 'retried' ELSE c.outcome END)::outcome AS outcome,
+    SELECT (
+            CASE
+                WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
+                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM $8::token_digest)
+                THEN refuse_parameter('ID', 'is that of another token')::outcome
+                ELSE 'retried'
+            END
+        )::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = $7::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN oauth_access_token AS t ON t.id = $7::access_token_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
-FROM (VALUES (true)) AS one (n)
+FROM (VALUES (true)) AS one (n) -- a row to join to, so that there is an answer even if nothing was found
 LEFT JOIN answer AS w ON true
 `
 
@@ -498,16 +506,17 @@ type IssueAccessTokenRow struct {
 	ExpiresAt *time.Time
 }
 
-// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
-// digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
-//   - issued
-//   - retried: the same call again, told by id
-//   - unauthenticated: the client is not (invalid_client)
-//   - disabled: the client is (invalid_client)
+// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
+// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
+// none are registered for it. The client is authenticated as in AuthenticateClient.
+//   - issued: the token is written
+//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
+//   - unauthenticated: the client is not authenticated (invalid_client)
+//   - disabled: the client is disabled (invalid_client)
 //   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
-//   - invalid_scope: scopes beyond what the client may ask for (invalid_scope)
+//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 //
-// But for issued nothing is written.
+// Only issued writes anything.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IssueAccessToken,
 		arg.Lifetime,
@@ -618,12 +627,12 @@ type RevokeAccessTokenByIDRow struct {
 	AuthorizationID *AuthorizationID
 }
 
-// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for the
-// client that it was issued to (RFC 7009, section 2.1). It dies alone.
-//   - ended
-//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
-//   - unauthenticated: the client is not (invalid_client)
-//   - unknown: no such token of this client
+// RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
+// issued to (RFC 7009, section 2.1). The client is authenticated as in AuthenticateClient; a disabled client may revoke.
+//   - ended: the token is revoked (200)
+//   - revoked: it had been revoked before (200)
+//   - unauthenticated: the client is not authenticated (invalid_client)
+//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAccessTokenByID,
 		arg.ID,
@@ -695,12 +704,13 @@ type RevokeTokenRow struct {
 	AccessTokenID   *AccessTokenID
 }
 
-// RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
-// token dies alone; a refresh token, spent or not, ends its family.
-//   - ended
-//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
-//   - unauthenticated: the client is not (invalid_client)
-//   - unknown: no such token of this client
+// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+// token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
+// client may revoke.
+//   - ended: the token, or its family, is revoked (200)
+//   - revoked: it had been revoked before (200)
+//   - unauthenticated: the client is not authenticated (invalid_client)
+//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error) {
 	row := q.db.QueryRow(ctx, RevokeToken,
 		arg.ClientID,

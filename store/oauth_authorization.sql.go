@@ -18,7 +18,7 @@ WITH asked AS MATERIALIZED (
     FROM oauth_authorization AS a
     WHERE a.id = $3::authorization_id
 ), request AS MATERIALIZED (
-    -- what the first approval wrote stays; only the code is new in a second one
+    -- a second approval keeps what the first one wrote; only the code is new
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
         coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
@@ -67,7 +67,7 @@ WITH asked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT $2::session_id, q.client_id, q.user_id, q.user_id, $2::session_id
     FROM request AS q
-    -- looked for first: ON CONFLICT waits for an ending that makes it due to tell the client
+    -- NOT EXISTS first, because ON CONFLICT alone would wait for an ending that is updating this row
     WHERE q.outcome = 'approved' AND $2::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $2::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
@@ -98,20 +98,20 @@ type ApproveAuthorizationRow struct {
 	State        *string
 }
 
-// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is passed
-// (IssueAuthorizationCode gives it later otherwise; until then the approval lasts for code_lifetime as well).
-//   - approved
-//   - retried: the same user in the same session had approved it, and it is not redeemed; the new code replaces the earlier one
-//   - decided: another decision stands
-//   - expired: the request has lapsed
-//   - revoked: what was approved has been ended since
-//   - unknown: no such request or user
-//   - disabled: the client is
-//   - suspended: the user is (access_denied)
-//   - signed_out: the session is not a live one of the user (login_required)
-//   - invalid_scope: the scopes go beyond what was asked for
+// ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
+// NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+//   - approved: the approval is recorded
+//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
+//   - decided: another decision stands (an error page)
+//   - expired: the request has lapsed (an error page)
+//   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
+//   - unknown: there is no such request or user (an error page)
+//   - disabled: the client is disabled (unauthorized_client)
+//   - suspended: the user is suspended (access_denied)
+//   - signed_out: the session is not a live session of the user (login_required)
+//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
 //
-// But for approved and retried nothing changes.
+// Only approved and retried change anything.
 func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, ApproveAuthorization,
 		arg.UserID,
@@ -191,12 +191,12 @@ type CreateAuthorizationRow struct {
 	ExpiresAt *time.Time
 }
 
-// CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a lifetime. A
-// pushed request (RFC 9126) carries the digest of its request_uri, which can be opened for request_uri_lifetime. redirect_uri is as
-// the request carried it, NULL if it carried none.
-//   - created
-//   - unknown: no such client (invalid_request)
-//   - disabled: the client is (unauthorized_client)
+// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
+// after lifetime. redirect_uri is what the request carried, NULL if it carried none. For a pushed request (RFC 9126) request_uri is the
+// digest of its request_uri, which can be used for request_uri_lifetime.
+//   - created: the request is stored
+//   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
+//   - disabled: the client is disabled (unauthorized_client)
 func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, CreateAuthorization,
 		arg.ClientID,
@@ -284,9 +284,9 @@ type DeleteEndedAuthorizationsRow struct {
 	Authorizations int64
 }
 
-// DeleteEndedAuthorizations erases of the batch_size families that ended first, and more than retention ago, what needs no cascade: at
-// most batch_size access tokens, as many refresh tokens that no access token refers to, and the families that have no token. Repeat it
-// until all three are 0. What a call holds is left for the next time.
+// DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
+// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
+// nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error) {
 	row := q.db.QueryRow(ctx, DeleteEndedAuthorizations, arg.Retention, arg.BatchSize)
 	var i DeleteEndedAuthorizationsRow
@@ -317,8 +317,8 @@ type DeleteExpiredAuthorizationsParams struct {
 	BatchSize int32
 }
 
-// DeleteExpiredAuthorizations collects at most batch_size requests and codes that lapsed more than retention ago and have no token, and
-// says how many. Until then they are the evidence by which a replay is recognised. What a call holds is left for the next time.
+// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
+// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
 	if err != nil {
@@ -361,15 +361,15 @@ type DenyAuthorizationRow struct {
 	State        *string
 }
 
-// DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
-//   - denied
-//   - retried: it had been denied before
-//   - decided: it had been approved before
-//   - expired: the request has lapsed
-//   - revoked: it was ended before
-//   - unknown: no such request
+// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+//   - denied: the denial is recorded (access_denied)
+//   - retried: the request had been denied before (access_denied)
+//   - decided: the request had been approved before (an error page)
+//   - expired: the request has lapsed (an error page)
+//   - revoked: the request had been ended before (access_denied)
+//   - unknown: there is no such request (an error page)
 //
-// But for denied nothing changes.
+// Only denied changes anything.
 func (q *Queries) DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, DenyAuthorization, id)
 	var i DenyAuthorizationRow
@@ -392,8 +392,8 @@ FROM oauth_authorization AS a
 WHERE a.code = $1::token_digest
 `
 
-// FindAuthorizationByCode returns the authorization that a code, by its digest, stands for, in whatever state it is: to look at,
-// never to decide by (RedeemAuthorizationCode decides). Zero rows: no such code.
+// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
+// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, FindAuthorizationByCode, code)
 	var i OAuthAuthorization
@@ -455,7 +455,7 @@ FROM oauth_authorization AS a
 WHERE a.id = $1::authorization_id
 `
 
-// GetAuthorization returns one authorization in whatever state it is; zero rows: no such authorization.
+// GetAuthorization returns one authorization in any state. Zero rows: there is no such authorization.
 func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, GetAuthorization, id)
 	var i OAuthAuthorization
@@ -587,16 +587,16 @@ type GrantAuthorizationParams struct {
 	Confirmation        *token.Confirmation
 }
 
-// GrantAuthorization creates an authorization that is approved and has its code at once, for servers that keep the pending
-// request elsewhere, and for users who are not asked (a consent covers the request, or the client skips it).
-//   - granted
-//   - unknown: no such client or user
-//   - disabled: the client is
-//   - suspended: the user is (access_denied)
-//   - signed_out: the session is not a live one of the user (login_required)
-//   - invalid_scope: the granted scopes go beyond those asked for
+// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
+// users who need not be asked, because a consent covers the request or the client skips consent.
+//   - granted: the authorization is written
+//   - unknown: there is no such client or user (an error page)
+//   - disabled: the client is disabled (unauthorized_client)
+//   - suspended: the user is suspended (access_denied)
+//   - signed_out: the session is not a live session of the user (login_required)
+//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
 //
-// But for granted nothing is written.
+// Only granted writes anything.
 func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, GrantAuthorization,
 		arg.UserID,
@@ -638,10 +638,10 @@ WITH request AS MATERIALIZED (
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
-                WHEN a.redeemed_at IS NOT NULL THEN 'replayed'
+                WHEN a.redeemed_at IS NOT NULL THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
-                -- approved while this statement waited: it can't see yet by whom
+                -- no user: the request was approved while this statement waited for its row, and the snapshot has no user for it yet
                 WHEN a.status = 'pending' OR u.id IS NULL THEN 'undecided'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
@@ -655,8 +655,8 @@ WITH request AS MATERIALIZED (
     WHERE a.id = $2::authorization_id
     FOR NO KEY UPDATE OF a
 ), issued AS (
-    -- what approval wrote is written again: constraints are checked first on the row as it was before this statement waited for the
-    -- approval, and there a code would violate them
+    -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
+    -- waited for the approval, and a code in that row would violate them
     UPDATE oauth_authorization AS a
     SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
         client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
@@ -683,17 +683,17 @@ type IssueAuthorizationCodeRow struct {
 	State        *string
 }
 
-// IssueAuthorizationCode gives an approved authorization its code, by digest, for servers whose code comes after the approval.
-//   - issued: a code that was given before and not redeemed is replaced
-//   - undecided: not approved yet
-//   - denied
-//   - replayed: a code was redeemed before
-//   - revoked: it was ended before
-//   - expired: the approval has lapsed
-//   - disabled: the client is
-//   - unknown: no such authorization
+// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
+//   - issued: the code is written, and replaces one that was not redeemed
+//   - undecided: the user has not approved yet (ask the user)
+//   - denied: the user has denied the request (access_denied)
+//   - decided: a code of this authorization has been redeemed (an error page)
+//   - revoked: the grant has been ended (access_denied)
+//   - expired: the approval has lapsed (an error page)
+//   - disabled: the client is disabled (unauthorized_client)
+//   - unknown: there is no such authorization (an error page)
 //
-// But for issued nothing changes.
+// Only issued changes anything.
 func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, IssueAuthorizationCode, arg.CodeLifetime, arg.ID, arg.Code)
 	var i IssueAuthorizationCodeRow
@@ -833,8 +833,8 @@ type ListUserAuthorizationsParams struct {
 	PageSize       int32
 }
 
-// ListUserAuthorizations is a page of what a user has approved and is in force: live, and with a token or a code that has not
-// expired. Oldest first; the first page starts after the zero time and the empty id, the next after the last row of the one before.
+// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
+// Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error) {
 	rows, err := q.db.Query(ctx, ListUserAuthorizations,
 		arg.UserID,
@@ -958,10 +958,10 @@ type MarkDeadAuthorizationsRow struct {
 	LastID *AuthorizationID
 }
 
-// MarkDeadAuthorizations walks a page of families in the order of their ids, after after_id (empty: from the start), and gives those
-// that are over a revoked_at: those that an ending has made dead without touching them, and those that were redeemed and have no
-// token left. A family that is dead only because its client is disabled stays as it is, as that can be undone. last_id is where the
-// next page goes on; NULL says that there is nothing more. A family that a call holds is left for the next time.
+// MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
+// have no token left. It leaves a family whose client is only disabled, because that can be undone. It looks at page_size families in the
+// order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no family is left. It skips
+// rows that are locked.
 func (q *Queries) MarkDeadAuthorizations(ctx context.Context, arg MarkDeadAuthorizationsParams) (MarkDeadAuthorizationsRow, error) {
 	row := q.db.QueryRow(ctx, MarkDeadAuthorizations, arg.AfterID, arg.PageSize)
 	var i MarkDeadAuthorizationsRow
@@ -990,7 +990,7 @@ WITH caller AS MATERIALIZED (
         (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $9::token_confirmation) END AS family_confirmation,
-        -- from the redemption on, so that the same call again gets the same answer
+        -- counted from the redemption, so that a repeated call gets the same answer
         least(
             expiry(coalesce(a.redeemed_at, now()), $10::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
@@ -1026,7 +1026,7 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
-    -- the same call again is told what was written before: a session may have been extended since, and a client changed
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome,
         (CASE WHEN t.id IS NULL THEN least(f.access_token_ends_at, f.family_ends_at) ELSE t.expires_at END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
@@ -1110,27 +1110,31 @@ type RedeemAuthorizationCodeRow struct {
 	RefreshTokenExpiresAt *time.Time
 }
 
-// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers. The code is
-// bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier (RFC 7636, section
-// 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a challenge protects the code
-// (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must be the one of dpop_jkt, if the
-// request named one (RFC 9449, section 10), and binds the access token, and the family and its refresh token if the client is public
-// (RFC 9449, section 5). proof is the digest of the DPoP proof, remembered until proof_expires_at. There is no refresh token unless
-// its digest and id are passed. resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted. No
-// token outlives family_lifetime from now, nor an access token the session of a bound family.
-//   - redeemed
-//   - retried: the same call again, told by access_token_id
-//   - unauthenticated: the client is not (invalid_client)
-//   - unknown: no such code (invalid_grant, as all that follow)
-//   - mismatched: another client's, another redirect_uri, challenge or key
-//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
-//   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
-//   - disabled: the client is (invalid_client)
-//   - revoked: the grant was ended before
-//   - expired
-//   - invalid_target: resources beyond the grant (invalid_target)
+// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
+// The client is authenticated as in AuthenticateClient.
+// code_challenge is what the server derives from the verifier (RFC 7636, section 4.6), NULL if none was presented.
+// redirect_uri may be NULL if the request carried none or had a code_challenge (OAuth 2.1, section 10.2).
+// confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
+// It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
+// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+// access_token_id is made once for a request and kept for its retries.
+// Without refresh_token and refresh_token_id no refresh token is issued.
+// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+//   - redeemed: the tokens are written
+//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
+//   - unauthenticated: the client is not authenticated (invalid_client)
+//   - unknown: there is no such code (invalid_grant)
+//   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
+//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+//   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
+//   - disabled: the client is disabled (invalid_client)
+//   - revoked: the grant had been ended (invalid_grant)
+//   - expired: the code has expired (invalid_grant)
+//   - invalid_target: the resources go beyond the grant (invalid_target)
 //
-// But for redeemed and replayed nothing changes, except that a proof is remembered.
+// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
+// rolled back would undo replayed.
 func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, RedeemAuthorizationCode,
 		arg.ClientID,
@@ -1195,10 +1199,10 @@ type RevokeAuthorizationRow struct {
 	ReferenceID *ReferenceID
 }
 
-// RevokeAuthorization ends one authorization and with it every token that descends from it.
-//   - ended
-//   - revoked: it was ended before
-//   - unknown: no such authorization
+// RevokeAuthorization ends one authorization and every token of its family.
+//   - ended: the family is dead
+//   - revoked: the authorization had been ended before
+//   - unknown: there is no such authorization
 func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAuthorization, id)
 	var i RevokeAuthorizationRow
@@ -1225,9 +1229,9 @@ WITH ended AS (
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
 `
 
-// RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included.
-//   - ended
-//   - unknown: no such client
+// RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
+//   - ended: the grants and tokens are dead
+//   - unknown: there is no such client
 func (q *Queries) RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RevokeClientAuthorizations, clientID)
 	var outcome Outcome
@@ -1248,10 +1252,10 @@ WITH ended AS (
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
 `
 
-// RevokeUserAuthorizations ends everything that a user has granted, to every client: what a statement granted that had read before
-// this one committed is dead.
-//   - ended
-//   - unknown: no such user
+// RevokeUserAuthorizations ends everything that a user has granted, to all clients. It also ends what a concurrent statement grants that
+// read before this one committed.
+//   - ended: the user's grants are dead
+//   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RevokeUserAuthorizations, userID)
 	var outcome Outcome
@@ -1279,9 +1283,9 @@ type RevokeUserAuthorizationsByClientParams struct {
 	UserID   UserID
 }
 
-// RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in every tenant.
-//   - ended
-//   - unknown: no such user
+// RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
+//   - ended: the user's grants to the client are dead
+//   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.ClientID, arg.UserID)
 	var outcome Outcome
@@ -1309,9 +1313,9 @@ type TakeAuthorizationByRequestURIParams struct {
 	ClientID   ClientID
 }
 
-// TakeAuthorizationByRequestURI returns the pushed request that a request_uri, by its digest, stands for, and takes it: a
-// request_uri is used once (RFC 9126, section 4), whatever the number of callers. From then on the request awaits the user's
-// decision for a lifetime. Zero rows: unknown, another client's, expired, revoked, or taken before.
+// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
+// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
+// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, TakeAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
 	var i OAuthAuthorization

@@ -30,14 +30,17 @@ type AuthenticateClientParams struct {
 	ClientID         ClientID
 }
 
-// AuthenticateClient says whether a caller is the client that it says it is (RFC 6749, section 2.3), for libraries that authenticate in a
-// step of their own; the calls of the token, introspection and revocation endpoints do so themselves, and take client_auth_method
-// verified after this one. client_auth_method is as in RFC 7591, section 2: for client_secret_basic and client_secret_post the secret, by its
-// digest, is judged here, the present one or one that was rotated out and still counts; private_key_jwt, tls_client_auth and
-// self_signed_tls_client_auth say that the server has verified that; none is for public clients. Empty authenticates nobody.
-//   - authenticated
-//   - unauthenticated: no such client, a wrong secret, or a method of another kind than the registered one (invalid_client)
-//   - disabled: the client is (invalid_client)
+// AuthenticateClient says whether a caller is the client that it claims to be (RFC 6749, section 2.3). It is for libraries that authenticate
+// in a step of their own and then pass client_auth_method verified. The calls of the token, introspection and revocation endpoints
+// authenticate the client themselves, by the same rules.
+// client_auth_method is one of RFC 7591, section 2. An empty one authenticates nobody.
+// client_secret_basic and client_secret_post compare client_secret, a digest, with the client's secret, and with those that were rotated
+// out and still count.
+// private_key_jwt, tls_client_auth and self_signed_tls_client_auth say that the server has verified the key or certificate.
+// none is for public clients.
+//   - authenticated: the caller is the client
+//   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
+//   - disabled: the client is disabled (invalid_client)
 func (q *Queries) AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, AuthenticateClient, arg.ClientAuthMethod, arg.ClientSecret, arg.ClientID)
 	var outcome Outcome
@@ -120,8 +123,8 @@ type CreateClientParams struct {
 	BackchannelLogoutSessionRequired *bool
 }
 
-// CreateClient registers a client (RFC 7591, section 2; the columns' comments name the metadata that each holds). A taken
-// client_id violates oauth_client_client_id_uidx; a client that redirects and has no redirect URI violates
+// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
+// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 // oauth_client_redirect_uris_where_redirected.
 func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, CreateClient,
@@ -247,10 +250,10 @@ WITH deleted AS (
 SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
 `
 
-// DeleteClient deletes a client: it is disabled, all that was granted to it is dead at once and for good, and its secrets and what is
-// personal in its row are blank. The collector erases the rest, and then the client_id can be used again.
-//   - deleted
-//   - unknown: no such client
+// DeleteClient deletes a client. It is disabled, everything that was granted to it is dead at once and for good, and its secrets and
+// personal data are blanked. The collector erases the rest; after that the client_id can be used again.
+//   - deleted: the client is deleted
+//   - unknown: there is no such client
 func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, DeleteClient, clientID)
 	var outcome Outcome
@@ -271,10 +274,10 @@ WITH disabled AS (
 SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
 `
 
-// DisableClient suspends a client: from now on it is issued nothing and none of its tokens is live, until EnableClient. To
-// end the tokens for good, RevokeClientAuthorizations.
-//   - ended
-//   - unknown: no such client
+// DisableClient disables a client. It is issued nothing, and none of its tokens is live, until EnableClient. RevokeClientAuthorizations ends
+// the tokens for good.
+//   - ended: the client is disabled
+//   - unknown: there is no such client
 func (q *Queries) DisableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, DisableClient, clientID)
 	var outcome Outcome
@@ -292,15 +295,15 @@ WITH enabled AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.disabled
 )
-SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'suspended' ELSE 'enabled' END)::outcome AS outcome
+SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'disabled' ELSE 'enabled' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN enabled AS e ON true
 `
 
-// EnableClient lifts DisableClient: what was live before and has neither expired nor been ended is live again.
-//   - enabled
-//   - suspended: the user who owns the client is deleted; it stays disabled
-//   - unknown: no such client
+// EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
+//   - enabled: the client is enabled
+//   - disabled: the user who owns the client is deleted; the client stays disabled
+//   - unknown: there is no such client
 func (q *Queries) EnableClient(ctx context.Context, clientID ClientID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, EnableClient, clientID)
 	var outcome Outcome
@@ -319,7 +322,7 @@ WITH page AS MATERIALIZED (
     ORDER BY p.deleted_at
     LIMIT $2::integer
 ), access_tokens AS MATERIALIZED (
-    -- a range of one client_id, as an equal one has no order, and without an order all its tokens would be looked up for the first of them
+    -- BETWEEN, because the planner ignores an ORDER BY on a column compared with =, and would then read all tokens of the client
     SELECT t.id
     FROM page AS p
     CROSS JOIN LATERAL (
@@ -337,7 +340,7 @@ WITH page AS MATERIALIZED (
     WHERE t.id = x.id
     RETURNING t.id
 ), consents AS MATERIALIZED (
-    -- in the order of an index, or all consents of a client would be looked up for the first of them
+    -- ordered as an index is, or the planner would read all consents of the client
     SELECT g.id
     FROM page AS p
     CROSS JOIN LATERAL (
@@ -419,10 +422,10 @@ type EraseDeletedClientsRow struct {
 	LastDeletedAt *time.Time
 }
 
-// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size access tokens
-// and as many consents, secrets and notes about sessions, and the clients to which nothing refers any more. Families and refresh tokens
-// go by the calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
-// NULL says that there is nothing more.
+// EraseDeletedClients deletes what is left of deleted clients. It looks at up to batch_size of them in the order of their deletion. One call
+// deletes up to batch_size access tokens, consents, secrets and rows of session_client each, and the clients to which nothing refers any
+// more, so nothing cascades. Families and refresh tokens are left to the calls that collect those. Begin with the zero time as
+// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error) {
 	row := q.db.QueryRow(ctx, EraseDeletedClients, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedClientsRow
@@ -444,7 +447,7 @@ FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
 
-// GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client, or deleted.
+// GetClient returns the client with a public client_id, disabled or not. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, GetClient, clientID)
 	var i OAuthClient
@@ -521,7 +524,7 @@ FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
 
-// GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client, or deleted.
+// GetClientByID returns a client by its primary key, disabled or not. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, GetClientByID, id)
 	var i OAuthClient
@@ -603,8 +606,8 @@ type GetClientByRegistrationTokenParams struct {
 	RegistrationAccessToken token.Digest
 }
 
-// GetClientByRegistrationToken returns the client whose registration a registration access token, by its digest, manages
-// (RFC 7592, section 2); zero rows: the token is not this client's.
+// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
+// 2). Zero rows: the token is not this client's, or the client is deleted (401).
 func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, GetClientByRegistrationToken, arg.ClientID, arg.RegistrationAccessToken)
 	var i OAuthClient
@@ -690,8 +693,8 @@ type ListClientsParams struct {
 	PageSize       int32
 }
 
-// ListClients is a page of all clients, oldest first. The first page starts after the zero time and the empty id, the next
-// after the last row of the one before.
+// ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
+// id of the last row.
 func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error) {
 	rows, err := q.db.Query(ctx, ListClients, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
 	if err != nil {
@@ -789,7 +792,7 @@ type ListClientsByReferenceParams struct {
 	PageSize       int32
 }
 
-// ListClientsByReference is a page of the clients that a tenant owns, in the order of ListClients.
+// ListClientsByReference returns a page of the clients that a tenant owns, like ListClients.
 func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByReferenceParams) ([]OAuthClient, error) {
 	rows, err := q.db.Query(ctx, ListClientsByReference,
 		arg.ReferenceID,
@@ -892,7 +895,7 @@ type ListClientsByUserParams struct {
 	PageSize       int32
 }
 
-// ListClientsByUser is a page of the clients that a user owns, in the order of ListClients.
+// ListClientsByUser returns a page of the clients that a user owns, like ListClients.
 func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserParams) ([]OAuthClient, error) {
 	rows, err := q.db.Query(ctx, ListClientsByUser,
 		arg.UserID,
@@ -1000,7 +1003,7 @@ WITH client AS MATERIALIZED (
     ON CONFLICT (client_id, digest) DO UPDATE
     SET expires_at = excluded.expires_at, updated_at = now()
 ), present_again AS (
-    -- what it was promised before it became the present one again counts no more
+    -- the new secret had been used before and was rotated out: its old row no longer counts
     DELETE FROM oauth_client_secret AS o
     USING client AS k
     WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = $2::token_digest
@@ -1015,12 +1018,12 @@ type RotateClientSecretParams struct {
 	Lifetime     time.Duration
 }
 
-// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
-// for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
-// were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
-//   - rotated
+// RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
+// replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
+// earlier count for as long as they were promised to.
+//   - rotated: the new secret is stored
 //   - retried: it is the present secret already; nothing changes
-//   - unknown: no such client
+//   - unknown: there is no such client
 func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RotateClientSecret,
 		arg.Overlap,
@@ -1051,9 +1054,9 @@ type SetRegistrationAccessTokenParams struct {
 	ClientID                ClientID
 }
 
-// SetRegistrationAccessToken replaces the token that manages the registration (RFC 7592, section 3); NULL ends such management.
-//   - updated
-//   - unknown: no such client
+// SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
+//   - updated: the token is replaced or removed
+//   - unknown: there is no such client
 func (q *Queries) SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, SetRegistrationAccessToken, arg.RegistrationAccessToken, arg.ClientID)
 	var outcome Outcome
@@ -1148,9 +1151,8 @@ type UpdateClientParams struct {
 	Cleared                          []string
 }
 
-// UpdateClient changes the given fields and leaves those that are nil; the columns named in cleared (OAuthClientField) are
-// set to NULL, and a name that is not one of them is an error. client_id and secrets are not changed here. Zero rows: no
-// such client.
+// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
+// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,

@@ -24,7 +24,7 @@ DELETE FROM oauth_client_assertion AS t
 WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
-// DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.
+// DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
 func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredClientAssertions, batchSize)
 	if err != nil {
@@ -43,7 +43,7 @@ WITH assertion AS MATERIALIZED (
             END
         )::outcome AS outcome
 ), remembered AS (
-    -- the planner computes what it can beforehand, so a time that is out of range has to be cut off even where it isn't written
+    -- least(), because the planner evaluates constants early: to_timestamp would fail on a time out of range, even if no row is written
     INSERT INTO oauth_client_assertion (id, expires_at)
     SELECT $4::token_digest, to_timestamp(least($1::bigint, 253402300799)) + $3::interval
     FROM assertion AS a
@@ -62,13 +62,14 @@ type RememberClientAssertionParams struct {
 	ID          token.Digest
 }
 
-// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). The id is the digest of
-// client and jti (token.AssertionID). expires_at is the assertion's own exp, in seconds since 1970 (RFC 7519, section 4.1.4); the assertion is
-// accepted, and remembered, until clock_skew after it. max_lifetime is how far from now exp may be at most.
-//   - remembered: it had not been presented before
-//   - proof_replayed: it had (invalid_client)
-//   - expired (invalid_client)
-//   - too_far: exp is beyond max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+// RememberClientAssertion records that a client assertion was presented (RFC 7523, section 3, item 7).
+// id is the digest of the client and the jti (token.AssertionID).
+// expires_at is the assertion's exp, in seconds since 1970 (RFC 7519, section 4.1.4). It is accepted, and remembered, until clock_skew later.
+// max_lifetime bounds how far from now exp may be.
+//   - remembered: the assertion had not been presented before
+//   - proof_replayed: the assertion had been presented before (invalid_client)
+//   - expired: the assertion has expired (invalid_client)
+//   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
 func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RememberClientAssertion,
 		arg.ExpiresAt,

@@ -21,7 +21,7 @@ DELETE FROM oauth_client_secret AS o
 WHERE o.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
-// DeleteExpiredClientSecrets collects at most batch_size secrets that count no more, and says how many.
+// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 func (q *Queries) DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredClientSecrets, batchSize)
 	if err != nil {

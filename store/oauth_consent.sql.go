@@ -45,12 +45,11 @@ type CheckConsentRow struct {
 	Missing []string
 }
 
-// CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
-// tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
-// empty list of scopes either.
+// CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
+// or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
 //   - active: covered and missing are the answer
-//   - disabled: the client is
-//   - unknown: no such client
+//   - disabled: the client is disabled (unauthorized_client)
+//   - unknown: there is no such client (an error page, not a redirect)
 func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error) {
 	row := q.db.QueryRow(ctx, CheckConsent,
 		arg.ClientID,
@@ -106,9 +105,8 @@ type DeleteDeadConsentsRow struct {
 	LastID  *ConsentID
 }
 
-// DeleteDeadConsents walks a page of consents in the order of their ids, after after_id (empty: from the start), and collects those that
-// count no more. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for the next
-// time.
+// DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
+// begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error) {
 	row := q.db.QueryRow(ctx, DeleteDeadConsents, arg.AfterID, arg.PageSize)
 	var i DeleteDeadConsentsRow
@@ -135,8 +133,8 @@ type FindConsentParams struct {
 	ReferenceID *ReferenceID
 }
 
-// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing that counts. A consent given
-// in one tenant never serves another.
+// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
+// another. Zero rows: there is no consent that counts.
 func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error) {
 	row := q.db.QueryRow(ctx, FindConsent, arg.ClientID, arg.UserID, arg.ReferenceID)
 	var i OAuthConsent
@@ -182,7 +180,7 @@ WITH locked AS MATERIALIZED (
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT (client_id, user_id) DO UPDATE
-    -- a trigger has given the new row the epochs of now: what carries others doesn't count
+    -- a trigger has set the present epochs on the new row; a stored consent with other epochs doesn't count
     SET scopes = CASE
             WHEN $6::boolean AND g.reference_id IS NOT DISTINCT FROM excluded.reference_id
                 AND g.user_epoch = excluded.user_epoch AND g.pair_epoch = excluded.pair_epoch
@@ -214,14 +212,15 @@ type GrantConsentRow struct {
 	Scopes  []string
 }
 
-// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what the user
-// had agreed to in the same tenant, if that still counts; otherwise they replace it. There is one consent for each client and user
-// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants. What ends the grants of
-// the pair afterwards ends the consent as well, also where it overlaps with this call.
-//   - granted
-//   - unknown: no such client or user
-//   - disabled: the client is
-//   - suspended: the user is
+// GrantConsent records what a user has agreed to for a client, in a tenant or in none.
+// With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
+// replace them.
+// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
+// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+//   - granted: the consent is stored
+//   - unknown: there is no such client or user
+//   - disabled: the client is disabled (unauthorized_client)
+//   - suspended: the user is suspended (access_denied)
 func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error) {
 	row := q.db.QueryRow(ctx, GrantConsent,
 		arg.UserID,
@@ -286,9 +285,8 @@ type ListUserConsentsRow struct {
 	Authorizations int64
 }
 
-// ListUserConsents is a page of a user's consents with what a settings page shows of each client and how many of its
-// authorizations are live, oldest first. The first page starts after the zero time and the empty id, the next after the
-// last row of the one before.
+// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
+// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error) {
 	rows, err := q.db.Query(ctx, ListUserConsents,
 		arg.UserID,
@@ -338,7 +336,7 @@ WITH ended AS MATERIALIZED (
     WHERE u.id = $1::user_id
     RETURNING u.id
 ), withdrawn AS (
-    -- it counts no more; deleted for servers that read only the row, but a call that holds it is not waited for
+    -- the epoch has ended the consent already; its row is deleted for servers that read only that, unless another call holds it
     DELETE FROM oauth_consent AS g
     WHERE g.id = ANY (ARRAY(
         SELECT x.id::text
@@ -377,11 +375,11 @@ type WithdrawConsentRow struct {
 	Scopes  []string
 }
 
-// WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none), and ends all that rested on it: what the
-// client was granted by this user in this tenant, also where the consent has moved to another tenant since.
-//   - withdrawn
-//   - ended: there was no consent in this tenant; grants without one have ended all the same
-//   - unknown: no such user
+// WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
+// granted the client in this tenant, even if the consent has moved to another tenant since.
+//   - withdrawn: the consent is gone and the grants are dead
+//   - ended: there was no consent in this tenant; the grants are dead all the same
+//   - unknown: there is no such user
 func (q *Queries) WithdrawConsent(ctx context.Context, arg WithdrawConsentParams) (WithdrawConsentRow, error) {
 	row := q.db.QueryRow(ctx, WithdrawConsent, arg.UserID, arg.ClientID, arg.ReferenceID)
 	var i WithdrawConsentRow

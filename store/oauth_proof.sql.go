@@ -24,7 +24,7 @@ DELETE FROM oauth_proof AS p
 WHERE p.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
-// DeleteExpiredProofs collects at most batch_size proofs that are refused by their age, and says how many.
+// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 func (q *Queries) DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredProofs, batchSize)
 	if err != nil {
@@ -43,11 +43,12 @@ type RememberProofParams struct {
 	ExpiresAt time.Time
 }
 
-// RememberProof notes that a DPoP proof has been presented (RFC 9449, section 11.1), for resource servers; the calls of the token endpoint do
-// so themselves. The id is the digest of the proof's key and jti (token.ProofID). expires_at is from when on the proof is refused by its
-// age, clock skew included; one that is past is an error.
-//   - remembered: it had not been presented before
-//   - proof_replayed: it had (invalid_dpop_proof)
+// RememberProof records that a DPoP proof was presented (RFC 9449, section 11.1). It is for resource servers; the calls of the token endpoint
+// do this themselves.
+// id is the digest of the proof's key and jti (token.ProofID).
+// expires_at is when the proof becomes too old to be accepted, clock skew included. A time that is past is an error.
+//   - remembered: the proof had not been presented before
+//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 func (q *Queries) RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RememberProof, arg.ID, arg.ExpiresAt)
 	var outcome Outcome

@@ -32,9 +32,9 @@ type DeleteExpiredRefreshTokensParams struct {
 	BatchSize int32
 }
 
-// DeleteExpiredRefreshTokens collects at most batch_size refresh tokens that expired more than retention ago, and says how many. Until then
-// a spent one is the evidence by which its reuse is recognised. A token that an access token still refers to waits for that one
-// (DeleteExpiredAccessTokens first). What a call holds is left for the next time.
+// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
+// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
+// call DeleteExpiredAccessTokens first. It skips rows that are locked.
 func (q *Queries) DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredRefreshTokens, arg.Retention, arg.BatchSize)
 	if err != nil {
@@ -85,9 +85,9 @@ type DeleteSpentRefreshTokensRow struct {
 	LastID  *RefreshTokenID
 }
 
-// DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
-// start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
-// goes on; NULL says that there is nothing more. What a call holds is left for the next time.
+// DeleteSpentRefreshTokens deletes refresh tokens that have no expiry, were spent more than retention ago, and that no access token refers
+// to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
+// NULL when no token is left. It skips rows that are locked.
 func (q *Queries) DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error) {
 	row := q.db.QueryRow(ctx, DeleteSpentRefreshTokens, arg.AfterID, arg.PageSize, arg.Retention)
 	var i DeleteSpentRefreshTokensRow
@@ -104,8 +104,8 @@ FROM oauth_refresh_token AS r
 WHERE r.token = $1::token_digest
 `
 
-// FindRefreshTokenByToken returns the refresh token that a digest stands for, in whatever state it is: to look at, never to decide
-// by (RotateRefreshToken and IntrospectRefreshToken decide). Zero rows: no such token.
+// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
+// IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 func (q *Queries) FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error) {
 	row := q.db.QueryRow(ctx, FindRefreshTokenByToken, argToken)
 	var i OAuthRefreshToken
@@ -148,7 +148,7 @@ FROM oauth_refresh_token AS r
 WHERE r.id = $1::refresh_token_id
 `
 
-// GetRefreshToken returns one refresh token in whatever state it is; zero rows: no such token.
+// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error) {
 	row := q.db.QueryRow(ctx, GetRefreshToken, id)
 	var i OAuthRefreshToken
@@ -233,11 +233,11 @@ type IntrospectRefreshTokenRow struct {
 	Username             *string
 }
 
-// IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
-// RedeemAuthorizationCode; client_auth_method server stands for the server itself, which names no client.
-//   - active: live, that is unexpired, unspent, and of a live family
-//   - inactive
-//   - unauthenticated: the caller is not
+// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
+// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+//   - active: the token is neither expired nor spent, and its family is live
+//   - inactive: there is no such token, or it is not live; an answer with "active": false
+//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
 func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, IntrospectRefreshToken,
 		arg.ClientAuthMethod,
@@ -278,7 +278,7 @@ WHERE r.authorization_id = $1::authorization_id
 ORDER BY r.created_at, r.id
 `
 
-// ListAuthorizationRefreshTokens lists the refresh tokens of a family, oldest first: its whole history.
+// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
 func (q *Queries) ListAuthorizationRefreshTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthRefreshToken, error) {
 	rows, err := q.db.Query(ctx, ListAuthorizationRefreshTokens, authorizationID)
 	if err != nil {
@@ -362,7 +362,7 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
-    -- the gate: of all who present the token, one gets through
+    -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
     SET revoked = now(), successor = $12::token_digest, successor_id = $13::refresh_token_id, updated_at = now()
     FROM admitted AS p
@@ -378,7 +378,7 @@ WITH presented AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $12::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $13::refresh_token_id)::refresh_token_id AS successor_id,
-        -- the very same call is told what was written before: the session may have been extended since, and the client changed
+        -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
             expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
@@ -400,7 +400,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     WHERE g.is_new
 ), access AS (
-    -- a retry's refers to the token that was presented, as the successor may be gone
+    -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
@@ -465,30 +465,33 @@ type RotateRefreshTokenRow struct {
 	RefreshTokenExpiresAt *time.Time
 }
 
-// RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
-// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server
-// derives (token.Successor). The immediate predecessor alone is forgiven, and only while its successor is unused: within grace, or
-// whenever grace_until_used is set; the client's refresh_grace and refresh_grace_until_used come first. scopes and resources narrow
-// the access token; empty leaves all that was granted, as a parameter without a value counts as omitted (RFC 6749, section 3.2). The
-// refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access
-// token, and must be the family's, where the family has one (RFC 9449, section 5). proof is the digest of the DPoP proof,
-// remembered until proof_expires_at. No token outlives the family's max_expires_at, nor an access token the session of a bound family.
+// RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section 4.14.2).
+// Clients retry, so rotation converges: every caller that presents the same token gets the same successor, which the server derives from it
+// (token.Successor). The client is authenticated as in AuthenticateClient.
+// A spent token may be presented again only while its successor is unused: within grace of the rotation, or at any time if grace_until_used
+// is set. The client's refresh_grace and refresh_grace_until_used take precedence.
+// scopes and resources narrow the access token; empty leaves all that was granted. The refresh token keeps what it has.
+// confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
+// one (RFC 9449, section 5).
+// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+// access_token_id and successor_id are made once for a request and kept for its retries.
+// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 //   - rotated: the successor and the access token are written
-//   - retried: successor is the one that was written before; the access token is new, unless it is the very same call again
-//   - unauthenticated: the client is not (invalid_client)
-//   - unknown: no such token of this client (invalid_grant, as all that follow)
-//   - disabled: the client is (invalid_client)
-//   - mismatched: another key
-//   - revoked: the family was ended before
-//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
-//   - replayed: a spent token came back; its family is ended by this statement, and where another server spent it, all grants of this
-//     client and user
-//   - expired: the token, or the successor that a retry would get
-//   - invalid_scope: scopes beyond those of the token (invalid_scope)
-//   - invalid_target: resources beyond the grant (invalid_target)
+//   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
+//   - unauthenticated: the client is not authenticated (invalid_client)
+//   - unknown: the client has no such token (invalid_grant)
+//   - disabled: the client is disabled (invalid_client)
+//   - mismatched: the key is another one (invalid_grant)
+//   - revoked: the family had been ended (invalid_grant)
+//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+//   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
+//     client (invalid_grant)
+//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
+//   - invalid_scope: the scopes go beyond those of the token (invalid_scope)
+//   - invalid_target: the resources go beyond the grant (invalid_target)
 //
-// But for rotated, retried and replayed nothing changes, except that a proof is remembered. A verdict of replayed must not be undone: call it
-// on the pool, not in a transaction that may be rolled back.
+// Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
+// that is rolled back would undo replayed.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, RotateRefreshToken,
 		arg.Grace,

@@ -9,461 +9,467 @@ import (
 )
 
 type Querier interface {
-	// ApproveAuthorization records that a user has agreed to a pending request, and gives it its code, by digest, if one is passed
-	// (IssueAuthorizationCode gives it later otherwise; until then the approval lasts for code_lifetime as well).
-	//   - approved
-	//   - retried: the same user in the same session had approved it, and it is not redeemed; the new code replaces the earlier one
-	//   - decided: another decision stands
-	//   - expired: the request has lapsed
-	//   - revoked: what was approved has been ended since
-	//   - unknown: no such request or user
-	//   - disabled: the client is
-	//   - suspended: the user is (access_denied)
-	//   - signed_out: the session is not a live one of the user (login_required)
-	//   - invalid_scope: the scopes go beyond what was asked for
-	// But for approved and retried nothing changes.
+	// ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
+	// NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+	//   - approved: the approval is recorded
+	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
+	//   - decided: another decision stands (an error page)
+	//   - expired: the request has lapsed (an error page)
+	//   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
+	//   - unknown: there is no such request or user (an error page)
+	//   - disabled: the client is disabled (unauthorized_client)
+	//   - suspended: the user is suspended (access_denied)
+	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+	// Only approved and retried change anything.
 	ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error)
-	// AuthenticateClient says whether a caller is the client that it says it is (RFC 6749, section 2.3), for libraries that authenticate in a
-	// step of their own; the calls of the token, introspection and revocation endpoints do so themselves, and take client_auth_method
-	// verified after this one. client_auth_method is as in RFC 7591, section 2: for client_secret_basic and client_secret_post the secret, by its
-	// digest, is judged here, the present one or one that was rotated out and still counts; private_key_jwt, tls_client_auth and
-	// self_signed_tls_client_auth say that the server has verified that; none is for public clients. Empty authenticates nobody.
-	//   - authenticated
-	//   - unauthenticated: no such client, a wrong secret, or a method of another kind than the registered one (invalid_client)
-	//   - disabled: the client is (invalid_client)
+	// AuthenticateClient says whether a caller is the client that it claims to be (RFC 6749, section 2.3). It is for libraries that authenticate
+	// in a step of their own and then pass client_auth_method verified. The calls of the token, introspection and revocation endpoints
+	// authenticate the client themselves, by the same rules.
+	// client_auth_method is one of RFC 7591, section 2. An empty one authenticates nobody.
+	// client_secret_basic and client_secret_post compare client_secret, a digest, with the client's secret, and with those that were rotated
+	// out and still count.
+	// private_key_jwt, tls_client_auth and self_signed_tls_client_auth say that the server has verified the key or certificate.
+	// none is for public clients.
+	//   - authenticated: the caller is the client
+	//   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
 	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error)
-	// CheckConsent says whether a client may go on without asking: covered, if the user has agreed to all of the scopes in this very
-	// tenant or the client is one that skips consent; missing are the scopes to ask for. Where there is no consent, none covers an
-	// empty list of scopes either.
+	// CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
+	// or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
 	//   - active: covered and missing are the answer
-	//   - disabled: the client is
-	//   - unknown: no such client
+	//   - disabled: the client is disabled (unauthorized_client)
+	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
-	// CreateAccount adds a way to sign in. An identity that is taken violates account_provider_account_uidx.
+	// CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
-	// CreateAuthorization records an authorization request that awaits the user's decision (RFC 6749, section 4.1.1), for a lifetime. A
-	// pushed request (RFC 9126) carries the digest of its request_uri, which can be opened for request_uri_lifetime. redirect_uri is as
-	// the request carried it, NULL if it carried none.
-	//   - created
-	//   - unknown: no such client (invalid_request)
-	//   - disabled: the client is (unauthorized_client)
+	// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
+	// after lifetime. redirect_uri is what the request carried, NULL if it carried none. For a pushed request (RFC 9126) request_uri is the
+	// digest of its request_uri, which can be used for request_uri_lifetime.
+	//   - created: the request is stored
+	//   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
+	//   - disabled: the client is disabled (unauthorized_client)
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
-	// CreateClient registers a client (RFC 7591, section 2; the columns' comments name the metadata that each holds). A taken
-	// client_id violates oauth_client_client_id_uidx; a client that redirects and has no redirect URI violates
+	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
+	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 	// oauth_client_redirect_uris_where_redirected.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
-	// CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended. With max_sessions the
-	// oldest of the user's live sessions end so that the new one makes no more than that; 0 is no maximum. A user who authenticates again in a
-	// session that goes on is for ReauthenticateSession: that counts no session more.
-	//   - created
-	//   - unknown: no such user
-	//   - suspended: the user is
+	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
+	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
+	// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
+	//   - created: the session is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
 	CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error)
-	// CreateSigningKey stores a key pair. The private key is ciphertext: encrypt it before. With a lifetime the key is no
-	// longer published after it, otherwise it has none yet.
+	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
+	// that has passed; a key without one is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
-	// CreateUser registers a user. An address that is taken, in whatever ASCII case, violates user_email_uidx.
+	// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
-	// DeleteAccount removes a way to sign in, though never a user's last one.
-	//   - deleted
-	//   - last: it is the user's last, and stays
-	//   - unknown: no such account of the user
+	// DeleteAccount deletes an account of a user, unless it is the last one.
+	//   - deleted: the account is gone
+	//   - last: the account is the user's last one and stays
+	//   - unknown: the user has no such account
 	DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error)
-	// DeleteClient deletes a client: it is disabled, all that was granted to it is dead at once and for good, and its secrets and what is
-	// personal in its row are blank. The collector erases the rest, and then the client_id can be used again.
-	//   - deleted
-	//   - unknown: no such client
+	// DeleteClient deletes a client. It is disabled, everything that was granted to it is dead at once and for good, and its secrets and
+	// personal data are blanked. The collector erases the rest; after that the client_id can be used again.
+	//   - deleted: the client is deleted
+	//   - unknown: there is no such client
 	DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error)
-	// DeleteDeadAccessTokens walks a page of access tokens that never expire, in the order of their ids, after after_id (empty: from the
-	// start), and collects those that were revoked and those of a client itself whose grants were ended. last_id is where the next page goes
-	// on; NULL says that there is nothing more. What a call holds is left for the next time.
+	// DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own that an ending has reached. It
+	// looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+	// when no token is left. It skips rows that are locked.
 	DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error)
-	// DeleteDeadConsents walks a page of consents in the order of their ids, after after_id (empty: from the start), and collects those that
-	// count no more. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for the next
-	// time.
+	// DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
+	// begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 	DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error)
-	// DeleteEndedAuthorizations erases of the batch_size families that ended first, and more than retention ago, what needs no cascade: at
-	// most batch_size access tokens, as many refresh tokens that no access token refers to, and the families that have no token. Repeat it
-	// until all three are 0. What a call holds is left for the next time.
+	// DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
+	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
+	// nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
-	// DeleteExpiredAccessTokens collects at most batch_size access tokens that have expired, and says how many. What a call
-	// holds is left for the next time.
+	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredAuthorizations collects at most batch_size requests and codes that lapsed more than retention ago and have no token, and
-	// says how many. Until then they are the evidence by which a replay is recognised. What a call holds is left for the next time.
+	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
+	// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
-	// DeleteExpiredClientAssertions collects at most batch_size assertions that have expired by themselves, and says how many.
+	// DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredClientSecrets collects at most batch_size secrets that count no more, and says how many.
+	// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredProofs collects at most batch_size proofs that are refused by their age, and says how many.
+	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredRefreshTokens collects at most batch_size refresh tokens that expired more than retention ago, and says how many. Until then
-	// a spent one is the evidence by which its reuse is recognised. A token that an access token still refers to waits for that one
-	// (DeleteExpiredAccessTokens first). What a call holds is left for the next time.
+	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
+	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
+	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
-	// DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
-	// it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are
-	// detached, and the sessions to which nothing refers are deleted. Repeat it until all counts are 0. What a call holds is left for the next
-	// time.
+	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
+	// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
+	// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
 	DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error)
-	// DeleteExpiredSigningKeys collects at most batch_size keys that are no longer published, and says how many.
+	// DeleteExpiredSigningKeys deletes up to batch_size keys that are no longer published, and returns how many.
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteExpiredVerifications collects at most batch_size values that have expired, and says how many.
+	// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
-	// DeleteSigningKey removes a key at once: one that has leaked, say. Zero rows: no such key.
+	// DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.
 	DeleteSigningKey(ctx context.Context, id SigningKeyID) (SigningKeyID, error)
-	// DeleteSpentRefreshTokens walks a page of refresh tokens that never expire, in the order of their ids, after after_id (empty: from the
-	// start), and collects those that were spent more than retention ago and that no access token refers to. last_id is where the next page
-	// goes on; NULL says that there is nothing more. What a call holds is left for the next time.
+	// DeleteSpentRefreshTokens deletes refresh tokens that have no expiry, were spent more than retention ago, and that no access token refers
+	// to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
+	// NULL when no token is left. It skips rows that are locked.
 	DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error)
-	// DeleteUser deletes a user: at once all that the user has granted, all sessions and the clients that the user owns are dead, the
-	// accounts are gone, and what is personal in the user's row is blank. The collector erases the rest, and then the id can be used again; the
-	// address can be from now on.
-	//   - deleted
-	//   - unknown: no such user
+	// DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
+	// and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.
+	//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
+	//   - unknown: there is no such user
 	DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error)
-	// DenyAuthorization records that a user has refused a pending request (RFC 6749, section 4.1.2.1, access_denied).
-	//   - denied
-	//   - retried: it had been denied before
-	//   - decided: it had been approved before
-	//   - expired: the request has lapsed
-	//   - revoked: it was ended before
-	//   - unknown: no such request
-	// But for denied nothing changes.
+	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+	//   - denied: the denial is recorded (access_denied)
+	//   - retried: the request had been denied before (access_denied)
+	//   - decided: the request had been approved before (an error page)
+	//   - expired: the request has lapsed (an error page)
+	//   - revoked: the request had been ended before (access_denied)
+	//   - unknown: there is no such request (an error page)
+	// Only denied changes anything.
 	DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error)
-	// DisableClient suspends a client: from now on it is issued nothing and none of its tokens is live, until EnableClient. To
-	// end the tokens for good, RevokeClientAuthorizations.
-	//   - ended
-	//   - unknown: no such client
+	// DisableClient disables a client. It is issued nothing, and none of its tokens is live, until EnableClient. RevokeClientAuthorizations ends
+	// the tokens for good.
+	//   - ended: the client is disabled
+	//   - unknown: there is no such client
 	DisableClient(ctx context.Context, clientID ClientID) (Outcome, error)
-	// EnableClient lifts DisableClient: what was live before and has neither expired nor been ended is live again.
-	//   - enabled
-	//   - suspended: the user who owns the client is deleted; it stays disabled
-	//   - unknown: no such client
+	// EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
+	//   - enabled: the client is enabled
+	//   - disabled: the user who owns the client is deleted; the client stays disabled
+	//   - unknown: there is no such client
 	EnableClient(ctx context.Context, clientID ClientID) (Outcome, error)
-	// EndSession signs a user out: the session is over at once, and with it all that was granted in it without offline_access (OpenID
-	// Connect Back-Channel Logout 1.0, section 2.7). Telling its clients is due (ListSessionClients).
-	//   - ended
-	//   - revoked: it was ended before
-	//   - unknown: no such session
+	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
+	// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
+	//   - ended: the session is over
+	//   - revoked: the session had been ended before
+	//   - unknown: there is no such session
 	EndSession(ctx context.Context, id SessionID) (EndSessionRow, error)
-	// EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
-	// that begins at the same time is over as well. Two calls that keep the same session keep it; two that keep different ones keep none.
-	//   - ended: sessions says how many had not ended before
-	//   - unknown: no such user
+	// EndUserSessions ends all sessions of a user except keep, if that is set: 'sign out everywhere else'. It also ends a session that begins
+	// concurrently. Two concurrent calls that keep the same session keep it; two that keep different ones keep none.
+	//   - ended: the sessions are over; sessions says how many had not been ended before
+	//   - unknown: there is no such user
 	EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error)
-	// EraseDeletedClients erases of at most batch_size deleted clients, the first first, what needs no cascade: at most batch_size access tokens
-	// and as many consents, secrets and notes about sessions, and the clients to which nothing refers any more. Families and refresh tokens
-	// go by the calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
-	// NULL says that there is nothing more.
+	// EraseDeletedClients deletes what is left of deleted clients. It looks at up to batch_size of them in the order of their deletion. One call
+	// deletes up to batch_size access tokens, consents, secrets and rows of session_client each, and the clients to which nothing refers any
+	// more, so nothing cascades. Families and refresh tokens are left to the calls that collect those. Begin with the zero time as
+	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
-	// EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own
-	// as DeleteClient does, at most batch_size consents and accounts, and the users to whom nothing refers any more. Families, tokens and sessions go by the
-	// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
-	// NULL says that there is nothing more.
+	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
+	// deletes up to batch_size clients that they own, as DeleteClient does, up to batch_size consents and accounts each, and the users to whom
+	// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
+	// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
-	// ExtendSession lets a live session slide: it then lasts for another lifetime from now, though never beyond max_lifetime
-	// from its beginning (NULL: no such bound), and never less long than before. To spare writes, it changes nothing while
-	// less than min_gain would be gained.
-	//   - extended
-	//   - active: nothing to gain; the session goes on as it is
-	//   - signed_out: it is not live, or there is no such session
+	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
+	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
+	//   - extended: the session lasts until expires_at
+	//   - active: the session goes on as it is
+	//   - signed_out: there is no such session, or it is not live (login_required)
 	ExtendSession(ctx context.Context, arg ExtendSessionParams) (ExtendSessionRow, error)
-	// FindAccessTokenByToken returns the access token that a digest stands for, in whatever state it is: to look at, never to
-	// decide by (IntrospectAccessToken decides). Zero rows: no such token.
+	// FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
+	// whether it is live. Zero rows: there is no such token.
 	FindAccessTokenByToken(ctx context.Context, argToken token.Digest) (OAuthAccessToken, error)
-	// FindAccountByProvider returns the account and the user that an identity at another provider stands for; zero rows: none.
+	// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
 	FindAccountByProvider(ctx context.Context, arg FindAccountByProviderParams) (FindAccountByProviderRow, error)
-	// FindAuthorizationByCode returns the authorization that a code, by its digest, stands for, in whatever state it is: to look at,
-	// never to decide by (RedeemAuthorizationCode decides). Zero rows: no such code.
+	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
+	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
-	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none); zero rows: nothing that counts. A consent given
-	// in one tenant never serves another.
+	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
+	// another. Zero rows: there is no consent that counts.
 	FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error)
-	// FindCredentialAccountByEmail returns the password account, with its user, of the user who has an address, whatever its
-	// ASCII case; zero rows: nobody has it, or its user has no password. Sign-in compares the hash.
+	// FindCredentialAccountByEmail returns the password account of the user who has an e-mail address, and the user. ASCII case is ignored.
+	// Zero rows: nobody has the address, or its user has no password. The caller compares the hash.
 	FindCredentialAccountByEmail(ctx context.Context, email string) (FindCredentialAccountByEmailRow, error)
-	// FindCurrentSigningKey returns the key to sign with: the newest of an algorithm that has been published for lead_time, so
-	// that every verifier has had the time to fetch it, and does not expire; the oldest usable one while none has been published for
-	// so long. Zero rows: there is none, make one.
+	// FindCurrentSigningKey returns the key to sign with. It chooses among the keys of one algorithm that have no expiry: the newest that has
+	// been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
+	// key; create one.
 	FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error)
-	// FindRefreshTokenByToken returns the refresh token that a digest stands for, in whatever state it is: to look at, never to decide
-	// by (RotateRefreshToken and IntrospectRefreshToken decide). Zero rows: no such token.
+	// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
+	// IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
-	// FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it is not live.
+	// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 	FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error)
-	// FindUserByEmail returns the user who has an address, whatever its ASCII case; zero rows: nobody has.
+	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
-	// GetAccessToken returns one access token in whatever state it is; zero rows: no such token.
+	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 	GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error)
-	// GetAccount returns one account; zero rows: no such account.
+	// GetAccount returns one account. Zero rows: there is no such account.
 	GetAccount(ctx context.Context, id AccountID) (Account, error)
-	// GetAuthorization returns one authorization in whatever state it is; zero rows: no such authorization.
+	// GetAuthorization returns one authorization in any state. Zero rows: there is no such authorization.
 	GetAuthorization(ctx context.Context, id AuthorizationID) (OAuthAuthorization, error)
-	// GetClient returns the client that a public client_id names, disabled or not; zero rows: no such client, or deleted.
+	// GetClient returns the client with a public client_id, disabled or not. Zero rows: there is no such client, or it is deleted.
 	GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
-	// GetClientByID returns a client by its primary key, disabled or not; zero rows: no such client, or deleted.
+	// GetClientByID returns a client by its primary key, disabled or not. Zero rows: there is no such client, or it is deleted.
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
-	// GetClientByRegistrationToken returns the client whose registration a registration access token, by its digest, manages
-	// (RFC 7592, section 2); zero rows: the token is not this client's.
+	// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
+	// 2). Zero rows: the token is not this client's, or the client is deleted (401).
 	GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error)
-	// GetRefreshToken returns one refresh token in whatever state it is; zero rows: no such token.
+	// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 	GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error)
-	// GetSession returns one session in whatever state it is; zero rows: no such session.
+	// GetSession returns one session in any state. Zero rows: there is no such session.
 	GetSession(ctx context.Context, id SessionID) (Session, error)
-	// GetSigningKey returns one key, expired or not; zero rows: no such key.
+	// GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 	GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error)
-	// GetUser returns one user, suspended or not; zero rows: no such user, or deleted.
+	// GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 	GetUser(ctx context.Context, id UserID) (User, error)
-	// GrantAuthorization creates an authorization that is approved and has its code at once, for servers that keep the pending
-	// request elsewhere, and for users who are not asked (a consent covers the request, or the client skips it).
-	//   - granted
-	//   - unknown: no such client or user
-	//   - disabled: the client is
-	//   - suspended: the user is (access_denied)
-	//   - signed_out: the session is not a live one of the user (login_required)
-	//   - invalid_scope: the granted scopes go beyond those asked for
-	// But for granted nothing is written.
+	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
+	// users who need not be asked, because a consent covers the request or the client skips consent.
+	//   - granted: the authorization is written
+	//   - unknown: there is no such client or user (an error page)
+	//   - disabled: the client is disabled (unauthorized_client)
+	//   - suspended: the user is suspended (access_denied)
+	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+	// Only granted writes anything.
 	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
-	// GrantConsent records what a user has agreed to for a client, in a tenant or in none. With merge, scopes are added to what the user
-	// had agreed to in the same tenant, if that still counts; otherwise they replace it. There is one consent for each client and user
-	// (oauth_consent_client_user_uidx), so agreeing in another tenant moves it there, and nothing is merged across tenants. What ends the grants of
-	// the pair afterwards ends the consent as well, also where it overlaps with this call.
-	//   - granted
-	//   - unknown: no such client or user
-	//   - disabled: the client is
-	//   - suspended: the user is
+	// GrantConsent records what a user has agreed to for a client, in a tenant or in none.
+	// With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
+	// replace them.
+	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
+	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
+	//   - granted: the consent is stored
+	//   - unknown: there is no such client or user
+	//   - disabled: the client is disabled (unauthorized_client)
+	//   - suspended: the user is suspended (access_denied)
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
-	// IntrospectAccessToken answers for an access token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
-	// RedeemAuthorizationCode; client_auth_method server stands for the server itself (its UserInfo endpoint, say), which names no client.
-	//   - active: live, that is unexpired, not revoked, and of a live family or an enabled client
-	//   - inactive
-	//   - unauthenticated: the caller is not
+	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
+	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
+	// client_auth_method server and no client.
+	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
+	//   - inactive: there is no such token, or it is not live; an answer with "active": false
+	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
 	IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error)
-	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, whose id is its jti (RFC 7519, section 4.1.7).
+	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 	IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error)
-	// IntrospectRefreshToken answers for a refresh token, by its digest, what RFC 7662, section 2.2 asks. The caller is authenticated as in
-	// RedeemAuthorizationCode; client_auth_method server stands for the server itself, which names no client.
-	//   - active: live, that is unexpired, unspent, and of a live family
-	//   - inactive
-	//   - unauthenticated: the caller is not
+	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
+	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+	//   - active: the token is neither expired nor spent, and its family is live
+	//   - inactive: there is no such token, or it is not live; an answer with "active": false
+	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
 	IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error)
-	// IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one, for callers who do not know which kind they hold
-	// (RFC 7662, section 2.1: the hint is only a hint); kind says which it was.
+	// IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
+	// token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.
 	IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error)
-	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is its
-	// digest, NULL for a JWT that is known by its id (jti). default_scopes are those that a client may ask for which has none registered.
-	//   - issued
-	//   - retried: the same call again, told by id
-	//   - unauthenticated: the client is not (invalid_client)
-	//   - disabled: the client is (invalid_client)
+	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
+	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
+	// none are registered for it. The client is authenticated as in AuthenticateClient.
+	//   - issued: the token is written
+	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
-	//   - invalid_scope: scopes beyond what the client may ask for (invalid_scope)
-	// But for issued nothing is written.
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	// Only issued writes anything.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
-	// IssueAuthorizationCode gives an approved authorization its code, by digest, for servers whose code comes after the approval.
-	//   - issued: a code that was given before and not redeemed is replaced
-	//   - undecided: not approved yet
-	//   - denied
-	//   - replayed: a code was redeemed before
-	//   - revoked: it was ended before
-	//   - expired: the approval has lapsed
-	//   - disabled: the client is
-	//   - unknown: no such authorization
-	// But for issued nothing changes.
+	// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
+	//   - issued: the code is written, and replaces one that was not redeemed
+	//   - undecided: the user has not approved yet (ask the user)
+	//   - denied: the user has denied the request (access_denied)
+	//   - decided: a code of this authorization has been redeemed (an error page)
+	//   - revoked: the grant has been ended (access_denied)
+	//   - expired: the approval has lapsed (an error page)
+	//   - disabled: the client is disabled (unauthorized_client)
+	//   - unknown: there is no such authorization (an error page)
+	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
-	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, oldest first: its whole history.
+	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
 	ListAuthorizationRefreshTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthRefreshToken, error)
 	// ListClientAuthorizations is ListUserAuthorizations for all users of one client.
 	ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
 	ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error)
-	// ListClients is a page of all clients, oldest first. The first page starts after the zero time and the empty id, the next
-	// after the last row of the one before.
+	// ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
+	// id of the last row.
 	ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error)
-	// ListClientsByReference is a page of the clients that a tenant owns, in the order of ListClients.
+	// ListClientsByReference returns a page of the clients that a tenant owns, like ListClients.
 	ListClientsByReference(ctx context.Context, arg ListClientsByReferenceParams) ([]OAuthClient, error)
-	// ListClientsByUser is a page of the clients that a user owns, in the order of ListClients.
+	// ListClientsByUser returns a page of the clients that a user owns, like ListClients.
 	ListClientsByUser(ctx context.Context, arg ListClientsByUserParams) ([]OAuthClient, error)
-	// ListSessionClients lists the clients that a session is known to, in the order in which they came to know it: those to tell when it ends
-	// (OpenID Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It answers for as long as there is somebody to tell, also when the
-	// session itself is gone.
+	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
+	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
 	// ListSigningKeys lists the keys to publish (RFC 7517, section 5), newest first: all that have not expired.
 	ListSigningKeys(ctx context.Context) ([]SigningKey, error)
-	// ListUserAccounts lists a user's ways to sign in, oldest first.
+	// ListUserAccounts lists the accounts of a user, oldest first.
 	ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error)
-	// ListUserAuthorizations is a page of what a user has approved and is in force: live, and with a token or a code that has not
-	// expired. Oldest first; the first page starts after the zero time and the empty id, the next after the last row of the one before.
+	// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
+	// Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error)
-	// ListUserConsents is a page of a user's consents with what a settings page shows of each client and how many of its
-	// authorizations are live, oldest first. The first page starts after the zero time and the empty id, the next after the
-	// last row of the one before.
+	// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
+	// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
-	// ListUserSessions is a page of a user's live sessions, oldest first. The first page starts after the zero time and the
-	// empty id, the next after the last row of the one before.
+	// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
+	// created_at and id of the last row.
 	ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error)
-	// ListUsers is a page of all users, oldest first. The first page starts after the zero time and the empty id, the next
-	// after the last row of the one before.
+	// ListUsers returns a page of all users, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id
+	// of the last row.
 	ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error)
-	// MarkDeadAuthorizations walks a page of families in the order of their ids, after after_id (empty: from the start), and gives those
-	// that are over a revoked_at: those that an ending has made dead without touching them, and those that were redeemed and have no
-	// token left. A family that is dead only because its client is disabled stays as it is, as that can be undone. last_id is where the
-	// next page goes on; NULL says that there is nothing more. A family that a call holds is left for the next time.
+	// MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
+	// have no token left. It leaves a family whose client is only disabled, because that can be undone. It looks at page_size families in the
+	// order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no family is left. It skips
+	// rows that are locked.
 	MarkDeadAuthorizations(ctx context.Context, arg MarkDeadAuthorizationsParams) (MarkDeadAuthorizationsRow, error)
-	// MarkEndedSessions walks a page of sessions in the order of their ids, after after_id (empty: from the start), and marks those as
-	// ended that an ending has reached only by an epoch, for servers that read only the session's row. last_id is where the next page goes on; NULL
-	// says that there is nothing more. A session that a call holds is left for the next time.
+	// MarkEndedSessions sets ended_at of sessions that an ending has reached through a counter, for servers that read only the session's row. It
+	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
-	// ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
-	// another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
-	//   - authenticated
-	//   - signed_out: it is not a live session of the user, or there is no such session
+	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
+	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
+	//   - authenticated: the session has a new auth_time, acr and amr
+	//   - signed_out: there is no such session of the user, or it is not live (login_required)
 	ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error)
-	// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3): once, whatever the number of callers. The code is
-	// bound to its client, its redirect_uri and its challenge; the server derives code_challenge from the verifier (RFC 7636, section
-	// 4.6), NULL if none was presented. redirect_uri may be NULL where the request carried none, or where a challenge protects the code
-	// (OAuth 2.1, section 10.2). confirmation is the key that the caller has proven to hold; it must be the one of dpop_jkt, if the
-	// request named one (RFC 9449, section 10), and binds the access token, and the family and its refresh token if the client is public
-	// (RFC 9449, section 5). proof is the digest of the DPoP proof, remembered until proof_expires_at. There is no refresh token unless
-	// its digest and id are passed. resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted. No
-	// token outlives family_lifetime from now, nor an access token the session of a bound family.
-	//   - redeemed
-	//   - retried: the same call again, told by access_token_id
-	//   - unauthenticated: the client is not (invalid_client)
-	//   - unknown: no such code (invalid_grant, as all that follow)
-	//   - mismatched: another client's, another redirect_uri, challenge or key
-	//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
-	//   - replayed: the code was used before, and the family is ended by this statement (RFC 6749, section 4.1.2)
-	//   - disabled: the client is (invalid_client)
-	//   - revoked: the grant was ended before
-	//   - expired
-	//   - invalid_target: resources beyond the grant (invalid_target)
-	// But for redeemed and replayed nothing changes, except that a proof is remembered.
+	// RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
+	// The client is authenticated as in AuthenticateClient.
+	// code_challenge is what the server derives from the verifier (RFC 7636, section 4.6), NULL if none was presented.
+	// redirect_uri may be NULL if the request carried none or had a code_challenge (OAuth 2.1, section 10.2).
+	// confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
+	// It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	//   - redeemed: the tokens are written
+	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - unknown: there is no such code (invalid_grant)
+	//   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
+	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - revoked: the grant had been ended (invalid_grant)
+	//   - expired: the code has expired (invalid_grant)
+	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
+	// rolled back would undo replayed.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
-	// ReinstateUser lifts a suspension. Nothing that was granted before, or by another server meanwhile, comes back.
-	//   - reinstated
+	// ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
+	//   - reinstated: the user may sign in again
 	//   - retried: the user is not suspended
-	//   - unknown: no such user
+	//   - unknown: there is no such user
 	ReinstateUser(ctx context.Context, id UserID) (Outcome, error)
-	// RememberClientAssertion notes that a client assertion has been presented (RFC 7523, section 3, item 7). The id is the digest of
-	// client and jti (token.AssertionID). expires_at is the assertion's own exp, in seconds since 1970 (RFC 7519, section 4.1.4); the assertion is
-	// accepted, and remembered, until clock_skew after it. max_lifetime is how far from now exp may be at most.
-	//   - remembered: it had not been presented before
-	//   - proof_replayed: it had (invalid_client)
-	//   - expired (invalid_client)
-	//   - too_far: exp is beyond max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+	// RememberClientAssertion records that a client assertion was presented (RFC 7523, section 3, item 7).
+	// id is the digest of the client and the jti (token.AssertionID).
+	// expires_at is the assertion's exp, in seconds since 1970 (RFC 7519, section 4.1.4). It is accepted, and remembered, until clock_skew later.
+	// max_lifetime bounds how far from now exp may be.
+	//   - remembered: the assertion had not been presented before
+	//   - proof_replayed: the assertion had been presented before (invalid_client)
+	//   - expired: the assertion has expired (invalid_client)
+	//   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
 	RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error)
-	// RememberProof notes that a DPoP proof has been presented (RFC 9449, section 11.1), for resource servers; the calls of the token endpoint do
-	// so themselves. The id is the digest of the proof's key and jti (token.ProofID). expires_at is from when on the proof is refused by its
-	// age, clock skew included; one that is past is an error.
-	//   - remembered: it had not been presented before
-	//   - proof_replayed: it had (invalid_dpop_proof)
+	// RememberProof records that a DPoP proof was presented (RFC 9449, section 11.1). It is for resource servers; the calls of the token endpoint
+	// do this themselves.
+	// id is the digest of the proof's key and jti (token.ProofID).
+	// expires_at is when the proof becomes too old to be accepted, clock skew included. A time that is past is an error.
+	//   - remembered: the proof had not been presented before
+	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
-	// RetireSigningKey lets a key sign no more and be published for one more lifetime: as long as the last token that it
-	// signed lives. An expiry that is already set is never postponed. Zero rows: no such key.
+	// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
+	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
-	// RevokeAccessTokenByID revokes an access token that is known by its id, as a JWT is by its jti (RFC 7519, section 4.1.7), for the
-	// client that it was issued to (RFC 7009, section 2.1). It dies alone.
-	//   - ended
-	//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
-	//   - unauthenticated: the client is not (invalid_client)
-	//   - unknown: no such token of this client
+	// RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
+	// issued to (RFC 7009, section 2.1). The client is authenticated as in AuthenticateClient; a disabled client may revoke.
+	//   - ended: the token is revoked (200)
+	//   - revoked: it had been revoked before (200)
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
-	// RevokeAuthorization ends one authorization and with it every token that descends from it.
-	//   - ended
-	//   - revoked: it was ended before
-	//   - unknown: no such authorization
+	// RevokeAuthorization ends one authorization and every token of its family.
+	//   - ended: the family is dead
+	//   - revoked: the authorization had been ended before
+	//   - unknown: there is no such authorization
 	RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error)
-	// RevokeClientAuthorizations ends everything that was granted to a client, its own tokens (client credentials) included.
-	//   - ended
-	//   - unknown: no such client
+	// RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
+	//   - ended: the grants and tokens are dead
+	//   - unknown: there is no such client
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
-	// RevokeToken revokes a token of either kind, by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
-	// token dies alone; a refresh token, spent or not, ends its family.
-	//   - ended
-	//   - revoked: it was ended before (RFC 7009, section 2.2 answers this and unknown like success)
-	//   - unauthenticated: the client is not (invalid_client)
-	//   - unknown: no such token of this client
+	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
+	// token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
+	// client may revoke.
+	//   - ended: the token, or its family, is revoked (200)
+	//   - revoked: it had been revoked before (200)
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 	RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error)
-	// RevokeUserAuthorizations ends everything that a user has granted, to every client: what a statement granted that had read before
-	// this one committed is dead.
-	//   - ended
-	//   - unknown: no such user
+	// RevokeUserAuthorizations ends everything that a user has granted, to all clients. It also ends what a concurrent statement grants that
+	// read before this one committed.
+	//   - ended: the user's grants are dead
+	//   - unknown: there is no such user
 	RevokeUserAuthorizations(ctx context.Context, userID UserID) (Outcome, error)
-	// RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in every tenant.
-	//   - ended
-	//   - unknown: no such user
+	// RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
+	//   - ended: the user's grants to the client are dead
+	//   - unknown: there is no such user
 	RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error)
-	// RotateClientSecret gives a client a new secret, by its digest, that lasts for a lifetime (store.Never: without end), and lets the one before count
-	// for overlap from now on, so that a fleet can be changed over without an outage; an overlap of 0 refuses it at once. Secrets that
-	// were rotated out earlier count for as long as each was promised. No overlap outlives the replaced secret's own expiry.
-	//   - rotated
+	// RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
+	// replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
+	// earlier count for as long as they were promised to.
+	//   - rotated: the new secret is stored
 	//   - retried: it is the present secret already; nothing changes
-	//   - unknown: no such client
+	//   - unknown: there is no such client
 	RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (Outcome, error)
-	// RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section
-	// 4.14.2). It is convergent: clients retry, and every caller who presents the same token gets the same successor, which the server
-	// derives (token.Successor). The immediate predecessor alone is forgiven, and only while its successor is unused: within grace, or
-	// whenever grace_until_used is set; the client's refresh_grace and refresh_grace_until_used come first. scopes and resources narrow
-	// the access token; empty leaves all that was granted, as a parameter without a value counts as omitted (RFC 6749, section 3.2). The
-	// refresh token keeps what it has (RFC 6749, section 6). confirmation is the key that the caller has proven to hold: it binds the access
-	// token, and must be the family's, where the family has one (RFC 9449, section 5). proof is the digest of the DPoP proof,
-	// remembered until proof_expires_at. No token outlives the family's max_expires_at, nor an access token the session of a bound family.
+	// RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section 4.14.2).
+	// Clients retry, so rotation converges: every caller that presents the same token gets the same successor, which the server derives from it
+	// (token.Successor). The client is authenticated as in AuthenticateClient.
+	// A spent token may be presented again only while its successor is unused: within grace of the rotation, or at any time if grace_until_used
+	// is set. The client's refresh_grace and refresh_grace_until_used take precedence.
+	// scopes and resources narrow the access token; empty leaves all that was granted. The refresh token keeps what it has.
+	// confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
+	// one (RFC 9449, section 5).
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id and successor_id are made once for a request and kept for its retries.
+	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	//   - rotated: the successor and the access token are written
-	//   - retried: successor is the one that was written before; the access token is new, unless it is the very same call again
-	//   - unauthenticated: the client is not (invalid_client)
-	//   - unknown: no such token of this client (invalid_grant, as all that follow)
-	//   - disabled: the client is (invalid_client)
-	//   - mismatched: another key
-	//   - revoked: the family was ended before
-	//   - proof_replayed: the proof was presented before (invalid_dpop_proof)
-	//   - replayed: a spent token came back; its family is ended by this statement, and where another server spent it, all grants of this
-	//     client and user
-	//   - expired: the token, or the successor that a retry would get
-	//   - invalid_scope: scopes beyond those of the token (invalid_scope)
-	//   - invalid_target: resources beyond the grant (invalid_target)
-	// But for rotated, retried and replayed nothing changes, except that a proof is remembered. A verdict of replayed must not be undone: call it
-	// on the pool, not in a transaction that may be rolled back.
+	//   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - unknown: the client has no such token (invalid_grant)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - mismatched: the key is another one (invalid_grant)
+	//   - revoked: the family had been ended (invalid_grant)
+	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+	//   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
+	//     client (invalid_grant)
+	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
+	//   - invalid_scope: the scopes go beyond those of the token (invalid_scope)
+	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	// Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
+	// that is rolled back would undo replayed.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)
-	// SetRegistrationAccessToken replaces the token that manages the registration (RFC 7592, section 3); NULL ends such management.
-	//   - updated
-	//   - unknown: no such client
+	// SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
+	//   - updated: the token is replaced or removed
+	//   - unknown: there is no such client
 	SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (Outcome, error)
-	// SuspendUser ends all that a user has granted and all sessions of the user, and lets nothing new be granted until ReinstateUser.
-	//   - ended
-	//   - revoked: the user was suspended before
-	//   - unknown: no such user
+	// SuspendUser suspends a user. It ends all grants and sessions of the user, and nothing new can be granted until ReinstateUser.
+	//   - ended: the user is suspended; sessions says how many sessions had not been ended before
+	//   - revoked: the user had been suspended before
+	//   - unknown: there is no such user
 	SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error)
-	// SweepSessionClients walks a page of what sessions are known to clients, in the order of ids, after after_id (empty: from the start).
-	// Where the session is not live, or gone, it makes telling the client due; where the client has been told, or has no logout URI to be told
-	// at, it deletes the row. last_id is where the next page goes on; NULL says that there is nothing more. What a call holds is left for
-	// the next time.
+	// SweepSessionClients looks at the clients of sessions that have ended or are gone. It makes their notification due, and deletes the rows of
+	// clients that were notified or have no logout URI. It looks at page_size rows in the order of their ids, those after after_id; begin with
+	// the empty id and go on with last_id, which is NULL when no row is left. It skips rows that are locked.
 	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
-	// TakeAuthorizationByRequestURI returns the pushed request that a request_uri, by its digest, stands for, and takes it: a
-	// request_uri is used once (RFC 9126, section 4), whatever the number of callers. From then on the request awaits the user's
-	// decision for a lifetime. Zero rows: unknown, another client's, expired, revoked, or taken before.
+	// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
+	// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
+	// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 	TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error)
-	// UpdateAccountPassword replaces the hash of a password account; zero rows: the user has none.
+	// UpdateAccountPassword replaces the hash of a user's password. Zero rows: the user has no password account.
 	UpdateAccountPassword(ctx context.Context, arg UpdateAccountPasswordParams) (Account, error)
-	// UpdateAccountTokens replaces what another provider issued, as its answer to a refresh carries it: what is nil is kept,
-	// as the answer may leave it out. Zero rows: no such account.
+	// UpdateAccountTokens stores what another provider answered to a refresh. A nil parameter keeps the stored value, because such an answer
+	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
-	// UpdateClient changes the given fields and leaves those that are nil; the columns named in cleared (OAuthClientField) are
-	// set to NULL, and a name that is not one of them is an error. client_id and secrets are not changed here. Zero rows: no
-	// such client.
+	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
+	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
-	// UpdateUser changes the given fields and leaves those that are nil; remove_email and remove_image set the address and the picture to
-	// NULL. Zero rows: no such user. A new address is taken as unverified unless email_verified says otherwise.
+	// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
+	// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)
-	// WithdrawConsent takes back what a user has agreed to for a client in a tenant (NULL: in none), and ends all that rested on it: what the
-	// client was granted by this user in this tenant, also where the consent has moved to another tenant since.
-	//   - withdrawn
-	//   - ended: there was no consent in this tenant; grants without one have ended all the same
-	//   - unknown: no such user
+	// WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
+	// granted the client in this tenant, even if the consent has moved to another tenant since.
+	//   - withdrawn: the consent is gone and the grants are dead
+	//   - ended: there was no consent in this tenant; the grants are dead all the same
+	//   - unknown: there is no such user
 	WithdrawConsent(ctx context.Context, arg WithdrawConsentParams) (WithdrawConsentRow, error)
 }
 

@@ -57,12 +57,12 @@ type CreateSessionRow struct {
 	EndedSessions int64
 }
 
-// CreateSession records that a user has signed in; the session lasts for a lifetime unless it is extended. With max_sessions the
-// oldest of the user's live sessions end so that the new one makes no more than that; 0 is no maximum. A user who authenticates again in a
-// session that goes on is for ReauthenticateSession: that counts no session more.
-//   - created
-//   - unknown: no such user
-//   - suspended: the user is
+// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
+// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
+// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
+//   - created: the session is written
+//   - unknown: there is no such user
+//   - suspended: the user is suspended (access_denied)
 func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error) {
 	row := q.db.QueryRow(ctx, CreateSession,
 		arg.UserID,
@@ -152,10 +152,9 @@ type DeleteExpiredSessionsRow struct {
 	Detached int64
 }
 
-// DeleteExpiredSessions collects sessions that are over, and says how many. What was granted in them goes on without a session where
-// it may: of the batch_size sessions that are over the longest, at most batch_size rows of each table that refers to a session are
-// detached, and the sessions to which nothing refers are deleted. Repeat it until all counts are 0. What a call holds is left for the next
-// time.
+// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
+// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
+// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
 func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (DeleteExpiredSessionsRow, error) {
 	row := q.db.QueryRow(ctx, DeleteExpiredSessions, batchSize)
 	var i DeleteExpiredSessionsRow
@@ -178,11 +177,11 @@ type EndSessionRow struct {
 	UserID  *UserID
 }
 
-// EndSession signs a user out: the session is over at once, and with it all that was granted in it without offline_access (OpenID
-// Connect Back-Channel Logout 1.0, section 2.7). Telling its clients is due (ListSessionClients).
-//   - ended
-//   - revoked: it was ended before
-//   - unknown: no such session
+// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
+// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
+//   - ended: the session is over
+//   - revoked: the session had been ended before
+//   - unknown: there is no such session
 func (q *Queries) EndSession(ctx context.Context, id SessionID) (EndSessionRow, error) {
 	row := q.db.QueryRow(ctx, EndSession, id)
 	var i EndSessionRow
@@ -200,7 +199,7 @@ WITH owner AS MATERIALIZED (
     WHERE u.id = $2::user_id
     RETURNING u.id, u.sessions_epoch
 ), kept AS (
-    -- compared here, in SET, where the row is as it is now: in WHERE it would be as the snapshot has it
+    -- compared in SET, which sees the latest version of the row; WHERE would see the snapshot's
     UPDATE session AS s
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
@@ -223,10 +222,10 @@ type EndUserSessionsRow struct {
 	Sessions int64
 }
 
-// EndUserSessions is EndSession for all sessions of a user, but for one to keep, if given: 'sign out everywhere else'. A session
-// that begins at the same time is over as well. Two calls that keep the same session keep it; two that keep different ones keep none.
-//   - ended: sessions says how many had not ended before
-//   - unknown: no such user
+// EndUserSessions ends all sessions of a user except keep, if that is set: 'sign out everywhere else'. It also ends a session that begins
+// concurrently. Two concurrent calls that keep the same session keep it; two that keep different ones keep none.
+//   - ended: the sessions are over; sessions says how many had not been ended before
+//   - unknown: there is no such user
 func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error) {
 	row := q.db.QueryRow(ctx, EndUserSessions, arg.Keep, arg.UserID)
 	var i EndUserSessionsRow
@@ -278,12 +277,11 @@ type ExtendSessionRow struct {
 	ExpiresAt *time.Time
 }
 
-// ExtendSession lets a live session slide: it then lasts for another lifetime from now, though never beyond max_lifetime
-// from its beginning (NULL: no such bound), and never less long than before. To spare writes, it changes nothing while
-// less than min_gain would be gained.
-//   - extended
-//   - active: nothing to gain; the session goes on as it is
-//   - signed_out: it is not live, or there is no such session
+// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
+// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
+//   - extended: the session lasts until expires_at
+//   - active: the session goes on as it is
+//   - signed_out: there is no such session, or it is not live (login_required)
 func (q *Queries) ExtendSession(ctx context.Context, arg ExtendSessionParams) (ExtendSessionRow, error) {
 	row := q.db.QueryRow(ctx, ExtendSession,
 		arg.Lifetime,
@@ -311,7 +309,7 @@ type FindSessionByTokenRow struct {
 	User    User
 }
 
-// FindSessionByToken returns the session and the user that a cookie's digest stands for; zero rows: none, or it is not live.
+// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 func (q *Queries) FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error) {
 	row := q.db.QueryRow(ctx, FindSessionByToken, argToken)
 	var i FindSessionByTokenRow
@@ -356,7 +354,7 @@ FROM session AS s
 WHERE s.id = $1::session_id
 `
 
-// GetSession returns one session in whatever state it is; zero rows: no such session.
+// GetSession returns one session in any state. Zero rows: there is no such session.
 func (q *Queries) GetSession(ctx context.Context, id SessionID) (Session, error) {
 	row := q.db.QueryRow(ctx, GetSession, id)
 	var i Session
@@ -401,8 +399,8 @@ type ListUserSessionsParams struct {
 	PageSize       int32
 }
 
-// ListUserSessions is a page of a user's live sessions, oldest first. The first page starts after the zero time and the
-// empty id, the next after the last row of the one before.
+// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
+// created_at and id of the last row.
 func (q *Queries) ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error) {
 	rows, err := q.db.Query(ctx, ListUserSessions,
 		arg.UserID,
@@ -485,9 +483,9 @@ type MarkEndedSessionsRow struct {
 	LastID *SessionID
 }
 
-// MarkEndedSessions walks a page of sessions in the order of their ids, after after_id (empty: from the start), and marks those as
-// ended that an ending has reached only by an epoch, for servers that read only the session's row. last_id is where the next page goes on; NULL
-// says that there is nothing more. A session that a call holds is left for the next time.
+// MarkEndedSessions sets ended_at of sessions that an ending has reached through a counter, for servers that read only the session's row. It
+// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+// when no session is left. It skips rows that are locked.
 func (q *Queries) MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error) {
 	row := q.db.QueryRow(ctx, MarkEndedSessions, arg.AfterID, arg.PageSize)
 	var i MarkEndedSessionsRow
@@ -531,10 +529,10 @@ type ReauthenticateSessionRow struct {
 	AuthTime *time.Time
 }
 
-// ReauthenticateSession records that the user has authenticated again in a session that goes on (prompt=login, or a step up to
-// another acr): no session is counted, none ends, and nobody is notified. A new cookie, by its digest, replaces the one before.
-//   - authenticated
-//   - signed_out: it is not a live session of the user, or there is no such session
+// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
+// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
+//   - authenticated: the session has a new auth_time, acr and amr
+//   - signed_out: there is no such session of the user, or it is not live (login_required)
 func (q *Queries) ReauthenticateSession(ctx context.Context, arg ReauthenticateSessionParams) (ReauthenticateSessionRow, error) {
 	row := q.db.QueryRow(ctx, ReauthenticateSession,
 		arg.ID,

@@ -23,7 +23,7 @@ type CreateUserParams struct {
 	Image         *string
 }
 
-// CreateUser registers a user. An address that is taken, in whatever ASCII case, violates user_email_uidx.
+// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) (User, error) {
 	row := q.db.QueryRow(ctx, CreateUser,
 		arg.ID,
@@ -88,11 +88,10 @@ type DeleteUserRow struct {
 	Sessions int64
 }
 
-// DeleteUser deletes a user: at once all that the user has granted, all sessions and the clients that the user owns are dead, the
-// accounts are gone, and what is personal in the user's row is blank. The collector erases the rest, and then the id can be used again; the
-// address can be from now on.
-//   - deleted
-//   - unknown: no such user
+// DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
+// and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.
+//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
+//   - unknown: there is no such user
 func (q *Queries) DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error) {
 	row := q.db.QueryRow(ctx, DeleteUser, id)
 	var i DeleteUserRow
@@ -180,10 +179,10 @@ type EraseDeletedUsersRow struct {
 	LastDeletedAt *time.Time
 }
 
-// EraseDeletedUsers erases of at most batch_size deleted users, the first first, what needs no cascade: it deletes the clients that they own
-// as DeleteClient does, at most batch_size consents and accounts, and the users to whom nothing refers any more. Families, tokens and sessions go by the
-// calls that collect them. after_deleted_at says where to go on (the zero time: from the start), last_deleted_at where the next page does;
-// NULL says that there is nothing more.
+// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
+// deletes up to batch_size clients that they own, as DeleteClient does, up to batch_size consents and accounts each, and the users to whom
+// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
+// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
 func (q *Queries) EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error) {
 	row := q.db.QueryRow(ctx, EraseDeletedUsers, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedUsersRow
@@ -200,7 +199,7 @@ FROM "user" AS u
 WHERE lower(u.email COLLATE "C") = lower(($1::text) COLLATE "C")
 `
 
-// FindUserByEmail returns the user who has an address, whatever its ASCII case; zero rows: nobody has.
+// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 func (q *Queries) FindUserByEmail(ctx context.Context, email string) (User, error) {
 	row := q.db.QueryRow(ctx, FindUserByEmail, email)
 	var i User
@@ -230,7 +229,7 @@ FROM "user" AS u
 WHERE u.id = $1::user_id AND u.deleted_at IS NULL
 `
 
-// GetUser returns one user, suspended or not; zero rows: no such user, or deleted.
+// GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 func (q *Queries) GetUser(ctx context.Context, id UserID) (User, error) {
 	row := q.db.QueryRow(ctx, GetUser, id)
 	var i User
@@ -268,8 +267,8 @@ type ListUsersParams struct {
 	PageSize       int32
 }
 
-// ListUsers is a page of all users, oldest first. The first page starts after the zero time and the empty id, the next
-// after the last row of the one before.
+// ListUsers returns a page of all users, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id
+// of the last row.
 func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error) {
 	rows, err := q.db.Query(ctx, ListUsers, arg.AfterCreatedAt, arg.AfterID, arg.PageSize)
 	if err != nil {
@@ -315,10 +314,10 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
 `
 
-// ReinstateUser lifts a suspension. Nothing that was granted before, or by another server meanwhile, comes back.
-//   - reinstated
+// ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
+//   - reinstated: the user may sign in again
 //   - retried: the user is not suspended
-//   - unknown: no such user
+//   - unknown: there is no such user
 func (q *Queries) ReinstateUser(ctx context.Context, id UserID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, ReinstateUser, id)
 	var outcome Outcome
@@ -348,10 +347,10 @@ type SuspendUserRow struct {
 	Sessions int64
 }
 
-// SuspendUser ends all that a user has granted and all sessions of the user, and lets nothing new be granted until ReinstateUser.
-//   - ended
-//   - revoked: the user was suspended before
-//   - unknown: no such user
+// SuspendUser suspends a user. It ends all grants and sessions of the user, and nothing new can be granted until ReinstateUser.
+//   - ended: the user is suspended; sessions says how many sessions had not been ended before
+//   - revoked: the user had been suspended before
+//   - unknown: there is no such user
 func (q *Queries) SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error) {
 	row := q.db.QueryRow(ctx, SuspendUser, id)
 	var i SuspendUserRow
@@ -387,8 +386,8 @@ type UpdateUserParams struct {
 	ID            UserID
 }
 
-// UpdateUser changes the given fields and leaves those that are nil; remove_email and remove_image set the address and the picture to
-// NULL. Zero rows: no such user. A new address is taken as unverified unless email_verified says otherwise.
+// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
+// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error) {
 	row := q.db.QueryRow(ctx, UpdateUser,
 		arg.Name,

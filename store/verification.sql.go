@@ -21,7 +21,7 @@ DELETE FROM verification AS v
 WHERE v.id = ANY (ARRAY(SELECT d.id::text FROM due AS d))
 `
 
-// DeleteExpiredVerifications collects at most batch_size values that have expired, and says how many.
+// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 func (q *Queries) DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredVerifications, batchSize)
 	if err != nil {

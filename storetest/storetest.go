@@ -38,8 +38,7 @@ func MaxConns(n int) Option { return func(c *testdb.Options) { c.MaxConns = int3
 // is Asia/Kathmandu, 5:45 hours ahead of UTC.
 func TimeZone(name string) Option { return func(c *testdb.Options) { c.TimeZone = name } }
 
-// Tracer hears of everything that the pool's connections run, for tests that count
-// round trips or look at what is sent.
+// Tracer traces everything that the pool's connections run, for tests that count round trips or look at what is sent.
 func Tracer(t pgx.QueryTracer) Option { return func(c *testdb.Options) { c.Tracer = t } }
 
 // Migrations adds a server's own tables: the goose migrations in the root of fsys, applied

@@ -20,7 +20,7 @@ type Confirmation struct {
 	X5TS256 string `json:"x5t#S256,omitempty"`
 }
 
-// IsZero reports whether c binds to nothing. Such a one should be a nil *Confirmation, which is NULL: '{}' isn't.
+// IsZero reports whether c names no key. Use a nil *Confirmation for that, which is NULL; '{}' is not.
 func (c Confirmation) IsZero() bool { return c == Confirmation{} }
 
 // Value implements [driver.Valuer]: the JSON text. Queries take a confirmation as a domain over jsonb, whose OID differs

@@ -22,13 +22,13 @@ const DigestLength = 43
 // carries 256 random bits; it is not a way to store passwords. It is no secret, but not meant for the public either.
 //
 // pgx writes it as text, and only if it is Valid: a raw credential converted to Digest by mistake is refused. The zero Digest
-// stands for none: it is written as NULL, which no look-up finds, and equals nothing. So is one that PostgreSQL's text can't hold,
-// with NUL or broken UTF-8. Columns that may be NULL are *Digest.
+// means that there is none: it is written as NULL, which no look-up finds, and equals nothing. A Digest that PostgreSQL can't
+// store, because of a NUL or invalid UTF-8, is written as NULL too. Columns that may be NULL are *Digest.
 type Digest string
 
 var errNullDigest = errors.New("token: cannot scan NULL into token.Digest: use *token.Digest")
 
-// DigestOf returns the digest of a credential that is at hand as a string. Where it is a [Raw], call its Digest method.
+// DigestOf returns the digest of a credential that is a string. For a [Raw], call its Digest method.
 func DigestOf(s string) Digest {
 	var buf [128]byte // on the stack, and enough for most credentials
 	return digestOf(append(buf[:0], s...))
@@ -68,8 +68,8 @@ func (d Digest) Valid() bool {
 	return false
 }
 
-// Equal reports whether both are the same digest, in constant time. A digest that isn't Valid equals nothing, not even
-// itself: where neither side has a secret, they don't share one.
+// Equal reports whether both are the same digest, in constant time. A digest that isn't Valid equals nothing, not even itself,
+// so two missing secrets never match.
 func (d Digest) Equal(other Digest) bool {
 	return d.Valid() && other.Valid() && subtle.ConstantTimeCompare([]byte(d), []byte(other)) == 1
 }

@@ -10,7 +10,7 @@
 //
 // # The format
 //
-// A minted token tells its kind, carries 256 random bits, and ends with a checksum:
+// A minted token names its kind, carries 256 random bits and ends with a checksum:
 //
 //	odb_at_  4mTOoPkr…  1GJrWa
 //	prefix   43 base62  6 base62: CRC-32 of all that stands before it

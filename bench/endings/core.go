@@ -70,6 +70,17 @@ func atCommit(ctx context.Context, root, commit string) (fs.FS, error) {
 	}
 }
 
+// lastCommit is the last commit that changed the SQL.
+func lastCommit(ctx context.Context, root string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", "log", "-1", "--format=%h", "--", "migrations", "queries")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("ask git for the last commit of migrations and queries: %w", err)
+	}
+	return string(bytes.TrimSpace(out)), nil
+}
+
 // asItIs is the SQL of the working tree.
 func asItIs(root string) fs.FS { return os.DirFS(root) }
 

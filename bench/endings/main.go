@@ -103,7 +103,11 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&b, "PostgreSQL %s, one connection. Before: commit %s.\n\n", version, o.before)
+	present, err := lastCommit(ctx, o.root)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&b, "PostgreSQL %s, one connection. Before: commit %s. After: %s.\n\n", version, o.before, present)
 	if err := calls(ctx, &b, cores, o); err != nil {
 		return err
 	}

@@ -141,6 +141,8 @@ type gormClient struct {
 	TLSClientAuthSANEmail            *string `gorm:"column:tls_client_auth_san_email"`
 	BackchannelLogoutURI             *string
 	BackchannelLogoutSessionRequired *bool
+	ClientDiscoveryID                *string
+	ClientCredentialsScopes          pq.StringArray `gorm:"type:text[]"`
 }
 
 func (gormClient) TableName() string { return "oauth_client" }

@@ -82,6 +82,7 @@ type (
 		userID, referenceID  *string
 		scopes               []string
 		resourceScopes       []byte
+		heldFor, claims      []string
 		userEpoch, pairEpoch int64
 	}
 	plainClient struct {
@@ -110,6 +111,8 @@ type (
 		code, refreshGrace                                          *time.Duration
 		graceUntilUsed, requirePAR, dpop, mtls                      *bool
 		subjectDN, sanDNS, sanURI, sanIP, sanEmail, logoutURI       *string
+		discoveryID                                                 *string
+		credentialsScopes                                           []string
 		logoutSession                                               *bool
 	}
 )
@@ -157,7 +160,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		var r plainConsent
 		return s.pool.QueryRow(ctx, store.FindConsent, string(c.ClientID), string(c.UserID), nil).Scan(
 			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.userID, &r.referenceID, &r.scopes, &r.resourceScopes,
-			&r.userEpoch, &r.pairEpoch)
+			&r.userEpoch, &r.pairEpoch, &r.heldFor, &r.claims)
 	case Client:
 		var r plainClient
 		return s.pool.QueryRow(ctx, store.GetClient, string(c.ClientID)).Scan(
@@ -167,7 +170,8 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 			&r.metadata, &r.grantsEpoch, &r.deletedAt, &r.secretExpires, &r.foreignSecret, &r.registrationToken, &r.subjectType, &r.sector,
 			&r.requirePKCE, &r.allowPlainPKCE, &r.jwks, &r.jwksURI, &r.applicationType, &r.defaultMaxAge, &r.accessToken, &r.refreshToken,
 			&r.authorization, &r.code, &r.refreshGrace, &r.graceUntilUsed, &r.requirePAR, &r.dpop, &r.mtls, &r.subjectDN, &r.sanDNS,
-			&r.sanURI, &r.sanIP, &r.sanEmail, &r.logoutURI, &r.logoutSession)
+			&r.sanURI, &r.sanIP, &r.sanEmail, &r.logoutURI, &r.logoutSession, &r.discoveryID,
+			&r.credentialsScopes)
 	case EndSession:
 		var outcome string
 		var userID *string

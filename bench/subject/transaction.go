@@ -450,7 +450,8 @@ func (s *transactionSession) client(ctx context.Context, c *Case) error {
 			authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests,
 			dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns,
 			tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri,
-			backchannel_logout_session_required
+			backchannel_logout_session_required, client_discovery_id,
+			client_credentials_scopes
 		FROM oauth_client
 		WHERE client_id = $1`, c.ClientID).
 		Scan(&o.ID, &o.CreatedAt, &o.UpdatedAt, &o.ClientID, &o.ClientSecret, &o.Disabled, &o.SkipConsent, &o.EnableEndSession, &o.Scopes,
@@ -461,7 +462,7 @@ func (s *transactionSession) client(ctx context.Context, c *Case) error {
 			&o.ApplicationType, &o.DefaultMaxAge, &o.AccessTokenLifetime, &o.RefreshTokenLifetime, &o.AuthorizationLifetime,
 			&o.CodeLifetime, &o.RefreshGrace, &o.RefreshGraceUntilUsed, &o.RequirePushedAuthorizationRequests, &o.DPoPBoundAccessTokens,
 			&o.TLSClientCertificateBoundAccessTokens, &o.TLSClientAuthSubjectDN, &o.TLSClientAuthSANDNS, &o.TLSClientAuthSANURI,
-			&o.TLSClientAuthSANIP, &o.TLSClientAuthSANEmail, &o.BackchannelLogoutURI, &o.BackchannelLogoutSessionRequired)
+			&o.TLSClientAuthSANIP, &o.TLSClientAuthSANEmail, &o.BackchannelLogoutURI, &o.BackchannelLogoutSessionRequired, &o.ClientDiscoveryID, &o.ClientCredentialsScopes)
 	if err != nil {
 		return found(err)
 	}

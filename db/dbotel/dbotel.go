@@ -57,8 +57,8 @@ func NewTracer(opts Options) *Tracer {
 	return &Tracer{otel: otelpgx.NewTracer(options...)}
 }
 
-// RecordStats reports the figures of a pool, its connections and the waits for them, whenever the meter provider collects, at
-// most once a second. It goes on until the provider is shut down, so call it once for each pool.
+// RecordStats reports the statistics of a pool, its connections and the waits for them, whenever the meter provider collects,
+// but at most once a second. It does so until the provider is shut down, so call it once for each pool.
 func RecordStats(pool *pgxpool.Pool, opts Options) error {
 	var options []otelpgx.StatsOption
 	if opts.MeterProvider != nil {

@@ -1,5 +1,5 @@
-// Package catalog holds what is known of every query of the data layer: its contract, what it reads, writes and locks, and the
-// plan that was reviewed.
+// Package catalog describes every query of the data layer: its contract, what it reads, writes and locks, and its reviewed
+// plan.
 //
 // The facts are gathered by tools/review, which writes catalog.json.gz and, from the same facts, the pages of docs/queries: those are
 // what a reviewer reads. The package only packs them and hands them out.

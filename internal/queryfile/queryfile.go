@@ -1,5 +1,5 @@
-// Package queryfile reads queries as they are written for sqlc: the files of queries/, and the line by which a statement of
-// package store tells its name.
+// Package queryfile parses queries that are written for sqlc: the files of queries/, and the first line of a statement of
+// package store, which holds its name.
 package queryfile
 
 import (

@@ -1,3 +1,3 @@
-// Package storetests is the root of the tests of package store, a module of its own, so that what they need is not needed by who
-// uses the store: package calls has those of each call, by noun, the others those of a kind.
+// Package storetests is the root of the tests of package store. They are a module of their own, so that users of the store
+// don't depend on test libraries. Package calls tests each call; each other package holds one kind of test.
 package storetests

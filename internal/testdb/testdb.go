@@ -1,5 +1,5 @@
-// Package testdb gives a test a migrated database of its own. It is what package storetest is made of, for the tests of this
-// module, which cannot import another one that depends on it.
+// Package testdb gives a test a migrated database of its own. Package storetest is built on it. The tests of this module use
+// it directly, because storetest is a module that depends on this one.
 package testdb
 
 import (
@@ -39,7 +39,7 @@ type Options struct {
 	// TimeZone is that of the pool's sessions; "" means Asia/Kathmandu, 5:45 hours ahead of UTC.
 	TimeZone string
 
-	// Tracer hears of everything that the pool's connections run; it may be nil.
+	// Tracer traces everything that the pool's connections run; it may be nil.
 	Tracer pgx.QueryTracer
 
 	// Migrations are goose migrations that the template has after those of oauthdb; nil for none.

@@ -10,14 +10,13 @@ import (
 	"github.com/oauthdb/oauthdb/token"
 )
 
-// Parallel is how many callers a part of the suite sends at once. A pool with fewer connections makes them wait for each other, which
-// the promises survive, but shows less.
+// Parallel is how many calls a part of the suite makes at once. With fewer connections in the pool they wait for each other;
+// the promises still hold, but the suite shows less.
 const Parallel = 16
 
 // Server is what the suite runs against.
 type Server struct {
-	// Store is the calls, on a pool of at least two connections. Calls that the suite makes at the same time must be able to run at the
-	// same time.
+	// Store makes the calls, on a pool of at least two connections, because the suite makes some of them at the same time.
 	Store store.Querier
 }
 

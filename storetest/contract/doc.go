@@ -1,5 +1,5 @@
-// Package contract holds the promises of oauthdb as a suite that others can run: against their own server, through their pooler, with
-// their extensions and settings, or on a store that they have wrapped.
+// Package contract is a test suite of the promises of oauthdb, for users to run against their own server, through their
+// pooler, with their extensions and settings, or on a store that they have wrapped.
 //
 //	func TestContract(t *testing.T) {
 //		contract.Test(t, func(t *testing.T) contract.Server {
@@ -8,6 +8,6 @@
 //		})
 //	}
 //
-// Each part asks for a server of its own and leaves its rows behind, so give it a database that nobody needs. The suite states what a
-// caller relies on; how the calls behave outcome by outcome, under faults and in every interleaving is tested with oauthdb itself.
+// Each part asks for a server of its own and leaves rows behind, so give it a database that nobody needs. The suite tests what
+// callers rely on. The tests of oauthdb itself cover every outcome, faults and interleavings.
 package contract

@@ -1,4 +1,4 @@
-// Package betterauth runs a better-auth server with its OAuth provider on a database that the migrations made, and holds what the
-// store promises beside it: what one of the two issues the other accepts, and what one has ended the other doesn't revive. It has
-// nothing but tests, which need node and npm.
+// Package betterauth runs a better-auth server with its OAuth provider on a migrated database, and tests what the store
+// promises beside it: each accepts what the other has issued, and neither revives what the other has ended. It needs node and
+// npm.
 package betterauth

@@ -361,6 +361,12 @@ var constraintViolations = []struct {
 	{store.ConstraintSessionClientSessionClientUIdx, `INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ('s', 'app', 'u', 'u', 's')`},
 	{store.ConstraintSessionClientClientIDFKey, `UPDATE session_client SET client_id = 'c'`},
 	{store.ConstraintOAuthProofPKey, `INSERT INTO oauth_proof (id, expires_at) VALUES (DIGEST, now())`},
+	{store.ConstraintOAuthResourcePKey, `INSERT INTO oauth_resource (id, identifier, name) VALUES ('e', 'https://b.example', '')`},
+	{store.ConstraintOAuthResourceIdentifierUIdx, `INSERT INTO oauth_resource (identifier, name) VALUES ('https://a.example', '')`},
+	{store.ConstraintOAuthClientResourcePKey, `INSERT INTO oauth_client_resource (id, client_id, resource_id) VALUES ('l', 'app', 'https://a.example')`},
+	{store.ConstraintOAuthClientResourceClientResourceUIdx, `INSERT INTO oauth_client_resource (client_id, resource_id) VALUES ('app', 'https://a.example')`},
+	{store.ConstraintOAuthClientResourceClientIDFKey, `UPDATE oauth_client_resource SET client_id = 'c'`},
+	{store.ConstraintOAuthClientResourceResourceIDFKey, `UPDATE oauth_client_resource SET resource_id = 'e'`},
 	{store.ConstraintVerificationPKey, `INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`},
 	{store.ConstraintVerificationIDLength, `UPDATE verification SET id = ''`},
 
@@ -388,6 +394,8 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO oauth_proof (id, expires_at) VALUES (DIGEST, now())`,
 		`INSERT INTO oauth_client_secret (id, client_id, digest, expires_at) VALUES ('o', 'app', DIGEST, now())`,
 		`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid) VALUES ('k', 's', 'app', 'u', 'u', 's')`,
+		`INSERT INTO oauth_resource (id, identifier, name) VALUES ('e', 'https://a.example', '')`,
+		`INSERT INTO oauth_client_resource (id, client_id, resource_id) VALUES ('l', 'app', 'https://a.example')`,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`,
 	} {
 		w.Exec(withDigests(sql))

@@ -483,6 +483,19 @@ func TestInfiniteAndFarTimesOfAnotherServerCanBeRead(t *testing.T) {
 		w.OK(err)
 		s := w.sessionOf(store.SessionID(raw))
 		wantEqual(t, "the session of "+c.at, s.ExpiresAt.After(time.Now()), c.live)
+
+		// the same of a row that was written otherwise before
+		w.Exec(`UPDATE oauth_refresh_token SET expires_at = now()`)
+		w.Exec(`UPDATE oauth_refresh_token SET expires_at = $1::text::timestamptz WHERE id = $2`, c.at, raw)
+		w.Exec(`UPDATE oauth_access_token SET expires_at = now()`)
+		w.Exec(`UPDATE oauth_access_token SET expires_at = $1::text::timestamptz WHERE id LIKE $2 || '%'`, c.at, raw)
+		w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, raw)
+		w.Exec(`UPDATE session SET expires_at = $1::text::timestamptz WHERE id = $2`, c.at, raw)
+		for _, token := range []string{raw, raw + " access", raw + " own"} {
+			wantEqual(t, token+" of "+c.at+", updated", w.Live(token), c.live)
+		}
+		s = w.sessionOf(store.SessionID(raw))
+		wantEqual(t, "the session of "+c.at+", updated", s.ExpiresAt.After(time.Now()), c.live)
 	}
 	w.Exec(`INSERT INTO account (id, account_id, provider_id, user_id, access_token_expires_at) VALUES ('far', 'x', 'github', $1, '294276-12-31 00:00:00Z')`, w.User)
 	_, err := w.Q.ListUserAccounts(w.Ctx, w.User)

@@ -1,2 +1,3 @@
-// Package calls holds the contract of each call of package store, by noun: every outcome has a test that reaches it.
+// Package calls tests the contract of each call of package store, a file for each noun. Every outcome has a test that reaches
+// it.
 package calls

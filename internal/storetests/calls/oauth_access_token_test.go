@@ -84,6 +84,27 @@ func TestIssueAccessTokenWithoutEndAndWithoutDigest(t *testing.T) {
 	})
 }
 
+func TestIssueAccessTokenTakesNoTokenForAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	var first store.IssueAccessTokenParams
+	w.issue("first", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { first = *p })
+	other := first
+	other.AccessToken = new(fixture.Digest("another"))
+	w.refused(func() {
+		if _, err := w.Q.IssueAccessToken(w.Ctx, other); pgErrorOf(err).Code != "22023" {
+			t.Errorf("another token of the same id: %v, want an error that names ID", err)
+		}
+	})
+	grant := w.Redeem()
+	other.ID = w.accessTokenOf(grant.Access).ID
+	w.refused(func() {
+		if _, err := w.Q.IssueAccessToken(w.Ctx, other); pgErrorOf(err).Code != "22023" {
+			t.Errorf("the id of a user's token: %v, want an error that names ID", err)
+		}
+	})
+}
+
 func TestIssueAccessTokenWithinWhatTheClientMayAskFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

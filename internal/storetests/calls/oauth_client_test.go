@@ -525,7 +525,7 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: fixture.Digest("new"), Overlap: time.Hour, Lifetime: store.Never})
 	w.OK(err)
 	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', sector_identifier = 'x', allow_plain_pkce = true, default_max_age = '1 hour',
-		require_pushed_authorization_requests = true, dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
+		require_pushed_authorization_requests = true, client_credentials_scopes = '{x}', client_discovery_id = 'x', dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
 		tls_client_auth_subject_dn = 'x', tls_client_auth_san_dns = 'x', tls_client_auth_san_uri = 'x', tls_client_auth_san_ip = 'x',
 		tls_client_auth_san_email = 'x' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {

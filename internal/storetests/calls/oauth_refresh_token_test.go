@@ -460,7 +460,7 @@ func TestRotationGoesOnWithoutItsSession(t *testing.T) {
 	k := w.Redeem() // with offline_access
 	w.endSession(w.Session)
 	row, _ := w.Rotate(k.Refresh, store.OutcomeRotated)
-	wantEqual(t, "session of the answer, which is there until it is collected", row.SessionID, &w.Session)
+	wantEqual(t, "session of the answer, which has ended", row.SessionID, nil)
 	w.Exec(`DELETE FROM session WHERE id = $1`, string(w.Session))
 	row, access := w.Rotate(fixture.SuccessorOf(k.Refresh), store.OutcomeRotated)
 	wantEqual(t, "session of the answer", row.SessionID, nil)

@@ -389,7 +389,7 @@ func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
 		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Name: new("Ada")})
 		w.None(err)
 	})
-	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, owned)), store.OutcomeSuspended)
+	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, owned)), store.OutcomeDisabled)
 	w.WantDead(own)
 	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "ada2", Email: new(string(w.User) + "@example.com")}) // the address is free
 	w.OK(err)

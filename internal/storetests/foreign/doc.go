@@ -1,4 +1,4 @@
-// Package foreign holds what the store promises beside another server that writes to the same tables, by the statements that a
-// better-auth server sends: each on its own, without a transaction, and without the columns that are ours alone. It has nothing but
-// tests. Package betterauth does the same with such a server at work.
+// Package foreign tests what the store promises when another server writes to the same tables. It sends the statements of a
+// better-auth server: each by itself, without a transaction, and without the columns that only oauthdb knows. Package
+// betterauth does the same with a real server.
 package foreign

@@ -1,2 +1,2 @@
-// Package model runs random histories of calls against a model in Go that says what each has to answer.
+// Package model runs random sequences of calls, and compares each answer with that of a model in Go.
 package model

@@ -212,7 +212,7 @@ var faults = []fault{
 	{in: "GrantAuthorization", name: "a suspended user", mood: "endings", right: "WHEN u.suspended_at IS NOT NULL THEN 'suspended'", wrong: ""},
 	{in: "GrantAuthorization", name: "scopes beyond the request", mood: "grants", right: "WHEN NOT coalesce($6::text[], '{}') <@ coalesce($7::text[], '{}') THEN 'invalid_scope'", wrong: ""},
 	{in: "IssueAuthorizationCode", name: "what has ended", scene: "the grants of a user end", right: "WHEN NOT is_live(a, c, u, s) THEN 'revoked'", wrong: ""},
-	{in: "IssueAuthorizationCode", name: "a code redeemed before", mood: "grants", right: "WHEN a.redeemed_at IS NOT NULL THEN 'replayed'", wrong: ""},
+	{in: "IssueAuthorizationCode", name: "a code redeemed before", mood: "grants", right: "WHEN a.redeemed_at IS NOT NULL THEN 'decided'", wrong: ""},
 	{in: "TakeAuthorizationByRequestURI", name: "taken twice", scene: "a request", right: "SET request_uri = NULL, ", wrong: "SET "},
 
 	// Redemption.
@@ -220,7 +220,7 @@ var faults = []fault{
 	{in: "RedeemAuthorizationCode", name: "another client's code", mood: "grants", right: "WHEN a.client_id <> c.client_id THEN 'mismatched'", wrong: ""},
 	{in: "RedeemAuthorizationCode", name: "a challenge that none is presented for", mood: "grants", right: "$13::text IS DISTINCT FROM a.code_challenge", wrong: "$13::text <> a.code_challenge"},
 	{in: "RedeemAuthorizationCode", name: "redirect_uri", mood: "grants", right: "IS DISTINCT FROM a.redirect_uri", wrong: "IS DISTINCT FROM $14::text"},
-	{in: "RedeemAuthorizationCode", name: "a proof presented twice", mood: "grants", right: "WHEN NOT p.fresh THEN 'proof_replayed'", wrong: ""},
+	{in: "RedeemAuthorizationCode", name: "a proof presented twice", mood: "grants", right: "WHEN NOT p.fresh AND (a.redeemed_as = $15::access_token_id) IS NOT TRUE THEN 'proof_replayed'", wrong: ""},
 	{in: "RedeemAuthorizationCode", name: "a code used twice", scene: "a code is redeemed", right: "a.redeemed_as IS DISTINCT FROM $15::access_token_id", wrong: "false"},
 	{in: "RedeemAuthorizationCode", name: "the same call again", mood: "grants", right: "AND a.redeemed_as IS DISTINCT FROM $15::access_token_id", wrong: ""},
 	{in: "RedeemAuthorizationCode", name: "a replay leaves the tokens alone", scene: "a code is redeemed", right: "f.outcome = 'replayed' AND a.revoked_at IS NULL", wrong: "false"},
@@ -247,7 +247,7 @@ var faults = []fault{
 	{in: "RotateRefreshToken", name: "a spent token spent again", mood: "rotations", right: "AND r.revoked IS NULL\n", wrong: "\n"},
 	{in: "RotateRefreshToken", name: "reuse that asks for more", scene: "reuse that asks for more", right: "(p.spent OR p.outcome = 'rotated')", wrong: "p.outcome = 'rotated'"},
 	{in: "RotateRefreshToken", name: "a narrowed request narrows the successor", mood: "rotations", right: "g.refresh_token_expires_at, g.scopes", wrong: "g.refresh_token_expires_at, g.access_scopes"},
-	{in: "RotateRefreshToken", name: "a retry gets a successor of its own", mood: "rotations", right: "coalesce(j.successor_id, $13::refresh_token_id)", wrong: "coalesce($13::refresh_token_id, j.successor_id)"},
+	{in: "RotateRefreshToken", name: "a retry gets a successor of its own", mood: "rotations", right: "coalesce(j.successor_id, $12::refresh_token_id)", wrong: "coalesce($12::refresh_token_id, j.successor_id)"},
 	{in: "RotateRefreshToken", name: "a token that outlives the session", mood: "rotations", right: "p.max_expires_at, p.session_expires_at\n", wrong: "p.max_expires_at\n"},
 	{in: "RotateRefreshToken", name: "a successor that outlives the family", mood: "rotations", right: "'RefreshTokenLifetime'), p.max_expires_at\n", wrong: "'RefreshTokenLifetime')\n"},
 	{in: "RotateRefreshToken", name: "the client's grace", mood: "rotations", right: "coalesce(c.refresh_grace, $1::interval)", wrong: "$1::interval"},

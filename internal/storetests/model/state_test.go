@@ -485,7 +485,7 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) sto
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeDenied
 	case f.redeemedAs != "":
-		return store.OutcomeReplayed
+		return store.OutcomeDecided
 	case f.marked:
 		return store.OutcomeRevoked
 	case m.past(f.expires):
@@ -817,7 +817,7 @@ func (m *model) enableClient(id store.ClientID) store.Outcome {
 	case c == nil || c.deleted:
 		return store.OutcomeUnknown
 	case c.owner != "" && m.users[c.owner].deleted:
-		return store.OutcomeSuspended
+		return store.OutcomeDisabled
 	}
 	c.disabled = false
 	return store.OutcomeEnabled

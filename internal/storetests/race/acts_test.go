@@ -44,6 +44,8 @@ type grantAct struct {
 	run     func(ctx context.Context, c conn, s *scene) (granted, error)
 }
 
+const foreignRotatedByUs = "RotateRefreshToken of another server's token"
+
 func none(*scene) family { return family{} }
 
 // another server's statements, as better-auth makes them
@@ -136,6 +138,14 @@ var grantActs = []grantAct{
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
 			g := granted{token: fixture.Unique("at"), refresh: s.rotated.next}
 			r, err := store.New(c).RotateRefreshToken(ctx, s.rotation(s.rotated.refresh, s.rotated.next, g.token))
+			g.outcome = r.Outcome
+			return g, err
+		},
+	}, {
+		name: foreignRotatedByUs, want: store.OutcomeRotated, family: func(s *scene) family { return s.foreign }, parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			g := granted{token: fixture.Unique("at"), refresh: s.foreign.refresh + "+"}
+			r, err := store.New(c).RotateRefreshToken(ctx, s.rotation(s.foreign.refresh, g.refresh, g.token))
 			g.outcome = r.Outcome
 			return g, err
 		},

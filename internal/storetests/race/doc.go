@@ -1,2 +1,2 @@
-// Package race lets calls of package store overlap: all of them race, and the locks that they take are looked at one by one.
+// Package race runs calls of package store concurrently, and checks which locks each of them takes.
 package race

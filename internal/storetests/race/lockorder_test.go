@@ -52,13 +52,6 @@ func (w *world) transaction() *lockHolder {
 	return h
 }
 
-func (h *lockHolder) commit() {
-	h.w.Helper()
-	h.w.OK(h.Commit(h.w.Ctx))
-	h.free()
-	h.free = nil
-}
-
 func (h *lockHolder) release() {
 	h.w.Helper()
 	h.w.OK(h.Rollback(h.w.Ctx))
@@ -226,6 +219,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		"ApproveAuthorization": {user, client, session, family}, "ApproveAuthorization retried": {user, client, session, family},
 		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
+		foreignRotatedByUs: {user, client, session, refresh, family},
 		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
 		"ExtendSession": {session}, "ReauthenticateSession": {session}, "another server's session": {user},
 		"another server's refresh token": {user, client, session}, "another server's access token": {user, client, session}, "another server's tokens": {user, client, session},

@@ -41,14 +41,13 @@ type mixEnd struct {
 // mix is a few calls on one scene at the same time.
 type mix struct {
 	*world
-	s       *scene
-	clock   atomic.Int64
-	mu      sync.Mutex
-	log     []string
-	grants  []mixGrant
-	ends    []mixEnd
-	undoes  map[string]bool // "ReinstateUser", "EnableClient"
-	deletes bool
+	s      *scene
+	clock  atomic.Int64
+	mu     sync.Mutex
+	log    []string
+	grants []mixGrant
+	ends   []mixEnd
+	undoes map[string]bool // "ReinstateUser", "EnableClient"
 }
 
 var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error{
@@ -103,6 +102,9 @@ var deleteSessions = endAct{
 	},
 }
 
+// reuse is RotateRefreshToken of a token that another server spent.
+var reuse = endAct{name: "reuse of a token that another server spent", pair: true, writesUser: true}
+
 // permanent says whether what an ending ends is dead whatever came first.
 func (m *mix) permanent(e *endAct) bool {
 	switch e.name {
@@ -118,7 +120,7 @@ func (m *mix) permanent(e *endAct) bool {
 }
 
 // step plays one act, chosen by chance. It returns an error that it must not have.
-func (m *mix) step(c conn, worker, step int, inTx bool) (undo func(), err error) {
+func (m *mix) step(c conn, worker, step int, inTx bool) (err error) {
 	note := func(what string, v any) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -138,17 +140,32 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (undo func(), err error)
 	switch n := rand.N(100); {
 	case n < 50:
 		g := &grantActs[rand.N(len(grantActs))]
+		if rand.N(6) == 0 { // two servers that rotate one token
+			g = grantNamed([]string{foreignRotatedByUs, "another server's rotation"}[rand.N(2)])
+		}
 		gave, err := g.run(m.Ctx, c, m.s)
 		if err != nil {
-			return nil, expected(g.name, err, g.want == "")
+			return expected(g.name, err, g.want == "")
 		}
 		snapshot := ""
 		if inTx {
 			if err := c.QueryRow(m.Ctx, `SELECT pg_current_snapshot()::text`).Scan(&snapshot); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		note(g.name, gave)
+		if gave.outcome == store.OutcomeReplayed && g.name == foreignRotatedByUs {
+			xid := ""
+			if inTx {
+				if err := c.QueryRow(m.Ctx, `SELECT pg_current_xact_id()::text`).Scan(&xid); err != nil {
+					return err
+				}
+			}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.ends = append(m.ends, mixEnd{&reuse, family{}, worker, step, begin, xid})
+			return nil
+		}
 		switch gave.outcome {
 		case g.want, store.OutcomeRetried, store.OutcomeActive:
 			m.mu.Lock()
@@ -163,16 +180,16 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (undo func(), err error)
 		fs := []family{m.s.coded, m.s.at, m.s.rotated, m.s.foreign, {id: m.s.pending}, {id: m.s.approved}}
 		f := fs[rand.N(len(fs))]
 		if e.needs != nil && !e.needs(f) {
-			return nil, nil
+			return nil
 		}
 		out, err := e.run(m.Ctx, c, m.s, f)
 		if err != nil {
-			return nil, expected(e.name, err, false)
+			return expected(e.name, err, false)
 		}
 		xid := ""
 		if inTx {
 			if err := c.QueryRow(m.Ctx, `SELECT pg_current_xact_id()::text`).Scan(&xid); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		note(e.name+" "+string(f.id), out)
@@ -185,25 +202,27 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (undo func(), err error)
 	case n < 88:
 		out, err := store.New(c).ReinstateUser(m.Ctx, m.s.user)
 		note("ReinstateUser", out)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.undoes["ReinstateUser"] = true
-		return nil, expected("ReinstateUser", err, false)
+		m.undo("ReinstateUser")
+		return expected("ReinstateUser", err, false)
 	case n < 91:
 		out, err := store.New(c).EnableClient(m.Ctx, m.s.client)
 		note("EnableClient", out)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.undoes["EnableClient"] = true
-		return nil, expected("EnableClient", err, false)
+		m.undo("EnableClient")
+		return expected("EnableClient", err, false)
 	default:
 		for name, collect := range mixCollectors { // in no order
 			err := collect(m.Ctx, store.New(c))
 			note(name, "")
-			return nil, expected(name, err, false)
+			return expected(name, err, false)
 		}
 	}
-	return nil, nil
+	return nil
+}
+
+func (m *mix) undo(call string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.undoes[call] = true
 }
 
 var errGone = fmt.Errorf("what another server refers to is gone")
@@ -216,7 +235,7 @@ func (m *mix) play(workers int, inTx bool, deadlocks *atomic.Int64) (checked, al
 		steps := 1 + rand.N(3)
 		if !inTx {
 			for j := range steps {
-				if _, err := m.step(m.Pool, i, j, false); err != nil && err != errGone {
+				if err := m.step(m.Pool, i, j, false); err != nil && err != errGone {
 					m.Errorf("%v\n%s", err, m.story())
 				}
 			}
@@ -229,7 +248,7 @@ func (m *mix) play(workers int, inTx bool, deadlocks *atomic.Int64) (checked, al
 		}
 		defer tx.Rollback(context.WithoutCancel(m.Ctx))
 		for j := range steps {
-			if _, err := m.step(tx, i, j, true); err != nil {
+			if err := m.step(tx, i, j, true); err != nil {
 				if code(err) == "40P01" {
 					deadlocks.Add(1)
 				} else if err != errGone {
@@ -294,6 +313,9 @@ func (m *mix) play(workers int, inTx bool, deadlocks *atomic.Int64) (checked, al
 		for _, e := range ends {
 			if e.act.family && e.family.id != g.act.family(m.s).id || !e.act.ends(g.act, m.s) {
 				continue
+			}
+			if e.act.name == "DisableClient" && m.undoes["EnableClient"] {
+				continue // the one ending that can be undone
 			}
 			dead := true
 			if !m.permanent(e.act) {

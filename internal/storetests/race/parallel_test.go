@@ -64,7 +64,7 @@ func (w *world) wantCount(what string, want int, sql string, args ...any) {
 func TestRaceCodeIsRedeemedOnce(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 16)
-	for i := range roundsOf(5) {
+	for i := range roundsOf(10) {
 		// the same call many times
 		s := w.newScene(i%2 == 0, false)
 		p := s.redemption(s.coded.code, "at"+s.coded.code, "rt"+s.coded.code)
@@ -101,7 +101,7 @@ func TestRaceRotationsConverge(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 64)
 	live := `SELECT count(*) FROM oauth_refresh_token WHERE authorization_id = $1 AND revoked IS NULL`
-	for i := range roundsOf(10) {
+	for i := range roundsOf(20) {
 		s := w.newScene(i%2 == 0, false)
 		n := []int{16, 64}[i%2]
 		var successors tally[store.RefreshTokenID]
@@ -281,7 +281,7 @@ func TestRaceSessionsWithAMaximum(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 10)
 	live := `SELECT count(*) FROM session AS s JOIN "user" AS u ON u.id = s.user_id WHERE u.id = $1 AND session_is_live(s, u)`
-	for i := range roundsOf(2) {
+	for i := range roundsOf(5) {
 		s := w.newScene(true, false)
 		n := []int{7, 8}[i%2]
 		w.parallel("CreateSession", n, outcomes{store.OutcomeCreated: n}, func(int) (store.Outcome, error) {
@@ -422,7 +422,7 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 func TestRaceOwnersAndHandedOverClients(t *testing.T) {
 	t.Parallel()
 	w := newRaceWorld(t, 8)
-	for range roundsOf(2) {
+	for range roundsOf(5) {
 		users := []store.UserID{w.NewUser(), w.NewUser()}
 		var clients []store.ClientID
 		for i := range 6 {
@@ -515,19 +515,19 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 		var dead []store.UserID
 		for i := range 6 {
 			s := w.newScene(i%2 == 0, false)
-			w.OK2(w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest(string(s.user)), Overlap: time.Hour, Lifetime: store.Never}))
-			w.OK2(w.Q.RememberProof(w.Ctx, store.RememberProofParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Hour)}))
-			w.OK2(w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour}))
-			w.OK2(w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Hour)}))
+			w.does(w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest(string(s.user)), Overlap: time.Hour, Lifetime: store.Never}))
+			w.does(w.Q.RememberProof(w.Ctx, store.RememberProofParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Hour)}))
+			w.does(w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour}))
+			w.does(w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Hour)}))
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
 			switch i {
 			case 0, 1:
-				w.OK2(w.Q.DeleteUser(w.Ctx, s.user))
-				w.OK2(w.Q.DeleteClient(w.Ctx, s.client))
+				w.does(w.Q.DeleteUser(w.Ctx, s.user))
+				w.does(w.Q.DeleteClient(w.Ctx, s.client))
 				dead = append(dead, s.user)
 			case 2:
 				w.Exec(`UPDATE "user" SET sessions_epoch = 1, grants_epoch = 1 WHERE id = $1`, s.user)
-				w.OK2(w.Q.RevokeClientAuthorizations(w.Ctx, s.client))
+				w.does(w.Q.RevokeClientAuthorizations(w.Ctx, s.client))
 				w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE client_id = $1`, s.client)
 			case 3:
 				w.Exec(`UPDATE oauth_refresh_token SET expires_at = NULL WHERE client_id = $1`, s.client)
@@ -569,8 +569,8 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 	}
 }
 
-// OK2 fails the test on the error of a call whose answer is of no interest.
-func (w *world) OK2(_ any, err error) {
+// does fails the test on the error of a call whose answer doesn't matter.
+func (w *world) does(_ any, err error) {
 	w.Helper()
 	w.OK(err)
 }

@@ -79,9 +79,11 @@ var schemaTables = []tableSpec{
 			session_token_uidx UNIQUE (token)
 			session_user_id_idx (user_id, created_at, id)
 			session_expires_at_idx (expires_at)`,
-		foreign:  `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
-		checks:   `session_ended_has_expired`,
-		triggers: `stamp_session`,
+		foreign: `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks:  `session_ended_has_expired`,
+		triggers: `
+			keep_finite
+			stamp_session`,
 	},
 	{
 		name: "account",
@@ -363,6 +365,7 @@ var schemaTables = []tableSpec{
 		checks: `oauth_refresh_token_rotated_is_revoked`,
 		triggers: `
 			give_family
+			keep_finite
 			refuse_dead_rotation`,
 	},
 	{
@@ -407,8 +410,10 @@ var schemaTables = []tableSpec{
 			oauth_access_token_refresh_id_fkey (refresh_id) oauth_refresh_token(id) ON DELETE CASCADE
 			oauth_access_token_session_id_fkey (session_id) session(id) ON DELETE SET NULL
 			oauth_access_token_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
-		checks:   `oauth_access_token_is_of_a_family_or_of_the_client`,
-		triggers: `give_family`,
+		checks: `oauth_access_token_is_of_a_family_or_of_the_client`,
+		triggers: `
+			give_family
+			keep_finite`,
 	},
 	{
 		name: "oauth_consent",
@@ -569,6 +574,7 @@ const schemaFunctions = `
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
+	keep_finite()
 	key_fits(jsonb,jsonb)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)

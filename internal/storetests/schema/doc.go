@@ -1,2 +1,3 @@
-// Package schema holds the schema, the text of the queries and the surface of package store to the rules of the design.
+// Package schema checks the schema, the text of the queries and the exported names of package store against the rules of the
+// design.
 package schema
