@@ -870,6 +870,14 @@ $$;
 
 COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 
+CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT coalesce(expiry(now(), given, at_most, name), refuse_parameter(name, 'is without end')::timestamptz)
+$$;
+
+COMMENT ON FUNCTION public.deadline(given interval, at_most interval, name text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
+
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -977,7 +985,7 @@ BEGIN
         PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
         FOREACH candidate IN ARRAY ARRAY[
             CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || nullif(NEW.authorization_code_id, '')),
             new_authorization_id()
         ] LOOP
             CONTINUE WHEN candidate IS NULL;
@@ -1091,6 +1099,8 @@ BEGIN
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL) THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
         WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
@@ -1300,10 +1310,11 @@ $$;
 COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
 
 CREATE FUNCTION public.stamp_consent() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
     INTO NEW.user_epoch, NEW.pair_epoch
     FROM "user" AS u
@@ -1319,12 +1330,13 @@ $$;
 COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epochs of its user, whichever server writes it. It stops counting when they rise.';
 
 CREATE FUNCTION public.stamp_session() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql STABLE
     SET search_path TO '$user', 'public'
     AS $$
 DECLARE
     u "user";
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a sign-in that waited for an ending outlive it.
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN

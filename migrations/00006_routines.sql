@@ -211,6 +211,43 @@ $$;
 COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 
 -- +goose StatementBegin
+CREATE FUNCTION refuse_parameter(name text, reason text) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RAISE EXCEPTION '% %', name, reason USING ERRCODE = 'invalid_parameter_value';
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
+
+-- +goose StatementBegin
+CREATE FUNCTION expiry(since timestamptz, given interval, at_most interval, name text) RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    -- 9223372036854775 microseconds is store.Never, the longest time.Duration
+    SELECT CASE
+        WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
+        ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
+    END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
+
+-- +goose StatementBegin
+CREATE FUNCTION deadline(given interval, at_most interval, name text) RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT coalesce(expiry(now(), given, at_most, name), refuse_parameter(name, 'is without end')::timestamptz)
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION deadline(interval, interval, text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
+
+-- +goose StatementBegin
 CREATE FUNCTION disable_client_of_deleted_user() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -293,33 +330,6 @@ $$;
 COMMENT ON FUNCTION end_user_sessions(text, text) IS 'Part of the calls that raise sessions_epoch. Marks the sessions of a user as ended, except the one to keep, for servers that read only the session''s row. Returns how many it marked.';
 
 -- +goose StatementBegin
-CREATE FUNCTION refuse_parameter(name text, reason text) RETURNS text
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    RAISE EXCEPTION '% %', name, reason USING ERRCODE = 'invalid_parameter_value';
-END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION refuse_parameter(text, text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
-
--- +goose StatementBegin
-CREATE FUNCTION expiry(since timestamptz, given interval, at_most interval, name text) RETURNS timestamptz
-LANGUAGE sql VOLATILE
-AS $$
-    -- 9223372036854775 microseconds is store.Never, the longest time.Duration
-    SELECT CASE
-        WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
-        ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
-    END
-$$;
--- +goose StatementEnd
-
-COMMENT ON FUNCTION expiry(timestamptz, interval, interval, text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
-
--- +goose StatementBegin
 CREATE FUNCTION lock_parents(of_user text, of_client text, of_session text) RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -381,7 +391,7 @@ BEGIN
         PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
         FOREACH candidate IN ARRAY ARRAY[
             CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
-            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || NEW.authorization_code_id),
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || nullif(NEW.authorization_code_id, '')),
             new_authorization_id()
         ] LOOP
             CONTINUE WHEN candidate IS NULL;
@@ -450,6 +460,8 @@ BEGIN
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
         WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL) THEN 'replayed'
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
         WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
@@ -578,10 +590,11 @@ COMMENT ON FUNCTION refuse_dead_rotation() IS 'Trigger: keeps another server fro
 
 -- +goose StatementBegin
 CREATE FUNCTION stamp_consent() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
     INTO NEW.user_epoch, NEW.pair_epoch
     FROM "user" AS u
@@ -599,12 +612,13 @@ COMMENT ON FUNCTION stamp_consent() IS 'Trigger: gives a consent the epochs of i
 
 -- +goose StatementBegin
 CREATE FUNCTION stamp_session() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
     u "user";
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a sign-in that waited for an ending outlive it.
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN
@@ -631,12 +645,13 @@ DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, inte
 DROP FUNCTION give_family();
 DROP FUNCTION new_authorization_id();
 DROP FUNCTION lock_parents(text, text, text);
-DROP FUNCTION expiry(timestamptz, interval, interval, text);
-DROP FUNCTION refuse_parameter(text, text);
 DROP FUNCTION end_user_sessions(text, text);
 DROP FUNCTION end_sessions(text[]);
 DROP FUNCTION end_pair(jsonb, text, text);
 DROP FUNCTION disable_client_of_deleted_user();
+DROP FUNCTION deadline(interval, interval, text);
+DROP FUNCTION expiry(timestamptz, interval, interval, text);
+DROP FUNCTION refuse_parameter(text, text);
 DROP FUNCTION consent_counts(oauth_consent, "user");
 DROP FUNCTION authenticates(oauth_client, text, token_digest);
 DROP FUNCTION is_public(oauth_client);

@@ -37,7 +37,7 @@ LIMIT 1;
 -- signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 -- name: RetireSigningKey :one
 UPDATE jwks AS k
-SET expires_at = least(k.expires_at, expiry(now(), @lifetime::interval, NULL, 'Lifetime')), updated_at = now()
+SET expires_at = least(k.expires_at, deadline(@lifetime::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = @id::jwk_id
 RETURNING k.*;
 

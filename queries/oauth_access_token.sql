@@ -93,7 +93,8 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
@@ -113,7 +114,8 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
 -- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
@@ -145,7 +147,8 @@ SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1;
 
@@ -225,7 +228,10 @@ SELECT (
     )::outcome AS outcome,
     t.authorization_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = @client_id::client_id;
+LEFT JOIN (
+    caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+) ON t.id = @id::access_token_id;
 
 -- DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 -- name: DeleteExpiredAccessTokens :execrows

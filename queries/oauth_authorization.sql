@@ -19,8 +19,8 @@ WITH client AS MATERIALIZED (
         sqlc.narg('response_mode')::text, as_set(@scopes::text[]), sqlc.narg('state')::text, sqlc.narg('nonce')::text,
         sqlc.narg('code_challenge')::text, sqlc.narg('code_challenge_method')::text, nullif(as_set(@resources::text[]), '{}'),
         sqlc.narg('claims')::jsonb, sqlc.narg('request')::jsonb, sqlc.narg('request_uri')::token_digest,
-        CASE WHEN sqlc.narg('request_uri')::token_digest IS NOT NULL THEN expiry(now(), @request_uri_lifetime::interval, NULL, 'RequestURILifetime') END,
-        expiry(now(), @lifetime::interval, NULL, 'Lifetime'), sqlc.narg('confirmation')::token_confirmation
+        CASE WHEN sqlc.narg('request_uri')::token_digest IS NOT NULL THEN deadline(@request_uri_lifetime::interval, NULL, 'RequestURILifetime') END,
+        deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('confirmation')::token_confirmation
     FROM client AS c
     WHERE c.outcome = 'created'
     RETURNING expires_at
@@ -48,7 +48,7 @@ WHERE a.code = @code::token_digest;
 -- unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
 -- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
-SET request_uri = NULL, expires_at = expiry(now(), @lifetime::interval, NULL, 'Lifetime'), updated_at = now()
+SET request_uri = NULL, expires_at = deadline(@lifetime::interval, NULL, 'Lifetime'), updated_at = now()
 WHERE a.request_uri = @request_uri::token_digest
   AND a.client_id = @client_id::client_id
   AND a.status = 'pending'
@@ -121,7 +121,7 @@ WITH asked AS MATERIALIZED (
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
-        expiry(now(), @code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
@@ -154,8 +154,8 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('auth_time')::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('acr')::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('amr')::text[] ELSE a.amr END,
-        decided_at = q.decided_at, request_uri = NULL, code = sqlc.narg('code')::token_digest,
-        code_expires_at = CASE WHEN sqlc.narg('code')::token_digest IS NOT NULL THEN q.code_expires_at END,
+        decided_at = q.decided_at, request_uri = NULL, code = coalesce(sqlc.narg('code')::token_digest, a.code),
+        code_expires_at = CASE WHEN sqlc.narg('code')::token_digest IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
@@ -218,7 +218,7 @@ LEFT JOIN request AS q ON true;
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
-        a.pair_epoch, expiry(now(), @code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        a.pair_epoch, deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
@@ -267,7 +267,7 @@ WITH locked AS MATERIALIZED (
 ), parents AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
-        expiry(now(), @code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
@@ -326,7 +326,7 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - unknown: there is no such code (invalid_grant)
 --   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
---   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+--   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
 --   - disabled: the client is disabled (invalid_client)
 --   - revoked: the grant had been ended (invalid_grant)
@@ -370,7 +370,7 @@ WITH caller AS MATERIALIZED (
                 WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
                 WHEN sqlc.narg('redirect_uri')::text IS DISTINCT FROM a.redirect_uri
                     AND NOT (sqlc.narg('redirect_uri')::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh THEN 'proof_replayed'
+                WHEN NOT p.fresh AND (a.redeemed_as = @access_token_id::access_token_id) IS NOT TRUE THEN 'proof_replayed'
                 WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM @access_token_id::access_token_id THEN 'replayed'
                 WHEN NOT key_fits(a.confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
@@ -541,7 +541,7 @@ LEFT JOIN last AS p ON true;
 WITH due AS MATERIALIZED (
     SELECT a.id
     FROM oauth_authorization AS a
-    WHERE a.expires_at <= now() - @retention::interval
+    WHERE a.expires_at <= now() - @retention::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
     ORDER BY a.expires_at

@@ -18,7 +18,7 @@ WITH assertion AS MATERIALIZED (
 ), remembered AS (
     -- least(), because the planner evaluates constants early: to_timestamp would fail on a time out of range, even if no row is written
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT @id::token_digest, to_timestamp(least(@expires_at::bigint, 253402300799)) + @clock_skew::interval
+    SELECT @id::token_digest, to_timestamp(greatest(least(@expires_at::bigint, 253402300799), 0)) + @clock_skew::interval
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING

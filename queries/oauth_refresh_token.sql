@@ -40,7 +40,8 @@ SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 
 -- RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section 4.14.2).
@@ -61,7 +62,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 --   - disabled: the client is disabled (invalid_client)
 --   - mismatched: the key is another one (invalid_grant)
 --   - revoked: the family had been ended (invalid_grant)
---   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+--   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 --     client (invalid_grant)
 --   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
@@ -73,9 +74,9 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
-        c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, @grace::interval) AS grace,
-        coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
+        r.revoked IS NOT NULL AS spent, (r.successor_id = @successor_id::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
+        a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
@@ -102,7 +103,7 @@ WITH presented AS MATERIALIZED (
     WHERE c.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.*, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) AS fresh
+        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
@@ -178,7 +179,7 @@ LEFT JOIN granted AS g ON true;
 WITH due AS MATERIALIZED (
     SELECT r.id
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - @retention::interval
+    WHERE r.expires_at <= now() - @retention::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at

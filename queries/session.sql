@@ -17,7 +17,7 @@ WITH owner AS MATERIALIZED (
     WHERE o.outcome = 'created'
 ), created AS (
     INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
-    SELECT @id::session_id, r.id, @token::token_digest, expiry(now(), @lifetime::interval, NULL, 'Lifetime'), sqlc.narg('ip_address')::text,
+    SELECT @id::session_id, r.id, @token::token_digest, deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('ip_address')::text,
         sqlc.narg('user_agent')::text, sqlc.narg('label')::text, sqlc.narg('acr')::text, sqlc.narg('amr')::text[],
         sqlc.narg('auth_time')::timestamptz
     FROM room AS r
@@ -64,7 +64,7 @@ WITH live AS MATERIALIZED (
     SELECT s.id, s.user_id, s.expires_at,
         greatest(
             s.expires_at,
-            least(expiry(now(), @lifetime::interval, NULL, 'Lifetime'), s.created_at + sqlc.narg('max_lifetime')::interval)
+            least(deadline(@lifetime::interval, NULL, 'Lifetime'), s.created_at + sqlc.narg('max_lifetime')::interval)
         ) AS extended_to
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id

@@ -1,8 +1,9 @@
 CREATE OR REPLACE FUNCTION stamp_consent() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
     INTO NEW.user_epoch, NEW.pair_epoch
     FROM "user" AS u

@@ -1,10 +1,11 @@
 CREATE OR REPLACE FUNCTION stamp_session() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
     u "user";
 BEGIN
+    -- STABLE: read as the writing statement sees the user. A fresh read would let a sign-in that waited for an ending outlive it.
     SELECT x.* INTO u FROM "user" AS x WHERE x.id = NEW.user_id;
     NEW.user_sessions_epoch := coalesce(u.sessions_epoch, 0);
     IF u.suspended_at IS NOT NULL OR u.deleted_at IS NOT NULL THEN

@@ -197,7 +197,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 
 const RetireSigningKey = `-- name: RetireSigningKey :one
 UPDATE jwks AS k
-SET expires_at = least(k.expires_at, expiry(now(), $1::interval, NULL, 'Lifetime')), updated_at = now()
+SET expires_at = least(k.expires_at, deadline($1::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = $2::jwk_id
 RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at
 `

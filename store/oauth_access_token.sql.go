@@ -185,7 +185,8 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -275,7 +276,8 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -371,7 +373,8 @@ SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1
 `
@@ -612,7 +615,10 @@ SELECT (
     )::outcome AS outcome,
     t.authorization_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_access_token AS t ON t.id = $1::access_token_id AND t.client_id = $2::client_id
+LEFT JOIN (
+    caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+) ON t.id = $1::access_token_id
 `
 
 type RevokeAccessTokenByIDParams struct {

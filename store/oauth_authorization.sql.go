@@ -25,7 +25,7 @@ WITH asked AS MATERIALIZED (
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $5::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
-        expiry(now(), $6::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        deadline($6::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
@@ -58,8 +58,8 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN $7::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN $8::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN $9::text[] ELSE a.amr END,
-        decided_at = q.decided_at, request_uri = NULL, code = $10::token_digest,
-        code_expires_at = CASE WHEN $10::token_digest IS NOT NULL THEN q.code_expires_at END,
+        decided_at = q.decided_at, request_uri = NULL, code = coalesce($10::token_digest, a.code),
+        code_expires_at = CASE WHEN $10::token_digest IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
@@ -154,8 +154,8 @@ WITH client AS MATERIALIZED (
         $5::text, as_set($6::text[]), $7::text, $8::text,
         $9::text, $10::text, nullif(as_set($11::text[]), '{}'),
         $12::jsonb, $13::jsonb, $14::token_digest,
-        CASE WHEN $14::token_digest IS NOT NULL THEN expiry(now(), $15::interval, NULL, 'RequestURILifetime') END,
-        expiry(now(), $16::interval, NULL, 'Lifetime'), $17::token_confirmation
+        CASE WHEN $14::token_digest IS NOT NULL THEN deadline($15::interval, NULL, 'RequestURILifetime') END,
+        deadline($16::interval, NULL, 'Lifetime'), $17::token_confirmation
     FROM client AS c
     WHERE c.outcome = 'created'
     RETURNING expires_at
@@ -301,7 +301,7 @@ const DeleteExpiredAuthorizations = `-- name: DeleteExpiredAuthorizations :execr
 WITH due AS MATERIALIZED (
     SELECT a.id
     FROM oauth_authorization AS a
-    WHERE a.expires_at <= now() - $1::interval
+    WHERE a.expires_at <= now() - $1::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
     ORDER BY a.expires_at
@@ -517,7 +517,7 @@ WITH locked AS MATERIALIZED (
 ), parents AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
-        expiry(now(), $5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        deadline($5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
@@ -634,7 +634,7 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
-        a.pair_epoch, expiry(now(), $1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        a.pair_epoch, deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
@@ -1008,7 +1008,7 @@ WITH caller AS MATERIALIZED (
                 WHEN $13::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
                 WHEN $14::text IS DISTINCT FROM a.redirect_uri
                     AND NOT ($14::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh THEN 'proof_replayed'
+                WHEN NOT p.fresh AND (a.redeemed_as = $15::access_token_id) IS NOT TRUE THEN 'proof_replayed'
                 WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $15::access_token_id THEN 'replayed'
                 WHEN NOT key_fits(a.confirmation, $9::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
@@ -1126,7 +1126,7 @@ type RedeemAuthorizationCodeRow struct {
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: there is no such code (invalid_grant)
 //   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
-//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
 //   - disabled: the client is disabled (invalid_client)
 //   - revoked: the grant had been ended (invalid_grant)
@@ -1298,7 +1298,7 @@ func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg Revo
 
 const TakeAuthorizationByRequestURI = `-- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
-SET request_uri = NULL, expires_at = expiry(now(), $1::interval, NULL, 'Lifetime'), updated_at = now()
+SET request_uri = NULL, expires_at = deadline($1::interval, NULL, 'Lifetime'), updated_at = now()
 WHERE a.request_uri = $2::token_digest
   AND a.client_id = $3::client_id
   AND a.status = 'pending'

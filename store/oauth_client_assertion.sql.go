@@ -45,7 +45,7 @@ WITH assertion AS MATERIALIZED (
 ), remembered AS (
     -- least(), because the planner evaluates constants early: to_timestamp would fail on a time out of range, even if no row is written
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT $4::token_digest, to_timestamp(least($1::bigint, 253402300799)) + $3::interval
+    SELECT $4::token_digest, to_timestamp(greatest(least($1::bigint, 253402300799), 0)) + $3::interval
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING

@@ -16,7 +16,7 @@ const DeleteExpiredRefreshTokens = `-- name: DeleteExpiredRefreshTokens :execrow
 WITH due AS MATERIALIZED (
     SELECT r.id
     FROM oauth_refresh_token AS r
-    WHERE r.expires_at <= now() - $1::interval
+    WHERE r.expires_at <= now() - $1::interval AND r.expires_at <= now()
       AND (r.access_token_expires_at IS NULL OR r.access_token_expires_at <= now())
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.refresh_id = r.id)
     ORDER BY r.expires_at
@@ -202,7 +202,8 @@ SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -329,22 +330,22 @@ const RotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at,
-        c.access_token_lifetime, c.refresh_token_lifetime, coalesce(c.refresh_grace, $1::interval) AS grace,
-        coalesce(c.refresh_grace_until_used, $2::boolean) AS until_used,
-        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE r.scopes END)::text[] AS access_scopes,
-        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.resources END)::text[] AS access_resources,
-        coalesce($5::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
+        r.revoked IS NOT NULL AS spent, (r.successor_id = $1::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
+        a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        coalesce(c.refresh_grace, $2::interval) AS grace, coalesce(c.refresh_grace_until_used, $3::boolean) AS until_used,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END)::text[] AS access_scopes,
+        (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE r.resources END)::text[] AS access_resources,
+        coalesce($6::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (
             CASE
-                WHEN NOT authenticates(c, $6::text, $7::token_digest) THEN 'unauthenticated'
+                WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
                 WHEN r.id IS NULL THEN 'unknown'
                 WHEN c.disabled THEN 'disabled'
-                WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $5::token_confirmation) THEN 'mismatched'
+                WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $6::token_confirmation) THEN 'mismatched'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-                WHEN NOT coalesce($3::text[], '{}') <@ r.scopes THEN 'invalid_scope'
-                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
+                WHEN NOT coalesce($4::text[], '{}') <@ r.scopes THEN 'invalid_scope'
+                WHEN NOT coalesce($5::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
                 ELSE 'rotated'
             END
         )::outcome AS outcome
@@ -354,30 +355,30 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $8::token_digest AND r.client_id = c.client_id
-    WHERE c.client_id = $9::client_id
+    ) ON r.token = $9::token_digest AND r.client_id = c.client_id
+    WHERE c.client_id = $10::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh($10::token_digest, $11::timestamptz) AS fresh
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+        proof_is_fresh($11::token_digest, $12::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
-    SET revoked = now(), successor = $12::token_digest, successor_id = $13::refresh_token_id, updated_at = now()
+    SET revoked = now(), successor = $13::token_digest, successor_id = $1::refresh_token_id, updated_at = now()
     FROM admitted AS p
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
     RETURNING r.id
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, $13::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, $1::refresh_token_id, p.grace, p.until_used)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, $12::token_digest)::token_digest AS successor,
-        coalesce(j.successor_id, $13::refresh_token_id)::refresh_token_id AS successor_id,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+        coalesce(j.successor, $13::token_digest)::token_digest AS successor,
+        coalesce(j.successor_id, $1::refresh_token_id)::refresh_token_id AS successor_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
             expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
@@ -429,6 +430,7 @@ LEFT JOIN granted AS g ON true
 `
 
 type RotateRefreshTokenParams struct {
+	SuccessorID          RefreshTokenID
 	Grace                time.Duration
 	GraceUntilUsed       bool
 	Scopes               []string
@@ -441,7 +443,6 @@ type RotateRefreshTokenParams struct {
 	Proof                *token.Digest
 	ProofExpiresAt       *time.Time
 	Successor            token.Digest
-	SuccessorID          RefreshTokenID
 	AccessTokenLifetime  time.Duration
 	RefreshTokenLifetime time.Duration
 	AccessTokenID        AccessTokenID
@@ -483,7 +484,7 @@ type RotateRefreshTokenRow struct {
 //   - disabled: the client is disabled (invalid_client)
 //   - mismatched: the key is another one (invalid_grant)
 //   - revoked: the family had been ended (invalid_grant)
-//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 //     client (invalid_grant)
 //   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
@@ -494,6 +495,7 @@ type RotateRefreshTokenRow struct {
 // that is rolled back would undo replayed.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, RotateRefreshToken,
+		arg.SuccessorID,
 		arg.Grace,
 		arg.GraceUntilUsed,
 		arg.Scopes,
@@ -506,7 +508,6 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.Successor,
-		arg.SuccessorID,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
 		arg.AccessTokenID,

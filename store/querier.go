@@ -337,7 +337,7 @@ type Querier interface {
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: there is no such code (invalid_grant)
 	//   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
-	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - revoked: the grant had been ended (invalid_grant)
@@ -428,7 +428,7 @@ type Querier interface {
 	//   - disabled: the client is disabled (invalid_client)
 	//   - mismatched: the key is another one (invalid_grant)
 	//   - revoked: the family had been ended (invalid_grant)
-	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 	//     client (invalid_grant)
 	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)

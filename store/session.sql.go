@@ -24,7 +24,7 @@ WITH owner AS MATERIALIZED (
     WHERE o.outcome = 'created'
 ), created AS (
     INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
-    SELECT $3::session_id, r.id, $4::token_digest, expiry(now(), $5::interval, NULL, 'Lifetime'), $6::text,
+    SELECT $3::session_id, r.id, $4::token_digest, deadline($5::interval, NULL, 'Lifetime'), $6::text,
         $7::text, $8::text, $9::text, $10::text[],
         $11::timestamptz
     FROM room AS r
@@ -241,7 +241,7 @@ WITH live AS MATERIALIZED (
     SELECT s.id, s.user_id, s.expires_at,
         greatest(
             s.expires_at,
-            least(expiry(now(), $1::interval, NULL, 'Lifetime'), s.created_at + $2::interval)
+            least(deadline($1::interval, NULL, 'Lifetime'), s.created_at + $2::interval)
         ) AS extended_to
     FROM session AS s
     JOIN "user" AS u ON u.id = s.user_id

@@ -194,7 +194,10 @@ func proofsAreAcceptedOnce(w *world) {
 	call := w.rotation(g.refresh)
 	call.Proof, call.ProofExpiresAt = &proof, &until
 	w.rotate(call, store.OutcomeRotated)
-	w.rotate(call, store.OutcomeProofReplayed)
+	w.rotate(call, store.OutcomeRetried) // the very same call
+	again := w.rotation(g.refresh)
+	again.Proof, again.ProofExpiresAt = &proof, &until
+	w.rotate(again, store.OutcomeProofReplayed)
 	w.live(tokens{*call.AccessToken, call.Successor}, true) // a proof that comes back is no reuse of the token
 	got := w.atOnce(func(int) (store.Outcome, error) {
 		return w.q.RememberProof(w.Context(), store.RememberProofParams{ID: token.DigestOf("another " + string(g.refresh)), ExpiresAt: until})

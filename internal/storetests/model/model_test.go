@@ -226,6 +226,15 @@ func (db *modelDB) histories(mood string, rewrite func(string) string) *rapid.Ge
 	})
 }
 
+// again takes the steps of a history again.
+func (db *modelDB) again(mood string, steps []step) *history {
+	return db.run(mood, asIs, func(take func(step)) {
+		for _, s := range steps {
+			take(s)
+		}
+	})
+}
+
 // shrunk returns a history that fails too and has no step that it could fail without, if h fails. (rapid would look at single bits,
 // and be at it for minutes.)
 func (db *modelDB) shrunk(h *history) *history {
@@ -238,11 +247,7 @@ func (db *modelDB) shrunk(h *history) *history {
 	}
 	defer func() { db.shrunkFrom[full] = h }()
 	again := func(steps []step) bool {
-		shorter := db.run(h.mood, asIs, func(take func(step)) {
-			for _, s := range steps {
-				take(s)
-			}
-		})
+		shorter := db.again(h.mood, steps)
 		if shorter.err == nil || db.ctx.Err() != nil {
 			return false
 		}

@@ -496,6 +496,15 @@ var scenes = []scene{
 		s.do(func(h *history) { h.revokeTokenAs("c1", "none", "", h.tokenNamed("t3")) })
 		s.do(func(h *history) { h.revokeTokenAs("c1", "client_secret_post", wrong, h.tokenNamed("r3")) })
 	}},
+	{"who may ask", func(s *stage) {
+		s.grant()
+		s.redeem()
+		s.grant()
+		s.redeem(func(p *redemption) { p.AccessToken = nil })
+		for _, client := range []store.ClientID{"c1", "c2", "c3", "c4", "c5", "c6"} {
+			s.introspect(client, "t1", "r1", "t2")
+		}
+	}},
 	{"callers who ask of another client's", func(s *stage) {
 		s.grant()
 		s.redeem(func(p *redemption) { p.ClientID, p.ClientAuthMethod, p.ClientSecret = "c3", "private_key_jwt", "" })
@@ -566,6 +575,7 @@ var scenes = []scene{
 		s.issueCode()
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.Code = nil })
 		s.approve() // a second click
+		s.approve(func(p *store.ApproveAuthorizationParams) { p.Code = nil })
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.UserID = "u2" })
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.SessionID = new(store.SessionID("s1")) })
 		s.deny()
@@ -574,6 +584,12 @@ var scenes = []scene{
 		s.issueCode()
 		s.approve()
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.ID = "a0" })
+	}},
+	{"a second click without a code", func(s *stage) {
+		s.push()
+		s.approve()
+		s.approve(func(p *store.ApproveAuthorizationParams) { p.Code = nil })
+		s.redeem(func(p *redemption) { p.Code, p.RedirectURI = token.DigestOf("o1"), new(fixture.RedirectURI) }) // the code of before
 	}},
 	{"what there is not", func(s *stage) {
 		on(s, (*history).revokeAuthorizationOf, "a0")
@@ -669,9 +685,14 @@ var scenes = []scene{
 		rotated := func(p *rotation) { p.Proof, p.ProofExpiresAt = &proof, new(time.Now().Add(time.Hour)) }
 		s.grant()
 		s.redeem(redeemed)
+		s.redeemAgain()
 		s.grant()
 		s.redeem(redeemed)
 		s.rotate("r1", rotated)
+		s.rotate("r1", func(p *rotation) {
+			p.Proof, p.ProofExpiresAt = new(token.DigestOf("another proof")), new(time.Now().Add(time.Hour))
+		})
+		s.rotateAgain()
 		s.rotate("r1")
 		s.rotate("r1", rotated)
 		s.rotate("r1", rotated, func(p *rotation) { p.Scopes = []string{"admin"} })
@@ -774,6 +795,16 @@ var scenes = []scene{
 		s.redeem(func(p *redemption) { p.RefreshTokenLifetime = store.Never })
 		s.rotate("r1", func(p *rotation) { p.RefreshTokenLifetime, p.AccessTokenLifetime = 5*time.Second, 5*time.Second })
 		s.pass(5 * time.Second)
+		s.collect(0, "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens")
+		s.rotate("r1")
+	}},
+	{"a retry once the successor was used and is gone", func(s *stage) {
+		s.grant()
+		s.redeem(func(p *redemption) { p.RefreshTokenLifetime = store.Never })
+		s.rotate("r1", func(p *rotation) { p.RefreshTokenLifetime, p.AccessTokenLifetime = 5*time.Second, 5*time.Second })
+		s.rotate("r2")
+		s.revoke("c1", "t3")
+		s.pass(time.Minute)
 		s.collect(0, "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens")
 		s.rotate("r1")
 	}},

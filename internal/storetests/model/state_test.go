@@ -432,7 +432,10 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		case m.familyIsOver(f):
 			return store.OutcomeRevoked
 		}
-		f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
+		f.expires = new(m.now.Add(p.CodeLifetime))
+		if p.Code != nil { // without one the code of before stays
+			f.setCode(*p.Code, *f.expires)
+		}
 		return store.OutcomeRetried
 	case f.status != store.AuthorizationStatusPending:
 		return store.OutcomeDecided
@@ -540,7 +543,7 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 		!same(f.challenge, p.CodeChallenge),
 		!same(f.redirect, p.RedirectURI) && !(p.RedirectURI == nil && f.challenge != nil):
 		return store.OutcomeMismatched
-	case !fresh:
+	case !fresh && f.redeemedAs != p.AccessTokenID:
 		return store.OutcomeProofReplayed
 	case redeemed && f.redeemedAs != p.AccessTokenID:
 		m.saw("a code replayed, tokens live", m.familyIsLive(f))
@@ -612,7 +615,8 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	} else if !within(p.Resources, r.resources) {
 		outcome = store.OutcomeInvalidTarget
 	}
-	if !m.fresh(p.Proof) {
+	again := spent && r.successor != nil && r.successor.id == string(p.SuccessorID)
+	if !m.fresh(p.Proof) && !again {
 		return store.OutcomeProofReplayed
 	}
 	since := m.now
@@ -621,7 +625,6 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 		if c.grace != nil {
 			grace = *c.grace
 		}
-		again := n != nil && n.id == string(p.SuccessorID)
 		switch {
 		case n == nil || n.over && !n.gone:
 			m.saw("reuse: spent by another server", n == nil)
@@ -630,6 +633,10 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 			if n == nil {
 				m.end(func(p pair, _ *store.ReferenceID) bool { return p == r.pair })
 			}
+			return store.OutcomeReplayed
+		case n.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f && !t.over }) != nil:
+			m.saw("reuse: the successor was used and collected", true)
+			m.mark(f)
 			return store.OutcomeReplayed
 		case n.gone || m.past(n.expires):
 			return store.OutcomeExpired
@@ -692,7 +699,7 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 // introspect says what a caller is told of a token.
 func (m *model) introspect(client store.ClientID, method string, secret token.Digest, t *issued) store.Outcome {
 	switch {
-	case method != "server" && !(m.clientIsLive(client) && m.authenticates(client, method, secret)):
+	case method != "server" && !(m.clientIsLive(client) && m.clients[client].kind != "none" && m.authenticates(client, method, secret)):
 		return store.OutcomeUnauthenticated
 	case t == nil || !m.tokenIsLive(t):
 		return store.OutcomeInactive
