@@ -201,6 +201,11 @@ func (h *history) caller(d draw, id store.ClientID) (method string, secret token
 		}
 		return method, secret
 	}
+	return c.registered(d)
+}
+
+// registered is how a client authenticates as it has to.
+func (c *client) registered(d draw) (method string, secret token.Digest) {
 	switch c.kind {
 	case "secret":
 		return oneOf(d, "client_secret_basic", "client_secret_post"), c.secret
@@ -232,6 +237,10 @@ func (h *history) timePasses(d draw) {
 	if next := h.m.expiries(); len(next) > 0 && !d.once(2) {
 		by = oneOf(d, next[:min(len(next), 2)]...).Sub(h.m.now) // to the very instant
 	}
+	h.pass(by)
+}
+
+func (h *history) pass(by time.Duration) {
 	h.logf("%v pass", by)
 	b := &pgx.Batch{}
 	for _, sql := range h.sql.age {
@@ -271,9 +280,15 @@ func (h *history) createAuthorization(d draw) {
 	}
 	if d.once(2) {
 		p.RequestURI, p.RequestURILifetime = new(h.digest(h.name("q"))), oneOf(d, time.Minute, 5*time.Second)
+	}
+	h.createAuthorizationWith(p)
+}
+
+func (h *history) createAuthorizationWith(p store.CreateAuthorizationParams) {
+	h.authorizations = append(h.authorizations, p.ID)
+	if p.RequestURI != nil {
 		h.requestURIs = append(h.requestURIs, *p.RequestURI)
 	}
-	h.authorizations = append(h.authorizations, p.ID)
 	r, err := h.q.CreateAuthorization(h.ctx, p)
 	h.answered("CreateAuthorization", p, h.m.createAuthorization(p), r.Outcome, err)
 }
@@ -287,6 +302,10 @@ func (h *history) takeAuthorization(d draw) {
 	if f := h.m.family(func(f *family) bool { return f.requestURI == uri }); f != nil && !d.once(4) {
 		p.ClientID = f.client
 	}
+	h.takeAuthorizationWith(p)
+}
+
+func (h *history) takeAuthorizationWith(p store.TakeAuthorizationByRequestURIParams) {
 	want, none := h.m.takeAuthorization(p), store.OutcomeUnknown
 	_, err := h.q.TakeAuthorizationByRequestURI(h.ctx, p)
 	said := func(found bool) store.Outcome {
@@ -317,6 +336,10 @@ func (h *history) approveAuthorization(d draw) {
 	if !d.once(3) {
 		p.Code = new(h.newCode())
 	}
+	h.approveAuthorizationWith(p)
+}
+
+func (h *history) approveAuthorizationWith(p store.ApproveAuthorizationParams) {
 	r, err := h.q.ApproveAuthorization(h.ctx, p)
 	h.answered("ApproveAuthorization", p, h.m.approveAuthorization(p), r.Outcome, err)
 }
@@ -328,13 +351,20 @@ func (h *history) newCode() token.Digest {
 }
 
 func (h *history) denyAuthorization(d draw) {
-	id := h.pending(d)
+	h.denyAuthorizationOf(h.pending(d))
+}
+
+func (h *history) denyAuthorizationOf(id store.AuthorizationID) {
 	r, err := h.q.DenyAuthorization(h.ctx, id)
 	h.answered("DenyAuthorization", id, h.m.denyAuthorization(id), r.Outcome, err)
 }
 
 func (h *history) issueAuthorizationCode(d draw) {
 	p := store.IssueAuthorizationCodeParams{ID: h.authorization(d), Code: h.newCode(), CodeLifetime: oneOf(d, time.Minute, 10*time.Second)}
+	h.issueAuthorizationCodeWith(p)
+}
+
+func (h *history) issueAuthorizationCodeWith(p store.IssueAuthorizationCodeParams) {
 	r, err := h.q.IssueAuthorizationCode(h.ctx, p)
 	h.answered("IssueAuthorizationCode", p, h.m.issueAuthorizationCode(p), r.Outcome, err)
 }
@@ -356,13 +386,20 @@ func (h *history) grantAuthorization(d draw) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
 	p.SessionID = h.sessionOf(d, p.UserID)
+	h.grantAuthorizationWith(p)
+}
+
+func (h *history) grantAuthorizationWith(p store.GrantAuthorizationParams) {
 	h.authorizations = append(h.authorizations, p.ID)
 	outcome, err := h.q.GrantAuthorization(h.ctx, p)
 	h.answered("GrantAuthorization", p, h.m.grantAuthorization(p), outcome, err)
 }
 
 func (h *history) revokeAuthorization(d draw) {
-	id := h.authorization(d)
+	h.revokeAuthorizationOf(h.authorization(d))
+}
+
+func (h *history) revokeAuthorizationOf(id store.AuthorizationID) {
 	r, err := h.q.RevokeAuthorization(h.ctx, id)
 	h.answered("RevokeAuthorization", id, h.m.mark(h.m.familyByID(id)), r.Outcome, err)
 }
@@ -573,13 +610,18 @@ func (h *history) introspect(d draw) {
 	}
 	client := oneOf(d, h.clients...)
 	method, secret := h.caller(d, client)
+	h.introspectAs(client, method, secret, t, d.once(2))
+}
+
+// introspectAs asks of a token, by whichever call knows it, or by the one that looks for either kind.
+func (h *history) introspectAs(client store.ClientID, method string, secret token.Digest, t *issued, either bool) {
 	want := h.m.introspect(client, method, secret, there(t))
 	switch {
 	case t.digest == "":
 		p := store.IntrospectAccessTokenByIDParams{ID: store.AccessTokenID(t.id), ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
 		r, err := h.q.IntrospectAccessTokenByID(h.ctx, p)
 		h.answered("IntrospectAccessTokenByID", p, want, r.Outcome, err)
-	case d.once(2):
+	case either:
 		p := store.IntrospectTokenParams{Token: t.digest, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
 		r, err := h.q.IntrospectToken(h.ctx, p)
 		h.answered("IntrospectToken", p, want, r.Outcome, err)
@@ -604,6 +646,10 @@ func (h *history) revokeToken(d draw) {
 		client = h.client(d)
 	}
 	method, secret := h.caller(d, client)
+	h.revokeTokenAs(client, method, secret, t)
+}
+
+func (h *history) revokeTokenAs(client store.ClientID, method string, secret token.Digest, t *issued) {
 	want := h.m.revokeToken(client, method, secret, there(t))
 	if t.digest == "" {
 		p := store.RevokeAccessTokenByIDParams{ID: store.AccessTokenID(t.id), ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
@@ -624,6 +670,10 @@ func (h *history) authenticateClient(d draw) {
 	if old, found := recent(d, h.secrets); found && d.once(3) {
 		p.ClientAuthMethod, p.ClientSecret = "client_secret_basic", old
 	}
+	h.authenticateClientWith(p)
+}
+
+func (h *history) authenticateClientWith(p store.AuthenticateClientParams) {
 	want := h.m.authenticateClient(p)
 	got, err := h.q.AuthenticateClient(h.ctx, p)
 	h.answered("AuthenticateClient", p, want, got, err)
@@ -640,6 +690,10 @@ func (h *history) rotateClientSecret(d draw) {
 	if c != nil && c.secret != "" && d.once(8) {
 		p.ClientSecret = c.secret
 	}
+	h.rotateClientSecretWith(p)
+}
+
+func (h *history) rotateClientSecretWith(p store.RotateClientSecretParams) {
 	h.secrets = append(h.secrets, p.ClientSecret)
 	got, err := h.q.RotateClientSecret(h.ctx, p)
 	h.answered("RotateClientSecret", p, h.m.rotateClientSecret(p), got, err)
@@ -647,12 +701,20 @@ func (h *history) rotateClientSecret(d draw) {
 
 func (h *history) revokeUserAuthorizations(d draw) {
 	of, _ := h.pairOf(d)
-	got, err := h.q.RevokeUserAuthorizations(h.ctx, of.user)
-	h.answered("RevokeUserAuthorizations", of.user, h.m.revokeUserAuthorizations(of.user), got, err)
+	h.revokeUserAuthorizationsOf(of.user)
+}
+
+func (h *history) revokeUserAuthorizationsOf(id store.UserID) {
+	got, err := h.q.RevokeUserAuthorizations(h.ctx, id)
+	h.answered("RevokeUserAuthorizations", id, h.m.revokeUserAuthorizations(id), got, err)
 }
 
 func (h *history) revokeUserAuthorizationsByClient(d draw) {
 	of, _ := h.pairOf(d)
+	h.revokeUserAuthorizationsByClientOf(of)
+}
+
+func (h *history) revokeUserAuthorizationsByClientOf(of pair) {
 	p := store.RevokeUserAuthorizationsByClientParams{UserID: of.user, ClientID: of.client}
 	got, err := h.q.RevokeUserAuthorizationsByClient(h.ctx, p)
 	h.answered("RevokeUserAuthorizationsByClient", p, h.m.revokeUserAuthorizationsByClient(of), got, err)
@@ -660,14 +722,22 @@ func (h *history) revokeUserAuthorizationsByClient(d draw) {
 
 func (h *history) revokeClientAuthorizations(d draw) {
 	of, _ := h.pairOf(d)
-	got, err := h.q.RevokeClientAuthorizations(h.ctx, of.client)
-	h.answered("RevokeClientAuthorizations", of.client, h.m.revokeClientAuthorizations(of.client), got, err)
+	h.revokeClientAuthorizationsOf(of.client)
+}
+
+func (h *history) revokeClientAuthorizationsOf(id store.ClientID) {
+	got, err := h.q.RevokeClientAuthorizations(h.ctx, id)
+	h.answered("RevokeClientAuthorizations", id, h.m.revokeClientAuthorizations(id), got, err)
 }
 
 func (h *history) disableClient(d draw) {
 	of, _ := h.pairOf(d)
-	got, err := h.q.DisableClient(h.ctx, of.client)
-	h.answered("DisableClient", of.client, h.m.disableClient(of.client), got, err)
+	h.disableClientOf(of.client)
+}
+
+func (h *history) disableClientOf(id store.ClientID) {
+	got, err := h.q.DisableClient(h.ctx, id)
+	h.answered("DisableClient", id, h.m.disableClient(id), got, err)
 }
 
 func (h *history) enableClient(d draw) {
@@ -677,21 +747,32 @@ func (h *history) enableClient(d draw) {
 			id = c
 		}
 	}
+	h.enableClientOf(id)
+}
+
+func (h *history) enableClientOf(id store.ClientID) {
 	got, err := h.q.EnableClient(h.ctx, id)
 	h.answered("EnableClient", id, h.m.enableClient(id), got, err)
 	h.quiet = false // the row is written even where a deleted owner keeps it disabled
 }
 
 func (h *history) deleteClient(d draw) {
-	id := h.client(d)
+	h.deleteClientOf(h.client(d))
+}
+
+func (h *history) deleteClientOf(id store.ClientID) {
 	got, err := h.q.DeleteClient(h.ctx, id)
 	h.answered("DeleteClient", id, h.m.deleteClient(id), got, err)
 }
 
 func (h *history) suspendUser(d draw) {
 	of, _ := h.pairOf(d)
-	r, err := h.q.SuspendUser(h.ctx, of.user)
-	h.answered("SuspendUser", of.user, h.m.suspendUser(of.user), r.Outcome, err)
+	h.suspendUserOf(of.user)
+}
+
+func (h *history) suspendUserOf(id store.UserID) {
+	r, err := h.q.SuspendUser(h.ctx, id)
+	h.answered("SuspendUser", id, h.m.suspendUser(id), r.Outcome, err)
 }
 
 func (h *history) reinstateUser(d draw) {
@@ -701,12 +782,19 @@ func (h *history) reinstateUser(d draw) {
 			id = u
 		}
 	}
+	h.reinstateUserOf(id)
+}
+
+func (h *history) reinstateUserOf(id store.UserID) {
 	got, err := h.q.ReinstateUser(h.ctx, id)
 	h.answered("ReinstateUser", id, h.m.reinstateUser(id), got, err)
 }
 
 func (h *history) deleteUser(d draw) {
-	id := h.user(d)
+	h.deleteUserOf(h.user(d))
+}
+
+func (h *history) deleteUserOf(id store.UserID) {
 	r, err := h.q.DeleteUser(h.ctx, id)
 	h.answered("DeleteUser", id, h.m.deleteUser(id), r.Outcome, err)
 }
@@ -718,6 +806,10 @@ func (h *history) createSession(d draw) {
 		ID: store.SessionID(h.name("s")), UserID: h.user(d), Lifetime: oneOf(d, time.Hour, time.Minute, 10*time.Second),
 		MaxSessions: oneOf[int32](d, 0, 0, 1, 2),
 	}
+	h.createSessionWith(p)
+}
+
+func (h *history) createSessionWith(p store.CreateSessionParams) {
 	p.Token = h.digest(string(p.ID))
 	h.sessions = append(h.sessions, p.ID)
 	want, ended := h.m.createSession(p)
@@ -737,12 +829,19 @@ func (h *history) extendSession(d draw) {
 	if d.once(2) {
 		p.MaxLifetime = new(oneOf(d, time.Hour, 2*time.Hour))
 	}
+	h.extendSessionWith(p)
+}
+
+func (h *history) extendSessionWith(p store.ExtendSessionParams) {
 	r, err := h.q.ExtendSession(h.ctx, p)
 	h.answered("ExtendSession", p, h.m.extendSession(p), r.Outcome, err)
 }
 
 func (h *history) endSession(d draw) {
-	id := h.session(d)
+	h.endSessionOf(h.session(d))
+}
+
+func (h *history) endSessionOf(id store.SessionID) {
 	r, err := h.q.EndSession(h.ctx, id)
 	h.answered("EndSession", id, h.m.endSession(id), r.Outcome, err)
 	h.quiet = false // also where the session is gone its clients are to be told
@@ -753,6 +852,10 @@ func (h *history) endUserSessions(d draw) {
 	if d.once(2) {
 		p.Keep = h.sessionOf(d, p.UserID)
 	}
+	h.endUserSessionsWith(p)
+}
+
+func (h *history) endUserSessionsWith(p store.EndUserSessionsParams) {
 	want, n := h.m.endUserSessions(p)
 	r, err := h.q.EndUserSessions(h.ctx, p)
 	h.answered("EndUserSessions", p, want, r.Outcome, err)
@@ -791,6 +894,10 @@ func (h *history) grantConsent(d draw) {
 		ID: store.ConsentID(h.name("n")), ClientID: of.client, UserID: of.user, ReferenceID: reference,
 		Scopes: some(d, consentScopes, "openid"), Merge: d.once(2),
 	}
+	h.grantConsentWith(p)
+}
+
+func (h *history) grantConsentWith(p store.GrantConsentParams) {
 	want, scopes := h.m.grantConsent(p)
 	r, err := h.q.GrantConsent(h.ctx, p)
 	h.answered("GrantConsent", p, want, r.Outcome, err)
@@ -802,6 +909,10 @@ func (h *history) grantConsent(d draw) {
 func (h *history) checkConsent(d draw) {
 	of, reference := h.consented(d)
 	p := store.CheckConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference, Scopes: some(d, consentScopes, "admin")}
+	h.checkConsentWith(p)
+}
+
+func (h *history) checkConsentWith(p store.CheckConsentParams) {
 	want := h.m.checkConsent(p)
 	r, err := h.q.CheckConsent(h.ctx, p)
 	h.answered("CheckConsent", p, want.Outcome, r.Outcome, err)
@@ -813,6 +924,10 @@ func (h *history) checkConsent(d draw) {
 func (h *history) withdrawConsent(d draw) {
 	of, reference := h.consented(d)
 	p := store.WithdrawConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference}
+	h.withdrawConsentWith(p)
+}
+
+func (h *history) withdrawConsentWith(p store.WithdrawConsentParams) {
 	r, err := h.q.WithdrawConsent(h.ctx, p)
 	h.answered("WithdrawConsent", p, h.m.withdrawConsent(p), r.Outcome, err)
 }
@@ -917,6 +1032,11 @@ func (h *history) foreignRotation(d draw) {
 	if r == nil {
 		return
 	}
+	h.rotateForeign(r, !d.once(4))
+}
+
+// rotateForeign spends a token and, if that worked, inserts its successor, unless that second statement is still to come.
+func (h *history) rotateForeign(r *issued, finished bool) {
 	tag, err := h.tx.Exec(h.ctx, `UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1 AND revoked IS NULL`, r.digest)
 	h.fail(err)
 	got, want := tag.RowsAffected() > 0, h.m.tokenIsLive(r)
@@ -929,8 +1049,8 @@ func (h *history) foreignRotation(d draw) {
 		return
 	}
 	r.over, r.spent = true, h.m.now
-	if d.once(4) {
-		return // its second statement is still to come
+	if !finished {
+		return
 	}
 	id := h.name("r")
 	n := &issued{
@@ -945,10 +1065,12 @@ func (h *history) foreignRotation(d draw) {
 }
 
 func (h *history) foreignSession(d draw) {
-	user := h.user(d)
-	if h.m.users[user] == nil {
-		return
+	if user := h.user(d); h.m.users[user] != nil {
+		h.foreignSessionOf(user)
 	}
+}
+
+func (h *history) foreignSessionOf(user store.UserID) {
 	s := &session{id: store.SessionID(h.name("s")), user: user, began: h.m.now, expires: h.m.now.Add(time.Hour)}
 	if !h.m.userIsLive(user) {
 		h.m.markSession(s)
@@ -962,10 +1084,12 @@ func (h *history) foreignSession(d draw) {
 }
 
 func (h *history) foreignSignOut(d draw) {
-	s := h.m.sessions[h.session(d)]
-	if s == nil {
-		return
+	if s := h.m.sessions[h.session(d)]; s != nil {
+		h.foreignSignOutOf(s)
 	}
+}
+
+func (h *history) foreignSignOutOf(s *session) {
 	_, err := h.tx.Exec(h.ctx, `DELETE FROM session WHERE id = $1`, s.id)
 	h.fail(err)
 	h.logf("another server deletes session %s", s.id)
@@ -978,12 +1102,16 @@ func (h *history) foreignConsent(d draw) {
 	if h.m.clients[of.client] == nil || h.m.users[of.user] == nil {
 		return
 	}
+	h.foreignConsentOf(of, reference, some(d, consentScopes, "openid"))
+}
+
+func (h *history) foreignConsentOf(of pair, reference *store.ReferenceID, scopes []string) {
 	g := h.m.consents[of]
 	if g == nil {
 		g = &consent{pair: of, id: store.ConsentID(h.name("n")), reference: reference}
 		h.m.consents[of] = g
 	}
-	g.scopes, g.over = some(d, consentScopes, "openid"), false
+	g.scopes, g.over = scopes, false
 	_, err := h.tx.Exec(h.ctx, `INSERT INTO oauth_consent (id, client_id, user_id, reference_id, scopes) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (client_id, user_id) DO UPDATE SET scopes = excluded.scopes`, g.id, of.client, of.user, g.reference, g.scopes)
 	h.fail(err)
@@ -995,9 +1123,12 @@ func (h *history) exchanged(d draw) {
 	live := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return !h.m.familyIsLive(f) })
 	f, found := recent(d, live)
 	client := oneOf(d, h.clients...)
-	if !found || !h.m.clientIsLive(client) {
-		return
+	if found && h.m.clientIsLive(client) {
+		h.exchangedFor(client, f)
 	}
+}
+
+func (h *history) exchangedFor(client store.ClientID, f *family) {
 	id := h.name("t")
 	t := &issued{
 		id: id, digest: h.digest(id), pair: pair{client, f.user}, reference: f.reference, family: f, own: true, scopes: f.granted,
@@ -1023,11 +1154,7 @@ func (h *history) byHand(d draw) {
 		}
 	}
 	if s, found := recent(d, unseen); found && !d.once(3) {
-		s.marked, s.expires = false, h.m.now.Add(time.Hour)
-		_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = NULL, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
-		h.fail(err)
-		h.logf("session %s is as if an ending had not seen it", s.id)
-		h.m.saw("a session over by its epoch alone", true)
+		h.unseen(s)
 		return
 	}
 	var ended []*session
@@ -1037,91 +1164,103 @@ func (h *history) byHand(d draw) {
 		}
 	}
 	if s, found := recent(d, ended); found && !d.once(3) {
-		s.expires = h.m.now.Add(time.Minute)
-		_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = $2, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
-		h.fail(err)
-		h.logf("session %s is as if it had ended after this transaction began", s.id)
-		h.said["a session that ends later"]++
+		h.endsLater(s)
 		return
 	}
 	for _, id := range h.users {
 		if u := h.m.users[id]; u != nil && u.deleted && u.suspended {
-			u.suspended = false
-			_, err := h.tx.Exec(h.ctx, `UPDATE "user" SET suspended_at = NULL WHERE id = $1`, id)
-			h.fail(err)
-			h.logf("deleted %s is no longer marked as suspended", id)
+			h.deletedAlone(id)
 			return
 		}
 	}
+}
+
+func (h *history) unseen(s *session) {
+	s.marked, s.expires = false, h.m.now.Add(time.Hour)
+	_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = NULL, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
+	h.fail(err)
+	h.logf("session %s is as if an ending had not seen it", s.id)
+	h.m.saw("a session over by its epoch alone", true)
+}
+
+func (h *history) endsLater(s *session) {
+	s.expires = h.m.now.Add(time.Minute)
+	_, err := h.tx.Exec(h.ctx, `UPDATE session SET ended_at = $2, expires_at = $2 WHERE id = $1`, s.id, outward(h, &s.expires))
+	h.fail(err)
+	h.logf("session %s is as if it had ended after this transaction began", s.id)
+	h.said["a session that ends later"]++
+}
+
+func (h *history) deletedAlone(id store.UserID) {
+	h.m.users[id].suspended = false
+	_, err := h.tx.Exec(h.ctx, `UPDATE "user" SET suspended_at = NULL WHERE id = $1`, id)
+	h.fail(err)
+	h.logf("deleted %s is no longer marked as suspended", id)
 }
 
 // Collectors.
 
 // collect makes one of the collector's calls. They change no liveness; of what is gone, the model has to agree that it was dead.
 func (h *history) collect(d draw) {
+	call := oneOf(d, "MarkDeadAuthorizations", "MarkDeadAuthorizations", "MarkEndedSessions", "SweepSessionClients", "DeleteDeadConsents",
+		"DeleteDeadAccessTokens", "DeleteSpentRefreshTokens", "DeleteEndedAuthorizations", "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens",
+		"DeleteExpiredSessions", "")
+	if call == "" {
+		call = oneOf(d, "DeleteExpiredAuthorizations", "DeleteExpiredClientSecrets", "EraseDeletedUsers", "EraseDeletedClients")
+	}
+	h.collectBy(call, oneOf(d, 0, time.Minute))
+}
+
+func (h *history) collectBy(call string, retention time.Duration) {
 	const page = 1000
-	retention := oneOf(d, 0, time.Minute)
-	var call string
 	var err error
-	switch d.below(12) {
-	case 0, 1:
-		call = "MarkDeadAuthorizations"
+	switch call {
+	case "MarkDeadAuthorizations":
 		_, err = h.q.MarkDeadAuthorizations(h.ctx, store.MarkDeadAuthorizationsParams{PageSize: page})
 		for _, f := range h.m.families {
 			hasTokens := h.m.token(func(t *issued) bool { return t.family == f }) != nil
 			if f.status == store.AuthorizationStatusApproved && (h.m.familyIsOver(f) || f.expires == nil && !hasTokens) {
-				f.marked = true
+				h.m.mark(f)
 			}
 		}
-	case 2:
-		call = "MarkEndedSessions"
+	case "MarkEndedSessions":
 		_, err = h.q.MarkEndedSessions(h.ctx, store.MarkEndedSessionsParams{PageSize: page})
 		for _, s := range h.m.sessions {
 			if s.expires.After(h.m.now) && !s.marked && !h.m.sessionIsLive(s) {
 				h.m.markSession(s)
 			}
 		}
-	case 3:
-		call = "SweepSessionClients"
+	case "SweepSessionClients":
 		_, err = h.q.SweepSessionClients(h.ctx, store.SweepSessionClientsParams{PageSize: page})
-	case 4:
-		call = "DeleteDeadConsents"
+	case "DeleteDeadConsents":
 		_, err = h.q.DeleteDeadConsents(h.ctx, store.DeleteDeadConsentsParams{PageSize: page})
-	case 5:
-		call = "DeleteDeadAccessTokens"
+	case "DeleteDeadAccessTokens":
 		_, err = h.q.DeleteDeadAccessTokens(h.ctx, store.DeleteDeadAccessTokensParams{PageSize: page})
-	case 6:
-		call = "DeleteSpentRefreshTokens"
+	case "DeleteSpentRefreshTokens":
 		_, err = h.q.DeleteSpentRefreshTokens(h.ctx, store.DeleteSpentRefreshTokensParams{PageSize: page, Retention: retention})
-	case 7:
-		call = "DeleteEndedAuthorizations"
+	case "DeleteEndedAuthorizations":
 		_, err = h.q.DeleteEndedAuthorizations(h.ctx, store.DeleteEndedAuthorizationsParams{BatchSize: page, Retention: retention})
-	case 8:
-		call = "DeleteExpiredAccessTokens"
+	case "DeleteExpiredAccessTokens":
 		_, err = h.q.DeleteExpiredAccessTokens(h.ctx, page)
-	case 9:
-		call = "DeleteExpiredRefreshTokens"
+	case "DeleteExpiredRefreshTokens":
 		_, err = h.q.DeleteExpiredRefreshTokens(h.ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: page, Retention: retention})
-	case 10:
-		call = "DeleteExpiredSessions"
+	case "DeleteExpiredSessions":
 		_, err = h.q.DeleteExpiredSessions(h.ctx, page)
-	default:
-		call = oneOf(d, "DeleteExpiredAuthorizations", "DeleteExpiredClientSecrets", "EraseDeletedUsers", "EraseDeletedClients")
-		switch call {
-		case "DeleteExpiredAuthorizations":
-			_, err = h.q.DeleteExpiredAuthorizations(h.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: page, Retention: retention})
-		case "DeleteExpiredClientSecrets":
-			_, err = h.q.DeleteExpiredClientSecrets(h.ctx, page)
-		case "EraseDeletedUsers":
-			_, err = h.q.EraseDeletedUsers(h.ctx, store.EraseDeletedUsersParams{BatchSize: page})
-			for id, c := range h.m.clients { // those that they owned are deleted as well
-				if u := h.m.users[c.owner]; u != nil && u.deleted {
-					h.m.deleteClient(id)
-				}
+	case "DeleteExpiredAuthorizations":
+		_, err = h.q.DeleteExpiredAuthorizations(h.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: page, Retention: retention})
+	case "DeleteExpiredClientSecrets":
+		_, err = h.q.DeleteExpiredClientSecrets(h.ctx, page)
+	case "EraseDeletedUsers":
+		_, err = h.q.EraseDeletedUsers(h.ctx, store.EraseDeletedUsersParams{BatchSize: page})
+		for id, c := range h.m.clients { // those that they owned are deleted as well
+			if u := h.m.users[c.owner]; u != nil && u.deleted {
+				h.m.deleteClient(id)
 			}
-		default:
-			_, err = h.q.EraseDeletedClients(h.ctx, store.EraseDeletedClientsParams{BatchSize: page})
 		}
+	case "EraseDeletedClients":
+		_, err = h.q.EraseDeletedClients(h.ctx, store.EraseDeletedClientsParams{BatchSize: page})
+	default:
+		err = fmt.Errorf("there is no collector %s", call)
 	}
 	h.fail(err)
 	h.logf("%s (retention %v)", call, retention)
@@ -1158,6 +1297,9 @@ func (h *history) forget(call string, retention time.Duration) {
 			// evidence of reuse is kept
 			due = due && (t.expires != nil && !t.expires.Add(retention).After(h.m.now) || t.expires == nil && t.over && !t.spent.Add(retention).After(h.m.now))
 		}
+		if call == "DeleteEndedAuthorizations" {
+			due = t.family != nil && t.family.endedBefore(h.m.now.Add(-retention))
+		}
 		wrongly("token", t.id, due)
 		t.gone = true
 	}
@@ -1165,7 +1307,11 @@ func (h *history) forget(call string, retention time.Duration) {
 		if there["authorization "+string(f.id)] {
 			return false
 		}
-		wrongly("authorization", string(f.id), f.marked || f.expires != nil && !f.expires.Add(retention).After(h.m.now))
+		due := f.endedBefore(h.m.now.Add(-retention))
+		if call == "DeleteExpiredAuthorizations" {
+			due = f.expires != nil && !f.expires.Add(retention).After(h.m.now)
+		}
+		wrongly("authorization", string(f.id), due)
 		return true
 	})
 	for id, s := range h.m.sessions {
@@ -1198,15 +1344,23 @@ func (h *history) forget(call string, retention time.Duration) {
 	}
 }
 
+// endedBefore says whether the family's row says that it had ended by then.
+func (f *family) endedBefore(t time.Time) bool { return f.marked && !f.markedAt.After(t) }
+
 // Lists.
 
 func (h *history) list(d draw) {
 	of, _ := h.pairOf(d)
+	h.listOf(of, d.once(2))
+}
+
+// listOf lists what a user has authorized, or else what a client may do.
+func (h *history) listOf(of pair, byUser bool) {
 	match := func(f *family) bool { return f.user == of.user }
 	var rows []store.OAuthAuthorization
 	var err error
 	call := "ListUserAuthorizations"
-	if d.once(2) {
+	if byUser {
 		rows, err = h.q.ListUserAuthorizations(h.ctx, store.ListUserAuthorizationsParams{UserID: of.user, PageSize: 1000})
 	} else {
 		call, match = "ListClientAuthorizations", func(f *family) bool { return f.client == of.client }

@@ -139,9 +139,9 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 	own := []string{"authorization_code", "refresh_token", "client_credentials"}
 	for i, p := range []store.CreateClientParams{
 		{TokenEndpointAuthMethod: new("client_secret_basic"), ClientSecret: new(h.digest("x1")), Scopes: []string{"openid", "offline_access"}, GrantTypes: own},
-		{TokenEndpointAuthMethod: new("none"), SkipConsent: new(true), UserID: &h.users[1], GrantTypes: own},
+		{TokenEndpointAuthMethod: new("none"), JWKS: []byte(`{"keys": []}`), SkipConsent: new(true), UserID: &h.users[1], GrantTypes: own},
 		{TokenEndpointAuthMethod: new("private_key_jwt"), JWKS: []byte(`{"keys": []}`), GrantTypes: own, RefreshGraceUntilUsed: new(true)},
-		{ClientSecret: new(h.digest("x4")), AccessTokenLifetime: new(30 * time.Second), RefreshGrace: new(time.Minute)},
+		{ClientSecret: new(h.digest("x4")), AccessTokenLifetime: new(30 * time.Second), RefreshGrace: new(time.Minute), GrantTypes: own},
 		{TokenEndpointAuthMethod: new("tls_client_auth"), JWKS: []byte(`{"keys": []}`)},
 		{JWKS: []byte(`{"keys": []}`), GrantTypes: own},
 	} {

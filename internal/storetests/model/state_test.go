@@ -87,6 +87,7 @@ type family struct {
 	redeemedAs     store.AccessTokenID
 	over           bool // an ending came after it
 	marked         bool // its row says so
+	markedAt       time.Time
 }
 
 // issued is a token of either kind.
@@ -431,7 +432,10 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		case m.familyIsOver(f):
 			return store.OutcomeRevoked
 		}
-		f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
+		f.expires = new(m.now.Add(p.CodeLifetime))
+		if p.Code != nil { // without one the code of before stays
+			f.setCode(*p.Code, *f.expires)
+		}
 		return store.OutcomeRetried
 	case f.status != store.AuthorizationStatusPending:
 		return store.OutcomeDecided
@@ -543,7 +547,7 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 		return store.OutcomeProofReplayed
 	case redeemed && f.redeemedAs != p.AccessTokenID:
 		m.saw("a code replayed, tokens live", m.familyIsLive(f))
-		f.marked = true
+		m.mark(f)
 		return store.OutcomeReplayed
 	case !holds(p.Confirmation, f.key):
 		return store.OutcomeMismatched
@@ -625,20 +629,20 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 		case n == nil || n.over && !n.gone:
 			m.saw("reuse: spent by another server", n == nil)
 			m.saw("reuse: the successor was used", n != nil)
-			f.marked = true
+			m.mark(f)
 			if n == nil {
 				m.end(func(p pair, _ *store.ReferenceID) bool { return p == r.pair })
 			}
 			return store.OutcomeReplayed
 		case n.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f && !t.over }) != nil:
 			m.saw("reuse: the successor was used and collected", true)
-			f.marked = true
+			m.mark(f)
 			return store.OutcomeReplayed
 		case n.gone || m.past(n.expires):
 			return store.OutcomeExpired
 		case !again && !p.GraceUntilUsed && !c.untilUsed && !m.now.Before(r.spent.Add(grace)):
 			m.saw("reuse: grace is over", true)
-			f.marked = true
+			m.mark(f)
 			return store.OutcomeReplayed
 		}
 		m.saw("a retry after grace", !m.now.Before(r.spent.Add(grace)))
@@ -695,7 +699,7 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 // introspect says what a caller is told of a token.
 func (m *model) introspect(client store.ClientID, method string, secret token.Digest, t *issued) store.Outcome {
 	switch {
-	case method != "server" && !(m.clientIsLive(client) && m.authenticates(client, method, secret)):
+	case method != "server" && !(m.clientIsLive(client) && m.clients[client].kind != "none" && m.authenticates(client, method, secret)):
 		return store.OutcomeUnauthenticated
 	case t == nil || !m.tokenIsLive(t):
 		return store.OutcomeInactive
@@ -729,7 +733,7 @@ func (m *model) mark(f *family) store.Outcome {
 	if f.marked {
 		return store.OutcomeRevoked
 	}
-	f.marked = true
+	f.marked, f.markedAt = true, m.now
 	return store.OutcomeEnded
 }
 
@@ -1003,7 +1007,7 @@ func (m *model) foreign(t *issued, refresh *issued, id store.AuthorizationID, se
 		return f
 	}
 	f := &family{
-		id: id, asked: t.scopes, resources: t.resources, key: t.key,
+		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now,
 		marked: sessionGiven && !(t.session != nil && t.session.user == t.user && m.sessionIsLive(t.session)),
 	}
 	if t.session != nil && t.session.user != t.user {
