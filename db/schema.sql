@@ -412,7 +412,11 @@ CREATE TABLE public.oauth_authorization (
     CONSTRAINT oauth_authorization_approval_is_whole CHECK (((status <> 'approved'::public.authorization_status) OR ((user_id IS NOT NULL) AND (granted_scopes IS NOT NULL) AND (user_epoch IS NOT NULL) AND (client_epoch IS NOT NULL) AND (pair_epoch IS NOT NULL)))),
     CONSTRAINT oauth_authorization_challenge_names_method CHECK (((code_challenge IS NULL) = (code_challenge_method IS NULL))),
     CONSTRAINT oauth_authorization_code_is_whole CHECK (((code IS NULL) OR ((status = 'approved'::public.authorization_status) AND (code_expires_at IS NOT NULL)))),
-    CONSTRAINT oauth_authorization_granted_within_asked CHECK (((granted_scopes)::text[] <@ (scopes)::text[])),
+    CONSTRAINT oauth_authorization_granted_within_asked CHECK (
+CASE
+    WHEN (cardinality((granted_scopes)::text[]) <= 32) THEN ((granted_scopes)::text[] <@ (scopes)::text[])
+    ELSE (jsonb_object((scopes)::text[], (scopes)::text[]) ?& (granted_scopes)::text[])
+END),
     CONSTRAINT oauth_authorization_revoked_for_reason CHECK (((revoked_at IS NULL) = (revoked_reason IS NULL)))
 )
 WITH (fillfactor='80');
@@ -1085,6 +1089,15 @@ CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
+
+CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    -- <@ compares each value with each. For a long list that takes too long, and keys of an object are searched instead.
+    SELECT CASE WHEN cardinality(part) <= 32 THEN part <@ whole ELSE jsonb_object(whole, whole) ?& part END
+$$;
+
+COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql

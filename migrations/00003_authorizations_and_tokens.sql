@@ -101,7 +101,10 @@ CREATE TABLE oauth_authorization (
         status <> 'approved'
         OR (user_id IS NOT NULL AND granted_scopes IS NOT NULL AND user_epoch IS NOT NULL AND client_epoch IS NOT NULL AND pair_epoch IS NOT NULL)
     ),
-    CONSTRAINT oauth_authorization_granted_within_asked CHECK (granted_scopes <@ scopes),
+    -- as is_within, which the migration of the routines creates
+    CONSTRAINT oauth_authorization_granted_within_asked CHECK (
+        CASE WHEN cardinality(granted_scopes) <= 32 THEN granted_scopes <@ scopes ELSE jsonb_object(scopes, scopes) ?& granted_scopes END
+    ),
     CONSTRAINT oauth_authorization_code_is_whole CHECK (code IS NULL OR (status = 'approved' AND code_expires_at IS NOT NULL)),
     CONSTRAINT oauth_authorization_revoked_for_reason CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL))
 ) WITH (fillfactor = 80);

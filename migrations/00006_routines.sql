@@ -443,6 +443,17 @@ $$;
 COMMENT ON FUNCTION give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
 
 -- +goose StatementBegin
+CREATE FUNCTION is_within(part text[], whole text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- <@ compares each value with each. For a long list that takes too long, and keys of an object are searched instead.
+    SELECT CASE WHEN cardinality(part) <= 32 THEN part <@ whole ELSE jsonb_object(whole, whole) ?& part END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION is_within(text[], text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
+
+-- +goose StatementBegin
 CREATE FUNCTION judge_spent_refresh_token(
     spent refresh_token_id, same_successor refresh_token_id, grace interval, until_used boolean,
     OUT verdict outcome, OUT successor token_digest, OUT successor_id refresh_token_id, OUT successor_expires_at timestamptz,
@@ -642,6 +653,7 @@ DROP FUNCTION make_room_for_session(text, integer);
 DROP FUNCTION key_fits(jsonb, jsonb);
 DROP FUNCTION keep_finite();
 DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);
+DROP FUNCTION is_within(text[], text[]);
 DROP FUNCTION give_family();
 DROP FUNCTION new_authorization_id();
 DROP FUNCTION lock_parents(text, text, text);

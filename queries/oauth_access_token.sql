@@ -17,7 +17,7 @@ WITH client AS MATERIALIZED (
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT coalesce(@scopes::text[], '{}') <@ coalesce(c.scopes, @default_scopes::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome

@@ -134,7 +134,7 @@ WITH asked AS MATERIALIZED (
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN sqlc.narg('session_id')::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT coalesce(@granted_scopes::text[], '{}') <@ a.scopes THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), a.scopes) THEN 'invalid_scope'
                 ELSE 'approved'
             END
         )::outcome AS outcome
@@ -274,7 +274,7 @@ WITH locked AS MATERIALIZED (
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN sqlc.narg('session_id')::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT coalesce(@granted_scopes::text[], '{}') <@ coalesce(@scopes::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'granted'
             END
         )::outcome AS outcome
@@ -377,7 +377,7 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 WHEN a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT coalesce(@resources::text[], '{}') <@ coalesce(a.resources, '{}') THEN 'invalid_target'
+                WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
                 ELSE 'redeemed'
             END
         )::outcome AS outcome

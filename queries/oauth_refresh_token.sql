@@ -87,8 +87,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT coalesce(@scopes::text[], '{}') <@ r.scopes THEN 'invalid_scope'
-            WHEN NOT coalesce(@resources::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
+            WHEN NOT is_within(coalesce(@scopes::text[], '{}'), r.scopes) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
             ELSE 'rotated'
         END)::outcome AS outcome
     FROM oauth_client AS c

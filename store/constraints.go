@@ -72,7 +72,7 @@ const (
 	ConstraintOAuthAuthorizationCodeIsWhole Constraint = "oauth_authorization_code_is_whole"
 	// UNIQUE (code) WHERE (code IS NOT NULL)
 	ConstraintOAuthAuthorizationCodeUIdx Constraint = "oauth_authorization_code_uidx"
-	// CHECK (((granted_scopes)::text[] <@ (scopes)::text[]))
+	// CHECK ( CASE WHEN (cardinality((granted_scopes)::text[]) <= 32) THEN ((granted_scopes)::text[] <@ (scopes)::text[]) ELSE (jsonb_object((scopes)::text[], (scopes)::text[]) ?& (granted_scopes)::text[]) END)
 	ConstraintOAuthAuthorizationGrantedWithinAsked Constraint = "oauth_authorization_granted_within_asked"
 	// PRIMARY KEY (id)
 	ConstraintOAuthAuthorizationPKey Constraint = "oauth_authorization_pkey"

@@ -456,7 +456,7 @@ WITH client AS MATERIALIZED (
                 WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT coalesce($4::text[], '{}') <@ coalesce(c.scopes, $5::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(c.scopes, $5::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome

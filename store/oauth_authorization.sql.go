@@ -38,7 +38,7 @@ WITH asked AS MATERIALIZED (
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT coalesce($4::text[], '{}') <@ a.scopes THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce($4::text[], '{}'), a.scopes) THEN 'invalid_scope'
                 ELSE 'approved'
             END
         )::outcome AS outcome
@@ -524,7 +524,7 @@ WITH locked AS MATERIALIZED (
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $3::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT coalesce($6::text[], '{}') <@ coalesce($7::text[], '{}') THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce($7::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'granted'
             END
         )::outcome AS outcome
@@ -1015,7 +1015,7 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 WHEN a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT coalesce($8::text[], '{}') <@ coalesce(a.resources, '{}') THEN 'invalid_target'
+                WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
                 ELSE 'redeemed'
             END
         )::outcome AS outcome

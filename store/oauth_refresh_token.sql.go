@@ -343,8 +343,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $6::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT coalesce($4::text[], '{}') <@ r.scopes THEN 'invalid_scope'
-            WHEN NOT coalesce($5::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($4::text[], '{}'), r.scopes) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
             ELSE 'rotated'
         END)::outcome AS outcome
     FROM oauth_client AS c

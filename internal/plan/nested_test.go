@@ -61,8 +61,8 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
-	"access_token_is_live", "auth_method_kind", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
-	"is_public", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
+	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
+	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
 }
 
 var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`)

@@ -574,6 +574,7 @@ const schemaFunctions = `
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
+	is_within(text[],text[])
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
 	key_fits(jsonb,jsonb)
