@@ -71,6 +71,15 @@ var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`
 func TestFunctionsAreInlined(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
+	functions, err := plan.Functions(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range inlined {
+		if !slices.ContainsFunc(functions, func(f plan.Function) bool { return f.Name == name }) {
+			t.Errorf("there is no function %s", name)
+		}
+	}
 	for _, s := range statements(t, conn) {
 		text, err := plan.Verbose(t.Context(), conn, s.Text)
 		if err != nil {
