@@ -75,7 +75,7 @@ ORDER BY t.created_at, t.id;
 -- client_auth_method server and no client.
 --   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
---   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
+--   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 -- name: IntrospectAccessToken :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
@@ -93,7 +93,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
     AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
@@ -114,7 +114,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
     AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
@@ -147,7 +147,7 @@ SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
     AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1;

@@ -22,7 +22,7 @@ ORDER BY r.created_at, r.id;
 -- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 --   - active: the token is neither expired nor spent, and its family is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
---   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
+--   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 -- name: IntrospectRefreshToken :one
 WITH live AS (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
@@ -40,7 +40,7 @@ SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
     AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 

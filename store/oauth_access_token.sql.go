@@ -185,7 +185,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
     AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
@@ -224,7 +224,7 @@ type IntrospectAccessTokenRow struct {
 // client_auth_method server and no client.
 //   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 //   - inactive: there is no such token, or it is not live; an answer with "active": false
-//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
+//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IntrospectAccessToken,
 		arg.ClientAuthMethod,
@@ -276,7 +276,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
     AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
@@ -373,7 +373,7 @@ SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
     AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1

@@ -202,7 +202,7 @@ SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND NOT is_public(k)
+    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
     AND authenticates(k, $1::text, $3::token_digest)
 LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL
 `
@@ -238,7 +238,7 @@ type IntrospectRefreshTokenRow struct {
 // authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 //   - active: the token is neither expired nor spent, and its family is live
 //   - inactive: there is no such token, or it is not live; an answer with "active": false
-//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
+//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, IntrospectRefreshToken,
 		arg.ClientAuthMethod,

@@ -238,7 +238,7 @@ type Querier interface {
 	// client_auth_method server and no client.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
-	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
+	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error)
 	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 	IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error)
@@ -246,7 +246,7 @@ type Querier interface {
 	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
-	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client)
+	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectRefreshToken(ctx context.Context, arg IntrospectRefreshTokenParams) (IntrospectRefreshTokenRow, error)
 	// IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
 	// token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.

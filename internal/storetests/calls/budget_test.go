@@ -240,7 +240,7 @@ func TestEndpointSpendsOneStatement(t *testing.T) {
 					row, err := q.RotateRefreshToken(w.Ctx, p)
 					return row.Outcome, err
 				}},
-				{store.OutcomeActive, func() (store.Outcome, error) {
+				{map[bool]store.Outcome{true: store.OutcomeUnauthenticated, false: store.OutcomeActive}[method == "none"], func() (store.Outcome, error) {
 					row, err := q.IntrospectToken(w.Ctx, store.IntrospectTokenParams{
 						Token: fixture.Digest("at-" + code), ClientID: client, ClientAuthMethod: method, ClientSecret: fixture.Digest(fixture.Secret),
 					})

@@ -241,14 +241,6 @@ func (w *world) halfway(n *halfwayResult, g *grantAct, e *endAct, o halfwayOrder
 	}
 	alive := w.alive(s, gave)
 	switch {
-	case waited && g.writes == "user" && !e.user:
-		// it looked again after the ending: it has begun afterwards, if the ending was not by an old snapshot
-		if iso == pgx.ReadCommitted && o == endingOpen && len(alive) == 0 {
-			w.Errorf("%s: dead, although it began afterwards", name)
-		}
-		if o == grantOpen && e.ends(g, s) != (len(alive) == 0) {
-			w.Errorf("%s: alive: %v", name, alive)
-		}
 	case e.ends(g, s):
 		if len(alive) > 0 {
 			w.Errorf("%s: alive after the ending: %s", name, strings.Join(alive, ", "))

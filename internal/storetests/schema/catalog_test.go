@@ -563,6 +563,7 @@ const schemaFunctions = `
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
+	deadline(interval,interval,text)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
