@@ -19,7 +19,7 @@ in-each = @failed=; for module in $(1); do \
 ##@ See it work
 
 .PHONY: demo run migrate status rollback gc psql start stop
-demo: ## walk a grant's whole life, call by call; make demo KEEP=1 leaves its database
+demo: ## follow a grant through its whole life, call by call; make demo KEEP=1 keeps its database
 	@$(OAUTHDB) demo $(if $(KEEP),-keep)
 migrate: ## apply the migrations that the database lacks, and print how to connect
 	@$(OAUTHDB) migrate
@@ -29,13 +29,13 @@ rollback: ## undo the latest migration, or all above a version: make rollback TO
 	@$(OAUTHDB) rollback $(if $(TO),-to $(TO))
 run: ## a provider and a demo client, to click through in a browser
 	go run -C examples/authserver . -demo
-gc: ## delete what has expired
+gc: ## delete what has expired or was ended
 	@$(OAUTHDB) gc
 psql: ## open psql on the database
 	@$(OAUTHDB) psql
-start: ## start the private PostgreSQL; everything that needs it does so by itself
+start: ## start the private PostgreSQL; every target that needs it does so too
 	@$(OAUTHDB) start
-stop: ## stop the private PostgreSQL, that of the tests too
+stop: ## stop the private PostgreSQL, and the one of the tests
 	@$(OAUTHDB) stop
 
 ##@ Work on it
@@ -43,13 +43,13 @@ stop: ## stop the private PostgreSQL, that of the tests too
 .PHONY: test race crash rounds plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
-race: ## run them with the race detector
+race: ## run all tests with the race detector
 	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
-bench: ## measure against other ways to do the same, and write docs/performance.md, in about 40 minutes
+bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
 	go run -C bench . -write
-bench-quick: ## measure the works that matter on little data, for benchstat, in two minutes
+bench-quick: ## measure the main calls on little data, for benchstat, in two minutes
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
@@ -60,13 +60,13 @@ generate: ## write store/ from migrations/ and queries/, and what is generated f
 	go run ./internal/gen
 routine: ## write the migration that carries the changed functions of routines/, or one of them: make routine NAME=is_live
 	go run ./internal/migration routine $(NAME)
-sums: ## list the new migrations in migrations/migrations.sum, from then on they are never changed
+sums: ## add new migrations to migrations/migrations.sum; from then on they never change
 	go run ./internal/migration sums
 review: ## write for reviewers what each query does and how it is planned: docs/queries/ and docs/schema.md
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations ## look for what a reviewer should not have to
+check: check-format check-go check-modules check-queries check-generated check-migrations ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 

@@ -35,8 +35,16 @@
 // # Callers
 //
 // The calls of the token, introspection and revocation endpoints authenticate the client first. They take ClientID,
-// ClientAuthMethod (RFC 7591, section 2) and ClientSecret, a digest. An empty method authenticates nobody. If the server has
-// authenticated the client in a step of its own, it passes the method "verified".
+// ClientAuthMethod (RFC 7591, section 2: "client_secret_basic", "none" …) and ClientSecret, a digest. An empty method
+// authenticates nobody. A server that has authenticated the client in a separate step passes the method "verified".
+// A server that asks for itself, for its UserInfo endpoint for example, introspects with the method "server" and no client.
+//
+// # What the server checks
+//
+// This package doesn't validate authorization requests. CreateAuthorization and GrantAuthorization store the redirect URI,
+// response type, scopes, resources and code challenge as they are passed, so compare them with the client's registration
+// (GetClient) first. From then on the request is binding: no more can be approved than it asked for, and a code is redeemed
+// only with its redirect URI and code verifier.
 //
 // # Time
 //

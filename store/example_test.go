@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,12 +21,31 @@ import (
 
 // readme:begin
 
-// Server is an authorization server's token endpoint (RFC 6749, section 3.2) for public clients, whole.
+// Server holds what the endpoints need.
 type Server struct {
 	Store      *store.Queries
 	Successors *token.Successors // token.NewSuccessors(newestKey, previousKey)
 }
 
+// approve is called when the user has clicked on Allow, and returns the code for the client. The authorization endpoint has checked
+// the request against the client's row (GetClient) and stored it (CreateAuthorization).
+func (s *Server) approve(ctx context.Context, session store.Session, request store.AuthorizationID, scopes []string) (token.Raw, error) {
+	code := token.Mint(token.AuthorizationCode)
+	approved, err := s.Store.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
+		ID:            request,
+		UserID:        session.UserID,
+		SessionID:     &session.ID,
+		GrantedScopes: scopes,
+		Code:          new(code.Digest()),
+		CodeLifetime:  time.Minute,
+	})
+	if err == nil && approved.Outcome != store.OutcomeApproved && approved.Outcome != store.OutcomeRetried {
+		err = fmt.Errorf("approve: %s", approved.Outcome) // denied meanwhile, expired, signed_out …
+	}
+	return code, err
+}
+
+// Token is the token endpoint for public clients (RFC 6749, section 3.2).
 func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
 	switch r.PostFormValue("grant_type") {
 	case "authorization_code":
@@ -36,31 +57,31 @@ func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// exchangeCode is one statement: it judges the code, marks it used and writes both tokens, or revokes what a replayed code gave.
+// exchangeCode is one statement. It checks the code, marks it used and writes both tokens, or revokes what a replayed code gave.
 func (s *Server) exchangeCode(w http.ResponseWriter, r *http.Request) {
 	code, err := token.Parse(token.AuthorizationCode, r.PostFormValue("code"))
 	if err != nil {
-		fail(w, "invalid_grant") // garbage gets no further than this
+		fail(w, "invalid_grant") // malformed: no need to ask the database
 		return
 	}
 	access, refresh := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
 	redeemed, err := s.Store.RedeemAuthorizationCode(r.Context(), store.RedeemAuthorizationCodeParams{
 		Code:                 code.Digest(),
 		ClientID:             store.ClientID(r.PostFormValue("client_id")),
-		ClientAuthMethod:     "none", // a public client; for others "client_secret_basic" and ClientSecret, a digest
+		ClientAuthMethod:     "none", // a public client; else "client_secret_basic", say, and ClientSecret, a digest
 		RedirectURI:          optional(r.PostFormValue("redirect_uri")),
 		CodeChallenge:        new(token.S256(r.PostFormValue("code_verifier"))),
-		AccessTokenID:        store.NewAccessTokenID(),
+		AccessTokenID:        store.NewAccessTokenID(), // new for each request, so this is never retried
 		AccessToken:          new(access.Digest()),
 		AccessTokenLifetime:  10 * time.Minute,
 		RefreshTokenID:       new(store.NewRefreshTokenID()),
 		RefreshToken:         new(refresh.Digest()),
 		RefreshTokenLifetime: 30 * 24 * time.Hour,
-		FamilyLifetime:       store.Never, // for as long as it is refreshed
+		FamilyLifetime:       store.Never, // as long as it is refreshed
 	})
 	switch {
 	case err != nil:
-		http.Error(w, "server_error", http.StatusInternalServerError) // never an answer about the grant
+		http.Error(w, "server_error", http.StatusInternalServerError) // a fault, never a verdict on the grant
 	case redeemed.Outcome == store.OutcomeRedeemed:
 		answer(w, access, refresh, redeemed.GrantedScopes)
 	default:
@@ -68,8 +89,8 @@ func (s *Server) exchangeCode(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refresh is one statement too. A client that retries, from two tabs or after a lost answer, gets the same refresh token again;
-// one that presents an older token has shown that it leaked, and the family ends.
+// refresh is one statement too. A client that retries, from two tabs or after a lost answer, gets the same refresh token again.
+// If an older token comes back, it has leaked, and the family ends.
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	presented, err := token.Parse(token.RefreshToken, r.PostFormValue("refresh_token"))
 	if err != nil {
@@ -95,7 +116,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	case rotated.Outcome == store.OutcomeRotated:
 		answer(w, access, successor, rotated.Scopes)
 	case rotated.Outcome == store.OutcomeRetried:
-		// the successor that was written before, whichever of the keys it was derived with
+		// the successor written before, whichever key it was derived with
 		written, found := s.Successors.Match(presented, *rotated.Successor)
 		if !found {
 			fail(w, "invalid_grant")
@@ -150,7 +171,8 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 	}
 	successors, err := token.NewSuccessors([]byte(strings.Repeat("k", 32)))
 	ok(err)
-	server := httptest.NewServer(http.HandlerFunc((&Server{Store: db.Store, Successors: successors}).Token))
+	endpoints := &Server{Store: db.Store, Successors: successors}
+	server := httptest.NewServer(http.HandlerFunc(endpoints.Token))
 	defer server.Close()
 
 	user, client, callback := store.NewUserID(), store.NewClientID(), "https://client.example/callback"
@@ -175,18 +197,28 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 	}
 
 	verifier := strings.Repeat("v", 43)
-	code := token.Mint(token.AuthorizationCode)
 	scopes := []string{"openid", "email", "offline_access"}
-	granted, err := db.Store.GrantAuthorization(t.Context(), store.GrantAuthorizationParams{
-		ID: store.NewAuthorizationID(), UserID: user, ClientID: client, Scopes: scopes, GrantedScopes: scopes,
-		RedirectURI: new(callback), ResponseType: new("code"),
-		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"),
-		Code: code.Digest(), CodeLifetime: time.Minute,
+	cookie := token.Mint(token.SessionToken)
+	_, err = db.Store.CreateSession(t.Context(), store.CreateSessionParams{
+		ID: store.NewSessionID(), UserID: user, Token: cookie.Digest(), Lifetime: 24 * time.Hour,
 	})
 	ok(err)
-	if granted != store.OutcomeGranted {
-		t.Fatalf("GrantAuthorization: %s", granted)
+	request := store.NewAuthorizationID()
+	created, err := db.Store.CreateAuthorization(t.Context(), store.CreateAuthorizationParams{
+		ID: request, ClientID: client, Scopes: scopes, RedirectURI: new(callback), ResponseType: new("code"),
+		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), Lifetime: 10 * time.Minute,
+	})
+	ok(err)
+	if created.Outcome != store.OutcomeCreated {
+		t.Fatalf("CreateAuthorization: %s", created.Outcome)
 	}
+	signedIn, err := db.Store.FindSessionByToken(t.Context(), cookie.Digest())
+	ok(err)
+	if _, err := endpoints.approve(t.Context(), signedIn.Session, request, append(scopes, "phone")); err == nil {
+		t.Error("more was approved than the client asked for")
+	}
+	code, err := endpoints.approve(t.Context(), signedIn.Session, request, scopes)
+	ok(err)
 	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}, "redirect_uri": {callback}, "code_verifier": {verifier}}
 	status, first := post(exchange)
 	if status != http.StatusOK {

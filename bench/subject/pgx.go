@@ -141,8 +141,8 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, Grace, false, nil, nil, nil, authenticated, nil, string(c.Presented),
-			string(c.ClientID), nil, nil, string(c.RefreshToken), string(c.RefreshTokenID), AccessTokenLifetime, RefreshTokenLifetime,
+		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.RefreshTokenID), Grace, false, nil, nil, nil, authenticated, nil,
+			string(c.Presented), string(c.ClientID), nil, nil, string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
 			string(c.AccessTokenID), string(c.AccessToken)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes, &r.resources,
 			&r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)

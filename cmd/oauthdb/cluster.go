@@ -141,7 +141,7 @@ var startCommand = command{
 
 var stopCommand = command{
 	name:    "stop",
-	summary: "stop the private PostgreSQL, that of the tests too",
+	summary: "stop the private PostgreSQL, and the one of the tests",
 	details: "A server that DATABASE_URL points at is left alone.",
 	prepare: func(flags *flag.FlagSet) action {
 		remove := flags.Bool("delete", false, "delete it too, with all databases in it")

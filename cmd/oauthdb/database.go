@@ -163,6 +163,8 @@ func hintFor(err error) string {
 		switch refused.Code {
 		case "3D000":
 			return "The database does not exist. Create it first: createdb, or CREATE DATABASE in psql."
+		case "42P01":
+			return "The database lacks a table: run 'oauthdb migrate' first, and 'oauthdb status' to see what it has."
 		case "28P01", "28000":
 			return "PostgreSQL refused the user or the password. Check -database-url or DATABASE_URL."
 		case "42501":

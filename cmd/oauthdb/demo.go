@@ -28,7 +28,7 @@ var demoCommand = command{
 	name:    "demo",
 	summary: "walk a grant's whole life, call by call",
 	details: `The demo works in a database of its own, which it creates beside the one it connects to, migrates, and drops at
-the end. It fails if a call answers anything else than the text beside it says, or takes more than one statement.`,
+the end. It fails if a call returns anything but what the text beside it says, or takes more than one statement.`,
 	prepare: func(flags *flag.FlagSet) action {
 		t := target{database: "postgres"}
 		t.registerServer(flags)
@@ -86,9 +86,9 @@ func demo(ctx context.Context, c console, s *server, keep bool) (err error) {
 
 	p.line("%s", p.in(bold, "The life of a grant"))
 	p.line("")
-	p.line("Each line is one call of package store: its name, what it answered, how many rows it returned or deleted, and how")
-	p.line("many milliseconds it took. A call is one SQL statement, which looks, decides and acts at once; you find it, with the")
-	p.line("whole rule, under its name in queries/. The demo stops if a call answers anything else than is said here.")
+	p.line("Each line is one call of package store: its name, its outcome, how many rows it returned or deleted, and how")
+	p.line("many milliseconds it took. A call is one SQL statement, which looks, decides and acts at once. Its name leads to the")
+	p.line("whole rule in queries/. The demo fails if a call returns anything but what is said here.")
 	p.line("")
 	p.line("PostgreSQL %s, database %s: made for this run, %s migrated in %s.",
 		version, scratch.name, plural(len(files), "file", "files"), milliseconds(migrated))
@@ -219,7 +219,7 @@ func (w *walk) take(ctx context.Context, st step) error {
 		return context.Cause(ctx)
 	case err != nil:
 	case outcome != st.want:
-		err = untrue("it answered %q where %q was to be expected", outcome, st.want)
+		err = untrue("it answered %q, not %q", outcome, st.want)
 	case len(ran) != 1:
 		err = untrue("it took %d statements where 1 was to be expected", len(ran))
 	case st.aside != (ran[0].name == ""):

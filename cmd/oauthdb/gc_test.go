@@ -33,3 +33,11 @@ func TestGCDeletesWhatHasExpiredAndCountsIt(t *testing.T) {
 		}
 	}
 }
+
+func TestGCWithoutASchemaSaysSoOnce(t *testing.T) {
+	t.Parallel()
+	code, out, errors := oauthdb(t, "gc", "-database-url", emptyDatabase(t))
+	if code != exitFailed || out != "" || strings.Count(errors, "does not exist") != 1 || !strings.Contains(errors, "run 'oauthdb migrate' first") {
+		t.Errorf("exit code %d, output\n%serrors %q", code, out, errors)
+	}
+}

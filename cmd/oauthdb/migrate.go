@@ -202,7 +202,7 @@ func printStatus(w io.Writer, files []migrations.FileStatus) (pending int) {
 	case pending == 0:
 		fmt.Fprintln(w, "up to date")
 	default:
-		fmt.Fprintf(w, "%d of %d pending: oauthdb migrate\n", pending, len(files))
+		fmt.Fprintf(w, "%d of %d pending: run 'oauthdb migrate'\n", pending, len(files))
 	}
 	return pending
 }

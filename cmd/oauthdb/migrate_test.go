@@ -35,8 +35,8 @@ func TestMigrateStatusAndRollback(t *testing.T) {
 		code int
 		want string // the whole output, as a regular expression
 	}{
-		{"status", exitDone, pending + `5 of 5 pending: oauthdb migrate\n` + connect},
-		{"status -check", exitFailed, pending + `5 of 5 pending: oauthdb migrate\n` + connect},
+		{"status", exitDone, pending + `5 of 5 pending: run 'oauthdb migrate'\n` + connect},
+		{"status -check", exitFailed, pending + `5 of 5 pending: run 'oauthdb migrate'\n` + connect},
 		{"rollback -yes", exitDone, `nothing to undo, at version 0\n`},
 		{"rollback", exitUsage, ``},
 		{"migrate", exitDone, applied + `now at version ` + number(newest) + `\n` + connect},

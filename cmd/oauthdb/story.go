@@ -111,12 +111,12 @@ func (w *walk) signIn() chapter {
 				return found(err, "found", "none")
 			}),
 			call("created", "at a library, where she forgets to sign out", w.createSession(2, 0)),
-			call("found", "the cookie comes back: it is Ada", func(ctx context.Context) (string, error) {
+			call("found", "the cookie comes back: it is Ada's", func(ctx context.Context) (string, error) {
 				library = w.cookie
 				return w.findSession(func() token.Raw { return library })(ctx)
 			}),
 			call("created", "on her phone", w.createSession(2, 0)),
-			call("created", "at home; two are the most, so the oldest ends", w.createSession(2, 1)),
+			call("created", "at home; two are allowed, so the oldest ends", w.createSession(2, 1)),
 			call("none", "the cookie at the library is worth nothing", w.findSession(func() token.Raw { return library })),
 		},
 	}
@@ -153,7 +153,7 @@ func (w *walk) authorization(g *grant) chapter {
 			"reference to it, and nothing that could be tampered with. Then Ada is asked.",
 		},
 		steps: []step{
-			call("unauthenticated", "somebody says to be Framed, with a wrong secret",
+			call("unauthenticated", "somebody claims to be Framed, with a wrong secret",
 				w.authenticate(&w.framed, func() token.Raw { return token.Mint(token.ClientSecret) })),
 			call("authenticated", "Framed, with its own",
 				w.authenticate(&w.framed, func() token.Raw { return w.framed.secret })),
@@ -183,7 +183,7 @@ func (w *walk) redemption(g *grant) chapter {
 		heading: "The code becomes tokens",
 		text: []string{
 			"The code comes back through the browser, where others may see it. So it is worth nothing without what only Framed",
-			"knows: the verifier, of which the challenge was made.",
+			"knows: the verifier, from which the challenge was made.",
 		},
 		steps: []step{
 			call("mismatched", "somebody has seen the code, but not the verifier", func(ctx context.Context) (string, error) {
@@ -334,12 +334,12 @@ func (w *walk) machine() chapter {
 	return chapter{
 		heading: "A machine acts for itself",
 		text: []string{
-			"Nightly Backup has no user and no secret. It signs an assertion of who it is with its key (RFC 7523), good for one time,",
+			"Nightly Backup has no user and no secret. It signs an assertion of who it is with its key (RFC 7523), good for one use,",
 			"and gets a token of its own (client credentials, RFC 6749, section 4.4).",
 		},
 		steps: []step{
 			call("remembered", "the assertion has not been seen before", present),
-			call("proof_replayed", "somebody has recorded it: refused", present),
+			call("proof_replayed", "somebody replays it: refused", present),
 			call("invalid_scope", "Nightly Backup asks for more than it is registered for", issue("photos.export", "photos.write")),
 			call("issued", "it asks for what it may have", issue("photos.export")),
 			call("active", "a token of Nightly Backup, and of no user", introspect),
@@ -347,7 +347,7 @@ func (w *walk) machine() chapter {
 				outcome, err := w.calls.DisableClient(ctx, w.backup.ClientID)
 				return string(outcome), err
 			}),
-			call("inactive", "which counts at once, and for tokens that are out", introspect),
+			call("inactive", "it takes effect at once, on tokens already issued too", introspect),
 			call("enabled", "a false alarm", func(ctx context.Context) (string, error) {
 				outcome, err := w.calls.EnableClient(ctx, w.backup.ClientID)
 				return string(outcome), err
@@ -424,7 +424,7 @@ func (w *walk) movingIn() chapter {
 				}
 				return outcome, err
 			}),
-			call("listed", "what Ada's grants are now, all told: these two", func(ctx context.Context) (string, error) {
+			call("listed", "all of Ada's grants now: these two", func(ctx context.Context) (string, error) {
 				rows, err := w.calls.ListUserAuthorizations(ctx, store.ListUserAuthorizationsParams{UserID: w.ada, PageSize: 100})
 				if err == nil && len(rows) != 2 {
 					return "", untrue("there are %d", len(rows))
@@ -500,7 +500,7 @@ func (w *walk) withdrawal(g *grant) chapter {
 			}),
 			call("withdrawn", "she withdraws one: the consent, and what was granted under it", withdraw),
 			call("inactive", "what Pocket Album was given", w.introspect(func() token.Raw { return g.access }, nil)),
-			call("missing", "the next time that it asks, so does the server",
+			call("missing", "next time, the server asks her again",
 				w.checkConsent(&w.album, []string{"openid", "photos.read"}, []string{"openid", "photos.read"})),
 			call("ended", "a second click finds no consent", withdraw),
 		},
@@ -530,7 +530,7 @@ func (w *walk) suspension() chapter {
 			call("inactive", "Framed's access token", w.introspect(func() token.Raw { return g.access }, nil)),
 			call("none", "her cookie", w.findSession(func() token.Raw { return w.cookie })),
 			call("suspended", "she can't sign in", w.createSession(0, 0)),
-			call("reinstated", "it was she herself", func(ctx context.Context) (string, error) {
+			call("reinstated", "a false alarm: it was Ada herself", func(ctx context.Context) (string, error) {
 				outcome, err := w.calls.ReinstateUser(ctx, w.ada)
 				return string(outcome), err
 			}),
