@@ -18,12 +18,13 @@ SELECT c.*
 FROM account AS c
 WHERE c.id = @id::account_id;
 
--- FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
+-- FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it, or its
+-- user is deleted.
 -- name: FindAccountByProvider :one
 SELECT sqlc.embed(c), sqlc.embed(u)
 FROM account AS c
 JOIN "user" AS u ON u.id = c.user_id
-WHERE c.provider_id = @provider_id::text AND c.account_id = @account_id::text;
+WHERE c.provider_id = @provider_id::text AND c.account_id = @account_id::text AND u.deleted_at IS NULL;
 
 -- FindCredentialAccountByEmail returns the password account of the user who has an e-mail address, and the user. ASCII case is ignored.
 -- Zero rows: nobody has the address, or its user has no password. The caller compares the hash.

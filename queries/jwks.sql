@@ -1,10 +1,10 @@
 -- CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
--- that has passed; a key without one is published until it is retired.
+-- that has passed; a key without one, or with store.Never, is published until it is retired.
 -- name: CreateSigningKey :one
 INSERT INTO jwks (id, public_key, private_key, alg, crv, expires_at)
 VALUES (
     @id::jwk_id, @public_key::text, @private_key::text, sqlc.narg('alg')::text, sqlc.narg('crv')::text,
-    now() + sqlc.narg('lifetime')::interval
+    CASE WHEN sqlc.narg('lifetime')::interval IS NOT NULL THEN expiry(now(), sqlc.narg('lifetime')::interval, NULL, 'Lifetime') END
 )
 RETURNING *;
 

@@ -125,7 +125,7 @@ const FindAccountByProvider = `-- name: FindAccountByProvider :one
 SELECT c.id, c.created_at, c.updated_at, c.account_id, c.provider_id, c.user_id, c.access_token, c.refresh_token, c.id_token, c.access_token_expires_at, c.refresh_token_expires_at, c.scope, c.password, u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM account AS c
 JOIN "user" AS u ON u.id = c.user_id
-WHERE c.provider_id = $1::text AND c.account_id = $2::text
+WHERE c.provider_id = $1::text AND c.account_id = $2::text AND u.deleted_at IS NULL
 `
 
 type FindAccountByProviderParams struct {
@@ -138,7 +138,8 @@ type FindAccountByProviderRow struct {
 	User    User
 }
 
-// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
+// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it, or its
+// user is deleted.
 func (q *Queries) FindAccountByProvider(ctx context.Context, arg FindAccountByProviderParams) (FindAccountByProviderRow, error) {
 	row := q.db.QueryRow(ctx, FindAccountByProvider, arg.ProviderID, arg.AccountID)
 	var i FindAccountByProviderRow

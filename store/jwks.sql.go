@@ -14,7 +14,7 @@ const CreateSigningKey = `-- name: CreateSigningKey :one
 INSERT INTO jwks (id, public_key, private_key, alg, crv, expires_at)
 VALUES (
     $1::jwk_id, $2::text, $3::text, $4::text, $5::text,
-    now() + $6::interval
+    CASE WHEN $6::interval IS NOT NULL THEN expiry(now(), $6::interval, NULL, 'Lifetime') END
 )
 RETURNING id, created_at, updated_at, public_key, private_key, alg, crv, expires_at
 `
@@ -29,7 +29,7 @@ type CreateSigningKeyParams struct {
 }
 
 // CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
-// that has passed; a key without one is published until it is retired.
+// that has passed; a key without one, or with store.Never, is published until it is retired.
 func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error) {
 	row := q.db.QueryRow(ctx, CreateSigningKey,
 		arg.ID,

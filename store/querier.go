@@ -62,7 +62,7 @@ type Querier interface {
 	//   - suspended: the user is suspended (access_denied)
 	CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error)
 	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
-	// that has passed; a key without one is published until it is retired.
+	// that has passed; a key without one, or with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
 	// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
@@ -170,7 +170,8 @@ type Querier interface {
 	// FindAccessTokenByToken returns an access token by its digest, in any state. Use it to display a token; IntrospectAccessToken decides
 	// whether it is live. Zero rows: there is no such token.
 	FindAccessTokenByToken(ctx context.Context, argToken token.Digest) (OAuthAccessToken, error)
-	// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it.
+	// FindAccountByProvider returns the account that stands for an identity at another provider, and its user. Zero rows: nobody has it, or its
+	// user is deleted.
 	FindAccountByProvider(ctx context.Context, arg FindAccountByProviderParams) (FindAccountByProviderRow, error)
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.

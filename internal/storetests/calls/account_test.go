@@ -82,6 +82,11 @@ func TestAccountIsFoundByProviderAndIdentityTogether(t *testing.T) {
 		_, err := w.Q.FindAccountByProvider(w.Ctx, p)
 		w.None(err)
 	}
+	w.deleteUser(bob)
+	_, err := w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "late", AccountID: "4711", ProviderID: "gitlab", UserID: bob}) // while the user went
+	w.OK(err)
+	_, err = w.Q.FindAccountByProvider(w.Ctx, store.FindAccountByProviderParams{ProviderID: "gitlab", AccountID: "4711"})
+	w.None(err)
 }
 
 func TestPasswordIsFoundByEmailWhateverItsCase(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,27 @@ func TestSigningKeyIsWhatWasCreated(t *testing.T) {
 	}
 	_, err = w.Q.GetSigningKey(w.Ctx, "none")
 	w.None(err)
+}
+
+func TestSigningKeyMayLastForNeverButNotForNoTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, bad := range []time.Duration{0, -time.Hour, time.Second - time.Microsecond} {
+		w.Unchanged(func() {
+			_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "short", PublicKey: "{}", PrivateKey: "x", Lifetime: &bad})
+			if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, "Lifetime ") {
+				t.Errorf("a lifetime of %s: %v", bad, err)
+			}
+		})
+	}
+	endless, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "endless", PublicKey: "{}", PrivateKey: "x", Alg: new("EdDSA"), Lifetime: new(store.Never)})
+	w.OK(err)
+	if endless.ExpiresAt != nil {
+		t.Errorf("a key that lasts for ever expires at %s", endless.ExpiresAt)
+	}
+	current, err := w.Q.FindCurrentSigningKey(w.Ctx, store.FindCurrentSigningKeyParams{Alg: "EdDSA"})
+	w.OK(err)
+	wantEqual(t, "the key to sign with", current.ID, endless.ID)
 }
 
 func TestPublishedKeysAreThoseThatHaveNotExpired(t *testing.T) {
