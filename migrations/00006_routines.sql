@@ -229,7 +229,8 @@ LANGUAGE sql VOLATILE
 AS $$
     -- 9223372036854775 microseconds is store.Never, the longest time.Duration
     SELECT CASE
-        WHEN given >= interval '1 second' THEN since + least(nullif(given, interval '9223372036854775 microseconds'), at_most)
+        WHEN given >= interval '1 second'
+        THEN since + least(nullif(given, interval '9223372036854775 microseconds'), nullif(at_most, interval '9223372036854775 microseconds'))
         ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
     END
 $$;

@@ -135,3 +135,23 @@ func TestLifetimesOfTheClientBoundThoseOfTheServer(t *testing.T) {
 	access = w.accessTokenOf("own")
 	wantAt(t, "access token of the client itself", access.ExpiresAt, access.CreatedAt, time.Minute)
 }
+
+// A bound of store.Never is none, as NULL is.
+func TestLifetimeOfTheClientWithoutEndBoundsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.AccessTokenLifetime, p.RefreshTokenLifetime, p.AuthorizationLifetime = new(store.Never), new(store.Never), new(store.Never)
+	})
+	id, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.ClientID = w.Client })
+	w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) {
+		p.AccessTokenLifetime, p.RefreshTokenLifetime, p.FamilyLifetime = store.Never, store.Never, store.Never
+	})
+	for what, at := range map[string]*time.Time{
+		"access token": w.accessTokenOf("at-" + code).ExpiresAt, "refresh token": w.refreshTokenOf("rt-" + code).ExpiresAt, "family": w.authorizationOf(id).MaxExpiresAt,
+	} {
+		if at != nil {
+			t.Errorf("%s: ends at %s, want never", what, at)
+		}
+	}
+}
