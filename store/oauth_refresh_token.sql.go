@@ -336,19 +336,17 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE r.resources END)::text[] AS access_resources,
         coalesce($6::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
-        (
-            CASE
-                WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
-                WHEN r.id IS NULL THEN 'unknown'
-                WHEN c.disabled THEN 'disabled'
-                WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $6::token_confirmation) THEN 'mismatched'
-                WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-                WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-                WHEN NOT coalesce($4::text[], '{}') <@ r.scopes THEN 'invalid_scope'
-                WHEN NOT coalesce($5::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
-                ELSE 'rotated'
-            END
-        )::outcome AS outcome
+        (CASE
+            WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
+            WHEN r.id IS NULL THEN 'unknown'
+            WHEN c.disabled THEN 'disabled'
+            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $6::token_confirmation) THEN 'mismatched'
+            WHEN NOT is_live(a, c, u, s) THEN 'revoked'
+            WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
+            WHEN NOT coalesce($4::text[], '{}') <@ r.scopes THEN 'invalid_scope'
+            WHEN NOT coalesce($5::text[], '{}') <@ coalesce(r.resources, '{}') THEN 'invalid_target'
+            ELSE 'rotated'
+        END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (
         oauth_refresh_token AS r
@@ -412,14 +410,12 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )
-SELECT (
-        CASE
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN NOT m.fresh THEN 'proof_replayed'
-            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-            ELSE j.verdict
-        END
-    )::outcome AS outcome,
+SELECT (CASE
+        WHEN p.outcome IS NULL THEN 'unauthenticated'
+        WHEN NOT m.fresh THEN 'proof_replayed'
+        WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
+        ELSE j.verdict
+    END)::outcome AS outcome,
     p.authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
     g.access_resources AS resources, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)

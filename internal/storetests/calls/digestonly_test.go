@@ -282,7 +282,7 @@ func (v *vault) live() {
 	foreign, foreignAccess := v.mint(token.RefreshToken, "foreign refresh token"), v.mint(token.AccessToken, "foreign access token")
 	foreignID := v.ForeignRefreshToken(foreign.Reveal())
 	v.ForeignAccessToken(foreignAccess.Reveal(), &foreignID)
-	rotate("access token of an adoption", foreign, store.OutcomeRotated)
+	rotate("access token after a foreign grant", foreign, store.OutcomeRotated)
 	another := v.mint(token.RefreshToken, "another foreign refresh token")
 	v.ForeignRefreshToken(another.Reveal())
 	machine := v.mint(token.AccessToken, "client's own token")

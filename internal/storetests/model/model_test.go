@@ -21,7 +21,7 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	db := newModelDB(t)
 	unlessGiven(t, "rapid.shrinktime", "0s") // shrunk does it
-	unlessGiven(t, "rapid.checks", "40")     // in each mood
+	unlessGiven(t, "rapid.checks", "25")     // in each mood
 	reached, calls := map[string]int{}, 0
 	count := func(h *history) {
 		calls += len(h.lines)

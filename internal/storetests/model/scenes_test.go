@@ -504,6 +504,11 @@ var scenes = []scene{
 		for _, client := range []store.ClientID{"c1", "c2", "c3", "c4", "c5", "c6"} {
 			s.introspect(client, "t1", "r1", "t2")
 		}
+		for _, id := range []string{"t1", "r1", "t2"} { // the server may have checked a public client in a way of its own
+			for _, either := range []bool{true, false} {
+				s.do(func(h *history) { h.introspectAs("c2", "verified", "", h.tokenNamed(id), either) })
+			}
+		}
 	}},
 	{"callers who ask of another client's", func(s *stage) {
 		s.grant()

@@ -699,7 +699,7 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 // introspect says what a caller is told of a token.
 func (m *model) introspect(client store.ClientID, method string, secret token.Digest, t *issued) store.Outcome {
 	switch {
-	case method != "server" && !(m.clientIsLive(client) && m.clients[client].kind != "none" && m.authenticates(client, method, secret)):
+	case method != "server" && !(m.clientIsLive(client) && method != "none" && m.authenticates(client, method, secret)):
 		return store.OutcomeUnauthenticated
 	case t == nil || !m.tokenIsLive(t):
 		return store.OutcomeInactive
