@@ -9,7 +9,7 @@
 //	defer conn.Close()
 //	applied, err := migrations.Up(ctx, conn, migrations.Options{Logger: slog.Default()})
 //
-// Whoever holds a pgx pool already lends it: stdlib.OpenDBFromPool(pool). A server whose role may not alter the schema
+// If you have a pgx pool already, pass stdlib.OpenDBFromPool(pool). A server whose role may not alter the schema
 // asks [Pending] instead, which only reads, and refuses to start on a schema older than its own.
 //
 // # What a run guarantees

@@ -43,8 +43,8 @@
 //
 // This package doesn't validate authorization requests. CreateAuthorization and GrantAuthorization store the redirect URI,
 // response type, scopes, resources and code challenge as they are passed, so compare them with the client's registration
-// (GetClient) first. From then on the request is binding: no more can be approved than it asked for, and a code is redeemed
-// only with its redirect URI and code verifier.
+// (GetClient) first. From then on the request is binding: no more can be approved than it asked for, and
+// RedeemAuthorizationCode compares the redirect URI and the challenge.
 //
 // # Time
 //

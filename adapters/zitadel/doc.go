@@ -96,7 +96,7 @@
 // Options.LoginURL leads to a page of the application's own. It reads the request with [Storage.PendingRequest], finds the
 // session (store.FindSessionByToken) or signs the user in (store.CreateSession), asks for consent where store.CheckConsent
 // says so (store.GrantConsent), and ends in [Provider.Approve] or [Provider.Deny], which send the browser back to the
-// client. Who clicks on Allow twice approves twice, and the browser has the code of the second click. Consents, sessions and what a
+// client. A user who clicks on Allow twice approves twice, and the browser gets the code of the second click. Consents, sessions and what a
 // settings page lists are plain calls of package store.
 //
 // # Without the Provider
@@ -124,5 +124,5 @@
 //
 // # What it must not do
 //
-// It takes no decision about a grant: that is SQL. It logs no credential, and no error of its tells one.
+// It makes no decision about a grant: the SQL does. It logs no credential, and no error contains one.
 package zitadel
