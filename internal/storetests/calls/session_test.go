@@ -501,6 +501,13 @@ func TestEndedSessionNamesEveryClientThatKnewIt(t *testing.T) {
 	clients, due := list()
 	wantEqual(t, "clients", clients, want)
 	wantEqual(t, "to be told", due, 0)
+	// A session outlives the grants that were made in it; the collector takes them, and looks at the clients.
+	w.Exec(`DELETE FROM oauth_authorization WHERE session_id = $1`, string(w.Session))
+	_, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{PageSize: 100})
+	w.OK(err)
+	clients, due = list()
+	wantEqual(t, "clients whose grants are collected", clients, want)
+	wantEqual(t, "to be told", due, 0)
 	w.endSession(w.Session)
 	_, due = list()
 	wantEqual(t, "to be told", due, len(want))
