@@ -31,9 +31,19 @@ CREATE TYPE public.authorization_status AS ENUM (
 
 COMMENT ON TYPE public.authorization_status IS 'What the user has decided.';
 
+CREATE DOMAIN public.client_grace AS interval
+	CONSTRAINT client_grace_is_not_negative CHECK ((VALUE >= '00:00:00'::interval));
+
+COMMENT ON DOMAIN public.client_grace IS 'For how long something is forgiven: zero or more.';
+
 CREATE DOMAIN public.client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.client_id IS 'The public client identifier (RFC 6749, section 2.2). Tokens and consents refer to it.';
+
+CREATE DOMAIN public.client_lifetime AS interval
+	CONSTRAINT client_lifetime_is_positive CHECK ((VALUE >= '00:00:01'::interval));
+
+COMMENT ON DOMAIN public.client_lifetime IS 'How long something of a client''s lives at most: a second or more.';
 
 CREATE DOMAIN public.client_secret_id AS text COLLATE pg_catalog."C";
 
@@ -545,11 +555,11 @@ CREATE TABLE public.oauth_client (
     jwks_uri text,
     application_type text,
     default_max_age interval,
-    access_token_lifetime interval,
-    refresh_token_lifetime interval,
-    authorization_lifetime interval,
-    code_lifetime interval,
-    refresh_grace interval,
+    access_token_lifetime public.client_lifetime,
+    refresh_token_lifetime public.client_lifetime,
+    authorization_lifetime public.client_lifetime,
+    code_lifetime public.client_lifetime,
+    refresh_grace public.client_grace,
     refresh_grace_until_used boolean,
     require_pushed_authorization_requests boolean,
     dpop_bound_access_tokens boolean,

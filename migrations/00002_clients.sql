@@ -13,6 +13,11 @@ CREATE DOMAIN stored_client_id AS client_id CONSTRAINT oauth_client_client_id_is
 
 COMMENT ON DOMAIN stored_oauth_client_id IS 'An oauth_client_id as it is stored: 1 to 255 bytes.';
 COMMENT ON DOMAIN stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
+CREATE DOMAIN client_lifetime AS interval CONSTRAINT client_lifetime_is_positive CHECK (VALUE >= interval '1 second');
+CREATE DOMAIN client_grace AS interval CONSTRAINT client_grace_is_not_negative CHECK (VALUE >= interval '0');
+
+COMMENT ON DOMAIN client_lifetime IS 'How long something of a client''s lives at most: a second or more.';
+COMMENT ON DOMAIN client_grace IS 'For how long something is forgiven: zero or more.';
 
 CREATE TYPE oauth_client_field AS ENUM (
     'skip_consent', 'enable_end_session', 'scopes', 'user_id', 'name', 'uri', 'icon', 'contacts', 'tos', 'policy',
@@ -66,11 +71,11 @@ CREATE TABLE oauth_client (
     jwks_uri                                   text,
     application_type                           text,
     default_max_age                            interval,
-    access_token_lifetime                      interval,
-    refresh_token_lifetime                     interval,
-    authorization_lifetime                     interval,
-    code_lifetime                              interval,
-    refresh_grace                              interval,
+    access_token_lifetime                      client_lifetime,
+    refresh_token_lifetime                     client_lifetime,
+    authorization_lifetime                     client_lifetime,
+    code_lifetime                              client_lifetime,
+    refresh_grace                              client_grace,
     refresh_grace_until_used                   boolean,
     require_pushed_authorization_requests      boolean,
     dpop_bound_access_tokens                   boolean,
@@ -242,6 +247,8 @@ DROP TABLE oauth_client_resource;
 DROP TABLE oauth_resource;
 DROP TABLE oauth_client;
 DROP TYPE oauth_client_field;
+DROP DOMAIN client_grace;
+DROP DOMAIN client_lifetime;
 DROP DOMAIN stored_client_id;
 DROP DOMAIN stored_oauth_client_id;
 DROP DOMAIN client_secret_id;

@@ -8,7 +8,7 @@
 WITH client AS MATERIALIZED (
     SELECT c.client_id, (CASE WHEN c.disabled THEN 'disabled' ELSE 'created' END)::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = @client_id::client_id
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     FOR KEY SHARE
 ), created AS (
     INSERT INTO oauth_authorization (
@@ -458,7 +458,7 @@ LEFT JOIN oauth_authorization AS a ON a.id = @id::authorization_id;
 WITH ended AS (
     UPDATE "user" AS u
     SET grants_epoch = u.grants_epoch + 1, ended_grants = '{}', updated_at = now()
-    WHERE u.id = @user_id::user_id
+    WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
@@ -472,7 +472,7 @@ WITH ended AS (
     SET ended_grants = end_pair(u.ended_grants, @client_id::client_id, ''),
         grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, @client_id::client_id, '') = '{}')::integer,
         updated_at = now()
-    WHERE u.id = @user_id::user_id
+    WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
@@ -484,7 +484,7 @@ SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::o
 WITH ended AS (
     UPDATE oauth_client AS c
     SET grants_epoch = c.grants_epoch + 1, updated_at = now()
-    WHERE c.client_id = @client_id::client_id
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;

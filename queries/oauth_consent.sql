@@ -66,7 +66,7 @@ SELECT (CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' EL
     (NOT c.disabled AND (c.skip_consent IS TRUE OR (g.id IS NOT NULL AND cardinality(m.missing) = 0)) IS TRUE)::boolean AS covered,
     (CASE WHEN c.skip_consent THEN '{}' ELSE m.missing END)::text[] AS missing
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 LEFT JOIN (
     oauth_consent AS g
     JOIN "user" AS u ON u.id = g.user_id
@@ -120,7 +120,7 @@ WITH ended AS MATERIALIZED (
         grants_epoch = u.grants_epoch
             + (end_pair(u.ended_grants, @client_id::client_id, tenant_key(sqlc.narg('reference_id')::reference_id)) = '{}')::integer,
         updated_at = now()
-    WHERE u.id = @user_id::user_id
+    WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 ), withdrawn AS (
     -- the epoch has ended the consent already; its row is deleted for servers that read only that, unless another call holds it

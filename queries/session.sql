@@ -128,7 +128,7 @@ LEFT JOIN session AS s ON s.id = @id::session_id;
 WITH owner AS MATERIALIZED (
     UPDATE "user" AS u
     SET sessions_epoch = u.sessions_epoch + 1, updated_at = now()
-    WHERE u.id = @user_id::user_id
+    WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id, u.sessions_epoch
 ), kept AS (
     -- compared in SET, which sees the latest version of the row; WHERE would see the snapshot's
@@ -137,11 +137,14 @@ WITH owner AS MATERIALIZED (
         updated_at = now()
     FROM owner AS o
     WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    RETURNING s.id
 )
 SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outcome,
-    coalesce(end_user_sessions(o.id, sqlc.narg('keep')::session_id), 0)::bigint AS sessions
+    -- the one to keep comes first: a statement that holds sessions must not wait for another one
+    coalesce(end_user_sessions(o.id, k.id), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN owner AS o ON true;
+LEFT JOIN owner AS o ON true
+LEFT JOIN kept AS k ON true;
 
 -- MarkEndedSessions sets ended_at of sessions that an ending has reached through a counter, for servers that read only the session's row. It
 -- looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL

@@ -16,6 +16,18 @@ const (
 	ConstraintAccountUserIDFKey Constraint = "account_user_id_fkey"
 )
 
+// What a row of client_grace has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:00'::interval))
+	ConstraintClientGraceIsNotNegative Constraint = "client_grace_is_not_negative"
+)
+
+// What a row of client_lifetime has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintClientLifetimeIsPositive Constraint = "client_lifetime_is_positive"
+)
+
 // What a row of code_challenge_method has to satisfy.
 const (
 	// CHECK ((VALUE = ANY (ARRAY['S256'::text, 'plain'::text])))

@@ -143,7 +143,7 @@ const CreateAuthorization = `-- name: CreateAuthorization :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, (CASE WHEN c.disabled THEN 'disabled' ELSE 'created' END)::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     FOR KEY SHARE
 ), created AS (
     INSERT INTO oauth_authorization (
@@ -1223,7 +1223,7 @@ const RevokeClientAuthorizations = `-- name: RevokeClientAuthorizations :one
 WITH ended AS (
     UPDATE oauth_client AS c
     SET grants_epoch = c.grants_epoch + 1, updated_at = now()
-    WHERE c.client_id = $1::client_id
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
@@ -1246,7 +1246,7 @@ const RevokeUserAuthorizations = `-- name: RevokeUserAuthorizations :one
 WITH ended AS (
     UPDATE "user" AS u
     SET grants_epoch = u.grants_epoch + 1, ended_grants = '{}', updated_at = now()
-    WHERE u.id = $1::user_id
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
@@ -1272,7 +1272,7 @@ WITH ended AS (
     SET ended_grants = end_pair(u.ended_grants, $1::client_id, ''),
         grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $1::client_id, '') = '{}')::integer,
         updated_at = now()
-    WHERE u.id = $2::user_id
+    WHERE u.id = $2::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome

@@ -196,7 +196,7 @@ const EndUserSessions = `-- name: EndUserSessions :one
 WITH owner AS MATERIALIZED (
     UPDATE "user" AS u
     SET sessions_epoch = u.sessions_epoch + 1, updated_at = now()
-    WHERE u.id = $2::user_id
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id, u.sessions_epoch
 ), kept AS (
     -- compared in SET, which sees the latest version of the row; WHERE would see the snapshot's
@@ -204,17 +204,20 @@ WITH owner AS MATERIALIZED (
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
     FROM owner AS o
-    WHERE s.id = $1::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    WHERE s.id = $2::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    RETURNING s.id
 )
 SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outcome,
-    coalesce(end_user_sessions(o.id, $1::session_id), 0)::bigint AS sessions
+    -- the one to keep comes first: a statement that holds sessions must not wait for another one
+    coalesce(end_user_sessions(o.id, k.id), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
+LEFT JOIN kept AS k ON true
 `
 
 type EndUserSessionsParams struct {
-	Keep   *SessionID
 	UserID UserID
+	Keep   *SessionID
 }
 
 type EndUserSessionsRow struct {
@@ -227,7 +230,7 @@ type EndUserSessionsRow struct {
 //   - ended: the sessions are over; sessions says how many had not been ended before
 //   - unknown: there is no such user
 func (q *Queries) EndUserSessions(ctx context.Context, arg EndUserSessionsParams) (EndUserSessionsRow, error) {
-	row := q.db.QueryRow(ctx, EndUserSessions, arg.Keep, arg.UserID)
+	row := q.db.QueryRow(ctx, EndUserSessions, arg.UserID, arg.Keep)
 	var i EndUserSessionsRow
 	err := row.Scan(&i.Outcome, &i.Sessions)
 	if err != nil {

@@ -353,6 +353,11 @@ var constraintViolations = []struct {
 	{store.ConstraintTimestamptzIsFinite, `UPDATE account SET access_token_expires_at = 'infinity'`},
 	{store.ConstraintTimestamptzIsFinite, `UPDATE account SET refresh_token_expires_at = '-infinity'`},
 	{store.ConstraintTimestamptzIsFinite, `UPDATE oauth_client SET client_secret_expires_at = 'infinity'`},
+	{store.ConstraintClientLifetimeIsPositive, `UPDATE oauth_client SET access_token_lifetime = '0'`},
+	{store.ConstraintClientLifetimeIsPositive, `UPDATE oauth_client SET refresh_token_lifetime = '-1 hour'`},
+	{store.ConstraintClientLifetimeIsPositive, `UPDATE oauth_client SET authorization_lifetime = '0.9 seconds'`},
+	{store.ConstraintClientLifetimeIsPositive, `UPDATE oauth_client SET code_lifetime = '0'`},
+	{store.ConstraintClientGraceIsNotNegative, `UPDATE oauth_client SET refresh_grace = '-1 second'`},
 
 	{store.ConstraintOAuthClientSecretPKey, `INSERT INTO oauth_client_secret (id, client_id, digest, expires_at) VALUES ('o', 'app', OTHER, now())`},
 	{store.ConstraintOAuthClientSecretClientDigestUIdx, `INSERT INTO oauth_client_secret (client_id, digest, expires_at) VALUES ('app', DIGEST, now())`},

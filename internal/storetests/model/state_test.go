@@ -359,7 +359,7 @@ func (m *model) rotateClientSecret(p store.RotateClientSecretParams) store.Outco
 
 func (m *model) createAuthorization(p store.CreateAuthorizationParams) store.Outcome {
 	switch c := m.clients[p.ClientID]; {
-	case c == nil:
+	case c == nil || c.deleted:
 		return store.OutcomeUnknown
 	case c.disabled:
 		return store.OutcomeDisabled
@@ -740,7 +740,7 @@ func (m *model) mark(f *family) store.Outcome {
 // Users, clients and their grants.
 
 func (m *model) revokeUserAuthorizations(id store.UserID) store.Outcome {
-	if m.users[id] == nil {
+	if u := m.users[id]; u == nil || u.deleted {
 		return store.OutcomeUnknown
 	}
 	m.end(func(p pair, _ *store.ReferenceID) bool { return p.user == id })
@@ -748,7 +748,7 @@ func (m *model) revokeUserAuthorizations(id store.UserID) store.Outcome {
 }
 
 func (m *model) revokeUserAuthorizationsByClient(of pair) store.Outcome {
-	if m.users[of.user] == nil {
+	if u := m.users[of.user]; u == nil || u.deleted {
 		return store.OutcomeUnknown
 	}
 	m.end(func(p pair, _ *store.ReferenceID) bool { return p == of })
@@ -756,7 +756,7 @@ func (m *model) revokeUserAuthorizationsByClient(of pair) store.Outcome {
 }
 
 func (m *model) revokeClientAuthorizations(id store.ClientID) store.Outcome {
-	if m.clients[id] == nil {
+	if c := m.clients[id]; c == nil || c.deleted {
 		return store.OutcomeUnknown
 	}
 	m.endClient(id)
@@ -898,7 +898,7 @@ func (m *model) endSession(id store.SessionID) store.Outcome {
 }
 
 func (m *model) endUserSessions(p store.EndUserSessionsParams) (store.Outcome, int64) {
-	if m.users[p.UserID] == nil {
+	if u := m.users[p.UserID]; u == nil || u.deleted {
 		return store.OutcomeUnknown, 0
 	}
 	return store.OutcomeEnded, m.endSessions(p.UserID, p.Keep)
@@ -962,7 +962,7 @@ func (m *model) consent(of pair, reference *store.ReferenceID) *consent {
 func (m *model) checkConsent(p store.CheckConsentParams) store.CheckConsentRow {
 	c := m.clients[p.ClientID]
 	row := store.CheckConsentRow{Outcome: store.OutcomeUnknown, Missing: asSet(p.Scopes)}
-	if c == nil {
+	if c == nil || c.deleted {
 		return row
 	}
 	g := m.consent(pair{p.ClientID, p.UserID}, p.ReferenceID)
@@ -981,7 +981,7 @@ func (m *model) checkConsent(p store.CheckConsentParams) store.CheckConsentRow {
 }
 
 func (m *model) withdrawConsent(p store.WithdrawConsentParams) store.Outcome {
-	if m.users[p.UserID] == nil {
+	if u := m.users[p.UserID]; u == nil || u.deleted {
 		return store.OutcomeUnknown
 	}
 	of, outcome := pair{p.ClientID, p.UserID}, store.OutcomeEnded

@@ -166,11 +166,11 @@ var schemaTables = []tableSpec{
 			jwks_uri text
 			application_type text
 			default_max_age interval
-			access_token_lifetime interval
-			refresh_token_lifetime interval
-			authorization_lifetime interval
-			code_lifetime interval
-			refresh_grace interval
+			access_token_lifetime client_lifetime (interval)
+			refresh_token_lifetime client_lifetime (interval)
+			authorization_lifetime client_lifetime (interval)
+			code_lifetime client_lifetime (interval)
+			refresh_grace client_grace (interval)
 			refresh_grace_until_used boolean
 			require_pushed_authorization_requests boolean
 			dpop_bound_access_tokens boolean
@@ -525,6 +525,8 @@ const schemaDomains = `
 	provider_text text provider_text_length
 	text_list text[] text_list_is_flat
 	finite_timestamptz timestamp with time zone timestamptz_is_finite
+	client_lifetime interval client_lifetime_is_positive
+	client_grace interval client_grace_is_not_negative
 	stored_object jsonb object_is_small
 	stored_array jsonb array_is_small
 	oauth_client_id text
