@@ -1175,6 +1175,20 @@ $$;
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
+CREATE FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT s.user_id, s.expires_at INTO owner, ends_at
+    FROM session AS s
+    JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.id = of_session AND session_is_live(s, u);
+END
+$$;
+
+COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'

@@ -530,6 +530,22 @@ $$;
 COMMENT ON FUNCTION key_fits(jsonb, jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
 -- +goose StatementBegin
+CREATE FUNCTION live_session(of_session text, OUT owner user_id, OUT ends_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    SELECT s.user_id, s.expires_at INTO owner, ends_at
+    FROM session AS s
+    JOIN "user" AS u ON u.id = s.user_id
+    WHERE s.id = of_session AND session_is_live(s, u);
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+
+-- +goose StatementBegin
 CREATE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -651,6 +667,7 @@ DROP FUNCTION stamp_consent();
 DROP FUNCTION refuse_dead_rotation();
 DROP FUNCTION proof_is_fresh(text, timestamptz);
 DROP FUNCTION make_room_for_session(text, integer);
+DROP FUNCTION live_session(text);
 DROP FUNCTION key_fits(jsonb, jsonb);
 DROP FUNCTION keep_finite();
 DROP FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean);

@@ -60,27 +60,27 @@ LIMIT @page_size::integer;
 --   - active: the session goes on as it is
 --   - signed_out: there is no such session, or it is not live (login_required)
 -- name: ExtendSession :one
-WITH live AS MATERIALIZED (
-    SELECT s.id, s.user_id, s.expires_at,
-        greatest(
-            s.expires_at,
-            least(deadline(@lifetime::interval, NULL, 'Lifetime'), s.created_at + sqlc.narg('max_lifetime')::interval)
-        ) AS extended_to
+WITH target AS MATERIALIZED (
+    SELECT s.id, least(deadline(@lifetime::interval, NULL, 'Lifetime'), s.created_at + sqlc.narg('max_lifetime')::interval) AS extended_to
     FROM session AS s
-    JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.id = @id::session_id AND session_is_live(s, u)
-    FOR NO KEY UPDATE OF s
+    WHERE s.id = @id::session_id
 ), extended AS (
+    -- no lock before the UPDATE: it begins with the snapshot's version of the row, where another call may wait for whoever has locked the
+    -- latest one
     UPDATE session AS s
-    SET expires_at = l.extended_to, last_seen_at = now(), updated_at = now()
-    FROM live AS l
-    WHERE s.id = l.id AND l.extended_to >= l.expires_at + @min_gain::interval AND l.extended_to > l.expires_at
-    RETURNING s.id
+    SET expires_at = t.extended_to, last_seen_at = now(), updated_at = now()
+    FROM target AS t
+    CROSS JOIN "user" AS u
+    WHERE s.id = t.id AND u.id = s.user_id AND session_is_live(s, u)
+      AND t.extended_to >= s.expires_at + @min_gain::interval AND t.extended_to > s.expires_at
+    RETURNING s.user_id, s.expires_at
 ), answer AS (
-    SELECT (CASE WHEN e.id IS NULL THEN 'active' ELSE 'extended' END)::outcome AS outcome, l.user_id,
-        (CASE WHEN e.id IS NULL THEN l.expires_at ELSE l.extended_to END)::timestamptz AS expires_at
-    FROM live AS l
-    LEFT JOIN extended AS e ON true
+    SELECT 'extended'::outcome AS outcome, e.user_id, e.expires_at
+    FROM extended AS e
+    UNION ALL
+    SELECT 'active', s.user_id, s.expires_at
+    FROM live_session(@id::session_id) AS s (user_id, expires_at)
+    WHERE s.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM extended)
 )
 SELECT coalesce(w.outcome, 'signed_out')::outcome AS outcome, w.user_id, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -91,18 +91,12 @@ LEFT JOIN answer AS w ON true;
 --   - authenticated: the session has a new auth_time, acr and amr
 --   - signed_out: there is no such session of the user, or it is not live (login_required)
 -- name: ReauthenticateSession :one
-WITH live AS MATERIALIZED (
-    SELECT s.id
-    FROM session AS s
-    JOIN "user" AS u ON u.id = s.user_id
-    WHERE s.id = @id::session_id AND s.user_id = @user_id::user_id AND session_is_live(s, u)
-    FOR NO KEY UPDATE OF s
-), authenticated AS (
+WITH authenticated AS (
     UPDATE session AS s
     SET token = coalesce(sqlc.narg('token')::token_digest, s.token), acr = sqlc.narg('acr')::text, amr = sqlc.narg('amr')::text[],
         auth_time = now(), last_seen_at = now(), updated_at = now()
-    FROM live AS l
-    WHERE s.id = l.id
+    FROM "user" AS u
+    WHERE s.id = @id::session_id AND s.user_id = @user_id::user_id AND u.id = s.user_id AND session_is_live(s, u)
     RETURNING s.auth_time
 )
 SELECT (CASE WHEN a.auth_time IS NULL THEN 'signed_out' ELSE 'authenticated' END)::outcome AS outcome, a.auth_time

@@ -70,7 +70,7 @@ func longest(text string) int {
 func TestExplainComparesThePlanWithTheReviewedOne(t *testing.T) {
 	t.Parallel()
 	url := migratedDatabase(t)
-	code, out, _ := oauthdb(t, "explain", "findaccountbyprovider", "-database-url", url)
+	code, out, _ := oauthdb(t, "explain", "findaccesstokenbytoken", "-database-url", url)
 	if code != exitDone || !strings.Contains(out, "Same as reviewed.") || strings.Contains(out, "difference") {
 		t.Errorf("exit code %d, output %s", code, out)
 	}
@@ -80,20 +80,20 @@ func TestExplainComparesThePlanWithTheReviewedOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = conn.Exec(t.Context(), `
-		ALTER TABLE account DROP CONSTRAINT account_provider_account_uidx;
-		INSERT INTO "user" (id, name) VALUES ('x', 'X');
-		INSERT INTO account (id, account_id, provider_id, user_id) SELECT 'acc_' || n, n, 'github', 'x' FROM generate_series(1, 2000) AS n;
-		ANALYZE account`)
+		ALTER TABLE oauth_access_token DROP CONSTRAINT oauth_access_token_token_uidx;
+		INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('x', 'x', '{https://x.example}');
+		INSERT INTO oauth_access_token (id, client_id, scopes) SELECT 'atk_' || n, 'x', '{}' FROM generate_series(1, 2000) AS n;
+		ANALYZE oauth_access_token`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	code, out, _ = oauthdb(t, "explain", "FindAccountByProvider", "-database-url", url)
+	code, out, _ = oauthdb(t, "explain", "FindAccessTokenByToken", "-database-url", url)
 	for _, want := range []string{
-		"Not as reviewed", "\n-   ->  Index Scan using account_provider_account_uidx on account c\n", "\n+   ->  Seq Scan on account c\n",
-		"account has about 2000 rows and is read from end to end",
+		"Not as reviewed", "\n- Index Scan using oauth_access_token_token_uidx on oauth_access_token t\n", "\n+ Seq Scan on oauth_access_token t\n",
+		"oauth_access_token has about 2000 rows and is read from end to end",
 	} {
 		if code != exitDone || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, no %q in\n%s", code, want, out)

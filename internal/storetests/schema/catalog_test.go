@@ -580,6 +580,7 @@ const schemaFunctions = `
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
 	key_fits(jsonb,jsonb)
+	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
 	new_authorization_id()
