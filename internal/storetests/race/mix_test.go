@@ -95,9 +95,17 @@ var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error
 	},
 }
 
+// deletingSessions lets one DELETE of all sessions run at a time: two of them, which both are another server's, lock the rows in no common
+// order and may deadlock with each other.
+var deletingSessions sync.Mutex
+
 var deleteSessions = endAct{
 	name: "DELETE of all sessions", session: true, deletes: true,
 	run: func(ctx context.Context, c conn, s *scene, f family) (store.Outcome, error) {
+		if _, inTransaction := c.(pgx.Tx); !inTransaction {
+			deletingSessions.Lock()
+			defer deletingSessions.Unlock()
+		}
 		return ended(ctx, c, `DELETE FROM session WHERE user_id = $1`, s.user)
 	},
 }
