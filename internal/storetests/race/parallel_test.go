@@ -501,7 +501,7 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 	},
 	"EraseDeletedClients": func(ctx context.Context, q *store.Queries) (int64, error) {
 		r, err := q.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{BatchSize: 100})
-		return r.Deleted + r.Cleared, err
+		return r.Deleted + r.AccessTokens + r.Cleared, err
 	},
 }
 
