@@ -107,7 +107,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN deleted AS d ON true;
 
 -- EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
--- deletes up to batch_size clients that they own, as DeleteClient does, up to batch_size consents and accounts each, and the users to whom
+-- marks up to batch_size clients that they own as deleted, deletes up to batch_size consents and accounts each, and the users to whom
 -- nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
 -- time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
 -- name: EraseDeletedUsers :one
