@@ -152,7 +152,24 @@ CREATE TYPE public.outcome AS ENUM (
     'unsupported_token_type',
     'too_far',
     'inactive',
-    'last'
+    'last',
+    'redirect_uri_mismatched',
+    'unsupported_response_type',
+    'invalid_authorization_details',
+    'pkce_required',
+    'pkce_method_refused',
+    'request_must_be_pushed',
+    'authorization_pending',
+    'slow_down',
+    'taken',
+    'exchanged',
+    'registered',
+    'exhausted',
+    'accepted',
+    'inserted',
+    'changed',
+    'fresh',
+    'stale'
 );
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';

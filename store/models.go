@@ -303,43 +303,60 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 type Outcome string
 
 const (
-	OutcomeCreated              Outcome = "created"
-	OutcomeApproved             Outcome = "approved"
-	OutcomeDenied               Outcome = "denied"
-	OutcomeIssued               Outcome = "issued"
-	OutcomeGranted              Outcome = "granted"
-	OutcomeRedeemed             Outcome = "redeemed"
-	OutcomeRotated              Outcome = "rotated"
-	OutcomeUpdated              Outcome = "updated"
-	OutcomeExtended             Outcome = "extended"
-	OutcomeWithdrawn            Outcome = "withdrawn"
-	OutcomeEnded                Outcome = "ended"
-	OutcomeReinstated           Outcome = "reinstated"
-	OutcomeEnabled              Outcome = "enabled"
-	OutcomeDeleted              Outcome = "deleted"
-	OutcomeAuthenticated        Outcome = "authenticated"
-	OutcomeRemembered           Outcome = "remembered"
-	OutcomeActive               Outcome = "active"
-	OutcomeRetried              Outcome = "retried"
-	OutcomeUnauthenticated      Outcome = "unauthenticated"
-	OutcomeUnknown              Outcome = "unknown"
-	OutcomeExpired              Outcome = "expired"
-	OutcomeRevoked              Outcome = "revoked"
-	OutcomeReplayed             Outcome = "replayed"
-	OutcomeProofReplayed        Outcome = "proof_replayed"
-	OutcomeMismatched           Outcome = "mismatched"
-	OutcomeDisabled             Outcome = "disabled"
-	OutcomeSuspended            Outcome = "suspended"
-	OutcomeSignedOut            Outcome = "signed_out"
-	OutcomeUnauthorizedClient   Outcome = "unauthorized_client"
-	OutcomeInvalidScope         Outcome = "invalid_scope"
-	OutcomeInvalidTarget        Outcome = "invalid_target"
-	OutcomeDecided              Outcome = "decided"
-	OutcomeUndecided            Outcome = "undecided"
-	OutcomeUnsupportedTokenType Outcome = "unsupported_token_type"
-	OutcomeTooFar               Outcome = "too_far"
-	OutcomeInactive             Outcome = "inactive"
-	OutcomeLast                 Outcome = "last"
+	OutcomeCreated                     Outcome = "created"
+	OutcomeApproved                    Outcome = "approved"
+	OutcomeDenied                      Outcome = "denied"
+	OutcomeIssued                      Outcome = "issued"
+	OutcomeGranted                     Outcome = "granted"
+	OutcomeRedeemed                    Outcome = "redeemed"
+	OutcomeRotated                     Outcome = "rotated"
+	OutcomeUpdated                     Outcome = "updated"
+	OutcomeExtended                    Outcome = "extended"
+	OutcomeWithdrawn                   Outcome = "withdrawn"
+	OutcomeEnded                       Outcome = "ended"
+	OutcomeReinstated                  Outcome = "reinstated"
+	OutcomeEnabled                     Outcome = "enabled"
+	OutcomeDeleted                     Outcome = "deleted"
+	OutcomeAuthenticated               Outcome = "authenticated"
+	OutcomeRemembered                  Outcome = "remembered"
+	OutcomeActive                      Outcome = "active"
+	OutcomeRetried                     Outcome = "retried"
+	OutcomeUnauthenticated             Outcome = "unauthenticated"
+	OutcomeUnknown                     Outcome = "unknown"
+	OutcomeExpired                     Outcome = "expired"
+	OutcomeRevoked                     Outcome = "revoked"
+	OutcomeReplayed                    Outcome = "replayed"
+	OutcomeProofReplayed               Outcome = "proof_replayed"
+	OutcomeMismatched                  Outcome = "mismatched"
+	OutcomeDisabled                    Outcome = "disabled"
+	OutcomeSuspended                   Outcome = "suspended"
+	OutcomeSignedOut                   Outcome = "signed_out"
+	OutcomeUnauthorizedClient          Outcome = "unauthorized_client"
+	OutcomeInvalidScope                Outcome = "invalid_scope"
+	OutcomeInvalidTarget               Outcome = "invalid_target"
+	OutcomeDecided                     Outcome = "decided"
+	OutcomeUndecided                   Outcome = "undecided"
+	OutcomeUnsupportedTokenType        Outcome = "unsupported_token_type"
+	OutcomeTooFar                      Outcome = "too_far"
+	OutcomeInactive                    Outcome = "inactive"
+	OutcomeLast                        Outcome = "last"
+	OutcomeRedirectUriMismatched       Outcome = "redirect_uri_mismatched"
+	OutcomeUnsupportedResponseType     Outcome = "unsupported_response_type"
+	OutcomeInvalidAuthorizationDetails Outcome = "invalid_authorization_details"
+	OutcomePkceRequired                Outcome = "pkce_required"
+	OutcomePkceMethodRefused           Outcome = "pkce_method_refused"
+	OutcomeRequestMustBePushed         Outcome = "request_must_be_pushed"
+	OutcomeAuthorizationPending        Outcome = "authorization_pending"
+	OutcomeSlowDown                    Outcome = "slow_down"
+	OutcomeTaken                       Outcome = "taken"
+	OutcomeExchanged                   Outcome = "exchanged"
+	OutcomeRegistered                  Outcome = "registered"
+	OutcomeExhausted                   Outcome = "exhausted"
+	OutcomeAccepted                    Outcome = "accepted"
+	OutcomeInserted                    Outcome = "inserted"
+	OutcomeChanged                     Outcome = "changed"
+	OutcomeFresh                       Outcome = "fresh"
+	OutcomeStale                       Outcome = "stale"
 )
 
 func (e *Outcome) Scan(src interface{}) error {
@@ -415,7 +432,24 @@ func (e Outcome) Valid() bool {
 		OutcomeUnsupportedTokenType,
 		OutcomeTooFar,
 		OutcomeInactive,
-		OutcomeLast:
+		OutcomeLast,
+		OutcomeRedirectUriMismatched,
+		OutcomeUnsupportedResponseType,
+		OutcomeInvalidAuthorizationDetails,
+		OutcomePkceRequired,
+		OutcomePkceMethodRefused,
+		OutcomeRequestMustBePushed,
+		OutcomeAuthorizationPending,
+		OutcomeSlowDown,
+		OutcomeTaken,
+		OutcomeExchanged,
+		OutcomeRegistered,
+		OutcomeExhausted,
+		OutcomeAccepted,
+		OutcomeInserted,
+		OutcomeChanged,
+		OutcomeFresh,
+		OutcomeStale:
 		return true
 	}
 	return false
@@ -460,6 +494,23 @@ func AllOutcomeValues() []Outcome {
 		OutcomeTooFar,
 		OutcomeInactive,
 		OutcomeLast,
+		OutcomeRedirectUriMismatched,
+		OutcomeUnsupportedResponseType,
+		OutcomeInvalidAuthorizationDetails,
+		OutcomePkceRequired,
+		OutcomePkceMethodRefused,
+		OutcomeRequestMustBePushed,
+		OutcomeAuthorizationPending,
+		OutcomeSlowDown,
+		OutcomeTaken,
+		OutcomeExchanged,
+		OutcomeRegistered,
+		OutcomeExhausted,
+		OutcomeAccepted,
+		OutcomeInserted,
+		OutcomeChanged,
+		OutcomeFresh,
+		OutcomeStale,
 	}
 }
 
