@@ -7,6 +7,7 @@
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - mismatched: the client's tokens have to be bound and there is no key (invalid_request)
 -- Only issued writes anything.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
@@ -16,8 +17,9 @@ WITH client AS MATERIALIZED (
             CASE
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
                 WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 ELSE 'issued'
             END
         )::outcome AS outcome

@@ -455,19 +455,20 @@ WITH client AS MATERIALIZED (
             CASE
                 WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
                 WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(c.scopes, $5::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
                 ELSE 'issued'
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $6::client_id
+    WHERE c.client_id = $7::client_id
     FOR KEY SHARE
 ), issued AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT $7::access_token_id, $8::token_digest, c.client_id,
-        $9::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($10::text[]), '{}'),
-        $11::token_confirmation, c.grants_epoch
+    SELECT $8::access_token_id, $9::token_digest, c.client_id,
+        $10::reference_id, c.expires_at, as_set($4::text[]), nullif(as_set($11::text[]), '{}'),
+        $6::token_confirmation, c.grants_epoch
     FROM client AS c
     WHERE c.outcome = 'issued'
     ON CONFLICT (id) DO NOTHING
@@ -476,14 +477,14 @@ WITH client AS MATERIALIZED (
     SELECT (
             CASE
                 WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
-                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM $8::token_digest)
+                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM $9::token_digest)
                 THEN refuse_parameter('ID', 'is that of another token')::outcome
                 ELSE 'retried'
             END
         )::outcome AS outcome,
         (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
     FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = $7::access_token_id
+    LEFT JOIN oauth_access_token AS t ON t.id = $8::access_token_id
 )
 SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
 FROM (VALUES (true)) AS one (n) -- a row to join to, so that there is an answer even if nothing was found
@@ -496,12 +497,12 @@ type IssueAccessTokenParams struct {
 	ClientSecret     token.Digest
 	Scopes           []string
 	DefaultScopes    []string
+	Confirmation     *token.Confirmation
 	ClientID         ClientID
 	ID               AccessTokenID
 	AccessToken      *token.Digest
 	ReferenceID      *ReferenceID
 	Resources        []string
-	Confirmation     *token.Confirmation
 }
 
 type IssueAccessTokenRow struct {
@@ -518,6 +519,7 @@ type IssueAccessTokenRow struct {
 //   - disabled: the client is disabled (invalid_client)
 //   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 //   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - mismatched: the client's tokens have to be bound and there is no key (invalid_request)
 //
 // Only issued writes anything.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
@@ -527,12 +529,12 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 		arg.ClientSecret,
 		arg.Scopes,
 		arg.DefaultScopes,
+		arg.Confirmation,
 		arg.ClientID,
 		arg.ID,
 		arg.AccessToken,
 		arg.ReferenceID,
 		arg.Resources,
-		arg.Confirmation,
 	)
 	var i IssueAccessTokenRow
 	err := row.Scan(&i.Outcome, &i.ExpiresAt)

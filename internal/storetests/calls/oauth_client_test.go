@@ -527,7 +527,7 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', sector_identifier = 'x', allow_plain_pkce = true, default_max_age = '1 hour',
 		require_pushed_authorization_requests = true, client_credentials_scopes = '{x}', client_discovery_id = 'x', dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
 		tls_client_auth_subject_dn = 'x', tls_client_auth_san_dns = 'x', tls_client_auth_san_uri = 'x', tls_client_auth_san_ip = 'x',
-		tls_client_auth_san_email = 'x' WHERE client_id = $1`, p.ClientID)
+		tls_client_auth_san_email = 'x', resources = '{x}', authorization_details_types = '{x}' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
 		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
@@ -690,7 +690,9 @@ func TestDeletedClientIsGoneAtOnceAndBlank(t *testing.T) {
 	created, err := w.Q.CreateClient(w.Ctx, p)
 	w.OK(err)
 	w.rotateSecret(w.Q, p.ClientID, "new", time.Hour, store.OutcomeRotated)
-	k := w.Redeem(func(g *store.GrantAuthorizationParams) { g.ClientID = p.ClientID })
+	k := w.Redeem(func(g *store.GrantAuthorizationParams) {
+		g.ClientID, g.RedirectURI, g.Scopes, g.GrantedScopes = p.ClientID, &p.RedirectURIs[0], p.Scopes, p.Scopes
+	})
 	w.changesRows(func() { w.deleteClient(p.ClientID) }, rowName("~", "oauth_client", created.ID))
 	w.WantDead(k.Access, k.Refresh)
 	columns := w.columns(p.ClientID)
