@@ -1,4 +1,4 @@
--- JudgeAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request by the client's registration, for
+-- CheckAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request, by the client's registration, for
 -- the authorization endpoint's first look, before a user has signed in (RFC 6749, section 4.1.1). default_scopes, default_resources and
 -- default_authorization_details_types are what a client may ask for that has nothing registered. pushed says that the request came through
 -- the pushed authorization request endpoint (RFC 9126).
@@ -16,7 +16,7 @@
 --   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
 --   - invalid_target: the client may not ask for refused_resources (invalid_target)
 --   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
--- name: JudgeAuthorizationRequest :one
+-- name: CheckAuthorizationRequest :one
 WITH judged AS MATERIALIZED (
     SELECT c.scopes, c.resources,
         (CASE WHEN NOT c.disabled THEN resolve_redirect_uri(sqlc.narg('redirect_uri')::text, c.redirect_uris) END)::text AS redirect_uri,
@@ -40,7 +40,7 @@ LEFT JOIN judged AS j ON true;
 
 -- CreateAuthorization judges an authorization request by the client's registration and records it, so that it waits for the user's decision
 -- (RFC 6749, section 4.1.1). The request lapses after lifetime. redirect_uri is what the request carried, NULL if it carried none; the
--- answer says where the answer to the client goes, as in JudgeAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
+-- answer says where the answer to the client goes, as in CheckAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
 -- digest of its request_uri, which can be used for request_uri_lifetime.
 -- default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 --   - created: the request is stored
@@ -348,7 +348,7 @@ LEFT JOIN request AS q ON true;
 
 -- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
--- JudgeAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+-- CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
 --   - disabled: the client is disabled (an error page)

@@ -243,7 +243,7 @@ type CreateAuthorizationRow struct {
 
 // CreateAuthorization judges an authorization request by the client's registration and records it, so that it waits for the user's decision
 // (RFC 6749, section 4.1.1). The request lapses after lifetime. redirect_uri is what the request carried, NULL if it carried none; the
-// answer says where the answer to the client goes, as in JudgeAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
+// answer says where the answer to the client goes, as in CheckAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
 // digest of its request_uri, which can be used for request_uri_lifetime.
 // default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 //   - created: the request is stored
@@ -689,7 +689,7 @@ type GrantAuthorizationParams struct {
 
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 // users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
-// JudgeAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
 //   - disabled: the client is disabled (an error page)
@@ -843,7 +843,7 @@ func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthoriza
 	return i, err
 }
 
-const JudgeAuthorizationRequest = `-- name: JudgeAuthorizationRequest :one
+const CheckAuthorizationRequest = `-- name: CheckAuthorizationRequest :one
 WITH judged AS MATERIALIZED (
     SELECT c.scopes, c.resources,
         (CASE WHEN NOT c.disabled THEN resolve_redirect_uri($5::text, c.redirect_uris) END)::text AS redirect_uri,
@@ -866,7 +866,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN judged AS j ON true
 `
 
-type JudgeAuthorizationRequestParams struct {
+type CheckAuthorizationRequestParams struct {
 	Scopes                           []string
 	DefaultScopes                    []string
 	Resources                        []string
@@ -881,14 +881,14 @@ type JudgeAuthorizationRequestParams struct {
 	ClientID                         ClientID
 }
 
-type JudgeAuthorizationRequestRow struct {
+type CheckAuthorizationRequestRow struct {
 	Outcome          Outcome
 	RedirectURI      *string
 	RefusedScopes    []string
 	RefusedResources []string
 }
 
-// JudgeAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request by the client's registration, for
+// CheckAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request by the client's registration, for
 // the authorization endpoint's first look, before a user has signed in (RFC 6749, section 4.1.1). default_scopes, default_resources and
 // default_authorization_details_types are what a client may ask for that has nothing registered. pushed says that the request came through
 // the pushed authorization request endpoint (RFC 9126).
@@ -906,8 +906,8 @@ type JudgeAuthorizationRequestRow struct {
 //   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
 //   - invalid_target: the client may not ask for refused_resources (invalid_target)
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
-func (q *Queries) JudgeAuthorizationRequest(ctx context.Context, arg JudgeAuthorizationRequestParams) (JudgeAuthorizationRequestRow, error) {
-	row := q.db.QueryRow(ctx, JudgeAuthorizationRequest,
+func (q *Queries) CheckAuthorizationRequest(ctx context.Context, arg CheckAuthorizationRequestParams) (CheckAuthorizationRequestRow, error) {
+	row := q.db.QueryRow(ctx, CheckAuthorizationRequest,
 		arg.Scopes,
 		arg.DefaultScopes,
 		arg.Resources,
@@ -921,7 +921,7 @@ func (q *Queries) JudgeAuthorizationRequest(ctx context.Context, arg JudgeAuthor
 		arg.DefaultAuthorizationDetailsTypes,
 		arg.ClientID,
 	)
-	var i JudgeAuthorizationRequestRow
+	var i CheckAuthorizationRequestRow
 	err := row.Scan(
 		&i.Outcome,
 		&i.RedirectURI,
@@ -929,7 +929,7 @@ func (q *Queries) JudgeAuthorizationRequest(ctx context.Context, arg JudgeAuthor
 		&i.RefusedResources,
 	)
 	if err != nil {
-		err = fmt.Errorf("query JudgeAuthorizationRequest: %w", err)
+		err = fmt.Errorf("query CheckAuthorizationRequest: %w", err)
 	}
 	return i, err
 }

@@ -54,7 +54,7 @@ type Querier interface {
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
 	// CreateAuthorization judges an authorization request by the client's registration and records it, so that it waits for the user's decision
 	// (RFC 6749, section 4.1.1). The request lapses after lifetime. redirect_uri is what the request carried, NULL if it carried none; the
-	// answer says where the answer to the client goes, as in JudgeAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
+	// answer says where the answer to the client goes, as in CheckAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
 	// digest of its request_uri, which can be used for request_uri_lifetime.
 	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 	//   - created: the request is stored
@@ -239,7 +239,7 @@ type Querier interface {
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 	// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
-	// JudgeAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+	// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
 	//   - granted: the authorization is written
 	//   - unknown: there is no such client or user (an error page)
 	//   - disabled: the client is disabled (an error page)
@@ -314,7 +314,7 @@ type Querier interface {
 	//   - unknown: there is no such authorization (an error page)
 	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
-	// JudgeAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request by the client's registration, for
+	// CheckAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request by the client's registration, for
 	// the authorization endpoint's first look, before a user has signed in (RFC 6749, section 4.1.1). default_scopes, default_resources and
 	// default_authorization_details_types are what a client may ask for that has nothing registered. pushed says that the request came through
 	// the pushed authorization request endpoint (RFC 9126).
@@ -332,7 +332,7 @@ type Querier interface {
 	//   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
 	//   - invalid_target: the client may not ask for refused_resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
-	JudgeAuthorizationRequest(ctx context.Context, arg JudgeAuthorizationRequestParams) (JudgeAuthorizationRequestRow, error)
+	CheckAuthorizationRequest(ctx context.Context, arg CheckAuthorizationRequestParams) (CheckAuthorizationRequestRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
 	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.

@@ -352,14 +352,14 @@ func TestRequestIsJudgedByTheClientsRegistration(t *testing.T) {
 			}
 
 			w.Unchanged(func() {
-				row, err := w.Q.JudgeAuthorizationRequest(w.Ctx, store.JudgeAuthorizationRequestParams{
+				row, err := w.Q.CheckAuthorizationRequest(w.Ctx, store.CheckAuthorizationRequestParams{
 					ClientID: p.ClientID, RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, CodeChallenge: p.CodeChallenge,
 					CodeChallengeMethod: p.CodeChallengeMethod, Pushed: c.pushed, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes,
 					Resources: p.Resources, DefaultResources: p.DefaultResources, AuthorizationDetails: p.AuthorizationDetails,
 					DefaultAuthorizationDetailsTypes: p.DefaultAuthorizationDetailsTypes,
 				})
 				w.OK(err)
-				wantEqual(t, "JudgeAuthorizationRequest", row, store.JudgeAuthorizationRequestRow{
+				wantEqual(t, "CheckAuthorizationRequest", row, store.CheckAuthorizationRequestRow{
 					Outcome: orIfNothingIsAmiss(store.OutcomeAccepted), RedirectURI: uri, RefusedScopes: c.refusedScopes, RefusedResources: c.refusedResources,
 				})
 			})

@@ -115,7 +115,7 @@ var grantActs = []grantAct{
 			g.outcome, err = store.New(c).GrantAuthorization(ctx, store.GrantAuthorizationParams{
 				ID: store.NewAuthorizationID(), UserID: s.user, ClientID: s.client, SessionID: &s.session, ReferenceID: s.tenant,
 				Scopes: []string{"openid", "offline_access"}, GrantedScopes: s.scopes(), DefaultScopes: fixture.Scopes,
-				ResponseType: new("code"), CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"),
+				ResponseType: new("code"),
 				Code: fixture.Digest(g.code), CodeLifetime: time.Hour,
 			})
 			return g, err
