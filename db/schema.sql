@@ -1127,6 +1127,33 @@ $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
+CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    a  oauth_authorization;
+    ok boolean;
+BEGIN
+    SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+        PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT is_live(a, c, u, s) INTO ok
+    FROM oauth_client AS c
+    JOIN "user" AS u ON u.id = of_user
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE c.client_id = of_client;
+    verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
+    IF ok THEN
+        SELECT t.expires_at INTO access_token_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
+        SELECT r.expires_at INTO refresh_token_expires_at FROM oauth_refresh_token AS r WHERE r.id = issued_with AND r.authorization_id = family;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'

@@ -75,7 +75,7 @@ WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, (r.successor_id = @successor_id::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
-        a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
@@ -146,11 +146,11 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, act, authorization_id, authorization_code_id
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.authorization_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )

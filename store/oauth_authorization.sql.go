@@ -710,6 +710,201 @@ func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthoriza
 	return i, err
 }
 
+const IssueGrant = `-- name: IssueGrant :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents,
+        $3::session_id AS session_id, $4::token_digest AS refresh_token,
+        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($5::text[], '{}')) AS bound
+), asked AS MATERIALIZED (
+    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, $6::reference_id) AS pair_epoch,
+        l.session_id, l.bound, $6::reference_id AS reference_id,
+        as_set($5::text[]) AS scopes, nullif(as_set($7::text[]), '{}') AS resources,
+        $8::jsonb AS authorization_details, $9::timestamptz AS auth_time,
+        $10::jsonb AS act, l.refresh_token,
+        $11::refresh_token_id AS refresh_token_id,
+        $12::token_confirmation AS confirmation,
+        CASE WHEN is_public(c) THEN $12::token_confirmation END AS family_confirmation,
+        CASE WHEN l.bound THEN s.expires_at END AS session_ends_at,
+        expiry(now(), $13::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
+        CASE WHEN l.refresh_token IS NOT NULL
+            THEN expiry(now(), $14::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        END AS refresh_token_ends_at,
+        CASE WHEN l.refresh_token IS NOT NULL
+            THEN expiry(now(), $15::interval, c.authorization_lifetime, 'FamilyLifetime')
+        END AS family_ends_at,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
+                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
+                WHEN NOT $16::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
+                WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(c.scopes, $17::text[], '{}')) THEN 'invalid_scope'
+                ELSE 'issued'
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+    LEFT JOIN session AS s ON s.id = l.session_id AND s.user_id = u.id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, session_id, reference_id, bound,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, confirmation,
+        act, may_act, data
+    )
+    SELECT $18::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, $19::text,
+        $20::text[], now(), now(), $21::access_token_id, q.family_ends_at, q.family_confirmation,
+        q.act, $22::jsonb, $23::jsonb
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), judged AS MATERIALIZED (
+    SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
+    FROM asked AS q
+    CROSS JOIN judge_repeated_grant(
+        $18::authorization_id, q.client_id, q.user_id, $21::access_token_id, q.refresh_token_id
+    ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
+    WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
+), granted AS MATERIALIZED (
+    SELECT $18::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, q.session_id, q.reference_id, q.scopes, q.resources,
+        q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
+        (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
+            ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
+            ELSE j.refresh_token_expires_at END)::timestamptz AS refresh_token_expires_at
+    FROM asked AS q
+    LEFT JOIN judged AS j ON true
+    WHERE q.outcome = 'issued' AND (j.verdict IS NULL OR j.verdict = 'retried')
+), new_refresh_token AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id
+    )
+    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
+        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+    FROM granted AS g
+    WHERE g.is_new AND g.refresh_token IS NOT NULL
+), new_access_token AS (
+    INSERT INTO oauth_access_token (
+        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+        confirmation, act, authorization_id, authorization_code_id
+    )
+    SELECT $21::access_token_id, $24::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
+        g.authorization_details, g.confirmation, g.act, g.id, g.id
+    FROM granted AS g
+    WHERE g.is_new
+), known AS (
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT g.session_id, g.client_id, g.user_id, g.user_id, g.session_id
+    FROM granted AS g
+    WHERE g.is_new AND g.session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
+    ON CONFLICT (session_id, client_id) DO NOTHING
+)
+SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.access_token_expires_at, g.refresh_token_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true
+LEFT JOIN judged AS j ON true
+LEFT JOIN granted AS g ON true
+`
+
+type IssueGrantParams struct {
+	UserID               UserID
+	ClientID             ClientID
+	SessionID            *SessionID
+	RefreshToken         *token.Digest
+	Scopes               []string
+	ReferenceID          *ReferenceID
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	AuthTime             *time.Time
+	Act                  json.RawMessage
+	RefreshTokenID       *RefreshTokenID
+	Confirmation         *token.Confirmation
+	AccessTokenLifetime  time.Duration
+	RefreshTokenLifetime time.Duration
+	FamilyLifetime       time.Duration
+	GrantType            string
+	DefaultScopes        []string
+	ID                   AuthorizationID
+	ACR                  *string
+	AMR                  []string
+	AccessTokenID        AccessTokenID
+	MayAct               json.RawMessage
+	Data                 json.RawMessage
+	AccessToken          *token.Digest
+}
+
+type IssueGrantRow struct {
+	Outcome               Outcome
+	AccessTokenExpiresAt  *time.Time
+	RefreshTokenExpiresAt *time.Time
+}
+
+// IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
+// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
+// client may get.
+// grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
+// default_scopes are the scopes that a client may ask for if none are registered for it.
+// With session_id and without offline_access the grant lasts as long as the session.
+// act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
+// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+// the family as well (RFC 9449, section 5).
+// id and access_token_id are made once for a request and kept for its retries.
+// Without refresh_token and refresh_token_id no refresh token is issued.
+// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+//   - issued: the grant and its tokens are written
+//   - retried: the same call had written them before; the answer is the same
+//   - unknown: there is no such client or user (invalid_grant)
+//   - disabled: the client is disabled (invalid_client)
+//   - suspended: the user is suspended (access_denied)
+//   - signed_out: the session is not a live session of the user (login_required)
+//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
+//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
+//
+// Only issued changes anything. The id of another grant is an error.
+func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error) {
+	row := q.db.QueryRow(ctx, IssueGrant,
+		arg.UserID,
+		arg.ClientID,
+		arg.SessionID,
+		arg.RefreshToken,
+		arg.Scopes,
+		arg.ReferenceID,
+		arg.Resources,
+		arg.AuthorizationDetails,
+		arg.AuthTime,
+		arg.Act,
+		arg.RefreshTokenID,
+		arg.Confirmation,
+		arg.AccessTokenLifetime,
+		arg.RefreshTokenLifetime,
+		arg.FamilyLifetime,
+		arg.GrantType,
+		arg.DefaultScopes,
+		arg.ID,
+		arg.ACR,
+		arg.AMR,
+		arg.AccessTokenID,
+		arg.MayAct,
+		arg.Data,
+		arg.AccessToken,
+	)
+	var i IssueGrantRow
+	err := row.Scan(&i.Outcome, &i.AccessTokenExpiresAt, &i.RefreshTokenExpiresAt)
+	if err != nil {
+		err = fmt.Errorf("query IssueGrant: %w", err)
+	}
+	return i, err
+}
+
 const ListClientAuthorizations = `-- name: ListClientAuthorizations :many
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 FROM oauth_authorization AS a

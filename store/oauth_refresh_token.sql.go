@@ -331,7 +331,7 @@ WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, (r.successor_id = $1::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
-        a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
         coalesce(c.refresh_grace, $2::interval) AS grace, coalesce(c.refresh_grace_until_used, $3::boolean) AS until_used,
         (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE r.resources END)::text[] AS access_resources,
@@ -356,7 +356,7 @@ WITH presented AS MATERIALIZED (
     ) ON r.token = $9::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $10::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         proof_is_fresh($11::token_digest, $12::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
@@ -374,7 +374,7 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $13::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $1::refresh_token_id)::refresh_token_id AS successor_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
@@ -402,11 +402,11 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, act, authorization_id, authorization_code_id
     )
     SELECT $16::access_token_id, $17::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.authorization_details, g.access_confirmation, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.authorization_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )

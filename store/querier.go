@@ -274,6 +274,29 @@ type Querier interface {
 	//   - unknown: there is no such authorization (an error page)
 	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
+	// IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
+	// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
+	// client may get.
+	// grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// With session_id and without offline_access the grant lasts as long as the session.
+	// act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
+	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+	// the family as well (RFC 9449, section 5).
+	// id and access_token_id are made once for a request and kept for its retries.
+	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	//   - issued: the grant and its tokens are written
+	//   - retried: the same call had written them before; the answer is the same
+	//   - unknown: there is no such client or user (invalid_grant)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - suspended: the user is suspended (access_denied)
+	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
+	// Only issued changes anything. The id of another grant is an error.
+	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
 	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
