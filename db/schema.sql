@@ -482,7 +482,7 @@ COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the reque
 
 COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
@@ -995,6 +995,18 @@ CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at
 $$;
 
 COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
+
+CREATE FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT CASE
+        WHEN access_token IS NOT NULL THEN refuse_parameter('AccessToken', 'is set, but the token is to have no row')::timestamptz
+        WHEN expires_at IS NULL THEN refuse_parameter('AccessTokenLifetime', 'is without end, but the token is to have no row')::timestamptz
+        ELSE expires_at
+    END
+$$;
+
+COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1608,7 +1620,7 @@ COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token t
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
 

@@ -56,6 +56,34 @@ WHERE a.request_uri = @request_uri::token_digest
   AND a.request_uri_expires_at > now()
 RETURNING a.*;
 
+-- IntrospectAuthorization says whether a family is live, and describes it. It is for access tokens without a row: JWTs that name their family,
+-- and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
+-- authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
+-- about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
+-- client.
+--   - active: the family is live and has not expired
+--   - inactive: there is no such family, or it is not live; an answer with "active": false
+--   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
+-- name: IntrospectAuthorization :one
+WITH live AS (
+    SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation,
+        a.act, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = @id::authorization_id AND is_live(a, c, u, s)
+      AND (a.expires_at IS NULL OR a.expires_at > now()) AND (a.max_expires_at IS NULL OR a.max_expires_at > now())
+)
+SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
+    a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
+    a.auth_time, a.acr, a.amr, a.username
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
+    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL;
+
 -- ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 -- Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 -- name: ListUserAuthorizations :many
@@ -70,7 +98,11 @@ WHERE a.user_id = @user_id::user_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -89,7 +121,11 @@ WHERE a.client_id = @client_id::client_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -319,6 +355,8 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
+-- access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
+-- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 -- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 --   - redeemed: the tokens are written
@@ -347,7 +385,7 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
@@ -390,7 +428,11 @@ WITH caller AS MATERIALIZED (
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.*,
-        (CASE WHEN t.id IS NULL THEN least(f.access_token_ends_at, f.family_ends_at) ELSE t.expires_at END)::timestamptz AS access_token_expires_at,
+        (CASE
+            WHEN t.id IS NOT NULL THEN t.expires_at
+            WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            ELSE least(f.access_token_ends_at, f.family_ends_at)
+        END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN @access_token_id::access_token_id END
@@ -399,7 +441,11 @@ WITH caller AS MATERIALIZED (
 ), redeemed AS (
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(), redeemed_as = @access_token_id::access_token_id, confirmation = g.family_confirmation,
-        max_expires_at = g.family_ends_at, expires_at = NULL, updated_at = now()
+        max_expires_at = g.family_ends_at,
+        expires_at = CASE WHEN @access_token_without_row::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
+        END,
+        updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
 ), revoked AS (
@@ -410,10 +456,11 @@ WITH caller AS MATERIALIZED (
 ), refresh AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
     SELECT sqlc.narg('refresh_token_id')::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
@@ -425,7 +472,7 @@ WITH caller AS MATERIALIZED (
         CASE WHEN g.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END, g.access_token_expires_at,
         g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed'
+    WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
     f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,

@@ -631,6 +631,89 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 	return outcome, err
 }
 
+const IntrospectAuthorization = `-- name: IntrospectAuthorization :one
+WITH live AS (
+    SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation,
+        a.act, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = $4::authorization_id AND is_live(a, c, u, s)
+      AND (a.expires_at IS NULL OR a.expires_at > now()) AND (a.max_expires_at IS NULL OR a.max_expires_at > now())
+)
+SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
+    a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
+    a.auth_time, a.acr, a.amr, a.username
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
+    AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL
+`
+
+type IntrospectAuthorizationParams struct {
+	ClientAuthMethod string
+	ClientID         ClientID
+	ClientSecret     token.Digest
+	ID               AuthorizationID
+}
+
+type IntrospectAuthorizationRow struct {
+	Outcome              Outcome
+	ClientID             *ClientID
+	UserID               *UserID
+	SessionID            *SessionID
+	ReferenceID          *ReferenceID
+	GrantedScopes        []string
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	Confirmation         *token.Confirmation
+	Act                  json.RawMessage
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
+	Username             *string
+}
+
+// IntrospectAuthorization says whether a family is live, and describes it. It is for access tokens without a row: JWTs that name their family,
+// and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
+// authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
+// about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
+// client.
+//   - active: the family is live and has not expired
+//   - inactive: there is no such family, or it is not live; an answer with "active": false
+//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
+func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error) {
+	row := q.db.QueryRow(ctx, IntrospectAuthorization,
+		arg.ClientAuthMethod,
+		arg.ClientID,
+		arg.ClientSecret,
+		arg.ID,
+	)
+	var i IntrospectAuthorizationRow
+	err := row.Scan(
+		&i.Outcome,
+		&i.ClientID,
+		&i.UserID,
+		&i.SessionID,
+		&i.ReferenceID,
+		&i.GrantedScopes,
+		&i.Resources,
+		&i.AuthorizationDetails,
+		&i.Confirmation,
+		&i.Act,
+		&i.AuthTime,
+		&i.ACR,
+		&i.AMR,
+		&i.Username,
+	)
+	if err != nil {
+		err = fmt.Errorf("query IntrospectAuthorization: %w", err)
+	}
+	return i, err
+}
+
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
@@ -917,7 +1000,11 @@ WHERE a.client_id = $1::client_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -1014,7 +1101,11 @@ WHERE a.user_id = $1::user_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -1180,7 +1271,7 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = $6::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         $7::token_digest AS refresh_token,
         (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
@@ -1222,17 +1313,25 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome,
-        (CASE WHEN t.id IS NULL THEN least(f.access_token_ends_at, f.family_ends_at) ELSE t.expires_at END)::timestamptz AS access_token_expires_at,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome,
+        (CASE
+            WHEN t.id IS NOT NULL THEN t.expires_at
+            WHEN f.outcome = 'retried' AND $16::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            ELSE least(f.access_token_ends_at, f.family_ends_at)
+        END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $15::access_token_id END
-    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $16::refresh_token_id END
+    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $17::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(), redeemed_as = $15::access_token_id, confirmation = g.family_confirmation,
-        max_expires_at = g.family_ends_at, expires_at = NULL, updated_at = now()
+        max_expires_at = g.family_ends_at,
+        expires_at = CASE WHEN $16::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, $18::token_digest)
+        END,
+        updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
 ), revoked AS (
@@ -1243,10 +1342,11 @@ WITH caller AS MATERIALIZED (
 ), refresh AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
-    SELECT $16::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+    SELECT $17::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
+        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN $16::boolean THEN expiry_without_row(g.access_token_expires_at, $18::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
@@ -1254,11 +1354,11 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $15::access_token_id, $17::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        CASE WHEN g.refresh_token IS NOT NULL THEN $16::refresh_token_id END, g.access_token_expires_at,
+    SELECT $15::access_token_id, $18::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        CASE WHEN g.refresh_token IS NOT NULL THEN $17::refresh_token_id END, g.access_token_expires_at,
         g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed'
+    WHERE g.outcome = 'redeemed' AND NOT $16::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
     f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
@@ -1269,23 +1369,24 @@ LEFT JOIN granted AS g ON true
 `
 
 type RedeemAuthorizationCodeParams struct {
-	ClientID             ClientID
-	ClientAuthMethod     string
-	ClientSecret         token.Digest
-	Proof                *token.Digest
-	ProofExpiresAt       *time.Time
-	Code                 token.Digest
-	RefreshToken         *token.Digest
-	Resources            []string
-	Confirmation         *token.Confirmation
-	AccessTokenLifetime  time.Duration
-	RefreshTokenLifetime time.Duration
-	FamilyLifetime       time.Duration
-	CodeChallenge        *string
-	RedirectURI          *string
-	AccessTokenID        AccessTokenID
-	RefreshTokenID       *RefreshTokenID
-	AccessToken          *token.Digest
+	ClientID              ClientID
+	ClientAuthMethod      string
+	ClientSecret          token.Digest
+	Proof                 *token.Digest
+	ProofExpiresAt        *time.Time
+	Code                  token.Digest
+	RefreshToken          *token.Digest
+	Resources             []string
+	Confirmation          *token.Confirmation
+	AccessTokenLifetime   time.Duration
+	RefreshTokenLifetime  time.Duration
+	FamilyLifetime        time.Duration
+	CodeChallenge         *string
+	RedirectURI           *string
+	AccessTokenID         AccessTokenID
+	AccessTokenWithoutRow bool
+	RefreshTokenID        *RefreshTokenID
+	AccessToken           *token.Digest
 }
 
 type RedeemAuthorizationCodeRow struct {
@@ -1314,6 +1415,8 @@ type RedeemAuthorizationCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
+// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
+// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 //   - redeemed: the tokens are written
@@ -1347,6 +1450,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.CodeChallenge,
 		arg.RedirectURI,
 		arg.AccessTokenID,
+		arg.AccessTokenWithoutRow,
 		arg.RefreshTokenID,
 		arg.AccessToken,
 	)
