@@ -1,6 +1,22 @@
 -- +goose Up
 
 -- +goose StatementBegin
+CREATE FUNCTION expiry_without_row(expires_at timestamptz, access_token text) RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT CASE
+        WHEN access_token IS NOT NULL THEN refuse_parameter('AccessToken', 'is set, but the token is to have no row')::timestamptz
+        WHEN expires_at IS NULL THEN refuse_parameter('AccessTokenLifetime', 'is without end, but the token is to have no row')::timestamptz
+        ELSE expires_at
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION judge_repeated_grant(
     family authorization_id, of_client client_id, of_user user_id, issued_as access_token_id, issued_with refresh_token_id,
     OUT verdict outcome, OUT access_token_expires_at timestamptz, OUT refresh_token_expires_at timestamptz
@@ -38,4 +54,8 @@ COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, a
 
 -- +goose StatementBegin
 DROP FUNCTION judge_repeated_grant;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION expiry_without_row;
 -- +goose StatementEnd
