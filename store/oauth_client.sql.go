@@ -55,7 +55,7 @@ const CreateClient = `-- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required
@@ -69,13 +69,13 @@ VALUES (
     $18::text[], $19::text,
     $20::text[], $21::text[], $22::boolean,
     $23::text, $24::reference_id, $25::jsonb,
-    $26::text, $27::boolean, $28::jsonb,
-    $29::text, $30::text,
-    $31::timestamptz, $32::token_digest,
-    $33::interval, $34::interval,
-    $35::interval, $36::interval, $37::interval,
-    $38::boolean, $39::text,
-    $40::boolean
+    $26::text, $27::text, $28::boolean, $29::jsonb,
+    $30::text, $31::text,
+    $32::timestamptz, $33::token_digest,
+    $34::interval, $35::interval,
+    $36::interval, $37::interval, $38::interval,
+    $39::boolean, $40::text,
+    $41::boolean
 )
 RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes
 `
@@ -107,6 +107,7 @@ type CreateClientParams struct {
 	ReferenceID                      *ReferenceID
 	Metadata                         json.RawMessage
 	SubjectType                      *string
+	SectorIdentifier                 *string
 	RequirePKCE                      *bool
 	JWKS                             json.RawMessage
 	JWKSURI                          *string
@@ -125,7 +126,8 @@ type CreateClientParams struct {
 
 // CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 // taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
-// oauth_client_redirect_uris_where_redirected.
+// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+// Connect Core, section 8.1), and can't be changed later.
 func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, CreateClient,
 		arg.ID,
@@ -154,6 +156,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.ReferenceID,
 		arg.Metadata,
 		arg.SubjectType,
+		arg.SectorIdentifier,
 		arg.RequirePKCE,
 		arg.JWKS,
 		arg.JWKSURI,

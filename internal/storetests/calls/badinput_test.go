@@ -359,6 +359,12 @@ var constraintViolations = []struct {
 	{store.ConstraintClientLifetimeIsPositive, `UPDATE oauth_client SET code_lifetime = '0'`},
 	{store.ConstraintClientGraceIsNotNegative, `UPDATE oauth_client SET refresh_grace = '-1 second'`},
 
+	{store.ConstraintOAuthPairwiseSubjectPKey, `INSERT INTO oauth_pairwise_subject (id, sector, user_id, subject) VALUES ('p', 'b.example', 'u', 't')`},
+	{store.ConstraintOAuthPairwiseSubjectSectorUserUIdx, `INSERT INTO oauth_pairwise_subject (sector, user_id, subject) VALUES ('a.example', 'u', 't')`},
+	{store.ConstraintOAuthPairwiseSubjectSectorSubjectUIdx, `INSERT INTO oauth_pairwise_subject (sector, user_id, subject) VALUES ('a.example', 'v', 's')`},
+	{store.ConstraintOAuthPairwiseSubjectUserIDFKey, `UPDATE oauth_pairwise_subject SET user_id = 'nobody'`},
+	{store.ConstraintSectorLength, `UPDATE oauth_pairwise_subject SET sector = ''`},
+	{store.ConstraintSubjectIsPrintable, `UPDATE oauth_pairwise_subject SET subject = 'ä'`},
 	{store.ConstraintOAuthClientSecretPKey, `INSERT INTO oauth_client_secret (id, client_id, digest, expires_at) VALUES ('o', 'app', OTHER, now())`},
 	{store.ConstraintOAuthClientSecretClientDigestUIdx, `INSERT INTO oauth_client_secret (client_id, digest, expires_at) VALUES ('app', DIGEST, now())`},
 	{store.ConstraintOAuthClientSecretClientIDFKey, `UPDATE oauth_client_secret SET client_id = 'c'`},
@@ -402,6 +408,7 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO oauth_resource (id, identifier, name) VALUES ('e', 'https://a.example', '')`,
 		`INSERT INTO oauth_client_resource (id, client_id, resource_id) VALUES ('l', 'app', 'https://a.example')`,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`,
+		`INSERT INTO oauth_pairwise_subject (id, sector, user_id, subject) VALUES ('p', 'a.example', 'u', 's')`,
 	} {
 		w.Exec(withDigests(sql))
 	}
