@@ -1681,7 +1681,7 @@ COMMENT ON TABLE public.oauth_pairwise_subject IS 'By which identifiers the clie
 
 COMMENT ON COLUMN public.oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
 
-COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what PutPairwiseSubject has brought from another server.';
+COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,

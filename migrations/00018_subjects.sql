@@ -34,7 +34,7 @@ CREATE INDEX oauth_pairwise_subject_user_id_idx ON oauth_pairwise_subject (user_
 
 COMMENT ON TABLE oauth_pairwise_subject IS 'By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.';
 COMMENT ON COLUMN oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
-COMMENT ON COLUMN oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what PutPairwiseSubject has brought from another server.';
+COMMENT ON COLUMN oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
 -- +goose Down
 

@@ -7,14 +7,14 @@ LEFT JOIN oauth_pairwise_subject AS p ON p.sector = sector_of(c) AND p.subject =
 JOIN "user" AS u ON u.id = CASE WHEN sector_of(c) IS NULL THEN @subject::subject ELSE p.user_id END
 WHERE c.client_id = @client_id::client_id AND u.deleted_at IS NULL;
 
--- PutPairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
+-- CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
 -- providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
 --   - created: the subject is stored
 --   - retried: it had been stored before
 --   - taken: the user has another subject in the sector, or another user has this one
 --   - unknown: there is no such user, or no such client with pairwise subjects
 -- Only created changes anything.
--- name: PutPairwiseSubject :one
+-- name: CreatePairwiseSubject :one
 WITH owner AS MATERIALIZED (
     SELECT u.id
     FROM "user" AS u

@@ -987,7 +987,7 @@ type OAuthPairwiseSubject struct {
 	// sector_identifier of the clients.
 	Sector string
 	UserID UserID
-	// The sub of the user's tokens: random, or what PutPairwiseSubject has brought from another server.
+	// The sub of the user's tokens: random, or what CreatePairwiseSubject has brought from another server.
 	Subject Subject
 }
 

@@ -8,6 +8,55 @@ import (
 	"fmt"
 )
 
+const CreatePairwiseSubject = `-- name: CreatePairwiseSubject :one
+WITH owner AS MATERIALIZED (
+    SELECT u.id
+    FROM "user" AS u
+    WHERE u.id = $2::user_id AND u.deleted_at IS NULL
+    FOR KEY SHARE
+), kept AS MATERIALIZED (
+    SELECT k.held, k.is_new
+    FROM owner AS o
+    JOIN oauth_client AS c ON c.client_id = $3::client_id AND c.deleted_at IS NULL
+    CROSS JOIN keep_subject(sector_of(c), o.id, coalesce($1::subject, '')) AS k (held, is_new)
+    WHERE sector_of(c) IS NOT NULL
+)
+SELECT (
+        CASE
+            WHEN k.is_new IS NULL THEN 'unknown'
+            WHEN k.is_new THEN 'created'
+            WHEN k.held = $1::subject THEN 'retried'
+            ELSE 'taken'
+        END
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN kept AS k ON true
+`
+
+type CreatePairwiseSubjectParams struct {
+	Subject  Subject
+	UserID   UserID
+	ClientID ClientID
+}
+
+// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
+// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
+//   - created: the subject is stored
+//   - retried: it had been stored before
+//   - taken: the user has another subject in the sector, or another user has this one
+//   - unknown: there is no such user, or no such client with pairwise subjects
+//
+// Only created changes anything.
+func (q *Queries) CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, CreatePairwiseSubject, arg.Subject, arg.UserID, arg.ClientID)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query CreatePairwiseSubject: %w", err)
+	}
+	return outcome, err
+}
+
 const FindUserBySubject = `-- name: FindUserBySubject :one
 SELECT u.id, u.created_at, u.updated_at, u.name, u.email, u.email_verified, u.image, u.grants_epoch, u.sessions_epoch, u.ended_grants, u.suspended_at, u.deleted_at
 FROM oauth_client AS c
@@ -44,53 +93,4 @@ func (q *Queries) FindUserBySubject(ctx context.Context, arg FindUserBySubjectPa
 		err = fmt.Errorf("query FindUserBySubject: %w", err)
 	}
 	return i, err
-}
-
-const PutPairwiseSubject = `-- name: PutPairwiseSubject :one
-WITH owner AS MATERIALIZED (
-    SELECT u.id
-    FROM "user" AS u
-    WHERE u.id = $2::user_id AND u.deleted_at IS NULL
-    FOR KEY SHARE
-), kept AS MATERIALIZED (
-    SELECT k.held, k.is_new
-    FROM owner AS o
-    JOIN oauth_client AS c ON c.client_id = $3::client_id AND c.deleted_at IS NULL
-    CROSS JOIN keep_subject(sector_of(c), o.id, coalesce($1::subject, '')) AS k (held, is_new)
-    WHERE sector_of(c) IS NOT NULL
-)
-SELECT (
-        CASE
-            WHEN k.is_new IS NULL THEN 'unknown'
-            WHEN k.is_new THEN 'created'
-            WHEN k.held = $1::subject THEN 'retried'
-            ELSE 'taken'
-        END
-    )::outcome AS outcome
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN kept AS k ON true
-`
-
-type PutPairwiseSubjectParams struct {
-	Subject  Subject
-	UserID   UserID
-	ClientID ClientID
-}
-
-// PutPairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
-// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
-//   - created: the subject is stored
-//   - retried: it had been stored before
-//   - taken: the user has another subject in the sector, or another user has this one
-//   - unknown: there is no such user, or no such client with pairwise subjects
-//
-// Only created changes anything.
-func (q *Queries) PutPairwiseSubject(ctx context.Context, arg PutPairwiseSubjectParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, PutPairwiseSubject, arg.Subject, arg.UserID, arg.ClientID)
-	var outcome Outcome
-	err := row.Scan(&outcome)
-	if err != nil {
-		err = fmt.Errorf("query PutPairwiseSubject: %w", err)
-	}
-	return outcome, err
 }

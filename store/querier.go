@@ -55,6 +55,14 @@ type Querier interface {
 	// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
 	// Connect Core, section 8.1), and can't be changed later.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
+	// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
+	// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
+	//   - created: the subject is stored
+	//   - retried: it had been stored before
+	//   - taken: the user has another subject in the sector, or another user has this one
+	//   - unknown: there is no such user, or no such client with pairwise subjects
+	// Only created changes anything.
+	CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
 	// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
@@ -357,14 +365,6 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
-	// PutPairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
-	// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
-	//   - created: the subject is stored
-	//   - retried: it had been stored before
-	//   - taken: the user has another subject in the sector, or another user has this one
-	//   - unknown: there is no such user, or no such client with pairwise subjects
-	// Only created changes anything.
-	PutPairwiseSubject(ctx context.Context, arg PutPairwiseSubjectParams) (Outcome, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
 	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
 	//   - authenticated: the session has a new auth_time, acr and amr

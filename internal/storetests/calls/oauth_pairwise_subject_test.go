@@ -37,8 +37,8 @@ func (w *world) subjectAt(client store.ClientID) store.Subject {
 
 func (w *world) putSubject(client store.ClientID, user store.UserID, subject store.Subject, want store.Outcome) {
 	w.Helper()
-	got := w.outcome(w.Q.PutPairwiseSubject(w.Ctx, store.PutPairwiseSubjectParams{ClientID: client, UserID: user, Subject: subject}))
-	w.want("PutPairwiseSubject", got, want)
+	got := w.outcome(w.Q.CreatePairwiseSubject(w.Ctx, store.CreatePairwiseSubjectParams{ClientID: client, UserID: user, Subject: subject}))
+	w.want("CreatePairwiseSubject", got, want)
 }
 
 func (w *world) sectorOf(client store.ClientID) string {
@@ -282,8 +282,8 @@ func TestSubjectsOfAnotherServerAreKept(t *testing.T) {
 		w.putSubject(client, "unknown", "x", store.OutcomeUnknown)
 		w.putSubject(client, gone, "x", store.OutcomeUnknown)
 		for _, bad := range []store.Subject{"", "ä", "x\n", store.Subject(strings.Repeat("x", 256))} {
-			_, err := w.Q.PutPairwiseSubject(w.Ctx, store.PutPairwiseSubjectParams{ClientID: client, UserID: bob, Subject: bad})
-			w.violation(err, "PutPairwiseSubject", store.ConstraintSubjectIsPrintable)
+			_, err := w.Q.CreatePairwiseSubject(w.Ctx, store.CreatePairwiseSubjectParams{ClientID: client, UserID: bob, Subject: bad})
+			w.violation(err, "CreatePairwiseSubject", store.ConstraintSubjectIsPrintable)
 		}
 	})
 	wantEqual(t, "the subject", w.subjectAt(same), "old subject")

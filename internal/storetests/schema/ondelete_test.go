@@ -72,6 +72,7 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO oauth_resource (id, identifier, name) VALUES ('api', 'https://api.example', 'API')`)
 	w.Exec(`INSERT INTO oauth_client_resource (id, client_id, resource_id) SELECT a || '-api', a, 'https://api.example' FROM unnest(ARRAY['shop', 'adas']) AS a`)
 	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
+	w.Exec(`INSERT INTO oauth_pairwise_subject (sector, user_id, subject) SELECT 'shop.example', u, u || '-shop' FROM unnest(ARRAY['ada', 'bob']) AS u`)
 	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
 	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
 	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("assertion")))
@@ -155,7 +156,7 @@ func TestDeletedUserTakesEverythingOfTheirsAlong(t *testing.T) {
 	t.Parallel()
 	w := newNeighbours(t)
 	ofAda := slices.Concat(ofAdas(), family("ada-shop"), []string{
-		"user ada", "session ada-phone", "session ada-laptop", "account ada-password", "oauth_consent ada-shop",
+		"user ada", "session ada-phone", "session ada-laptop", "account ada-password", "oauth_consent ada-shop", "oauth_pairwise_subject shop.example ada",
 		"oauth_authorization ada-foreign", "oauth_refresh_token ada-foreign", "oauth_access_token ada-foreign",
 	})
 	w.onDelete(func() { w.Exec(`DELETE FROM "user" WHERE id = 'ada'`) }, ofAda, nil)
