@@ -8,6 +8,11 @@ CREATE DOMAIN public.account_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.account_id IS 'Primary key of account.';
 
+CREATE DOMAIN public.assertion_lifetime AS interval
+	CONSTRAINT assertion_lifetime_is_positive CHECK ((VALUE >= '00:00:01'::interval));
+
+COMMENT ON DOMAIN public.assertion_lifetime IS 'How far from now the exp of an assertion may be: a second or more.';
+
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
@@ -169,7 +174,9 @@ CREATE TYPE public.outcome AS ENUM (
     'inserted',
     'changed',
     'fresh',
-    'stale'
+    'stale',
+    'untrusted',
+    'too_many_actors'
 );
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
@@ -260,6 +267,11 @@ CREATE DOMAIN public.stored_consent_id AS public.consent_id
 
 COMMENT ON DOMAIN public.stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_issuer AS text COLLATE pg_catalog."C"
+	CONSTRAINT issuer_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 2048)));
+
+COMMENT ON DOMAIN public.stored_issuer IS 'The iss of an assertion (RFC 7523, section 3, item 1): 1 to 2048 bytes.';
+
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -294,6 +306,15 @@ CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
 COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
+
+CREATE DOMAIN public.trusted_issuer_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.trusted_issuer_id IS 'Primary key of oauth_trusted_issuer.';
+
+CREATE DOMAIN public.stored_trusted_issuer_id AS public.trusted_issuer_id
+	CONSTRAINT trusted_issuer_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_trusted_issuer_id IS 'A trusted_issuer_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.user_id AS text COLLATE pg_catalog."C";
 
@@ -352,6 +373,8 @@ CREATE TABLE public.oauth_access_token (
     pair_epoch bigint,
     data public.stored_object,
     requested_user_info_claims public.text_list,
+    subject_token_id public.access_token_id,
+    may_act public.stored_object,
     CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
@@ -390,6 +413,10 @@ COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the u
 COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
 
 COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_access_token.subject_token_id IS 'The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.';
+
+COMMENT ON COLUMN public.oauth_access_token.may_act IS 'Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -803,6 +830,38 @@ $$;
 
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
+CREATE FUNCTION public.add_actor(act jsonb, actor text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN actor IS NULL THEN act
+        WHEN act IS NULL THEN jsonb_build_object('sub', actor)
+        ELSE jsonb_build_object('sub', actor, 'act', act)
+    END
+$$;
+
+COMMENT ON FUNCTION public.add_actor(act jsonb, actor text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';
+
+CREATE FUNCTION public.are_details_within(part jsonb, whole jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (detail)
+        WHERE p.detail NOT IN (SELECT w.detail FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (detail))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.are_details_within(part jsonb, whole jsonb) IS 'Whether all elements of authorization_details (RFC 9396) are among those of other ones, whole and equal: an element that leaves a member out may grant more. True if there are none. Never NULL.';
+
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -819,6 +878,15 @@ END
 $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';
+
+CREATE FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    -- to_timestamp fails on a time out of range, and the planner evaluates it for constants even if no row is written
+    SELECT to_timestamp(greatest(least(expires_at, 253402300799), 0)) + greatest(clock_skew, interval '0')
+$$;
+
+COMMENT ON FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) IS 'Until when an assertion has to be remembered: its exp, in seconds since 1970, and clock_skew.';
 
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -845,6 +913,31 @@ CREATE FUNCTION public.authenticates(c public.oauth_client, method text, present
 $$;
 
 COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
+
+CREATE FUNCTION public.beyond(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(as_set(list)) WITH ORDINALITY AS l (value, n)
+        WHERE l.value NOT IN (SELECT a.value FROM unnest(as_set(allowed)) AS a (value))
+        ORDER BY l.n
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.beyond(list text[], allowed text[]) IS 'The distinct values of a list that are not allowed, in the order of their first occurrence. Never NULL.';
+
+CREATE FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false))
+        AND (c.tls_client_certificate_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'x5t#S256', false))
+$$;
+
+COMMENT ON FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -996,6 +1089,31 @@ $$;
 
 COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
 
+CREATE FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    t oauth_access_token;
+BEGIN
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
+        PERFORM refuse_parameter('AccessTokenID', 'is that of another token');
+    END IF;
+    authorization_id := t.authorization_id;
+    expires_at := t.expires_at;
+    scopes := t.scopes;
+    resources := t.resources;
+    authorization_details := t.authorization_details;
+    act := t.act;
+END
+$$;
+
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1127,6 +1245,35 @@ $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN CASE
+        WHEN FOUND THEN 'issued'
+        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        ELSE 'proof_replayed'
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+
+CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
+    LANGUAGE sql
+    AS $$
+    SELECT CASE
+        WHEN expires_at > extract(epoch FROM expiry(now(), max_lifetime, least(at_most, interval '1 year'), 'MaxLifetime')) THEN 'too_far'
+        WHEN (expires_at > extract(epoch FROM now() - clock_skew)) IS NOT TRUE THEN 'expired'
+    END::outcome
+$$;
+
+COMMENT ON FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) IS 'What is amiss with the exp of an assertion, in seconds since 1970 (RFC 7523, section 3, item 4): too_far or expired; NULL if nothing is. exp may be no further from now than max_lifetime and at_most, and never further than a year.';
+
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1184,6 +1331,20 @@ $$;
 
 COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
+CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+
+COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1205,6 +1366,25 @@ END
 $$;
 
 COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+
+CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    PERFORM
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.id = of_token AND access_token_is_live(t, a, c, u, s)
+    FOR KEY SHARE OF t;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.lock_live_access_token(of_token text) IS 'Part of ExchangeToken: whether an access token is live. While it is locked, neither it nor its family is collected. VOLATILE, so that it sees what was committed while the statement waited for a lock. It waits for no ending, because endings change no key.';
 
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
@@ -1257,6 +1437,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
+
+CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources && (coalesce(resources, '{}') || o.client_id::text)), false)
+$$;
+
+COMMENT ON FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) IS 'Whether a client may exchange an access token (RFC 8693, section 2.1): one that was issued to it or, if it is confidential, one whose audience has its client_id or one of the resources, which are those that it serves. Never NULL.';
 
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
@@ -1412,6 +1600,14 @@ $$;
 
 COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
+CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+
+COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1471,14 +1667,17 @@ CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at public.finite_timestamptz NOT NULL
+    expires_at public.finite_timestamptz NOT NULL,
+    access_token_id public.access_token_id
 );
 
-COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.';
+COMMENT ON TABLE public.oauth_client_assertion IS 'Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.';
 
-COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s identifier and the assertion''s jti.';
+COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of what the assertion was presented for, of its issuer and of its jti.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
+
+COMMENT ON COLUMN public.oauth_client_assertion.access_token_id IS 'The access token that was issued for a grant. A repeated call names the same one.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1637,6 +1836,46 @@ COMMENT ON COLUMN public.oauth_resource.policy_version IS 'Version of the policy
 
 COMMENT ON COLUMN public.oauth_resource.metadata IS 'Whatever else the server keeps with it.';
 
+CREATE TABLE public.oauth_trusted_issuer (
+    id public.stored_trusted_issuer_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    issuer public.stored_issuer NOT NULL,
+    name public.short_text,
+    jwks public.stored_object,
+    jwks_uri public.short_text,
+    audiences public.text_list DEFAULT '{}'::text[] NOT NULL,
+    signing_algorithms public.text_list DEFAULT '{}'::text[] NOT NULL,
+    client_ids public.text_list DEFAULT '{}'::text[] NOT NULL,
+    any_client boolean DEFAULT false NOT NULL,
+    max_lifetime public.assertion_lifetime,
+    disabled boolean DEFAULT false NOT NULL,
+    CONSTRAINT oauth_trusted_issuer_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
+    CONSTRAINT oauth_trusted_issuer_signs CHECK ((NOT ('none'::text = ANY ((signing_algorithms)::text[]))))
+);
+
+COMMENT ON TABLE public.oauth_trusted_issuer IS 'Issuers whose assertions are accepted as grants (RFC 7523, section 2.1).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.issuer IS 'The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.name IS 'Display name.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.jwks IS 'The issuer''s public keys, a JSON Web Key Set. Not together with jwks_uri.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.jwks_uri IS 'Where the issuer publishes its keys. Not together with jwks.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.audiences IS 'An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.signing_algorithms IS 'An assertion has to be signed by one of these (RFC 7518, section 3.1).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.client_ids IS 'Clients that may present its assertions.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.any_client IS 'Whether every client that is registered for the grant type may present its assertions.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.max_lifetime IS 'How far from now exp may be. NULL means no bound but the caller''s.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.disabled IS 'While true, its assertions are refused.';
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1750,6 +1989,12 @@ ALTER TABLE ONLY public.oauth_resource
 ALTER TABLE ONLY public.oauth_resource
     ADD CONSTRAINT oauth_resource_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_trusted_issuer
+    ADD CONSTRAINT oauth_trusted_issuer_issuer_uidx UNIQUE (issuer);
+
+ALTER TABLE ONLY public.oauth_trusted_issuer
+    ADD CONSTRAINT oauth_trusted_issuer_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
 
@@ -1833,6 +2078,8 @@ CREATE INDEX oauth_refresh_token_session_id_idx ON public.oauth_refresh_token US
 CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING btree (user_id);
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
+
+CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer USING btree (created_at, id);
 
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 

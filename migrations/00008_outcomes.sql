@@ -18,6 +18,8 @@ ALTER TYPE outcome ADD VALUE 'inserted';
 ALTER TYPE outcome ADD VALUE 'changed';
 ALTER TYPE outcome ADD VALUE 'fresh';
 ALTER TYPE outcome ADD VALUE 'stale';
+ALTER TYPE outcome ADD VALUE 'untrusted';
+ALTER TYPE outcome ADD VALUE 'too_many_actors';
 
 -- +goose Down
 

@@ -16,6 +16,12 @@ const (
 	ConstraintAccountUserIDFKey Constraint = "account_user_id_fkey"
 )
 
+// What a row of assertion_lifetime has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintAssertionLifetimeIsPositive Constraint = "assertion_lifetime_is_positive"
+)
+
 // What a row of client_grace has to satisfy.
 const (
 	// CHECK ((VALUE >= '00:00:00'::interval))
@@ -186,6 +192,18 @@ const (
 	ConstraintOAuthResourcePKey Constraint = "oauth_resource_pkey"
 )
 
+// What a row of oauth_trusted_issuer has to satisfy.
+const (
+	// UNIQUE (issuer)
+	ConstraintOAuthTrustedIssuerIssuerUIdx Constraint = "oauth_trusted_issuer_issuer_uidx"
+	// CHECK (((jwks IS NULL) OR (jwks_uri IS NULL)))
+	ConstraintOAuthTrustedIssuerOneSourceOfKeys Constraint = "oauth_trusted_issuer_one_source_of_keys"
+	// PRIMARY KEY (id)
+	ConstraintOAuthTrustedIssuerPKey Constraint = "oauth_trusted_issuer_pkey"
+	// CHECK ((NOT ('none'::text = ANY ((signing_algorithms)::text[]))))
+	ConstraintOAuthTrustedIssuerSigns Constraint = "oauth_trusted_issuer_signs"
+)
+
 // What a row of provider_text has to satisfy.
 const (
 	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)))
@@ -268,6 +286,12 @@ const (
 	ConstraintConsentIDLength Constraint = "consent_id_length"
 )
 
+// What a row of stored_issuer has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 2048)))
+	ConstraintIssuerLength Constraint = "issuer_length"
+)
+
 // What a row of stored_jwk_id has to satisfy.
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
@@ -308,6 +332,12 @@ const (
 const (
 	// CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)))
 	ConstraintTokenDigestIsDigest Constraint = "token_digest_is_digest"
+)
+
+// What a row of stored_trusted_issuer_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintTrustedIssuerIDLength Constraint = "trusted_issuer_id_length"
 )
 
 // What a row of stored_user_id has to satisfy.

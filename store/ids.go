@@ -43,6 +43,8 @@ type (
 	ClientSecretID = ID[OAuthClientSecret]
 	// SessionClientID is the primary key of session_client. The server makes it.
 	SessionClientID = ID[SessionClient]
+	// TrustedIssuerID is the primary key of oauth_trusted_issuer.
+	TrustedIssuerID = ID[OAuthTrustedIssuer]
 	// VerificationID is the primary key of verification.
 	VerificationID = ID[Verification]
 	// SigningKeyID is the primary key of jwks and the kid of what the key signs.
@@ -75,6 +77,9 @@ func NewAuthorizationID() AuthorizationID { return newID[AuthorizationID]("azn_"
 
 // NewAccessTokenID returns a new, time-ordered identifier.
 func NewAccessTokenID() AccessTokenID { return newID[AccessTokenID]("atk_") }
+
+// NewTrustedIssuerID returns a new, time-ordered identifier.
+func NewTrustedIssuerID() TrustedIssuerID { return newID[TrustedIssuerID]("iss_") }
 
 // NewRefreshTokenID returns a new, time-ordered identifier.
 func NewRefreshTokenID() RefreshTokenID { return newID[RefreshTokenID]("rtk_") }

@@ -357,6 +357,8 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeUntrusted                   Outcome = "untrusted"
+	OutcomeTooManyActors               Outcome = "too_many_actors"
 )
 
 func (e *Outcome) Scan(src interface{}) error {
@@ -449,7 +451,9 @@ func (e Outcome) Valid() bool {
 		OutcomeInserted,
 		OutcomeChanged,
 		OutcomeFresh,
-		OutcomeStale:
+		OutcomeStale,
+		OutcomeUntrusted,
+		OutcomeTooManyActors:
 		return true
 	}
 	return false
@@ -511,6 +515,8 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeUntrusted,
+		OutcomeTooManyActors,
 	}
 }
 
@@ -712,6 +718,10 @@ type OAuthAccessToken struct {
 	Data json.RawMessage
 	// For a better-auth server: what the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.
+	SubjectTokenID *AccessTokenID
+	// Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.
+	MayAct json.RawMessage
 }
 
 // One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).
@@ -921,14 +931,16 @@ type OAuthClient struct {
 	ClientCredentialsScopes []string
 }
 
-// Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.
+// Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
 type OAuthClientAssertion struct {
-	// Digest of the client's identifier and the assertion's jti.
+	// Digest of what the assertion was presented for, of its issuer and of its jti.
 	ID        token.Digest
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// When the assertion has expired, clock skew included, and need not be remembered.
 	ExpiresAt time.Time
+	// The access token that was issued for a grant. A repeated call names the same one.
+	AccessTokenID *AccessTokenID
 }
 
 // The resources of a better-auth server that a client may ask for.
@@ -1066,6 +1078,33 @@ type OAuthResource struct {
 	PolicyVersion int32
 	// Whatever else the server keeps with it.
 	Metadata json.RawMessage
+}
+
+// Issuers whose assertions are accepted as grants (RFC 7523, section 2.1).
+type OAuthTrustedIssuer struct {
+	ID        TrustedIssuerID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.
+	Issuer string
+	// Display name.
+	Name *string
+	// The issuer's public keys, a JSON Web Key Set. Not together with jwks_uri.
+	JWKS json.RawMessage
+	// Where the issuer publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).
+	Audiences []string
+	// An assertion has to be signed by one of these (RFC 7518, section 3.1).
+	SigningAlgorithms []string
+	// Clients that may present its assertions.
+	ClientIDs []string
+	// Whether every client that is registered for the grant type may present its assertions.
+	AnyClient bool
+	// How far from now exp may be. NULL means no bound but the caller's.
+	MaxLifetime *time.Duration
+	// While true, its assertions are refused.
+	Disabled bool
 }
 
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.

@@ -64,6 +64,10 @@ type Querier interface {
 	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
 	// that has passed; a key without one, or with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
+	// CreateTrustedIssuer trusts an issuer of assertions (RFC 7523, section 2.1). Its subjects are the accounts whose provider_id is the issuer.
+	// audiences, signing_algorithms and client_ids say what is accepted; empty accepts nothing. any_client accepts all clients that are
+	// registered for the grant type. If the issuer is known already, it violates oauth_trusted_issuer_issuer_uidx.
+	CreateTrustedIssuer(ctx context.Context, arg CreateTrustedIssuerParams) (OAuthTrustedIssuer, error)
 	// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
 	// DeleteAccount deletes an account of a user, unless it is the last one.
@@ -116,6 +120,10 @@ type Querier interface {
 	// to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
 	// NULL when no token is left. It skips rows that are locked.
 	DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error)
+	// DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
+	//   - deleted: the issuer is deleted
+	//   - unknown: there is no such issuer
+	DeleteTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
 	// and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.
 	//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
@@ -135,11 +143,19 @@ type Querier interface {
 	//   - ended: the client is disabled
 	//   - unknown: there is no such client
 	DisableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// DisableTrustedIssuer refuses the assertions of an issuer until EnableTrustedIssuer. What was issued for them before is not ended.
+	//   - ended: the issuer is disabled
+	//   - unknown: there is no such issuer
+	DisableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
 	//   - enabled: the client is enabled
 	//   - disabled: the user who owns the client is deleted; the client stays disabled
 	//   - unknown: there is no such client
 	EnableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// EnableTrustedIssuer accepts the assertions of an issuer that was disabled.
+	//   - enabled: the issuer is enabled
+	//   - unknown: there is no such issuer
+	EnableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 	// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 	//   - ended: the session is over
@@ -161,6 +177,41 @@ type Querier interface {
 	// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
 	// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
+	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
+	// in AuthenticateClient.
+	// The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
+	// the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
+	// client_resources, which are the resources that it serves: the server has to know them.
+	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
+	// alone is revoked later. There is no refresh token.
+	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
+	// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
+	// subject token.
+	// act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
+	// token of another client. With impersonate no actor is added where no actor token is presented.
+	// If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
+	// is who may act with the new token; NULL leaves what the subject token has.
+	// confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
+	// client and is bound to one.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	//   - exchanged: the token is written
+	//   - retried: the same call, for the same subject token, had issued it before; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:token-exchange (unauthorized_client)
+	//   - unknown: there is no such subject or actor token that the client may present (invalid_request; RFC 8693, section 2.2.2)
+	//   - unsupported_token_type: the subject token is a client's own, and has no family (invalid_request)
+	//   - mismatched: the key is another one, or may_act names another actor (invalid_request)
+	//   - expired: the subject or actor token has expired (invalid_request)
+	//   - revoked: the subject or actor token had been ended (invalid_request)
+	//   - too_many_actors: act would name more than 16 actors (invalid_request)
+	//   - invalid_scope: the scopes go beyond those of the subject token, or what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond those of the subject token (invalid_target)
+	//   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	// Only exchanged writes anything, apart from the proof, which is remembered.
+	ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error)
 	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
 	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
 	//   - extended: the session lasts until expires_at
@@ -191,6 +242,9 @@ type Querier interface {
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
 	// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 	FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error)
+	// FindTrustedIssuerByIssuer returns the issuer that an assertion names in its iss, disabled or not. Use it to find the keys;
+	// IssueTokenByAssertion decides whether the issuer is trusted. Zero rows: there is no such issuer.
+	FindTrustedIssuerByIssuer(ctx context.Context, issuer string) (OAuthTrustedIssuer, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
@@ -212,6 +266,8 @@ type Querier interface {
 	GetSession(ctx context.Context, id SessionID) (Session, error)
 	// GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 	GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error)
+	// GetTrustedIssuer returns one issuer, disabled or not. Zero rows: there is no such issuer.
+	GetTrustedIssuer(ctx context.Context, id TrustedIssuerID) (OAuthTrustedIssuer, error)
 	// GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
@@ -274,6 +330,38 @@ type Querier interface {
 	//   - unknown: there is no such authorization (an error page)
 	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
+	// IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
+	// 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
+	// The client is authenticated as in AuthenticateClient; a public one is refused. The user is the one who has the account whose provider_id is
+	// issuer and whose account_id is subject.
+	// assertion_id is the digest of issuer and jti (token.GrantAssertionID). An assertion is accepted once, and remembered until it has expired.
+	// What is refused for another reason is not remembered.
+	// assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
+	// be.
+	// assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// confirmation is the key that the caller has proven to hold. It binds the access token.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+	//   - issued: the token is written, and the assertion is remembered
+	//   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is public, is not registered for urn:ietf:params:oauth:grant-type:jwt-bearer, or is none of the issuer's
+	//     clients (unauthorized_client)
+	//   - untrusted: there is no such issuer, or it is disabled (invalid_grant)
+	//   - mismatched: the audience, algorithm, client or key is another one (invalid_grant)
+	//   - too_far: exp is further away than max_lifetime (invalid_grant; RFC 7523, section 3, item 4)
+	//   - expired: the assertion has expired (invalid_grant)
+	//   - unknown: nobody has the account (invalid_grant)
+	//   - suspended: the user is suspended (invalid_grant)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
+	//     which
+	// Only issued writes anything, apart from the proof, which is remembered.
+	IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
 	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
@@ -294,6 +382,9 @@ type Querier interface {
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
 	// ListSigningKeys lists the keys to publish (RFC 7517, section 5), newest first: all that have not expired.
 	ListSigningKeys(ctx context.Context) ([]SigningKey, error)
+	// ListTrustedIssuers returns a page of all issuers, oldest first. Begin with the zero time and the empty id; for the next page pass
+	// created_at and id of the last row.
+	ListTrustedIssuers(ctx context.Context, arg ListTrustedIssuersParams) ([]OAuthTrustedIssuer, error)
 	// ListUserAccounts lists the accounts of a user, oldest first.
 	ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error)
 	// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
@@ -463,6 +554,9 @@ type Querier interface {
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
 	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
+	// UpdateTrustedIssuer replaces all that is known of an issuer, apart from its identifier. What is left out permits nothing. Zero rows: there
+	// is no such issuer.
+	UpdateTrustedIssuer(ctx context.Context, arg UpdateTrustedIssuerParams) (OAuthTrustedIssuer, error)
 	// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
 	// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)
