@@ -1,54 +1,70 @@
 -- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
 -- token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 -- none are registered for it. The client is authenticated as in AuthenticateClient.
+-- confirmation is the key that the caller has proven to hold. It binds the token.
+-- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 --   - issued: the token is written
 --   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+--   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
--- Only issued writes anything.
+--   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+-- Only issued writes anything, apart from the proof, which is remembered.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
         expiry(now(), @lifetime::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
+        (n.client_id = c.client_id AND n.user_id IS NULL) IS TRUE AS is_repeated,
         (
             CASE
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
+                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome
     FROM oauth_client AS c
+    LEFT JOIN oauth_access_token AS n ON n.id = @id::access_token_id
     WHERE c.client_id = @client_id::client_id
-    FOR KEY SHARE
-), issued AS (
-    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, c.client_id,
-        sqlc.narg('reference_id')::reference_id, c.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
-        sqlc.narg('confirmation')::token_confirmation, c.grants_epoch
+    FOR KEY SHARE OF c
+), admitted AS MATERIALIZED (
+    SELECT c.*, proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
+), issued AS (
+    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
+    SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, m.client_id,
+        sqlc.narg('reference_id')::reference_id, m.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
+        sqlc.narg('confirmation')::token_confirmation, m.grants_epoch
+    FROM admitted AS m
+    WHERE m.fresh
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
-), answer AS (
-    SELECT (
-            CASE
-                WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
-                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM sqlc.narg('access_token')::token_digest)
-                THEN refuse_parameter('ID', 'is that of another token')::outcome
-                ELSE 'retried'
-            END
-        )::outcome AS outcome,
-        (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
-    FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id
+    RETURNING id, expires_at
+), access_token AS (
+    SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
+    FROM issued AS w
+    UNION ALL
+    SELECT CASE WHEN e.authorization_id IS NULL THEN 'retried' ELSE refuse_parameter('ID', 'is that of another token') END, e.expires_at
+    FROM admitted AS m
+    CROSS JOIN find_issued_access_token(@id::access_token_id, m.client_id, sqlc.narg('access_token')::token_digest, NULL, 'ID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
-SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
-FROM (VALUES (true)) AS one (n) -- a row to join to, so that there is an answer even if nothing was found
-LEFT JOIN answer AS w ON true;
+SELECT (CASE
+        WHEN w.outcome IS NOT NULL THEN w.outcome
+        WHEN c.outcome IS NULL THEN 'unauthenticated'
+        WHEN m.outcome IS NULL THEN c.outcome::text
+        ELSE 'proof_replayed'
+    END)::outcome AS outcome,
+    w.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS c ON true
+LEFT JOIN admitted AS m ON true
+LEFT JOIN access_token AS w ON true;
 
 -- ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 -- in AuthenticateClient.
@@ -176,7 +192,7 @@ WITH presented AS MATERIALIZED (
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM granted AS g
-    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, g.id)
+    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, g.id, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), access_token AS (
@@ -307,7 +323,7 @@ WITH asked AS MATERIALIZED (
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, j.client_id, sqlc.narg('access_token')::token_digest, NULL)
+    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, j.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE j.verdict = 'retried'
 )

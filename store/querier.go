@@ -311,13 +311,17 @@ type Querier interface {
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
 	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 	// none are registered for it. The client is authenticated as in AuthenticateClient.
+	// confirmation is the key that the caller has proven to hold. It binds the token.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	//   - issued: the token is written
 	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+	//   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
-	// Only issued writes anything.
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	// Only issued writes anything, apart from the proof, which is remembered.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
 	// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
 	//   - issued: the code is written, and replaces one that was not redeemed
