@@ -68,6 +68,10 @@ CREATE DOMAIN public.finite_timestamptz AS timestamp with time zone
 
 COMMENT ON DOMAIN public.finite_timestamptz IS 'A finite time. NULL means never, not infinity.';
 
+CREATE DOMAIN public.initial_access_token_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.initial_access_token_id IS 'Primary key of oauth_initial_access_token.';
+
 CREATE DOMAIN public.jwk_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.jwk_id IS 'Primary key of jwks; the kid in the header of what the key signs.';
@@ -106,7 +110,20 @@ CREATE TYPE public.oauth_client_field AS ENUM (
     'refresh_grace',
     'refresh_grace_until_used',
     'backchannel_logout_uri',
-    'backchannel_logout_session_required'
+    'backchannel_logout_session_required',
+    'sector_identifier',
+    'allow_plain_pkce',
+    'default_max_age',
+    'require_pushed_authorization_requests',
+    'dpop_bound_access_tokens',
+    'tls_client_certificate_bound_access_tokens',
+    'tls_client_auth_subject_dn',
+    'tls_client_auth_san_dns',
+    'tls_client_auth_san_uri',
+    'tls_client_auth_san_ip',
+    'tls_client_auth_san_email',
+    'resources',
+    'authorization_details_types'
 );
 
 COMMENT ON TYPE public.oauth_client_field IS 'Columns of oauth_client that UpdateClient can set to NULL.';
@@ -169,7 +186,9 @@ CREATE TYPE public.outcome AS ENUM (
     'inserted',
     'changed',
     'fresh',
-    'stale'
+    'stale',
+    'invalid_redirect_uri',
+    'invalid_client_metadata'
 );
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
@@ -242,9 +261,9 @@ CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 COMMENT ON DOMAIN public.stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_client_id AS public.client_id
-	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
+	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 2048) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
 
-COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
+COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 2048 printable ASCII characters (RFC 6749, appendix A.1).';
 
 CREATE DOMAIN public.token_confirmation AS jsonb;
 
@@ -259,6 +278,11 @@ CREATE DOMAIN public.stored_consent_id AS public.consent_id
 	CONSTRAINT consent_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
 COMMENT ON DOMAIN public.stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
+CREATE DOMAIN public.stored_initial_access_token_id AS public.initial_access_token_id
+	CONSTRAINT initial_access_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_initial_access_token_id IS 'An initial_access_token_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
@@ -590,6 +614,12 @@ CREATE TABLE public.oauth_client (
     backchannel_logout_session_required boolean,
     client_discovery_id text,
     client_credentials_scopes public.text_list,
+    previous_registration_access_token public.stored_token_digest,
+    document_uri public.short_text,
+    document_etag public.short_text,
+    document_fetched_at public.finite_timestamptz,
+    document_fresh_until public.finite_timestamptz,
+    document_changes public.text_list,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
@@ -708,6 +738,18 @@ COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Wh
 COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'For a better-auth server: where it found the client''s metadata document.';
 
 COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'For a better-auth server: the scopes that it issues to the client itself.';
+
+COMMENT ON COLUMN public.oauth_client.previous_registration_access_token IS 'Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.';
+
+COMMENT ON COLUMN public.oauth_client.document_uri IS 'Where the client''s metadata document was fetched.';
+
+COMMENT ON COLUMN public.oauth_client.document_etag IS 'ETag of the document (RFC 9110, section 8.8.3), for a conditional request.';
+
+COMMENT ON COLUMN public.oauth_client.document_fetched_at IS 'When the document was fetched. NULL for a client that was not registered by a document. An older fetch changes nothing.';
+
+COMMENT ON COLUMN public.oauth_client.document_fresh_until IS 'Until when the document need not be fetched again.';
+
+COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last fetch changed.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -909,6 +951,24 @@ $$;
 
 COMMENT ON FUNCTION public.deadline(given interval, at_most interval, name text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
 
+CREATE FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
+        uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
+        post_logout_redirect_uris = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        updated_at = now()
+    WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
+
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -920,6 +980,31 @@ END
 $$;
 
 COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';
+
+CREATE FUNCTION public.document_changes(stored public.oauth_client, fetched public.oauth_client) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT s.key
+        FROM jsonb_each(to_jsonb(stored)) AS s (key, value)
+        JOIN jsonb_each(to_jsonb(fetched)) AS f (key, value) ON f.key = s.key
+        WHERE f.value <> s.value
+          AND s.key = ANY (ARRAY[
+            'redirect_uris', 'post_logout_redirect_uris', 'token_endpoint_auth_method', 'grant_types', 'response_types', 'scopes', 'name',
+            'uri', 'icon', 'contacts', 'tos', 'policy', 'software_id', 'software_version', 'software_statement', 'jwks', 'jwks_uri',
+            'application_type', 'subject_type', 'default_max_age', 'require_pushed_authorization_requests', 'dpop_bound_access_tokens',
+            'tls_client_certificate_bound_access_tokens', 'tls_client_auth_subject_dn', 'tls_client_auth_san_dns',
+            'tls_client_auth_san_uri', 'tls_client_auth_san_ip', 'tls_client_auth_san_email', 'backchannel_logout_uri',
+            'backchannel_logout_session_required', 'authorization_details_types', 'metadata'
+        ])
+        ORDER BY s.key
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.document_changes(stored public.oauth_client, fetched public.oauth_client) IS 'Part of PutClientDocument: the columns that a metadata document fills and that differ between two rows.';
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1118,6 +1203,30 @@ $$;
 
 COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
 
+CREATE FUNCTION public.is_redirect_uri(uri text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+    SELECT coalesce(
+        octet_length(uri) <= 4096
+        AND lower(uri COLLATE "C") ~ '^[a-z][a-z0-9+.-]*:[\x21-\x22\x24-\x5b\x5d-\x7e]+$' -- printable ASCII without # and \
+        AND CASE substring(lower(uri COLLATE "C") FROM '^[^:]*')
+            WHEN 'https' THEN lower(uri COLLATE "C") ~ '^https://[^/?@]+([/?]|$)'
+            WHEN 'http' THEN lower(uri COLLATE "C") ~ '^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?([/?]|$)'
+            WHEN 'javascript' THEN false
+            WHEN 'vbscript' THEN false
+            WHEN 'data' THEN false
+            WHEN 'blob' THEN false
+            WHEN 'file' THEN false
+            WHEN 'about' THEN false
+            ELSE true
+        END,
+        false
+    )
+$_$;
+
+COMMENT ON FUNCTION public.is_redirect_uri(uri text) IS 'Whether a client may register a redirect URI for itself (RFC 7591, section 5): https, http at a loopback address, or a scheme of an application. It is absolute and has no fragment (RFC 6749, section 3.1.2) and no userinfo. Never NULL.';
+
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1126,6 +1235,77 @@ CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
+
+CREATE FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT CASE
+            WHEN c.deleted_at IS NOT NULL THEN 'revoked'
+            WHEN c.document_fetched_at IS NULL THEN 'taken'
+            WHEN c.document_fetched_at = fetched THEN 'retried'
+            ELSE 'stale'
+        END, c.document_changes, c.disabled, c.document_fresh_until
+    INTO verdict, changes, is_disabled, fresh_until
+    FROM oauth_client AS c
+    WHERE c.client_id = of_client;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+
+CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE p.uri IS NOT NULL
+                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
+END
+$_$;
+
+COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
+
+CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    c oauth_client;
+BEGIN
+    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
+    RETURN CASE
+        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+        WHEN c.disabled THEN 'disabled'
+        ELSE coalesce(refused, 'invalid_client_metadata')
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1258,6 +1438,14 @@ $$;
 
 COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
 
+CREATE FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(c.registration_access_token = manager OR (c.previous_registration_access_token = manager AND c.registration_access_token = successor), false)
+$$;
+
+COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
+
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1349,6 +1537,38 @@ $$;
 
 COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
 
+CREATE FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT CASE
+            WHEN c.id = of_id AND c.deleted_at IS NULL AND c.client_secret IS NOT DISTINCT FROM secret
+                AND c.registration_access_token IS NOT DISTINCT FROM manager
+            THEN 'retried'
+            ELSE 'taken'
+        END, c.created_at, c.client_secret_expires_at
+    INTO verdict, issued_at, secret_expires_at
+    FROM oauth_client AS c
+    WHERE c.client_id = of_client;
+END
+$$;
+
+COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+
+CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    UPDATE oauth_initial_access_token AS t SET uses = t.uses - 1, updated_at = now() WHERE t.token = presented;
+    SELECT b.verdict, b.issued_at, b.secret_expires_at INTO verdict, issued_at, secret_expires_at
+    FROM registered_before(of_client, of_id, secret, manager) AS b;
+END
+$$;
+
+COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id at the same time: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
+
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1363,6 +1583,41 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
 $$;
 
 COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+
+CREATE FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    t oauth_initial_access_token;
+    before record;
+BEGIN
+    IF presented IS NOT NULL THEN
+        -- registrations with one token run one after the other
+        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
+    END IF;
+    SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := CASE
+        WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
+        WHEN before.verdict = 'retried' THEN 'retried'
+        WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN t.uses >= t.max_uses THEN 'exhausted'
+        WHEN t.expires_at <= now() THEN 'expired'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN before.verdict = 'taken' THEN 'taken'
+        ELSE 'registered'
+    END;
+    owner := t.reference_id;
+    IF verdict = 'retried' THEN
+        issued_at := before.issued_at;
+        secret_expires_at := before.secret_expires_at;
+    ELSIF verdict = 'registered' THEN
+        UPDATE oauth_initial_access_token AS x SET uses = x.uses + 1, updated_at = now() WHERE x.id = t.id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client may be registered, and one use of the initial access token if it may. refused is why the metadata is refused, or NULL. What is refused spends nothing. owner is the tenant of the token.';
 
 CREATE FUNCTION public.stamp_consent() RETURNS trigger
     LANGUAGE plpgsql STABLE
@@ -1509,6 +1764,36 @@ COMMENT ON TABLE public.oauth_client_secret IS 'Client secrets that were rotated
 COMMENT ON COLUMN public.oauth_client_secret.digest IS 'Digest of the secret.';
 
 COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'When the secret expires, as promised when it was rotated out.';
+
+CREATE TABLE public.oauth_initial_access_token (
+    id public.stored_initial_access_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
+    label public.short_text,
+    reference_id public.stored_reference_id,
+    max_uses bigint NOT NULL,
+    uses bigint DEFAULT 0 NOT NULL,
+    expires_at public.finite_timestamptz,
+    revoked_at timestamp with time zone,
+    CONSTRAINT oauth_initial_access_token_uses_in_range CHECK (((uses >= 0) AND (uses <= max_uses)))
+);
+
+COMMENT ON TABLE public.oauth_initial_access_token IS 'Initial access tokens: what a client presents to register itself (RFC 7591, section 3).';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.token IS 'Digest of the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.label IS 'Whom the token was given to, for whoever reads the list.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.reference_id IS 'The tenant that owns the clients registered with the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.max_uses IS 'How many clients may be registered with the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.uses IS 'How many clients have been registered with the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.expires_at IS 'When the token expires. NULL means never.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.revoked_at IS 'When the token was revoked.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -1735,6 +2020,12 @@ ALTER TABLE ONLY public.oauth_consent
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_initial_access_token
+    ADD CONSTRAINT oauth_initial_access_token_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_initial_access_token
+    ADD CONSTRAINT oauth_initial_access_token_token_uidx UNIQUE (token);
+
 ALTER TABLE ONLY public.oauth_proof
     ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
 
@@ -1808,6 +2099,8 @@ CREATE INDEX oauth_client_created_at_idx ON public.oauth_client USING btree (cre
 
 CREATE INDEX oauth_client_deleted_at_idx ON public.oauth_client USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
+CREATE INDEX oauth_client_document_fresh_until_idx ON public.oauth_client USING btree (document_fresh_until, id) WHERE (document_fresh_until IS NOT NULL);
+
 CREATE INDEX oauth_client_reference_id_idx ON public.oauth_client USING btree (reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
 
 CREATE INDEX oauth_client_resource_resource_id_idx ON public.oauth_client_resource USING btree (resource_id);
@@ -1819,6 +2112,10 @@ CREATE INDEX oauth_client_user_id_idx ON public.oauth_client USING btree (user_i
 CREATE INDEX oauth_consent_client_id_idx ON public.oauth_consent USING btree (client_id);
 
 CREATE INDEX oauth_consent_user_id_idx ON public.oauth_consent USING btree (user_id);
+
+CREATE INDEX oauth_initial_access_token_created_at_idx ON public.oauth_initial_access_token USING btree (created_at, id);
+
+CREATE INDEX oauth_initial_access_token_expires_at_idx ON public.oauth_initial_access_token USING btree (expires_at);
 
 CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 

@@ -54,6 +54,9 @@ type Querier interface {
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 	// oauth_client_redirect_uris_where_redirected.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
+	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
+	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
+	CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
 	// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
@@ -96,6 +99,9 @@ type Querier interface {
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
+	// returns how many.
+	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
@@ -110,6 +116,11 @@ type Querier interface {
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
+	// section 2.3). A disabled client can be deleted.
+	//   - deleted: the client is deleted (204)
+	//   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
+	DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error)
 	// DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.
 	DeleteSigningKey(ctx context.Context, id SigningKeyID) (SigningKeyID, error)
 	// DeleteSpentRefreshTokens deletes refresh tokens that have no expiry, were spent more than retention ago, and that no access token refers
@@ -176,6 +187,10 @@ type Querier interface {
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
+	// FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
+	// disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
+	// or the client is deleted (401).
+	FindClientByRegistrationToken(ctx context.Context, arg FindClientByRegistrationTokenParams) (OAuthClient, error)
 	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
 	// another. Zero rows: there is no consent that counts.
 	FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error)
@@ -191,6 +206,9 @@ type Querier interface {
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
 	// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 	FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error)
+	// FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
+	// clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
+	FindStaleClients(ctx context.Context, arg FindStaleClientsParams) ([]FindStaleClientsRow, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
@@ -203,9 +221,8 @@ type Querier interface {
 	GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
 	// GetClientByID returns a client by its primary key, disabled or not. Zero rows: there is no such client, or it is deleted.
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
-	// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
-	// 2). Zero rows: the token is not this client's, or the client is deleted (401).
-	GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error)
+	// GetInitialAccessToken returns an initial access token, even one that can't be used any more. Zero rows: there is none.
+	GetInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (OAuthInitialAccessToken, error)
 	// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 	GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error)
 	// GetSession returns one session in any state. Zero rows: there is no such session.
@@ -289,6 +306,9 @@ type Querier interface {
 	ListClientsByReference(ctx context.Context, arg ListClientsByReferenceParams) ([]OAuthClient, error)
 	// ListClientsByUser returns a page of the clients that a user owns, like ListClients.
 	ListClientsByUser(ctx context.Context, arg ListClientsByUserParams) ([]OAuthClient, error)
+	// ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
+	// page pass created_at and id of the last row.
+	ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error)
 	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
@@ -317,6 +337,22 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
+	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
+	// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
+	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
+	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
+	// disabled, and is_disabled says so.
+	//   - inserted: the client is new
+	//   - changed: the document is another one than the one stored
+	//   - fresh: the document says what is stored; it is fresh again
+	//   - retried: the fetch of this instant is stored already
+	//   - stale: a later fetch is stored; nothing changes
+	//   - taken: the client_id is that of a client without a document; nothing changes
+	//   - revoked: the client is deleted; nothing changes until it is erased
+	//   - invalid_redirect_uri: as in RegisterClient
+	//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+	PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
 	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
 	//   - authenticated: the session has a new auth_time, acr and amr
@@ -347,6 +383,24 @@ type Querier interface {
 	// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 	// rolled back would undo replayed.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
+	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
+	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
+	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+	// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
+	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
+	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
+	// Keep id, client_id and the digests for a retry.
+	//   - registered: the client is registered, and one use is spent (201)
+	//   - retried: the same call has registered the client
+	//   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
+	//   - revoked: the initial access token was revoked (invalid_token, 401)
+	//   - exhausted: the initial access token has no uses left (invalid_token, 401)
+	//   - expired: the initial access token has expired (invalid_token, 401)
+	//   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
+	//   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
+	//     (invalid_client_metadata)
+	//   - taken: the client_id is that of another client
+	RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error)
 	// ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
 	//   - reinstated: the user may sign in again
 	//   - retried: the user is not suspended
@@ -387,6 +441,10 @@ type Querier interface {
 	//   - ended: the grants and tokens are dead
 	//   - unknown: there is no such client
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
+	// RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
+	//   - ended: the token is revoked
+	//   - unknown: there is no such token
+	RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error)
 	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 	// token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 	// client may revoke.
@@ -463,6 +521,19 @@ type Querier interface {
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
 	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
+	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
+	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
+	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
+	// token is used.
+	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
+	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+	//   - updated: the registration is replaced, or was by the same call before
+	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
+	//   - disabled: the client is disabled; nothing changes (403)
+	//   - invalid_redirect_uri: as in RegisterClient
+	//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+	UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error)
 	// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
 	// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)

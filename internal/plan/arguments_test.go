@@ -129,7 +129,7 @@ var special = map[string]map[string]string{
 	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
 	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
 	"CreateSession":                      {"MaxSessions": "'1"},
-	"GetClientByRegistrationToken":       {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
