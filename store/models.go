@@ -977,6 +977,8 @@ type OAuthConsent struct {
 	Resources []string
 	// What the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// authorization_details that the user agreed to (RFC 9396).
+	AuthorizationDetails json.RawMessage
 }
 
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.

@@ -35,9 +35,13 @@ type Querier interface {
 	//   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error)
-	// CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
-	// or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
-	//   - active: covered and missing are the answer
+	// CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
+	// agreed to all of it in this tenant, or if the client skips consent.
+	// With resources, each scope has to be agreed to at each resource (RFC 8707); without, it has to be agreed to without a resource.
+	// authorization_details have to be agreed to whole and equal (RFC 9396).
+	// missing holds the scopes to ask for, missing_resources where to ask for them, and missing_authorization_details the elements. A resource
+	// that the user has not agreed to is missing even if no scope is asked for. Without a consent, even an empty list of scopes is not covered.
+	//   - active: covered and what is missing are the answer
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
@@ -225,8 +229,10 @@ type Querier interface {
 	// Only granted writes anything.
 	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
 	// GrantConsent records what a user has agreed to for a client, in a tenant or in none.
-	// With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
-	// replace them.
+	// Without resources, scopes are agreed to without a resource. With resources, they are agreed to at each of these, and nowhere else
+	// (RFC 8707).
+	// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
+	// counts. Otherwise they replace all of it.
 	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
 	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
 	//   - granted: the consent is stored
@@ -299,6 +305,10 @@ type Querier interface {
 	// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 	// Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error)
+	// ListUserConnections returns a page of what is live of a user's grants: a row for each client and tenant that has a family in force, in the
+	// order of these. scopes and resources are those of all its families. first_used_at is when the earliest of them was created, last_used_at
+	// when the last token was issued. Begin with the empty client_id and no reference_id; for the next page pass those of the last row.
+	ListUserConnections(ctx context.Context, arg ListUserConnectionsParams) ([]ListUserConnectionsRow, error)
 	// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 	// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
