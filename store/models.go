@@ -797,7 +797,7 @@ type OAuthAuthorization struct {
 	RequestURI *token.Digest
 	// When the request_uri expires.
 	RequestURIExpiresAt *time.Time
-	// When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.
+	// When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.
 	ExpiresAt *time.Time
 	// Who decided.
 	UserID *UserID
@@ -1034,6 +1034,8 @@ type OAuthConsent struct {
 	Resources []string
 	// What the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// authorization_details that the user agreed to (RFC 9396).
+	AuthorizationDetails json.RawMessage
 }
 
 // Initial access tokens: what a client presents to register itself (RFC 7591, section 3).
@@ -1101,7 +1103,7 @@ type OAuthRefreshToken struct {
 	Successor *token.Digest
 	// Primary key of the successor. No foreign key: either row may be collected first.
 	SuccessorID *RefreshTokenID
-	// Expiry of the last access token that was issued with this one and has no row.
+	// Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.
 	AccessTokenExpiresAt *time.Time
 	// Data that a library on top keeps with the token.
 	Data json.RawMessage

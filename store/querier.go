@@ -35,9 +35,13 @@ type Querier interface {
 	//   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error)
-	// CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
-	// or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
-	//   - active: covered and missing are the answer
+	// CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
+	// agreed to all of it in this tenant, or if the client skips consent.
+	// With resources, each scope has to be agreed to at each resource (RFC 8707); without, it has to be agreed to without a resource.
+	// authorization_details have to be agreed to whole and equal (RFC 9396).
+	// missing holds the scopes to ask for, missing_resources where to ask for them, and missing_authorization_details the elements. A resource
+	// that the user has not agreed to is missing even if no scope is asked for. Without a consent, even an empty list of scopes is not covered.
+	//   - active: covered and what is missing are the answer
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
@@ -242,8 +246,10 @@ type Querier interface {
 	// Only granted writes anything.
 	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
 	// GrantConsent records what a user has agreed to for a client, in a tenant or in none.
-	// With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
-	// replace them.
+	// Without resources, scopes are agreed to without a resource. With resources, they are agreed to at each of these, and nowhere else
+	// (RFC 8707).
+	// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
+	// counts. Otherwise they replace all of it.
 	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
 	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
 	//   - granted: the consent is stored
@@ -260,6 +266,15 @@ type Querier interface {
 	IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error)
 	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 	IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error)
+	// IntrospectAuthorization says whether a family is live, and describes it. It is for access tokens without a row: JWTs that name their family,
+	// and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
+	// authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
+	// about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
+	// client.
+	//   - active: the family is live and has not expired
+	//   - inactive: there is no such family, or it is not live; an answer with "active": false
+	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
+	IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error)
 	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
 	//   - active: the token is neither expired nor spent, and its family is live
@@ -291,6 +306,29 @@ type Querier interface {
 	//   - unknown: there is no such authorization (an error page)
 	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
+	// IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
+	// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
+	// client may get.
+	// grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// With session_id and without offline_access the grant lasts as long as the session.
+	// act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
+	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+	// the family as well (RFC 9449, section 5).
+	// id and access_token_id are made once for a request and kept for its retries.
+	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	//   - issued: the grant and its tokens are written
+	//   - retried: the same call had written them before; the answer is the same
+	//   - unknown: there is no such client or user (invalid_grant)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - suspended: the user is suspended (access_denied)
+	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
+	// Only issued changes anything. The id of another grant is an error.
+	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
 	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
@@ -319,6 +357,10 @@ type Querier interface {
 	// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 	// Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error)
+	// ListUserConnections returns a page of what is live of a user's grants: a row for each client and tenant that has a family in force, in the
+	// order of these. scopes and resources are those of all its families. first_used_at is when the earliest of them was created, last_used_at
+	// when the last token was issued. Begin with the empty client_id and no reference_id; for the next page pass those of the last row.
+	ListUserConnections(ctx context.Context, arg ListUserConnectionsParams) ([]ListUserConnectionsRow, error)
 	// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 	// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
@@ -367,6 +409,8 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
+	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	//   - redeemed: the tokens are written
@@ -426,11 +470,15 @@ type Querier interface {
 	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
 	// RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
-	// issued to (RFC 7009, section 2.1). The client is authenticated as in AuthenticateClient; a disabled client may revoke.
+	// issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
+	// in AuthenticateClient; a disabled client may revoke.
 	//   - ended: the token is revoked (200)
-	//   - revoked: it had been revoked before (200)
+	//   - revoked: it, or its family, had been revoked before (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
+	//   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
+	//     (unsupported_token_type; RFC 7009, section 2.2.1)
+	// Only ended changes anything.
 	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
 	// RevokeAuthorization ends one authorization and every token of its family.
 	//   - ended: the family is dead
@@ -478,6 +526,7 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
 	// one (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
 	// access_token_id and successor_id are made once for a request and kept for its retries.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	//   - rotated: the successor and the access token are written
