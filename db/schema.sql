@@ -506,7 +506,7 @@ COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the reque
 
 COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
@@ -845,6 +845,58 @@ $$;
 
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
+CREATE TABLE public.oauth_consent (
+    id public.stored_consent_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    client_id public.client_id NOT NULL,
+    user_id public.user_id,
+    reference_id public.stored_reference_id,
+    scopes public.text_list NOT NULL,
+    resource_scopes public.stored_object,
+    user_epoch bigint DEFAULT 0 NOT NULL,
+    pair_epoch bigint DEFAULT 0 NOT NULL,
+    resources public.text_list,
+    requested_user_info_claims public.text_list,
+    authorization_details public.stored_array
+);
+
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+
+COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
+
+COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
+
+COMMENT ON COLUMN public.oauth_consent.scopes IS 'Scopes that the user agreed to without a resource.';
+
+COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
+
+COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
+
+COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_details that the user agreed to (RFC 9396).';
+
+CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+$$;
+
+COMMENT ON FUNCTION public.agreed_resource_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to at each resource, as resource_scopes has them, with those of a better-auth server, which apply to the resources that it names.';
+
+CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN cardinality(g.resources) > 0 THEN '{}' ELSE g.scopes END
+$$;
+
+COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
+
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -896,39 +948,6 @@ $$;
 
 COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
-CREATE TABLE public.oauth_consent (
-    id public.stored_consent_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    client_id public.client_id NOT NULL,
-    user_id public.user_id,
-    reference_id public.stored_reference_id,
-    scopes public.text_list NOT NULL,
-    resource_scopes public.stored_object,
-    user_epoch bigint DEFAULT 0 NOT NULL,
-    pair_epoch bigint DEFAULT 0 NOT NULL,
-    resources public.text_list,
-    requested_user_info_claims public.text_list
-);
-
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
-
-COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
-
-COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
-
-COMMENT ON COLUMN public.oauth_consent.scopes IS 'Scopes that the user agreed to without a resource.';
-
-COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
-
-COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
-
-COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
-
-COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
-
-COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
-
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -942,6 +961,47 @@ CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") R
 $$;
 
 COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
+
+CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    -- Pairs of a resource and a scope. '' is no resource; a NULL scope stands for the resource itself, so that none is covered that the
+    -- user was never asked about, even if no scope is asked for.
+    WITH pairs AS (
+        SELECT r.resource, s.scope
+        FROM unnest(CASE WHEN cardinality(at_resources) > 0 THEN at_resources ELSE '{""}' END) AS r (resource)
+        CROSS JOIN unnest(asked || NULL::text) AS s (scope)
+    ), agreed (resource, scope) AS (
+        SELECT '', s.scope
+        FROM unnest(agreed_scopes(g) || NULL::text) AS s (scope)
+        WHERE g.id IS NOT NULL
+        UNION ALL
+        SELECT e.key, s.scope
+        FROM jsonb_each(agreed_resource_scopes(g)) AS e
+        CROSS JOIN LATERAL (SELECT NULL UNION ALL SELECT jsonb_array_elements_text(e.value)) AS s (scope)
+    ), gaps AS MATERIALIZED (
+        SELECT p.resource, p.scope FROM pairs AS p
+        EXCEPT
+        SELECT a.resource, a.scope FROM agreed AS a
+    )
+    SELECT
+        ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.scope FROM gaps AS p) ORDER BY l.n),
+        ARRAY(SELECT l.value FROM unnest(as_set(at_resources)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.resource FROM gaps AS p) ORDER BY l.n)
+    INTO scopes, resources;
+END
+$$;
+
+COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
+
+CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch
+$$;
+
+COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
 
 CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
@@ -1080,6 +1140,18 @@ CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at
 $$;
 
 COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
+
+CREATE FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT CASE
+        WHEN access_token IS NOT NULL THEN refuse_parameter('AccessToken', 'is set, but the token is to have no row')::timestamptz
+        WHEN expires_at IS NULL THEN refuse_parameter('AccessTokenLifetime', 'is without end, but the token is to have no row')::timestamptz
+        ELSE expires_at
+    END
+$$;
+
+COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1307,6 +1379,33 @@ $$;
 
 COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
+CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    a  oauth_authorization;
+    ok boolean;
+BEGIN
+    SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+        PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT is_live(a, c, u, s) INTO ok
+    FROM oauth_client AS c
+    JOIN "user" AS u ON u.id = of_user
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE c.client_id = of_client;
+    verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
+    IF ok THEN
+        SELECT t.expires_at INTO access_token_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
+        SELECT r.expires_at INTO refresh_token_expires_at FROM oauth_refresh_token AS r WHERE r.id = issued_with AND r.authorization_id = family;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1446,6 +1545,69 @@ $$;
 
 COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
 
+CREATE FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF jsonb_typeof(more) <> 'array' THEN
+        PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(m.element ORDER BY m.n)
+        FROM (
+            SELECT d.element, min(d.n) AS n
+            FROM jsonb_array_elements(coalesce(earlier, '[]') || coalesce(more, '[]')) WITH ORDINALITY AS d (element, n)
+            GROUP BY d.element
+        ) AS m
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) IS 'The elements of both lists, each once. NULL if there is none. A parameter that is not a list is an error.';
+
+CREATE FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_object_agg(m.resource, m.scopes)
+        FROM (
+            SELECT p.resource, to_jsonb(as_set(array_agg(s.scope ORDER BY p.part, s.n))) AS scopes
+            FROM (
+                SELECT 1 AS part, e.key AS resource, e.value AS scopes FROM jsonb_each(earlier) AS e
+                UNION ALL
+                SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
+            ) AS p
+            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            GROUP BY p.resource
+        ) AS m
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+
+CREATE FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF jsonb_typeof(asked) <> 'array' THEN
+        PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM jsonb_array_elements(asked) WITH ORDINALITY AS d (element, n)
+        -- whole and equal: for @>, an element without a limit would be within one that has it
+        WHERE d.element NOT IN (SELECT jsonb_array_elements(agreed))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) IS 'The elements of one list of authorization_details (RFC 9396) that the other one does not have, whole and equal. NULL if there is none. A parameter that is not a list is an error.';
+
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1569,6 +1731,17 @@ $$;
 
 COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id at the same time: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
 
+CREATE FUNCTION public.scopes_at(resources text[], scopes text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (SELECT jsonb_object_agg(r.resource, to_jsonb(as_set(scopes))) FROM unnest(as_set(resources)) AS r (resource));
+END
+$$;
+
+COMMENT ON FUNCTION public.scopes_at(resources text[], scopes text[]) IS 'The scopes at each of the resources, as resource_scopes has them. NULL without a resource.';
+
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1623,6 +1796,8 @@ CREATE FUNCTION public.stamp_consent() RETURNS trigger
     LANGUAGE plpgsql STABLE
     SET search_path TO '$user', 'public'
     AS $$
+DECLARE
+    written record := NEW;
 BEGIN
     -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
@@ -1632,6 +1807,11 @@ BEGIN
     IF NOT FOUND THEN
         NEW.user_epoch := 0;
         NEW.pair_epoch := 0;
+    END IF;
+    -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+        NEW.resource_scopes := NULL;
+        NEW.authorization_details := NULL;
     END IF;
     RETURN NEW;
 END
@@ -1866,7 +2046,7 @@ COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token t
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
 
