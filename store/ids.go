@@ -41,6 +41,8 @@ type (
 	ConsentID = ID[OAuthConsent]
 	// ClientSecretID is the primary key of oauth_client_secret. The server makes it.
 	ClientSecretID = ID[OAuthClientSecret]
+	// InitialAccessTokenID is the primary key of oauth_initial_access_token.
+	InitialAccessTokenID = ID[OAuthInitialAccessToken]
 	// SessionClientID is the primary key of session_client. The server makes it.
 	SessionClientID = ID[SessionClient]
 	// TrustedIssuerID is the primary key of oauth_trusted_issuer.
@@ -86,6 +88,9 @@ func NewRefreshTokenID() RefreshTokenID { return newID[RefreshTokenID]("rtk_") }
 
 // NewConsentID returns a new, time-ordered identifier.
 func NewConsentID() ConsentID { return newID[ConsentID]("cns_") }
+
+// NewInitialAccessTokenID returns a new, time-ordered identifier.
+func NewInitialAccessTokenID() InitialAccessTokenID { return newID[InitialAccessTokenID]("iat_") }
 
 // NewSigningKeyID returns a new, time-ordered identifier.
 func NewSigningKeyID() SigningKeyID { return newID[SigningKeyID]("key_") }

@@ -1071,35 +1071,49 @@ const RevokeAccessTokenByID = `-- name: RevokeAccessTokenByID :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
-    WHERE c.client_id = $2::client_id AND authenticates(c, $3::text, $4::token_digest)
+    WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
 ), access AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM caller AS k
-    WHERE t.id = $1::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
+    WHERE t.id = $4::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
     RETURNING t.id
+), presented AS (
+    SELECT t.authorization_id, true AS has_row, false AS is_ended
+    FROM caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+    WHERE t.id = $4::access_token_id
+    UNION ALL
+    SELECT a.id, false, is_ended(a, c, u, s)
+    FROM caller AS k
+    JOIN oauth_authorization AS a ON a.client_id = k.client_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = $5::authorization_id
 )
 SELECT (
         CASE
             WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
             WHEN EXISTS (SELECT FROM access) THEN 'ended'
-            WHEN t.id IS NOT NULL THEN 'revoked'
+            WHEN p.has_row OR p.is_ended THEN 'revoked'
+            WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
             ELSE 'unknown'
         END
     )::outcome AS outcome,
-    t.authorization_id
+    p.authorization_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (
-    caller AS k
-    JOIN oauth_access_token AS t ON t.client_id = k.client_id
-) ON t.id = $1::access_token_id
+LEFT JOIN presented AS p ON true
+ORDER BY p.has_row DESC
+LIMIT 1
 `
 
 type RevokeAccessTokenByIDParams struct {
-	ID               AccessTokenID
 	ClientID         ClientID
 	ClientAuthMethod string
 	ClientSecret     token.Digest
+	ID               AccessTokenID
+	AuthorizationID  *AuthorizationID
 }
 
 type RevokeAccessTokenByIDRow struct {
@@ -1108,17 +1122,23 @@ type RevokeAccessTokenByIDRow struct {
 }
 
 // RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
-// issued to (RFC 7009, section 2.1). The client is authenticated as in AuthenticateClient; a disabled client may revoke.
+// issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
+// in AuthenticateClient; a disabled client may revoke.
 //   - ended: the token is revoked (200)
-//   - revoked: it had been revoked before (200)
+//   - revoked: it, or its family, had been revoked before (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (200; RFC 7009, section 2.2)
+//   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
+//     (unsupported_token_type; RFC 7009, section 2.2.1)
+//
+// Only ended changes anything.
 func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAccessTokenByID,
-		arg.ID,
 		arg.ClientID,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
+		arg.ID,
+		arg.AuthorizationID,
 	)
 	var i RevokeAccessTokenByIDRow
 	err := row.Scan(&i.Outcome, &i.AuthorizationID)
