@@ -160,6 +160,16 @@ const (
 	ConstraintOAuthConsentUserIDFKey Constraint = "oauth_consent_user_id_fkey"
 )
 
+// What a row of oauth_initial_access_token has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintOAuthInitialAccessTokenPKey Constraint = "oauth_initial_access_token_pkey"
+	// UNIQUE (token)
+	ConstraintOAuthInitialAccessTokenTokenUIdx Constraint = "oauth_initial_access_token_token_uidx"
+	// CHECK (((uses >= 0) AND (uses <= max_uses)))
+	ConstraintOAuthInitialAccessTokenUsesInRange Constraint = "oauth_initial_access_token_uses_in_range"
+)
+
 // What a row of oauth_proof has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -270,7 +280,7 @@ const (
 
 // What a row of stored_client_id has to satisfy.
 const (
-	// CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)))
+	// CHECK (((octet_length((VALUE)::text) <= 2048) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)))
 	ConstraintOAuthClientClientIDIsVSCHAR Constraint = "oauth_client_client_id_is_vschar"
 )
 
@@ -284,6 +294,12 @@ const (
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
 	ConstraintConsentIDLength Constraint = "consent_id_length"
+)
+
+// What a row of stored_initial_access_token_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintInitialAccessTokenIDLength Constraint = "initial_access_token_id_length"
 )
 
 // What a row of stored_issuer has to satisfy.

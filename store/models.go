@@ -148,40 +148,53 @@ func AllAuthorizationStatusValues() []AuthorizationStatus {
 type OAuthClientField string
 
 const (
-	OAuthClientFieldSkipConsent                      OAuthClientField = "skip_consent"
-	OAuthClientFieldEnableEndSession                 OAuthClientField = "enable_end_session"
-	OAuthClientFieldScopes                           OAuthClientField = "scopes"
-	OAuthClientFieldUserID                           OAuthClientField = "user_id"
-	OAuthClientFieldName                             OAuthClientField = "name"
-	OAuthClientFieldURI                              OAuthClientField = "uri"
-	OAuthClientFieldIcon                             OAuthClientField = "icon"
-	OAuthClientFieldContacts                         OAuthClientField = "contacts"
-	OAuthClientFieldTOS                              OAuthClientField = "tos"
-	OAuthClientFieldPolicy                           OAuthClientField = "policy"
-	OAuthClientFieldSoftwareID                       OAuthClientField = "software_id"
-	OAuthClientFieldSoftwareVersion                  OAuthClientField = "software_version"
-	OAuthClientFieldSoftwareStatement                OAuthClientField = "software_statement"
-	OAuthClientFieldPostLogoutRedirectURIs           OAuthClientField = "post_logout_redirect_uris"
-	OAuthClientFieldTokenEndpointAuthMethod          OAuthClientField = "token_endpoint_auth_method"
-	OAuthClientFieldGrantTypes                       OAuthClientField = "grant_types"
-	OAuthClientFieldResponseTypes                    OAuthClientField = "response_types"
-	OAuthClientFieldPublic                           OAuthClientField = "public"
-	OAuthClientFieldType                             OAuthClientField = "type"
-	OAuthClientFieldReferenceID                      OAuthClientField = "reference_id"
-	OAuthClientFieldMetadata                         OAuthClientField = "metadata"
-	OAuthClientFieldSubjectType                      OAuthClientField = "subject_type"
-	OAuthClientFieldRequirePKCE                      OAuthClientField = "require_pkce"
-	OAuthClientFieldJWKS                             OAuthClientField = "jwks"
-	OAuthClientFieldJWKSURI                          OAuthClientField = "jwks_uri"
-	OAuthClientFieldApplicationType                  OAuthClientField = "application_type"
-	OAuthClientFieldAccessTokenLifetime              OAuthClientField = "access_token_lifetime"
-	OAuthClientFieldRefreshTokenLifetime             OAuthClientField = "refresh_token_lifetime"
-	OAuthClientFieldAuthorizationLifetime            OAuthClientField = "authorization_lifetime"
-	OAuthClientFieldCodeLifetime                     OAuthClientField = "code_lifetime"
-	OAuthClientFieldRefreshGrace                     OAuthClientField = "refresh_grace"
-	OAuthClientFieldRefreshGraceUntilUsed            OAuthClientField = "refresh_grace_until_used"
-	OAuthClientFieldBackchannelLogoutURI             OAuthClientField = "backchannel_logout_uri"
-	OAuthClientFieldBackchannelLogoutSessionRequired OAuthClientField = "backchannel_logout_session_required"
+	OAuthClientFieldSkipConsent                           OAuthClientField = "skip_consent"
+	OAuthClientFieldEnableEndSession                      OAuthClientField = "enable_end_session"
+	OAuthClientFieldScopes                                OAuthClientField = "scopes"
+	OAuthClientFieldUserID                                OAuthClientField = "user_id"
+	OAuthClientFieldName                                  OAuthClientField = "name"
+	OAuthClientFieldURI                                   OAuthClientField = "uri"
+	OAuthClientFieldIcon                                  OAuthClientField = "icon"
+	OAuthClientFieldContacts                              OAuthClientField = "contacts"
+	OAuthClientFieldTOS                                   OAuthClientField = "tos"
+	OAuthClientFieldPolicy                                OAuthClientField = "policy"
+	OAuthClientFieldSoftwareID                            OAuthClientField = "software_id"
+	OAuthClientFieldSoftwareVersion                       OAuthClientField = "software_version"
+	OAuthClientFieldSoftwareStatement                     OAuthClientField = "software_statement"
+	OAuthClientFieldPostLogoutRedirectURIs                OAuthClientField = "post_logout_redirect_uris"
+	OAuthClientFieldTokenEndpointAuthMethod               OAuthClientField = "token_endpoint_auth_method"
+	OAuthClientFieldGrantTypes                            OAuthClientField = "grant_types"
+	OAuthClientFieldResponseTypes                         OAuthClientField = "response_types"
+	OAuthClientFieldPublic                                OAuthClientField = "public"
+	OAuthClientFieldType                                  OAuthClientField = "type"
+	OAuthClientFieldReferenceID                           OAuthClientField = "reference_id"
+	OAuthClientFieldMetadata                              OAuthClientField = "metadata"
+	OAuthClientFieldSubjectType                           OAuthClientField = "subject_type"
+	OAuthClientFieldRequirePKCE                           OAuthClientField = "require_pkce"
+	OAuthClientFieldJWKS                                  OAuthClientField = "jwks"
+	OAuthClientFieldJWKSURI                               OAuthClientField = "jwks_uri"
+	OAuthClientFieldApplicationType                       OAuthClientField = "application_type"
+	OAuthClientFieldAccessTokenLifetime                   OAuthClientField = "access_token_lifetime"
+	OAuthClientFieldRefreshTokenLifetime                  OAuthClientField = "refresh_token_lifetime"
+	OAuthClientFieldAuthorizationLifetime                 OAuthClientField = "authorization_lifetime"
+	OAuthClientFieldCodeLifetime                          OAuthClientField = "code_lifetime"
+	OAuthClientFieldRefreshGrace                          OAuthClientField = "refresh_grace"
+	OAuthClientFieldRefreshGraceUntilUsed                 OAuthClientField = "refresh_grace_until_used"
+	OAuthClientFieldBackchannelLogoutURI                  OAuthClientField = "backchannel_logout_uri"
+	OAuthClientFieldBackchannelLogoutSessionRequired      OAuthClientField = "backchannel_logout_session_required"
+	OAuthClientFieldSectorIdentifier                      OAuthClientField = "sector_identifier"
+	OAuthClientFieldAllowPlainPKCE                        OAuthClientField = "allow_plain_pkce"
+	OAuthClientFieldDefaultMaxAge                         OAuthClientField = "default_max_age"
+	OAuthClientFieldRequirePushedAuthorizationRequests    OAuthClientField = "require_pushed_authorization_requests"
+	OAuthClientFieldDPoPBoundAccessTokens                 OAuthClientField = "dpop_bound_access_tokens"
+	OAuthClientFieldTLSClientCertificateBoundAccessTokens OAuthClientField = "tls_client_certificate_bound_access_tokens"
+	OAuthClientFieldTLSClientAuthSubjectDN                OAuthClientField = "tls_client_auth_subject_dn"
+	OAuthClientFieldTLSClientAuthSANDNS                   OAuthClientField = "tls_client_auth_san_dns"
+	OAuthClientFieldTLSClientAuthSANURI                   OAuthClientField = "tls_client_auth_san_uri"
+	OAuthClientFieldTLSClientAuthSANIP                    OAuthClientField = "tls_client_auth_san_ip"
+	OAuthClientFieldTLSClientAuthSANEmail                 OAuthClientField = "tls_client_auth_san_email"
+	OAuthClientFieldResources                             OAuthClientField = "resources"
+	OAuthClientFieldAuthorizationDetailsTypes             OAuthClientField = "authorization_details_types"
 )
 
 func (e *OAuthClientField) Scan(src interface{}) error {
@@ -254,7 +267,20 @@ func (e OAuthClientField) Valid() bool {
 		OAuthClientFieldRefreshGrace,
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
-		OAuthClientFieldBackchannelLogoutSessionRequired:
+		OAuthClientFieldBackchannelLogoutSessionRequired,
+		OAuthClientFieldSectorIdentifier,
+		OAuthClientFieldAllowPlainPKCE,
+		OAuthClientFieldDefaultMaxAge,
+		OAuthClientFieldRequirePushedAuthorizationRequests,
+		OAuthClientFieldDPoPBoundAccessTokens,
+		OAuthClientFieldTLSClientCertificateBoundAccessTokens,
+		OAuthClientFieldTLSClientAuthSubjectDN,
+		OAuthClientFieldTLSClientAuthSANDNS,
+		OAuthClientFieldTLSClientAuthSANURI,
+		OAuthClientFieldTLSClientAuthSANIP,
+		OAuthClientFieldTLSClientAuthSANEmail,
+		OAuthClientFieldResources,
+		OAuthClientFieldAuthorizationDetailsTypes:
 		return true
 	}
 	return false
@@ -296,6 +322,19 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
 		OAuthClientFieldBackchannelLogoutSessionRequired,
+		OAuthClientFieldSectorIdentifier,
+		OAuthClientFieldAllowPlainPKCE,
+		OAuthClientFieldDefaultMaxAge,
+		OAuthClientFieldRequirePushedAuthorizationRequests,
+		OAuthClientFieldDPoPBoundAccessTokens,
+		OAuthClientFieldTLSClientCertificateBoundAccessTokens,
+		OAuthClientFieldTLSClientAuthSubjectDN,
+		OAuthClientFieldTLSClientAuthSANDNS,
+		OAuthClientFieldTLSClientAuthSANURI,
+		OAuthClientFieldTLSClientAuthSANIP,
+		OAuthClientFieldTLSClientAuthSANEmail,
+		OAuthClientFieldResources,
+		OAuthClientFieldAuthorizationDetailsTypes,
 	}
 }
 
@@ -359,6 +398,8 @@ const (
 	OutcomeStale                       Outcome = "stale"
 	OutcomeUntrusted                   Outcome = "untrusted"
 	OutcomeTooManyActors               Outcome = "too_many_actors"
+	OutcomeInvalidRedirectURI          Outcome = "invalid_redirect_uri"
+	OutcomeInvalidClientMetadata       Outcome = "invalid_client_metadata"
 )
 
 func (e *Outcome) Scan(src interface{}) error {
@@ -453,7 +494,9 @@ func (e Outcome) Valid() bool {
 		OutcomeFresh,
 		OutcomeStale,
 		OutcomeUntrusted,
-		OutcomeTooManyActors:
+		OutcomeTooManyActors,
+		OutcomeInvalidRedirectURI,
+		OutcomeInvalidClientMetadata:
 		return true
 	}
 	return false
@@ -517,6 +560,8 @@ func AllOutcomeValues() []Outcome {
 		OutcomeStale,
 		OutcomeUntrusted,
 		OutcomeTooManyActors,
+		OutcomeInvalidRedirectURI,
+		OutcomeInvalidClientMetadata,
 	}
 }
 
@@ -762,7 +807,7 @@ type OAuthAuthorization struct {
 	RequestURI *token.Digest
 	// When the request_uri expires.
 	RequestURIExpiresAt *time.Time
-	// When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.
+	// When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.
 	ExpiresAt *time.Time
 	// Who decided.
 	UserID *UserID
@@ -929,6 +974,18 @@ type OAuthClient struct {
 	ClientDiscoveryID *string
 	// For a better-auth server: the scopes that it issues to the client itself.
 	ClientCredentialsScopes []string
+	// Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.
+	PreviousRegistrationAccessToken *token.Digest
+	// Where the client's metadata document was fetched.
+	DocumentURI *string
+	// ETag of the document (RFC 9110, section 8.8.3), for a conditional request.
+	DocumentETag *string
+	// When the document was fetched. NULL for a client that was not registered by a document. An older fetch changes nothing.
+	DocumentFetchedAt *time.Time
+	// Until when the document need not be fetched again.
+	DocumentFreshUntil *time.Time
+	// Columns that the last fetch changed.
+	DocumentChanges []string
 }
 
 // Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
@@ -989,6 +1046,29 @@ type OAuthConsent struct {
 	Resources []string
 	// What the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// authorization_details that the user agreed to (RFC 9396).
+	AuthorizationDetails json.RawMessage
+}
+
+// Initial access tokens: what a client presents to register itself (RFC 7591, section 3).
+type OAuthInitialAccessToken struct {
+	ID        InitialAccessTokenID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Digest of the token.
+	Token token.Digest
+	// Whom the token was given to, for whoever reads the list.
+	Label *string
+	// The tenant that owns the clients registered with the token.
+	ReferenceID *ReferenceID
+	// How many clients may be registered with the token.
+	MaxUses int64
+	// How many clients have been registered with the token.
+	Uses int64
+	// When the token expires. NULL means never.
+	ExpiresAt *time.Time
+	// When the token was revoked.
+	RevokedAt *time.Time
 }
 
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.
@@ -1035,7 +1115,7 @@ type OAuthRefreshToken struct {
 	Successor *token.Digest
 	// Primary key of the successor. No foreign key: either row may be collected first.
 	SuccessorID *RefreshTokenID
-	// Expiry of the last access token that was issued with this one and has no row.
+	// Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.
 	AccessTokenExpiresAt *time.Time
 	// Data that a library on top keeps with the token.
 	Data json.RawMessage
