@@ -41,8 +41,12 @@ type (
 	ConsentID = ID[OAuthConsent]
 	// ClientSecretID is the primary key of oauth_client_secret. The server makes it.
 	ClientSecretID = ID[OAuthClientSecret]
+	// InitialAccessTokenID is the primary key of oauth_initial_access_token.
+	InitialAccessTokenID = ID[OAuthInitialAccessToken]
 	// SessionClientID is the primary key of session_client. The server makes it.
 	SessionClientID = ID[SessionClient]
+	// TrustedIssuerID is the primary key of oauth_trusted_issuer.
+	TrustedIssuerID = ID[OAuthTrustedIssuer]
 	// VerificationID is the primary key of verification.
 	VerificationID = ID[Verification]
 	// PairwiseSubjectID is the primary key of oauth_pairwise_subject. The server makes it.
@@ -81,11 +85,17 @@ func NewAuthorizationID() AuthorizationID { return newID[AuthorizationID]("azn_"
 // NewAccessTokenID returns a new, time-ordered identifier.
 func NewAccessTokenID() AccessTokenID { return newID[AccessTokenID]("atk_") }
 
+// NewTrustedIssuerID returns a new, time-ordered identifier.
+func NewTrustedIssuerID() TrustedIssuerID { return newID[TrustedIssuerID]("iss_") }
+
 // NewRefreshTokenID returns a new, time-ordered identifier.
 func NewRefreshTokenID() RefreshTokenID { return newID[RefreshTokenID]("rtk_") }
 
 // NewConsentID returns a new, time-ordered identifier.
 func NewConsentID() ConsentID { return newID[ConsentID]("cns_") }
+
+// NewInitialAccessTokenID returns a new, time-ordered identifier.
+func NewInitialAccessTokenID() InitialAccessTokenID { return newID[InitialAccessTokenID]("iat_") }
 
 // NewSigningKeyID returns a new, time-ordered identifier.
 func NewSigningKeyID() SigningKeyID { return newID[SigningKeyID]("key_") }

@@ -63,7 +63,7 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
-	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
+	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
 	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
 }
 

@@ -432,7 +432,8 @@ var schemaTables = []tableSpec{
 			user_epoch bigint NOT NULL DEFAULT 0
 			pair_epoch bigint NOT NULL DEFAULT 0
 			resources text_list (text[])
-			requested_user_info_claims text_list (text[])`,
+			requested_user_info_claims text_list (text[])
+			authorization_details stored_array (jsonb)`,
 		indexes: `
 			oauth_consent_pkey UNIQUE (id)
 			oauth_consent_client_user_uidx UNIQUE (client_id, user_id)
@@ -583,10 +584,14 @@ const schemaEnums = `
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
 	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
+	agreed_resource_scopes(oauth_consent)
+	agreed_scopes(oauth_consent)
 	as_set(text[])
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
+	consent_gaps(oauth_consent,text[],text[])
+	consent_goes_on(oauth_consent,oauth_consent)
 	deadline(interval,interval,text)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
@@ -611,6 +616,9 @@ const schemaFunctions = `
 	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	merge_authorization_details(jsonb,jsonb)
+	merge_resource_scopes(jsonb,jsonb)
+	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	own_client_is_live(oauth_access_token)
 	own_sector(text)
@@ -619,6 +627,7 @@ const schemaFunctions = `
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
 	sector_of(oauth_client)
+	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	stamp_consent()
 	stamp_session()
