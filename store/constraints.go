@@ -16,6 +16,12 @@ const (
 	ConstraintAccountUserIDFKey Constraint = "account_user_id_fkey"
 )
 
+// What a row of assertion_lifetime has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintAssertionLifetimeIsPositive Constraint = "assertion_lifetime_is_positive"
+)
+
 // What a row of attempt_count has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -162,6 +168,16 @@ const (
 	ConstraintOAuthConsentUserIDFKey Constraint = "oauth_consent_user_id_fkey"
 )
 
+// What a row of oauth_initial_access_token has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintOAuthInitialAccessTokenPKey Constraint = "oauth_initial_access_token_pkey"
+	// UNIQUE (token)
+	ConstraintOAuthInitialAccessTokenTokenUIdx Constraint = "oauth_initial_access_token_token_uidx"
+	// CHECK (((uses >= 0) AND (uses <= max_uses)))
+	ConstraintOAuthInitialAccessTokenUsesInRange Constraint = "oauth_initial_access_token_uses_in_range"
+)
+
 // What a row of oauth_proof has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -192,6 +208,18 @@ const (
 	ConstraintOAuthResourceIdentifierUIdx Constraint = "oauth_resource_identifier_uidx"
 	// PRIMARY KEY (id)
 	ConstraintOAuthResourcePKey Constraint = "oauth_resource_pkey"
+)
+
+// What a row of oauth_trusted_issuer has to satisfy.
+const (
+	// UNIQUE (issuer)
+	ConstraintOAuthTrustedIssuerIssuerUIdx Constraint = "oauth_trusted_issuer_issuer_uidx"
+	// CHECK (((jwks IS NULL) OR (jwks_uri IS NULL)))
+	ConstraintOAuthTrustedIssuerOneSourceOfKeys Constraint = "oauth_trusted_issuer_one_source_of_keys"
+	// PRIMARY KEY (id)
+	ConstraintOAuthTrustedIssuerPKey Constraint = "oauth_trusted_issuer_pkey"
+	// CHECK ((NOT ('none'::text = ANY ((signing_algorithms)::text[]))))
+	ConstraintOAuthTrustedIssuerSigns Constraint = "oauth_trusted_issuer_signs"
 )
 
 // What a row of one_time_code has to satisfy.
@@ -286,7 +314,7 @@ const (
 
 // What a row of stored_client_id has to satisfy.
 const (
-	// CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)))
+	// CHECK (((octet_length((VALUE)::text) <= 2048) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)))
 	ConstraintOAuthClientClientIDIsVSCHAR Constraint = "oauth_client_client_id_is_vschar"
 )
 
@@ -300,6 +328,18 @@ const (
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
 	ConstraintConsentIDLength Constraint = "consent_id_length"
+)
+
+// What a row of stored_initial_access_token_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintInitialAccessTokenIDLength Constraint = "initial_access_token_id_length"
+)
+
+// What a row of stored_issuer has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 2048)))
+	ConstraintIssuerLength Constraint = "issuer_length"
 )
 
 // What a row of stored_jwk_id has to satisfy.
@@ -366,6 +406,12 @@ const (
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
 	ConstraintTOTPIDLength Constraint = "totp_id_length"
+)
+
+// What a row of stored_trusted_issuer_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintTrustedIssuerIDLength Constraint = "trusted_issuer_id_length"
 )
 
 // What a row of stored_user_id has to satisfy.

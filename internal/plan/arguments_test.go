@@ -91,6 +91,15 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			WHERE r.revoked IS NOT NULL AND r.successor IS NULL AND a.revoked_at IS NULL
 			ORDER BY r.id
 			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('redeemed_id', a.id, 'redeemed_client', a.client_id, 'redeemed_user', a.user_id, 'redeemed_as', a.redeemed_as)
+			FROM oauth_authorization AS a
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			JOIN "user" AS u ON u.id = a.user_id
+			LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+			WHERE a.redeemed_as IS NOT NULL AND is_live(a, c, u, s)
+			ORDER BY a.id
+			LIMIT 1
 		)
 		|| (
 			SELECT jsonb_build_object('code_purpose', c.purpose, 'code_subject', c.subject, 'code_digest', c.digest)
@@ -143,15 +152,16 @@ var special = map[string]map[string]string{
 	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
 	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
 	"CreateSession":                      {"MaxSessions": "'1"},
-	"GetClientByRegistrationToken":       {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
 	"ListClientsByUser":                  {"UserID": "owner"},
+	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
 	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
-	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},
-	"GrantConsent":                       {"ID": "'new", "ReferenceID": null},
+	"GrantConsent":                       {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"FindAuthorizationByCode":            {"Code": "code"},
 	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
@@ -162,6 +172,7 @@ var special = map[string]map[string]string{
 	"GrantAuthorization":                 {"ID": "'new"},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
 	"IssueAccessToken":                   {"ID": "'new"},
+	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
 	"CreateUser":                         {"Email": "'new@example.com"},
@@ -183,6 +194,7 @@ var special = map[string]map[string]string{
 	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
 	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
 	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
+	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
 	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},

@@ -430,7 +430,8 @@ var schemaTables = []tableSpec{
 			user_epoch bigint NOT NULL DEFAULT 0
 			pair_epoch bigint NOT NULL DEFAULT 0
 			resources text_list (text[])
-			requested_user_info_claims text_list (text[])`,
+			requested_user_info_claims text_list (text[])
+			authorization_details stored_array (jsonb)`,
 		indexes: `
 			oauth_consent_pkey UNIQUE (id)
 			oauth_consent_client_user_uidx UNIQUE (client_id, user_id)
@@ -658,11 +659,15 @@ const schemaEnums = `
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
 	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
+	agreed_resource_scopes(oauth_consent)
+	agreed_scopes(oauth_consent)
 	as_set(text[])
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
 	count_attempt(text,text,integer,interval,boolean)
+	consent_gaps(oauth_consent,text[],text[])
+	consent_goes_on(oauth_consent,oauth_consent)
 	deadline(interval,interval,text)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
@@ -675,12 +680,16 @@ const schemaFunctions = `
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_within(text[],text[])
+	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
 	key_fits(jsonb,jsonb)
 	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	merge_authorization_details(jsonb,jsonb)
+	merge_resource_scopes(jsonb,jsonb)
+	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	own_client_is_live(oauth_access_token)
 	pair_epoch(jsonb,text,text)
@@ -688,6 +697,7 @@ const schemaFunctions = `
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
 	replace_recovery_codes(text,text[])
+	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	stamp_consent()
 	stamp_session()
