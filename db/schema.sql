@@ -13,6 +13,10 @@ CREATE DOMAIN public.assertion_lifetime AS interval
 
 COMMENT ON DOMAIN public.assertion_lifetime IS 'How far from now the exp of an assertion may be: a second or more.';
 
+CREATE DOMAIN public.attempt_count_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.attempt_count_id IS 'Primary key of attempt_count.';
+
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
@@ -62,6 +66,10 @@ COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge is derived fr
 CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
+
+CREATE DOMAIN public.digest_list AS text[];
+
+COMMENT ON DOMAIN public.digest_list IS 'Several of token_digest, as a parameter.';
 
 CREATE DOMAIN public.email_address AS text
 	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
@@ -137,6 +145,10 @@ CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
 
+CREATE DOMAIN public.one_time_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.one_time_code_id IS 'Primary key of one_time_code.';
+
 CREATE TYPE public.outcome AS ENUM (
     'created',
     'approved',
@@ -192,6 +204,9 @@ CREATE TYPE public.outcome AS ENUM (
     'changed',
     'fresh',
     'stale',
+    'counted',
+    'spent',
+    'regressed',
     'untrusted',
     'too_many_actors',
     'invalid_redirect_uri',
@@ -204,10 +219,18 @@ CREATE DOMAIN public.pairwise_subject_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.pairwise_subject_id IS 'Primary key of oauth_pairwise_subject.';
 
+CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.passkey_id IS 'Primary key of passkey: the credential ID of WebAuthn in unpadded base64url.';
+
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
 
 COMMENT ON DOMAIN public.provider_text IS 'The name of an identity provider, or its identifier of a user: 1 to 4096 bytes.';
+
+CREATE DOMAIN public.recovery_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.recovery_code_id IS 'Primary key of recovery_code.';
 
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
@@ -315,6 +338,16 @@ CREATE DOMAIN public.stored_object AS jsonb
 
 COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
 
+CREATE DOMAIN public.stored_passkey_id AS public.passkey_id
+	CONSTRAINT passkey_id_is_base64url CHECK ((((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 1364)) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_passkey_id IS 'A passkey_id as it is stored: 1 to 1023 bytes in unpadded base64url.';
+
+CREATE DOMAIN public.stored_purpose AS text COLLATE pg_catalog."C"
+	CONSTRAINT purpose_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 64)));
+
+COMMENT ON DOMAIN public.stored_purpose IS 'What a code or an attempt is for, in the server''s own words: 1 to 64 bytes.';
+
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -335,6 +368,11 @@ CREATE DOMAIN public.stored_session_id AS public.session_id
 
 COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sign_count AS bigint
+	CONSTRAINT sign_count_in_range CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)));
+
+COMMENT ON DOMAIN public.stored_sign_count IS 'A signature counter: 32 bits, unsigned (WebAuthn Level 3, section 6.1.1).';
+
 CREATE DOMAIN public.subject AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.subject IS 'A user''s identifier for a client (sub of OpenID Connect Core, section 2): the user_id, or a pairwise one.';
@@ -348,6 +386,15 @@ CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
 COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
+
+CREATE DOMAIN public.totp_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.totp_id IS 'Primary key of totp.';
+
+CREATE DOMAIN public.stored_totp_id AS public.totp_id
+	CONSTRAINT totp_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_totp_id IS 'A totp_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.trusted_issuer_id AS text COLLATE pg_catalog."C";
 
@@ -391,6 +438,21 @@ CREATE TYPE public.token_kind AS ENUM (
 );
 
 COMMENT ON TYPE public.token_kind IS 'The token_type_hint of RFC 7009, section 2.1.';
+
+CREATE DOMAIN public.totp_algorithm AS text
+	CONSTRAINT totp_algorithm_known CHECK ((VALUE = ANY (ARRAY['SHA1'::text, 'SHA256'::text, 'SHA512'::text])));
+
+COMMENT ON DOMAIN public.totp_algorithm IS 'The hash function of the HMAC (RFC 6238, section 1.2).';
+
+CREATE DOMAIN public.totp_digits AS integer
+	CONSTRAINT totp_digits_in_range CHECK (((VALUE >= 6) AND (VALUE <= 8)));
+
+COMMENT ON DOMAIN public.totp_digits IS 'How many digits a code has (RFC 4226, section 5.3).';
+
+CREATE DOMAIN public.totp_period AS integer
+	CONSTRAINT totp_period_in_range CHECK (((VALUE >= 1) AND (VALUE <= 3600)));
+
+COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
 CREATE TABLE public.oauth_access_token (
     id public.stored_access_token_id NOT NULL,
@@ -1113,6 +1175,34 @@ CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_co
 $$;
 
 COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
+
+CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    present attempt_count;
+BEGIN
+    IF most IS NULL OR most < 1 THEN
+        PERFORM refuse_parameter('MaxAttempts', 'is missing or under 1');
+    END IF;
+    INSERT INTO attempt_count AS n (purpose, subject, attempts, resets_at)
+    VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
+    ON CONFLICT (purpose, subject) DO UPDATE
+    SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        updated_at = now()
+    RETURNING n.* INTO present;
+    is_allowed := present.attempts <= most;
+    attempts_left := greatest(most - present.attempts, 0);
+    resets_at := present.resets_at;
+    IF is_right AND is_allowed THEN
+        DELETE FROM attempt_count AS n WHERE n.id = present.id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) IS 'Counts an attempt before it is made, and returns whether it is allowed, how many may follow in the window, and when the window ends. Of any number at once no more than most are allowed. A right attempt that is allowed makes the earlier ones forgotten.';
 
 CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
@@ -2009,6 +2099,24 @@ $$;
 
 COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
 
+CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
+$$;
+
+COMMENT ON FUNCTION public.replace_recovery_codes(owner text, digests text[]) IS 'Part of ReplaceRecoveryCodes, which has locked the user: deletes the user''s codes, those included that another call has written meanwhile, and writes new ones. Returns how many.';
+
 CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -2154,6 +2262,17 @@ $$;
 
 COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
+CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
+        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
+    END
+$$;
+
+COMMENT ON FUNCTION public.user_refusal(u public."user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
+
 CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2193,6 +2312,27 @@ COMMENT ON COLUMN public.account.id_token IS 'The other provider''s ID token, as
 COMMENT ON COLUMN public.account.scope IS 'The scope that the other provider granted, in its own notation.';
 
 COMMENT ON COLUMN public.account.password IS 'Password hash, argon2id for example, in the notation of the hasher.';
+
+CREATE TABLE public.attempt_count (
+    id public.attempt_count_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    attempts bigint NOT NULL,
+    resets_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.attempt_count IS 'How often something was tried in the present window: guesses at a code or a password, or messages that were sent.';
+
+COMMENT ON COLUMN public.attempt_count.purpose IS 'What is tried. Codes and attempts of one purpose and subject share a budget.';
+
+COMMENT ON COLUMN public.attempt_count.subject IS 'Digest of whom it is counted for: of a user''s id, an address or a network.';
+
+COMMENT ON COLUMN public.attempt_count.attempts IS 'Attempts since the window began, those included that were refused because there were too many.';
+
+COMMENT ON COLUMN public.attempt_count.resets_at IS 'When the window ends. It begins with the first attempt, and no attempt prolongs it.';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -2475,6 +2615,77 @@ COMMENT ON COLUMN public.oauth_trusted_issuer.max_lifetime IS 'How far from now 
 
 COMMENT ON COLUMN public.oauth_trusted_issuer.disabled IS 'While true, its assertions are refused.';
 
+CREATE TABLE public.one_time_code (
+    id public.one_time_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    data public.stored_object
+);
+
+COMMENT ON TABLE public.one_time_code IS 'Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.';
+
+COMMENT ON COLUMN public.one_time_code.created_at IS 'When the present code took the place of an earlier one.';
+
+COMMENT ON COLUMN public.one_time_code.purpose IS 'What the code is for, such as sign-in or email-verification.';
+
+COMMENT ON COLUMN public.one_time_code.subject IS 'Digest of whom the code is for: of a user''s id, an address or a browser.';
+
+COMMENT ON COLUMN public.one_time_code.digest IS 'Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.';
+
+COMMENT ON COLUMN public.one_time_code.data IS 'What the server has to know when the code is redeemed, such as the address that it verifies.';
+
+CREATE TABLE public.passkey (
+    id public.stored_passkey_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    public_key public.short_text NOT NULL,
+    sign_count public.stored_sign_count,
+    transports public.text_list,
+    aaguid public.short_text,
+    backup_eligible boolean DEFAULT false NOT NULL,
+    backed_up boolean DEFAULT false NOT NULL,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.passkey IS 'WebAuthn credentials of users.';
+
+COMMENT ON COLUMN public.passkey.name IS 'What the user calls the passkey.';
+
+COMMENT ON COLUMN public.passkey.public_key IS 'The public key, in the notation of the server.';
+
+COMMENT ON COLUMN public.passkey.sign_count IS 'The highest signature counter that was presented. It stays 0 for authenticators that don''t count; NULL means that none is known.';
+
+COMMENT ON COLUMN public.passkey.transports IS 'How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).';
+
+COMMENT ON COLUMN public.passkey.aaguid IS 'The model of the authenticator.';
+
+COMMENT ON COLUMN public.passkey.backup_eligible IS 'Whether the passkey may be synced to other devices (flag BE of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.backed_up IS 'Whether the passkey was synced when it was last used (flag BS of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.last_used_at IS 'When the passkey was last accepted.';
+
+CREATE TABLE public.recovery_code (
+    id public.recovery_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.recovery_code IS 'Codes that stand in for a second factor that is lost, each of them once.';
+
+COMMENT ON COLUMN public.recovery_code.digest IS 'Digest of the code.';
+
+COMMENT ON COLUMN public.recovery_code.used_at IS 'When the code was used. It is never accepted again.';
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2511,6 +2722,30 @@ COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends
 
 COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
 
+CREATE TABLE public.totp (
+    id public.stored_totp_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    secret public.short_text NOT NULL,
+    algorithm public.totp_algorithm DEFAULT 'SHA1'::text NOT NULL,
+    digits public.totp_digits DEFAULT 6 NOT NULL,
+    period public.totp_period DEFAULT 30 NOT NULL,
+    last_step bigint,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.totp IS 'Authenticator apps of users (RFC 6238).';
+
+COMMENT ON COLUMN public.totp.name IS 'What the user calls the app.';
+
+COMMENT ON COLUMN public.totp.secret IS 'The shared secret, encrypted by the caller.';
+
+COMMENT ON COLUMN public.totp.last_step IS 'The highest time step of which a code was accepted; NULL if none was.';
+
+COMMENT ON COLUMN public.totp.last_used_at IS 'When a code was last accepted.';
+
 CREATE TABLE public.verification (
     id public.stored_verification_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2533,6 +2768,12 @@ ALTER TABLE ONLY public.account
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_provider_account_uidx UNIQUE (provider_id, account_id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_purpose_subject_uidx UNIQUE (purpose, subject);
 
 ALTER TABLE ONLY public.jwks
     ADD CONSTRAINT jwks_pkey PRIMARY KEY (id);
@@ -2609,6 +2850,21 @@ ALTER TABLE ONLY public.oauth_trusted_issuer
 ALTER TABLE ONLY public.oauth_trusted_issuer
     ADD CONSTRAINT oauth_trusted_issuer_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_purpose_subject_uidx UNIQUE (purpose, subject);
+
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_digest_uidx UNIQUE (user_id, digest);
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
 
@@ -2621,6 +2877,9 @@ ALTER TABLE ONLY public.session
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_token_uidx UNIQUE (token);
 
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public."user"
     ADD CONSTRAINT user_pkey PRIMARY KEY (id);
 
@@ -2628,6 +2887,8 @@ ALTER TABLE ONLY public.verification
     ADD CONSTRAINT verification_pkey PRIMARY KEY (id);
 
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
+
+CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (resets_at);
 
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 
@@ -2703,6 +2964,10 @@ CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_toke
 
 CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer USING btree (created_at, id);
 
+CREATE INDEX one_time_code_expires_at_idx ON public.one_time_code USING btree (expires_at);
+
+CREATE INDEX passkey_user_id_idx ON public.passkey USING btree (user_id);
+
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
@@ -2712,6 +2977,8 @@ CREATE INDEX session_client_user_id_idx ON public.session_client USING btree (us
 CREATE INDEX session_expires_at_idx ON public.session USING btree (expires_at);
 
 CREATE INDEX session_user_id_idx ON public.session USING btree (user_id, created_at, id);
+
+CREATE INDEX totp_user_id_idx ON public.totp USING btree (user_id);
 
 CREATE INDEX user_created_at_idx ON public."user" USING btree (created_at, id);
 
@@ -2805,8 +3072,17 @@ ALTER TABLE ONLY public.oauth_refresh_token
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
