@@ -605,13 +605,16 @@ WITH caller AS MATERIALIZED (
     WHERE t.id = $1::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
     RETURNING t.id
 )
-SELECT (
-        CASE
-            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-            WHEN EXISTS (SELECT FROM access) THEN 'ended'
-            WHEN t.id IS NOT NULL THEN 'revoked'
-            ELSE 'unknown'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+                WHEN EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN t.id IS NOT NULL THEN 'revoked'
+                ELSE 'unknown'
+            END
+        )::outcome,
+        'RevokeAccessTokenByID', of_user => t.user_id, of_client => t.client_id, of_session => t.session_id, of_family => t.authorization_id
     )::outcome AS outcome,
     t.authorization_id
 FROM (VALUES (true)) AS one (n)
@@ -682,13 +685,16 @@ WITH caller AS MATERIALIZED (
     WHERE t.id = p.access_token_id AND t.revoked IS NULL
     RETURNING t.id
 )
-SELECT (
-        CASE
-            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-            WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
-            WHEN p.kind IS NOT NULL THEN 'revoked'
-            ELSE 'unknown'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+                WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN p.kind IS NOT NULL THEN 'revoked'
+                ELSE 'unknown'
+            END
+        )::outcome,
+        'RevokeToken', of_client => $1::client_id, of_family => p.authorization_id
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)
