@@ -165,12 +165,12 @@ WITH caller AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
 ), presented AS MATERIALIZED (
-    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id
+    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id, r.user_id
     FROM caller AS k
     JOIN oauth_refresh_token AS r ON r.client_id = k.client_id
     WHERE r.token = @token::token_digest
     UNION ALL
-    SELECT 'access_token', t.authorization_id, t.id
+    SELECT 'access_token', t.authorization_id, t.id, t.user_id
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.token = @token::token_digest
@@ -196,7 +196,7 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeToken', of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)

@@ -663,12 +663,12 @@ WITH caller AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
 ), presented AS MATERIALIZED (
-    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id
+    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id, r.user_id
     FROM caller AS k
     JOIN oauth_refresh_token AS r ON r.client_id = k.client_id
     WHERE r.token = $4::token_digest
     UNION ALL
-    SELECT 'access_token', t.authorization_id, t.id
+    SELECT 'access_token', t.authorization_id, t.id, t.user_id
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.token = $4::token_digest
@@ -694,7 +694,7 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeToken', of_client => $1::client_id, of_family => p.authorization_id
+        'RevokeToken', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)
