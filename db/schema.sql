@@ -1278,7 +1278,7 @@ CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text 
 BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
         verdict IN (
-            'replayed', 'proof_replayed', 'mismatched', 'regressed', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
+            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
             'enabled', 'registered'
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')

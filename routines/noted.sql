@@ -8,7 +8,7 @@ AS $$
 BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
         verdict IN (
-            'replayed', 'proof_replayed', 'mismatched', 'regressed', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
+            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
             'enabled', 'registered'
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
