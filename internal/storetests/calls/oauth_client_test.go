@@ -367,7 +367,7 @@ func TestRegistrationIsManagedByItsOwnToken(t *testing.T) {
 	a := w.NewClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = new(fixture.Digest("a")) })
 	b := w.NewClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = new(fixture.Digest("b")) })
 	find := func(id store.ClientID, raw string) error {
-		c, err := w.Q.GetClientByRegistrationToken(w.Ctx, store.GetClientByRegistrationTokenParams{ClientID: id, RegistrationAccessToken: fixture.Digest(raw)})
+		c, err := w.Q.FindClientByRegistrationToken(w.Ctx, store.FindClientByRegistrationTokenParams{ClientID: id, RegistrationAccessToken: fixture.Digest(raw)})
 		if err == nil && c.ClientID != id {
 			t.Errorf("asked for %s, got %s", id, c.ClientID)
 		}

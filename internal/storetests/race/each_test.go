@@ -49,6 +49,7 @@ var raceOf = map[string]string{
 	"GrantConsent":                     "TestRaceSameCallIsRetried",
 	"IssueAccessToken":                 "TestRaceSameCallIsRetried",
 	"IssueAuthorizationCode":           "TestRaceDecisions",
+	"IssueGrant":                       "TestRaceSameCallIsRetried",
 	"MarkDeadAuthorizations":           "TestRaceCollectorsShareTheWork",
 	"MarkEndedSessions":                "TestRaceCollectorsShareTheWork",
 	"ReauthenticateSession":            "TestRaceUpdatesLoseNothing",

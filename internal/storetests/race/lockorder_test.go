@@ -217,7 +217,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	}
 	grants := map[string][]string{
 		"ApproveAuthorization": {user, client, session, family}, "ApproveAuthorization retried": {user, client, session, family},
-		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
+		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "IssueGrant": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
 		foreignRotatedByUs: {user, client, session, refresh, family},
 		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},

@@ -235,6 +235,15 @@ func TestRaceSameCallIsRetried(t *testing.T) {
 			r, err := w.Q.IssueAccessToken(w.Ctx, p)
 			return r.Outcome, err
 		})
+		grant, raw := s.directGrant()
+		w.parallel("IssueGrant", 16, outcomes{store.OutcomeIssued: 1, store.OutcomeRetried: 15}, func(int) (store.Outcome, error) {
+			r, err := w.Q.IssueGrant(w.Ctx, grant)
+			if err == nil && (r.AccessTokenExpiresAt == nil || r.RefreshTokenExpiresAt == nil) {
+				err = errors.New("the answer says nothing of the tokens")
+			}
+			return r.Outcome, err
+		})
+		w.WantLive(raw.token, raw.refresh)
 		proof := fixture.Digest(fixture.Unique("proof"))
 		w.parallel("RememberProof", 16, outcomes{store.OutcomeRemembered: 1, store.OutcomeProofReplayed: 15}, func(int) (store.Outcome, error) {
 			return w.Q.RememberProof(w.Ctx, store.RememberProofParams{ID: proof, ExpiresAt: time.Now().Add(time.Minute)})
