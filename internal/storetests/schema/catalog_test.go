@@ -196,7 +196,9 @@ var schemaTables = []tableSpec{
 			oauth_client_redirect_uris_where_redirected
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
-		triggers: `disable_client_of_deleted_user`,
+		triggers: `
+			disable_client_of_deleted_user
+			keep_sector`,
 	},
 	{
 		name: "oauth_resource",
@@ -505,6 +507,22 @@ var schemaTables = []tableSpec{
 			oauth_proof_expires_at_idx (expires_at)`,
 	},
 	{
+		name: "oauth_pairwise_subject",
+		added: `
+			id pairwise_subject_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			sector stored_sector (text) NOT NULL
+			user_id user_id (text) NOT NULL
+			subject stored_subject (text) NOT NULL`,
+		indexes: `
+			oauth_pairwise_subject_pkey UNIQUE (id)
+			oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id)
+			oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject)
+			oauth_pairwise_subject_user_id_idx (user_id)`,
+		foreign: `oauth_pairwise_subject_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
 		name: "one_time_code",
 		added: `
 			id one_time_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
@@ -633,6 +651,10 @@ const schemaDomains = `
 	stored_consent_id consent_id consent_id_length
 	jwk_id text
 	stored_jwk_id jwk_id jwks_id_length
+	pairwise_subject_id text
+	subject text
+	stored_subject subject subject_is_printable
+	stored_sector text sector_length
 	one_time_code_id text
 	attempt_count_id text
 	stored_purpose text purpose_length
@@ -674,7 +696,9 @@ const schemaFunctions = `
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
+	expiry_without_row(timestamp with time zone,text)
 	give_family()
+	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
@@ -683,7 +707,10 @@ const schemaFunctions = `
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
+	keep_sector()
+	keep_subject(text,text,subject)
 	key_fits(jsonb,jsonb)
+	known_subject(text,text)
 	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
@@ -692,15 +719,18 @@ const schemaFunctions = `
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	own_client_is_live(oauth_access_token)
+	own_sector(text)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
+	sector_of(oauth_client)
 	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	stamp_consent()
 	stamp_session()
+	subject_of(oauth_client,text,text)
 	tenant_key(text)
 	user_refusal("user")`
 
@@ -1049,6 +1079,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"totp":                   {"id": "'q'", "user_id": "'u'", "secret": "''"},
 		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+		"oauth_pairwise_subject": {"sector": "'a.example'", "user_id": "'u'", "subject": "'s'"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {
