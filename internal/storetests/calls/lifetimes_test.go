@@ -30,22 +30,29 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
+	device, ciba := w.forSubtest(t), w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	approvedDevice := device.approvedDevice()
 	// calls that would work
 	calls := map[string]any{
-		"CreateAuthorization":           create,
-		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
-		"ApproveAuthorization":          approve,
-		"IssueAuthorizationCode":        store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute},
-		"GrantAuthorization":            w.GrantParams("granted"),
-		"RedeemAuthorizationCode":       w.RedeemParams(code),
-		"RotateRefreshToken":            rotate,
-		"IssueAccessToken":              w.issueParams("token"),
-		"IssueGrant":                    w.issueGrantParams("granted"),
-		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
-		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
-		"RememberClientAssertion":       store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
-		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
-		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
+		"CreateAuthorization":             create,
+		"TakeAuthorizationByRequestURI":   store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
+		"ApproveAuthorization":            approve,
+		"IssueAuthorizationCode":          store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute},
+		"GrantAuthorization":              w.GrantParams("granted"),
+		"RedeemAuthorizationCode":         w.RedeemParams(code),
+		"RotateRefreshToken":              rotate,
+		"IssueAccessToken":                w.issueParams("token"),
+		"IssueGrant":                      w.issueGrantParams("granted"),
+		"CreateDeviceAuthorization":       device.deviceParams(newDevice()),
+		"CreateBackchannelAuthentication": ciba.backchannelParams("req"),
+		"PollDeviceCode":                  device.pollParams(approvedDevice.code),
+		"CreateSession":                   store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
+		"ExtendSession":                   store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
+		"RememberClientAssertion":         store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
+		"RotateClientSecret":              store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
+		"RetireSigningKey":                store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
 	}
 	tried := 0
 	querier := reflect.TypeFor[store.Querier]()

@@ -193,7 +193,10 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
 			return err
 		}},
-		{"DenyAuthorization", []string{family}, func(c conn) error { _, err := store.New(c).DenyAuthorization(w.Ctx, s.pending); return err }},
+		{"DenyAuthorization", []string{family}, func(c conn) error {
+			_, err := store.New(c).DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
+			return err
+		}},
 		{"RotateRefreshToken of one that another server spent", []string{user, client, session, refresh, family}, func(c conn) error {
 			r, err := store.New(c).RotateRefreshToken(w.Ctx, s.rotation(spent, "next", "at"))
 			if err == nil && r.Outcome != store.OutcomeReplayed {

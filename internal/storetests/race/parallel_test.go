@@ -170,7 +170,7 @@ func TestRaceDecisions(t *testing.T) {
 			return g.outcome, err
 		}
 		deny := func(s *scene) (store.Outcome, error) {
-			r, err := w.Q.DenyAuthorization(w.Ctx, s.pending)
+			r, err := w.Q.DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
 			return r.Outcome, err
 		}
 		w.parallel("ApproveAuthorization", 16, outcomes{store.OutcomeApproved: 1, store.OutcomeRetried: 15}, func(int) (store.Outcome, error) { return approve(s) })
