@@ -36,23 +36,25 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	approvedDevice := device.approvedDevice()
 	// calls that would work
 	calls := map[string]any{
-		"CreateAuthorization":             create,
-		"TakeAuthorizationByRequestURI":   store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
-		"ApproveAuthorization":            approve,
-		"IssueAuthorizationCode":          store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute},
-		"GrantAuthorization":              w.GrantParams("granted"),
-		"RedeemAuthorizationCode":         w.RedeemParams(code),
-		"RotateRefreshToken":              rotate,
-		"IssueAccessToken":                w.issueParams("token"),
-		"IssueGrant":                      w.issueGrantParams("granted"),
+		"CreateAuthorization":           create,
+		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
+		"ApproveAuthorization":          approve,
+		"IssueAuthorizationCode":        store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute},
+		"GrantAuthorization":            w.GrantParams("granted"),
+		"RedeemAuthorizationCode":       w.RedeemParams(code),
+		"RotateRefreshToken":            rotate,
+		"IssueAccessToken":              w.issueParams("token"),
+		"IssueGrant":                    w.issueGrantParams("granted"),
+		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
+		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
+		"RememberClientAssertion":       store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
+		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
+		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
+		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
+
 		"CreateDeviceAuthorization":       device.deviceParams(newDevice()),
 		"CreateBackchannelAuthentication": ciba.backchannelParams("req"),
 		"PollDeviceCode":                  device.pollParams(approvedDevice.code),
-		"CreateSession":                   store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
-		"ExtendSession":                   store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
-		"RememberClientAssertion":         store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
-		"RotateClientSecret":              store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
-		"RetireSigningKey":                store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
 	}
 	tried := 0
 	querier := reflect.TypeFor[store.Querier]()
