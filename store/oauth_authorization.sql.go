@@ -19,22 +19,25 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = $3::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, u.id AS user_id,
+    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+        u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $5::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
-        deadline($6::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        CASE WHEN a.kind = 'code' THEN $6::token_digest END AS code,
+        CASE WHEN a.kind = 'code' THEN deadline($7::interval, c.code_lifetime, 'CodeLifetime') ELSE a.expires_at END AS code_expires_at,
         (
             CASE
+                WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
                     AND a.session_id IS NOT DISTINCT FROM $2::session_id
                 THEN CASE
                     WHEN c.disabled THEN 'disabled'
                     WHEN is_ended(a, c, u, s) THEN 'revoked'
-                    ELSE coalesce(judge_again(c, a, a.granted_scopes, $7::text[], $8::text[]), 'retried')
+                    ELSE coalesce(judge_again(c, a, a.granted_scopes, $8::text[], $9::text[]), 'retried')
                 END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
@@ -44,9 +47,9 @@ WITH asked AS MATERIALIZED (
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN NOT is_within(coalesce($4::text[], '{}'), a.scopes) THEN 'invalid_scope'
-                WHEN NOT details_within($9::jsonb, a.authorization_details, $10::text[])
+                WHEN NOT details_within($10::jsonb, a.authorization_details, $11::text[])
                 THEN 'invalid_authorization_details'
-                ELSE coalesce(judge_again(c, a, $4::text[], $7::text[], $8::text[]), 'approved')
+                ELSE coalesce(judge_again(c, a, $4::text[], $8::text[], $9::text[]), 'approved')
             END
         )::outcome AS outcome
     FROM asked AS q
@@ -60,14 +63,14 @@ WITH asked AS MATERIALIZED (
     SET status = 'approved', user_id = q.user_id, session_id = $2::session_id,
         reference_id = CASE WHEN q.outcome = 'approved' THEN $5::reference_id ELSE a.reference_id END,
         granted_scopes = q.granted_scopes,
-        authorization_details = CASE WHEN q.outcome = 'approved' THEN details_as_set($9::jsonb) ELSE a.authorization_details END,
+        authorization_details = CASE WHEN q.outcome = 'approved' THEN details_as_set($10::jsonb) ELSE a.authorization_details END,
         bound = $2::session_id IS NOT NULL AND NOT 'offline_access' = ANY (q.granted_scopes),
         user_epoch = q.user_epoch, client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        auth_time = CASE WHEN q.outcome = 'approved' THEN $11::timestamptz ELSE a.auth_time END,
-        acr = CASE WHEN q.outcome = 'approved' THEN $12::text ELSE a.acr END,
-        amr = CASE WHEN q.outcome = 'approved' THEN $13::text[] ELSE a.amr END,
-        decided_at = q.decided_at, request_uri = NULL, code = coalesce($14::token_digest, a.code),
-        code_expires_at = CASE WHEN $14::token_digest IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
+        auth_time = CASE WHEN q.outcome = 'approved' THEN $12::timestamptz ELSE a.auth_time END,
+        acr = CASE WHEN q.outcome = 'approved' THEN $13::text ELSE a.acr END,
+        amr = CASE WHEN q.outcome = 'approved' THEN $14::text[] ELSE a.amr END,
+        decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
+        code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
@@ -91,6 +94,7 @@ type ApproveAuthorizationParams struct {
 	ID                   AuthorizationID
 	GrantedScopes        []string
 	ReferenceID          *ReferenceID
+	Code                 *token.Digest
 	CodeLifetime         time.Duration
 	DefaultScopes        []string
 	DefaultResources     []string
@@ -99,7 +103,6 @@ type ApproveAuthorizationParams struct {
 	AuthTime             *time.Time
 	ACR                  *string
 	AMR                  []string
-	Code                 *token.Digest
 }
 
 type ApproveAuthorizationRow struct {
@@ -116,9 +119,11 @@ type ApproveAuthorizationRow struct {
 // whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1).
 // The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 // redirect_uri is where the answer to the client goes.
+// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 //   - decided: another decision stands (an error page)
+//   - mismatched: the request is another user's: of a device by FindAuthorizationByUserCode, of CIBA from the start (an error page)
 //   - expired: the request has lapsed (an error page)
 //   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
 //   - unknown: there is no such request or user (an error page)
@@ -140,6 +145,7 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 		arg.ID,
 		arg.GrantedScopes,
 		arg.ReferenceID,
+		arg.Code,
 		arg.CodeLifetime,
 		arg.DefaultScopes,
 		arg.DefaultResources,
@@ -148,7 +154,6 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
-		arg.Code,
 	)
 	var i ApproveAuthorizationRow
 	err := row.Scan(
@@ -419,6 +424,7 @@ WITH ended AS MATERIALIZED (
     JOIN oauth_authorization AS a ON a.id = e.id
     WHERE NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     FOR UPDATE OF a SKIP LOCKED
 ), deleted_access_tokens AS (
     DELETE FROM oauth_access_token AS t
@@ -453,8 +459,8 @@ type DeleteEndedAuthorizationsRow struct {
 }
 
 // DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
-// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
-// nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
+// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error) {
 	row := q.db.QueryRow(ctx, DeleteEndedAuthorizations, arg.Retention, arg.BatchSize)
 	var i DeleteEndedAuthorizationsRow
@@ -472,6 +478,7 @@ WITH due AS MATERIALIZED (
     WHERE a.expires_at <= now() - $1::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     ORDER BY a.expires_at
     LIMIT $2::integer
     FOR UPDATE OF a SKIP LOCKED
@@ -486,7 +493,8 @@ type DeleteExpiredAuthorizationsParams struct {
 }
 
 // DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
-// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
+// how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
+// DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
 	if err != nil {
@@ -497,9 +505,10 @@ func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExp
 
 const DenyAuthorization = `-- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
         (
             CASE
+                WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
                 WHEN a.status = 'denied' THEN 'retried'
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
@@ -509,7 +518,7 @@ WITH request AS MATERIALIZED (
         )::outcome AS outcome
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
-    WHERE a.id = $1::authorization_id
+    WHERE a.id = $2::authorization_id
     FOR NO KEY UPDATE OF a
 ), denied AS (
     UPDATE oauth_authorization AS a
@@ -522,6 +531,11 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true
 `
 
+type DenyAuthorizationParams struct {
+	UserID *UserID
+	ID     AuthorizationID
+}
+
 type DenyAuthorizationRow struct {
 	Outcome      Outcome
 	ClientID     *ClientID
@@ -530,18 +544,20 @@ type DenyAuthorizationRow struct {
 	State        *string
 }
 
-// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). The answer's redirect_uri is where the answer
-// to the client goes; if it is NULL, the request's redirect URI is no longer registered, and the user gets an error page.
+// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
+// or of CIBA, which belong to a user; NULL will do for others.
+// The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
 //   - denied: the denial is recorded (access_denied)
 //   - retried: the request had been denied before (access_denied)
 //   - decided: the request had been approved before (an error page)
+//   - mismatched: the request is another user's, as in ApproveAuthorization (an error page)
 //   - expired: the request has lapsed (an error page)
 //   - revoked: the request had been ended before (access_denied)
 //   - unknown: there is no such request (an error page)
 //
 // Only denied changes anything.
-func (q *Queries) DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, DenyAuthorization, id)
+func (q *Queries) DenyAuthorization(ctx context.Context, arg DenyAuthorizationParams) (DenyAuthorizationRow, error) {
+	row := q.db.QueryRow(ctx, DenyAuthorization, arg.UserID, arg.ID)
 	var i DenyAuthorizationRow
 	err := row.Scan(
 		&i.Outcome,
@@ -948,7 +964,7 @@ WITH request AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = $4::authorization_id
+    WHERE a.id = $4::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
     -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
@@ -1759,7 +1775,10 @@ WITH ended AS (
     WHERE a.id = $1::authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
+    )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_authorization AS a ON a.id = $1::authorization_id
@@ -1800,7 +1819,9 @@ WITH ended AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => $1::client_id
+    )::outcome AS outcome
 `
 
 // RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -1823,7 +1844,9 @@ WITH ended AS (
     WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizations', of_user => $1::user_id
+    )::outcome AS outcome
 `
 
 // RevokeUserAuthorizations ends everything that a user has granted, to all clients. It also ends what a concurrent statement grants that
@@ -1843,25 +1866,27 @@ func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (
 const RevokeUserAuthorizationsByClient = `-- name: RevokeUserAuthorizationsByClient :one
 WITH ended AS (
     UPDATE "user" AS u
-    SET ended_grants = end_pair(u.ended_grants, $1::client_id, ''),
-        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $1::client_id, '') = '{}')::integer,
+    SET ended_grants = end_pair(u.ended_grants, $2::client_id, ''),
+        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $2::client_id, '') = '{}')::integer,
         updated_at = now()
-    WHERE u.id = $2::user_id AND u.deleted_at IS NULL
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => $1::user_id, of_client => $2::client_id
+    )::outcome AS outcome
 `
 
 type RevokeUserAuthorizationsByClientParams struct {
-	ClientID ClientID
 	UserID   UserID
+	ClientID ClientID
 }
 
 // RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
 //   - ended: the user's grants to the client are dead
 //   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.ClientID, arg.UserID)
+	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.UserID, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

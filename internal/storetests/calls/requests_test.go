@@ -470,7 +470,7 @@ func TestWhatWasTakenFromTheClientCountsUntilTheCodeIsRedeemed(t *testing.T) {
 				return
 			}
 			w.Unchanged(tryAll)
-			denied, err := w.Q.DenyAuthorization(w.Ctx, asked)
+			denied, err := w.Q.DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: asked})
 			w.OK(err)
 			wantEqual(t, "DenyAuthorization says where the denial goes", denied.RedirectURI == nil, c.want == store.OutcomeRedirectURIMismatched)
 		})
