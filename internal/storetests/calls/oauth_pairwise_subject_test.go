@@ -143,7 +143,9 @@ func TestEveryCallSaysTheSameSubject(t *testing.T) {
 	same("IssueGrant", issued.Sub)
 
 	approving := w.pairwiseClient("https://b.example/cb")
-	request := w.pending(func(p *store.CreateAuthorizationParams) { p.ClientID = approving })
+	request := w.pending(func(p *store.CreateAuthorizationParams) {
+		p.ClientID, p.RedirectURI = approving, new("https://b.example/cb")
+	})
 	w.approve(request, store.OutcomeApproved)
 	clients, err := w.Q.ListSessionClients(w.Ctx, w.Session)
 	w.OK(err)

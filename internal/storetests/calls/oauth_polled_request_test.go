@@ -20,7 +20,7 @@ const (
 func newDeviceWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Public, p.GrantTypes = new(true), []string{deviceGrant} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Public, p.GrantTypes = new(true), []string{deviceGrant, "refresh_token"} })
 	return w
 }
 
@@ -626,7 +626,7 @@ func (w *world) denyAs(id store.AuthorizationID, user store.UserID, want store.O
 func newCIBAWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant, "refresh_token"} })
 	return w
 }
 
