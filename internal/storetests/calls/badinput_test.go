@@ -375,6 +375,14 @@ var constraintViolations = []struct {
 	{store.ConstraintVerificationPKey, `INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`},
 	{store.ConstraintVerificationIDLength, `UPDATE verification SET id = ''`},
 
+	{store.ConstraintOAuthTrustedIssuerPKey, `INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('i', 'https://c.example')`},
+	{store.ConstraintOAuthTrustedIssuerIssuerUIdx, `INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('i3', 'https://a.example')`},
+	{store.ConstraintOAuthTrustedIssuerOneSourceOfKeys, `UPDATE oauth_trusted_issuer SET jwks = '{"keys": []}', jwks_uri = 'https://a.example/keys'`},
+	{store.ConstraintOAuthTrustedIssuerSigns, `UPDATE oauth_trusted_issuer SET signing_algorithms = '{ES256,none}'`},
+	{store.ConstraintTrustedIssuerIDLength, `UPDATE oauth_trusted_issuer SET id = ''`},
+	{store.ConstraintIssuerLength, `UPDATE oauth_trusted_issuer SET issuer = ''`},
+	{store.ConstraintIssuerLength, `UPDATE oauth_trusted_issuer SET issuer = repeat('x', 2049)`},
+	{store.ConstraintAssertionLifetimeIsPositive, `UPDATE oauth_trusted_issuer SET max_lifetime = '0'`},
 	{store.ConstraintOAuthClientAssertionPKey, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES (DIGEST, now())`},
 	{store.ConstraintTokenDigestIsDigest, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('jti', now())`},
 }
@@ -401,6 +409,7 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid) VALUES ('k', 's', 'app', 'u', 'u', 's')`,
 		`INSERT INTO oauth_resource (id, identifier, name) VALUES ('e', 'https://a.example', '')`,
 		`INSERT INTO oauth_client_resource (id, client_id, resource_id) VALUES ('l', 'app', 'https://a.example')`,
+		`INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('i', 'https://a.example'), ('i2', 'https://b.example')`,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`,
 	} {
 		w.Exec(withDigests(sql))

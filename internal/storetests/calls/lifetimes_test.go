@@ -30,6 +30,11 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
+	exchanger := w.NewExchanger()
+	exchanged, _ := w.ExchangeParams(w.Redeem().Access, exchanger)
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "7")
+	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	// calls that would work
 	calls := map[string]any{
 		"CreateAuthorization":           create,
@@ -40,6 +45,8 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RedeemAuthorizationCode":       w.RedeemParams(code),
 		"RotateRefreshToken":            rotate,
 		"IssueAccessToken":              w.issueParams("token"),
+		"ExchangeToken":                 exchanged,
+		"IssueTokenByAssertion":         asserted,
 		"IssueGrant":                    w.issueGrantParams("granted"),
 		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
 		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},

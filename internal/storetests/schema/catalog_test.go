@@ -393,7 +393,9 @@ var schemaTables = []tableSpec{
 			client_epoch bigint
 			pair_epoch bigint
 			data stored_object (jsonb)
-			requested_user_info_claims text_list (text[])`,
+			requested_user_info_claims text_list (text[])
+			subject_token_id access_token_id (text)
+			may_act stored_object (jsonb)`,
 		indexes: `
 			oauth_access_token_pkey UNIQUE (id)
 			oauth_access_token_token_uidx UNIQUE (token)
@@ -489,6 +491,7 @@ var schemaTables = []tableSpec{
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
 			expires_at finite_timestamptz (timestamp with time zone) NOT NULL`,
+		added: `access_token_id access_token_id (text)`,
 		indexes: `
 			oauth_client_assertion_pkey UNIQUE (id)
 			oauth_client_assertion_expires_at_idx (expires_at)`,
@@ -503,6 +506,30 @@ var schemaTables = []tableSpec{
 		indexes: `
 			oauth_proof_pkey UNIQUE (id)
 			oauth_proof_expires_at_idx (expires_at)`,
+	},
+	{
+		name: "oauth_trusted_issuer",
+		added: `
+			id stored_trusted_issuer_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			issuer stored_issuer (text) NOT NULL
+			name short_text (text)
+			jwks stored_object (jsonb)
+			jwks_uri short_text (text)
+			audiences text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			signing_algorithms text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			client_ids text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			any_client boolean NOT NULL DEFAULT false
+			max_lifetime assertion_lifetime (interval)
+			disabled boolean NOT NULL DEFAULT false`,
+		indexes: `
+			oauth_trusted_issuer_pkey UNIQUE (id)
+			oauth_trusted_issuer_issuer_uidx UNIQUE (issuer)
+			oauth_trusted_issuer_created_at_idx (created_at, id)`,
+		checks: `
+			oauth_trusted_issuer_one_source_of_keys
+			oauth_trusted_issuer_signs`,
 	},
 }
 
@@ -548,7 +575,11 @@ const schemaDomains = `
 	session_client_id text
 	stored_consent_id consent_id consent_id_length
 	jwk_id text
-	stored_jwk_id jwk_id jwks_id_length`
+	stored_jwk_id jwk_id jwks_id_length
+	trusted_issuer_id text
+	stored_trusted_issuer_id trusted_issuer_id trusted_issuer_id_length
+	stored_issuer text issuer_length
+	assertion_lifetime interval assertion_lifetime_is_positive`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
@@ -562,10 +593,15 @@ const schemaEnums = `
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
 	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
+	add_actor(jsonb,text)
 	agreed_resource_scopes(oauth_consent)
 	agreed_scopes(oauth_consent)
+	are_details_within(jsonb,jsonb)
 	as_set(text[])
+	assertion_ends_at(bigint,interval)
 	authenticates(oauth_client,text,token_digest)
+	beyond(text[],text[])
+	binds_as_registered(oauth_client,jsonb)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
 	consent_gaps(oauth_consent,text[],text[])
@@ -576,19 +612,25 @@ const schemaFunctions = `
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
+	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	give_family()
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_within(text[],text[])
+	judge_assertion(text,timestamp with time zone,text)
+	judge_assertion_time(bigint,interval,interval,interval)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
+	kept_within(text[],text[])
 	key_fits(jsonb,jsonb)
 	live_session(text)
+	lock_live_access_token(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	may_present(oauth_client,oauth_access_token,text[])
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
@@ -602,7 +644,8 @@ const schemaFunctions = `
 	session_is_live(session,"user")
 	stamp_consent()
 	stamp_session()
-	tenant_key(text)`
+	tenant_key(text)
+	uses_grant_type(oauth_client,text)`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -943,6 +986,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
