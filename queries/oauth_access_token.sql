@@ -42,7 +42,7 @@ WITH client AS MATERIALIZED (
         sqlc.narg('confirmation')::token_confirmation, m.grants_epoch
     FROM admitted AS m
     WHERE m.fresh
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 ), access_token AS (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
@@ -187,7 +187,7 @@ WITH presented AS MATERIALIZED (
         sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
         g.client_epoch, g.pair_epoch, g.id
     FROM granted AS g
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id, expires_at, scopes, resources, authorization_details, act
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
