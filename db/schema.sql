@@ -13,6 +13,10 @@ CREATE DOMAIN public.assertion_lifetime AS interval
 
 COMMENT ON DOMAIN public.assertion_lifetime IS 'How far from now the exp of an assertion may be: a second or more.';
 
+CREATE DOMAIN public.attempt_count_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.attempt_count_id IS 'Primary key of attempt_count.';
+
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
@@ -62,6 +66,10 @@ COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge is derived fr
 CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
+
+CREATE DOMAIN public.digest_list AS text[];
+
+COMMENT ON DOMAIN public.digest_list IS 'Several of token_digest, as a parameter.';
 
 CREATE DOMAIN public.email_address AS text
 	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
@@ -137,6 +145,10 @@ CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
 
+CREATE DOMAIN public.one_time_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.one_time_code_id IS 'Primary key of one_time_code.';
+
 CREATE TYPE public.outcome AS ENUM (
     'created',
     'approved',
@@ -192,6 +204,9 @@ CREATE TYPE public.outcome AS ENUM (
     'changed',
     'fresh',
     'stale',
+    'counted',
+    'spent',
+    'regressed',
     'untrusted',
     'too_many_actors',
     'invalid_redirect_uri',
@@ -200,10 +215,22 @@ CREATE TYPE public.outcome AS ENUM (
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
 
+CREATE DOMAIN public.pairwise_subject_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.pairwise_subject_id IS 'Primary key of oauth_pairwise_subject.';
+
+CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.passkey_id IS 'Primary key of passkey: the credential ID of WebAuthn in unpadded base64url.';
+
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
 
 COMMENT ON DOMAIN public.provider_text IS 'The name of an identity provider, or its identifier of a user: 1 to 4096 bytes.';
+
+CREATE DOMAIN public.recovery_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.recovery_code_id IS 'Primary key of recovery_code.';
 
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
@@ -311,6 +338,16 @@ CREATE DOMAIN public.stored_object AS jsonb
 
 COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
 
+CREATE DOMAIN public.stored_passkey_id AS public.passkey_id
+	CONSTRAINT passkey_id_is_base64url CHECK ((((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 1364)) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_passkey_id IS 'A passkey_id as it is stored: 1 to 1023 bytes in unpadded base64url.';
+
+CREATE DOMAIN public.stored_purpose AS text COLLATE pg_catalog."C"
+	CONSTRAINT purpose_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 64)));
+
+COMMENT ON DOMAIN public.stored_purpose IS 'What a code or an attempt is for, in the server''s own words: 1 to 64 bytes.';
+
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -321,15 +358,43 @@ CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
 
 COMMENT ON DOMAIN public.stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sector AS text COLLATE pg_catalog."C"
+	CONSTRAINT sector_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 255)));
+
+COMMENT ON DOMAIN public.stored_sector IS 'A sector of pairwise subjects: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_session_id AS public.session_id
 	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
 COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sign_count AS bigint
+	CONSTRAINT sign_count_in_range CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)));
+
+COMMENT ON DOMAIN public.stored_sign_count IS 'A signature counter: 32 bits, unsigned (WebAuthn Level 3, section 6.1.1).';
+
+CREATE DOMAIN public.subject AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.subject IS 'A user''s identifier for a client (sub of OpenID Connect Core, section 2): the user_id, or a pairwise one.';
+
+CREATE DOMAIN public.stored_subject AS public.subject
+	CONSTRAINT subject_is_printable CHECK (((VALUE)::text ~ '^[\x20-\x7e]{1,255}$'::text));
+
+COMMENT ON DOMAIN public.stored_subject IS 'A pairwise subject as it is stored: 1 to 255 printable ASCII characters (OpenID Connect Core, section 2).';
+
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
 COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
+
+CREATE DOMAIN public.totp_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.totp_id IS 'Primary key of totp.';
+
+CREATE DOMAIN public.stored_totp_id AS public.totp_id
+	CONSTRAINT totp_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_totp_id IS 'A totp_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.trusted_issuer_id AS text COLLATE pg_catalog."C";
 
@@ -373,6 +438,21 @@ CREATE TYPE public.token_kind AS ENUM (
 );
 
 COMMENT ON TYPE public.token_kind IS 'The token_type_hint of RFC 7009, section 2.1.';
+
+CREATE DOMAIN public.totp_algorithm AS text
+	CONSTRAINT totp_algorithm_known CHECK ((VALUE = ANY (ARRAY['SHA1'::text, 'SHA256'::text, 'SHA512'::text])));
+
+COMMENT ON DOMAIN public.totp_algorithm IS 'The hash function of the HMAC (RFC 6238, section 1.2).';
+
+CREATE DOMAIN public.totp_digits AS integer
+	CONSTRAINT totp_digits_in_range CHECK (((VALUE >= 6) AND (VALUE <= 8)));
+
+COMMENT ON DOMAIN public.totp_digits IS 'How many digits a code has (RFC 4226, section 5.3).';
+
+CREATE DOMAIN public.totp_period AS integer
+	CONSTRAINT totp_period_in_range CHECK (((VALUE >= 1) AND (VALUE <= 3600)));
+
+COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
 CREATE TABLE public.oauth_access_token (
     id public.stored_access_token_id NOT NULL,
@@ -714,9 +794,9 @@ COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
-COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8).';
+COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.';
 
-COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
+COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.';
 
 COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
 
@@ -1096,6 +1176,34 @@ $$;
 
 COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
 
+CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    present attempt_count;
+BEGIN
+    IF most IS NULL OR most < 1 THEN
+        PERFORM refuse_parameter('MaxAttempts', 'is missing or under 1');
+    END IF;
+    INSERT INTO attempt_count AS n (purpose, subject, attempts, resets_at)
+    VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
+    ON CONFLICT (purpose, subject) DO UPDATE
+    SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        updated_at = now()
+    RETURNING n.* INTO present;
+    is_allowed := present.attempts <= most;
+    attempts_left := greatest(most - present.attempts, 0);
+    resets_at := present.resets_at;
+    IF is_right AND is_allowed THEN
+        DELETE FROM attempt_count AS n WHERE n.id = present.id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) IS 'Counts an attempt before it is made, and returns whether it is allowed, how many may follow in the window, and when the window ends. Of any number at once no more than most are allowed. A right attempt that is allowed makes the earlier ones forgotten.';
+
 CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
     AS $$
@@ -1322,8 +1430,9 @@ BEGIN
         -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
         NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-        WHERE NEW.session_id IS NOT NULL
+        SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
+        FROM oauth_client AS c
+        WHERE c.client_id = NEW.client_id AND NEW.session_id IS NOT NULL
           AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
@@ -1344,6 +1453,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
+
+CREATE FUNCTION public.give_subject(of_sector text, of_user text) RETURNS public.subject
+    LANGUAGE sql
+    AS $$
+    SELECT CASE WHEN of_sector IS NULL THEN of_user ELSE (keep_subject(of_sector, of_user, NULL)).held END
+$$;
+
+COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1536,6 +1653,7 @@ CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_c
 DECLARE
     a  oauth_authorization;
     ok boolean;
+    row_expires_at timestamptz;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
     IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
@@ -1548,8 +1666,11 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT t.expires_at INTO access_token_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        SELECT r.expires_at INTO refresh_token_expires_at FROM oauth_refresh_token AS r WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
+        FROM oauth_refresh_token AS r
+        WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
+        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;
@@ -1613,6 +1734,54 @@ $$;
 
 COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
+CREATE FUNCTION public.keep_sector() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $_$
+DECLARE
+    hosts text[];
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
+        IF NEW.sector_identifier <> OLD.sector_identifier THEN
+            PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
+        END IF;
+        NEW.sector_identifier := OLD.sector_identifier;
+    END IF;
+    IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
+        -- Apps of unrelated developers share loopback addresses and private schemes, so these make no sector.
+        hosts := ARRAY(
+            SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
+            FROM unnest(NEW.redirect_uris) AS r (uri)
+        );
+        NEW.sector_identifier := CASE WHEN cardinality(hosts) = 1 THEN hosts[1] END;
+        NEW.sector_identifier := coalesce(NEW.sector_identifier, own_sector(NEW.client_id));
+    END IF;
+    NEW.sector_identifier := NEW.sector_identifier::stored_sector; -- refused here rather than at the first grant
+    RETURN NEW;
+END
+$_$;
+
+COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
+
+CREATE FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    is_new := false;
+    IF NOT FOUND THEN
+        INSERT INTO oauth_pairwise_subject (sector, user_id, subject)
+        VALUES (of_sector, of_user, coalesce(wanted, gen_random_uuid()::text))
+        ON CONFLICT DO NOTHING;
+        is_new := FOUND;
+        SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) IS 'The pairwise subject of a user in a sector. If there is none, it is made: wanted, or a random one if wanted is NULL. NULL if another user has the one that is wanted. VOLATILE, so that it sees what was committed while it waited.';
+
 CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1634,6 +1803,22 @@ CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
+
+CREATE FUNCTION public.known_subject(of_client text, of_user text) RETURNS public.subject
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN sector_of(c) IS NULL THEN of_user ELSE p.subject END
+        FROM oauth_client AS c
+        LEFT JOIN oauth_pairwise_subject AS p ON p.sector = sector_of(c) AND p.user_id = of_user
+        WHERE c.client_id = of_client
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
 CREATE FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1812,6 +1997,27 @@ $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
 
+CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF current_setting('oauthdb.events', true) = 'on' AND (
+        verdict IN (
+            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
+            'enabled', 'registered'
+        )
+        OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
+    ) THEN
+        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, ip_address)
+        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, from_address);
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
+
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1830,6 +2036,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
+
+CREATE FUNCTION public.own_sector(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT 'client:' || client_key(client_id)
+$$;
+
+COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1909,6 +2123,24 @@ $$;
 
 COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
 
+CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
+$$;
+
+COMMENT ON FUNCTION public.replace_recovery_codes(owner text, digests text[]) IS 'Part of ReplaceRecoveryCodes, which has locked the user: deletes the user''s codes, those included that another call has written meanwhile, and writes new ones. Returns how many.';
+
 CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1932,6 +2164,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.scopes_at(resources text[], scopes text[]) IS 'The scopes at each of the resources, as resource_scopes has them. NULL without a resource.';
+
+CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
+$$;
+
+COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
 
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -2030,6 +2270,14 @@ $$;
 
 COMMENT ON FUNCTION public.stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';
 
+CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END
+$$;
+
+COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+
 CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2037,6 +2285,17 @@ CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
 $$;
 
 COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
+
+CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
+        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
+    END
+$$;
+
+COMMENT ON FUNCTION public.user_refusal(u public."user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
 
 CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2077,6 +2336,27 @@ COMMENT ON COLUMN public.account.id_token IS 'The other provider''s ID token, as
 COMMENT ON COLUMN public.account.scope IS 'The scope that the other provider granted, in its own notation.';
 
 COMMENT ON COLUMN public.account.password IS 'Password hash, argon2id for example, in the notation of the hasher.';
+
+CREATE TABLE public.attempt_count (
+    id public.attempt_count_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    attempts bigint NOT NULL,
+    resets_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.attempt_count IS 'How often something was tried in the present window: guesses at a code or a password, or messages that were sent.';
+
+COMMENT ON COLUMN public.attempt_count.purpose IS 'What is tried. Codes and attempts of one purpose and subject share a budget.';
+
+COMMENT ON COLUMN public.attempt_count.subject IS 'Digest of whom it is counted for: of a user''s id, an address or a network.';
+
+COMMENT ON COLUMN public.attempt_count.attempts IS 'Attempts since the window began, those included that were refused because there were too many.';
+
+COMMENT ON COLUMN public.attempt_count.resets_at IS 'When the window ends. It begins with the first attempt, and no attempt prolongs it.';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -2176,6 +2456,21 @@ COMMENT ON COLUMN public.oauth_initial_access_token.uses IS 'How many clients ha
 COMMENT ON COLUMN public.oauth_initial_access_token.expires_at IS 'When the token expires. NULL means never.';
 
 COMMENT ON COLUMN public.oauth_initial_access_token.revoked_at IS 'When the token was revoked.';
+
+CREATE TABLE public.oauth_pairwise_subject (
+    id public.pairwise_subject_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    sector public.stored_sector NOT NULL,
+    user_id public.user_id NOT NULL,
+    subject public.stored_subject NOT NULL
+);
+
+COMMENT ON TABLE public.oauth_pairwise_subject IS 'By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.';
+
+COMMENT ON COLUMN public.oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
+
+COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -2344,6 +2639,120 @@ COMMENT ON COLUMN public.oauth_trusted_issuer.max_lifetime IS 'How far from now 
 
 COMMENT ON COLUMN public.oauth_trusted_issuer.disabled IS 'While true, its assertions are refused.';
 
+CREATE TABLE public.one_time_code (
+    id public.one_time_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    data public.stored_object
+);
+
+COMMENT ON TABLE public.one_time_code IS 'Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.';
+
+COMMENT ON COLUMN public.one_time_code.created_at IS 'When the present code took the place of an earlier one.';
+
+COMMENT ON COLUMN public.one_time_code.purpose IS 'What the code is for, such as sign-in or email-verification.';
+
+COMMENT ON COLUMN public.one_time_code.subject IS 'Digest of whom the code is for: of a user''s id, an address or a browser.';
+
+COMMENT ON COLUMN public.one_time_code.digest IS 'Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.';
+
+COMMENT ON COLUMN public.one_time_code.data IS 'What the server has to know when the code is redeemed, such as the address that it verifies.';
+
+CREATE TABLE public.passkey (
+    id public.stored_passkey_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    public_key public.short_text NOT NULL,
+    sign_count public.stored_sign_count,
+    transports public.text_list,
+    aaguid public.short_text,
+    backup_eligible boolean DEFAULT false NOT NULL,
+    backed_up boolean DEFAULT false NOT NULL,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.passkey IS 'WebAuthn credentials of users.';
+
+COMMENT ON COLUMN public.passkey.name IS 'What the user calls the passkey.';
+
+COMMENT ON COLUMN public.passkey.public_key IS 'The public key, in the notation of the server.';
+
+COMMENT ON COLUMN public.passkey.sign_count IS 'The highest signature counter that was presented. It stays 0 for authenticators that don''t count; NULL means that none is known.';
+
+COMMENT ON COLUMN public.passkey.transports IS 'How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).';
+
+COMMENT ON COLUMN public.passkey.aaguid IS 'The model of the authenticator.';
+
+COMMENT ON COLUMN public.passkey.backup_eligible IS 'Whether the passkey may be synced to other devices (flag BE of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.backed_up IS 'Whether the passkey was synced when it was last used (flag BS of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.last_used_at IS 'When the passkey was last accepted.';
+
+CREATE TABLE public.recovery_code (
+    id public.recovery_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.recovery_code IS 'Codes that stand in for a second factor that is lost, each of them once.';
+
+COMMENT ON COLUMN public.recovery_code.digest IS 'Digest of the code.';
+
+COMMENT ON COLUMN public.recovery_code.used_at IS 'When the code was used. It is never accepted again.';
+
+CREATE TABLE public.security_event (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    call text NOT NULL,
+    outcome public.outcome NOT NULL,
+    reason text,
+    user_id public.user_id,
+    client_id public.client_id,
+    session_id public.session_id,
+    authorization_id public.authorization_id,
+    ip_address public.short_text
+);
+
+COMMENT ON TABLE public.security_event IS 'What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.';
+
+COMMENT ON COLUMN public.security_event.id IS 'In the order in which the events were written.';
+
+COMMENT ON COLUMN public.security_event.call IS 'The call that wrote the event, by its name in package store.';
+
+COMMENT ON COLUMN public.security_event.outcome IS 'What the call answered.';
+
+COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+
+COMMENT ON COLUMN public.security_event.user_id IS 'The user concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.client_id IS 'The client concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.session_id IS 'The session concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.authorization_id IS 'The family concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+
+ALTER TABLE public.security_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.security_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2380,6 +2789,30 @@ COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends
 
 COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
 
+CREATE TABLE public.totp (
+    id public.stored_totp_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    secret public.short_text NOT NULL,
+    algorithm public.totp_algorithm DEFAULT 'SHA1'::text NOT NULL,
+    digits public.totp_digits DEFAULT 6 NOT NULL,
+    period public.totp_period DEFAULT 30 NOT NULL,
+    last_step bigint,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.totp IS 'Authenticator apps of users (RFC 6238).';
+
+COMMENT ON COLUMN public.totp.name IS 'What the user calls the app.';
+
+COMMENT ON COLUMN public.totp.secret IS 'The shared secret, encrypted by the caller.';
+
+COMMENT ON COLUMN public.totp.last_step IS 'The highest time step of which a code was accepted; NULL if none was.';
+
+COMMENT ON COLUMN public.totp.last_used_at IS 'When a code was last accepted.';
+
 CREATE TABLE public.verification (
     id public.stored_verification_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2402,6 +2835,12 @@ ALTER TABLE ONLY public.account
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_provider_account_uidx UNIQUE (provider_id, account_id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_purpose_subject_uidx UNIQUE (purpose, subject);
 
 ALTER TABLE ONLY public.jwks
     ADD CONSTRAINT jwks_pkey PRIMARY KEY (id);
@@ -2448,6 +2887,15 @@ ALTER TABLE ONLY public.oauth_initial_access_token
 ALTER TABLE ONLY public.oauth_initial_access_token
     ADD CONSTRAINT oauth_initial_access_token_token_uidx UNIQUE (token);
 
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id);
+
 ALTER TABLE ONLY public.oauth_proof
     ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
 
@@ -2469,6 +2917,24 @@ ALTER TABLE ONLY public.oauth_trusted_issuer
 ALTER TABLE ONLY public.oauth_trusted_issuer
     ADD CONSTRAINT oauth_trusted_issuer_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_purpose_subject_uidx UNIQUE (purpose, subject);
+
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_digest_uidx UNIQUE (user_id, digest);
+
+ALTER TABLE ONLY public.security_event
+    ADD CONSTRAINT security_event_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
 
@@ -2481,6 +2947,9 @@ ALTER TABLE ONLY public.session
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_token_uidx UNIQUE (token);
 
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public."user"
     ADD CONSTRAINT user_pkey PRIMARY KEY (id);
 
@@ -2488,6 +2957,8 @@ ALTER TABLE ONLY public.verification
     ADD CONSTRAINT verification_pkey PRIMARY KEY (id);
 
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
+
+CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (resets_at);
 
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 
@@ -2545,6 +3016,8 @@ CREATE INDEX oauth_initial_access_token_created_at_idx ON public.oauth_initial_a
 
 CREATE INDEX oauth_initial_access_token_expires_at_idx ON public.oauth_initial_access_token USING btree (expires_at);
 
+CREATE INDEX oauth_pairwise_subject_user_id_idx ON public.oauth_pairwise_subject USING btree (user_id);
+
 CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 
 CREATE INDEX oauth_refresh_token_authorization_id_idx ON public.oauth_refresh_token USING btree (authorization_id);
@@ -2561,6 +3034,14 @@ CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_toke
 
 CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer USING btree (created_at, id);
 
+CREATE INDEX one_time_code_expires_at_idx ON public.one_time_code USING btree (expires_at);
+
+CREATE INDEX passkey_user_id_idx ON public.passkey USING btree (user_id);
+
+CREATE INDEX security_event_client_id_idx ON public.security_event USING btree (client_id, id) WHERE (client_id IS NOT NULL);
+
+CREATE INDEX security_event_user_id_idx ON public.security_event USING btree (user_id, id) WHERE (user_id IS NOT NULL);
+
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
@@ -2570,6 +3051,8 @@ CREATE INDEX session_client_user_id_idx ON public.session_client USING btree (us
 CREATE INDEX session_expires_at_idx ON public.session USING btree (expires_at);
 
 CREATE INDEX session_user_id_idx ON public.session USING btree (user_id, created_at, id);
+
+CREATE INDEX totp_user_id_idx ON public.totp USING btree (user_id);
 
 CREATE INDEX user_created_at_idx ON public."user" USING btree (created_at, id);
 
@@ -2594,6 +3077,8 @@ CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth_refresh_token FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
+
+CREATE TRIGGER keep_sector BEFORE INSERT OR UPDATE OF subject_type, sector_identifier ON public.oauth_client FOR EACH ROW EXECUTE FUNCTION public.keep_sector();
 
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 
@@ -2646,6 +3131,9 @@ ALTER TABLE ONLY public.oauth_consent
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_authorization_id_fkey FOREIGN KEY (authorization_id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;
 
@@ -2658,8 +3146,17 @@ ALTER TABLE ONLY public.oauth_refresh_token
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;

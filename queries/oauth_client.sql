@@ -1,11 +1,12 @@
 -- CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 -- taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
--- oauth_client_redirect_uris_where_redirected.
+-- oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+-- Connect Core, section 8.1), and can't be changed later.
 -- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
@@ -22,7 +23,7 @@ VALUES (
     sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('token_endpoint_auth_method')::text,
     sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('public')::boolean,
     sqlc.narg('type')::text, sqlc.narg('reference_id')::reference_id, sqlc.narg('metadata')::jsonb,
-    sqlc.narg('subject_type')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
+    sqlc.narg('subject_type')::text, sqlc.narg('sector_identifier')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
     sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text,
     sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest,
     sqlc.narg('access_token_lifetime')::interval, sqlc.narg('refresh_token_lifetime')::interval,

@@ -396,6 +396,9 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeCounted                     Outcome = "counted"
+	OutcomeSpent                       Outcome = "spent"
+	OutcomeRegressed                   Outcome = "regressed"
 	OutcomeUntrusted                   Outcome = "untrusted"
 	OutcomeTooManyActors               Outcome = "too_many_actors"
 	OutcomeInvalidRedirectURI          Outcome = "invalid_redirect_uri"
@@ -493,6 +496,9 @@ func (e Outcome) Valid() bool {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeCounted,
+		OutcomeSpent,
+		OutcomeRegressed,
 		OutcomeUntrusted,
 		OutcomeTooManyActors,
 		OutcomeInvalidRedirectURI,
@@ -558,6 +564,9 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeCounted,
+		OutcomeSpent,
+		OutcomeRegressed,
 		OutcomeUntrusted,
 		OutcomeTooManyActors,
 		OutcomeInvalidRedirectURI,
@@ -720,6 +729,21 @@ type Account struct {
 	Scope *string
 	// Password hash, argon2id for example, in the notation of the hasher.
 	Password *string
+}
+
+// How often something was tried in the present window: guesses at a code or a password, or messages that were sent.
+type AttemptCount struct {
+	ID        AttemptCountID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What is tried. Codes and attempts of one purpose and subject share a budget.
+	Purpose string
+	// Digest of whom it is counted for: of a user's id, an address or a network.
+	Subject token.Digest
+	// Attempts since the window began, those included that were refused because there were too many.
+	Attempts int64
+	// When the window ends. It begins with the first attempt, and no attempt prolongs it.
+	ResetsAt time.Time
 }
 
 // Access tokens (RFC 6749, section 1.4), opaque or JWT.
@@ -922,9 +946,9 @@ type OAuthClient struct {
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
-	// public or pairwise (OpenID Connect Core, section 8).
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
 	SubjectType *string
-	// Sector of pairwise subjects (OpenID Connect Core, section 8.1).
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
 	SectorIdentifier *string
 	// Whether a request without a code_challenge is refused. NULL leaves the choice to the server.
 	RequirePKCE *bool
@@ -1071,6 +1095,18 @@ type OAuthInitialAccessToken struct {
 	RevokedAt *time.Time
 }
 
+// By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.
+type OAuthPairwiseSubject struct {
+	ID        PairwiseSubjectID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// sector_identifier of the clients.
+	Sector string
+	UserID UserID
+	// The sub of the user's tokens: random, or what CreatePairwiseSubject has brought from another server.
+	Subject Subject
+}
+
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.
 type OAuthProof struct {
 	// Digest of the proof's key and jti.
@@ -1187,6 +1223,83 @@ type OAuthTrustedIssuer struct {
 	Disabled bool
 }
 
+// Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.
+type OneTimeCode struct {
+	ID OneTimeCodeID
+	// When the present code took the place of an earlier one.
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What the code is for, such as sign-in or email-verification.
+	Purpose string
+	// Digest of whom the code is for: of a user's id, an address or a browser.
+	Subject token.Digest
+	// Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.
+	Digest    token.Digest
+	ExpiresAt time.Time
+	// What the server has to know when the code is redeemed, such as the address that it verifies.
+	Data json.RawMessage
+}
+
+// WebAuthn credentials of users.
+type Passkey struct {
+	ID        PasskeyID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// What the user calls the passkey.
+	Name *string
+	// The public key, in the notation of the server.
+	PublicKey string
+	// The highest signature counter that was presented. It stays 0 for authenticators that don't count; NULL means that none is known.
+	SignCount *int64
+	// How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).
+	Transports []string
+	// The model of the authenticator.
+	AAGUID *string
+	// Whether the passkey may be synced to other devices (flag BE of WebAuthn).
+	BackupEligible bool
+	// Whether the passkey was synced when it was last used (flag BS of WebAuthn).
+	BackedUp bool
+	// When the passkey was last accepted.
+	LastUsedAt *time.Time
+}
+
+// Codes that stand in for a second factor that is lost, each of them once.
+type RecoveryCode struct {
+	ID        RecoveryCodeID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// Digest of the code.
+	Digest token.Digest
+	// When the code was used. It is never accepted again.
+	UsedAt *time.Time
+}
+
+// What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.
+type SecurityEvent struct {
+	// In the order in which the events were written.
+	ID        int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The call that wrote the event, by its name in package store.
+	Call string
+	// What the call answered.
+	Outcome Outcome
+	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.
+	Reason *string
+	// The user concerned, if one is.
+	UserID *UserID
+	// The client concerned, if one is.
+	ClientID *ClientID
+	// The session concerned, if one is.
+	SessionID *SessionID
+	// The family concerned, if one is.
+	AuthorizationID *AuthorizationID
+	// Where the request came from, if the caller passed it.
+	IPAddress *string
+}
+
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
 type Session struct {
 	ID        SessionID
@@ -1258,6 +1371,25 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+}
+
+// Authenticator apps of users (RFC 6238).
+type TOTP struct {
+	ID        TOTPID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// What the user calls the app.
+	Name *string
+	// The shared secret, encrypted by the caller.
+	Secret    string
+	Algorithm string
+	Digits    int32
+	Period    int32
+	// The highest time step of which a code was accepted; NULL if none was.
+	LastStep *int64
+	// When a code was last accepted.
+	LastUsedAt *time.Time
 }
 
 // People who sign in: the resource owners.

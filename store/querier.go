@@ -45,6 +45,15 @@ type Querier interface {
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
+	// CountAttempt counts an attempt before it is made: a guess at a password, say, or a message that is sent. No more than max_attempts are
+	// allowed in a window of attempt_window, however many are made at once. The window begins with the first attempt; an attempt that is refused
+	// doesn't prolong it.
+	// subject is the digest of whom it is counted for (token.DigestOf), such as a user's id, an address or a network. What can be written in
+	// several ways is digested in one of them: an e-mail address in lower case.
+	//   - counted: the attempt may be made; attempts_left says how many may follow
+	//   - exhausted: there were too many attempts; the next one is allowed at resets_at (429, with Retry-After)
+	// Run this call on the pool: a transaction that is rolled back would forget the attempt.
+	CountAttempt(ctx context.Context, arg CountAttemptParams) (CountAttemptRow, error)
 	// CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
 	// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
@@ -56,11 +65,34 @@ type Querier interface {
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
-	// oauth_client_redirect_uris_where_redirected.
+	// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+	// Connect Core, section 8.1), and can't be changed later.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
 	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
 	CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error)
+	// CreateOneTimeCode stores the digest of a code that is sent to somebody, or of a challenge. It takes the place of an earlier one of the same
+	// purpose and subject, which is wrong from then on. It doesn't refill the budget of guesses (RedeemOneTimeCode), and doesn't count how often
+	// a code is sent (CountAttempt).
+	// subject is the digest of whom the code is for (token.DigestOf), such as a user's id, an address in lower case, or a browser.
+	// digest is the digest of the code. For a code of a few digits it has to be a keyed one, of HMAC-SHA-256: who reads the table could try them
+	// all.
+	// data is given back when the code is redeemed.
+	CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error)
+	// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
+	// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
+	//   - created: the subject is stored
+	//   - retried: it had been stored before
+	//   - taken: the user has another subject in the sector, or another user has this one
+	//   - unknown: there is no such user, or no such client with pairwise subjects
+	// Only created changes anything.
+	CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error)
+	// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
+	// passkey_pkey. A sign_count of nil means that none is known.
+	//   - created: the passkey is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (Outcome, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
 	// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
@@ -71,6 +103,13 @@ type Querier interface {
 	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
 	// that has passed; a key without one, or with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
+	// CreateTOTP stores the secret of an authenticator app (RFC 6238). secret is ciphertext: the caller encrypts it first. Store it once the
+	// user has shown a first code, and pass the highest step that this code fits as last_step, so that it isn't accepted again. Without
+	// algorithm, digits and period the code is the usual one: SHA1, 6 digits, 30 seconds.
+	//   - created: the secret is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome, error)
 	// CreateTrustedIssuer trusts an issuer of assertions (RFC 7523, section 2.1). Its subjects are the accounts whose provider_id is the issuer.
 	// audiences, signing_algorithms and client_ids say what is accepted; empty accepts nothing. any_client accepts all clients that are
 	// registered for the grant type. If the issuer is known already, it violates oauth_trusted_issuer_issuer_uidx.
@@ -100,6 +139,8 @@ type Querier interface {
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
+	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
 	// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
@@ -110,12 +151,17 @@ type Querier interface {
 	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 	// returns how many.
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
+	// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
+	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
 	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
 	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
+	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
+	// that are locked.
+	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
 	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
 	// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
 	// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
@@ -124,6 +170,14 @@ type Querier interface {
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
+	// DeletePasskey deletes a passkey of a user.
+	//   - deleted: the passkey is gone
+	//   - unknown: the user has no such passkey
+	DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (Outcome, error)
+	// DeleteRecoveryCodes deletes all recovery codes of a user.
+	//   - deleted: the codes are gone
+	//   - unknown: the user had none
+	DeleteRecoveryCodes(ctx context.Context, userID UserID) (Outcome, error)
 	// DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 	// section 2.3). A disabled client can be deleted.
 	//   - deleted: the client is deleted (204)
@@ -135,6 +189,10 @@ type Querier interface {
 	// to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
 	// NULL when no token is left. It skips rows that are locked.
 	DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error)
+	// DeleteTOTP deletes an authenticator app of a user.
+	//   - deleted: the secret is gone
+	//   - unknown: the user has no such authenticator app
+	DeleteTOTP(ctx context.Context, arg DeleteTOTPParams) (Outcome, error)
 	// DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
 	//   - deleted: the issuer is deleted
 	//   - unknown: there is no such issuer
@@ -188,9 +246,10 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents and accounts each, and the users to whom
-	// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
-	// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
+	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
+	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
+	// NULL when no user is left. It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
 	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 	// in AuthenticateClient.
@@ -256,6 +315,9 @@ type Querier interface {
 	// been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
 	// key; create one.
 	FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error)
+	// FindPasskey returns a passkey by its credential ID, and its user. The caller verifies the signature with its public key and then calls
+	// UsePasskey, which decides. Zero rows: there is no such passkey, or its user is deleted.
+	FindPasskey(ctx context.Context, id PasskeyID) (FindPasskeyRow, error)
 	// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 	// IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
@@ -269,6 +331,9 @@ type Querier interface {
 	FindTrustedIssuerByIssuer(ctx context.Context, issuer string) (OAuthTrustedIssuer, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
+	// FindUserBySubject returns the user whom a client knows by a subject (sub; OpenID Connect Core, section 8): a pairwise one, or the id of the
+	// user. Zero rows: the client knows nobody by it, or the user is deleted.
+	FindUserBySubject(ctx context.Context, arg FindUserBySubjectParams) (User, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 	GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error)
 	// GetAccount returns one account. Zero rows: there is no such account.
@@ -315,7 +380,8 @@ type Querier interface {
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
 	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
-	// client_auth_method server and no client.
+	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
+	// token, and for a token of another server whose client has no pairwise subject of the user yet.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -326,13 +392,14 @@ type Querier interface {
 	// and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
 	// authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
 	// about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
-	// client.
+	// client. sub is that of IntrospectAccessToken.
 	//   - active: the family is live and has not expired
 	//   - inactive: there is no such family, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error)
 	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
-	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
+	// IntrospectAccessToken.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -377,7 +444,9 @@ type Querier interface {
 	// the family as well (RFC 9449, section 5).
 	// id and access_token_id are made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// sub is the subject by which the client knows the user.
 	//   - issued: the grant and its tokens are written
 	//   - retried: the same call had written them before; the answer is the same
 	//   - unknown: there is no such client or user (invalid_grant)
@@ -429,6 +498,8 @@ type Querier interface {
 	ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
 	ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error)
+	// ListClientSecurityEvents is ListSecurityEvents for one client, which may be deleted.
+	ListClientSecurityEvents(ctx context.Context, arg ListClientSecurityEventsParams) ([]SecurityEvent, error)
 	// ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
 	// id of the last row.
 	ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error)
@@ -439,6 +510,9 @@ type Querier interface {
 	// ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
 	// page pass created_at and id of the last row.
 	ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error)
+	// ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
+	// the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+	ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error)
 	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
@@ -459,9 +533,17 @@ type Querier interface {
 	// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 	// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
+	// ListUserPasskeys lists the passkeys of a user, oldest first.
+	ListUserPasskeys(ctx context.Context, userID UserID) ([]Passkey, error)
+	// ListUserRecoveryCodes lists the recovery codes of a user, used ones included.
+	ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]RecoveryCode, error)
+	// ListUserSecurityEvents is ListSecurityEvents for one user, who may be deleted.
+	ListUserSecurityEvents(ctx context.Context, arg ListUserSecurityEventsParams) ([]SecurityEvent, error)
 	// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
 	// created_at and id of the last row.
 	ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error)
+	// ListUserTOTPs lists the authenticator apps of a user, oldest first.
+	ListUserTOTPs(ctx context.Context, userID UserID) ([]TOTP, error)
 	// ListUsers returns a page of all users, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id
 	// of the last row.
 	ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error)
@@ -508,6 +590,7 @@ type Querier interface {
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -522,6 +605,16 @@ type Querier interface {
 	// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 	// rolled back would undo replayed.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
+	// RedeemOneTimeCode accepts a code once. It counts the guess before it looks at it, so no more than max_attempts guesses are made in a window
+	// of attempt_window, however many are made at once. The budget belongs to the purpose and the subject, not to a code: CountAttempt with the
+	// same ones uses it too, and a new code doesn't refill it. A right code does.
+	//   - accepted: the code was right, and is spent; data is what was stored with it
+	//   - mismatched: the code is another one, such as a later one; attempts_left says how many guesses may follow
+	//   - exhausted: there were too many guesses, so this one wasn't looked at; the next one is allowed at resets_at
+	//   - expired: the code has expired; the guess isn't counted
+	//   - unknown: there is no code, or it was redeemed; the guess isn't counted
+	// Run this call on the pool: a transaction that is rolled back would forget the guess.
+	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
 	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
@@ -561,6 +654,17 @@ type Querier interface {
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
+	// ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.
+	// digests are those of the new codes. A code is long and random, so that it can't be guessed or found from its digest.
+	//   - created: the codes are written; codes says how many
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	ReplaceRecoveryCodes(ctx context.Context, arg ReplaceRecoveryCodesParams) (ReplaceRecoveryCodesRow, error)
+	// ResetAttempts forgets the attempts that were counted, once one of them has been right. Do it for a subject that the right one proves, such
+	// as the account, and never for a network, from which somebody may guess at others.
+	//   - deleted: nothing is counted any more
+	//   - unknown: nothing had been counted
+	ResetAttempts(ctx context.Context, arg ResetAttemptsParams) (Outcome, error)
 	// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
@@ -684,6 +788,33 @@ type Querier interface {
 	// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
 	// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)
+	// UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
+	// signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
+	// none is known. backed_up is flag BS of the authenticator data.
+	//   - accepted: the counter is stored; user_id is who signed in
+	//   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
+	//   - unknown: there is no such passkey, or its user is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget the counter.
+	UsePasskey(ctx context.Context, arg UsePasskeyParams) (UsePasskeyRow, error)
+	// UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+	//   - accepted: the code is spent; codes_left says how many are not
+	//   - spent: the code was used before
+	//   - unknown: the user has no such code, or is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget that the code was used.
+	UseRecoveryCode(ctx context.Context, arg UseRecoveryCodeParams) (UseRecoveryCodeRow, error)
+	// UseTOTP accepts a code of an authenticator app once (RFC 6238, section 5.2). The caller holds the secret, so it compares the code. Count
+	// the attempt before, with CountAttempt.
+	// steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
+	// that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+	//   - accepted: the code is spent, with all steps up to the highest that it fits
+	//   - spent: the code fits a step that is spent
+	//   - mismatched: the code fits no step: steps is empty
+	//   - unknown: the user has no such authenticator app, or is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget the step.
+	UseTOTP(ctx context.Context, arg UseTOTPParams) (Outcome, error)
 	// WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
 	// granted the client in this tenant, even if the consent has moved to another tenant since.
 	//   - withdrawn: the consent is gone and the grants are dead

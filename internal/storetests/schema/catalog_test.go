@@ -196,7 +196,9 @@ var schemaTables = []tableSpec{
 			oauth_client_redirect_uris_where_redirected
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
-		triggers: `disable_client_of_deleted_user`,
+		triggers: `
+			disable_client_of_deleted_user
+			keep_sector`,
 	},
 	{
 		name: "oauth_resource",
@@ -530,6 +532,104 @@ var schemaTables = []tableSpec{
 		checks: `
 			oauth_trusted_issuer_one_source_of_keys
 			oauth_trusted_issuer_signs`,
+		name: "oauth_pairwise_subject",
+		added: `
+			id pairwise_subject_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			sector stored_sector (text) NOT NULL
+			user_id user_id (text) NOT NULL
+			subject stored_subject (text) NOT NULL`,
+		indexes: `
+			oauth_pairwise_subject_pkey UNIQUE (id)
+			oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id)
+			oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject)
+			oauth_pairwise_subject_user_id_idx (user_id)`,
+		foreign: `oauth_pairwise_subject_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "one_time_code",
+		added: `
+			id one_time_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			purpose stored_purpose (text) NOT NULL
+			subject stored_token_digest (text) NOT NULL
+			digest stored_token_digest (text) NOT NULL
+			expires_at timestamp with time zone NOT NULL
+			data stored_object (jsonb)`,
+		indexes: `
+			one_time_code_pkey UNIQUE (id)
+			one_time_code_purpose_subject_uidx UNIQUE (purpose, subject)
+			one_time_code_expires_at_idx (expires_at)`,
+	},
+	{
+		name: "attempt_count",
+		added: `
+			id attempt_count_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			purpose stored_purpose (text) NOT NULL
+			subject stored_token_digest (text) NOT NULL
+			attempts bigint NOT NULL
+			resets_at timestamp with time zone NOT NULL`,
+		indexes: `
+			attempt_count_pkey UNIQUE (id)
+			attempt_count_purpose_subject_uidx UNIQUE (purpose, subject)
+			attempt_count_resets_at_idx (resets_at)`,
+	},
+	{
+		name: "passkey",
+		added: `
+			id stored_passkey_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			name short_text (text)
+			public_key short_text (text) NOT NULL
+			sign_count stored_sign_count (bigint)
+			transports text_list (text[])
+			aaguid short_text (text)
+			backup_eligible boolean NOT NULL DEFAULT false
+			backed_up boolean NOT NULL DEFAULT false
+			last_used_at timestamp with time zone`,
+		indexes: `
+			passkey_pkey UNIQUE (id)
+			passkey_user_id_idx (user_id)`,
+		foreign: `passkey_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "totp",
+		added: `
+			id stored_totp_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			name short_text (text)
+			secret short_text (text) NOT NULL
+			algorithm totp_algorithm (text) NOT NULL DEFAULT 'SHA1'::text
+			digits totp_digits (integer) NOT NULL DEFAULT 6
+			period totp_period (integer) NOT NULL DEFAULT 30
+			last_step bigint
+			last_used_at timestamp with time zone`,
+		indexes: `
+			totp_pkey UNIQUE (id)
+			totp_user_id_idx (user_id)`,
+		foreign: `totp_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "recovery_code",
+		added: `
+			id recovery_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			digest stored_token_digest (text) NOT NULL
+			used_at timestamp with time zone`,
+		indexes: `
+			recovery_code_pkey UNIQUE (id)
+			recovery_code_user_digest_uidx UNIQUE (user_id, digest)`,
+		foreign: `recovery_code_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 	},
 }
 
@@ -580,6 +680,23 @@ const schemaDomains = `
 	stored_trusted_issuer_id trusted_issuer_id trusted_issuer_id_length
 	stored_issuer text issuer_length
 	assertion_lifetime interval assertion_lifetime_is_positive`
+	pairwise_subject_id text
+	subject text
+	stored_subject subject subject_is_printable
+	stored_sector text sector_length
+	one_time_code_id text
+	attempt_count_id text
+	stored_purpose text purpose_length
+	passkey_id text
+	totp_id text
+	recovery_code_id text
+	digest_list text[]
+	stored_passkey_id passkey_id passkey_id_is_base64url
+	stored_totp_id totp_id totp_id_length
+	stored_sign_count bigint sign_count_in_range
+	totp_digits integer totp_digits_in_range
+	totp_period integer totp_period_in_range
+	totp_algorithm text totp_algorithm_known`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
@@ -604,6 +721,7 @@ const schemaFunctions = `
 	binds_as_registered(oauth_client,jsonb)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
+	count_attempt(text,text,integer,interval,boolean)
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
 	deadline(interval,interval,text)
@@ -613,7 +731,9 @@ const schemaFunctions = `
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
 	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
+	expiry_without_row(timestamp with time zone,text)
 	give_family()
+	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
@@ -625,7 +745,10 @@ const schemaFunctions = `
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
 	kept_within(text[],text[])
+	keep_sector()
+	keep_subject(text,text,subject)
 	key_fits(jsonb,jsonb)
+	known_subject(text,text)
 	live_session(text)
 	lock_live_access_token(text)
 	lock_parents(text,text,text)
@@ -636,16 +759,22 @@ const schemaFunctions = `
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	own_client_is_live(oauth_access_token)
+	own_sector(text)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
+	sector_of(oauth_client)
+	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	stamp_consent()
 	stamp_session()
 	tenant_key(text)
 	uses_grant_type(oauth_client,text)`
+	subject_of(oauth_client,text,text)
+	tenant_key(text)
+	user_refusal("user")`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -987,7 +1116,13 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
+		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
+		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
+		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},
+		"totp":                   {"id": "'q'", "user_id": "'u'", "secret": "''"},
+		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+		"oauth_pairwise_subject": {"sector": "'a.example'", "user_id": "'u'", "subject": "'s'"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {
