@@ -35,6 +35,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	w.TrustIssuer(fixture.Issuer)
 	w.NewAccount(w.User, fixture.Issuer, "7")
 	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
+	device, ciba := w.forSubtest(t), w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	approvedDevice := device.approvedDevice()
 	// calls that would work
 	calls := map[string]any{
 		"CreateAuthorization":           create,
@@ -54,6 +58,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
 		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
+
+		"CreateDeviceAuthorization":       device.deviceParams(newDevice()),
+		"CreateBackchannelAuthentication": ciba.backchannelParams("req"),
+		"PollDeviceCode":                  device.pollParams(approvedDevice.code),
 	}
 	tried := 0
 	querier := reflect.TypeFor[store.Querier]()

@@ -499,6 +499,26 @@ var schemaTables = []tableSpec{
 			oauth_client_assertion_expires_at_idx (expires_at)`,
 	},
 	{
+		name: "oauth_polled_request",
+		added: `
+			id stored_authorization_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			code stored_token_digest (text) NOT NULL
+			user_code stored_token_digest (text)
+			expires_at finite_timestamptz (timestamp with time zone) NOT NULL
+			poll_interval poll_interval (interval) NOT NULL
+			polled_at timestamp with time zone
+			refresh_token_id refresh_token_id (text)
+			notification_token short_text (text)`,
+		indexes: `
+			oauth_polled_request_pkey UNIQUE (id)
+			oauth_polled_request_code_uidx UNIQUE (code)
+			oauth_polled_request_user_code_uidx UNIQUE (user_code)
+			oauth_polled_request_expires_at_idx (expires_at)`,
+		foreign: `oauth_polled_request_id_fkey (id) oauth_authorization(id) ON DELETE CASCADE`,
+	},
+	{
 		name: "oauth_proof",
 		added: `
 			id stored_token_digest (text) NOT NULL
@@ -532,6 +552,8 @@ var schemaTables = []tableSpec{
 		checks: `
 			oauth_trusted_issuer_one_source_of_keys
 			oauth_trusted_issuer_signs`,
+	},
+	{
 		name: "oauth_pairwise_subject",
 		added: `
 			id pairwise_subject_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
@@ -655,6 +677,7 @@ const schemaDomains = `
 	finite_timestamptz timestamp with time zone timestamptz_is_finite
 	client_lifetime interval client_lifetime_is_positive
 	client_grace interval client_grace_is_not_negative
+	poll_interval interval poll_interval_is_positive
 	stored_object jsonb object_is_small
 	stored_array jsonb array_is_small
 	oauth_client_id text
@@ -676,10 +699,6 @@ const schemaDomains = `
 	stored_consent_id consent_id consent_id_length
 	jwk_id text
 	stored_jwk_id jwk_id jwks_id_length
-	trusted_issuer_id text
-	stored_trusted_issuer_id trusted_issuer_id trusted_issuer_id_length
-	stored_issuer text issuer_length
-	assertion_lifetime interval assertion_lifetime_is_positive`
 	pairwise_subject_id text
 	subject text
 	stored_subject subject subject_is_printable
@@ -696,7 +715,11 @@ const schemaDomains = `
 	stored_sign_count bigint sign_count_in_range
 	totp_digits integer totp_digits_in_range
 	totp_period integer totp_period_in_range
-	totp_algorithm text totp_algorithm_known`
+	totp_algorithm text totp_algorithm_known
+	trusted_issuer_id text
+	stored_trusted_issuer_id trusted_issuer_id trusted_issuer_id_length
+	stored_issuer text issuer_length
+	assertion_lifetime interval assertion_lifetime_is_positive`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
@@ -721,17 +744,17 @@ const schemaFunctions = `
 	binds_as_registered(oauth_client,jsonb)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
-	count_attempt(text,text,integer,interval,boolean)
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
+	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
-	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	expiry_without_row(timestamp with time zone,text)
+	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	give_family()
 	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
@@ -741,18 +764,20 @@ const schemaFunctions = `
 	is_within(text[],text[])
 	judge_assertion(text,timestamp with time zone,text)
 	judge_assertion_time(bigint,interval,interval,interval)
+	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
-	kept_within(text[],text[])
 	keep_sector()
 	keep_subject(text,text,subject)
+	kept_within(text[],text[])
 	key_fits(jsonb,jsonb)
 	known_subject(text,text)
 	live_session(text)
 	lock_live_access_token(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	may_decide(oauth_authorization,text)
 	may_present(oauth_client,oauth_access_token,text[])
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
@@ -764,17 +789,17 @@ const schemaFunctions = `
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
-	sector_of(oauth_client)
 	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
+	sector_of(oauth_client)
 	session_is_live(session,"user")
+	slow_down(authorization_id)
 	stamp_consent()
 	stamp_session()
-	tenant_key(text)
-	uses_grant_type(oauth_client,text)`
 	subject_of(oauth_client,text,text)
 	tenant_key(text)
-	user_refusal("user")`
+	user_refusal("user")
+	uses_grant_type(oauth_client,text)`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -1113,6 +1138,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
 		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
+		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
