@@ -48,6 +48,12 @@ type CollectorOptions struct {
 	// [DefaultInterval].
 	Interval time.Duration
 
+	// UnusedClients is for how long nobody may have used a client before it is deleted, months as a rule. Zero keeps all. It
+	// needs a Retention, and a pass at least once in it. See MarkUnusedClients for what is use. Only clients that were registered
+	// dynamically (RFC 7591) are deleted, unless AnyUnusedClient is set.
+	UnusedClients   time.Duration
+	AnyUnusedClient bool
+
 	// Progress, if set, is called after every batch, from the goroutine that collects.
 	Progress func(Progress)
 
@@ -103,7 +109,8 @@ type Progress struct {
 //     once nothing refers to them any more.
 //  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications.
-//  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//  7. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted.
+//  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
 // A step that fails is reported, and doesn't stop the others.
 type Collector struct {
@@ -111,7 +118,8 @@ type Collector struct {
 	opts    CollectorOptions
 }
 
-// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of range.
+// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of
+// range, and on a negative UnusedClients.
 func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	switch {
 	case opts.Retention == 0:
@@ -124,6 +132,9 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	}
 	if opts.BatchSize < 0 || opts.BatchSize > MaxBatchSize {
 		panic(fmt.Sprintf("db: BatchSize %d is not between 1 and %d", opts.BatchSize, MaxBatchSize))
+	}
+	if opts.UnusedClients < 0 {
+		panic(fmt.Sprintf("db: UnusedClients %s is negative", opts.UnusedClients))
 	}
 	if opts.Interval <= 0 {
 		opts.Interval = DefaultInterval
@@ -294,10 +305,20 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredProofs", batch: simple("oauth_proof", q.DeleteExpiredProofs)},
 		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
-		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
-		{call: "EraseDeletedClients", batch: c.eraseClients()},
-		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 	}
+	if c.opts.UnusedClients > 0 {
+		steps = append(steps, &step{call: "MarkUnusedClients", batch: walk(func(ctx context.Context, after store.OAuthClientID, size int32, _ Collected) (*store.OAuthClientID, error) {
+			row, err := q.MarkUnusedClients(ctx, store.MarkUnusedClientsParams{
+				AfterID: after, PageSize: size, UnusedFor: c.opts.UnusedClients, AnyClient: c.opts.AnyUnusedClient, Retention: retention,
+			})
+			return row.LastID, err
+		})})
+	}
+	steps = append(steps,
+		&step{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+		&step{call: "EraseDeletedClients", batch: c.eraseClients()},
+		&step{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+	)
 	for _, s := range steps {
 		s.size = c.opts.BatchSize
 	}

@@ -18,6 +18,7 @@ ALTER TYPE outcome ADD VALUE 'inserted';
 ALTER TYPE outcome ADD VALUE 'changed';
 ALTER TYPE outcome ADD VALUE 'fresh';
 ALTER TYPE outcome ADD VALUE 'stale';
+ALTER TYPE outcome ADD VALUE 'replaced';
 
 -- +goose Down
 

@@ -357,6 +357,7 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeReplaced                    Outcome = "replaced"
 )
 
 func (e *Outcome) Scan(src interface{}) error {
@@ -449,7 +450,8 @@ func (e Outcome) Valid() bool {
 		OutcomeInserted,
 		OutcomeChanged,
 		OutcomeFresh,
-		OutcomeStale:
+		OutcomeStale,
+		OutcomeReplaced:
 		return true
 	}
 	return false
@@ -511,6 +513,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
 	}
 }
 
@@ -863,7 +866,7 @@ type OAuthClient struct {
 	DeletedAt *time.Time
 	// When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.
 	ClientSecretExpiresAt *time.Time
-	// Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.
+	// Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
@@ -919,6 +922,10 @@ type OAuthClient struct {
 	ClientDiscoveryID *string
 	// For a better-auth server: the scopes that it issues to the client itself.
 	ClientCredentialsScopes []string
+	// Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.
+	UnusedSince *time.Time
+	// When MarkUnusedClients last made sure of that.
+	UnusedCheckedAt *time.Time
 }
 
 // Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.
@@ -1133,7 +1140,7 @@ type SigningKey struct {
 	UpdatedAt time.Time
 	// The public JSON Web Key (RFC 7517).
 	PublicKey string
-	// The private key, encrypted by the caller.
+	// The private key, encrypted by the caller. Empty if it is kept elsewhere.
 	PrivateKey string
 	// Signature algorithm (RFC 7518, section 3.1).
 	Alg *string
@@ -1141,6 +1148,8 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+	// Where the private key is kept, if it isn't here: a reference into a key management service.
+	PrivateKeyURI *string
 }
 
 // People who sign in: the resource owners.

@@ -57,6 +57,9 @@ type Querier interface {
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 	// oauth_client_redirect_uris_where_redirected.
+	// foreign_secret_hash is for a client whose secret is known only as a hash that another server made, such as bcrypt, PBKDF2 or Argon2. It
+	// authenticates nobody; ReplaceForeignSecretHash puts a digest in its place when the client first shows the secret. What doesn't look like
+	// a hash, such as the asterisks of an export, violates oauth_client_foreign_secret_hash_is_hash.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
@@ -65,8 +68,9 @@ type Querier interface {
 	//   - unknown: there is no such user
 	//   - suspended: the user is suspended (access_denied)
 	CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error)
-	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
-	// that has passed; a key without one, or with store.Never, is published until it is retired.
+	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. For a key that a key management service keeps,
+	// private_key is empty and private_key_uri refers to it. A key with a lifetime is published until that has passed; a key without one, or
+	// with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
 	// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
@@ -359,6 +363,19 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
+	// MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector
+	// erases the rest.
+	// A client is used while there is anything that it has asked for or was granted: a request, a family, a token, a session that it knows, or a
+	// consent younger than unused_for. The call writes down since when it has found nothing (unused_since), and deletes only once that is
+	// unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
+	// with. If the call has not looked at a client for longer than that, its time begins anew, so call it more often. With a retention of 0
+	// nothing is deleted.
+	// Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, are looked at; with any_client all are.
+	// A client with the grant type client_credentials or token exchange never is, because its tokens leave no trace; nor is a disabled client,
+	// which could register anew.
+	// It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
+	// NULL when no client is left. It skips rows that are locked, among them each client to which something is being granted.
+	MarkUnusedClients(ctx context.Context, arg MarkUnusedClientsParams) (MarkUnusedClientsRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
 	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
 	//   - authenticated: the session has a new auth_time, acr and amr
@@ -412,6 +429,18 @@ type Querier interface {
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
+	// ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
+	// checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
+	// has been stored since.
+	//   - replaced: the digest is stored and the hash is gone; the caller is the client
+	//   - retried: the digest had been stored before; the caller is the client
+	//   - mismatched: another hash or secret stands there; authenticate again
+	//   - unknown: there is no such client
+	ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error)
+	// RetireReplacedSigningKeys retires, as RetireSigningKey does, the keys of an algorithm that a newer one has replaced: one that has been
+	// published for at least lead_time, so that FindCurrentSigningKey chooses it. lifetime should be as long as the last token that they signed
+	// lives, and as long as a server may still sign with a key that it has chosen before. It returns the keys that it has retired.
+	RetireReplacedSigningKeys(ctx context.Context, arg RetireReplacedSigningKeysParams) ([]SigningKey, error)
 	// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
@@ -454,7 +483,7 @@ type Querier interface {
 	RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error)
 	// RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
 	// replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
-	// earlier count for as long as they were promised to.
+	// earlier count for as long as they were promised to. A secret that is known only as foreign_secret_hash is refused at once.
 	//   - rotated: the new secret is stored
 	//   - retried: it is the present secret already; nothing changes
 	//   - unknown: there is no such client
@@ -487,6 +516,13 @@ type Querier interface {
 	// Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
 	// that is rolled back would undo replayed.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)
+	// RotateSigningKeyIfDue stores a key pair, as CreateSigningKey does, if the newest key of its algorithm is older than max_age, or if there is
+	// none. Of any number of servers that call it at the same moment, one stores its key, and the others are told which one that is. A new key is
+	// published at once and signs after the lead_time of FindCurrentSigningKey. Keys that have an expiry don't count.
+	//   - rotated: the key is stored
+	//   - retried: the same call, with the same id, had stored it before
+	//   - fresh: the newest key is not due yet; id says which it is
+	RotateSigningKeyIfDue(ctx context.Context, arg RotateSigningKeyIfDueParams) (RotateSigningKeyIfDueRow, error)
 	// SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
 	//   - updated: the token is replaced or removed
 	//   - unknown: there is no such client

@@ -183,7 +183,9 @@ var schemaTables = []tableSpec{
 			backchannel_logout_uri text
 			backchannel_logout_session_required boolean
 			client_discovery_id text
-			client_credentials_scopes text_list (text[])`,
+			client_credentials_scopes text_list (text[])
+			unused_since timestamp with time zone
+			unused_checked_at timestamp with time zone`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
@@ -194,6 +196,8 @@ var schemaTables = []tableSpec{
 		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks: `
 			oauth_client_redirect_uris_where_redirected
+			oauth_client_foreign_secret_hash_is_hash
+			oauth_client_one_kind_of_secret
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
 		triggers: `disable_client_of_deleted_user`,
@@ -477,10 +481,12 @@ var schemaTables = []tableSpec{
 			alg text
 			crv text
 			expires_at finite_timestamptz (timestamp with time zone)`,
+		added: `private_key_uri short_text (text)`,
 		indexes: `
 			jwks_pkey UNIQUE (id)
 			jwks_created_at_idx (created_at, id)
 			jwks_expires_at_idx (expires_at) WHERE (expires_at IS NOT NULL)`,
+		checks: `jwks_private_key_is_in_one_place`,
 	},
 	{
 		name: "oauth_client_assertion",
@@ -566,6 +572,7 @@ const schemaFunctions = `
 	agreed_scopes(oauth_consent)
 	as_set(text[])
 	authenticates(oauth_client,text,token_digest)
+	client_is_used(text,timestamp with time zone)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
 	consent_gaps(oauth_consent,text[],text[])
@@ -593,6 +600,7 @@ const schemaFunctions = `
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
+	newest_signing_key(text,interval)
 	own_client_is_live(oauth_access_token)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
@@ -942,7 +950,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}

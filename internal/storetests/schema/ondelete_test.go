@@ -73,7 +73,7 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO oauth_client_resource (id, client_id, resource_id) SELECT a || '-api', a, 'https://api.example' FROM unnest(ARRAY['shop', 'adas']) AS a`)
 	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
 	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
-	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
+	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', 'ciphertext')`)
 	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("assertion")))
 
 	rows := w.Snapshot()
