@@ -108,7 +108,7 @@ type Progress struct {
 //     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
 //     once nothing refers to them any more.
 //  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
-//     DeleteExpiredSigningKeys, DeleteExpiredVerifications.
+//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts.
 //  7. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted.
 //  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
@@ -305,6 +305,8 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredProofs", batch: simple("oauth_proof", q.DeleteExpiredProofs)},
 		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
+		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
+		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
 	}
 	if c.opts.UnusedClients > 0 {
 		steps = append(steps, &step{call: "MarkUnusedClients", batch: walk(func(ctx context.Context, after store.OAuthClientID, size int32, _ Collected) (*store.OAuthClientID, error) {

@@ -101,6 +101,20 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			ORDER BY a.id
 			LIMIT 1
 		)
+		|| (
+			SELECT jsonb_build_object('code_purpose', c.purpose, 'code_subject', c.subject, 'code_digest', c.digest)
+			FROM one_time_code AS c
+			JOIN attempt_count AS n ON n.purpose = c.purpose AND n.subject = c.subject
+			WHERE c.expires_at > now() + interval '1 hour' AND n.resets_at > now() + interval '1 hour' AND n.attempts < 5
+			ORDER BY c.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object(
+				'passkey_id', (SELECT p.id FROM passkey AS p WHERE p.user_id = l.user_id ORDER BY p.id LIMIT 1),
+				'totp_id', (SELECT o.id FROM totp AS o WHERE o.user_id = l.user_id ORDER BY o.id LIMIT 1),
+				'recovery_digest', (SELECT c.digest FROM recovery_code AS c WHERE c.user_id = l.user_id AND c.used_at IS NULL ORDER BY c.id LIMIT 1)
+			)
+		)
 		FROM average
 		JOIN live AS l USING (user_id)
 		ORDER BY l.refresh_token_id
@@ -138,7 +152,7 @@ var special = map[string]map[string]string{
 	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
 	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
 	"CreateSession":                      {"MaxSessions": "'1"},
-	"GetClientByRegistrationToken":       {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
@@ -166,6 +180,16 @@ var special = map[string]map[string]string{
 	"ReinstateUser":                      {"ID": "suspended"},
 	"RememberClientAssertion":            {"ExpiresAt": "soon"},
 	"ListSessionClients":                 {"SessionID": "known_session"},
+	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
+	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
+	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"ResetAttempts":                      {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"CreatePasskey":                      {"SignCount": null},
+	"UsePasskey":                         {"SignCount": "'1000000"},
+	"CreateTOTP":                         {"Algorithm": null, "Digits": null, "Period": null},
+	"UseTOTP":                            {"Steps": "'{1000000}"},
+	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
+	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
 	"FindCurrentSigningKey":              {"Alg": "'ES256"},
 	"CreateSigningKey":                   {"PrivateKeyURI": null},
 	"RotateSigningKeyIfDue":              {"ID": "'new", "Alg": "'ES256", "PrivateKeyURI": null},
@@ -173,6 +197,8 @@ var special = map[string]map[string]string{
 	"function newest_signing_key":        {"Of_alg": "'ES256"},
 	"function client_is_used":            {"Of_client": "client_id"},
 	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
 	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
@@ -226,6 +252,8 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return focus["client_secret"]
 	case "ProofExpiresAt":
 		return "tomorrow"
+	case "MaxAttempts":
+		return "5"
 	}
 	switch typ {
 	case "token_digest":

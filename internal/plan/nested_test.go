@@ -25,6 +25,8 @@ var called = []plan.Statement{
 	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
 	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
 	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
+	{Name: "function count_attempt", Text: "SELECT n.is_allowed FROM count_attempt($1::text, $2::text, 5, '10 minutes', true) AS n", Args: []string{"purpose", "subject"}},
+	{Name: "function replace_recovery_codes", Text: "SELECT replace_recovery_codes($1::text, $2::text[])", Args: []string{"owner", "digests"}},
 	{Name: "function live_session", Text: "SELECT owner FROM live_session($1::text) AS s (owner, ends_at)", Args: []string{"of_session"}},
 	{Name: "function newest_signing_key", Text: "SELECT n.id FROM newest_signing_key($1::text, $2::interval) AS n (id, created_at)", Args: []string{"of_alg", "max_age"}},
 	{Name: "function client_is_used", Text: "SELECT client_is_used($1::text, now())", Args: []string{"of_client"}},
@@ -65,6 +67,8 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
+	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
+	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
 	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
 	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
 }
@@ -189,7 +193,7 @@ var (
 	spaces      = regexp.MustCompile(`\s+`)
 	comment     = regexp.MustCompile(`--.*`)
 	intoTarget  = regexp.MustCompile(`\bINTO (NEW\.)?[a-z_]+(, (NEW\.)?[a-z_]+)* FROM\b`)
-	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks)\b`)
+	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks|one_time_code|attempt_count|passkey|totp|recovery_code)\b`)
 )
 
 // plain is a statement as it is compared: without comments, line breaks and what PL/pgSQL puts around it.
