@@ -18,10 +18,11 @@ import (
 
 // Defaults of [CollectorOptions].
 const (
-	DefaultRetention = 24 * time.Hour
-	DefaultBatchSize = 1000
-	DefaultInterval  = time.Minute
-	MaxBatchSize     = 100_000
+	DefaultRetention      = 24 * time.Hour
+	DefaultEventRetention = 90 * 24 * time.Hour
+	DefaultBatchSize      = 1000
+	DefaultInterval       = time.Minute
+	MaxBatchSize          = 100_000
 )
 
 // batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
@@ -34,6 +35,9 @@ type CollectorOptions struct {
 	// [DefaultRetention], a negative value none. Rows that aren't needed for that (access tokens, sessions, assertions, proofs, keys)
 	// are deleted as soon as they have expired.
 	Retention time.Duration
+
+	// EventRetention is how long security events are kept. Zero means [DefaultEventRetention], a negative value none.
+	EventRetention time.Duration
 
 	// BatchSize is the largest number of rows of each table that one statement touches, at most [MaxBatchSize]. A statement
 	// holds the locks of its rows until it ends, so a batch should take milliseconds. Zero means [DefaultBatchSize]. After a
@@ -101,16 +105,19 @@ type Progress struct {
 //  1. DeleteExpiredAccessTokens, DeleteDeadAccessTokens: access tokens that have expired, and revoked ones that never would.
 //  2. DeleteExpiredRefreshTokens, DeleteSpentRefreshTokens: refresh tokens, spent ones included, once the retention is over and
 //     no access token refers to them.
-//  3. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
+//  3. DeleteExpiredPolledRequests: codes of devices and of CIBA.
+//  4. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
 //     that have no token left, are marked; what was marked longer ago than the retention goes, tokens first.
-//  4. DeleteExpiredAuthorizations: requests and codes that nobody has used.
-//  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
+//  5. DeleteExpiredAuthorizations: requests and codes that nobody has used.
+//  6. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
 //     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
 //     once nothing refers to them any more.
-//  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
-//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts.
-//  7. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted.
+//  7. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
+//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
+//     DeleteExpiredSecurityEvents.
 //  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//  9. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted, and erased by the
+//     next pass.
 //
 // A step that fails is reported, and doesn't stop the others.
 type Collector struct {
@@ -126,6 +133,12 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 		opts.Retention = DefaultRetention
 	case opts.Retention < 0:
 		opts.Retention = 0
+	}
+	switch {
+	case opts.EventRetention == 0:
+		opts.EventRetention = DefaultEventRetention
+	case opts.EventRetention < 0:
+		opts.EventRetention = 0
 	}
 	if opts.BatchSize == 0 {
 		opts.BatchSize = DefaultBatchSize
@@ -267,6 +280,9 @@ func (c *Collector) steps() []*step {
 			done["oauth_refresh_token"] += row.Deleted
 			return row.LastID, err
 		})},
+		{call: "DeleteExpiredPolledRequests", batch: simple("oauth_polled_request", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{Retention: retention, BatchSize: size})
+		})},
 		{call: "MarkDeadAuthorizations", batch: walk(func(ctx context.Context, after store.AuthorizationID, size int32, _ Collected) (*store.AuthorizationID, error) {
 			row, err := q.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{AfterID: after, PageSize: size})
 			return row.LastID, err
@@ -307,6 +323,12 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
 		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
 		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
+		{call: "DeleteExpiredSecurityEvents", batch: simple("security_event", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{Retention: c.opts.EventRetention, BatchSize: size})
+		})},
+		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+		{call: "EraseDeletedClients", batch: c.eraseClients()},
+		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 	}
 	if c.opts.UnusedClients > 0 {
 		steps = append(steps, &step{call: "MarkUnusedClients", batch: walk(func(ctx context.Context, after store.OAuthClientID, size int32, _ Collected) (*store.OAuthClientID, error) {
@@ -316,11 +338,6 @@ func (c *Collector) steps() []*step {
 			return row.LastID, err
 		})})
 	}
-	steps = append(steps,
-		&step{call: "EraseDeletedUsers", batch: c.eraseUsers()},
-		&step{call: "EraseDeletedClients", batch: c.eraseClients()},
-		&step{call: "EraseDeletedUsers", batch: c.eraseUsers()},
-	)
 	for _, s := range steps {
 		s.size = c.opts.BatchSize
 	}

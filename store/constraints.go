@@ -196,6 +196,18 @@ const (
 	ConstraintOAuthPairwiseSubjectUserIDFKey Constraint = "oauth_pairwise_subject_user_id_fkey"
 )
 
+// What a row of oauth_polled_request has to satisfy.
+const (
+	// UNIQUE (code)
+	ConstraintOAuthPolledRequestCodeUIdx Constraint = "oauth_polled_request_code_uidx"
+	// FOREIGN KEY (id) REFERENCES oauth_authorization(id) ON DELETE CASCADE
+	ConstraintOAuthPolledRequestIDFKey Constraint = "oauth_polled_request_id_fkey"
+	// PRIMARY KEY (id)
+	ConstraintOAuthPolledRequestPKey Constraint = "oauth_polled_request_pkey"
+	// UNIQUE (user_code)
+	ConstraintOAuthPolledRequestUserCodeUIdx Constraint = "oauth_polled_request_user_code_uidx"
+)
+
 // What a row of oauth_proof has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -256,6 +268,12 @@ const (
 	ConstraintPasskeyUserIDFKey Constraint = "passkey_user_id_fkey"
 )
 
+// What a row of poll_interval has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintPollIntervalIsPositive Constraint = "poll_interval_is_positive"
+)
+
 // What a row of provider_text has to satisfy.
 const (
 	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)))
@@ -270,6 +288,12 @@ const (
 	ConstraintRecoveryCodeUserDigestUIdx Constraint = "recovery_code_user_digest_uidx"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintRecoveryCodeUserIDFKey Constraint = "recovery_code_user_id_fkey"
+)
+
+// What a row of security_event has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintSecurityEventPKey Constraint = "security_event_pkey"
 )
 
 // What a row of session has to satisfy.

@@ -17,7 +17,7 @@ type AuthorizationKind string
 const (
 	AuthorizationKindCode      AuthorizationKind = "code"
 	AuthorizationKindDevice    AuthorizationKind = "device"
-	AuthorizationKindCiba      AuthorizationKind = "ciba"
+	AuthorizationKindCIBA      AuthorizationKind = "ciba"
 	AuthorizationKindAssertion AuthorizationKind = "assertion"
 	AuthorizationKindDirect    AuthorizationKind = "direct"
 	AuthorizationKindForeign   AuthorizationKind = "foreign"
@@ -62,7 +62,7 @@ func (e AuthorizationKind) Valid() bool {
 	switch e {
 	case AuthorizationKindCode,
 		AuthorizationKindDevice,
-		AuthorizationKindCiba,
+		AuthorizationKindCIBA,
 		AuthorizationKindAssertion,
 		AuthorizationKindDirect,
 		AuthorizationKindForeign:
@@ -75,7 +75,7 @@ func AllAuthorizationKindValues() []AuthorizationKind {
 	return []AuthorizationKind{
 		AuthorizationKindCode,
 		AuthorizationKindDevice,
-		AuthorizationKindCiba,
+		AuthorizationKindCIBA,
 		AuthorizationKindAssertion,
 		AuthorizationKindDirect,
 		AuthorizationKindForeign,
@@ -388,6 +388,7 @@ const (
 	OutcomeAuthorizationPending        Outcome = "authorization_pending"
 	OutcomeSlowDown                    Outcome = "slow_down"
 	OutcomeTaken                       Outcome = "taken"
+	OutcomeClaimed                     Outcome = "claimed"
 	OutcomeExchanged                   Outcome = "exchanged"
 	OutcomeRegistered                  Outcome = "registered"
 	OutcomeExhausted                   Outcome = "exhausted"
@@ -489,6 +490,7 @@ func (e Outcome) Valid() bool {
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
 		OutcomeTaken,
+		OutcomeClaimed,
 		OutcomeExchanged,
 		OutcomeRegistered,
 		OutcomeExhausted,
@@ -558,6 +560,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
 		OutcomeTaken,
+		OutcomeClaimed,
 		OutcomeExchanged,
 		OutcomeRegistered,
 		OutcomeExhausted,
@@ -1114,6 +1117,28 @@ type OAuthPairwiseSubject struct {
 	Subject Subject
 }
 
+// Requests whose client polls for the decision: of devices (RFC 8628) and of CIBA. What was asked and decided stands in oauth_authorization.
+type OAuthPolledRequest struct {
+	// The request in oauth_authorization.
+	ID        AuthorizationID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Digest of the device_code (RFC 8628, section 3.2) or of the auth_req_id (CIBA Core, section 7.3).
+	Code token.Digest
+	// Digest of the user_code (RFC 8628, section 3.2). NULL for CIBA, and once another request has taken over the code of an expired one.
+	UserCode *token.Digest
+	// When the codes expire, whatever was decided.
+	ExpiresAt time.Time
+	// How long the client has to wait between two polls. Each poll that comes too early adds five seconds (RFC 8628, section 3.5).
+	PollInterval time.Duration
+	// When the client last polled in time.
+	PolledAt *time.Time
+	// Primary key of the refresh token that was issued for the code. No foreign key: the token may be collected first.
+	RefreshTokenID *RefreshTokenID
+	// The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.
+	NotificationToken *string
+}
+
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.
 type OAuthProof struct {
 	// Digest of the proof's key and jti.
@@ -1281,6 +1306,30 @@ type RecoveryCode struct {
 	Digest token.Digest
 	// When the code was used. It is never accepted again.
 	UsedAt *time.Time
+}
+
+// What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.
+type SecurityEvent struct {
+	// In the order in which the events were written.
+	ID        int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The call that wrote the event, by its name in package store.
+	Call string
+	// What the call answered.
+	Outcome Outcome
+	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.
+	Reason *string
+	// The user concerned, if one is.
+	UserID *UserID
+	// The client concerned, if one is.
+	ClientID *ClientID
+	// The session concerned, if one is.
+	SessionID *SessionID
+	// The family concerned, if one is.
+	AuthorizationID *AuthorizationID
+	// Where the request came from, if the caller passed it.
+	IPAddress *string
 }
 
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
