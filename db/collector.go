@@ -99,8 +99,8 @@ type Progress struct {
 //     that have no token left, are marked; what was marked longer ago than the retention goes, tokens first.
 //  4. DeleteExpiredAuthorizations: requests and codes that nobody has used.
 //  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
-//     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
-//     once nothing refers to them any more.
+//     marked; it becomes due to tell clients of a sign-out (see [LogoutWorker]), and those that were told or given up on are
+//     forgotten once the retention is over; sessions that are over go, once nothing refers to them any more.
 //  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications.
 //  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
@@ -275,7 +275,7 @@ func (c *Collector) steps() []*step {
 			return row.LastID, err
 		})},
 		{call: "SweepSessionClients", batch: walk(func(ctx context.Context, after store.SessionClientID, size int32, done Collected) (*store.SessionClientID, error) {
-			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size})
+			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size, Retention: retention})
 			done["session_client"] += row.Deleted
 			return row.LastID, err
 		})},

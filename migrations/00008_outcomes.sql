@@ -18,6 +18,9 @@ ALTER TYPE outcome ADD VALUE 'inserted';
 ALTER TYPE outcome ADD VALUE 'changed';
 ALTER TYPE outcome ADD VALUE 'fresh';
 ALTER TYPE outcome ADD VALUE 'stale';
+ALTER TYPE outcome ADD VALUE 'delivered';
+ALTER TYPE outcome ADD VALUE 'postponed';
+ALTER TYPE outcome ADD VALUE 'abandoned';
 
 -- +goose Down
 

@@ -18,6 +18,7 @@ import (
 // of two with the same key, its constraint refuses one.)
 var raceOf = map[string]string{
 	"ApproveAuthorization":             "TestRaceDecisions",
+	"ClaimLogoutDeliveries":            "TestRaceLogoutDeliveries",
 	"CreateAuthorization":              "TestRaceDecisions",
 	"CreateSession":                    "TestRaceSessionsWithAMaximum",
 	"DeleteAccount":                    "TestRaceUpdatesLoseNothing",
@@ -45,6 +46,7 @@ var raceOf = map[string]string{
 	"EraseDeletedClients":              "TestRaceCollectorsShareTheWork",
 	"EraseDeletedUsers":                "TestRaceCollectorsShareTheWork",
 	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
+	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
 	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
 	"GrantConsent":                     "TestRaceSameCallIsRetried",
 	"IssueAccessToken":                 "TestRaceSameCallIsRetried",
