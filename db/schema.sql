@@ -8,6 +8,15 @@ CREATE DOMAIN public.account_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.account_id IS 'Primary key of account.';
 
+CREATE DOMAIN public.assertion_lifetime AS interval
+	CONSTRAINT assertion_lifetime_is_positive CHECK ((VALUE >= '00:00:01'::interval));
+
+COMMENT ON DOMAIN public.assertion_lifetime IS 'How far from now the exp of an assertion may be: a second or more.';
+
+CREATE DOMAIN public.attempt_count_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.attempt_count_id IS 'Primary key of attempt_count.';
+
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
@@ -58,6 +67,10 @@ CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
 
+CREATE DOMAIN public.digest_list AS text[];
+
+COMMENT ON DOMAIN public.digest_list IS 'Several of token_digest, as a parameter.';
+
 CREATE DOMAIN public.email_address AS text
 	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
 
@@ -67,6 +80,10 @@ CREATE DOMAIN public.finite_timestamptz AS timestamp with time zone
 	CONSTRAINT timestamptz_is_finite CHECK (isfinite(VALUE));
 
 COMMENT ON DOMAIN public.finite_timestamptz IS 'A finite time. NULL means never, not infinity.';
+
+CREATE DOMAIN public.initial_access_token_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.initial_access_token_id IS 'Primary key of oauth_initial_access_token.';
 
 CREATE DOMAIN public.jwk_id AS text COLLATE pg_catalog."C";
 
@@ -106,7 +123,20 @@ CREATE TYPE public.oauth_client_field AS ENUM (
     'refresh_grace',
     'refresh_grace_until_used',
     'backchannel_logout_uri',
-    'backchannel_logout_session_required'
+    'backchannel_logout_session_required',
+    'sector_identifier',
+    'allow_plain_pkce',
+    'default_max_age',
+    'require_pushed_authorization_requests',
+    'dpop_bound_access_tokens',
+    'tls_client_certificate_bound_access_tokens',
+    'tls_client_auth_subject_dn',
+    'tls_client_auth_san_dns',
+    'tls_client_auth_san_uri',
+    'tls_client_auth_san_ip',
+    'tls_client_auth_san_email',
+    'resources',
+    'authorization_details_types'
 );
 
 COMMENT ON TYPE public.oauth_client_field IS 'Columns of oauth_client that UpdateClient can set to NULL.';
@@ -114,6 +144,10 @@ COMMENT ON TYPE public.oauth_client_field IS 'Columns of oauth_client that Updat
 CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
+
+CREATE DOMAIN public.one_time_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.one_time_code_id IS 'Primary key of one_time_code.';
 
 CREATE TYPE public.outcome AS ENUM (
     'created',
@@ -172,15 +206,34 @@ CREATE TYPE public.outcome AS ENUM (
     'stale',
     'delivered',
     'postponed',
-    'abandoned'
+    'abandoned',
+    'counted',
+    'spent',
+    'regressed',
+    'untrusted',
+    'too_many_actors',
+    'invalid_redirect_uri',
+    'invalid_client_metadata'
 );
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
+
+CREATE DOMAIN public.pairwise_subject_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.pairwise_subject_id IS 'Primary key of oauth_pairwise_subject.';
+
+CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.passkey_id IS 'Primary key of passkey: the credential ID of WebAuthn in unpadded base64url.';
 
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
 
 COMMENT ON DOMAIN public.provider_text IS 'The name of an identity provider, or its identifier of a user: 1 to 4096 bytes.';
+
+CREATE DOMAIN public.recovery_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.recovery_code_id IS 'Primary key of recovery_code.';
 
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
@@ -245,9 +298,9 @@ CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 COMMENT ON DOMAIN public.stored_authorization_id IS 'An authorization_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.stored_client_id AS public.client_id
-	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 512) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
+	CONSTRAINT oauth_client_client_id_is_vschar CHECK (((octet_length((VALUE)::text) <= 2048) AND ((VALUE)::text ~ '^[\x20-\x7e]+$'::text)));
 
-COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 512 printable ASCII characters (RFC 6749, appendix A.1).';
+COMMENT ON DOMAIN public.stored_client_id IS 'A client_id as it is stored: 1 to 2048 printable ASCII characters (RFC 6749, appendix A.1).';
 
 CREATE DOMAIN public.token_confirmation AS jsonb;
 
@@ -262,6 +315,16 @@ CREATE DOMAIN public.stored_consent_id AS public.consent_id
 	CONSTRAINT consent_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
 COMMENT ON DOMAIN public.stored_consent_id IS 'A consent_id as it is stored: 1 to 255 bytes.';
+
+CREATE DOMAIN public.stored_initial_access_token_id AS public.initial_access_token_id
+	CONSTRAINT initial_access_token_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_initial_access_token_id IS 'An initial_access_token_id as it is stored: 1 to 255 bytes.';
+
+CREATE DOMAIN public.stored_issuer AS text COLLATE pg_catalog."C"
+	CONSTRAINT issuer_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 2048)));
+
+COMMENT ON DOMAIN public.stored_issuer IS 'The iss of an assertion (RFC 7523, section 3, item 1): 1 to 2048 bytes.';
 
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
@@ -278,6 +341,16 @@ CREATE DOMAIN public.stored_object AS jsonb
 
 COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
 
+CREATE DOMAIN public.stored_passkey_id AS public.passkey_id
+	CONSTRAINT passkey_id_is_base64url CHECK ((((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 1364)) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_passkey_id IS 'A passkey_id as it is stored: 1 to 1023 bytes in unpadded base64url.';
+
+CREATE DOMAIN public.stored_purpose AS text COLLATE pg_catalog."C"
+	CONSTRAINT purpose_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 64)));
+
+COMMENT ON DOMAIN public.stored_purpose IS 'What a code or an attempt is for, in the server''s own words: 1 to 64 bytes.';
+
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -288,15 +361,52 @@ CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
 
 COMMENT ON DOMAIN public.stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sector AS text COLLATE pg_catalog."C"
+	CONSTRAINT sector_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 255)));
+
+COMMENT ON DOMAIN public.stored_sector IS 'A sector of pairwise subjects: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_session_id AS public.session_id
 	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
 COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sign_count AS bigint
+	CONSTRAINT sign_count_in_range CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)));
+
+COMMENT ON DOMAIN public.stored_sign_count IS 'A signature counter: 32 bits, unsigned (WebAuthn Level 3, section 6.1.1).';
+
+CREATE DOMAIN public.subject AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.subject IS 'A user''s identifier for a client (sub of OpenID Connect Core, section 2): the user_id, or a pairwise one.';
+
+CREATE DOMAIN public.stored_subject AS public.subject
+	CONSTRAINT subject_is_printable CHECK (((VALUE)::text ~ '^[\x20-\x7e]{1,255}$'::text));
+
+COMMENT ON DOMAIN public.stored_subject IS 'A pairwise subject as it is stored: 1 to 255 printable ASCII characters (OpenID Connect Core, section 2).';
+
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
 COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
+
+CREATE DOMAIN public.totp_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.totp_id IS 'Primary key of totp.';
+
+CREATE DOMAIN public.stored_totp_id AS public.totp_id
+	CONSTRAINT totp_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_totp_id IS 'A totp_id as it is stored: 1 to 255 bytes.';
+
+CREATE DOMAIN public.trusted_issuer_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.trusted_issuer_id IS 'Primary key of oauth_trusted_issuer.';
+
+CREATE DOMAIN public.stored_trusted_issuer_id AS public.trusted_issuer_id
+	CONSTRAINT trusted_issuer_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_trusted_issuer_id IS 'A trusted_issuer_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.user_id AS text COLLATE pg_catalog."C";
 
@@ -332,6 +442,21 @@ CREATE TYPE public.token_kind AS ENUM (
 
 COMMENT ON TYPE public.token_kind IS 'The token_type_hint of RFC 7009, section 2.1.';
 
+CREATE DOMAIN public.totp_algorithm AS text
+	CONSTRAINT totp_algorithm_known CHECK ((VALUE = ANY (ARRAY['SHA1'::text, 'SHA256'::text, 'SHA512'::text])));
+
+COMMENT ON DOMAIN public.totp_algorithm IS 'The hash function of the HMAC (RFC 6238, section 1.2).';
+
+CREATE DOMAIN public.totp_digits AS integer
+	CONSTRAINT totp_digits_in_range CHECK (((VALUE >= 6) AND (VALUE <= 8)));
+
+COMMENT ON DOMAIN public.totp_digits IS 'How many digits a code has (RFC 4226, section 5.3).';
+
+CREATE DOMAIN public.totp_period AS integer
+	CONSTRAINT totp_period_in_range CHECK (((VALUE >= 1) AND (VALUE <= 3600)));
+
+COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
+
 CREATE TABLE public.oauth_access_token (
     id public.stored_access_token_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -355,6 +480,8 @@ CREATE TABLE public.oauth_access_token (
     pair_epoch bigint,
     data public.stored_object,
     requested_user_info_claims public.text_list,
+    subject_token_id public.access_token_id,
+    may_act public.stored_object,
     CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
@@ -393,6 +520,10 @@ COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the u
 COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
 
 COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_access_token.subject_token_id IS 'The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.';
+
+COMMENT ON COLUMN public.oauth_access_token.may_act IS 'Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -485,7 +616,7 @@ COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the reque
 
 COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
 
-COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
+COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
 
 COMMENT ON COLUMN public.oauth_authorization.user_id IS 'Who decided.';
 
@@ -593,6 +724,12 @@ CREATE TABLE public.oauth_client (
     backchannel_logout_session_required boolean,
     client_discovery_id text,
     client_credentials_scopes public.text_list,
+    previous_registration_access_token public.stored_token_digest,
+    document_uri public.short_text,
+    document_etag public.short_text,
+    document_fetched_at public.finite_timestamptz,
+    document_fresh_until public.finite_timestamptz,
+    document_changes public.text_list,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
@@ -660,9 +797,9 @@ COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
-COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8).';
+COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.';
 
-COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
+COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.';
 
 COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
 
@@ -711,6 +848,18 @@ COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Wh
 COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'For a better-auth server: where it found the client''s metadata document.';
 
 COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'For a better-auth server: the scopes that it issues to the client itself.';
+
+COMMENT ON COLUMN public.oauth_client.previous_registration_access_token IS 'Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.';
+
+COMMENT ON COLUMN public.oauth_client.document_uri IS 'Where the client''s metadata document was fetched.';
+
+COMMENT ON COLUMN public.oauth_client.document_etag IS 'ETag of the document (RFC 9110, section 8.8.3), for a conditional request.';
+
+COMMENT ON COLUMN public.oauth_client.document_fetched_at IS 'When the document was fetched. NULL for a client that was not registered by a document. An older fetch changes nothing.';
+
+COMMENT ON COLUMN public.oauth_client.document_fresh_until IS 'Until when the document need not be fetched again.';
+
+COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last fetch changed.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -806,6 +955,90 @@ $$;
 
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
+CREATE FUNCTION public.add_actor(act jsonb, actor text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN actor IS NULL THEN act
+        WHEN act IS NULL THEN jsonb_build_object('sub', actor)
+        ELSE jsonb_build_object('sub', actor, 'act', act)
+    END
+$$;
+
+COMMENT ON FUNCTION public.add_actor(act jsonb, actor text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';
+
+CREATE TABLE public.oauth_consent (
+    id public.stored_consent_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    client_id public.client_id NOT NULL,
+    user_id public.user_id,
+    reference_id public.stored_reference_id,
+    scopes public.text_list NOT NULL,
+    resource_scopes public.stored_object,
+    user_epoch bigint DEFAULT 0 NOT NULL,
+    pair_epoch bigint DEFAULT 0 NOT NULL,
+    resources public.text_list,
+    requested_user_info_claims public.text_list,
+    authorization_details public.stored_array
+);
+
+COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
+
+COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
+
+COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
+
+COMMENT ON COLUMN public.oauth_consent.scopes IS 'Scopes that the user agreed to without a resource.';
+
+COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
+
+COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
+
+COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
+
+COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_details that the user agreed to (RFC 9396).';
+
+CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+$$;
+
+COMMENT ON FUNCTION public.agreed_resource_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to at each resource, as resource_scopes has them, with those of a better-auth server, which apply to the resources that it names.';
+
+CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN cardinality(g.resources) > 0 THEN '{}' ELSE g.scopes END
+$$;
+
+COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
+
+CREATE FUNCTION public.are_details_within(part jsonb, whole jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (detail)
+        WHERE p.detail NOT IN (SELECT w.detail FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (detail))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.are_details_within(part jsonb, whole jsonb) IS 'Whether all elements of authorization_details (RFC 9396) are among those of other ones, whole and equal: an element that leaves a member out may grant more. True if there are none. Never NULL.';
+
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -822,6 +1055,15 @@ END
 $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';
+
+CREATE FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    -- to_timestamp fails on a time out of range, and the planner evaluates it for constants even if no row is written
+    SELECT to_timestamp(greatest(least(expires_at, 253402300799), 0)) + greatest(clock_skew, interval '0')
+$$;
+
+COMMENT ON FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) IS 'Until when an assertion has to be remembered: its exp, in seconds since 1970, and clock_skew.';
 
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -849,6 +1091,31 @@ $$;
 
 COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
 
+CREATE FUNCTION public.beyond(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(as_set(list)) WITH ORDINALITY AS l (value, n)
+        WHERE l.value NOT IN (SELECT a.value FROM unnest(as_set(allowed)) AS a (value))
+        ORDER BY l.n
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.beyond(list text[], allowed text[]) IS 'The distinct values of a list that are not allowed, in the order of their first occurrence. Never NULL.';
+
+CREATE FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false))
+        AND (c.tls_client_certificate_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'x5t#S256', false))
+$$;
+
+COMMENT ON FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -856,39 +1123,6 @@ CREATE FUNCTION public.client_key(client_id text) RETURNS text
 $$;
 
 COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
-
-CREATE TABLE public.oauth_consent (
-    id public.stored_consent_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    client_id public.client_id NOT NULL,
-    user_id public.user_id,
-    reference_id public.stored_reference_id,
-    scopes public.text_list NOT NULL,
-    resource_scopes public.stored_object,
-    user_epoch bigint DEFAULT 0 NOT NULL,
-    pair_epoch bigint DEFAULT 0 NOT NULL,
-    resources public.text_list,
-    requested_user_info_claims public.text_list
-);
-
-COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
-
-COMMENT ON COLUMN public.oauth_consent.user_id IS 'The user who agreed.';
-
-COMMENT ON COLUMN public.oauth_consent.reference_id IS 'The tenant in which the user agreed. A consent given in one tenant never serves another.';
-
-COMMENT ON COLUMN public.oauth_consent.scopes IS 'Scopes that the user agreed to without a resource.';
-
-COMMENT ON COLUMN public.oauth_consent.resource_scopes IS 'Scopes that the user agreed to at a resource: {resource: [scopes]}.';
-
-COMMENT ON COLUMN public.oauth_consent.user_epoch IS 'grants_epoch of the user when the user agreed, set by a trigger.';
-
-COMMENT ON COLUMN public.oauth_consent.pair_epoch IS 'pair_epoch() of the user, client and tenant when the user agreed, set by a trigger.';
-
-COMMENT ON COLUMN public.oauth_consent.resources IS 'For a better-auth server, like the column after it: the resources to which the scopes apply.';
-
-COMMENT ON COLUMN public.oauth_consent.requested_user_info_claims IS 'What the claims parameter asked for.';
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -904,6 +1138,75 @@ $$;
 
 COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 
+CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    -- Pairs of a resource and a scope. '' is no resource; a NULL scope stands for the resource itself, so that none is covered that the
+    -- user was never asked about, even if no scope is asked for.
+    WITH pairs AS (
+        SELECT r.resource, s.scope
+        FROM unnest(CASE WHEN cardinality(at_resources) > 0 THEN at_resources ELSE '{""}' END) AS r (resource)
+        CROSS JOIN unnest(asked || NULL::text) AS s (scope)
+    ), agreed (resource, scope) AS (
+        SELECT '', s.scope
+        FROM unnest(agreed_scopes(g) || NULL::text) AS s (scope)
+        WHERE g.id IS NOT NULL
+        UNION ALL
+        SELECT e.key, s.scope
+        FROM jsonb_each(agreed_resource_scopes(g)) AS e
+        CROSS JOIN LATERAL (SELECT NULL UNION ALL SELECT jsonb_array_elements_text(e.value)) AS s (scope)
+    ), gaps AS MATERIALIZED (
+        SELECT p.resource, p.scope FROM pairs AS p
+        EXCEPT
+        SELECT a.resource, a.scope FROM agreed AS a
+    )
+    SELECT
+        ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.scope FROM gaps AS p) ORDER BY l.n),
+        ARRAY(SELECT l.value FROM unnest(as_set(at_resources)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.resource FROM gaps AS p) ORDER BY l.n)
+    INTO scopes, resources;
+END
+$$;
+
+COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
+
+CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch
+$$;
+
+COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
+
+CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    present attempt_count;
+BEGIN
+    IF most IS NULL OR most < 1 THEN
+        PERFORM refuse_parameter('MaxAttempts', 'is missing or under 1');
+    END IF;
+    INSERT INTO attempt_count AS n (purpose, subject, attempts, resets_at)
+    VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
+    ON CONFLICT (purpose, subject) DO UPDATE
+    SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        updated_at = now()
+    RETURNING n.* INTO present;
+    is_allowed := present.attempts <= most;
+    attempts_left := greatest(most - present.attempts, 0);
+    resets_at := present.resets_at;
+    IF is_right AND is_allowed THEN
+        DELETE FROM attempt_count AS n WHERE n.id = present.id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) IS 'Counts an attempt before it is made, and returns whether it is allowed, how many may follow in the window, and when the window ends. Of any number at once no more than most are allowed. A right attempt that is allowed makes the earlier ones forgotten.';
+
 CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
     AS $$
@@ -911,6 +1214,24 @@ CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RET
 $$;
 
 COMMENT ON FUNCTION public.deadline(given interval, at_most interval, name text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
+
+CREATE FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
+        uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
+        post_logout_redirect_uris = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        updated_at = now()
+    WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
 
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
@@ -923,6 +1244,31 @@ END
 $$;
 
 COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';
+
+CREATE FUNCTION public.document_changes(stored public.oauth_client, fetched public.oauth_client) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT s.key
+        FROM jsonb_each(to_jsonb(stored)) AS s (key, value)
+        JOIN jsonb_each(to_jsonb(fetched)) AS f (key, value) ON f.key = s.key
+        WHERE f.value <> s.value
+          AND s.key = ANY (ARRAY[
+            'redirect_uris', 'post_logout_redirect_uris', 'token_endpoint_auth_method', 'grant_types', 'response_types', 'scopes', 'name',
+            'uri', 'icon', 'contacts', 'tos', 'policy', 'software_id', 'software_version', 'software_statement', 'jwks', 'jwks_uri',
+            'application_type', 'subject_type', 'default_max_age', 'require_pushed_authorization_requests', 'dpop_bound_access_tokens',
+            'tls_client_certificate_bound_access_tokens', 'tls_client_auth_subject_dn', 'tls_client_auth_san_dns',
+            'tls_client_auth_san_uri', 'tls_client_auth_san_ip', 'tls_client_auth_san_email', 'backchannel_logout_uri',
+            'backchannel_logout_session_required', 'authorization_details_types', 'metadata'
+        ])
+        ORDER BY s.key
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.document_changes(stored public.oauth_client, fetched public.oauth_client) IS 'Part of PutClientDocument: the columns that a metadata document fills and that differ between two rows.';
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1000,6 +1346,43 @@ $$;
 
 COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
 
+CREATE FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    SELECT CASE
+        WHEN access_token IS NOT NULL THEN refuse_parameter('AccessToken', 'is set, but the token is to have no row')::timestamptz
+        WHEN expires_at IS NULL THEN refuse_parameter('AccessTokenLifetime', 'is without end, but the token is to have no row')::timestamptz
+        ELSE expires_at
+    END
+$$;
+
+COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
+
+CREATE FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    t oauth_access_token;
+BEGIN
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
+        PERFORM refuse_parameter(name, 'is that of another token');
+    END IF;
+    authorization_id := t.authorization_id;
+    expires_at := t.expires_at;
+    scopes := t.scopes;
+    resources := t.resources;
+    authorization_details := t.authorization_details;
+    act := t.act;
+END
+$$;
+
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1048,8 +1431,9 @@ BEGIN
         -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
         NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-        WHERE NEW.session_id IS NOT NULL
+        SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
+        FROM oauth_client AS c
+        WHERE c.client_id = NEW.client_id AND NEW.session_id IS NOT NULL
           AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
@@ -1070,6 +1454,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
+
+CREATE FUNCTION public.give_subject(of_sector text, of_user text) RETURNS public.subject
+    LANGUAGE sql
+    AS $$
+    SELECT CASE WHEN of_sector IS NULL THEN of_user ELSE (keep_subject(of_sector, of_user, NULL)).held END
+$$;
+
+COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
 CREATE FUNCTION public.has_logout_uri(c public.oauth_client) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1130,6 +1522,30 @@ $$;
 
 COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
 
+CREATE FUNCTION public.is_redirect_uri(uri text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+    SELECT coalesce(
+        octet_length(uri) <= 4096
+        AND lower(uri COLLATE "C") ~ '^[a-z][a-z0-9+.-]*:[\x21-\x22\x24-\x5b\x5d-\x7e]+$' -- printable ASCII without # and \
+        AND CASE substring(lower(uri COLLATE "C") FROM '^[^:]*')
+            WHEN 'https' THEN lower(uri COLLATE "C") ~ '^https://[^/?@]+([/?]|$)'
+            WHEN 'http' THEN lower(uri COLLATE "C") ~ '^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?([/?]|$)'
+            WHEN 'javascript' THEN false
+            WHEN 'vbscript' THEN false
+            WHEN 'data' THEN false
+            WHEN 'blob' THEN false
+            WHEN 'file' THEN false
+            WHEN 'about' THEN false
+            ELSE true
+        END,
+        false
+    )
+$_$;
+
+COMMENT ON FUNCTION public.is_redirect_uri(uri text) IS 'Whether a client may register a redirect URI for itself (RFC 7591, section 5): https, http at a loopback address, or a scheme of an application. It is absolute and has no fragment (RFC 6749, section 3.1.2) and no userinfo. Never NULL.';
+
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1138,6 +1554,54 @@ CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
+
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN CASE
+        WHEN FOUND THEN 'issued'
+        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        ELSE 'proof_replayed'
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+
+CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
+    LANGUAGE sql
+    AS $$
+    SELECT CASE
+        WHEN expires_at > extract(epoch FROM expiry(now(), max_lifetime, least(at_most, interval '1 year'), 'MaxLifetime')) THEN 'too_far'
+        WHEN (expires_at > extract(epoch FROM now() - clock_skew)) IS NOT TRUE THEN 'expired'
+    END::outcome
+$$;
+
+COMMENT ON FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) IS 'What is amiss with the exp of an assertion, in seconds since 1970 (RFC 7523, section 3, item 4): too_far or expired; NULL if nothing is. exp may be no further from now than max_lifetime and at_most, and never further than a year.';
+
+CREATE FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT CASE
+            WHEN c.deleted_at IS NOT NULL THEN 'revoked'
+            WHEN c.document_fetched_at IS NULL THEN 'taken'
+            WHEN c.document_fetched_at = fetched THEN 'retried'
+            ELSE 'stale'
+        END, c.document_changes, c.disabled, c.document_fresh_until
+    INTO verdict, changes, is_disabled, fresh_until
+    FROM oauth_client AS c
+    WHERE c.client_id = of_client;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -1156,6 +1620,89 @@ END
 $$;
 
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+
+CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE p.uri IS NOT NULL
+                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
+END
+$_$;
+
+COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
+
+CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    c oauth_client;
+BEGIN
+    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
+    RETURN CASE
+        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+        WHEN c.disabled THEN 'disabled'
+        ELSE coalesce(refused, 'invalid_client_metadata')
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+
+CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    a  oauth_authorization;
+    ok boolean;
+    row_expires_at timestamptz;
+BEGIN
+    SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+        PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT is_live(a, c, u, s) INTO ok
+    FROM oauth_client AS c
+    JOIN "user" AS u ON u.id = of_user
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE c.client_id = of_client;
+    verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
+    IF ok THEN
+        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
+        FROM oauth_refresh_token AS r
+        WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
+        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1214,6 +1761,68 @@ $$;
 
 COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
+CREATE FUNCTION public.keep_sector() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $_$
+DECLARE
+    hosts text[];
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
+        IF NEW.sector_identifier <> OLD.sector_identifier THEN
+            PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
+        END IF;
+        NEW.sector_identifier := OLD.sector_identifier;
+    END IF;
+    IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
+        -- Apps of unrelated developers share loopback addresses and private schemes, so these make no sector.
+        hosts := ARRAY(
+            SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
+            FROM unnest(NEW.redirect_uris) AS r (uri)
+        );
+        NEW.sector_identifier := CASE WHEN cardinality(hosts) = 1 THEN hosts[1] END;
+        NEW.sector_identifier := coalesce(NEW.sector_identifier, own_sector(NEW.client_id));
+    END IF;
+    NEW.sector_identifier := NEW.sector_identifier::stored_sector; -- refused here rather than at the first grant
+    RETURN NEW;
+END
+$_$;
+
+COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
+
+CREATE FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    is_new := false;
+    IF NOT FOUND THEN
+        INSERT INTO oauth_pairwise_subject (sector, user_id, subject)
+        VALUES (of_sector, of_user, coalesce(wanted, gen_random_uuid()::text))
+        ON CONFLICT DO NOTHING;
+        is_new := FOUND;
+        SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) IS 'The pairwise subject of a user in a sector. If there is none, it is made: wanted, or a random one if wanted is NULL. NULL if another user has the one that is wanted. VOLATILE, so that it sees what was committed while it waited.';
+
+CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+
+COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1221,6 +1830,22 @@ CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
+
+CREATE FUNCTION public.known_subject(of_client text, of_user text) RETURNS public.subject
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN sector_of(c) IS NULL THEN of_user ELSE p.subject END
+        FROM oauth_client AS c
+        LEFT JOIN oauth_pairwise_subject AS p ON p.sector = sector_of(c) AND p.user_id = of_user
+        WHERE c.client_id = of_client
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
 CREATE FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1235,6 +1860,25 @@ END
 $$;
 
 COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+
+CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    PERFORM
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.id = of_token AND access_token_is_live(t, a, c, u, s)
+    FOR KEY SHARE OF t;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.lock_live_access_token(of_token text) IS 'Part of ExchangeToken: whether an access token is live. While it is locked, neither it nor its family is collected. VOLATILE, so that it sees what was committed while the statement waited for a lock. It waits for no ending, because endings change no key.';
 
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
@@ -1288,6 +1932,85 @@ $$;
 
 COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
 
+CREATE FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(c.registration_access_token = manager OR (c.previous_registration_access_token = manager AND c.registration_access_token = successor), false)
+$$;
+
+COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
+
+CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources && (coalesce(resources, '{}') || o.client_id::text)), false)
+$$;
+
+COMMENT ON FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) IS 'Whether a client may exchange an access token (RFC 8693, section 2.1): one that was issued to it or, if it is confidential, one whose audience has its client_id or one of the resources, which are those that it serves. Never NULL.';
+
+CREATE FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF jsonb_typeof(more) <> 'array' THEN
+        PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(m.element ORDER BY m.n)
+        FROM (
+            SELECT d.element, min(d.n) AS n
+            FROM jsonb_array_elements(coalesce(earlier, '[]') || coalesce(more, '[]')) WITH ORDINALITY AS d (element, n)
+            GROUP BY d.element
+        ) AS m
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) IS 'The elements of both lists, each once. NULL if there is none. A parameter that is not a list is an error.';
+
+CREATE FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_object_agg(m.resource, m.scopes)
+        FROM (
+            SELECT p.resource, to_jsonb(as_set(array_agg(s.scope ORDER BY p.part, s.n))) AS scopes
+            FROM (
+                SELECT 1 AS part, e.key AS resource, e.value AS scopes FROM jsonb_each(earlier) AS e
+                UNION ALL
+                SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
+            ) AS p
+            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            GROUP BY p.resource
+        ) AS m
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+
+CREATE FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF jsonb_typeof(asked) <> 'array' THEN
+        PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM jsonb_array_elements(asked) WITH ORDINALITY AS d (element, n)
+        -- whole and equal: for @>, an element without a limit would be within one that has it
+        WHERE d.element NOT IN (SELECT jsonb_array_elements(agreed))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) IS 'The elements of one list of authorization_details (RFC 9396) that the other one does not have, whole and equal. NULL if there is none. A parameter that is not a list is an error.';
+
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1300,6 +2023,27 @@ CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
 $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
+
+CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF current_setting('oauthdb.events', true) = 'on' AND (
+        verdict IN (
+            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
+            'enabled', 'registered'
+        )
+        OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
+    ) THEN
+        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, ip_address)
+        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, from_address);
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
 
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1319,6 +2063,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
+
+CREATE FUNCTION public.own_sector(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT 'client:' || client_key(client_id)
+$$;
+
+COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
 
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1379,6 +2131,75 @@ $$;
 
 COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
 
+CREATE FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT CASE
+            WHEN c.id = of_id AND c.deleted_at IS NULL AND c.client_secret IS NOT DISTINCT FROM secret
+                AND c.registration_access_token IS NOT DISTINCT FROM manager
+            THEN 'retried'
+            ELSE 'taken'
+        END, c.created_at, c.client_secret_expires_at
+    INTO verdict, issued_at, secret_expires_at
+    FROM oauth_client AS c
+    WHERE c.client_id = of_client;
+END
+$$;
+
+COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+
+CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
+$$;
+
+COMMENT ON FUNCTION public.replace_recovery_codes(owner text, digests text[]) IS 'Part of ReplaceRecoveryCodes, which has locked the user: deletes the user''s codes, those included that another call has written meanwhile, and writes new ones. Returns how many.';
+
+CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    UPDATE oauth_initial_access_token AS t SET uses = t.uses - 1, updated_at = now() WHERE t.token = presented;
+    SELECT b.verdict, b.issued_at, b.secret_expires_at INTO verdict, issued_at, secret_expires_at
+    FROM registered_before(of_client, of_id, secret, manager) AS b;
+END
+$$;
+
+COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id at the same time: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
+
+CREATE FUNCTION public.scopes_at(resources text[], scopes text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (SELECT jsonb_object_agg(r.resource, to_jsonb(as_set(scopes))) FROM unnest(as_set(resources)) AS r (resource));
+END
+$$;
+
+COMMENT ON FUNCTION public.scopes_at(resources text[], scopes text[]) IS 'The scopes at each of the resources, as resource_scopes has them. NULL without a resource.';
+
+CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
+$$;
+
+COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
+
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1394,10 +2215,47 @@ $$;
 
 COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
 
+CREATE FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    t oauth_initial_access_token;
+    before record;
+BEGIN
+    IF presented IS NOT NULL THEN
+        -- registrations with one token run one after the other
+        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
+    END IF;
+    SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := CASE
+        WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
+        WHEN before.verdict = 'retried' THEN 'retried'
+        WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN t.uses >= t.max_uses THEN 'exhausted'
+        WHEN t.expires_at <= now() THEN 'expired'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN before.verdict = 'taken' THEN 'taken'
+        ELSE 'registered'
+    END;
+    owner := t.reference_id;
+    IF verdict = 'retried' THEN
+        issued_at := before.issued_at;
+        secret_expires_at := before.secret_expires_at;
+    ELSIF verdict = 'registered' THEN
+        UPDATE oauth_initial_access_token AS x SET uses = x.uses + 1, updated_at = now() WHERE x.id = t.id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client may be registered, and one use of the initial access token if it may. refused is why the metadata is refused, or NULL. What is refused spends nothing. owner is the tenant of the token.';
+
 CREATE FUNCTION public.stamp_consent() RETURNS trigger
     LANGUAGE plpgsql STABLE
     SET search_path TO '$user', 'public'
     AS $$
+DECLARE
+    written record := NEW;
 BEGIN
     -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
@@ -1407,6 +2265,11 @@ BEGIN
     IF NOT FOUND THEN
         NEW.user_epoch := 0;
         NEW.pair_epoch := 0;
+    END IF;
+    -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+        NEW.resource_scopes := NULL;
+        NEW.authorization_details := NULL;
     END IF;
     RETURN NEW;
 END
@@ -1434,6 +2297,14 @@ $$;
 
 COMMENT ON FUNCTION public.stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';
 
+CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END
+$$;
+
+COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
+
 CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1441,6 +2312,25 @@ CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
 $$;
 
 COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
+
+CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
+        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
+    END
+$$;
+
+COMMENT ON FUNCTION public.user_refusal(u public."user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
+
+CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+
+COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
 
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
@@ -1474,6 +2364,27 @@ COMMENT ON COLUMN public.account.scope IS 'The scope that the other provider gra
 
 COMMENT ON COLUMN public.account.password IS 'Password hash, argon2id for example, in the notation of the hasher.';
 
+CREATE TABLE public.attempt_count (
+    id public.attempt_count_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    attempts bigint NOT NULL,
+    resets_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.attempt_count IS 'How often something was tried in the present window: guesses at a code or a password, or messages that were sent.';
+
+COMMENT ON COLUMN public.attempt_count.purpose IS 'What is tried. Codes and attempts of one purpose and subject share a budget.';
+
+COMMENT ON COLUMN public.attempt_count.subject IS 'Digest of whom it is counted for: of a user''s id, an address or a network.';
+
+COMMENT ON COLUMN public.attempt_count.attempts IS 'Attempts since the window began, those included that were refused because there were too many.';
+
+COMMENT ON COLUMN public.attempt_count.resets_at IS 'When the window ends. It begins with the first attempt, and no attempt prolongs it.';
+
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1501,14 +2412,17 @@ CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at public.finite_timestamptz NOT NULL
+    expires_at public.finite_timestamptz NOT NULL,
+    access_token_id public.access_token_id
 );
 
-COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.';
+COMMENT ON TABLE public.oauth_client_assertion IS 'Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.';
 
-COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s identifier and the assertion''s jti.';
+COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of what the assertion was presented for, of its issuer and of its jti.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
+
+COMMENT ON COLUMN public.oauth_client_assertion.access_token_id IS 'The access token that was issued for a grant. A repeated call names the same one.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1539,6 +2453,51 @@ COMMENT ON TABLE public.oauth_client_secret IS 'Client secrets that were rotated
 COMMENT ON COLUMN public.oauth_client_secret.digest IS 'Digest of the secret.';
 
 COMMENT ON COLUMN public.oauth_client_secret.expires_at IS 'When the secret expires, as promised when it was rotated out.';
+
+CREATE TABLE public.oauth_initial_access_token (
+    id public.stored_initial_access_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
+    label public.short_text,
+    reference_id public.stored_reference_id,
+    max_uses bigint NOT NULL,
+    uses bigint DEFAULT 0 NOT NULL,
+    expires_at public.finite_timestamptz,
+    revoked_at timestamp with time zone,
+    CONSTRAINT oauth_initial_access_token_uses_in_range CHECK (((uses >= 0) AND (uses <= max_uses)))
+);
+
+COMMENT ON TABLE public.oauth_initial_access_token IS 'Initial access tokens: what a client presents to register itself (RFC 7591, section 3).';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.token IS 'Digest of the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.label IS 'Whom the token was given to, for whoever reads the list.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.reference_id IS 'The tenant that owns the clients registered with the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.max_uses IS 'How many clients may be registered with the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.uses IS 'How many clients have been registered with the token.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.expires_at IS 'When the token expires. NULL means never.';
+
+COMMENT ON COLUMN public.oauth_initial_access_token.revoked_at IS 'When the token was revoked.';
+
+CREATE TABLE public.oauth_pairwise_subject (
+    id public.pairwise_subject_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    sector public.stored_sector NOT NULL,
+    user_id public.user_id NOT NULL,
+    subject public.stored_subject NOT NULL
+);
+
+COMMENT ON TABLE public.oauth_pairwise_subject IS 'By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.';
+
+COMMENT ON COLUMN public.oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
+
+COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -1611,7 +2570,7 @@ COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token t
 
 COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
 
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
 
 COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
 
@@ -1667,6 +2626,160 @@ COMMENT ON COLUMN public.oauth_resource.policy_version IS 'Version of the policy
 
 COMMENT ON COLUMN public.oauth_resource.metadata IS 'Whatever else the server keeps with it.';
 
+CREATE TABLE public.oauth_trusted_issuer (
+    id public.stored_trusted_issuer_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    issuer public.stored_issuer NOT NULL,
+    name public.short_text,
+    jwks public.stored_object,
+    jwks_uri public.short_text,
+    audiences public.text_list DEFAULT '{}'::text[] NOT NULL,
+    signing_algorithms public.text_list DEFAULT '{}'::text[] NOT NULL,
+    client_ids public.text_list DEFAULT '{}'::text[] NOT NULL,
+    any_client boolean DEFAULT false NOT NULL,
+    max_lifetime public.assertion_lifetime,
+    disabled boolean DEFAULT false NOT NULL,
+    CONSTRAINT oauth_trusted_issuer_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
+    CONSTRAINT oauth_trusted_issuer_signs CHECK ((NOT ('none'::text = ANY ((signing_algorithms)::text[]))))
+);
+
+COMMENT ON TABLE public.oauth_trusted_issuer IS 'Issuers whose assertions are accepted as grants (RFC 7523, section 2.1).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.issuer IS 'The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.name IS 'Display name.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.jwks IS 'The issuer''s public keys, a JSON Web Key Set. Not together with jwks_uri.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.jwks_uri IS 'Where the issuer publishes its keys. Not together with jwks.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.audiences IS 'An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.signing_algorithms IS 'An assertion has to be signed by one of these (RFC 7518, section 3.1).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.client_ids IS 'Clients that may present its assertions.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.any_client IS 'Whether every client that is registered for the grant type may present its assertions.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.max_lifetime IS 'How far from now exp may be. NULL means no bound but the caller''s.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.disabled IS 'While true, its assertions are refused.';
+
+CREATE TABLE public.one_time_code (
+    id public.one_time_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    data public.stored_object
+);
+
+COMMENT ON TABLE public.one_time_code IS 'Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.';
+
+COMMENT ON COLUMN public.one_time_code.created_at IS 'When the present code took the place of an earlier one.';
+
+COMMENT ON COLUMN public.one_time_code.purpose IS 'What the code is for, such as sign-in or email-verification.';
+
+COMMENT ON COLUMN public.one_time_code.subject IS 'Digest of whom the code is for: of a user''s id, an address or a browser.';
+
+COMMENT ON COLUMN public.one_time_code.digest IS 'Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.';
+
+COMMENT ON COLUMN public.one_time_code.data IS 'What the server has to know when the code is redeemed, such as the address that it verifies.';
+
+CREATE TABLE public.passkey (
+    id public.stored_passkey_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    public_key public.short_text NOT NULL,
+    sign_count public.stored_sign_count,
+    transports public.text_list,
+    aaguid public.short_text,
+    backup_eligible boolean DEFAULT false NOT NULL,
+    backed_up boolean DEFAULT false NOT NULL,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.passkey IS 'WebAuthn credentials of users.';
+
+COMMENT ON COLUMN public.passkey.name IS 'What the user calls the passkey.';
+
+COMMENT ON COLUMN public.passkey.public_key IS 'The public key, in the notation of the server.';
+
+COMMENT ON COLUMN public.passkey.sign_count IS 'The highest signature counter that was presented. It stays 0 for authenticators that don''t count; NULL means that none is known.';
+
+COMMENT ON COLUMN public.passkey.transports IS 'How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).';
+
+COMMENT ON COLUMN public.passkey.aaguid IS 'The model of the authenticator.';
+
+COMMENT ON COLUMN public.passkey.backup_eligible IS 'Whether the passkey may be synced to other devices (flag BE of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.backed_up IS 'Whether the passkey was synced when it was last used (flag BS of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.last_used_at IS 'When the passkey was last accepted.';
+
+CREATE TABLE public.recovery_code (
+    id public.recovery_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.recovery_code IS 'Codes that stand in for a second factor that is lost, each of them once.';
+
+COMMENT ON COLUMN public.recovery_code.digest IS 'Digest of the code.';
+
+COMMENT ON COLUMN public.recovery_code.used_at IS 'When the code was used. It is never accepted again.';
+
+CREATE TABLE public.security_event (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    call text NOT NULL,
+    outcome public.outcome NOT NULL,
+    reason text,
+    user_id public.user_id,
+    client_id public.client_id,
+    session_id public.session_id,
+    authorization_id public.authorization_id,
+    ip_address public.short_text
+);
+
+COMMENT ON TABLE public.security_event IS 'What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.';
+
+COMMENT ON COLUMN public.security_event.id IS 'In the order in which the events were written.';
+
+COMMENT ON COLUMN public.security_event.call IS 'The call that wrote the event, by its name in package store.';
+
+COMMENT ON COLUMN public.security_event.outcome IS 'What the call answered.';
+
+COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+
+COMMENT ON COLUMN public.security_event.user_id IS 'The user concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.client_id IS 'The client concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.session_id IS 'The session concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.authorization_id IS 'The family concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+
+ALTER TABLE public.security_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.security_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1706,6 +2819,30 @@ COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified
 
 COMMENT ON COLUMN public.session_client.abandoned_at IS 'When the last attempt failed that was to be made.';
 
+CREATE TABLE public.totp (
+    id public.stored_totp_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    secret public.short_text NOT NULL,
+    algorithm public.totp_algorithm DEFAULT 'SHA1'::text NOT NULL,
+    digits public.totp_digits DEFAULT 6 NOT NULL,
+    period public.totp_period DEFAULT 30 NOT NULL,
+    last_step bigint,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.totp IS 'Authenticator apps of users (RFC 6238).';
+
+COMMENT ON COLUMN public.totp.name IS 'What the user calls the app.';
+
+COMMENT ON COLUMN public.totp.secret IS 'The shared secret, encrypted by the caller.';
+
+COMMENT ON COLUMN public.totp.last_step IS 'The highest time step of which a code was accepted; NULL if none was.';
+
+COMMENT ON COLUMN public.totp.last_used_at IS 'When a code was last accepted.';
+
 CREATE TABLE public.verification (
     id public.stored_verification_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1728,6 +2865,12 @@ ALTER TABLE ONLY public.account
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_provider_account_uidx UNIQUE (provider_id, account_id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_purpose_subject_uidx UNIQUE (purpose, subject);
 
 ALTER TABLE ONLY public.jwks
     ADD CONSTRAINT jwks_pkey PRIMARY KEY (id);
@@ -1768,6 +2911,21 @@ ALTER TABLE ONLY public.oauth_consent
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_initial_access_token
+    ADD CONSTRAINT oauth_initial_access_token_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_initial_access_token
+    ADD CONSTRAINT oauth_initial_access_token_token_uidx UNIQUE (token);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id);
+
 ALTER TABLE ONLY public.oauth_proof
     ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
 
@@ -1783,6 +2941,30 @@ ALTER TABLE ONLY public.oauth_resource
 ALTER TABLE ONLY public.oauth_resource
     ADD CONSTRAINT oauth_resource_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_trusted_issuer
+    ADD CONSTRAINT oauth_trusted_issuer_issuer_uidx UNIQUE (issuer);
+
+ALTER TABLE ONLY public.oauth_trusted_issuer
+    ADD CONSTRAINT oauth_trusted_issuer_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_purpose_subject_uidx UNIQUE (purpose, subject);
+
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_digest_uidx UNIQUE (user_id, digest);
+
+ALTER TABLE ONLY public.security_event
+    ADD CONSTRAINT security_event_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
 
@@ -1795,6 +2977,9 @@ ALTER TABLE ONLY public.session
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_token_uidx UNIQUE (token);
 
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public."user"
     ADD CONSTRAINT user_pkey PRIMARY KEY (id);
 
@@ -1802,6 +2987,8 @@ ALTER TABLE ONLY public.verification
     ADD CONSTRAINT verification_pkey PRIMARY KEY (id);
 
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
+
+CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (resets_at);
 
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 
@@ -1841,6 +3028,8 @@ CREATE INDEX oauth_client_created_at_idx ON public.oauth_client USING btree (cre
 
 CREATE INDEX oauth_client_deleted_at_idx ON public.oauth_client USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
+CREATE INDEX oauth_client_document_fresh_until_idx ON public.oauth_client USING btree (document_fresh_until, id) WHERE (document_fresh_until IS NOT NULL);
+
 CREATE INDEX oauth_client_reference_id_idx ON public.oauth_client USING btree (reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
 
 CREATE INDEX oauth_client_resource_resource_id_idx ON public.oauth_client_resource USING btree (resource_id);
@@ -1852,6 +3041,12 @@ CREATE INDEX oauth_client_user_id_idx ON public.oauth_client USING btree (user_i
 CREATE INDEX oauth_consent_client_id_idx ON public.oauth_consent USING btree (client_id);
 
 CREATE INDEX oauth_consent_user_id_idx ON public.oauth_consent USING btree (user_id);
+
+CREATE INDEX oauth_initial_access_token_created_at_idx ON public.oauth_initial_access_token USING btree (created_at, id);
+
+CREATE INDEX oauth_initial_access_token_expires_at_idx ON public.oauth_initial_access_token USING btree (expires_at);
+
+CREATE INDEX oauth_pairwise_subject_user_id_idx ON public.oauth_pairwise_subject USING btree (user_id);
 
 CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 
@@ -1867,6 +3062,16 @@ CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
 
+CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer USING btree (created_at, id);
+
+CREATE INDEX one_time_code_expires_at_idx ON public.one_time_code USING btree (expires_at);
+
+CREATE INDEX passkey_user_id_idx ON public.passkey USING btree (user_id);
+
+CREATE INDEX security_event_client_id_idx ON public.security_event USING btree (client_id, id) WHERE (client_id IS NOT NULL);
+
+CREATE INDEX security_event_user_id_idx ON public.security_event USING btree (user_id, id) WHERE (user_id IS NOT NULL);
+
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
@@ -1876,6 +3081,8 @@ CREATE INDEX session_client_user_id_idx ON public.session_client USING btree (us
 CREATE INDEX session_expires_at_idx ON public.session USING btree (expires_at);
 
 CREATE INDEX session_user_id_idx ON public.session USING btree (user_id, created_at, id);
+
+CREATE INDEX totp_user_id_idx ON public.totp USING btree (user_id);
 
 CREATE INDEX user_created_at_idx ON public."user" USING btree (created_at, id);
 
@@ -1900,6 +3107,8 @@ CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth_refresh_token FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
+
+CREATE TRIGGER keep_sector BEFORE INSERT OR UPDATE OF subject_type, sector_identifier ON public.oauth_client FOR EACH ROW EXECUTE FUNCTION public.keep_sector();
 
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 
@@ -1952,6 +3161,9 @@ ALTER TABLE ONLY public.oauth_consent
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_authorization_id_fkey FOREIGN KEY (authorization_id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;
 
@@ -1964,8 +3176,17 @@ ALTER TABLE ONLY public.oauth_refresh_token
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;

@@ -21,6 +21,13 @@ ALTER TYPE outcome ADD VALUE 'stale';
 ALTER TYPE outcome ADD VALUE 'delivered';
 ALTER TYPE outcome ADD VALUE 'postponed';
 ALTER TYPE outcome ADD VALUE 'abandoned';
+ALTER TYPE outcome ADD VALUE 'counted';
+ALTER TYPE outcome ADD VALUE 'spent';
+ALTER TYPE outcome ADD VALUE 'regressed';
+ALTER TYPE outcome ADD VALUE 'untrusted';
+ALTER TYPE outcome ADD VALUE 'too_many_actors';
+ALTER TYPE outcome ADD VALUE 'invalid_redirect_uri';
+ALTER TYPE outcome ADD VALUE 'invalid_client_metadata';
 
 -- +goose Down
 

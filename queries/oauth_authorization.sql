@@ -56,6 +56,34 @@ WHERE a.request_uri = @request_uri::token_digest
   AND a.request_uri_expires_at > now()
 RETURNING a.*;
 
+-- IntrospectAuthorization says whether a family is live, and describes it. It is for access tokens without a row: JWTs that name their family,
+-- and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
+-- authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
+-- about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
+-- client. sub is that of IntrospectAccessToken.
+--   - active: the family is live and has not expired
+--   - inactive: there is no such family, or it is not live; an answer with "active": false
+--   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
+-- name: IntrospectAuthorization :one
+WITH live AS (
+    SELECT a.id, a.client_id, a.user_id, subject_of(c, a.client_id, a.user_id) AS sub, a.session_id, a.reference_id, a.granted_scopes,
+        a.resources, a.authorization_details, a.confirmation, a.act, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = @id::authorization_id AND is_live(a, c, u, s)
+      AND (a.expires_at IS NULL OR a.expires_at > now()) AND (a.max_expires_at IS NULL OR a.max_expires_at > now())
+)
+SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
+    a.client_id, a.user_id, a.sub, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
+    a.auth_time, a.acr, a.amr, a.username
+FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
+    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL;
+
 -- ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 -- Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 -- name: ListUserAuthorizations :many
@@ -70,7 +98,11 @@ WHERE a.user_id = @user_id::user_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -89,7 +121,11 @@ WHERE a.client_id = @client_id::client_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -115,7 +151,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = @id::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id, sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
@@ -161,7 +197,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, q.user_id, sqlc.narg('session_id')::session_id
+    SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, give_subject(q.sector, q.user_id), sqlc.narg('session_id')::session_id
     FROM request AS q
     -- NOT EXISTS first, because ON CONFLICT alone would wait for an ending that is updating this row
     WHERE q.outcome = 'approved' AND sqlc.narg('session_id')::session_id IS NOT NULL
@@ -265,7 +301,7 @@ LEFT JOIN request AS q ON true;
 WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, sqlc.narg('session_id')::session_id) AS parents
 ), parents AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
@@ -302,7 +338,7 @@ WITH locked AS MATERIALIZED (
     WHERE p.outcome = 'granted'
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, p.user_id, sqlc.narg('session_id')::session_id
+    SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), sqlc.narg('session_id')::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND sqlc.narg('session_id')::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
@@ -319,8 +355,11 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
+-- access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
+-- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 -- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+-- sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 --   - redeemed: the tokens are written
 --   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -347,7 +386,8 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        sector_of(c) AS sector,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
@@ -389,8 +429,12 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.*,
-        (CASE WHEN t.id IS NULL THEN least(f.access_token_ends_at, f.family_ends_at) ELSE t.expires_at END)::timestamptz AS access_token_expires_at,
+    SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
+        (CASE
+            WHEN t.id IS NOT NULL THEN t.expires_at
+            WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            ELSE least(f.access_token_ends_at, f.family_ends_at)
+        END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN @access_token_id::access_token_id END
@@ -399,7 +443,11 @@ WITH caller AS MATERIALIZED (
 ), redeemed AS (
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(), redeemed_as = @access_token_id::access_token_id, confirmation = g.family_confirmation,
-        max_expires_at = g.family_ends_at, expires_at = NULL, updated_at = now()
+        max_expires_at = g.family_ends_at,
+        expires_at = CASE WHEN @access_token_without_row::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
+        END,
+        updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
 ), revoked AS (
@@ -410,10 +458,11 @@ WITH caller AS MATERIALIZED (
 ), refresh AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
     SELECT sqlc.narg('refresh_token_id')::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
@@ -425,13 +474,144 @@ WITH caller AS MATERIALIZED (
         CASE WHEN g.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END, g.access_token_expires_at,
         g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed'
+    WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
+    f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
+LEFT JOIN granted AS g ON true;
+
+-- IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
+-- for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
+-- client may get.
+-- grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
+-- default_scopes are the scopes that a client may ask for if none are registered for it.
+-- With session_id and without offline_access the grant lasts as long as the session.
+-- act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
+-- confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+-- the family as well (RFC 9449, section 5).
+-- id and access_token_id are made once for a request and kept for its retries.
+-- Without refresh_token and refresh_token_id no refresh token is issued.
+-- access_token_without_row is that of RedeemAuthorizationCode.
+-- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+-- sub is the subject by which the client knows the user.
+--   - issued: the grant and its tokens are written
+--   - retried: the same call had written them before; the answer is the same
+--   - unknown: there is no such client or user (invalid_grant)
+--   - disabled: the client is disabled (invalid_client)
+--   - suspended: the user is suspended (access_denied)
+--   - signed_out: the session is not a live session of the user (login_required)
+--   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
+--   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
+-- Only issued changes anything. The id of another grant is an error.
+-- name: IssueGrant :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents(@user_id::user_id, @client_id::client_id, sqlc.narg('session_id')::session_id) AS parents,
+        sqlc.narg('session_id')::session_id AS session_id, sqlc.narg('refresh_token')::token_digest AS refresh_token,
+        sqlc.narg('session_id')::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce(@scopes::text[], '{}')) AS bound
+), asked AS MATERIALIZED (
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
+        l.session_id, l.bound, sqlc.narg('reference_id')::reference_id AS reference_id,
+        as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
+        sqlc.narg('authorization_details')::jsonb AS authorization_details, sqlc.narg('auth_time')::timestamptz AS auth_time,
+        sqlc.narg('act')::jsonb AS act, l.refresh_token,
+        sqlc.narg('refresh_token_id')::refresh_token_id AS refresh_token_id,
+        sqlc.narg('confirmation')::token_confirmation AS confirmation,
+        CASE WHEN is_public(c) THEN sqlc.narg('confirmation')::token_confirmation END AS family_confirmation,
+        CASE WHEN l.bound THEN s.expires_at END AS session_ends_at,
+        expiry(now(), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
+        CASE WHEN l.refresh_token IS NOT NULL
+            THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        END AS refresh_token_ends_at,
+        CASE WHEN l.refresh_token IS NOT NULL
+            THEN expiry(now(), @family_lifetime::interval, c.authorization_lifetime, 'FamilyLifetime')
+        END AS family_ends_at,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
+                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
+                WHEN NOT @grant_type::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
+                WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
+                ELSE 'issued'
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = @client_id::client_id
+    JOIN "user" AS u ON u.id = @user_id::user_id
+    LEFT JOIN session AS s ON s.id = l.session_id AND s.user_id = u.id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, session_id, reference_id, bound,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, confirmation,
+        act, may_act, data, expires_at
+    )
+    SELECT @id::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, sqlc.narg('acr')::text,
+        sqlc.narg('amr')::text[], now(), now(), @access_token_id::access_token_id, q.family_ends_at, q.family_confirmation,
+        q.act, sqlc.narg('may_act')::jsonb, sqlc.narg('data')::jsonb,
+        CASE WHEN @access_token_without_row::boolean AND q.refresh_token IS NULL
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), sqlc.narg('access_token')::token_digest)
+        END
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), judged AS MATERIALIZED (
+    SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
+    FROM asked AS q
+    CROSS JOIN judge_repeated_grant(
+        @id::authorization_id, q.client_id, q.user_id, @access_token_id::access_token_id, q.refresh_token_id
+    ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
+    WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
+), granted AS MATERIALIZED (
+    SELECT @id::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
+        q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
+        (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
+            ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
+            ELSE j.refresh_token_expires_at END)::timestamptz AS refresh_token_expires_at
+    FROM asked AS q
+    LEFT JOIN judged AS j ON true
+    WHERE q.outcome = 'issued' AND (j.verdict IS NULL OR j.verdict = 'retried')
+), new_refresh_token AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
+    )
+    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
+        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
+    FROM granted AS g
+    WHERE g.is_new AND g.refresh_token IS NOT NULL
+), new_access_token AS (
+    INSERT INTO oauth_access_token (
+        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+        confirmation, act, authorization_id, authorization_code_id
+    )
+    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
+        g.authorization_details, g.confirmation, g.act, g.id, g.id
+    FROM granted AS g
+    WHERE g.is_new AND NOT @access_token_without_row::boolean
+), known AS (
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
+    FROM granted AS g
+    WHERE g.is_new AND g.session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
+    ON CONFLICT (session_id, client_id) DO NOTHING
+)
+SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.sub, g.access_token_expires_at, g.refresh_token_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true
+LEFT JOIN judged AS j ON true
 LEFT JOIN granted AS g ON true;
 
 -- RevokeAuthorization ends one authorization and every token of its family.
@@ -445,7 +625,10 @@ WITH ended AS (
     WHERE a.id = @id::authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
+    )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_authorization AS a ON a.id = @id::authorization_id;
@@ -461,7 +644,9 @@ WITH ended AS (
     WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizations', of_user => @user_id::user_id
+    )::outcome AS outcome;
 
 -- RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
 --   - ended: the user's grants to the client are dead
@@ -475,7 +660,9 @@ WITH ended AS (
     WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => @user_id::user_id, of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
 --   - ended: the grants and tokens are dead
@@ -487,7 +674,9 @@ WITH ended AS (
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
 -- have no token left. It leaves a family whose client is only disabled, because that can be undone. It looks at page_size families in the

@@ -1,14 +1,18 @@
 -- CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 -- taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
--- oauth_client_redirect_uris_where_redirected.
+-- oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+-- Connect Core, section 8.1), and can't be changed later.
 -- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
-    backchannel_logout_uri, backchannel_logout_session_required
+    backchannel_logout_uri, backchannel_logout_session_required,
+    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
+    tls_client_auth_san_ip, tls_client_auth_san_email
 )
 VALUES (
     @id::oauth_client_id, @client_id::client_id, sqlc.narg('client_secret')::token_digest,
@@ -19,15 +23,112 @@ VALUES (
     sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('token_endpoint_auth_method')::text,
     sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('public')::boolean,
     sqlc.narg('type')::text, sqlc.narg('reference_id')::reference_id, sqlc.narg('metadata')::jsonb,
-    sqlc.narg('subject_type')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
+    sqlc.narg('subject_type')::text, sqlc.narg('sector_identifier')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
     sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text,
     sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest,
     sqlc.narg('access_token_lifetime')::interval, sqlc.narg('refresh_token_lifetime')::interval,
     sqlc.narg('authorization_lifetime')::interval, sqlc.narg('code_lifetime')::interval, sqlc.narg('refresh_grace')::interval,
     sqlc.narg('refresh_grace_until_used')::boolean, sqlc.narg('backchannel_logout_uri')::text,
-    sqlc.narg('backchannel_logout_session_required')::boolean
+    sqlc.narg('backchannel_logout_session_required')::boolean,
+    sqlc.narg('sector_identifier')::text, sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
+    sqlc.narg('require_pushed_authorization_requests')::boolean, sqlc.narg('dpop_bound_access_tokens')::boolean,
+    sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, sqlc.narg('tls_client_auth_subject_dn')::text,
+    sqlc.narg('tls_client_auth_san_dns')::text, sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+    sqlc.narg('tls_client_auth_san_email')::text
 )
 RETURNING *;
+
+-- RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
+-- initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
+-- token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+-- token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
+-- server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
+-- registration_access_token is the digest of the token that manages the registration (RFC 7592).
+-- Keep id, client_id and the digests for a retry.
+--   - registered: the client is registered, and one use is spent (201)
+--   - retried: the same call has registered the client
+--   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
+--   - revoked: the initial access token was revoked (invalid_token, 401)
+--   - exhausted: the initial access token has no uses left (invalid_token, 401)
+--   - expired: the initial access token has expired (invalid_token, 401)
+--   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
+--   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
+--     (invalid_client_metadata)
+--   - taken: the client_id is that of another client
+-- name: RegisterClient :one
+WITH stated AS MATERIALIZED (
+    SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
+    FROM (SELECT coalesce(sqlc.narg('token_endpoint_auth_method')::text, 'client_secret_basic')::text AS auth_method) AS m
+), judged AS MATERIALIZED (
+    SELECT d.auth_method, (CASE WHEN d.uses_secret THEN sqlc.narg('client_secret')::token_digest END)::token_digest AS secret,
+        (CASE WHEN d.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL THEN 'invalid_client_metadata' ELSE judge_registration(
+            @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,
+            sqlc.narg('jwks')::jsonb, sqlc.narg('jwks_uri')::text,
+            num_nonnulls(
+                sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
+                sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+                sqlc.narg('tls_client_auth_san_email')::text
+            ),
+            ARRAY[
+                sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('tos')::text, sqlc.narg('policy')::text,
+                sqlc.narg('jwks_uri')::text, sqlc.narg('backchannel_logout_uri')::text
+            ]
+        ) END)::outcome AS refused
+    FROM stated AS d
+), admitted AS MATERIALIZED (
+    SELECT j.auth_method, j.secret, i.verdict, i.owner, i.issued_at, i.secret_expires_at
+    FROM judged AS j
+    CROSS JOIN spend_initial_access_token(
+        sqlc.narg('initial_access_token')::token_digest, @open::boolean, j.refused, @client_id::client_id, @id::oauth_client_id, j.secret,
+        sqlc.narg('registration_access_token')::token_digest
+    ) AS i (verdict, owner, issued_at, secret_expires_at)
+), new_client AS (
+    INSERT INTO oauth_client (
+        id, client_id, client_secret, client_secret_expires_at, registration_access_token, user_id, reference_id, public,
+        token_endpoint_auth_method,
+        name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
+        post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
+        default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
+        tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+    )
+    SELECT @id::oauth_client_id, @client_id::client_id, a.secret,
+        CASE WHEN a.secret IS NOT NULL THEN expiry(now(), @client_secret_lifetime::interval, NULL, 'ClientSecretLifetime') END,
+        sqlc.narg('registration_access_token')::token_digest, sqlc.narg('user_id')::user_id,
+        coalesce(a.owner, sqlc.narg('reference_id')::reference_id), a.auth_method = 'none', a.auth_method,
+        sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
+        sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
+        sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'), sqlc.narg('post_logout_redirect_uris')::text[],
+        sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('scopes')::text[], sqlc.narg('jwks')::jsonb,
+        sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text, sqlc.narg('subject_type')::text,
+        sqlc.narg('default_max_age')::interval, sqlc.narg('require_pushed_authorization_requests')::boolean,
+        sqlc.narg('dpop_bound_access_tokens')::boolean, sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean,
+        sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
+        sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+        sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('backchannel_logout_uri')::text,
+        sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb
+    FROM admitted AS a
+    WHERE a.verdict = 'registered'
+    ON CONFLICT (client_id) DO NOTHING
+    RETURNING created_at, client_secret_expires_at
+), preceded AS MATERIALIZED (
+    SELECT b.verdict, b.issued_at, b.secret_expires_at
+    FROM admitted AS a
+    CROSS JOIN return_initial_access_token(
+        sqlc.narg('initial_access_token')::token_digest, @client_id::client_id, @id::oauth_client_id, a.secret,
+        sqlc.narg('registration_access_token')::token_digest
+    ) AS b (verdict, issued_at, secret_expires_at)
+    WHERE a.verdict = 'registered' AND NOT EXISTS (SELECT FROM new_client)
+), answer AS (
+    SELECT coalesce(b.verdict, a.verdict)::outcome AS outcome, coalesce(n.created_at, b.issued_at, a.issued_at)::timestamptz AS issued_at,
+        coalesce(n.client_secret_expires_at, b.secret_expires_at, a.secret_expires_at)::timestamptz AS secret_expires_at
+    FROM admitted AS a
+    LEFT JOIN new_client AS n ON true
+    LEFT JOIN preceded AS b ON true
+)
+SELECT w.outcome::outcome AS outcome, w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true;
 
 -- GetClient returns the client with a public client_id, disabled or not. Zero rows: there is no such client, or it is deleted.
 -- name: GetClient :one
@@ -63,9 +164,16 @@ SELECT (
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id;
 
--- GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
--- 2). Zero rows: the token is not this client's, or the client is deleted (401).
--- name: GetClientByRegistrationToken :one
+-- FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
+-- disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
+-- or the client is deleted (401).
+-- name: FindClientByRegistrationToken :one
+WITH used AS (
+    UPDATE oauth_client AS c
+    SET previous_registration_access_token = NULL, updated_at = now()
+    WHERE c.client_id = @client_id::client_id AND c.registration_access_token = @registration_access_token::token_digest
+      AND c.previous_registration_access_token IS NOT NULL
+)
 SELECT c.*
 FROM oauth_client AS c
 WHERE c.client_id = @client_id::client_id AND c.registration_access_token = @registration_access_token::token_digest AND c.deleted_at IS NULL;
@@ -140,10 +248,272 @@ SET
     refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('refresh_grace_until_used')::boolean, c.refresh_grace_until_used) END,
     backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_uri')::text, c.backchannel_logout_uri) END,
     backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_session_required')::boolean, c.backchannel_logout_session_required) END,
+    sector_identifier = CASE WHEN 'sector_identifier' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('sector_identifier')::text, c.sector_identifier) END,
+    allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('allow_plain_pkce')::boolean, c.allow_plain_pkce) END,
+    default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('default_max_age')::interval, c.default_max_age) END,
+    require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('require_pushed_authorization_requests')::boolean, c.require_pushed_authorization_requests) END,
+    dpop_bound_access_tokens = CASE WHEN 'dpop_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('dpop_bound_access_tokens')::boolean, c.dpop_bound_access_tokens) END,
+    tls_client_certificate_bound_access_tokens = CASE WHEN 'tls_client_certificate_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, c.tls_client_certificate_bound_access_tokens) END,
+    tls_client_auth_subject_dn = CASE WHEN 'tls_client_auth_subject_dn' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_subject_dn')::text, c.tls_client_auth_subject_dn) END,
+    tls_client_auth_san_dns = CASE WHEN 'tls_client_auth_san_dns' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_dns')::text, c.tls_client_auth_san_dns) END,
+    tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_uri')::text, c.tls_client_auth_san_uri) END,
+    tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_ip')::text, c.tls_client_auth_san_ip) END,
+    tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_email')::text, c.tls_client_auth_san_email) END,
     updated_at = now()
 FROM (SELECT coalesce(@cleared::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
 WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
+
+-- UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
+-- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+-- registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
+-- from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
+-- token is used.
+-- token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
+-- client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+--   - updated: the registration is replaced, or was by the same call before
+--   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
+--   - disabled: the client is disabled; nothing changes (403)
+--   - invalid_redirect_uri: as in RegisterClient
+--   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+-- name: UpdateRegistration :one
+WITH stated AS MATERIALIZED (
+    SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
+    FROM (SELECT coalesce(sqlc.narg('token_endpoint_auth_method')::text, 'client_secret_basic')::text AS auth_method) AS m
+), judged AS MATERIALIZED (
+    SELECT d.auth_method, d.uses_secret,
+        judge_registration(
+            @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,
+            sqlc.narg('jwks')::jsonb, sqlc.narg('jwks_uri')::text,
+            num_nonnulls(
+                sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
+                sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+                sqlc.narg('tls_client_auth_san_email')::text
+            ),
+            ARRAY[
+                sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('tos')::text, sqlc.narg('policy')::text,
+                sqlc.narg('jwks_uri')::text, sqlc.narg('backchannel_logout_uri')::text
+            ]
+        )::outcome AS refused
+    FROM stated AS d
+), updated AS (
+    UPDATE oauth_client AS c
+    SET
+        client_secret = CASE WHEN j.uses_secret THEN coalesce(sqlc.narg('client_secret')::token_digest, c.client_secret) END,
+        client_secret_expires_at = CASE
+            WHEN NOT j.uses_secret THEN NULL
+            WHEN sqlc.narg('client_secret')::token_digest IS NULL THEN c.client_secret_expires_at
+            ELSE expiry(now(), @client_secret_lifetime::interval, NULL, 'ClientSecretLifetime')
+        END,
+        foreign_secret_hash = CASE WHEN j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL THEN c.foreign_secret_hash END,
+        registration_access_token = coalesce(sqlc.narg('new_registration_access_token')::token_digest, c.registration_access_token),
+        previous_registration_access_token = CASE
+            WHEN sqlc.narg('new_registration_access_token')::token_digest <> @registration_access_token::token_digest THEN @registration_access_token::token_digest
+        END,
+        public = j.auth_method = 'none',
+        token_endpoint_auth_method = j.auth_method,
+        name = sqlc.narg('name')::text,
+        uri = sqlc.narg('uri')::text,
+        icon = sqlc.narg('icon')::text,
+        contacts = sqlc.narg('contacts')::text[],
+        tos = sqlc.narg('tos')::text,
+        policy = sqlc.narg('policy')::text,
+        software_id = sqlc.narg('software_id')::text,
+        software_version = sqlc.narg('software_version')::text,
+        software_statement = sqlc.narg('software_statement')::text,
+        redirect_uris = coalesce(@redirect_uris::text[], '{}'),
+        post_logout_redirect_uris = sqlc.narg('post_logout_redirect_uris')::text[],
+        grant_types = sqlc.narg('grant_types')::text[],
+        response_types = sqlc.narg('response_types')::text[],
+        scopes = sqlc.narg('scopes')::text[],
+        jwks = sqlc.narg('jwks')::jsonb,
+        jwks_uri = sqlc.narg('jwks_uri')::text,
+        application_type = sqlc.narg('application_type')::text,
+        subject_type = sqlc.narg('subject_type')::text,
+        default_max_age = sqlc.narg('default_max_age')::interval,
+        require_pushed_authorization_requests = sqlc.narg('require_pushed_authorization_requests')::boolean,
+        dpop_bound_access_tokens = sqlc.narg('dpop_bound_access_tokens')::boolean,
+        tls_client_certificate_bound_access_tokens = sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean,
+        tls_client_auth_subject_dn = sqlc.narg('tls_client_auth_subject_dn')::text,
+        tls_client_auth_san_dns = sqlc.narg('tls_client_auth_san_dns')::text,
+        tls_client_auth_san_uri = sqlc.narg('tls_client_auth_san_uri')::text,
+        tls_client_auth_san_ip = sqlc.narg('tls_client_auth_san_ip')::text,
+        tls_client_auth_san_email = sqlc.narg('tls_client_auth_san_email')::text,
+        backchannel_logout_uri = sqlc.narg('backchannel_logout_uri')::text,
+        backchannel_logout_session_required = sqlc.narg('backchannel_logout_session_required')::boolean,
+        metadata = sqlc.narg('metadata')::jsonb,
+        updated_at = now()
+    FROM judged AS j
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
+      AND manages(c, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest)
+      AND (NOT j.uses_secret OR sqlc.narg('client_secret')::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+    RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
+)
+SELECT (CASE
+        WHEN u.created_at IS NOT NULL THEN 'updated'
+        ELSE judge_registration_update(
+            @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest, j.refused
+        )
+    END)::outcome AS outcome,
+    u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
+FROM judged AS j
+LEFT JOIN updated AS u ON true
+LIMIT 1;
+
+-- DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
+-- section 2.3). A disabled client can be deleted.
+--   - deleted: the client is deleted (204)
+--   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
+-- name: DeleteRegistration :one
+SELECT (
+        CASE WHEN delete_client(@client_id::client_id, true, @registration_access_token::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n);
+
+-- PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
+-- document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+-- Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
+-- token_endpoint_auth_method is none if it is nil. Such a client has no secret.
+-- changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
+-- disabled, and is_disabled says so.
+--   - inserted: the client is new
+--   - changed: the document is another one than the one stored
+--   - fresh: the document says what is stored; it is fresh again
+--   - retried: the fetch of this instant is stored already
+--   - stale: a later fetch is stored; nothing changes
+--   - taken: the client_id is that of a client without a document; nothing changes
+--   - revoked: the client is deleted; nothing changes until it is erased
+--   - invalid_redirect_uri: as in RegisterClient
+--   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+-- name: PutClientDocument :one
+WITH stated AS MATERIALIZED (
+    SELECT m.auth_method, @client_id::client_id AS client_id, least(@fetched_at::timestamptz, now())::timestamptz AS fetched_at
+    FROM (SELECT coalesce(sqlc.narg('token_endpoint_auth_method')::text, 'none')::text AS auth_method) AS m
+), judged AS MATERIALIZED (
+    SELECT d.auth_method, d.client_id, d.fetched_at,
+        (CASE
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
+            ELSE judge_registration(
+            @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,
+            sqlc.narg('jwks')::jsonb, sqlc.narg('jwks_uri')::text,
+            num_nonnulls(
+                sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
+                sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+                sqlc.narg('tls_client_auth_san_email')::text
+            ),
+            ARRAY[
+                sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('tos')::text, sqlc.narg('policy')::text,
+                sqlc.narg('jwks_uri')::text, sqlc.narg('backchannel_logout_uri')::text
+            ]
+        )
+        END)::outcome AS refused
+    FROM stated AS d
+), put AS (
+    INSERT INTO oauth_client AS c (
+        id, client_id, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, public,
+        token_endpoint_auth_method,
+        name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
+        post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
+        default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
+        tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+    )
+    SELECT @id::oauth_client_id, j.client_id, coalesce(sqlc.narg('document_uri')::text, j.client_id), sqlc.narg('document_etag')::text,
+        j.fetched_at, deadline(@fresh_for::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
+        sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
+        sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
+        sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'), sqlc.narg('post_logout_redirect_uris')::text[],
+        sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('scopes')::text[], sqlc.narg('jwks')::jsonb,
+        sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text, sqlc.narg('subject_type')::text,
+        sqlc.narg('default_max_age')::interval, sqlc.narg('require_pushed_authorization_requests')::boolean,
+        sqlc.narg('dpop_bound_access_tokens')::boolean, sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean,
+        sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
+        sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+        sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('backchannel_logout_uri')::text,
+        sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb
+    FROM judged AS j
+    WHERE j.refused IS NULL
+    ON CONFLICT (client_id) DO UPDATE
+    SET
+        document_uri = excluded.document_uri,
+        document_etag = excluded.document_etag,
+        document_fetched_at = excluded.document_fetched_at,
+        document_fresh_until = excluded.document_fresh_until,
+        document_changes = document_changes(c, excluded),
+        public = excluded.public,
+        token_endpoint_auth_method = excluded.token_endpoint_auth_method,
+        name = excluded.name,
+        uri = excluded.uri,
+        icon = excluded.icon,
+        contacts = excluded.contacts,
+        tos = excluded.tos,
+        policy = excluded.policy,
+        software_id = excluded.software_id,
+        software_version = excluded.software_version,
+        software_statement = excluded.software_statement,
+        redirect_uris = excluded.redirect_uris,
+        post_logout_redirect_uris = excluded.post_logout_redirect_uris,
+        grant_types = excluded.grant_types,
+        response_types = excluded.response_types,
+        scopes = excluded.scopes,
+        jwks = excluded.jwks,
+        jwks_uri = excluded.jwks_uri,
+        application_type = excluded.application_type,
+        subject_type = excluded.subject_type,
+        default_max_age = excluded.default_max_age,
+        require_pushed_authorization_requests = excluded.require_pushed_authorization_requests,
+        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens,
+        tls_client_certificate_bound_access_tokens = excluded.tls_client_certificate_bound_access_tokens,
+        tls_client_auth_subject_dn = excluded.tls_client_auth_subject_dn,
+        tls_client_auth_san_dns = excluded.tls_client_auth_san_dns,
+        tls_client_auth_san_uri = excluded.tls_client_auth_san_uri,
+        tls_client_auth_san_ip = excluded.tls_client_auth_san_ip,
+        tls_client_auth_san_email = excluded.tls_client_auth_san_email,
+        backchannel_logout_uri = excluded.backchannel_logout_uri,
+        backchannel_logout_session_required = excluded.backchannel_logout_session_required,
+        metadata = excluded.metadata,
+        updated_at = now()
+    WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
+    RETURNING c.id = @id::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
+), unchanged AS MATERIALIZED (
+    SELECT u.verdict, u.changes, u.is_disabled, u.fresh_until
+    FROM judged AS j
+    CROSS JOIN judge_client_document(j.client_id, j.fetched_at) AS u (verdict, changes, is_disabled, fresh_until)
+    WHERE j.refused IS NULL AND NOT EXISTS (SELECT FROM put)
+), answer AS (
+    SELECT (CASE
+            WHEN j.refused IS NOT NULL THEN j.refused
+            WHEN p.is_new THEN 'inserted'
+            WHEN cardinality(p.document_changes) > 0 THEN 'changed'
+            WHEN p.is_new IS NOT NULL THEN 'fresh'
+            ELSE u.verdict
+        END)::outcome AS outcome,
+        coalesce(p.document_changes, u.changes, '{}')::text[] AS changes,
+        coalesce(p.disabled, u.is_disabled, false)::boolean AS is_disabled,
+        coalesce(p.document_fresh_until, u.fresh_until)::timestamptz AS fresh_until
+    FROM judged AS j
+    LEFT JOIN put AS p ON true
+    LEFT JOIN unchanged AS u ON true
+)
+SELECT w.outcome::outcome AS outcome, w.changes::text[] AS changes,
+    ARRAY(
+        SELECT k.field::text
+        FROM unnest(w.changes) AS k (field)
+        WHERE k.field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy'])
+    )::text[] AS consent_changes,
+    w.is_disabled::boolean AS is_disabled, w.fresh_until
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true;
+
+-- FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
+-- clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
+-- name: FindStaleClients :many
+SELECT c.id, c.client_id, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until
+FROM oauth_client AS c
+WHERE c.document_fresh_until <= now() AND (c.document_fresh_until, c.id) > (@after_fresh_until::timestamptz, @after_id::oauth_client_id)
+  AND NOT c.disabled
+ORDER BY c.document_fresh_until, c.id
+LIMIT @page_size::integer;
 
 -- RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
 -- replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
@@ -186,7 +556,8 @@ SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outc
 -- name: SetRegistrationAccessToken :one
 WITH updated AS (
     UPDATE oauth_client AS c
-    SET registration_access_token = sqlc.narg('registration_access_token')::token_digest, updated_at = now()
+    SET registration_access_token = sqlc.narg('registration_access_token')::token_digest, previous_registration_access_token = NULL,
+        updated_at = now()
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
@@ -225,16 +596,8 @@ LEFT JOIN enabled AS e ON true;
 --   - deleted: the client is deleted
 --   - unknown: there is no such client
 -- name: DeleteClient :one
-WITH deleted AS (
-    UPDATE oauth_client AS c
-    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
-        registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL, uri = NULL, icon = NULL, contacts = NULL,
-        tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}', post_logout_redirect_uris = NULL,
-        metadata = NULL, updated_at = now()
-    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
-    RETURNING c.client_id
-)
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome;
+SELECT (CASE WHEN delete_client(@client_id::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n);
 
 -- EraseDeletedClients deletes what is left of deleted clients. It looks at up to batch_size of them in the order of their deletion. One call
 -- deletes up to batch_size access tokens, consents, secrets and rows of session_client each, and the clients to which nothing refers any

@@ -1,6 +1,8 @@
 -- GrantConsent records what a user has agreed to for a client, in a tenant or in none.
--- With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
--- replace them.
+-- Without resources, scopes are agreed to without a resource. With resources, they are agreed to at each of these, and nowhere else
+-- (RFC 8707).
+-- With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
+-- counts. Otherwise they replace all of it.
 -- A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
 -- What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
 --   - granted: the consent is stored
@@ -24,23 +26,29 @@ WITH locked AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = @client_id::client_id
     JOIN "user" AS u ON u.id = @user_id::user_id
 ), granted AS (
-    INSERT INTO oauth_consent AS g (id, client_id, user_id, reference_id, scopes)
-    SELECT @id::consent_id, p.client_id, p.user_id, sqlc.narg('reference_id')::reference_id, as_set(@scopes::text[])
+    INSERT INTO oauth_consent AS g (id, client_id, user_id, reference_id, scopes, resource_scopes, authorization_details)
+    SELECT @id::consent_id, p.client_id, p.user_id, sqlc.narg('reference_id')::reference_id,
+        CASE WHEN cardinality(@resources::text[]) > 0 THEN '{}' ELSE as_set(@scopes::text[]) END,
+        scopes_at(@resources::text[], @scopes::text[]),
+        merge_authorization_details(NULL, sqlc.narg('authorization_details')::jsonb)
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT (client_id, user_id) DO UPDATE
-    -- a trigger has set the present epochs on the new row; a stored consent with other epochs doesn't count
-    SET scopes = CASE
-            WHEN @merge::boolean AND g.reference_id IS NOT DISTINCT FROM excluded.reference_id
-                AND g.user_epoch = excluded.user_epoch AND g.pair_epoch = excluded.pair_epoch
-            THEN as_set(g.scopes || excluded.scopes)
-            ELSE excluded.scopes
+    -- a trigger has set the present epochs on the new row
+    SET scopes = CASE WHEN @merge::boolean AND consent_goes_on(g, excluded) THEN as_set(agreed_scopes(g) || excluded.scopes) ELSE excluded.scopes END,
+        resource_scopes = CASE
+            WHEN @merge::boolean AND consent_goes_on(g, excluded) THEN merge_resource_scopes(agreed_resource_scopes(g), excluded.resource_scopes)
+            ELSE excluded.resource_scopes
         END,
-        reference_id = excluded.reference_id,
+        authorization_details = CASE
+            WHEN @merge::boolean AND consent_goes_on(g, excluded) THEN merge_authorization_details(g.authorization_details, excluded.authorization_details)
+            ELSE excluded.authorization_details
+        END,
+        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch, resources = NULL,
         updated_at = now()
-    RETURNING g.id, g.scopes
+    RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
-SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes
+SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true;
@@ -56,37 +64,48 @@ WHERE g.client_id = @client_id::client_id
   AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
   AND consent_counts(g, u);
 
--- CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
--- or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
---   - active: covered and missing are the answer
+-- CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
+-- agreed to all of it in this tenant, or if the client skips consent.
+-- With resources, each scope has to be agreed to at each resource (RFC 8707); without, it has to be agreed to without a resource.
+-- authorization_details have to be agreed to whole and equal (RFC 9396).
+-- missing holds the scopes to ask for, missing_resources where to ask for them, and missing_authorization_details the elements. A resource
+-- that the user has not agreed to is missing even if no scope is asked for. Without a consent, even an empty list of scopes is not covered.
+--   - active: covered and what is missing are the answer
 --   - disabled: the client is disabled (unauthorized_client)
 --   - unknown: there is no such client (an error page, not a redirect)
 -- name: CheckConsent :one
-SELECT (CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' ELSE 'active' END)::outcome AS outcome,
-    (NOT c.disabled AND (c.skip_consent IS TRUE OR (g.id IS NOT NULL AND cardinality(m.missing) = 0)) IS TRUE)::boolean AS covered,
-    (CASE WHEN c.skip_consent THEN '{}' ELSE m.missing END)::text[] AS missing
+WITH checked AS MATERIALIZED (
+    SELECT c.disabled, g.id AS consent_id, c.skip_consent IS TRUE AS skips, m.scopes, m.resources,
+        missing_authorization_details(sqlc.narg('authorization_details')::jsonb, g.authorization_details) AS authorization_details
+    FROM oauth_client AS c
+    LEFT JOIN (
+        oauth_consent AS g
+        JOIN "user" AS u ON u.id = g.user_id
+    ) ON g.client_id = c.client_id
+        AND g.user_id = @user_id::user_id
+        AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
+        AND consent_counts(g, u)
+    CROSS JOIN consent_gaps(g, @scopes::text[], @resources::text[]) AS m (scopes, resources)
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+)
+SELECT (CASE WHEN c.disabled IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' ELSE 'active' END)::outcome AS outcome,
+    (
+        NOT c.disabled
+        AND (
+            c.skips
+            OR (c.consent_id IS NOT NULL AND c.scopes = '{}' AND c.resources = '{}' AND c.authorization_details IS NULL)
+        ) IS TRUE
+    )::boolean AS covered,
+    (CASE WHEN c.skips THEN '{}' ELSE c.scopes END)::text[] AS missing,
+    (CASE WHEN c.skips THEN '{}' ELSE c.resources END)::text[] AS missing_resources,
+    (CASE WHEN NOT c.skips THEN c.authorization_details END)::jsonb AS missing_authorization_details
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_client AS c ON c.client_id = @client_id::client_id AND c.deleted_at IS NULL
-LEFT JOIN (
-    oauth_consent AS g
-    JOIN "user" AS u ON u.id = g.user_id
-) ON g.client_id = c.client_id
-    AND g.user_id = @user_id::user_id
-    AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
-    AND consent_counts(g, u)
-CROSS JOIN LATERAL (
-    SELECT ARRAY(
-        SELECT a.scope
-        FROM unnest(as_set(@scopes::text[])) WITH ORDINALITY AS a (scope, n)
-        WHERE NOT EXISTS (SELECT FROM unnest(g.scopes) AS h (scope) WHERE h.scope = a.scope)
-        ORDER BY a.n
-    )::text[] AS missing
-) AS m;
+LEFT JOIN checked AS c ON true;
 
 -- ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 -- live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 -- name: ListUserConsents :many
-SELECT g.id, g.client_id, g.reference_id, g.scopes, g.created_at, g.updated_at,
+SELECT g.id, g.client_id, g.reference_id, g.scopes, g.resource_scopes, g.authorization_details, g.created_at, g.updated_at,
     c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy,
     c.disabled AS client_disabled,
     (
@@ -107,6 +126,61 @@ WHERE g.user_id = @user_id::user_id
   AND consent_counts(g, u)
 ORDER BY g.created_at, g.id
 LIMIT @page_size::integer;
+
+-- ListUserConnections returns a page of what is live of a user's grants: a row for each client and tenant that has a family in force, in the
+-- order of these. scopes and resources are those of all its families. first_used_at is when the earliest of them was created, last_used_at
+-- when the last token was issued. Begin with the empty client_id and no reference_id; for the next page pass those of the last row.
+-- name: ListUserConnections :many
+WITH live AS MATERIALIZED (
+    SELECT a.id, a.client_id, a.reference_id, a.granted_scopes, a.resources, a.created_at,
+        greatest(a.created_at, r.last_issued_at, t.last_issued_at) AS last_used_at
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    CROSS JOIN LATERAL (
+        SELECT max(x.created_at) AS last_issued_at,
+            bool_or((x.revoked IS NULL AND (x.expires_at IS NULL OR x.expires_at > now())) OR x.access_token_expires_at > now()) AS in_force
+        FROM oauth_refresh_token AS x
+        WHERE x.authorization_id = a.id
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT max(x.created_at) AS last_issued_at, bool_or(x.revoked IS NULL AND (x.expires_at IS NULL OR x.expires_at > now())) AS in_force
+        FROM oauth_access_token AS x
+        WHERE x.authorization_id = a.id
+    ) AS t
+    WHERE a.user_id = @user_id::user_id
+      AND (a.client_id, coalesce(a.reference_id, '')) > (@after_client_id::client_id, coalesce(sqlc.narg('after_reference_id')::reference_id, ''))
+      AND a.status = 'approved'
+      AND is_live(a, c, u, s)
+      AND (a.expires_at > now() OR r.in_force OR t.in_force)
+), connections AS MATERIALIZED (
+    SELECT l.client_id, l.reference_id, min(l.created_at) AS first_used_at, max(l.last_used_at) AS last_used_at, count(*) AS authorizations
+    FROM live AS l
+    GROUP BY l.client_id, l.reference_id
+    ORDER BY l.client_id, coalesce(l.reference_id, '')
+    LIMIT @page_size::integer
+)
+SELECT n.client_id::client_id AS client_id, n.reference_id, n.first_used_at::timestamptz AS first_used_at, n.last_used_at::timestamptz AS last_used_at,
+    n.authorizations::bigint AS authorizations,
+    ARRAY(
+        SELECT DISTINCT g.scope
+        FROM live AS l
+        CROSS JOIN unnest(l.granted_scopes) AS g (scope)
+        WHERE l.client_id = n.client_id AND l.reference_id IS NOT DISTINCT FROM n.reference_id
+        ORDER BY g.scope
+    )::text[] AS scopes,
+    ARRAY(
+        SELECT DISTINCT g.resource
+        FROM live AS l
+        CROSS JOIN unnest(l.resources) AS g (resource)
+        WHERE l.client_id = n.client_id AND l.reference_id IS NOT DISTINCT FROM n.reference_id
+        ORDER BY g.resource
+    )::text[] AS resources,
+    c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy
+FROM connections AS n
+JOIN oauth_client AS c ON c.client_id = n.client_id
+ORDER BY n.client_id, coalesce(n.reference_id, '');
 
 -- WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
 -- granted the client in this tenant, even if the consent has moved to another tenant since.
@@ -140,7 +214,7 @@ SELECT (
             ELSE 'ended'
         END
     )::outcome AS outcome,
-    g.scopes
+    g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN (
     oauth_consent AS g

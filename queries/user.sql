@@ -52,7 +52,9 @@ WITH suspended AS MATERIALIZED (
     WHERE u.id = @id::user_id AND u.suspended_at IS NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome, 'SuspendUser', of_user => u.id
+    )::outcome AS outcome,
     coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN suspended AS n ON true
@@ -69,7 +71,10 @@ WITH reinstated AS (
     WHERE u.id = @id::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN 'retried' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN 'retried' ELSE 'unknown' END)::outcome,
+        'ReinstateUser', of_user => u.id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN "user" AS u ON u.id = @id::user_id AND u.deleted_at IS NULL;
 
@@ -101,15 +106,16 @@ WITH deleted AS MATERIALIZED (
     FROM owned_clients AS o
     WHERE c.id = o.id
 )
-SELECT (CASE WHEN d.id IS NULL THEN 'unknown' ELSE 'deleted' END)::outcome AS outcome,
+SELECT noted((CASE WHEN d.id IS NULL THEN 'unknown' ELSE 'deleted' END)::outcome, 'DeleteUser', of_user => d.id)::outcome AS outcome,
     coalesce(end_user_sessions(d.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN deleted AS d ON true;
 
 -- EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
--- marks up to batch_size clients that they own as deleted, deletes up to batch_size consents and accounts each, and the users to whom
--- nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
--- time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
+-- marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+-- recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
+-- sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
+-- NULL when no user is left. It skips rows that are locked.
 -- name: EraseDeletedUsers :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.deleted_at
@@ -152,6 +158,50 @@ WITH page AS MATERIALIZED (
     USING accounts AS x
     WHERE k.id = x.id
     RETURNING k.id
+), subjects AS MATERIALIZED (
+    SELECT s.id
+    FROM page AS p
+    JOIN oauth_pairwise_subject AS s ON s.user_id = p.id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF s SKIP LOCKED
+), deleted_subjects AS (
+    DELETE FROM oauth_pairwise_subject AS s
+    USING subjects AS x
+    WHERE s.id = x.id
+    RETURNING s.id
+), passkeys AS MATERIALIZED (
+    SELECT y.id
+    FROM page AS p
+    JOIN passkey AS y ON y.user_id = p.id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF y SKIP LOCKED
+), deleted_passkeys AS (
+    DELETE FROM passkey AS y
+    USING passkeys AS x
+    WHERE y.id = x.id
+    RETURNING y.id
+), totps AS MATERIALIZED (
+    SELECT o.id
+    FROM page AS p
+    JOIN totp AS o ON o.user_id = p.id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF o SKIP LOCKED
+), deleted_totps AS (
+    DELETE FROM totp AS o
+    USING totps AS x
+    WHERE o.id = x.id
+    RETURNING o.id
+), recovery_codes AS MATERIALIZED (
+    SELECT e.id
+    FROM page AS p
+    JOIN recovery_code AS e ON e.user_id = p.id
+    LIMIT @batch_size::integer
+    FOR UPDATE OF e SKIP LOCKED
+), deleted_recovery_codes AS (
+    DELETE FROM recovery_code AS e
+    USING recovery_codes AS x
+    WHERE e.id = x.id
+    RETURNING e.id
 ), unused AS MATERIALIZED (
     SELECT u.id
     FROM page AS p
@@ -161,7 +211,11 @@ WITH page AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id)
       AND NOT EXISTS (SELECT FROM session AS s WHERE s.user_id = u.id)
       AND NOT EXISTS (SELECT FROM account AS k WHERE k.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM passkey AS y WHERE y.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM totp AS o WHERE o.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM recovery_code AS e WHERE e.user_id = u.id)
       AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM oauth_pairwise_subject AS p WHERE p.user_id = u.id)
       AND NOT EXISTS (SELECT FROM oauth_client AS c WHERE c.user_id = u.id)
     FOR UPDATE OF u SKIP LOCKED
 ), deleted_users AS (
@@ -171,6 +225,11 @@ WITH page AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
-    ((SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_accounts))::bigint AS cleared, l.deleted_at AS last_deleted_at
+    (
+        (SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_accounts)
+        + (SELECT count(*) FROM deleted_passkeys) + (SELECT count(*) FROM deleted_totps) + (SELECT count(*) FROM deleted_recovery_codes)
+        + (SELECT count(*) FROM deleted_subjects)
+    )::bigint AS cleared,
+    l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true;

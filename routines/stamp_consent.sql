@@ -2,6 +2,8 @@ CREATE OR REPLACE FUNCTION stamp_consent() RETURNS trigger
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    written record := NEW;
 BEGIN
     -- STABLE: read as the writing statement sees the user. A fresh read would let a merge that waited for the row carry scopes over a withdrawal.
     SELECT u.grants_epoch, pair_epoch(u.ended_grants, NEW.client_id, NEW.reference_id)
@@ -11,6 +13,11 @@ BEGIN
     IF NOT FOUND THEN
         NEW.user_epoch := 0;
         NEW.pair_epoch := 0;
+    END IF;
+    -- A server that doesn't write the epochs doesn't know these columns either, and must not revive what has been ended.
+    IF TG_OP = 'UPDATE' AND (written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch) THEN
+        NEW.resource_scopes := NULL;
+        NEW.authorization_details := NULL;
     END IF;
     RETURN NEW;
 END

@@ -19,7 +19,7 @@ import (
 type ID[T any] string
 
 type (
-	// UserID is the primary key of "user" and the subject (sub) of tokens.
+	// UserID is the primary key of "user". It is the subject (sub) of tokens, too, unless their client has pairwise ones.
 	UserID = ID[User]
 	// SessionID is the primary key of session and the sid of OpenID Connect logout.
 	SessionID = ID[Session]
@@ -41,10 +41,28 @@ type (
 	ConsentID = ID[OAuthConsent]
 	// ClientSecretID is the primary key of oauth_client_secret. The server makes it.
 	ClientSecretID = ID[OAuthClientSecret]
+	// InitialAccessTokenID is the primary key of oauth_initial_access_token.
+	InitialAccessTokenID = ID[OAuthInitialAccessToken]
 	// SessionClientID is the primary key of session_client. The server makes it.
 	SessionClientID = ID[SessionClient]
+	// OneTimeCodeID is the primary key of one_time_code. The server makes it.
+	OneTimeCodeID = ID[OneTimeCode]
+	// AttemptCountID is the primary key of attempt_count. The server makes it.
+	AttemptCountID = ID[AttemptCount]
+	// PasskeyID is the primary key of passkey: the credential ID of WebAuthn in unpadded base64url, as the browser gives it.
+	PasskeyID = ID[Passkey]
+	// TOTPID is the primary key of totp.
+	TOTPID = ID[TOTP]
+	// RecoveryCodeID is the primary key of recovery_code. The server makes it.
+	RecoveryCodeID = ID[RecoveryCode]
+	// TrustedIssuerID is the primary key of oauth_trusted_issuer.
+	TrustedIssuerID = ID[OAuthTrustedIssuer]
 	// VerificationID is the primary key of verification.
 	VerificationID = ID[Verification]
+	// PairwiseSubjectID is the primary key of oauth_pairwise_subject. The server makes it.
+	PairwiseSubjectID = ID[OAuthPairwiseSubject]
+	// Subject is the identifier by which a client knows a user: the sub of tokens (OpenID Connect Core, section 2).
+	Subject = ID[subject]
 	// SigningKeyID is the primary key of jwks and the kid of what the key signs.
 	SigningKeyID = ID[SigningKey]
 )
@@ -53,6 +71,7 @@ type (
 type (
 	tenant       struct{}
 	publicClient struct{}
+	subject      struct{}
 )
 
 // NewUserID returns a new, time-ordered identifier.
@@ -76,14 +95,23 @@ func NewAuthorizationID() AuthorizationID { return newID[AuthorizationID]("azn_"
 // NewAccessTokenID returns a new, time-ordered identifier.
 func NewAccessTokenID() AccessTokenID { return newID[AccessTokenID]("atk_") }
 
+// NewTrustedIssuerID returns a new, time-ordered identifier.
+func NewTrustedIssuerID() TrustedIssuerID { return newID[TrustedIssuerID]("iss_") }
+
 // NewRefreshTokenID returns a new, time-ordered identifier.
 func NewRefreshTokenID() RefreshTokenID { return newID[RefreshTokenID]("rtk_") }
 
 // NewConsentID returns a new, time-ordered identifier.
 func NewConsentID() ConsentID { return newID[ConsentID]("cns_") }
 
+// NewInitialAccessTokenID returns a new, time-ordered identifier.
+func NewInitialAccessTokenID() InitialAccessTokenID { return newID[InitialAccessTokenID]("iat_") }
+
 // NewSigningKeyID returns a new, time-ordered identifier.
 func NewSigningKeyID() SigningKeyID { return newID[SigningKeyID]("key_") }
+
+// NewTOTPID returns a new, time-ordered identifier.
+func NewTOTPID() TOTPID { return newID[TOTPID]("otp_") }
 
 func newID[I ~string](prefix string) I {
 	// NewV7 fails only if the system has no randomness to give, in which case crypto/rand has already ended the process.

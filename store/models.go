@@ -148,40 +148,53 @@ func AllAuthorizationStatusValues() []AuthorizationStatus {
 type OAuthClientField string
 
 const (
-	OAuthClientFieldSkipConsent                      OAuthClientField = "skip_consent"
-	OAuthClientFieldEnableEndSession                 OAuthClientField = "enable_end_session"
-	OAuthClientFieldScopes                           OAuthClientField = "scopes"
-	OAuthClientFieldUserID                           OAuthClientField = "user_id"
-	OAuthClientFieldName                             OAuthClientField = "name"
-	OAuthClientFieldURI                              OAuthClientField = "uri"
-	OAuthClientFieldIcon                             OAuthClientField = "icon"
-	OAuthClientFieldContacts                         OAuthClientField = "contacts"
-	OAuthClientFieldTOS                              OAuthClientField = "tos"
-	OAuthClientFieldPolicy                           OAuthClientField = "policy"
-	OAuthClientFieldSoftwareID                       OAuthClientField = "software_id"
-	OAuthClientFieldSoftwareVersion                  OAuthClientField = "software_version"
-	OAuthClientFieldSoftwareStatement                OAuthClientField = "software_statement"
-	OAuthClientFieldPostLogoutRedirectURIs           OAuthClientField = "post_logout_redirect_uris"
-	OAuthClientFieldTokenEndpointAuthMethod          OAuthClientField = "token_endpoint_auth_method"
-	OAuthClientFieldGrantTypes                       OAuthClientField = "grant_types"
-	OAuthClientFieldResponseTypes                    OAuthClientField = "response_types"
-	OAuthClientFieldPublic                           OAuthClientField = "public"
-	OAuthClientFieldType                             OAuthClientField = "type"
-	OAuthClientFieldReferenceID                      OAuthClientField = "reference_id"
-	OAuthClientFieldMetadata                         OAuthClientField = "metadata"
-	OAuthClientFieldSubjectType                      OAuthClientField = "subject_type"
-	OAuthClientFieldRequirePKCE                      OAuthClientField = "require_pkce"
-	OAuthClientFieldJWKS                             OAuthClientField = "jwks"
-	OAuthClientFieldJWKSURI                          OAuthClientField = "jwks_uri"
-	OAuthClientFieldApplicationType                  OAuthClientField = "application_type"
-	OAuthClientFieldAccessTokenLifetime              OAuthClientField = "access_token_lifetime"
-	OAuthClientFieldRefreshTokenLifetime             OAuthClientField = "refresh_token_lifetime"
-	OAuthClientFieldAuthorizationLifetime            OAuthClientField = "authorization_lifetime"
-	OAuthClientFieldCodeLifetime                     OAuthClientField = "code_lifetime"
-	OAuthClientFieldRefreshGrace                     OAuthClientField = "refresh_grace"
-	OAuthClientFieldRefreshGraceUntilUsed            OAuthClientField = "refresh_grace_until_used"
-	OAuthClientFieldBackchannelLogoutURI             OAuthClientField = "backchannel_logout_uri"
-	OAuthClientFieldBackchannelLogoutSessionRequired OAuthClientField = "backchannel_logout_session_required"
+	OAuthClientFieldSkipConsent                           OAuthClientField = "skip_consent"
+	OAuthClientFieldEnableEndSession                      OAuthClientField = "enable_end_session"
+	OAuthClientFieldScopes                                OAuthClientField = "scopes"
+	OAuthClientFieldUserID                                OAuthClientField = "user_id"
+	OAuthClientFieldName                                  OAuthClientField = "name"
+	OAuthClientFieldURI                                   OAuthClientField = "uri"
+	OAuthClientFieldIcon                                  OAuthClientField = "icon"
+	OAuthClientFieldContacts                              OAuthClientField = "contacts"
+	OAuthClientFieldTOS                                   OAuthClientField = "tos"
+	OAuthClientFieldPolicy                                OAuthClientField = "policy"
+	OAuthClientFieldSoftwareID                            OAuthClientField = "software_id"
+	OAuthClientFieldSoftwareVersion                       OAuthClientField = "software_version"
+	OAuthClientFieldSoftwareStatement                     OAuthClientField = "software_statement"
+	OAuthClientFieldPostLogoutRedirectURIs                OAuthClientField = "post_logout_redirect_uris"
+	OAuthClientFieldTokenEndpointAuthMethod               OAuthClientField = "token_endpoint_auth_method"
+	OAuthClientFieldGrantTypes                            OAuthClientField = "grant_types"
+	OAuthClientFieldResponseTypes                         OAuthClientField = "response_types"
+	OAuthClientFieldPublic                                OAuthClientField = "public"
+	OAuthClientFieldType                                  OAuthClientField = "type"
+	OAuthClientFieldReferenceID                           OAuthClientField = "reference_id"
+	OAuthClientFieldMetadata                              OAuthClientField = "metadata"
+	OAuthClientFieldSubjectType                           OAuthClientField = "subject_type"
+	OAuthClientFieldRequirePKCE                           OAuthClientField = "require_pkce"
+	OAuthClientFieldJWKS                                  OAuthClientField = "jwks"
+	OAuthClientFieldJWKSURI                               OAuthClientField = "jwks_uri"
+	OAuthClientFieldApplicationType                       OAuthClientField = "application_type"
+	OAuthClientFieldAccessTokenLifetime                   OAuthClientField = "access_token_lifetime"
+	OAuthClientFieldRefreshTokenLifetime                  OAuthClientField = "refresh_token_lifetime"
+	OAuthClientFieldAuthorizationLifetime                 OAuthClientField = "authorization_lifetime"
+	OAuthClientFieldCodeLifetime                          OAuthClientField = "code_lifetime"
+	OAuthClientFieldRefreshGrace                          OAuthClientField = "refresh_grace"
+	OAuthClientFieldRefreshGraceUntilUsed                 OAuthClientField = "refresh_grace_until_used"
+	OAuthClientFieldBackchannelLogoutURI                  OAuthClientField = "backchannel_logout_uri"
+	OAuthClientFieldBackchannelLogoutSessionRequired      OAuthClientField = "backchannel_logout_session_required"
+	OAuthClientFieldSectorIdentifier                      OAuthClientField = "sector_identifier"
+	OAuthClientFieldAllowPlainPKCE                        OAuthClientField = "allow_plain_pkce"
+	OAuthClientFieldDefaultMaxAge                         OAuthClientField = "default_max_age"
+	OAuthClientFieldRequirePushedAuthorizationRequests    OAuthClientField = "require_pushed_authorization_requests"
+	OAuthClientFieldDPoPBoundAccessTokens                 OAuthClientField = "dpop_bound_access_tokens"
+	OAuthClientFieldTLSClientCertificateBoundAccessTokens OAuthClientField = "tls_client_certificate_bound_access_tokens"
+	OAuthClientFieldTLSClientAuthSubjectDN                OAuthClientField = "tls_client_auth_subject_dn"
+	OAuthClientFieldTLSClientAuthSANDNS                   OAuthClientField = "tls_client_auth_san_dns"
+	OAuthClientFieldTLSClientAuthSANURI                   OAuthClientField = "tls_client_auth_san_uri"
+	OAuthClientFieldTLSClientAuthSANIP                    OAuthClientField = "tls_client_auth_san_ip"
+	OAuthClientFieldTLSClientAuthSANEmail                 OAuthClientField = "tls_client_auth_san_email"
+	OAuthClientFieldResources                             OAuthClientField = "resources"
+	OAuthClientFieldAuthorizationDetailsTypes             OAuthClientField = "authorization_details_types"
 )
 
 func (e *OAuthClientField) Scan(src interface{}) error {
@@ -254,7 +267,20 @@ func (e OAuthClientField) Valid() bool {
 		OAuthClientFieldRefreshGrace,
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
-		OAuthClientFieldBackchannelLogoutSessionRequired:
+		OAuthClientFieldBackchannelLogoutSessionRequired,
+		OAuthClientFieldSectorIdentifier,
+		OAuthClientFieldAllowPlainPKCE,
+		OAuthClientFieldDefaultMaxAge,
+		OAuthClientFieldRequirePushedAuthorizationRequests,
+		OAuthClientFieldDPoPBoundAccessTokens,
+		OAuthClientFieldTLSClientCertificateBoundAccessTokens,
+		OAuthClientFieldTLSClientAuthSubjectDN,
+		OAuthClientFieldTLSClientAuthSANDNS,
+		OAuthClientFieldTLSClientAuthSANURI,
+		OAuthClientFieldTLSClientAuthSANIP,
+		OAuthClientFieldTLSClientAuthSANEmail,
+		OAuthClientFieldResources,
+		OAuthClientFieldAuthorizationDetailsTypes:
 		return true
 	}
 	return false
@@ -296,6 +322,19 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
 		OAuthClientFieldBackchannelLogoutSessionRequired,
+		OAuthClientFieldSectorIdentifier,
+		OAuthClientFieldAllowPlainPKCE,
+		OAuthClientFieldDefaultMaxAge,
+		OAuthClientFieldRequirePushedAuthorizationRequests,
+		OAuthClientFieldDPoPBoundAccessTokens,
+		OAuthClientFieldTLSClientCertificateBoundAccessTokens,
+		OAuthClientFieldTLSClientAuthSubjectDN,
+		OAuthClientFieldTLSClientAuthSANDNS,
+		OAuthClientFieldTLSClientAuthSANURI,
+		OAuthClientFieldTLSClientAuthSANIP,
+		OAuthClientFieldTLSClientAuthSANEmail,
+		OAuthClientFieldResources,
+		OAuthClientFieldAuthorizationDetailsTypes,
 	}
 }
 
@@ -360,6 +399,13 @@ const (
 	OutcomeDelivered                   Outcome = "delivered"
 	OutcomePostponed                   Outcome = "postponed"
 	OutcomeAbandoned                   Outcome = "abandoned"
+	OutcomeCounted                     Outcome = "counted"
+	OutcomeSpent                       Outcome = "spent"
+	OutcomeRegressed                   Outcome = "regressed"
+	OutcomeUntrusted                   Outcome = "untrusted"
+	OutcomeTooManyActors               Outcome = "too_many_actors"
+	OutcomeInvalidRedirectURI          Outcome = "invalid_redirect_uri"
+	OutcomeInvalidClientMetadata       Outcome = "invalid_client_metadata"
 )
 
 func (e *Outcome) Scan(src interface{}) error {
@@ -455,7 +501,14 @@ func (e Outcome) Valid() bool {
 		OutcomeStale,
 		OutcomeDelivered,
 		OutcomePostponed,
-		OutcomeAbandoned:
+		OutcomeAbandoned,
+		OutcomeCounted,
+		OutcomeSpent,
+		OutcomeRegressed,
+		OutcomeUntrusted,
+		OutcomeTooManyActors,
+		OutcomeInvalidRedirectURI,
+		OutcomeInvalidClientMetadata:
 		return true
 	}
 	return false
@@ -520,6 +573,13 @@ func AllOutcomeValues() []Outcome {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeCounted,
+		OutcomeSpent,
+		OutcomeRegressed,
+		OutcomeUntrusted,
+		OutcomeTooManyActors,
+		OutcomeInvalidRedirectURI,
+		OutcomeInvalidClientMetadata,
 	}
 }
 
@@ -680,6 +740,21 @@ type Account struct {
 	Password *string
 }
 
+// How often something was tried in the present window: guesses at a code or a password, or messages that were sent.
+type AttemptCount struct {
+	ID        AttemptCountID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What is tried. Codes and attempts of one purpose and subject share a budget.
+	Purpose string
+	// Digest of whom it is counted for: of a user's id, an address or a network.
+	Subject token.Digest
+	// Attempts since the window began, those included that were refused because there were too many.
+	Attempts int64
+	// When the window ends. It begins with the first attempt, and no attempt prolongs it.
+	ResetsAt time.Time
+}
+
 // Access tokens (RFC 6749, section 1.4), opaque or JWT.
 type OAuthAccessToken struct {
 	ID        AccessTokenID
@@ -721,6 +796,10 @@ type OAuthAccessToken struct {
 	Data json.RawMessage
 	// For a better-auth server: what the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.
+	SubjectTokenID *AccessTokenID
+	// Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.
+	MayAct json.RawMessage
 }
 
 // One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).
@@ -761,7 +840,7 @@ type OAuthAuthorization struct {
 	RequestURI *token.Digest
 	// When the request_uri expires.
 	RequestURIExpiresAt *time.Time
-	// When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.
+	// When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.
 	ExpiresAt *time.Time
 	// Who decided.
 	UserID *UserID
@@ -876,9 +955,9 @@ type OAuthClient struct {
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
-	// public or pairwise (OpenID Connect Core, section 8).
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
 	SubjectType *string
-	// Sector of pairwise subjects (OpenID Connect Core, section 8.1).
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
 	SectorIdentifier *string
 	// Whether a request without a code_challenge is refused. NULL leaves the choice to the server.
 	RequirePKCE *bool
@@ -928,16 +1007,30 @@ type OAuthClient struct {
 	ClientDiscoveryID *string
 	// For a better-auth server: the scopes that it issues to the client itself.
 	ClientCredentialsScopes []string
+	// Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.
+	PreviousRegistrationAccessToken *token.Digest
+	// Where the client's metadata document was fetched.
+	DocumentURI *string
+	// ETag of the document (RFC 9110, section 8.8.3), for a conditional request.
+	DocumentETag *string
+	// When the document was fetched. NULL for a client that was not registered by a document. An older fetch changes nothing.
+	DocumentFetchedAt *time.Time
+	// Until when the document need not be fetched again.
+	DocumentFreshUntil *time.Time
+	// Columns that the last fetch changed.
+	DocumentChanges []string
 }
 
-// Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.
+// Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
 type OAuthClientAssertion struct {
-	// Digest of the client's identifier and the assertion's jti.
+	// Digest of what the assertion was presented for, of its issuer and of its jti.
 	ID        token.Digest
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// When the assertion has expired, clock skew included, and need not be remembered.
 	ExpiresAt time.Time
+	// The access token that was issued for a grant. A repeated call names the same one.
+	AccessTokenID *AccessTokenID
 }
 
 // The resources of a better-auth server that a client may ask for.
@@ -986,6 +1079,41 @@ type OAuthConsent struct {
 	Resources []string
 	// What the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// authorization_details that the user agreed to (RFC 9396).
+	AuthorizationDetails json.RawMessage
+}
+
+// Initial access tokens: what a client presents to register itself (RFC 7591, section 3).
+type OAuthInitialAccessToken struct {
+	ID        InitialAccessTokenID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Digest of the token.
+	Token token.Digest
+	// Whom the token was given to, for whoever reads the list.
+	Label *string
+	// The tenant that owns the clients registered with the token.
+	ReferenceID *ReferenceID
+	// How many clients may be registered with the token.
+	MaxUses int64
+	// How many clients have been registered with the token.
+	Uses int64
+	// When the token expires. NULL means never.
+	ExpiresAt *time.Time
+	// When the token was revoked.
+	RevokedAt *time.Time
+}
+
+// By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.
+type OAuthPairwiseSubject struct {
+	ID        PairwiseSubjectID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// sector_identifier of the clients.
+	Sector string
+	UserID UserID
+	// The sub of the user's tokens: random, or what CreatePairwiseSubject has brought from another server.
+	Subject Subject
 }
 
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.
@@ -1032,7 +1160,7 @@ type OAuthRefreshToken struct {
 	Successor *token.Digest
 	// Primary key of the successor. No foreign key: either row may be collected first.
 	SuccessorID *RefreshTokenID
-	// Expiry of the last access token that was issued with this one and has no row.
+	// Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.
 	AccessTokenExpiresAt *time.Time
 	// Data that a library on top keeps with the token.
 	Data json.RawMessage
@@ -1075,6 +1203,110 @@ type OAuthResource struct {
 	PolicyVersion int32
 	// Whatever else the server keeps with it.
 	Metadata json.RawMessage
+}
+
+// Issuers whose assertions are accepted as grants (RFC 7523, section 2.1).
+type OAuthTrustedIssuer struct {
+	ID        TrustedIssuerID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.
+	Issuer string
+	// Display name.
+	Name *string
+	// The issuer's public keys, a JSON Web Key Set. Not together with jwks_uri.
+	JWKS json.RawMessage
+	// Where the issuer publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).
+	Audiences []string
+	// An assertion has to be signed by one of these (RFC 7518, section 3.1).
+	SigningAlgorithms []string
+	// Clients that may present its assertions.
+	ClientIDs []string
+	// Whether every client that is registered for the grant type may present its assertions.
+	AnyClient bool
+	// How far from now exp may be. NULL means no bound but the caller's.
+	MaxLifetime *time.Duration
+	// While true, its assertions are refused.
+	Disabled bool
+}
+
+// Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.
+type OneTimeCode struct {
+	ID OneTimeCodeID
+	// When the present code took the place of an earlier one.
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What the code is for, such as sign-in or email-verification.
+	Purpose string
+	// Digest of whom the code is for: of a user's id, an address or a browser.
+	Subject token.Digest
+	// Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.
+	Digest    token.Digest
+	ExpiresAt time.Time
+	// What the server has to know when the code is redeemed, such as the address that it verifies.
+	Data json.RawMessage
+}
+
+// WebAuthn credentials of users.
+type Passkey struct {
+	ID        PasskeyID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// What the user calls the passkey.
+	Name *string
+	// The public key, in the notation of the server.
+	PublicKey string
+	// The highest signature counter that was presented. It stays 0 for authenticators that don't count; NULL means that none is known.
+	SignCount *int64
+	// How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).
+	Transports []string
+	// The model of the authenticator.
+	AAGUID *string
+	// Whether the passkey may be synced to other devices (flag BE of WebAuthn).
+	BackupEligible bool
+	// Whether the passkey was synced when it was last used (flag BS of WebAuthn).
+	BackedUp bool
+	// When the passkey was last accepted.
+	LastUsedAt *time.Time
+}
+
+// Codes that stand in for a second factor that is lost, each of them once.
+type RecoveryCode struct {
+	ID        RecoveryCodeID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// Digest of the code.
+	Digest token.Digest
+	// When the code was used. It is never accepted again.
+	UsedAt *time.Time
+}
+
+// What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.
+type SecurityEvent struct {
+	// In the order in which the events were written.
+	ID        int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The call that wrote the event, by its name in package store.
+	Call string
+	// What the call answered.
+	Outcome Outcome
+	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.
+	Reason *string
+	// The user concerned, if one is.
+	UserID *UserID
+	// The client concerned, if one is.
+	ClientID *ClientID
+	// The session concerned, if one is.
+	SessionID *SessionID
+	// The family concerned, if one is.
+	AuthorizationID *AuthorizationID
+	// Where the request came from, if the caller passed it.
+	IPAddress *string
 }
 
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
@@ -1150,6 +1382,25 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+}
+
+// Authenticator apps of users (RFC 6238).
+type TOTP struct {
+	ID        TOTPID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// What the user calls the app.
+	Name *string
+	// The shared secret, encrypted by the caller.
+	Secret    string
+	Algorithm string
+	Digits    int32
+	Period    int32
+	// The highest time step of which a code was accepted; NULL if none was.
+	LastStep *int64
+	// When a code was last accepted.
+	LastUsedAt *time.Time
 }
 
 // People who sign in: the resource owners.

@@ -19,7 +19,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = $3::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id, sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
@@ -65,7 +65,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT $2::session_id, q.client_id, q.user_id, q.user_id, $2::session_id
+    SELECT $2::session_id, q.client_id, q.user_id, give_subject(q.sector, q.user_id), $2::session_id
     FROM request AS q
     -- NOT EXISTS first, because ON CONFLICT alone would wait for an ending that is updating this row
     WHERE q.outcome = 'approved' AND $2::session_id IS NOT NULL
@@ -515,7 +515,7 @@ const GrantAuthorization = `-- name: GrantAuthorization :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents
 ), parents AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
         deadline($5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
@@ -552,7 +552,7 @@ WITH locked AS MATERIALIZED (
     WHERE p.outcome = 'granted'
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT $3::session_id, p.client_id, p.user_id, p.user_id, $3::session_id
+    SELECT $3::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), $3::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND $3::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $3::session_id AND k.client_id = p.client_id)
@@ -629,6 +629,91 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 		err = fmt.Errorf("query GrantAuthorization: %w", err)
 	}
 	return outcome, err
+}
+
+const IntrospectAuthorization = `-- name: IntrospectAuthorization :one
+WITH live AS (
+    SELECT a.id, a.client_id, a.user_id, subject_of(c, a.client_id, a.user_id) AS sub, a.session_id, a.reference_id, a.granted_scopes,
+        a.resources, a.authorization_details, a.confirmation, a.act, a.auth_time, a.acr, a.amr, u.email AS username
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = $4::authorization_id AND is_live(a, c, u, s)
+      AND (a.expires_at IS NULL OR a.expires_at > now()) AND (a.max_expires_at IS NULL OR a.max_expires_at > now())
+)
+SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
+    a.client_id, a.user_id, a.sub, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
+    a.auth_time, a.acr, a.amr, a.username
+FROM (VALUES ($1::text = 'server')) AS one (is_server)
+LEFT JOIN oauth_client AS k
+    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
+    AND authenticates(k, $1::text, $3::token_digest)
+LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL
+`
+
+type IntrospectAuthorizationParams struct {
+	ClientAuthMethod string
+	ClientID         ClientID
+	ClientSecret     token.Digest
+	ID               AuthorizationID
+}
+
+type IntrospectAuthorizationRow struct {
+	Outcome              Outcome
+	ClientID             *ClientID
+	UserID               *UserID
+	Sub                  *Subject
+	SessionID            *SessionID
+	ReferenceID          *ReferenceID
+	GrantedScopes        []string
+	Resources            []string
+	AuthorizationDetails json.RawMessage
+	Confirmation         *token.Confirmation
+	Act                  json.RawMessage
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
+	Username             *string
+}
+
+// IntrospectAuthorization says whether a family is live, and describes it. It is for access tokens without a row: JWTs that name their family,
+// and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
+// authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
+// about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
+// client. sub is that of IntrospectAccessToken.
+//   - active: the family is live and has not expired
+//   - inactive: there is no such family, or it is not live; an answer with "active": false
+//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
+func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error) {
+	row := q.db.QueryRow(ctx, IntrospectAuthorization,
+		arg.ClientAuthMethod,
+		arg.ClientID,
+		arg.ClientSecret,
+		arg.ID,
+	)
+	var i IntrospectAuthorizationRow
+	err := row.Scan(
+		&i.Outcome,
+		&i.ClientID,
+		&i.UserID,
+		&i.Sub,
+		&i.SessionID,
+		&i.ReferenceID,
+		&i.GrantedScopes,
+		&i.Resources,
+		&i.AuthorizationDetails,
+		&i.Confirmation,
+		&i.Act,
+		&i.AuthTime,
+		&i.ACR,
+		&i.AMR,
+		&i.Username,
+	)
+	if err != nil {
+		err = fmt.Errorf("query IntrospectAuthorization: %w", err)
+	}
+	return i, err
 }
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
@@ -710,6 +795,215 @@ func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthoriza
 	return i, err
 }
 
+const IssueGrant = `-- name: IssueGrant :one
+WITH locked AS MATERIALIZED (
+    SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents,
+        $3::session_id AS session_id, $4::token_digest AS refresh_token,
+        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($5::text[], '{}')) AS bound
+), asked AS MATERIALIZED (
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, c.client_id, $6::reference_id) AS pair_epoch,
+        l.session_id, l.bound, $6::reference_id AS reference_id,
+        as_set($5::text[]) AS scopes, nullif(as_set($7::text[]), '{}') AS resources,
+        $8::jsonb AS authorization_details, $9::timestamptz AS auth_time,
+        $10::jsonb AS act, l.refresh_token,
+        $11::refresh_token_id AS refresh_token_id,
+        $12::token_confirmation AS confirmation,
+        CASE WHEN is_public(c) THEN $12::token_confirmation END AS family_confirmation,
+        CASE WHEN l.bound THEN s.expires_at END AS session_ends_at,
+        expiry(now(), $13::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
+        CASE WHEN l.refresh_token IS NOT NULL
+            THEN expiry(now(), $14::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        END AS refresh_token_ends_at,
+        CASE WHEN l.refresh_token IS NOT NULL
+            THEN expiry(now(), $15::interval, c.authorization_lifetime, 'FamilyLifetime')
+        END AS family_ends_at,
+        (
+            CASE
+                WHEN c.disabled THEN 'disabled'
+                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
+                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
+                WHEN NOT $16::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
+                WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(c.scopes, $17::text[], '{}')) THEN 'invalid_scope'
+                ELSE 'issued'
+            END
+        )::outcome AS outcome
+    FROM locked AS l
+    JOIN oauth_client AS c ON c.client_id = $2::client_id
+    JOIN "user" AS u ON u.id = $1::user_id
+    LEFT JOIN session AS s ON s.id = l.session_id AND s.user_id = u.id
+), new_family AS (
+    -- the gate: of all calls with this id, one inserts the row
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, session_id, reference_id, bound,
+        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, confirmation,
+        act, may_act, data, expires_at
+    )
+    SELECT $18::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+        q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, $19::text,
+        $20::text[], now(), now(), $21::access_token_id, q.family_ends_at, q.family_confirmation,
+        q.act, $22::jsonb, $23::jsonb,
+        CASE WHEN $24::boolean AND q.refresh_token IS NULL
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), $25::token_digest)
+        END
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), judged AS MATERIALIZED (
+    SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
+    FROM asked AS q
+    CROSS JOIN judge_repeated_grant(
+        $18::authorization_id, q.client_id, q.user_id, $21::access_token_id, q.refresh_token_id
+    ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
+    WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
+), granted AS MATERIALIZED (
+    SELECT $18::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
+        q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
+        (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
+            ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
+            ELSE j.refresh_token_expires_at END)::timestamptz AS refresh_token_expires_at
+    FROM asked AS q
+    LEFT JOIN judged AS j ON true
+    WHERE q.outcome = 'issued' AND (j.verdict IS NULL OR j.verdict = 'retried')
+), new_refresh_token AS (
+    INSERT INTO oauth_refresh_token (
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
+    )
+    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
+        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN $24::boolean THEN expiry_without_row(g.access_token_expires_at, $25::token_digest) END
+    FROM granted AS g
+    WHERE g.is_new AND g.refresh_token IS NOT NULL
+), new_access_token AS (
+    INSERT INTO oauth_access_token (
+        id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
+        confirmation, act, authorization_id, authorization_code_id
+    )
+    SELECT $21::access_token_id, $25::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
+        g.authorization_details, g.confirmation, g.act, g.id, g.id
+    FROM granted AS g
+    WHERE g.is_new AND NOT $24::boolean
+), known AS (
+    INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+    SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
+    FROM granted AS g
+    WHERE g.is_new AND g.session_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
+    ON CONFLICT (session_id, client_id) DO NOTHING
+)
+SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.sub, g.access_token_expires_at, g.refresh_token_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true
+LEFT JOIN judged AS j ON true
+LEFT JOIN granted AS g ON true
+`
+
+type IssueGrantParams struct {
+	UserID                UserID
+	ClientID              ClientID
+	SessionID             *SessionID
+	RefreshToken          *token.Digest
+	Scopes                []string
+	ReferenceID           *ReferenceID
+	Resources             []string
+	AuthorizationDetails  json.RawMessage
+	AuthTime              *time.Time
+	Act                   json.RawMessage
+	RefreshTokenID        *RefreshTokenID
+	Confirmation          *token.Confirmation
+	AccessTokenLifetime   time.Duration
+	RefreshTokenLifetime  time.Duration
+	FamilyLifetime        time.Duration
+	GrantType             string
+	DefaultScopes         []string
+	ID                    AuthorizationID
+	ACR                   *string
+	AMR                   []string
+	AccessTokenID         AccessTokenID
+	MayAct                json.RawMessage
+	Data                  json.RawMessage
+	AccessTokenWithoutRow bool
+	AccessToken           *token.Digest
+}
+
+type IssueGrantRow struct {
+	Outcome               Outcome
+	Sub                   *Subject
+	AccessTokenExpiresAt  *time.Time
+	RefreshTokenExpiresAt *time.Time
+}
+
+// IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
+// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
+// client may get.
+// grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
+// default_scopes are the scopes that a client may ask for if none are registered for it.
+// With session_id and without offline_access the grant lasts as long as the session.
+// act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
+// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+// the family as well (RFC 9449, section 5).
+// id and access_token_id are made once for a request and kept for its retries.
+// Without refresh_token and refresh_token_id no refresh token is issued.
+// access_token_without_row is that of RedeemAuthorizationCode.
+// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+// sub is the subject by which the client knows the user.
+//   - issued: the grant and its tokens are written
+//   - retried: the same call had written them before; the answer is the same
+//   - unknown: there is no such client or user (invalid_grant)
+//   - disabled: the client is disabled (invalid_client)
+//   - suspended: the user is suspended (access_denied)
+//   - signed_out: the session is not a live session of the user (login_required)
+//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
+//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
+//
+// Only issued changes anything. The id of another grant is an error.
+func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error) {
+	row := q.db.QueryRow(ctx, IssueGrant,
+		arg.UserID,
+		arg.ClientID,
+		arg.SessionID,
+		arg.RefreshToken,
+		arg.Scopes,
+		arg.ReferenceID,
+		arg.Resources,
+		arg.AuthorizationDetails,
+		arg.AuthTime,
+		arg.Act,
+		arg.RefreshTokenID,
+		arg.Confirmation,
+		arg.AccessTokenLifetime,
+		arg.RefreshTokenLifetime,
+		arg.FamilyLifetime,
+		arg.GrantType,
+		arg.DefaultScopes,
+		arg.ID,
+		arg.ACR,
+		arg.AMR,
+		arg.AccessTokenID,
+		arg.MayAct,
+		arg.Data,
+		arg.AccessTokenWithoutRow,
+		arg.AccessToken,
+	)
+	var i IssueGrantRow
+	err := row.Scan(
+		&i.Outcome,
+		&i.Sub,
+		&i.AccessTokenExpiresAt,
+		&i.RefreshTokenExpiresAt,
+	)
+	if err != nil {
+		err = fmt.Errorf("query IssueGrant: %w", err)
+	}
+	return i, err
+}
+
 const ListClientAuthorizations = `-- name: ListClientAuthorizations :many
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
 FROM oauth_authorization AS a
@@ -722,7 +1016,11 @@ WHERE a.client_id = $1::client_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -819,7 +1117,11 @@ WHERE a.user_id = $1::user_id
   AND is_live(a, c, u, s)
   AND (
     a.expires_at > now()
-    OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()))
+    OR EXISTS (
+        SELECT FROM oauth_refresh_token AS r
+        WHERE r.authorization_id = a.id
+          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+    )
     OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
   )
 ORDER BY a.created_at, a.id
@@ -985,7 +1287,8 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = $6::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr,
+        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        sector_of(c) AS sector,
         $7::token_digest AS refresh_token,
         (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
@@ -1027,17 +1330,25 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome,
-        (CASE WHEN t.id IS NULL THEN least(f.access_token_ends_at, f.family_ends_at) ELSE t.expires_at END)::timestamptz AS access_token_expires_at,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
+        (CASE
+            WHEN t.id IS NOT NULL THEN t.expires_at
+            WHEN f.outcome = 'retried' AND $16::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            ELSE least(f.access_token_ends_at, f.family_ends_at)
+        END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $15::access_token_id END
-    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $16::refresh_token_id END
+    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $17::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(), redeemed_as = $15::access_token_id, confirmation = g.family_confirmation,
-        max_expires_at = g.family_ends_at, expires_at = NULL, updated_at = now()
+        max_expires_at = g.family_ends_at,
+        expires_at = CASE WHEN $16::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, $18::token_digest)
+        END,
+        updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
 ), revoked AS (
@@ -1048,10 +1359,11 @@ WITH caller AS MATERIALIZED (
 ), refresh AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
-    SELECT $16::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+    SELECT $17::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
+        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN $16::boolean THEN expiry_without_row(g.access_token_expires_at, $18::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
@@ -1059,14 +1371,14 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $15::access_token_id, $17::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        CASE WHEN g.refresh_token IS NOT NULL THEN $16::refresh_token_id END, g.access_token_expires_at,
+    SELECT $15::access_token_id, $18::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        CASE WHEN g.refresh_token IS NOT NULL THEN $17::refresh_token_id END, g.access_token_expires_at,
         g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed'
+    WHERE g.outcome = 'redeemed' AND NOT $16::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
+    f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
@@ -1074,29 +1386,31 @@ LEFT JOIN granted AS g ON true
 `
 
 type RedeemAuthorizationCodeParams struct {
-	ClientID             ClientID
-	ClientAuthMethod     string
-	ClientSecret         token.Digest
-	Proof                *token.Digest
-	ProofExpiresAt       *time.Time
-	Code                 token.Digest
-	RefreshToken         *token.Digest
-	Resources            []string
-	Confirmation         *token.Confirmation
-	AccessTokenLifetime  time.Duration
-	RefreshTokenLifetime time.Duration
-	FamilyLifetime       time.Duration
-	CodeChallenge        *string
-	RedirectURI          *string
-	AccessTokenID        AccessTokenID
-	RefreshTokenID       *RefreshTokenID
-	AccessToken          *token.Digest
+	ClientID              ClientID
+	ClientAuthMethod      string
+	ClientSecret          token.Digest
+	Proof                 *token.Digest
+	ProofExpiresAt        *time.Time
+	Code                  token.Digest
+	RefreshToken          *token.Digest
+	Resources             []string
+	Confirmation          *token.Confirmation
+	AccessTokenLifetime   time.Duration
+	RefreshTokenLifetime  time.Duration
+	FamilyLifetime        time.Duration
+	CodeChallenge         *string
+	RedirectURI           *string
+	AccessTokenID         AccessTokenID
+	AccessTokenWithoutRow bool
+	RefreshTokenID        *RefreshTokenID
+	AccessToken           *token.Digest
 }
 
 type RedeemAuthorizationCodeRow struct {
 	Outcome               Outcome
 	AuthorizationID       *AuthorizationID
 	UserID                *UserID
+	Sub                   *Subject
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
 	GrantedScopes         []string
@@ -1119,8 +1433,11 @@ type RedeemAuthorizationCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
+// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
+// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 //   - redeemed: the tokens are written
 //   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1152,6 +1469,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.CodeChallenge,
 		arg.RedirectURI,
 		arg.AccessTokenID,
+		arg.AccessTokenWithoutRow,
 		arg.RefreshTokenID,
 		arg.AccessToken,
 	)
@@ -1160,6 +1478,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		&i.Outcome,
 		&i.AuthorizationID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.GrantedScopes,
@@ -1185,7 +1504,10 @@ WITH ended AS (
     WHERE a.id = $1::authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
+    )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_authorization AS a ON a.id = $1::authorization_id
@@ -1226,7 +1548,9 @@ WITH ended AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => $1::client_id
+    )::outcome AS outcome
 `
 
 // RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -1249,7 +1573,9 @@ WITH ended AS (
     WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizations', of_user => $1::user_id
+    )::outcome AS outcome
 `
 
 // RevokeUserAuthorizations ends everything that a user has granted, to all clients. It also ends what a concurrent statement grants that
@@ -1269,25 +1595,27 @@ func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (
 const RevokeUserAuthorizationsByClient = `-- name: RevokeUserAuthorizationsByClient :one
 WITH ended AS (
     UPDATE "user" AS u
-    SET ended_grants = end_pair(u.ended_grants, $1::client_id, ''),
-        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $1::client_id, '') = '{}')::integer,
+    SET ended_grants = end_pair(u.ended_grants, $2::client_id, ''),
+        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $2::client_id, '') = '{}')::integer,
         updated_at = now()
-    WHERE u.id = $2::user_id AND u.deleted_at IS NULL
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => $1::user_id, of_client => $2::client_id
+    )::outcome AS outcome
 `
 
 type RevokeUserAuthorizationsByClientParams struct {
-	ClientID ClientID
 	UserID   UserID
+	ClientID ClientID
 }
 
 // RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
 //   - ended: the user's grants to the client are dead
 //   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.ClientID, arg.UserID)
+	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.UserID, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

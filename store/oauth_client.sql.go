@@ -55,10 +55,13 @@ const CreateClient = `-- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
-    backchannel_logout_uri, backchannel_logout_session_required
+    backchannel_logout_uri, backchannel_logout_session_required,
+    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
+    tls_client_auth_san_ip, tls_client_auth_san_email
 )
 VALUES (
     $1::oauth_client_id, $2::client_id, $3::token_digest,
@@ -69,63 +72,80 @@ VALUES (
     $18::text[], $19::text,
     $20::text[], $21::text[], $22::boolean,
     $23::text, $24::reference_id, $25::jsonb,
-    $26::text, $27::boolean, $28::jsonb,
-    $29::text, $30::text,
-    $31::timestamptz, $32::token_digest,
-    $33::interval, $34::interval,
-    $35::interval, $36::interval, $37::interval,
-    $38::boolean, $39::text,
-    $40::boolean
+    $26::text, $27::text, $28::boolean, $29::jsonb,
+    $30::text, $31::text,
+    $32::timestamptz, $33::token_digest,
+    $34::interval, $35::interval,
+    $36::interval, $37::interval, $38::interval,
+    $39::boolean, $40::text,
+    $41::boolean,
+    $27::text, $42::boolean, $43::interval,
+    $44::boolean, $45::boolean,
+    $46::boolean, $47::text,
+    $48::text, $49::text, $50::text,
+    $51::text
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes
 `
 
 type CreateClientParams struct {
-	ID                               OAuthClientID
-	ClientID                         ClientID
-	ClientSecret                     *token.Digest
-	SkipConsent                      *bool
-	EnableEndSession                 *bool
-	Scopes                           []string
-	UserID                           *UserID
-	Name                             *string
-	URI                              *string
-	Icon                             *string
-	Contacts                         []string
-	TOS                              *string
-	Policy                           *string
-	SoftwareID                       *string
-	SoftwareVersion                  *string
-	SoftwareStatement                *string
-	RedirectURIs                     []string
-	PostLogoutRedirectURIs           []string
-	TokenEndpointAuthMethod          *string
-	GrantTypes                       []string
-	ResponseTypes                    []string
-	Public                           *bool
-	Type                             *string
-	ReferenceID                      *ReferenceID
-	Metadata                         json.RawMessage
-	SubjectType                      *string
-	RequirePKCE                      *bool
-	JWKS                             json.RawMessage
-	JWKSURI                          *string
-	ApplicationType                  *string
-	ClientSecretExpiresAt            *time.Time
-	RegistrationAccessToken          *token.Digest
-	AccessTokenLifetime              *time.Duration
-	RefreshTokenLifetime             *time.Duration
-	AuthorizationLifetime            *time.Duration
-	CodeLifetime                     *time.Duration
-	RefreshGrace                     *time.Duration
-	RefreshGraceUntilUsed            *bool
-	BackchannelLogoutURI             *string
-	BackchannelLogoutSessionRequired *bool
+	ID                                    OAuthClientID
+	ClientID                              ClientID
+	ClientSecret                          *token.Digest
+	SkipConsent                           *bool
+	EnableEndSession                      *bool
+	Scopes                                []string
+	UserID                                *UserID
+	Name                                  *string
+	URI                                   *string
+	Icon                                  *string
+	Contacts                              []string
+	TOS                                   *string
+	Policy                                *string
+	SoftwareID                            *string
+	SoftwareVersion                       *string
+	SoftwareStatement                     *string
+	RedirectURIs                          []string
+	PostLogoutRedirectURIs                []string
+	TokenEndpointAuthMethod               *string
+	GrantTypes                            []string
+	ResponseTypes                         []string
+	Public                                *bool
+	Type                                  *string
+	ReferenceID                           *ReferenceID
+	Metadata                              json.RawMessage
+	SubjectType                           *string
+	SectorIdentifier                      *string
+	RequirePKCE                           *bool
+	JWKS                                  json.RawMessage
+	JWKSURI                               *string
+	ApplicationType                       *string
+	ClientSecretExpiresAt                 *time.Time
+	RegistrationAccessToken               *token.Digest
+	AccessTokenLifetime                   *time.Duration
+	RefreshTokenLifetime                  *time.Duration
+	AuthorizationLifetime                 *time.Duration
+	CodeLifetime                          *time.Duration
+	RefreshGrace                          *time.Duration
+	RefreshGraceUntilUsed                 *bool
+	BackchannelLogoutURI                  *string
+	BackchannelLogoutSessionRequired      *bool
+	AllowPlainPKCE                        *bool
+	DefaultMaxAge                         *time.Duration
+	RequirePushedAuthorizationRequests    *bool
+	DPoPBoundAccessTokens                 *bool
+	TLSClientCertificateBoundAccessTokens *bool
+	TLSClientAuthSubjectDN                *string
+	TLSClientAuthSANDNS                   *string
+	TLSClientAuthSANURI                   *string
+	TLSClientAuthSANIP                    *string
+	TLSClientAuthSANEmail                 *string
 }
 
 // CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 // taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
-// oauth_client_redirect_uris_where_redirected.
+// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+// Connect Core, section 8.1), and can't be changed later.
 func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, CreateClient,
 		arg.ID,
@@ -154,6 +174,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.ReferenceID,
 		arg.Metadata,
 		arg.SubjectType,
+		arg.SectorIdentifier,
 		arg.RequirePKCE,
 		arg.JWKS,
 		arg.JWKSURI,
@@ -168,6 +189,16 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
+		arg.AllowPlainPKCE,
+		arg.DefaultMaxAge,
+		arg.RequirePushedAuthorizationRequests,
+		arg.DPoPBoundAccessTokens,
+		arg.TLSClientCertificateBoundAccessTokens,
+		arg.TLSClientAuthSubjectDN,
+		arg.TLSClientAuthSANDNS,
+		arg.TLSClientAuthSANURI,
+		arg.TLSClientAuthSANIP,
+		arg.TLSClientAuthSANEmail,
 	)
 	var i OAuthClient
 	err := row.Scan(
@@ -230,6 +261,12 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.PreviousRegistrationAccessToken,
+		&i.DocumentURI,
+		&i.DocumentETag,
+		&i.DocumentFetchedAt,
+		&i.DocumentFreshUntil,
+		&i.DocumentChanges,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateClient: %w", err)
@@ -238,16 +275,8 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 }
 
 const DeleteClient = `-- name: DeleteClient :one
-WITH deleted AS (
-    UPDATE oauth_client AS c
-    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
-        registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL, uri = NULL, icon = NULL, contacts = NULL,
-        tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}', post_logout_redirect_uris = NULL,
-        metadata = NULL, updated_at = now()
-    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
-    RETURNING c.client_id
-)
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT (CASE WHEN delete_client($1::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
 `
 
 // DeleteClient deletes a client. It is disabled, everything that was granted to it is dead at once and for good, and its secrets and
@@ -260,6 +289,32 @@ func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (Outcome,
 	err := row.Scan(&outcome)
 	if err != nil {
 		err = fmt.Errorf("query DeleteClient: %w", err)
+	}
+	return outcome, err
+}
+
+const DeleteRegistration = `-- name: DeleteRegistration :one
+SELECT (
+        CASE WHEN delete_client($1::client_id, true, $2::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+`
+
+type DeleteRegistrationParams struct {
+	ClientID                ClientID
+	RegistrationAccessToken token.Digest
+}
+
+// DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
+// section 2.3). A disabled client can be deleted.
+//   - deleted: the client is deleted (204)
+//   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
+func (q *Queries) DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, DeleteRegistration, arg.ClientID, arg.RegistrationAccessToken)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query DeleteRegistration: %w", err)
 	}
 	return outcome, err
 }
@@ -441,8 +496,157 @@ func (q *Queries) EraseDeletedClients(ctx context.Context, arg EraseDeletedClien
 	return i, err
 }
 
+const FindClientByRegistrationToken = `-- name: FindClientByRegistrationToken :one
+WITH used AS (
+    UPDATE oauth_client AS c
+    SET previous_registration_access_token = NULL, updated_at = now()
+    WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest
+      AND c.previous_registration_access_token IS NOT NULL
+)
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+FROM oauth_client AS c
+WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
+`
+
+type FindClientByRegistrationTokenParams struct {
+	ClientID                ClientID
+	RegistrationAccessToken token.Digest
+}
+
+// FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
+// disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
+// or the client is deleted (401).
+func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindClientByRegistrationTokenParams) (OAuthClient, error) {
+	row := q.db.QueryRow(ctx, FindClientByRegistrationToken, arg.ClientID, arg.RegistrationAccessToken)
+	var i OAuthClient
+	err := row.Scan(
+		&i.ID,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.ClientID,
+		&i.ClientSecret,
+		&i.Disabled,
+		&i.SkipConsent,
+		&i.EnableEndSession,
+		&i.Scopes,
+		&i.UserID,
+		&i.Name,
+		&i.URI,
+		&i.Icon,
+		&i.Contacts,
+		&i.TOS,
+		&i.Policy,
+		&i.SoftwareID,
+		&i.SoftwareVersion,
+		&i.SoftwareStatement,
+		&i.RedirectURIs,
+		&i.PostLogoutRedirectURIs,
+		&i.TokenEndpointAuthMethod,
+		&i.GrantTypes,
+		&i.ResponseTypes,
+		&i.Public,
+		&i.Type,
+		&i.ReferenceID,
+		&i.Metadata,
+		&i.GrantsEpoch,
+		&i.DeletedAt,
+		&i.ClientSecretExpiresAt,
+		&i.ForeignSecretHash,
+		&i.RegistrationAccessToken,
+		&i.SubjectType,
+		&i.SectorIdentifier,
+		&i.RequirePKCE,
+		&i.AllowPlainPKCE,
+		&i.JWKS,
+		&i.JWKSURI,
+		&i.ApplicationType,
+		&i.DefaultMaxAge,
+		&i.AccessTokenLifetime,
+		&i.RefreshTokenLifetime,
+		&i.AuthorizationLifetime,
+		&i.CodeLifetime,
+		&i.RefreshGrace,
+		&i.RefreshGraceUntilUsed,
+		&i.RequirePushedAuthorizationRequests,
+		&i.DPoPBoundAccessTokens,
+		&i.TLSClientCertificateBoundAccessTokens,
+		&i.TLSClientAuthSubjectDN,
+		&i.TLSClientAuthSANDNS,
+		&i.TLSClientAuthSANURI,
+		&i.TLSClientAuthSANIP,
+		&i.TLSClientAuthSANEmail,
+		&i.BackchannelLogoutURI,
+		&i.BackchannelLogoutSessionRequired,
+		&i.ClientDiscoveryID,
+		&i.ClientCredentialsScopes,
+		&i.PreviousRegistrationAccessToken,
+		&i.DocumentURI,
+		&i.DocumentETag,
+		&i.DocumentFetchedAt,
+		&i.DocumentFreshUntil,
+		&i.DocumentChanges,
+	)
+	if err != nil {
+		err = fmt.Errorf("query FindClientByRegistrationToken: %w", err)
+	}
+	return i, err
+}
+
+const FindStaleClients = `-- name: FindStaleClients :many
+SELECT c.id, c.client_id, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until
+FROM oauth_client AS c
+WHERE c.document_fresh_until <= now() AND (c.document_fresh_until, c.id) > ($1::timestamptz, $2::oauth_client_id)
+  AND NOT c.disabled
+ORDER BY c.document_fresh_until, c.id
+LIMIT $3::integer
+`
+
+type FindStaleClientsParams struct {
+	AfterFreshUntil time.Time
+	AfterID         OAuthClientID
+	PageSize        int32
+}
+
+type FindStaleClientsRow struct {
+	ID                 OAuthClientID
+	ClientID           ClientID
+	DocumentURI        *string
+	DocumentETag       *string
+	DocumentFetchedAt  *time.Time
+	DocumentFreshUntil *time.Time
+}
+
+// FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
+// clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
+func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsParams) ([]FindStaleClientsRow, error) {
+	rows, err := q.db.Query(ctx, FindStaleClients, arg.AfterFreshUntil, arg.AfterID, arg.PageSize)
+	if err != nil {
+		return nil, fmt.Errorf("query FindStaleClients: %w", err)
+	}
+	defer rows.Close()
+	items := []FindStaleClientsRow{}
+	for rows.Next() {
+		var i FindStaleClientsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ClientID,
+			&i.DocumentURI,
+			&i.DocumentETag,
+			&i.DocumentFetchedAt,
+			&i.DocumentFreshUntil,
+		); err != nil {
+			return nil, fmt.Errorf("query FindStaleClients: %w", err)
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("query FindStaleClients: %w", err)
+	}
+	return items, nil
+}
+
 const GetClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
@@ -511,6 +715,12 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.PreviousRegistrationAccessToken,
+		&i.DocumentURI,
+		&i.DocumentETag,
+		&i.DocumentFetchedAt,
+		&i.DocumentFreshUntil,
+		&i.DocumentChanges,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClient: %w", err)
@@ -519,7 +729,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const GetClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
@@ -588,6 +798,12 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.PreviousRegistrationAccessToken,
+		&i.DocumentURI,
+		&i.DocumentETag,
+		&i.DocumentFetchedAt,
+		&i.DocumentFreshUntil,
+		&i.DocumentChanges,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByID: %w", err)
@@ -595,91 +811,8 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 	return i, err
 }
 
-const GetClientByRegistrationToken = `-- name: GetClientByRegistrationToken :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
-FROM oauth_client AS c
-WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
-`
-
-type GetClientByRegistrationTokenParams struct {
-	ClientID                ClientID
-	RegistrationAccessToken token.Digest
-}
-
-// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
-// 2). Zero rows: the token is not this client's, or the client is deleted (401).
-func (q *Queries) GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error) {
-	row := q.db.QueryRow(ctx, GetClientByRegistrationToken, arg.ClientID, arg.RegistrationAccessToken)
-	var i OAuthClient
-	err := row.Scan(
-		&i.ID,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.ClientID,
-		&i.ClientSecret,
-		&i.Disabled,
-		&i.SkipConsent,
-		&i.EnableEndSession,
-		&i.Scopes,
-		&i.UserID,
-		&i.Name,
-		&i.URI,
-		&i.Icon,
-		&i.Contacts,
-		&i.TOS,
-		&i.Policy,
-		&i.SoftwareID,
-		&i.SoftwareVersion,
-		&i.SoftwareStatement,
-		&i.RedirectURIs,
-		&i.PostLogoutRedirectURIs,
-		&i.TokenEndpointAuthMethod,
-		&i.GrantTypes,
-		&i.ResponseTypes,
-		&i.Public,
-		&i.Type,
-		&i.ReferenceID,
-		&i.Metadata,
-		&i.GrantsEpoch,
-		&i.DeletedAt,
-		&i.ClientSecretExpiresAt,
-		&i.ForeignSecretHash,
-		&i.RegistrationAccessToken,
-		&i.SubjectType,
-		&i.SectorIdentifier,
-		&i.RequirePKCE,
-		&i.AllowPlainPKCE,
-		&i.JWKS,
-		&i.JWKSURI,
-		&i.ApplicationType,
-		&i.DefaultMaxAge,
-		&i.AccessTokenLifetime,
-		&i.RefreshTokenLifetime,
-		&i.AuthorizationLifetime,
-		&i.CodeLifetime,
-		&i.RefreshGrace,
-		&i.RefreshGraceUntilUsed,
-		&i.RequirePushedAuthorizationRequests,
-		&i.DPoPBoundAccessTokens,
-		&i.TLSClientCertificateBoundAccessTokens,
-		&i.TLSClientAuthSubjectDN,
-		&i.TLSClientAuthSANDNS,
-		&i.TLSClientAuthSANURI,
-		&i.TLSClientAuthSANIP,
-		&i.TLSClientAuthSANEmail,
-		&i.BackchannelLogoutURI,
-		&i.BackchannelLogoutSessionRequired,
-		&i.ClientDiscoveryID,
-		&i.ClientCredentialsScopes,
-	)
-	if err != nil {
-		err = fmt.Errorf("query GetClientByRegistrationToken: %w", err)
-	}
-	return i, err
-}
-
 const ListClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
   AND c.deleted_at IS NULL
@@ -764,6 +897,12 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.PreviousRegistrationAccessToken,
+			&i.DocumentURI,
+			&i.DocumentETag,
+			&i.DocumentFetchedAt,
+			&i.DocumentFreshUntil,
+			&i.DocumentChanges,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClients: %w", err)
 		}
@@ -776,7 +915,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const ListClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -867,6 +1006,12 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.PreviousRegistrationAccessToken,
+			&i.DocumentURI,
+			&i.DocumentETag,
+			&i.DocumentFetchedAt,
+			&i.DocumentFreshUntil,
+			&i.DocumentChanges,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByReference: %w", err)
 		}
@@ -879,7 +1024,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const ListClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -970,6 +1115,12 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.PreviousRegistrationAccessToken,
+			&i.DocumentURI,
+			&i.DocumentETag,
+			&i.DocumentFetchedAt,
+			&i.DocumentFreshUntil,
+			&i.DocumentChanges,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 		}
@@ -979,6 +1130,437 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 		return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 	}
 	return items, nil
+}
+
+const PutClientDocument = `-- name: PutClientDocument :one
+WITH stated AS MATERIALIZED (
+    SELECT m.auth_method, $1::client_id AS client_id, least($2::timestamptz, now())::timestamptz AS fetched_at
+    FROM (SELECT coalesce($3::text, 'none')::text AS auth_method) AS m
+), judged AS MATERIALIZED (
+    SELECT d.auth_method, d.client_id, d.fetched_at,
+        (CASE
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
+            ELSE judge_registration(
+            $4::text[], $5::text[], $6::text[], d.auth_method,
+            $7::jsonb, $8::text,
+            num_nonnulls(
+                $9::text, $10::text,
+                $11::text, $12::text,
+                $13::text
+            ),
+            ARRAY[
+                $14::text, $15::text, $16::text, $17::text,
+                $8::text, $18::text
+            ]
+        )
+        END)::outcome AS refused
+    FROM stated AS d
+), put AS (
+    INSERT INTO oauth_client AS c (
+        id, client_id, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, public,
+        token_endpoint_auth_method,
+        name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
+        post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
+        default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
+        tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+    )
+    SELECT $19::oauth_client_id, j.client_id, coalesce($20::text, j.client_id), $21::text,
+        j.fetched_at, deadline($22::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
+        $23::text, $14::text, $15::text, $24::text[],
+        $16::text, $17::text, $25::text, $26::text,
+        $27::text, coalesce($4::text[], '{}'), $5::text[],
+        $6::text[], $28::text[], $29::text[], $7::jsonb,
+        $8::text, $30::text, $31::text,
+        $32::interval, $33::boolean,
+        $34::boolean, $35::boolean,
+        $9::text, $10::text,
+        $11::text, $12::text,
+        $13::text, $18::text,
+        $36::boolean, $37::jsonb
+    FROM judged AS j
+    WHERE j.refused IS NULL
+    ON CONFLICT (client_id) DO UPDATE
+    SET
+        document_uri = excluded.document_uri,
+        document_etag = excluded.document_etag,
+        document_fetched_at = excluded.document_fetched_at,
+        document_fresh_until = excluded.document_fresh_until,
+        document_changes = document_changes(c, excluded),
+        public = excluded.public,
+        token_endpoint_auth_method = excluded.token_endpoint_auth_method,
+        name = excluded.name,
+        uri = excluded.uri,
+        icon = excluded.icon,
+        contacts = excluded.contacts,
+        tos = excluded.tos,
+        policy = excluded.policy,
+        software_id = excluded.software_id,
+        software_version = excluded.software_version,
+        software_statement = excluded.software_statement,
+        redirect_uris = excluded.redirect_uris,
+        post_logout_redirect_uris = excluded.post_logout_redirect_uris,
+        grant_types = excluded.grant_types,
+        response_types = excluded.response_types,
+        scopes = excluded.scopes,
+        jwks = excluded.jwks,
+        jwks_uri = excluded.jwks_uri,
+        application_type = excluded.application_type,
+        subject_type = excluded.subject_type,
+        default_max_age = excluded.default_max_age,
+        require_pushed_authorization_requests = excluded.require_pushed_authorization_requests,
+        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens,
+        tls_client_certificate_bound_access_tokens = excluded.tls_client_certificate_bound_access_tokens,
+        tls_client_auth_subject_dn = excluded.tls_client_auth_subject_dn,
+        tls_client_auth_san_dns = excluded.tls_client_auth_san_dns,
+        tls_client_auth_san_uri = excluded.tls_client_auth_san_uri,
+        tls_client_auth_san_ip = excluded.tls_client_auth_san_ip,
+        tls_client_auth_san_email = excluded.tls_client_auth_san_email,
+        backchannel_logout_uri = excluded.backchannel_logout_uri,
+        backchannel_logout_session_required = excluded.backchannel_logout_session_required,
+        metadata = excluded.metadata,
+        updated_at = now()
+    WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
+    RETURNING c.id = $19::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
+), unchanged AS MATERIALIZED (
+    SELECT u.verdict, u.changes, u.is_disabled, u.fresh_until
+    FROM judged AS j
+    CROSS JOIN judge_client_document(j.client_id, j.fetched_at) AS u (verdict, changes, is_disabled, fresh_until)
+    WHERE j.refused IS NULL AND NOT EXISTS (SELECT FROM put)
+), answer AS (
+    SELECT (CASE
+            WHEN j.refused IS NOT NULL THEN j.refused
+            WHEN p.is_new THEN 'inserted'
+            WHEN cardinality(p.document_changes) > 0 THEN 'changed'
+            WHEN p.is_new IS NOT NULL THEN 'fresh'
+            ELSE u.verdict
+        END)::outcome AS outcome,
+        coalesce(p.document_changes, u.changes, '{}')::text[] AS changes,
+        coalesce(p.disabled, u.is_disabled, false)::boolean AS is_disabled,
+        coalesce(p.document_fresh_until, u.fresh_until)::timestamptz AS fresh_until
+    FROM judged AS j
+    LEFT JOIN put AS p ON true
+    LEFT JOIN unchanged AS u ON true
+)
+SELECT w.outcome::outcome AS outcome, w.changes::text[] AS changes,
+    ARRAY(
+        SELECT k.field::text
+        FROM unnest(w.changes) AS k (field)
+        WHERE k.field = ANY (ARRAY['redirect_uris', 'scopes', 'name', 'uri', 'icon', 'tos', 'policy'])
+    )::text[] AS consent_changes,
+    w.is_disabled::boolean AS is_disabled, w.fresh_until
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true
+`
+
+type PutClientDocumentParams struct {
+	ClientID                              ClientID
+	FetchedAt                             time.Time
+	TokenEndpointAuthMethod               *string
+	RedirectURIs                          []string
+	PostLogoutRedirectURIs                []string
+	GrantTypes                            []string
+	JWKS                                  json.RawMessage
+	JWKSURI                               *string
+	TLSClientAuthSubjectDN                *string
+	TLSClientAuthSANDNS                   *string
+	TLSClientAuthSANURI                   *string
+	TLSClientAuthSANIP                    *string
+	TLSClientAuthSANEmail                 *string
+	URI                                   *string
+	Icon                                  *string
+	TOS                                   *string
+	Policy                                *string
+	BackchannelLogoutURI                  *string
+	ID                                    OAuthClientID
+	DocumentURI                           *string
+	DocumentETag                          *string
+	FreshFor                              time.Duration
+	Name                                  *string
+	Contacts                              []string
+	SoftwareID                            *string
+	SoftwareVersion                       *string
+	SoftwareStatement                     *string
+	ResponseTypes                         []string
+	Scopes                                []string
+	ApplicationType                       *string
+	SubjectType                           *string
+	DefaultMaxAge                         *time.Duration
+	RequirePushedAuthorizationRequests    *bool
+	DPoPBoundAccessTokens                 *bool
+	TLSClientCertificateBoundAccessTokens *bool
+	BackchannelLogoutSessionRequired      *bool
+	Metadata                              json.RawMessage
+}
+
+type PutClientDocumentRow struct {
+	Outcome        Outcome
+	Changes        []string
+	ConsentChanges []string
+	IsDisabled     bool
+	FreshUntil     *time.Time
+}
+
+// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
+// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
+// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
+// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
+// disabled, and is_disabled says so.
+//   - inserted: the client is new
+//   - changed: the document is another one than the one stored
+//   - fresh: the document says what is stored; it is fresh again
+//   - retried: the fetch of this instant is stored already
+//   - stale: a later fetch is stored; nothing changes
+//   - taken: the client_id is that of a client without a document; nothing changes
+//   - revoked: the client is deleted; nothing changes until it is erased
+//   - invalid_redirect_uri: as in RegisterClient
+//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error) {
+	row := q.db.QueryRow(ctx, PutClientDocument,
+		arg.ClientID,
+		arg.FetchedAt,
+		arg.TokenEndpointAuthMethod,
+		arg.RedirectURIs,
+		arg.PostLogoutRedirectURIs,
+		arg.GrantTypes,
+		arg.JWKS,
+		arg.JWKSURI,
+		arg.TLSClientAuthSubjectDN,
+		arg.TLSClientAuthSANDNS,
+		arg.TLSClientAuthSANURI,
+		arg.TLSClientAuthSANIP,
+		arg.TLSClientAuthSANEmail,
+		arg.URI,
+		arg.Icon,
+		arg.TOS,
+		arg.Policy,
+		arg.BackchannelLogoutURI,
+		arg.ID,
+		arg.DocumentURI,
+		arg.DocumentETag,
+		arg.FreshFor,
+		arg.Name,
+		arg.Contacts,
+		arg.SoftwareID,
+		arg.SoftwareVersion,
+		arg.SoftwareStatement,
+		arg.ResponseTypes,
+		arg.Scopes,
+		arg.ApplicationType,
+		arg.SubjectType,
+		arg.DefaultMaxAge,
+		arg.RequirePushedAuthorizationRequests,
+		arg.DPoPBoundAccessTokens,
+		arg.TLSClientCertificateBoundAccessTokens,
+		arg.BackchannelLogoutSessionRequired,
+		arg.Metadata,
+	)
+	var i PutClientDocumentRow
+	err := row.Scan(
+		&i.Outcome,
+		&i.Changes,
+		&i.ConsentChanges,
+		&i.IsDisabled,
+		&i.FreshUntil,
+	)
+	if err != nil {
+		err = fmt.Errorf("query PutClientDocument: %w", err)
+	}
+	return i, err
+}
+
+const RegisterClient = `-- name: RegisterClient :one
+WITH stated AS MATERIALIZED (
+    SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
+    FROM (SELECT coalesce($1::text, 'client_secret_basic')::text AS auth_method) AS m
+), judged AS MATERIALIZED (
+    SELECT d.auth_method, (CASE WHEN d.uses_secret THEN $2::token_digest END)::token_digest AS secret,
+        (CASE WHEN d.uses_secret AND $2::token_digest IS NULL THEN 'invalid_client_metadata' ELSE judge_registration(
+            $3::text[], $4::text[], $5::text[], d.auth_method,
+            $6::jsonb, $7::text,
+            num_nonnulls(
+                $8::text, $9::text,
+                $10::text, $11::text,
+                $12::text
+            ),
+            ARRAY[
+                $13::text, $14::text, $15::text, $16::text,
+                $7::text, $17::text
+            ]
+        ) END)::outcome AS refused
+    FROM stated AS d
+), admitted AS MATERIALIZED (
+    SELECT j.auth_method, j.secret, i.verdict, i.owner, i.issued_at, i.secret_expires_at
+    FROM judged AS j
+    CROSS JOIN spend_initial_access_token(
+        $18::token_digest, $19::boolean, j.refused, $20::client_id, $21::oauth_client_id, j.secret,
+        $22::token_digest
+    ) AS i (verdict, owner, issued_at, secret_expires_at)
+), new_client AS (
+    INSERT INTO oauth_client (
+        id, client_id, client_secret, client_secret_expires_at, registration_access_token, user_id, reference_id, public,
+        token_endpoint_auth_method,
+        name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
+        post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
+        default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
+        tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+    )
+    SELECT $21::oauth_client_id, $20::client_id, a.secret,
+        CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $23::interval, NULL, 'ClientSecretLifetime') END,
+        $22::token_digest, $24::user_id,
+        coalesce(a.owner, $25::reference_id), a.auth_method = 'none', a.auth_method,
+        $26::text, $13::text, $14::text, $27::text[],
+        $15::text, $16::text, $28::text, $29::text,
+        $30::text, coalesce($3::text[], '{}'), $4::text[],
+        $5::text[], $31::text[], $32::text[], $6::jsonb,
+        $7::text, $33::text, $34::text,
+        $35::interval, $36::boolean,
+        $37::boolean, $38::boolean,
+        $8::text, $9::text,
+        $10::text, $11::text,
+        $12::text, $17::text,
+        $39::boolean, $40::jsonb
+    FROM admitted AS a
+    WHERE a.verdict = 'registered'
+    ON CONFLICT (client_id) DO NOTHING
+    RETURNING created_at, client_secret_expires_at
+), preceded AS MATERIALIZED (
+    SELECT b.verdict, b.issued_at, b.secret_expires_at
+    FROM admitted AS a
+    CROSS JOIN return_initial_access_token(
+        $18::token_digest, $20::client_id, $21::oauth_client_id, a.secret,
+        $22::token_digest
+    ) AS b (verdict, issued_at, secret_expires_at)
+    WHERE a.verdict = 'registered' AND NOT EXISTS (SELECT FROM new_client)
+), answer AS (
+    SELECT coalesce(b.verdict, a.verdict)::outcome AS outcome, coalesce(n.created_at, b.issued_at, a.issued_at)::timestamptz AS issued_at,
+        coalesce(n.client_secret_expires_at, b.secret_expires_at, a.secret_expires_at)::timestamptz AS secret_expires_at
+    FROM admitted AS a
+    LEFT JOIN new_client AS n ON true
+    LEFT JOIN preceded AS b ON true
+)
+SELECT w.outcome::outcome AS outcome, w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true
+`
+
+type RegisterClientParams struct {
+	TokenEndpointAuthMethod               *string
+	ClientSecret                          *token.Digest
+	RedirectURIs                          []string
+	PostLogoutRedirectURIs                []string
+	GrantTypes                            []string
+	JWKS                                  json.RawMessage
+	JWKSURI                               *string
+	TLSClientAuthSubjectDN                *string
+	TLSClientAuthSANDNS                   *string
+	TLSClientAuthSANURI                   *string
+	TLSClientAuthSANIP                    *string
+	TLSClientAuthSANEmail                 *string
+	URI                                   *string
+	Icon                                  *string
+	TOS                                   *string
+	Policy                                *string
+	BackchannelLogoutURI                  *string
+	InitialAccessToken                    *token.Digest
+	Open                                  bool
+	ClientID                              ClientID
+	ID                                    OAuthClientID
+	RegistrationAccessToken               *token.Digest
+	ClientSecretLifetime                  time.Duration
+	UserID                                *UserID
+	ReferenceID                           *ReferenceID
+	Name                                  *string
+	Contacts                              []string
+	SoftwareID                            *string
+	SoftwareVersion                       *string
+	SoftwareStatement                     *string
+	ResponseTypes                         []string
+	Scopes                                []string
+	ApplicationType                       *string
+	SubjectType                           *string
+	DefaultMaxAge                         *time.Duration
+	RequirePushedAuthorizationRequests    *bool
+	DPoPBoundAccessTokens                 *bool
+	TLSClientCertificateBoundAccessTokens *bool
+	BackchannelLogoutSessionRequired      *bool
+	Metadata                              json.RawMessage
+}
+
+type RegisterClientRow struct {
+	Outcome               Outcome
+	ClientIDIssuedAt      *time.Time
+	ClientSecretExpiresAt *time.Time
+}
+
+// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
+// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
+// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
+// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
+// registration_access_token is the digest of the token that manages the registration (RFC 7592).
+// Keep id, client_id and the digests for a retry.
+//   - registered: the client is registered, and one use is spent (201)
+//   - retried: the same call has registered the client
+//   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
+//   - revoked: the initial access token was revoked (invalid_token, 401)
+//   - exhausted: the initial access token has no uses left (invalid_token, 401)
+//   - expired: the initial access token has expired (invalid_token, 401)
+//   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
+//   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
+//     (invalid_client_metadata)
+//   - taken: the client_id is that of another client
+func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error) {
+	row := q.db.QueryRow(ctx, RegisterClient,
+		arg.TokenEndpointAuthMethod,
+		arg.ClientSecret,
+		arg.RedirectURIs,
+		arg.PostLogoutRedirectURIs,
+		arg.GrantTypes,
+		arg.JWKS,
+		arg.JWKSURI,
+		arg.TLSClientAuthSubjectDN,
+		arg.TLSClientAuthSANDNS,
+		arg.TLSClientAuthSANURI,
+		arg.TLSClientAuthSANIP,
+		arg.TLSClientAuthSANEmail,
+		arg.URI,
+		arg.Icon,
+		arg.TOS,
+		arg.Policy,
+		arg.BackchannelLogoutURI,
+		arg.InitialAccessToken,
+		arg.Open,
+		arg.ClientID,
+		arg.ID,
+		arg.RegistrationAccessToken,
+		arg.ClientSecretLifetime,
+		arg.UserID,
+		arg.ReferenceID,
+		arg.Name,
+		arg.Contacts,
+		arg.SoftwareID,
+		arg.SoftwareVersion,
+		arg.SoftwareStatement,
+		arg.ResponseTypes,
+		arg.Scopes,
+		arg.ApplicationType,
+		arg.SubjectType,
+		arg.DefaultMaxAge,
+		arg.RequirePushedAuthorizationRequests,
+		arg.DPoPBoundAccessTokens,
+		arg.TLSClientCertificateBoundAccessTokens,
+		arg.BackchannelLogoutSessionRequired,
+		arg.Metadata,
+	)
+	var i RegisterClientRow
+	err := row.Scan(&i.Outcome, &i.ClientIDIssuedAt, &i.ClientSecretExpiresAt)
+	if err != nil {
+		err = fmt.Errorf("query RegisterClient: %w", err)
+	}
+	return i, err
 }
 
 const RotateClientSecret = `-- name: RotateClientSecret :one
@@ -1042,7 +1624,8 @@ func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecret
 const SetRegistrationAccessToken = `-- name: SetRegistrationAccessToken :one
 WITH updated AS (
     UPDATE oauth_client AS c
-    SET registration_access_token = $1::token_digest, updated_at = now()
+    SET registration_access_token = $1::token_digest, previous_registration_access_token = NULL,
+        updated_at = now()
     WHERE c.client_id = $2::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
@@ -1105,50 +1688,72 @@ SET
     refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce($33::boolean, c.refresh_grace_until_used) END,
     backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($34::text, c.backchannel_logout_uri) END,
     backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce($35::boolean, c.backchannel_logout_session_required) END,
+    sector_identifier = CASE WHEN 'sector_identifier' = ANY (f.cleared) THEN NULL ELSE coalesce($36::text, c.sector_identifier) END,
+    allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce($37::boolean, c.allow_plain_pkce) END,
+    default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce($38::interval, c.default_max_age) END,
+    require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce($39::boolean, c.require_pushed_authorization_requests) END,
+    dpop_bound_access_tokens = CASE WHEN 'dpop_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($40::boolean, c.dpop_bound_access_tokens) END,
+    tls_client_certificate_bound_access_tokens = CASE WHEN 'tls_client_certificate_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($41::boolean, c.tls_client_certificate_bound_access_tokens) END,
+    tls_client_auth_subject_dn = CASE WHEN 'tls_client_auth_subject_dn' = ANY (f.cleared) THEN NULL ELSE coalesce($42::text, c.tls_client_auth_subject_dn) END,
+    tls_client_auth_san_dns = CASE WHEN 'tls_client_auth_san_dns' = ANY (f.cleared) THEN NULL ELSE coalesce($43::text, c.tls_client_auth_san_dns) END,
+    tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($44::text, c.tls_client_auth_san_uri) END,
+    tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce($45::text, c.tls_client_auth_san_ip) END,
+    tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce($46::text, c.tls_client_auth_san_email) END,
     updated_at = now()
-FROM (SELECT coalesce($37::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
-WHERE c.client_id = $36::client_id AND c.deleted_at IS NULL
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes
+FROM (SELECT coalesce($48::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
+WHERE c.client_id = $47::client_id AND c.deleted_at IS NULL
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 `
 
 type UpdateClientParams struct {
-	SkipConsent                      *bool
-	EnableEndSession                 *bool
-	Scopes                           []string
-	UserID                           *UserID
-	Name                             *string
-	URI                              *string
-	Icon                             *string
-	Contacts                         []string
-	TOS                              *string
-	Policy                           *string
-	SoftwareID                       *string
-	SoftwareVersion                  *string
-	SoftwareStatement                *string
-	RedirectURIs                     []string
-	PostLogoutRedirectURIs           []string
-	TokenEndpointAuthMethod          *string
-	GrantTypes                       []string
-	ResponseTypes                    []string
-	Public                           *bool
-	Type                             *string
-	ReferenceID                      *ReferenceID
-	Metadata                         json.RawMessage
-	SubjectType                      *string
-	RequirePKCE                      *bool
-	JWKS                             json.RawMessage
-	JWKSURI                          *string
-	ApplicationType                  *string
-	AccessTokenLifetime              *time.Duration
-	RefreshTokenLifetime             *time.Duration
-	AuthorizationLifetime            *time.Duration
-	CodeLifetime                     *time.Duration
-	RefreshGrace                     *time.Duration
-	RefreshGraceUntilUsed            *bool
-	BackchannelLogoutURI             *string
-	BackchannelLogoutSessionRequired *bool
-	ClientID                         ClientID
-	Cleared                          []string
+	SkipConsent                           *bool
+	EnableEndSession                      *bool
+	Scopes                                []string
+	UserID                                *UserID
+	Name                                  *string
+	URI                                   *string
+	Icon                                  *string
+	Contacts                              []string
+	TOS                                   *string
+	Policy                                *string
+	SoftwareID                            *string
+	SoftwareVersion                       *string
+	SoftwareStatement                     *string
+	RedirectURIs                          []string
+	PostLogoutRedirectURIs                []string
+	TokenEndpointAuthMethod               *string
+	GrantTypes                            []string
+	ResponseTypes                         []string
+	Public                                *bool
+	Type                                  *string
+	ReferenceID                           *ReferenceID
+	Metadata                              json.RawMessage
+	SubjectType                           *string
+	RequirePKCE                           *bool
+	JWKS                                  json.RawMessage
+	JWKSURI                               *string
+	ApplicationType                       *string
+	AccessTokenLifetime                   *time.Duration
+	RefreshTokenLifetime                  *time.Duration
+	AuthorizationLifetime                 *time.Duration
+	CodeLifetime                          *time.Duration
+	RefreshGrace                          *time.Duration
+	RefreshGraceUntilUsed                 *bool
+	BackchannelLogoutURI                  *string
+	BackchannelLogoutSessionRequired      *bool
+	SectorIdentifier                      *string
+	AllowPlainPKCE                        *bool
+	DefaultMaxAge                         *time.Duration
+	RequirePushedAuthorizationRequests    *bool
+	DPoPBoundAccessTokens                 *bool
+	TLSClientCertificateBoundAccessTokens *bool
+	TLSClientAuthSubjectDN                *string
+	TLSClientAuthSANDNS                   *string
+	TLSClientAuthSANURI                   *string
+	TLSClientAuthSANIP                    *string
+	TLSClientAuthSANEmail                 *string
+	ClientID                              ClientID
+	Cleared                               []string
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
@@ -1190,6 +1795,17 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
+		arg.SectorIdentifier,
+		arg.AllowPlainPKCE,
+		arg.DefaultMaxAge,
+		arg.RequirePushedAuthorizationRequests,
+		arg.DPoPBoundAccessTokens,
+		arg.TLSClientCertificateBoundAccessTokens,
+		arg.TLSClientAuthSubjectDN,
+		arg.TLSClientAuthSANDNS,
+		arg.TLSClientAuthSANURI,
+		arg.TLSClientAuthSANIP,
+		arg.TLSClientAuthSANEmail,
 		arg.ClientID,
 		arg.Cleared,
 	)
@@ -1254,9 +1870,210 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.PreviousRegistrationAccessToken,
+		&i.DocumentURI,
+		&i.DocumentETag,
+		&i.DocumentFetchedAt,
+		&i.DocumentFreshUntil,
+		&i.DocumentChanges,
 	)
 	if err != nil {
 		err = fmt.Errorf("query UpdateClient: %w", err)
+	}
+	return i, err
+}
+
+const UpdateRegistration = `-- name: UpdateRegistration :one
+WITH stated AS MATERIALIZED (
+    SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
+    FROM (SELECT coalesce($4::text, 'client_secret_basic')::text AS auth_method) AS m
+), judged AS MATERIALIZED (
+    SELECT d.auth_method, d.uses_secret,
+        judge_registration(
+            $5::text[], $6::text[], $7::text[], d.auth_method,
+            $8::jsonb, $9::text,
+            num_nonnulls(
+                $10::text, $11::text,
+                $12::text, $13::text,
+                $14::text
+            ),
+            ARRAY[
+                $15::text, $16::text, $17::text, $18::text,
+                $9::text, $19::text
+            ]
+        )::outcome AS refused
+    FROM stated AS d
+), updated AS (
+    UPDATE oauth_client AS c
+    SET
+        client_secret = CASE WHEN j.uses_secret THEN coalesce($20::token_digest, c.client_secret) END,
+        client_secret_expires_at = CASE
+            WHEN NOT j.uses_secret THEN NULL
+            WHEN $20::token_digest IS NULL THEN c.client_secret_expires_at
+            ELSE expiry(now(), $21::interval, NULL, 'ClientSecretLifetime')
+        END,
+        foreign_secret_hash = CASE WHEN j.uses_secret AND $20::token_digest IS NULL THEN c.foreign_secret_hash END,
+        registration_access_token = coalesce($3::token_digest, c.registration_access_token),
+        previous_registration_access_token = CASE
+            WHEN $3::token_digest <> $2::token_digest THEN $2::token_digest
+        END,
+        public = j.auth_method = 'none',
+        token_endpoint_auth_method = j.auth_method,
+        name = $22::text,
+        uri = $15::text,
+        icon = $16::text,
+        contacts = $23::text[],
+        tos = $17::text,
+        policy = $18::text,
+        software_id = $24::text,
+        software_version = $25::text,
+        software_statement = $26::text,
+        redirect_uris = coalesce($5::text[], '{}'),
+        post_logout_redirect_uris = $6::text[],
+        grant_types = $7::text[],
+        response_types = $27::text[],
+        scopes = $28::text[],
+        jwks = $8::jsonb,
+        jwks_uri = $9::text,
+        application_type = $29::text,
+        subject_type = $30::text,
+        default_max_age = $31::interval,
+        require_pushed_authorization_requests = $32::boolean,
+        dpop_bound_access_tokens = $33::boolean,
+        tls_client_certificate_bound_access_tokens = $34::boolean,
+        tls_client_auth_subject_dn = $10::text,
+        tls_client_auth_san_dns = $11::text,
+        tls_client_auth_san_uri = $12::text,
+        tls_client_auth_san_ip = $13::text,
+        tls_client_auth_san_email = $14::text,
+        backchannel_logout_uri = $19::text,
+        backchannel_logout_session_required = $35::boolean,
+        metadata = $36::jsonb,
+        updated_at = now()
+    FROM judged AS j
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
+      AND manages(c, $2::token_digest, $3::token_digest)
+      AND (NOT j.uses_secret OR $20::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+    RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
+)
+SELECT (CASE
+        WHEN u.created_at IS NOT NULL THEN 'updated'
+        ELSE judge_registration_update(
+            $1::client_id, $2::token_digest, $3::token_digest, j.refused
+        )
+    END)::outcome AS outcome,
+    u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
+FROM judged AS j
+LEFT JOIN updated AS u ON true
+LIMIT 1
+`
+
+type UpdateRegistrationParams struct {
+	ClientID                              ClientID
+	RegistrationAccessToken               token.Digest
+	NewRegistrationAccessToken            *token.Digest
+	TokenEndpointAuthMethod               *string
+	RedirectURIs                          []string
+	PostLogoutRedirectURIs                []string
+	GrantTypes                            []string
+	JWKS                                  json.RawMessage
+	JWKSURI                               *string
+	TLSClientAuthSubjectDN                *string
+	TLSClientAuthSANDNS                   *string
+	TLSClientAuthSANURI                   *string
+	TLSClientAuthSANIP                    *string
+	TLSClientAuthSANEmail                 *string
+	URI                                   *string
+	Icon                                  *string
+	TOS                                   *string
+	Policy                                *string
+	BackchannelLogoutURI                  *string
+	ClientSecret                          *token.Digest
+	ClientSecretLifetime                  time.Duration
+	Name                                  *string
+	Contacts                              []string
+	SoftwareID                            *string
+	SoftwareVersion                       *string
+	SoftwareStatement                     *string
+	ResponseTypes                         []string
+	Scopes                                []string
+	ApplicationType                       *string
+	SubjectType                           *string
+	DefaultMaxAge                         *time.Duration
+	RequirePushedAuthorizationRequests    *bool
+	DPoPBoundAccessTokens                 *bool
+	TLSClientCertificateBoundAccessTokens *bool
+	BackchannelLogoutSessionRequired      *bool
+	Metadata                              json.RawMessage
+}
+
+type UpdateRegistrationRow struct {
+	Outcome               Outcome
+	ClientIDIssuedAt      *time.Time
+	HasSecret             *bool
+	ClientSecretExpiresAt *time.Time
+}
+
+// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
+// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
+// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
+// token is used.
+// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
+// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+//   - updated: the registration is replaced, or was by the same call before
+//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
+//   - disabled: the client is disabled; nothing changes (403)
+//   - invalid_redirect_uri: as in RegisterClient
+//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error) {
+	row := q.db.QueryRow(ctx, UpdateRegistration,
+		arg.ClientID,
+		arg.RegistrationAccessToken,
+		arg.NewRegistrationAccessToken,
+		arg.TokenEndpointAuthMethod,
+		arg.RedirectURIs,
+		arg.PostLogoutRedirectURIs,
+		arg.GrantTypes,
+		arg.JWKS,
+		arg.JWKSURI,
+		arg.TLSClientAuthSubjectDN,
+		arg.TLSClientAuthSANDNS,
+		arg.TLSClientAuthSANURI,
+		arg.TLSClientAuthSANIP,
+		arg.TLSClientAuthSANEmail,
+		arg.URI,
+		arg.Icon,
+		arg.TOS,
+		arg.Policy,
+		arg.BackchannelLogoutURI,
+		arg.ClientSecret,
+		arg.ClientSecretLifetime,
+		arg.Name,
+		arg.Contacts,
+		arg.SoftwareID,
+		arg.SoftwareVersion,
+		arg.SoftwareStatement,
+		arg.ResponseTypes,
+		arg.Scopes,
+		arg.ApplicationType,
+		arg.SubjectType,
+		arg.DefaultMaxAge,
+		arg.RequirePushedAuthorizationRequests,
+		arg.DPoPBoundAccessTokens,
+		arg.TLSClientCertificateBoundAccessTokens,
+		arg.BackchannelLogoutSessionRequired,
+		arg.Metadata,
+	)
+	var i UpdateRegistrationRow
+	err := row.Scan(
+		&i.Outcome,
+		&i.ClientIDIssuedAt,
+		&i.HasSecret,
+		&i.ClientSecretExpiresAt,
+	)
+	if err != nil {
+		err = fmt.Errorf("query UpdateRegistration: %w", err)
 	}
 	return i, err
 }

@@ -5,60 +5,84 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 )
 
 const CheckConsent = `-- name: CheckConsent :one
-SELECT (CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' ELSE 'active' END)::outcome AS outcome,
-    (NOT c.disabled AND (c.skip_consent IS TRUE OR (g.id IS NOT NULL AND cardinality(m.missing) = 0)) IS TRUE)::boolean AS covered,
-    (CASE WHEN c.skip_consent THEN '{}' ELSE m.missing END)::text[] AS missing
+WITH checked AS MATERIALIZED (
+    SELECT c.disabled, g.id AS consent_id, c.skip_consent IS TRUE AS skips, m.scopes, m.resources,
+        missing_authorization_details($1::jsonb, g.authorization_details) AS authorization_details
+    FROM oauth_client AS c
+    LEFT JOIN (
+        oauth_consent AS g
+        JOIN "user" AS u ON u.id = g.user_id
+    ) ON g.client_id = c.client_id
+        AND g.user_id = $2::user_id
+        AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
+        AND consent_counts(g, u)
+    CROSS JOIN consent_gaps(g, $4::text[], $5::text[]) AS m (scopes, resources)
+    WHERE c.client_id = $6::client_id AND c.deleted_at IS NULL
+)
+SELECT (CASE WHEN c.disabled IS NULL THEN 'unknown' WHEN c.disabled THEN 'disabled' ELSE 'active' END)::outcome AS outcome,
+    (
+        NOT c.disabled
+        AND (
+            c.skips
+            OR (c.consent_id IS NOT NULL AND c.scopes = '{}' AND c.resources = '{}' AND c.authorization_details IS NULL)
+        ) IS TRUE
+    )::boolean AS covered,
+    (CASE WHEN c.skips THEN '{}' ELSE c.scopes END)::text[] AS missing,
+    (CASE WHEN c.skips THEN '{}' ELSE c.resources END)::text[] AS missing_resources,
+    (CASE WHEN NOT c.skips THEN c.authorization_details END)::jsonb AS missing_authorization_details
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN oauth_client AS c ON c.client_id = $1::client_id AND c.deleted_at IS NULL
-LEFT JOIN (
-    oauth_consent AS g
-    JOIN "user" AS u ON u.id = g.user_id
-) ON g.client_id = c.client_id
-    AND g.user_id = $2::user_id
-    AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-    AND consent_counts(g, u)
-CROSS JOIN LATERAL (
-    SELECT ARRAY(
-        SELECT a.scope
-        FROM unnest(as_set($4::text[])) WITH ORDINALITY AS a (scope, n)
-        WHERE NOT EXISTS (SELECT FROM unnest(g.scopes) AS h (scope) WHERE h.scope = a.scope)
-        ORDER BY a.n
-    )::text[] AS missing
-) AS m
+LEFT JOIN checked AS c ON true
 `
 
 type CheckConsentParams struct {
-	ClientID    ClientID
-	UserID      UserID
-	ReferenceID *ReferenceID
-	Scopes      []string
+	AuthorizationDetails json.RawMessage
+	UserID               UserID
+	ReferenceID          *ReferenceID
+	Scopes               []string
+	Resources            []string
+	ClientID             ClientID
 }
 
 type CheckConsentRow struct {
-	Outcome Outcome
-	Covered bool
-	Missing []string
+	Outcome                     Outcome
+	Covered                     bool
+	Missing                     []string
+	MissingResources            []string
+	MissingAuthorizationDetails json.RawMessage
 }
 
-// CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
-// or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
-//   - active: covered and missing are the answer
+// CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
+// agreed to all of it in this tenant, or if the client skips consent.
+// With resources, each scope has to be agreed to at each resource (RFC 8707); without, it has to be agreed to without a resource.
+// authorization_details have to be agreed to whole and equal (RFC 9396).
+// missing holds the scopes to ask for, missing_resources where to ask for them, and missing_authorization_details the elements. A resource
+// that the user has not agreed to is missing even if no scope is asked for. Without a consent, even an empty list of scopes is not covered.
+//   - active: covered and what is missing are the answer
 //   - disabled: the client is disabled (unauthorized_client)
 //   - unknown: there is no such client (an error page, not a redirect)
 func (q *Queries) CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error) {
 	row := q.db.QueryRow(ctx, CheckConsent,
-		arg.ClientID,
+		arg.AuthorizationDetails,
 		arg.UserID,
 		arg.ReferenceID,
 		arg.Scopes,
+		arg.Resources,
+		arg.ClientID,
 	)
 	var i CheckConsentRow
-	err := row.Scan(&i.Outcome, &i.Covered, &i.Missing)
+	err := row.Scan(
+		&i.Outcome,
+		&i.Covered,
+		&i.Missing,
+		&i.MissingResources,
+		&i.MissingAuthorizationDetails,
+	)
 	if err != nil {
 		err = fmt.Errorf("query CheckConsent: %w", err)
 	}
@@ -118,7 +142,7 @@ func (q *Queries) DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsents
 }
 
 const FindConsent = `-- name: FindConsent :one
-SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims
+SELECT g.id, g.created_at, g.updated_at, g.client_id, g.user_id, g.reference_id, g.scopes, g.resource_scopes, g.user_epoch, g.pair_epoch, g.resources, g.requested_user_info_claims, g.authorization_details
 FROM oauth_consent AS g
 JOIN "user" AS u ON u.id = g.user_id
 WHERE g.client_id = $1::client_id
@@ -151,6 +175,7 @@ func (q *Queries) FindConsent(ctx context.Context, arg FindConsentParams) (OAuth
 		&i.PairEpoch,
 		&i.Resources,
 		&i.RequestedUserInfoClaims,
+		&i.AuthorizationDetails,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindConsent: %w", err)
@@ -175,46 +200,58 @@ WITH locked AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = $2::client_id
     JOIN "user" AS u ON u.id = $1::user_id
 ), granted AS (
-    INSERT INTO oauth_consent AS g (id, client_id, user_id, reference_id, scopes)
-    SELECT $3::consent_id, p.client_id, p.user_id, $4::reference_id, as_set($5::text[])
+    INSERT INTO oauth_consent AS g (id, client_id, user_id, reference_id, scopes, resource_scopes, authorization_details)
+    SELECT $3::consent_id, p.client_id, p.user_id, $4::reference_id,
+        CASE WHEN cardinality($5::text[]) > 0 THEN '{}' ELSE as_set($6::text[]) END,
+        scopes_at($5::text[], $6::text[]),
+        merge_authorization_details(NULL, $7::jsonb)
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT (client_id, user_id) DO UPDATE
-    -- a trigger has set the present epochs on the new row; a stored consent with other epochs doesn't count
-    SET scopes = CASE
-            WHEN $6::boolean AND g.reference_id IS NOT DISTINCT FROM excluded.reference_id
-                AND g.user_epoch = excluded.user_epoch AND g.pair_epoch = excluded.pair_epoch
-            THEN as_set(g.scopes || excluded.scopes)
-            ELSE excluded.scopes
+    -- a trigger has set the present epochs on the new row
+    SET scopes = CASE WHEN $8::boolean AND consent_goes_on(g, excluded) THEN as_set(agreed_scopes(g) || excluded.scopes) ELSE excluded.scopes END,
+        resource_scopes = CASE
+            WHEN $8::boolean AND consent_goes_on(g, excluded) THEN merge_resource_scopes(agreed_resource_scopes(g), excluded.resource_scopes)
+            ELSE excluded.resource_scopes
         END,
-        reference_id = excluded.reference_id,
+        authorization_details = CASE
+            WHEN $8::boolean AND consent_goes_on(g, excluded) THEN merge_authorization_details(g.authorization_details, excluded.authorization_details)
+            ELSE excluded.authorization_details
+        END,
+        reference_id = excluded.reference_id, user_epoch = excluded.user_epoch, pair_epoch = excluded.pair_epoch, resources = NULL,
         updated_at = now()
-    RETURNING g.id, g.scopes
+    RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
-SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes
+SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true
 `
 
 type GrantConsentParams struct {
-	UserID      UserID
-	ClientID    ClientID
-	ID          ConsentID
-	ReferenceID *ReferenceID
-	Scopes      []string
-	Merge       bool
+	UserID               UserID
+	ClientID             ClientID
+	ID                   ConsentID
+	ReferenceID          *ReferenceID
+	Resources            []string
+	Scopes               []string
+	AuthorizationDetails json.RawMessage
+	Merge                bool
 }
 
 type GrantConsentRow struct {
-	Outcome Outcome
-	ID      *ConsentID
-	Scopes  []string
+	Outcome              Outcome
+	ID                   *ConsentID
+	Scopes               []string
+	ResourceScopes       json.RawMessage
+	AuthorizationDetails json.RawMessage
 }
 
 // GrantConsent records what a user has agreed to for a client, in a tenant or in none.
-// With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
-// replace them.
+// Without resources, scopes are agreed to without a resource. With resources, they are agreed to at each of these, and nowhere else
+// (RFC 8707).
+// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
+// counts. Otherwise they replace all of it.
 // A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
 // What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
 //   - granted: the consent is stored
@@ -227,19 +264,143 @@ func (q *Queries) GrantConsent(ctx context.Context, arg GrantConsentParams) (Gra
 		arg.ClientID,
 		arg.ID,
 		arg.ReferenceID,
+		arg.Resources,
 		arg.Scopes,
+		arg.AuthorizationDetails,
 		arg.Merge,
 	)
 	var i GrantConsentRow
-	err := row.Scan(&i.Outcome, &i.ID, &i.Scopes)
+	err := row.Scan(
+		&i.Outcome,
+		&i.ID,
+		&i.Scopes,
+		&i.ResourceScopes,
+		&i.AuthorizationDetails,
+	)
 	if err != nil {
 		err = fmt.Errorf("query GrantConsent: %w", err)
 	}
 	return i, err
 }
 
+const ListUserConnections = `-- name: ListUserConnections :many
+WITH live AS MATERIALIZED (
+    SELECT a.id, a.client_id, a.reference_id, a.granted_scopes, a.resources, a.created_at,
+        greatest(a.created_at, r.last_issued_at, t.last_issued_at) AS last_used_at
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    CROSS JOIN LATERAL (
+        SELECT max(x.created_at) AS last_issued_at,
+            bool_or((x.revoked IS NULL AND (x.expires_at IS NULL OR x.expires_at > now())) OR x.access_token_expires_at > now()) AS in_force
+        FROM oauth_refresh_token AS x
+        WHERE x.authorization_id = a.id
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT max(x.created_at) AS last_issued_at, bool_or(x.revoked IS NULL AND (x.expires_at IS NULL OR x.expires_at > now())) AS in_force
+        FROM oauth_access_token AS x
+        WHERE x.authorization_id = a.id
+    ) AS t
+    WHERE a.user_id = $1::user_id
+      AND (a.client_id, coalesce(a.reference_id, '')) > ($2::client_id, coalesce($3::reference_id, ''))
+      AND a.status = 'approved'
+      AND is_live(a, c, u, s)
+      AND (a.expires_at > now() OR r.in_force OR t.in_force)
+), connections AS MATERIALIZED (
+    SELECT l.client_id, l.reference_id, min(l.created_at) AS first_used_at, max(l.last_used_at) AS last_used_at, count(*) AS authorizations
+    FROM live AS l
+    GROUP BY l.client_id, l.reference_id
+    ORDER BY l.client_id, coalesce(l.reference_id, '')
+    LIMIT $4::integer
+)
+SELECT n.client_id::client_id AS client_id, n.reference_id, n.first_used_at::timestamptz AS first_used_at, n.last_used_at::timestamptz AS last_used_at,
+    n.authorizations::bigint AS authorizations,
+    ARRAY(
+        SELECT DISTINCT g.scope
+        FROM live AS l
+        CROSS JOIN unnest(l.granted_scopes) AS g (scope)
+        WHERE l.client_id = n.client_id AND l.reference_id IS NOT DISTINCT FROM n.reference_id
+        ORDER BY g.scope
+    )::text[] AS scopes,
+    ARRAY(
+        SELECT DISTINCT g.resource
+        FROM live AS l
+        CROSS JOIN unnest(l.resources) AS g (resource)
+        WHERE l.client_id = n.client_id AND l.reference_id IS NOT DISTINCT FROM n.reference_id
+        ORDER BY g.resource
+    )::text[] AS resources,
+    c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy
+FROM connections AS n
+JOIN oauth_client AS c ON c.client_id = n.client_id
+ORDER BY n.client_id, coalesce(n.reference_id, '')
+`
+
+type ListUserConnectionsParams struct {
+	UserID           UserID
+	AfterClientID    ClientID
+	AfterReferenceID *ReferenceID
+	PageSize         int32
+}
+
+type ListUserConnectionsRow struct {
+	ClientID       ClientID
+	ReferenceID    *ReferenceID
+	FirstUsedAt    time.Time
+	LastUsedAt     time.Time
+	Authorizations int64
+	Scopes         []string
+	Resources      []string
+	ClientName     *string
+	ClientURI      *string
+	ClientIcon     *string
+	ClientTOS      *string
+	ClientPolicy   *string
+}
+
+// ListUserConnections returns a page of what is live of a user's grants: a row for each client and tenant that has a family in force, in the
+// order of these. scopes and resources are those of all its families. first_used_at is when the earliest of them was created, last_used_at
+// when the last token was issued. Begin with the empty client_id and no reference_id; for the next page pass those of the last row.
+func (q *Queries) ListUserConnections(ctx context.Context, arg ListUserConnectionsParams) ([]ListUserConnectionsRow, error) {
+	rows, err := q.db.Query(ctx, ListUserConnections,
+		arg.UserID,
+		arg.AfterClientID,
+		arg.AfterReferenceID,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, fmt.Errorf("query ListUserConnections: %w", err)
+	}
+	defer rows.Close()
+	items := []ListUserConnectionsRow{}
+	for rows.Next() {
+		var i ListUserConnectionsRow
+		if err := rows.Scan(
+			&i.ClientID,
+			&i.ReferenceID,
+			&i.FirstUsedAt,
+			&i.LastUsedAt,
+			&i.Authorizations,
+			&i.Scopes,
+			&i.Resources,
+			&i.ClientName,
+			&i.ClientURI,
+			&i.ClientIcon,
+			&i.ClientTOS,
+			&i.ClientPolicy,
+		); err != nil {
+			return nil, fmt.Errorf("query ListUserConnections: %w", err)
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("query ListUserConnections: %w", err)
+	}
+	return items, nil
+}
+
 const ListUserConsents = `-- name: ListUserConsents :many
-SELECT g.id, g.client_id, g.reference_id, g.scopes, g.created_at, g.updated_at,
+SELECT g.id, g.client_id, g.reference_id, g.scopes, g.resource_scopes, g.authorization_details, g.created_at, g.updated_at,
     c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy,
     c.disabled AS client_disabled,
     (
@@ -270,19 +431,21 @@ type ListUserConsentsParams struct {
 }
 
 type ListUserConsentsRow struct {
-	ID             ConsentID
-	ClientID       ClientID
-	ReferenceID    *ReferenceID
-	Scopes         []string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	ClientName     *string
-	ClientURI      *string
-	ClientIcon     *string
-	ClientTOS      *string
-	ClientPolicy   *string
-	ClientDisabled bool
-	Authorizations int64
+	ID                   ConsentID
+	ClientID             ClientID
+	ReferenceID          *ReferenceID
+	Scopes               []string
+	ResourceScopes       json.RawMessage
+	AuthorizationDetails json.RawMessage
+	CreatedAt            time.Time
+	UpdatedAt            time.Time
+	ClientName           *string
+	ClientURI            *string
+	ClientIcon           *string
+	ClientTOS            *string
+	ClientPolicy         *string
+	ClientDisabled       bool
+	Authorizations       int64
 }
 
 // ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
@@ -306,6 +469,8 @@ func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsPara
 			&i.ClientID,
 			&i.ReferenceID,
 			&i.Scopes,
+			&i.ResourceScopes,
+			&i.AuthorizationDetails,
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.ClientName,
@@ -353,7 +518,7 @@ SELECT (
             ELSE 'ended'
         END
     )::outcome AS outcome,
-    g.scopes
+    g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN (
     oauth_consent AS g
@@ -371,8 +536,10 @@ type WithdrawConsentParams struct {
 }
 
 type WithdrawConsentRow struct {
-	Outcome Outcome
-	Scopes  []string
+	Outcome              Outcome
+	Scopes               []string
+	ResourceScopes       json.RawMessage
+	AuthorizationDetails json.RawMessage
 }
 
 // WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
@@ -383,7 +550,12 @@ type WithdrawConsentRow struct {
 func (q *Queries) WithdrawConsent(ctx context.Context, arg WithdrawConsentParams) (WithdrawConsentRow, error) {
 	row := q.db.QueryRow(ctx, WithdrawConsent, arg.UserID, arg.ClientID, arg.ReferenceID)
 	var i WithdrawConsentRow
-	err := row.Scan(&i.Outcome, &i.Scopes)
+	err := row.Scan(
+		&i.Outcome,
+		&i.Scopes,
+		&i.ResourceScopes,
+		&i.AuthorizationDetails,
+	)
 	if err != nil {
 		err = fmt.Errorf("query WithdrawConsent: %w", err)
 	}

@@ -35,9 +35,13 @@ type Querier interface {
 	//   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error)
-	// CheckConsent says whether a client may go on without asking the user. covered is true if the user has agreed to all scopes in this tenant,
-	// or if the client skips consent. missing holds the scopes to ask for. Without a consent, even an empty list of scopes is not covered.
-	//   - active: covered and missing are the answer
+	// CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
+	// agreed to all of it in this tenant, or if the client skips consent.
+	// With resources, each scope has to be agreed to at each resource (RFC 8707); without, it has to be agreed to without a resource.
+	// authorization_details have to be agreed to whole and equal (RFC 9396).
+	// missing holds the scopes to ask for, missing_resources where to ask for them, and missing_authorization_details the elements. A resource
+	// that the user has not agreed to is missing even if no scope is asked for. Without a consent, even an empty list of scopes is not covered.
+	//   - active: covered and what is missing are the answer
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
@@ -48,6 +52,15 @@ type Querier interface {
 	// A client is told while it has a backchannel_logout_uri, if it is disabled as well. A deleted client is not told. Nobody is told of a
 	// session that is live, if its end was undone.
 	ClaimLogoutDeliveries(ctx context.Context, arg ClaimLogoutDeliveriesParams) ([]ClaimLogoutDeliveriesRow, error)
+	// CountAttempt counts an attempt before it is made: a guess at a password, say, or a message that is sent. No more than max_attempts are
+	// allowed in a window of attempt_window, however many are made at once. The window begins with the first attempt; an attempt that is refused
+	// doesn't prolong it.
+	// subject is the digest of whom it is counted for (token.DigestOf), such as a user's id, an address or a network. What can be written in
+	// several ways is digested in one of them: an e-mail address in lower case.
+	//   - counted: the attempt may be made; attempts_left says how many may follow
+	//   - exhausted: there were too many attempts; the next one is allowed at resets_at (429, with Retry-After)
+	// Run this call on the pool: a transaction that is rolled back would forget the attempt.
+	CountAttempt(ctx context.Context, arg CountAttemptParams) (CountAttemptRow, error)
 	// CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
 	// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
@@ -59,8 +72,34 @@ type Querier interface {
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
-	// oauth_client_redirect_uris_where_redirected.
+	// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+	// Connect Core, section 8.1), and can't be changed later.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
+	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
+	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
+	CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error)
+	// CreateOneTimeCode stores the digest of a code that is sent to somebody, or of a challenge. It takes the place of an earlier one of the same
+	// purpose and subject, which is wrong from then on. It doesn't refill the budget of guesses (RedeemOneTimeCode), and doesn't count how often
+	// a code is sent (CountAttempt).
+	// subject is the digest of whom the code is for (token.DigestOf), such as a user's id, an address in lower case, or a browser.
+	// digest is the digest of the code. For a code of a few digits it has to be a keyed one, of HMAC-SHA-256: who reads the table could try them
+	// all.
+	// data is given back when the code is redeemed.
+	CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error)
+	// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
+	// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
+	//   - created: the subject is stored
+	//   - retried: it had been stored before
+	//   - taken: the user has another subject in the sector, or another user has this one
+	//   - unknown: there is no such user, or no such client with pairwise subjects
+	// Only created changes anything.
+	CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error)
+	// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
+	// passkey_pkey. A sign_count of nil means that none is known.
+	//   - created: the passkey is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (Outcome, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
 	// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
@@ -71,6 +110,17 @@ type Querier interface {
 	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
 	// that has passed; a key without one, or with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
+	// CreateTOTP stores the secret of an authenticator app (RFC 6238). secret is ciphertext: the caller encrypts it first. Store it once the
+	// user has shown a first code, and pass the highest step that this code fits as last_step, so that it isn't accepted again. Without
+	// algorithm, digits and period the code is the usual one: SHA1, 6 digits, 30 seconds.
+	//   - created: the secret is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome, error)
+	// CreateTrustedIssuer trusts an issuer of assertions (RFC 7523, section 2.1). Its subjects are the accounts whose provider_id is the issuer.
+	// audiences, signing_algorithms and client_ids say what is accepted; empty accepts nothing. any_client accepts all clients that are
+	// registered for the grant type. If the issuer is known already, it violates oauth_trusted_issuer_issuer_uidx.
+	CreateTrustedIssuer(ctx context.Context, arg CreateTrustedIssuerParams) (OAuthTrustedIssuer, error)
 	// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
 	// DeleteAccount deletes an account of a user, unless it is the last one.
@@ -96,6 +146,8 @@ type Querier interface {
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
+	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
 	// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
@@ -103,12 +155,20 @@ type Querier interface {
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
+	// returns how many.
+	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
+	// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
+	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
 	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
 	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
+	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
+	// that are locked.
+	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
 	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
 	// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
 	// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
@@ -117,12 +177,33 @@ type Querier interface {
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
+	// DeletePasskey deletes a passkey of a user.
+	//   - deleted: the passkey is gone
+	//   - unknown: the user has no such passkey
+	DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (Outcome, error)
+	// DeleteRecoveryCodes deletes all recovery codes of a user.
+	//   - deleted: the codes are gone
+	//   - unknown: the user had none
+	DeleteRecoveryCodes(ctx context.Context, userID UserID) (Outcome, error)
+	// DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
+	// section 2.3). A disabled client can be deleted.
+	//   - deleted: the client is deleted (204)
+	//   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
+	DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error)
 	// DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.
 	DeleteSigningKey(ctx context.Context, id SigningKeyID) (SigningKeyID, error)
 	// DeleteSpentRefreshTokens deletes refresh tokens that have no expiry, were spent more than retention ago, and that no access token refers
 	// to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
 	// NULL when no token is left. It skips rows that are locked.
 	DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error)
+	// DeleteTOTP deletes an authenticator app of a user.
+	//   - deleted: the secret is gone
+	//   - unknown: the user has no such authenticator app
+	DeleteTOTP(ctx context.Context, arg DeleteTOTPParams) (Outcome, error)
+	// DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
+	//   - deleted: the issuer is deleted
+	//   - unknown: there is no such issuer
+	DeleteTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
 	// and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.
 	//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
@@ -142,11 +223,19 @@ type Querier interface {
 	//   - ended: the client is disabled
 	//   - unknown: there is no such client
 	DisableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// DisableTrustedIssuer refuses the assertions of an issuer until EnableTrustedIssuer. What was issued for them before is not ended.
+	//   - ended: the issuer is disabled
+	//   - unknown: there is no such issuer
+	DisableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
 	//   - enabled: the client is enabled
 	//   - disabled: the user who owns the client is deleted; the client stays disabled
 	//   - unknown: there is no such client
 	EnableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// EnableTrustedIssuer accepts the assertions of an issuer that was disabled.
+	//   - enabled: the issuer is enabled
+	//   - unknown: there is no such issuer
+	EnableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 	// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 	//   - ended: the session is over
@@ -164,10 +253,46 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents and accounts each, and the users to whom
-	// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
-	// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
+	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
+	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
+	// NULL when no user is left. It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
+	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
+	// in AuthenticateClient.
+	// The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
+	// the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
+	// client_resources, which are the resources that it serves: the server has to know them.
+	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
+	// alone is revoked later. There is no refresh token.
+	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
+	// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
+	// subject token.
+	// act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
+	// token of another client. With impersonate no actor is added where no actor token is presented.
+	// If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
+	// is who may act with the new token; NULL leaves what the subject token has.
+	// confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
+	// client and is bound to one.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	//   - exchanged: the token is written
+	//   - retried: the same call, for the same subject token, had issued it before; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:token-exchange (unauthorized_client)
+	//   - unknown: there is no such subject or actor token that the client may present (invalid_request; RFC 8693, section 2.2.2)
+	//   - unsupported_token_type: the subject token is a client's own, and has no family (invalid_request)
+	//   - mismatched: the key is another one, or may_act names another actor (invalid_request)
+	//   - expired: the subject or actor token has expired (invalid_request)
+	//   - revoked: the subject or actor token had been ended (invalid_request)
+	//   - too_many_actors: act would name more than 16 actors (invalid_request)
+	//   - invalid_scope: the scopes go beyond those of the subject token, or what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond those of the subject token (invalid_target)
+	//   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	// Only exchanged writes anything, apart from the proof, which is remembered.
+	ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error)
 	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
 	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
 	//   - extended: the session lasts until expires_at
@@ -183,6 +308,10 @@ type Querier interface {
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
+	// FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
+	// disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
+	// or the client is deleted (401).
+	FindClientByRegistrationToken(ctx context.Context, arg FindClientByRegistrationTokenParams) (OAuthClient, error)
 	// FindConsent returns what a user has agreed to for a client in a tenant (NULL: in none). A consent given in one tenant never serves
 	// another. Zero rows: there is no consent that counts.
 	FindConsent(ctx context.Context, arg FindConsentParams) (OAuthConsent, error)
@@ -193,13 +322,25 @@ type Querier interface {
 	// been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
 	// key; create one.
 	FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error)
+	// FindPasskey returns a passkey by its credential ID, and its user. The caller verifies the signature with its public key and then calls
+	// UsePasskey, which decides. Zero rows: there is no such passkey, or its user is deleted.
+	FindPasskey(ctx context.Context, id PasskeyID) (FindPasskeyRow, error)
 	// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 	// IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
 	// FindSessionByToken returns a live session by the digest of its cookie, and its user. Zero rows: there is no such session, or it is not live.
 	FindSessionByToken(ctx context.Context, argToken token.Digest) (FindSessionByTokenRow, error)
+	// FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
+	// clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
+	FindStaleClients(ctx context.Context, arg FindStaleClientsParams) ([]FindStaleClientsRow, error)
+	// FindTrustedIssuerByIssuer returns the issuer that an assertion names in its iss, disabled or not. Use it to find the keys;
+	// IssueTokenByAssertion decides whether the issuer is trusted. Zero rows: there is no such issuer.
+	FindTrustedIssuerByIssuer(ctx context.Context, issuer string) (OAuthTrustedIssuer, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
+	// FindUserBySubject returns the user whom a client knows by a subject (sub; OpenID Connect Core, section 8): a pairwise one, or the id of the
+	// user. Zero rows: the client knows nobody by it, or the user is deleted.
+	FindUserBySubject(ctx context.Context, arg FindUserBySubjectParams) (User, error)
 	// FinishLogoutDelivery records the result of a delivery that ClaimLogoutDeliveries gave to the caller. After a failure it is due again: the
 	// first time after back_off, then after twice as long each time, up to 256 times back_off. After max_attempts failures the client is
 	// given up on; 0 is no maximum. A lease that has expired still counts until the delivery is claimed again.
@@ -220,15 +361,16 @@ type Querier interface {
 	GetClient(ctx context.Context, clientID ClientID) (OAuthClient, error)
 	// GetClientByID returns a client by its primary key, disabled or not. Zero rows: there is no such client, or it is deleted.
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
-	// GetClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section
-	// 2). Zero rows: the token is not this client's, or the client is deleted (401).
-	GetClientByRegistrationToken(ctx context.Context, arg GetClientByRegistrationTokenParams) (OAuthClient, error)
+	// GetInitialAccessToken returns an initial access token, even one that can't be used any more. Zero rows: there is none.
+	GetInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (OAuthInitialAccessToken, error)
 	// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 	GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error)
 	// GetSession returns one session in any state. Zero rows: there is no such session.
 	GetSession(ctx context.Context, id SessionID) (Session, error)
 	// GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 	GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error)
+	// GetTrustedIssuer returns one issuer, disabled or not. Zero rows: there is no such issuer.
+	GetTrustedIssuer(ctx context.Context, id TrustedIssuerID) (OAuthTrustedIssuer, error)
 	// GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
@@ -242,8 +384,10 @@ type Querier interface {
 	// Only granted writes anything.
 	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
 	// GrantConsent records what a user has agreed to for a client, in a tenant or in none.
-	// With merge, the scopes are added to those that the user had agreed to in the same tenant, if that consent still counts. Otherwise they
-	// replace them.
+	// Without resources, scopes are agreed to without a resource. With resources, they are agreed to at each of these, and nowhere else
+	// (RFC 8707).
+	// With merge, scopes and authorization_details are added to those that the user had agreed to in the same tenant, if that consent still
+	// counts. Otherwise they replace all of it.
 	// A client and user have one consent (oauth_consent_client_user_uidx). Agreeing in another tenant moves it there and merges nothing.
 	// What ends the grants of the pair ends the consent too, even one that a concurrent call gives.
 	//   - granted: the consent is stored
@@ -253,15 +397,26 @@ type Querier interface {
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
 	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
-	// client_auth_method server and no client.
+	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
+	// token, and for a token of another server whose client has no pairwise subject of the user yet.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectAccessToken(ctx context.Context, arg IntrospectAccessTokenParams) (IntrospectAccessTokenRow, error)
 	// IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 	IntrospectAccessTokenByID(ctx context.Context, arg IntrospectAccessTokenByIDParams) (IntrospectAccessTokenByIDRow, error)
+	// IntrospectAuthorization says whether a family is live, and describes it. It is for access tokens without a row: JWTs that name their family,
+	// and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
+	// authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
+	// about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
+	// client. sub is that of IntrospectAccessToken.
+	//   - active: the family is live and has not expired
+	//   - inactive: there is no such family, or it is not live; an answer with "active": false
+	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
+	IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error)
 	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
-	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
+	// IntrospectAccessToken.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -272,13 +427,17 @@ type Querier interface {
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
 	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 	// none are registered for it. The client is authenticated as in AuthenticateClient.
+	// confirmation is the key that the caller has proven to hold. It binds the token.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	//   - issued: the token is written
 	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+	//   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
-	// Only issued writes anything.
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	// Only issued writes anything, apart from the proof, which is remembered.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
 	// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
 	//   - issued: the code is written, and replaces one that was not redeemed
@@ -291,6 +450,63 @@ type Querier interface {
 	//   - unknown: there is no such authorization (an error page)
 	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
+	// IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
+	// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
+	// client may get.
+	// grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// With session_id and without offline_access the grant lasts as long as the session.
+	// act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
+	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+	// the family as well (RFC 9449, section 5).
+	// id and access_token_id are made once for a request and kept for its retries.
+	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row is that of RedeemAuthorizationCode.
+	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// sub is the subject by which the client knows the user.
+	//   - issued: the grant and its tokens are written
+	//   - retried: the same call had written them before; the answer is the same
+	//   - unknown: there is no such client or user (invalid_grant)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - suspended: the user is suspended (access_denied)
+	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
+	// Only issued changes anything. The id of another grant is an error.
+	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
+	// IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
+	// 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
+	// The client is authenticated as in AuthenticateClient; a public one is refused. The user is the one who has the account whose provider_id is
+	// issuer and whose account_id is subject.
+	// assertion_id is the digest of issuer and jti (token.GrantAssertionID). An assertion is accepted once, and remembered until it has expired.
+	// What is refused for another reason is not remembered.
+	// assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
+	// be.
+	// assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// confirmation is the key that the caller has proven to hold. It binds the access token.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+	//   - issued: the token is written, and the assertion is remembered
+	//   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is public, is not registered for urn:ietf:params:oauth:grant-type:jwt-bearer, or is none of the issuer's
+	//     clients (unauthorized_client)
+	//   - untrusted: there is no such issuer, or it is disabled (invalid_grant)
+	//   - mismatched: the audience, algorithm, client or key is another one (invalid_grant)
+	//   - too_far: exp is further away than max_lifetime (invalid_grant; RFC 7523, section 3, item 4)
+	//   - expired: the assertion has expired (invalid_grant)
+	//   - unknown: nobody has the account (invalid_grant)
+	//   - suspended: the user is suspended (invalid_grant)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
+	//     which
+	// Only issued writes anything, apart from the proof, which is remembered.
+	IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
 	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
@@ -299,6 +515,8 @@ type Querier interface {
 	ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
 	ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error)
+	// ListClientSecurityEvents is ListSecurityEvents for one client, which may be deleted.
+	ListClientSecurityEvents(ctx context.Context, arg ListClientSecurityEventsParams) ([]SecurityEvent, error)
 	// ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
 	// id of the last row.
 	ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error)
@@ -306,22 +524,43 @@ type Querier interface {
 	ListClientsByReference(ctx context.Context, arg ListClientsByReferenceParams) ([]OAuthClient, error)
 	// ListClientsByUser returns a page of the clients that a user owns, like ListClients.
 	ListClientsByUser(ctx context.Context, arg ListClientsByUserParams) ([]OAuthClient, error)
+	// ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
+	// page pass created_at and id of the last row.
+	ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error)
+	// ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
+	// the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+	ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error)
 	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
 	// ListSigningKeys lists the keys to publish (RFC 7517, section 5), newest first: all that have not expired.
 	ListSigningKeys(ctx context.Context) ([]SigningKey, error)
+	// ListTrustedIssuers returns a page of all issuers, oldest first. Begin with the zero time and the empty id; for the next page pass
+	// created_at and id of the last row.
+	ListTrustedIssuers(ctx context.Context, arg ListTrustedIssuersParams) ([]OAuthTrustedIssuer, error)
 	// ListUserAccounts lists the accounts of a user, oldest first.
 	ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error)
 	// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 	// Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserAuthorizations(ctx context.Context, arg ListUserAuthorizationsParams) ([]OAuthAuthorization, error)
+	// ListUserConnections returns a page of what is live of a user's grants: a row for each client and tenant that has a family in force, in the
+	// order of these. scopes and resources are those of all its families. first_used_at is when the earliest of them was created, last_used_at
+	// when the last token was issued. Begin with the empty client_id and no reference_id; for the next page pass those of the last row.
+	ListUserConnections(ctx context.Context, arg ListUserConnectionsParams) ([]ListUserConnectionsRow, error)
 	// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 	// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
+	// ListUserPasskeys lists the passkeys of a user, oldest first.
+	ListUserPasskeys(ctx context.Context, userID UserID) ([]Passkey, error)
+	// ListUserRecoveryCodes lists the recovery codes of a user, used ones included.
+	ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]RecoveryCode, error)
+	// ListUserSecurityEvents is ListSecurityEvents for one user, who may be deleted.
+	ListUserSecurityEvents(ctx context.Context, arg ListUserSecurityEventsParams) ([]SecurityEvent, error)
 	// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
 	// created_at and id of the last row.
 	ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error)
+	// ListUserTOTPs lists the authenticator apps of a user, oldest first.
+	ListUserTOTPs(ctx context.Context, userID UserID) ([]TOTP, error)
 	// ListUsers returns a page of all users, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id
 	// of the last row.
 	ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error)
@@ -334,6 +573,22 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
+	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
+	// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
+	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
+	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
+	// disabled, and is_disabled says so.
+	//   - inserted: the client is new
+	//   - changed: the document is another one than the one stored
+	//   - fresh: the document says what is stored; it is fresh again
+	//   - retried: the fetch of this instant is stored already
+	//   - stale: a later fetch is stored; nothing changes
+	//   - taken: the client_id is that of a client without a document; nothing changes
+	//   - revoked: the client is deleted; nothing changes until it is erased
+	//   - invalid_redirect_uri: as in RegisterClient
+	//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+	PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
 	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
 	//   - authenticated: the session has a new auth_time, acr and amr
@@ -348,8 +603,11 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
+	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -364,6 +622,34 @@ type Querier interface {
 	// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 	// rolled back would undo replayed.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
+	// RedeemOneTimeCode accepts a code once. It counts the guess before it looks at it, so no more than max_attempts guesses are made in a window
+	// of attempt_window, however many are made at once. The budget belongs to the purpose and the subject, not to a code: CountAttempt with the
+	// same ones uses it too, and a new code doesn't refill it. A right code does.
+	//   - accepted: the code was right, and is spent; data is what was stored with it
+	//   - mismatched: the code is another one, such as a later one; attempts_left says how many guesses may follow
+	//   - exhausted: there were too many guesses, so this one wasn't looked at; the next one is allowed at resets_at
+	//   - expired: the code has expired; the guess isn't counted
+	//   - unknown: there is no code, or it was redeemed; the guess isn't counted
+	// Run this call on the pool: a transaction that is rolled back would forget the guess.
+	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
+	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
+	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
+	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+	// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
+	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
+	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
+	// Keep id, client_id and the digests for a retry.
+	//   - registered: the client is registered, and one use is spent (201)
+	//   - retried: the same call has registered the client
+	//   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
+	//   - revoked: the initial access token was revoked (invalid_token, 401)
+	//   - exhausted: the initial access token has no uses left (invalid_token, 401)
+	//   - expired: the initial access token has expired (invalid_token, 401)
+	//   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
+	//   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
+	//     (invalid_client_metadata)
+	//   - taken: the client_id is that of another client
+	RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error)
 	// ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
 	//   - reinstated: the user may sign in again
 	//   - retried: the user is not suspended
@@ -385,15 +671,30 @@ type Querier interface {
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
+	// ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.
+	// digests are those of the new codes. A code is long and random, so that it can't be guessed or found from its digest.
+	//   - created: the codes are written; codes says how many
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	ReplaceRecoveryCodes(ctx context.Context, arg ReplaceRecoveryCodesParams) (ReplaceRecoveryCodesRow, error)
+	// ResetAttempts forgets the attempts that were counted, once one of them has been right. Do it for a subject that the right one proves, such
+	// as the account, and never for a network, from which somebody may guess at others.
+	//   - deleted: nothing is counted any more
+	//   - unknown: nothing had been counted
+	ResetAttempts(ctx context.Context, arg ResetAttemptsParams) (Outcome, error)
 	// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
 	// RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
-	// issued to (RFC 7009, section 2.1). The client is authenticated as in AuthenticateClient; a disabled client may revoke.
+	// issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
+	// in AuthenticateClient; a disabled client may revoke.
 	//   - ended: the token is revoked (200)
-	//   - revoked: it had been revoked before (200)
+	//   - revoked: it, or its family, had been revoked before (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
+	//   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
+	//     (unsupported_token_type; RFC 7009, section 2.2.1)
+	// Only ended changes anything.
 	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
 	// RevokeAuthorization ends one authorization and every token of its family.
 	//   - ended: the family is dead
@@ -404,6 +705,10 @@ type Querier interface {
 	//   - ended: the grants and tokens are dead
 	//   - unknown: there is no such client
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
+	// RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
+	//   - ended: the token is revoked
+	//   - unknown: there is no such token
+	RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error)
 	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 	// token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 	// client may revoke.
@@ -437,6 +742,7 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
 	// one (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
 	// access_token_id and successor_id are made once for a request and kept for its retries.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	//   - rotated: the successor and the access token are written
@@ -481,9 +787,52 @@ type Querier interface {
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
 	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
+	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
+	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
+	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
+	// token is used.
+	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
+	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+	//   - updated: the registration is replaced, or was by the same call before
+	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
+	//   - disabled: the client is disabled; nothing changes (403)
+	//   - invalid_redirect_uri: as in RegisterClient
+	//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+	UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error)
+	// UpdateTrustedIssuer replaces all that is known of an issuer, apart from its identifier. What is left out permits nothing. Zero rows: there
+	// is no such issuer.
+	UpdateTrustedIssuer(ctx context.Context, arg UpdateTrustedIssuerParams) (OAuthTrustedIssuer, error)
 	// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
 	// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)
+	// UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
+	// signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
+	// none is known. backed_up is flag BS of the authenticator data.
+	//   - accepted: the counter is stored; user_id is who signed in
+	//   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
+	//   - unknown: there is no such passkey, or its user is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget the counter.
+	UsePasskey(ctx context.Context, arg UsePasskeyParams) (UsePasskeyRow, error)
+	// UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+	//   - accepted: the code is spent; codes_left says how many are not
+	//   - spent: the code was used before
+	//   - unknown: the user has no such code, or is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget that the code was used.
+	UseRecoveryCode(ctx context.Context, arg UseRecoveryCodeParams) (UseRecoveryCodeRow, error)
+	// UseTOTP accepts a code of an authenticator app once (RFC 6238, section 5.2). The caller holds the secret, so it compares the code. Count
+	// the attempt before, with CountAttempt.
+	// steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
+	// that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+	//   - accepted: the code is spent, with all steps up to the highest that it fits
+	//   - spent: the code fits a step that is spent
+	//   - mismatched: the code fits no step: steps is empty
+	//   - unknown: the user has no such authenticator app, or is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget the step.
+	UseTOTP(ctx context.Context, arg UseTOTPParams) (Outcome, error)
 	// WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
 	// granted the client in this tenant, even if the consent has moved to another tenant since.
 	//   - withdrawn: the consent is gone and the grants are dead

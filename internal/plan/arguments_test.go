@@ -97,6 +97,29 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			WHERE r.revoked IS NOT NULL AND r.successor IS NULL AND a.revoked_at IS NULL
 			ORDER BY r.id
 			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('redeemed_id', a.id, 'redeemed_client', a.client_id, 'redeemed_user', a.user_id, 'redeemed_as', a.redeemed_as)
+			FROM oauth_authorization AS a
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			JOIN "user" AS u ON u.id = a.user_id
+			LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+			WHERE a.redeemed_as IS NOT NULL AND is_live(a, c, u, s)
+			ORDER BY a.id
+			LIMIT 1
+		)
+		|| (
+			SELECT jsonb_build_object('code_purpose', c.purpose, 'code_subject', c.subject, 'code_digest', c.digest)
+			FROM one_time_code AS c
+			JOIN attempt_count AS n ON n.purpose = c.purpose AND n.subject = c.subject
+			WHERE c.expires_at > now() + interval '1 hour' AND n.resets_at > now() + interval '1 hour' AND n.attempts < 5
+			ORDER BY c.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object(
+				'passkey_id', (SELECT p.id FROM passkey AS p WHERE p.user_id = l.user_id ORDER BY p.id LIMIT 1),
+				'totp_id', (SELECT o.id FROM totp AS o WHERE o.user_id = l.user_id ORDER BY o.id LIMIT 1),
+				'recovery_digest', (SELECT c.digest FROM recovery_code AS c WHERE c.user_id = l.user_id AND c.used_at IS NULL ORDER BY c.id LIMIT 1)
+			)
 		)
 		FROM average
 		JOIN live AS l USING (user_id)
@@ -135,15 +158,16 @@ var special = map[string]map[string]string{
 	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
 	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
 	"CreateSession":                      {"MaxSessions": "'1"},
-	"GetClientByRegistrationToken":       {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
 	"ListClientsByUser":                  {"UserID": "owner"},
+	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
 	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
-	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},
-	"GrantConsent":                       {"ID": "'new", "ReferenceID": null},
+	"GrantConsent":                       {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
 	"FindAuthorizationByCode":            {"Code": "code"},
 	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
@@ -154,6 +178,7 @@ var special = map[string]map[string]string{
 	"GrantAuthorization":                 {"ID": "'new"},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
 	"IssueAccessToken":                   {"ID": "'new"},
+	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
 	"CreateUser":                         {"Email": "'new@example.com"},
@@ -163,8 +188,21 @@ var special = map[string]map[string]string{
 	"ListSessionClients":                 {"SessionID": "known_session"},
 	"FinishLogoutDelivery":               {"ID": "delivery", "Lease": "delivery_lease", "Delivered": "'false", "MaxAttempts": "'0"},
 	"function judge_logout_lease":        {"Delivery": "delivery", "Presented": "'another lease"},
+	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
+	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
+	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"ResetAttempts":                      {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"CreatePasskey":                      {"SignCount": null},
+	"UsePasskey":                         {"SignCount": "'1000000"},
+	"CreateTOTP":                         {"Algorithm": null, "Digits": null, "Period": null},
+	"UseTOTP":                            {"Steps": "'{1000000}"},
+	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
+	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
 	"FindCurrentSigningKey":              {"Alg": "'ES256"},
 	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
+	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
 	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
@@ -217,6 +255,8 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return focus["client_secret"]
 	case "ProofExpiresAt":
 		return "tomorrow"
+	case "MaxAttempts":
+		return "5"
 	}
 	switch typ {
 	case "token_digest":

@@ -208,7 +208,7 @@ func (v *vault) live() {
 	})
 	v.did(err, authenticated)
 	v.want("AuthenticateClient", authenticated, store.OutcomeAuthenticated)
-	managed, err := q.GetClientByRegistrationToken(ctx, store.GetClientByRegistrationTokenParams{
+	managed, err := q.FindClientByRegistrationToken(ctx, store.FindClientByRegistrationTokenParams{
 		ClientID: v.Client, RegistrationAccessToken: registration.Digest(),
 	})
 	v.did(err, managed)

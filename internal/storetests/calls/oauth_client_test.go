@@ -26,7 +26,7 @@ func fullClient(user store.UserID) store.CreateClientParams {
 		SoftwareVersion: new("1.2"), SoftwareStatement: new("eyJ"), RedirectURIs: []string{"https://shop.example/cb", "http://127.0.0.1/cb"},
 		PostLogoutRedirectURIs: []string{"https://shop.example/bye"}, TokenEndpointAuthMethod: new("client_secret_basic"),
 		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}, Public: new(false), Type: new("web"),
-		ReferenceID: new(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: new("pairwise"),
+		ReferenceID: new(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: new("pairwise"), SectorIdentifier: new("sector.example"),
 		RequirePKCE: new(true), JWKS: json.RawMessage(`{"keys": []}`), ApplicationType: new("web"),
 		ClientSecretExpiresAt:   new(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)),
 		RegistrationAccessToken: new(fixture.Digest("registration")), AccessTokenLifetime: new(time.Minute), RefreshTokenLifetime: new(time.Hour),
@@ -367,7 +367,7 @@ func TestRegistrationIsManagedByItsOwnToken(t *testing.T) {
 	a := w.NewClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = new(fixture.Digest("a")) })
 	b := w.NewClient(func(p *store.CreateClientParams) { p.RegistrationAccessToken = new(fixture.Digest("b")) })
 	find := func(id store.ClientID, raw string) error {
-		c, err := w.Q.GetClientByRegistrationToken(w.Ctx, store.GetClientByRegistrationTokenParams{ClientID: id, RegistrationAccessToken: fixture.Digest(raw)})
+		c, err := w.Q.FindClientByRegistrationToken(w.Ctx, store.FindClientByRegistrationTokenParams{ClientID: id, RegistrationAccessToken: fixture.Digest(raw)})
 		if err == nil && c.ClientID != id {
 			t.Errorf("asked for %s, got %s", id, c.ClientID)
 		}
@@ -524,7 +524,7 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: fixture.Digest("new"), Overlap: time.Hour, Lifetime: store.Never})
 	w.OK(err)
-	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', sector_identifier = 'x', allow_plain_pkce = true, default_max_age = '1 hour',
+	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', allow_plain_pkce = true, default_max_age = '1 hour',
 		require_pushed_authorization_requests = true, client_credentials_scopes = '{x}', client_discovery_id = 'x', dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
 		tls_client_auth_subject_dn = 'x', tls_client_auth_san_dns = 'x', tls_client_auth_san_uri = 'x', tls_client_auth_san_ip = 'x',
 		tls_client_auth_san_email = 'x' WHERE client_id = $1`, p.ClientID)

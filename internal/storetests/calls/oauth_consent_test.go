@@ -91,10 +91,10 @@ func TestConsentOfOneTenantNeverServesAnother(t *testing.T) {
 			if asked == given {
 				w.OK(err)
 				wantEqual(t, "FindConsent", found, consent)
-				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: []string{}})
+				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: []string{}, MissingResources: []string{}})
 			} else {
 				w.None(err)
-				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}})
+				wantEqual(t, "CheckConsent", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}, MissingResources: []string{}})
 			}
 		}
 	}
@@ -123,17 +123,17 @@ func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 		scopes []string
 		want   store.CheckConsentRow
 	}{
-		{"all", w.Client, []string{"email", "openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
-		{"some", w.Client, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
-		{"more, in the order asked", w.Client, []string{"phone", "openid", "address"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"phone", "address"}}},
-		{"no scopes, of a user who agreed", w.Client, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
-		{"a list that is nil is an empty one", w.Client, nil, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
-		{"no scopes, of a user who agreed to none", empty, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
-		{"some, of a user who agreed to none", empty, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}}},
-		{"never asked", asking, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}}},
-		{"never asked, and no scopes", asking, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: none}},
-		{"never asked, and a list that is nil", asking, nil, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: none}},
-		{"a client that skips consent", trusted, []string{"openid", "anything"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none}},
+		{"all", w.Client, []string{"email", "openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none, MissingResources: none}},
+		{"some", w.Client, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none, MissingResources: none}},
+		{"more, in the order asked", w.Client, []string{"phone", "openid", "address"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"phone", "address"}, MissingResources: none}},
+		{"no scopes, of a user who agreed", w.Client, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none, MissingResources: none}},
+		{"a list that is nil is an empty one", w.Client, nil, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none, MissingResources: none}},
+		{"no scopes, of a user who agreed to none", empty, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none, MissingResources: none}},
+		{"some, of a user who agreed to none", empty, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}, MissingResources: none}},
+		{"never asked", asking, []string{"openid"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}, MissingResources: none}},
+		{"never asked, and no scopes", asking, none, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: none, MissingResources: none}},
+		{"never asked, and a list that is nil", asking, nil, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: none, MissingResources: none}},
+		{"a client that skips consent", trusted, []string{"openid", "anything"}, store.CheckConsentRow{Outcome: store.OutcomeActive, Covered: true, Missing: none, MissingResources: none}},
 	} {
 		got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: c.client, UserID: w.User, Scopes: c.scopes})
 		w.OK(err)
@@ -295,7 +295,7 @@ func TestConsentEndsWithTheGrants(t *testing.T) {
 		w.None(err)
 		check, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
 		w.OK(err)
-		wantEqual(t, name, check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}})
+		wantEqual(t, name, check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}, MissingResources: []string{}})
 		listed, err := w.Q.ListUserConsents(w.Ctx, store.ListUserConsentsParams{UserID: w.User, PageSize: 10})
 		w.OK(err)
 		wantEqual(t, name+": listed", len(listed), 0)

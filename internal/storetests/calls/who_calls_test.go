@@ -36,6 +36,8 @@ func (w *world) endpoints(c caller) map[string]store.Outcome {
 	w.OK(err)
 	byID, err := w.Q.IntrospectAccessTokenByID(w.Ctx, store.IntrospectAccessTokenByIDParams{ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, ID: "unknown"})
 	w.OK(err)
+	family, err := w.Q.IntrospectAuthorization(w.Ctx, store.IntrospectAuthorizationParams{ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, ID: "unknown"})
+	w.OK(err)
 	refresh, err := w.Q.IntrospectRefreshToken(w.Ctx, store.IntrospectRefreshTokenParams{ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, Token: none})
 	w.OK(err)
 	revoked, err := w.Q.RevokeToken(w.Ctx, store.RevokeTokenParams{ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, Token: none})
@@ -49,7 +51,7 @@ func (w *world) endpoints(c caller) map[string]store.Outcome {
 	return map[string]store.Outcome{
 		"RedeemAuthorizationCode": redeemed.Outcome, "RotateRefreshToken": rotated.Outcome, "IntrospectToken": either.Outcome,
 		"IntrospectAccessToken": access.Outcome, "IntrospectAccessTokenByID": byID.Outcome, "IntrospectRefreshToken": refresh.Outcome,
-		"RevokeToken": revoked.Outcome, "RevokeAccessTokenByID": revokedByID.Outcome, "IssueAccessToken": issued.Outcome,
+		"IntrospectAuthorization": family.Outcome, "RevokeToken": revoked.Outcome, "RevokeAccessTokenByID": revokedByID.Outcome, "IssueAccessToken": issued.Outcome,
 	}
 }
 

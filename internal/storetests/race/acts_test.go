@@ -75,6 +75,18 @@ func (s *scene) redemption(code, access, refresh string) store.RedeemAuthorizati
 	}
 }
 
+// directGrant is a grant without a code, and its tokens.
+func (s *scene) directGrant() (store.IssueGrantParams, granted) {
+	g := granted{token: fixture.Unique("at"), refresh: fixture.Unique("rt")}
+	return store.IssueGrantParams{
+		ID: store.NewAuthorizationID(), UserID: s.user, ClientID: s.client, SessionID: &s.session, ReferenceID: s.tenant, GrantType: "server",
+		Scopes: s.scopes(), DefaultScopes: s.scopes(),
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(g.token)), AccessTokenLifetime: time.Hour,
+		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest(g.refresh)), RefreshTokenLifetime: time.Hour,
+		FamilyLifetime: store.Never,
+	}, g
+}
+
 // grantActs are all ways in which something is granted.
 var grantActs = []grantAct{
 	{
@@ -115,6 +127,14 @@ var grantActs = []grantAct{
 				ID: store.NewAuthorizationID(), UserID: s.user, ClientID: s.client, SessionID: &s.session, ReferenceID: s.tenant,
 				Scopes: []string{"openid", "offline_access"}, GrantedScopes: s.scopes(), Code: fixture.Digest(g.code), CodeLifetime: time.Hour,
 			})
+			return g, err
+		},
+	}, {
+		name: "IssueGrant", want: store.OutcomeIssued, family: none, parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			p, g := s.directGrant()
+			r, err := store.New(c).IssueGrant(ctx, p)
+			g.outcome = r.Outcome
 			return g, err
 		},
 	}, {

@@ -196,7 +196,9 @@ var schemaTables = []tableSpec{
 			oauth_client_redirect_uris_where_redirected
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
-		triggers: `disable_client_of_deleted_user`,
+		triggers: `
+			disable_client_of_deleted_user
+			keep_sector`,
 	},
 	{
 		name: "oauth_resource",
@@ -430,7 +432,8 @@ var schemaTables = []tableSpec{
 			user_epoch bigint NOT NULL DEFAULT 0
 			pair_epoch bigint NOT NULL DEFAULT 0
 			resources text_list (text[])
-			requested_user_info_claims text_list (text[])`,
+			requested_user_info_claims text_list (text[])
+			authorization_details stored_array (jsonb)`,
 		indexes: `
 			oauth_consent_pkey UNIQUE (id)
 			oauth_consent_client_user_uidx UNIQUE (client_id, user_id)
@@ -504,6 +507,106 @@ var schemaTables = []tableSpec{
 			oauth_proof_pkey UNIQUE (id)
 			oauth_proof_expires_at_idx (expires_at)`,
 	},
+	{
+		name: "oauth_pairwise_subject",
+		added: `
+			id pairwise_subject_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			sector stored_sector (text) NOT NULL
+			user_id user_id (text) NOT NULL
+			subject stored_subject (text) NOT NULL`,
+		indexes: `
+			oauth_pairwise_subject_pkey UNIQUE (id)
+			oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id)
+			oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject)
+			oauth_pairwise_subject_user_id_idx (user_id)`,
+		foreign: `oauth_pairwise_subject_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "one_time_code",
+		added: `
+			id one_time_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			purpose stored_purpose (text) NOT NULL
+			subject stored_token_digest (text) NOT NULL
+			digest stored_token_digest (text) NOT NULL
+			expires_at timestamp with time zone NOT NULL
+			data stored_object (jsonb)`,
+		indexes: `
+			one_time_code_pkey UNIQUE (id)
+			one_time_code_purpose_subject_uidx UNIQUE (purpose, subject)
+			one_time_code_expires_at_idx (expires_at)`,
+	},
+	{
+		name: "attempt_count",
+		added: `
+			id attempt_count_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			purpose stored_purpose (text) NOT NULL
+			subject stored_token_digest (text) NOT NULL
+			attempts bigint NOT NULL
+			resets_at timestamp with time zone NOT NULL`,
+		indexes: `
+			attempt_count_pkey UNIQUE (id)
+			attempt_count_purpose_subject_uidx UNIQUE (purpose, subject)
+			attempt_count_resets_at_idx (resets_at)`,
+	},
+	{
+		name: "passkey",
+		added: `
+			id stored_passkey_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			name short_text (text)
+			public_key short_text (text) NOT NULL
+			sign_count stored_sign_count (bigint)
+			transports text_list (text[])
+			aaguid short_text (text)
+			backup_eligible boolean NOT NULL DEFAULT false
+			backed_up boolean NOT NULL DEFAULT false
+			last_used_at timestamp with time zone`,
+		indexes: `
+			passkey_pkey UNIQUE (id)
+			passkey_user_id_idx (user_id)`,
+		foreign: `passkey_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "totp",
+		added: `
+			id stored_totp_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			name short_text (text)
+			secret short_text (text) NOT NULL
+			algorithm totp_algorithm (text) NOT NULL DEFAULT 'SHA1'::text
+			digits totp_digits (integer) NOT NULL DEFAULT 6
+			period totp_period (integer) NOT NULL DEFAULT 30
+			last_step bigint
+			last_used_at timestamp with time zone`,
+		indexes: `
+			totp_pkey UNIQUE (id)
+			totp_user_id_idx (user_id)`,
+		foreign: `totp_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "recovery_code",
+		added: `
+			id recovery_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			digest stored_token_digest (text) NOT NULL
+			used_at timestamp with time zone`,
+		indexes: `
+			recovery_code_pkey UNIQUE (id)
+			recovery_code_user_digest_uidx UNIQUE (user_id, digest)`,
+		foreign: `recovery_code_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
 }
 
 // schemaDomains are the domains, what each is over, and the name of its constraint. What is passed as a parameter has none.
@@ -548,7 +651,24 @@ const schemaDomains = `
 	session_client_id text
 	stored_consent_id consent_id consent_id_length
 	jwk_id text
-	stored_jwk_id jwk_id jwks_id_length`
+	stored_jwk_id jwk_id jwks_id_length
+	pairwise_subject_id text
+	subject text
+	stored_subject subject subject_is_printable
+	stored_sector text sector_length
+	one_time_code_id text
+	attempt_count_id text
+	stored_purpose text purpose_length
+	passkey_id text
+	totp_id text
+	recovery_code_id text
+	digest_list text[]
+	stored_passkey_id passkey_id passkey_id_is_base64url
+	stored_totp_id totp_id totp_id_length
+	stored_sign_count bigint sign_count_in_range
+	totp_digits integer totp_digits_in_range
+	totp_period integer totp_period_in_range
+	totp_algorithm text totp_algorithm_known`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
@@ -562,40 +682,60 @@ const schemaEnums = `
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
 	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
+	agreed_resource_scopes(oauth_consent)
+	agreed_scopes(oauth_consent)
 	as_set(text[])
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
+	count_attempt(text,text,integer,interval,boolean)
+	consent_gaps(oauth_consent,text[],text[])
+	consent_goes_on(oauth_consent,oauth_consent)
 	deadline(interval,interval,text)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
+	expiry_without_row(timestamp with time zone,text)
 	give_family()
 	has_logout_uri(oauth_client)
+	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_within(text[],text[])
 	judge_logout_lease(text,text)
+	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
+	keep_sector()
+	keep_subject(text,text,subject)
 	key_fits(jsonb,jsonb)
+	known_subject(text,text)
 	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	merge_authorization_details(jsonb,jsonb)
+	merge_resource_scopes(jsonb,jsonb)
+	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	own_client_is_live(oauth_access_token)
+	own_sector(text)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
+	sector_of(oauth_client)
+	replace_recovery_codes(text,text[])
+	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	stamp_consent()
 	stamp_session()
-	tenant_key(text)`
+	subject_of(oauth_client,text,text)
+	tenant_key(text)
+	user_refusal("user")`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -936,7 +1076,13 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
+		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
+		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},
+		"totp":                   {"id": "'q'", "user_id": "'u'", "secret": "''"},
+		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+		"oauth_pairwise_subject": {"sector": "'a.example'", "user_id": "'u'", "subject": "'s'"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {

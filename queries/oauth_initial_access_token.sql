@@ -1,0 +1,51 @@
+-- CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
+-- one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
+-- name: CreateInitialAccessToken :one
+INSERT INTO oauth_initial_access_token (id, token, label, reference_id, max_uses, expires_at)
+VALUES (
+    @id::initial_access_token_id, @token::token_digest, sqlc.narg('label')::text, sqlc.narg('reference_id')::reference_id,
+    (CASE WHEN @max_uses::bigint >= 1 THEN @max_uses::bigint ELSE refuse_parameter('MaxUses', 'is missing or under 1')::bigint END),
+    expiry(now(), @lifetime::interval, NULL, 'Lifetime')
+)
+RETURNING *;
+
+-- GetInitialAccessToken returns an initial access token, even one that can't be used any more. Zero rows: there is none.
+-- name: GetInitialAccessToken :one
+SELECT t.*
+FROM oauth_initial_access_token AS t
+WHERE t.id = @id::initial_access_token_id;
+
+-- ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
+-- page pass created_at and id of the last row.
+-- name: ListInitialAccessTokens :many
+SELECT t.*
+FROM oauth_initial_access_token AS t
+WHERE (t.created_at, t.id) > (@after_created_at::timestamptz, @after_id::initial_access_token_id)
+ORDER BY t.created_at, t.id
+LIMIT @page_size::integer;
+
+-- RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
+--   - ended: the token is revoked
+--   - unknown: there is no such token
+-- name: RevokeInitialAccessToken :one
+WITH revoked AS (
+    UPDATE oauth_initial_access_token AS t
+    SET revoked_at = coalesce(t.revoked_at, now()), expires_at = least(t.expires_at, now()), updated_at = now()
+    WHERE t.id = @id::initial_access_token_id
+    RETURNING t.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+
+-- DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
+-- returns how many.
+-- name: DeleteExpiredInitialAccessTokens :execrows
+WITH due AS MATERIALIZED (
+    SELECT t.id
+    FROM oauth_initial_access_token AS t
+    WHERE t.expires_at <= now() - @retention::interval AND t.expires_at <= now()
+    ORDER BY t.expires_at
+    LIMIT @batch_size::integer
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM oauth_initial_access_token AS t
+WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
