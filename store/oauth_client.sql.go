@@ -59,7 +59,7 @@ INSERT INTO oauth_client (
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email
 )
@@ -79,7 +79,7 @@ VALUES (
     $36::interval, $37::interval, $38::interval,
     $39::boolean, $40::text,
     $41::boolean,
-    $27::text, $42::boolean, $43::interval,
+    $42::boolean, $43::interval,
     $44::boolean, $45::boolean,
     $46::boolean, $47::text,
     $48::text, $49::text, $50::text,

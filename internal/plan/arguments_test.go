@@ -62,14 +62,38 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			JOIN oauth_client AS c ON c.client_id = a.client_id
 			JOIN "user" AS u ON u.id = a.user_id
 			LEFT JOIN session AS s ON s.id = a.session_id
-			WHERE a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
+			WHERE a.kind = 'code' AND a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
 			ORDER BY a.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('pending_id', a.id, 'request_uri', a.request_uri, 'request_client', a.client_id)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
-			WHERE a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
+			WHERE a.kind = 'code' AND a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('device_code', p.code, 'device_client', a.client_id, 'device_secret', c.client_secret)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			JOIN "user" AS u ON u.id = a.user_id
+			LEFT JOIN session AS s ON s.id = a.session_id
+			WHERE p.expires_at > now() + interval '1 hour' AND a.status = 'approved' AND a.redeemed_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('asking_request', p.id, 'user_code', p.user_code)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			WHERE p.expires_at > now() + interval '1 hour' AND a.status = 'pending'
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('polled_request', p.id)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			WHERE a.redeemed_at IS NOT NULL AND a.revoked_at IS NULL
 			ORDER BY a.id
 			LIMIT 1
 		) || (
@@ -177,6 +201,11 @@ var special = map[string]map[string]string{
 	"EndUserSessions":                    {"Keep": null},
 	"GrantAuthorization":                 {"ID": "'new"},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
+	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
+	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
+	"FindAuthorizationByUserCode":        {"UserCode": "user_code"},
+	"GetPolledRequest":                   {"ID": "asking_request"},
+	"PollDeviceCode":                     {"DeviceCode": "device_code", "ClientID": "device_client", "ClientSecret": "device_secret", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"IssueAccessToken":                   {"ID": "'new"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
@@ -200,6 +229,8 @@ var special = map[string]map[string]string{
 	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
 	"FindCurrentSigningKey":              {"Alg": "'ES256"},
 	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function judge_redeemed_request":    {"Polled": "polled_request", "Issued_as": "'new"},
+	"function slow_down":                 {"Polled": "asking_request"},
 	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
 	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
 	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},

@@ -30,6 +30,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
+	device, ciba := w.forSubtest(t), w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	approvedDevice := device.approvedDevice()
 	// calls that would work
 	calls := map[string]any{
 		"CreateAuthorization":           create,
@@ -47,6 +51,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
 		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
+
+		"CreateDeviceAuthorization":       device.deviceParams(newDevice()),
+		"CreateBackchannelAuthentication": ciba.backchannelParams("req"),
+		"PollDeviceCode":                  device.pollParams(approvedDevice.code),
 	}
 	tried := 0
 	querier := reflect.TypeFor[store.Querier]()
