@@ -6,7 +6,7 @@
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
@@ -23,7 +23,7 @@ VALUES (
     sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('token_endpoint_auth_method')::text,
     sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('public')::boolean,
     sqlc.narg('type')::text, sqlc.narg('reference_id')::reference_id, sqlc.narg('metadata')::jsonb,
-    sqlc.narg('subject_type')::text, sqlc.narg('sector_identifier')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
+    sqlc.narg('subject_type')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
     sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text,
     sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest,
     sqlc.narg('access_token_lifetime')::interval, sqlc.narg('refresh_token_lifetime')::interval,
@@ -209,7 +209,8 @@ ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
 -- UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
--- an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
+-- an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
+-- error that names the parameter. Zero rows: there is no such client, or it is deleted.
 -- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET

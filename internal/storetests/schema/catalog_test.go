@@ -704,6 +704,7 @@ const schemaFunctions = `
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_within(text[],text[])
+	find_grant_by_assertion(text)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
