@@ -18,10 +18,11 @@ import (
 
 // Defaults of [CollectorOptions].
 const (
-	DefaultRetention = 24 * time.Hour
-	DefaultBatchSize = 1000
-	DefaultInterval  = time.Minute
-	MaxBatchSize     = 100_000
+	DefaultRetention      = 24 * time.Hour
+	DefaultEventRetention = 90 * 24 * time.Hour
+	DefaultBatchSize      = 1000
+	DefaultInterval       = time.Minute
+	MaxBatchSize          = 100_000
 )
 
 // batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
@@ -35,6 +36,9 @@ type CollectorOptions struct {
 	// are deleted as soon as they have expired.
 	Retention time.Duration
 
+	// EventRetention is how long security events are kept. Zero means [DefaultEventRetention], a negative value none.
+	EventRetention time.Duration
+
 	// BatchSize is the largest number of rows of each table that one statement touches, at most [MaxBatchSize]. A statement
 	// holds the locks of its rows until it ends, so a batch should take milliseconds. Zero means [DefaultBatchSize]. After a
 	// timeout or a deadlock the batch is halved.
@@ -47,6 +51,12 @@ type CollectorOptions struct {
 	// Interval is the time between two passes of Run, give or take a tenth, so that several collectors drift apart. Zero means
 	// [DefaultInterval].
 	Interval time.Duration
+
+	// UnusedClients is for how long nobody may have used a client before it is deleted, months as a rule. Zero keeps all. It
+	// needs a Retention, and a pass at least once in it. See MarkUnusedClients for what is use. Only clients that were registered
+	// dynamically (RFC 7591) are deleted, unless AnyUnusedClient is set.
+	UnusedClients   time.Duration
+	AnyUnusedClient bool
 
 	// Progress, if set, is called after every batch, from the goroutine that collects.
 	Progress func(Progress)
@@ -95,15 +105,19 @@ type Progress struct {
 //  1. DeleteExpiredAccessTokens, DeleteDeadAccessTokens: access tokens that have expired, and revoked ones that never would.
 //  2. DeleteExpiredRefreshTokens, DeleteSpentRefreshTokens: refresh tokens, spent ones included, once the retention is over and
 //     no access token refers to them.
-//  3. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
+//  3. DeleteExpiredPolledRequests: codes of devices and of CIBA.
+//  4. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
 //     that have no token left, are marked; what was marked longer ago than the retention goes, tokens first.
-//  4. DeleteExpiredAuthorizations: requests and codes that nobody has used.
-//  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
-//     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
-//     once nothing refers to them any more.
-//  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
-//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts.
-//  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//  5. DeleteExpiredAuthorizations: requests and codes that nobody has used.
+//  6. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
+//     marked; it becomes due to tell clients of a sign-out (see [LogoutWorker]), and those that were told or given up on are
+//     forgotten once the retention is over; sessions that are over go, once nothing refers to them any more.
+//  7. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
+//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
+//     DeleteExpiredSecurityEvents.
+//  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//  9. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted, and erased by the
+//     next pass.
 //
 // A step that fails is reported, and doesn't stop the others.
 type Collector struct {
@@ -111,7 +125,8 @@ type Collector struct {
 	opts    CollectorOptions
 }
 
-// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of range.
+// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of
+// range, and on a negative UnusedClients.
 func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	switch {
 	case opts.Retention == 0:
@@ -119,11 +134,20 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	case opts.Retention < 0:
 		opts.Retention = 0
 	}
+	switch {
+	case opts.EventRetention == 0:
+		opts.EventRetention = DefaultEventRetention
+	case opts.EventRetention < 0:
+		opts.EventRetention = 0
+	}
 	if opts.BatchSize == 0 {
 		opts.BatchSize = DefaultBatchSize
 	}
 	if opts.BatchSize < 0 || opts.BatchSize > MaxBatchSize {
 		panic(fmt.Sprintf("db: BatchSize %d is not between 1 and %d", opts.BatchSize, MaxBatchSize))
+	}
+	if opts.UnusedClients < 0 {
+		panic(fmt.Sprintf("db: UnusedClients %s is negative", opts.UnusedClients))
 	}
 	if opts.Interval <= 0 {
 		opts.Interval = DefaultInterval
@@ -256,6 +280,9 @@ func (c *Collector) steps() []*step {
 			done["oauth_refresh_token"] += row.Deleted
 			return row.LastID, err
 		})},
+		{call: "DeleteExpiredPolledRequests", batch: simple("oauth_polled_request", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{Retention: retention, BatchSize: size})
+		})},
 		{call: "MarkDeadAuthorizations", batch: walk(func(ctx context.Context, after store.AuthorizationID, size int32, _ Collected) (*store.AuthorizationID, error) {
 			row, err := q.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{AfterID: after, PageSize: size})
 			return row.LastID, err
@@ -275,7 +302,7 @@ func (c *Collector) steps() []*step {
 			return row.LastID, err
 		})},
 		{call: "SweepSessionClients", batch: walk(func(ctx context.Context, after store.SessionClientID, size int32, done Collected) (*store.SessionClientID, error) {
-			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size})
+			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size, Retention: retention})
 			done["session_client"] += row.Deleted
 			return row.LastID, err
 		})},
@@ -296,9 +323,20 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
 		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
 		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
+		{call: "DeleteExpiredSecurityEvents", batch: simple("security_event", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{Retention: c.opts.EventRetention, BatchSize: size})
+		})},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 		{call: "EraseDeletedClients", batch: c.eraseClients()},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+	}
+	if c.opts.UnusedClients > 0 {
+		steps = append(steps, &step{call: "MarkUnusedClients", batch: walk(func(ctx context.Context, after store.OAuthClientID, size int32, _ Collected) (*store.OAuthClientID, error) {
+			row, err := q.MarkUnusedClients(ctx, store.MarkUnusedClientsParams{
+				AfterID: after, PageSize: size, UnusedFor: c.opts.UnusedClients, AnyClient: c.opts.AnyUnusedClient, Retention: retention,
+			})
+			return row.LastID, err
+		})})
 	}
 	for _, s := range steps {
 		s.size = c.opts.BatchSize

@@ -196,6 +196,7 @@ CREATE TYPE public.outcome AS ENUM (
     'authorization_pending',
     'slow_down',
     'taken',
+    'claimed',
     'exchanged',
     'registered',
     'exhausted',
@@ -204,6 +205,10 @@ CREATE TYPE public.outcome AS ENUM (
     'changed',
     'fresh',
     'stale',
+    'replaced',
+    'delivered',
+    'postponed',
+    'abandoned',
     'counted',
     'spent',
     'regressed',
@@ -222,6 +227,11 @@ COMMENT ON DOMAIN public.pairwise_subject_id IS 'Primary key of oauth_pairwise_s
 CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.passkey_id IS 'Primary key of passkey: the credential ID of WebAuthn in unpadded base64url.';
+
+CREATE DOMAIN public.poll_interval AS interval
+	CONSTRAINT poll_interval_is_positive CHECK ((VALUE >= '00:00:01'::interval));
+
+COMMENT ON DOMAIN public.poll_interval IS 'How long a client waits between two polls: a second or more.';
 
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
@@ -727,7 +737,11 @@ CREATE TABLE public.oauth_client (
     document_fetched_at public.finite_timestamptz,
     document_fresh_until public.finite_timestamptz,
     document_changes public.text_list,
+    unused_since timestamp with time zone,
+    unused_checked_at timestamp with time zone,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
+    CONSTRAINT oauth_client_foreign_secret_hash_is_hash CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text))),
+    CONSTRAINT oauth_client_one_kind_of_secret CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL))),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
 );
@@ -790,7 +804,7 @@ COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted
 
 COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.';
 
-COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
+COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.';
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
@@ -857,6 +871,10 @@ COMMENT ON COLUMN public.oauth_client.document_fetched_at IS 'When the document 
 COMMENT ON COLUMN public.oauth_client.document_fresh_until IS 'Until when the document need not be fetched again.';
 
 COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last fetch changed.';
+
+COMMENT ON COLUMN public.oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
+
+COMMENT ON COLUMN public.oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -1003,7 +1021,7 @@ COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_d
 CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+    SELECT merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes))
 $$;
 
 COMMENT ON FUNCTION public.agreed_resource_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to at each resource, as resource_scopes has them, with those of a better-auth server, which apply to the resources that it names.';
@@ -1112,6 +1130,21 @@ CREATE FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) 
 $$;
 
 COMMENT ON FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+
+CREATE FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+
+COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1303,14 +1336,15 @@ BEGIN
     WHERE k.id = ANY (ARRAY(
         SELECT x.id::text
         FROM session_client AS x
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
-        FOR NO KEY UPDATE SKIP LOCKED
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;
 END
 $$;
 
-COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
+COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions and makes the notification of their clients due, of those that have a logout URI. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
     LANGUAGE plpgsql
@@ -1473,6 +1507,14 @@ $$;
 
 COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
+CREATE FUNCTION public.has_logout_uri(c public.oauth_client) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
+$$;
+
+COMMENT ON FUNCTION public.has_logout_uri(c public.oauth_client) IS 'Whether a client is told of sign-outs (OpenID Connect Back-Channel Logout, section 2.2). A disabled client is, because its own sessions go on; a deleted one is not. Never NULL.';
+
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1604,6 +1646,62 @@ END
 $$;
 
 COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+
+CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN coalesce(
+        (
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            FROM session_client AS k
+            WHERE k.id = delivery
+        ),
+        'unknown'
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+
+CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    a     oauth_authorization;
+    first refresh_token_id;
+    r     oauth_refresh_token;
+BEGIN
+    SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = polled;
+    SELECT p.refresh_token_id INTO first FROM oauth_polled_request AS p WHERE p.id = polled;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = first FOR KEY SHARE;
+    verdict := CASE
+        WHEN a.id IS NULL THEN 'unknown'
+        WHEN NOT proof_is_fresh AND (a.redeemed_as = issued_as) IS NOT TRUE THEN 'proof_replayed'
+        WHEN a.revoked_at IS NOT NULL OR a.redeemed_at IS NULL THEN 'revoked'
+        WHEN r.revoked IS NOT NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN r.id IS NULL AND first IS NOT NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = polled) THEN 'replayed'
+        WHEN (r.id IS NULL AND first IS NOT NULL) OR r.expires_at <= now() THEN 'expired'
+        WHEN a.redeemed_as = issued_as OR (grace > interval '0' AND now() < a.redeemed_at + grace) THEN 'retried'
+        ELSE 'replayed'
+    END;
+    IF verdict = 'retried' THEN
+        refresh_token := r.token;
+        refresh_token_id := r.id;
+        refresh_token_expires_at := r.expires_at;
+        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+    ELSIF verdict = 'replayed' THEN
+        UPDATE oauth_authorization AS f
+        SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
+        WHERE f.id = polled AND f.revoked_at IS NULL;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
 
 CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1924,6 +2022,14 @@ $$;
 
 COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
 
+CREATE FUNCTION public.may_decide(a public.oauth_authorization, decider text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT a.kind NOT IN ('device', 'ciba') OR coalesce(a.user_id = decider, false)
+$$;
+
+COMMENT ON FUNCTION public.may_decide(a public.oauth_authorization, decider text) IS 'Whether a user may decide about a request. The request of a device is that of the user who claimed it with its user code, and one of CIBA that of the user whom the client named. Never NULL.';
+
 CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1967,14 +2073,14 @@ BEGIN
                 UNION ALL
                 SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
             ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
             GROUP BY p.resource
         ) AS m
     );
 END
 $$;
 
-COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
 
 CREATE FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2007,6 +2113,52 @@ CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
 $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
+
+CREATE FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
+
+CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF current_setting('oauthdb.events', true) = 'on' AND (
+        verdict IN (
+            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
+            'enabled', 'registered'
+        )
+        OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
+    ) THEN
+        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, ip_address)
+        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, from_address);
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
 
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -2177,6 +2329,25 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
 $$;
 
 COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+
+CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    slower interval;
+BEGIN
+    -- polled_at stays, else a client that polls a little early would never poll in time
+    UPDATE oauth_polled_request AS p
+    SET poll_interval = greatest(p.poll_interval, least(p.poll_interval + interval '5 seconds', interval '1 minute', p.expires_at - now())),
+        updated_at = now()
+    WHERE p.id = polled
+    RETURNING p.poll_interval INTO slower;
+    RETURN slower;
+END
+$$;
+
+COMMENT ON FUNCTION public.slow_down(polled public.authorization_id) IS 'Part of PollDeviceCode: adds five seconds to the interval of a request that was polled too early (RFC 8628, section 3.5), but makes it no longer than a minute or than what is left of the code''s life. Returns the interval. VOLATILE, because the statement may have waited for the row.';
 
 CREATE FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2356,20 +2527,24 @@ CREATE TABLE public.jwks (
     private_key text NOT NULL,
     alg text,
     crv text,
-    expires_at public.finite_timestamptz
+    expires_at public.finite_timestamptz,
+    private_key_uri public.short_text,
+    CONSTRAINT jwks_private_key_is_in_one_place CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL)))
 );
 
 COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. A key is published for as long as a token that it signed may be verified.';
 
 COMMENT ON COLUMN public.jwks.public_key IS 'The public JSON Web Key (RFC 7517).';
 
-COMMENT ON COLUMN public.jwks.private_key IS 'The private key, encrypted by the caller.';
+COMMENT ON COLUMN public.jwks.private_key IS 'The private key, encrypted by the caller. Empty if it is kept elsewhere.';
 
 COMMENT ON COLUMN public.jwks.alg IS 'Signature algorithm (RFC 7518, section 3.1).';
 
 COMMENT ON COLUMN public.jwks.crv IS 'Curve, if the key has one.';
 
 COMMENT ON COLUMN public.jwks.expires_at IS 'When the key is no longer published. NULL means that no end is set.';
+
+COMMENT ON COLUMN public.jwks.private_key_uri IS 'Where the private key is kept, if it isn''t here: a reference into a key management service.';
 
 CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,
@@ -2464,6 +2639,38 @@ COMMENT ON TABLE public.oauth_pairwise_subject IS 'By which identifiers the clie
 COMMENT ON COLUMN public.oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
 
 COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
+
+CREATE TABLE public.oauth_polled_request (
+    id public.stored_authorization_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    code public.stored_token_digest NOT NULL,
+    user_code public.stored_token_digest,
+    expires_at public.finite_timestamptz NOT NULL,
+    poll_interval public.poll_interval NOT NULL,
+    polled_at timestamp with time zone,
+    refresh_token_id public.refresh_token_id,
+    notification_token public.short_text
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.oauth_polled_request IS 'Requests whose client polls for the decision: of devices (RFC 8628) and of CIBA. What was asked and decided stands in oauth_authorization.';
+
+COMMENT ON COLUMN public.oauth_polled_request.id IS 'The request in oauth_authorization.';
+
+COMMENT ON COLUMN public.oauth_polled_request.code IS 'Digest of the device_code (RFC 8628, section 3.2) or of the auth_req_id (CIBA Core, section 7.3).';
+
+COMMENT ON COLUMN public.oauth_polled_request.user_code IS 'Digest of the user_code (RFC 8628, section 3.2). NULL for CIBA, and once another request has taken over the code of an expired one.';
+
+COMMENT ON COLUMN public.oauth_polled_request.expires_at IS 'When the codes expire, whatever was decided.';
+
+COMMENT ON COLUMN public.oauth_polled_request.poll_interval IS 'How long the client has to wait between two polls. Each poll that comes too early adds five seconds (RFC 8628, section 3.5).';
+
+COMMENT ON COLUMN public.oauth_polled_request.polled_at IS 'When the client last polled in time.';
+
+COMMENT ON COLUMN public.oauth_polled_request.refresh_token_id IS 'Primary key of the refresh token that was issued for the code. No foreign key: the token may be collected first.';
+
+COMMENT ON COLUMN public.oauth_polled_request.notification_token IS 'The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -2703,6 +2910,49 @@ COMMENT ON COLUMN public.recovery_code.digest IS 'Digest of the code.';
 
 COMMENT ON COLUMN public.recovery_code.used_at IS 'When the code was used. It is never accepted again.';
 
+CREATE TABLE public.security_event (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    call text NOT NULL,
+    outcome public.outcome NOT NULL,
+    reason text,
+    user_id public.user_id,
+    client_id public.client_id,
+    session_id public.session_id,
+    authorization_id public.authorization_id,
+    ip_address public.short_text
+);
+
+COMMENT ON TABLE public.security_event IS 'What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.';
+
+COMMENT ON COLUMN public.security_event.id IS 'In the order in which the events were written.';
+
+COMMENT ON COLUMN public.security_event.call IS 'The call that wrote the event, by its name in package store.';
+
+COMMENT ON COLUMN public.security_event.outcome IS 'What the call answered.';
+
+COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+
+COMMENT ON COLUMN public.security_event.user_id IS 'The user concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.client_id IS 'The client concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.session_id IS 'The session concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.authorization_id IS 'The family concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+
+ALTER TABLE public.security_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.security_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2716,7 +2966,8 @@ CREATE TABLE public.session_client (
     attempts bigint DEFAULT 0 NOT NULL,
     lease text,
     lease_expires_at timestamp with time zone,
-    told_at timestamp with time zone
+    told_at timestamp with time zone,
+    abandoned_at timestamp with time zone
 );
 
 COMMENT ON TABLE public.session_client IS 'Clients that know a session, to be notified when it ends. There is no foreign key to session or user, because they may be deleted before that.';
@@ -2729,15 +2980,17 @@ COMMENT ON COLUMN public.session_client.sub IS 'The user''s identifier for the c
 
 COMMENT ON COLUMN public.session_client.sid IS 'The session''s identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).';
 
-COMMENT ON COLUMN public.session_client.due_at IS 'When the notification became due; NULL while the session is live.';
+COMMENT ON COLUMN public.session_client.due_at IS 'When the next attempt to notify the client is due. NULL while the session is live, and once the client was given up on. It is set only for clients that have a logout URI.';
 
-COMMENT ON COLUMN public.session_client.attempts IS 'Number of attempts to notify the client.';
+COMMENT ON COLUMN public.session_client.attempts IS 'Number of attempts to notify the client that have come to a result.';
 
-COMMENT ON COLUMN public.session_client.lease IS 'The worker that is notifying the client.';
+COMMENT ON COLUMN public.session_client.lease IS 'Random token of the last claim. Only its holder may finish the delivery.';
 
-COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends.';
+COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When others may claim the delivery. NULL if nobody is at it.';
 
 COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
+
+COMMENT ON COLUMN public.session_client.abandoned_at IS 'When the last attempt failed that was to be made.';
 
 CREATE TABLE public.totp (
     id public.stored_totp_id NOT NULL,
@@ -2846,6 +3099,15 @@ ALTER TABLE ONLY public.oauth_pairwise_subject
 ALTER TABLE ONLY public.oauth_pairwise_subject
     ADD CONSTRAINT oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id);
 
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_code_uidx UNIQUE (code);
+
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_user_code_uidx UNIQUE (user_code);
+
 ALTER TABLE ONLY public.oauth_proof
     ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
 
@@ -2881,6 +3143,9 @@ ALTER TABLE ONLY public.recovery_code
 
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_user_digest_uidx UNIQUE (user_id, digest);
+
+ALTER TABLE ONLY public.security_event
+    ADD CONSTRAINT security_event_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
@@ -2965,6 +3230,8 @@ CREATE INDEX oauth_initial_access_token_expires_at_idx ON public.oauth_initial_a
 
 CREATE INDEX oauth_pairwise_subject_user_id_idx ON public.oauth_pairwise_subject USING btree (user_id);
 
+CREATE INDEX oauth_polled_request_expires_at_idx ON public.oauth_polled_request USING btree (expires_at);
+
 CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 
 CREATE INDEX oauth_refresh_token_authorization_id_idx ON public.oauth_refresh_token USING btree (authorization_id);
@@ -2984,6 +3251,10 @@ CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer 
 CREATE INDEX one_time_code_expires_at_idx ON public.one_time_code USING btree (expires_at);
 
 CREATE INDEX passkey_user_id_idx ON public.passkey USING btree (user_id);
+
+CREATE INDEX security_event_client_id_idx ON public.security_event USING btree (client_id, id) WHERE (client_id IS NOT NULL);
+
+CREATE INDEX security_event_user_id_idx ON public.security_event USING btree (user_id, id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
@@ -3076,6 +3347,9 @@ ALTER TABLE ONLY public.oauth_consent
 
 ALTER TABLE ONLY public.oauth_pairwise_subject
     ADD CONSTRAINT oauth_pairwise_subject_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_id_fkey FOREIGN KEY (id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_authorization_id_fkey FOREIGN KEY (authorization_id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;

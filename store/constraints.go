@@ -64,6 +64,8 @@ const (
 const (
 	// PRIMARY KEY (id)
 	ConstraintJWKSPKey Constraint = "jwks_pkey"
+	// CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL)))
+	ConstraintJWKSPrivateKeyIsInOnePlace Constraint = "jwks_private_key_is_in_one_place"
 )
 
 // What a row of oauth_access_token has to satisfy.
@@ -118,6 +120,10 @@ const (
 	ConstraintOAuthClientClientIDUIdx Constraint = "oauth_client_client_id_uidx"
 	// CHECK (((deleted_at IS NULL) OR disabled))
 	ConstraintOAuthClientDeletedIsDisabled Constraint = "oauth_client_deleted_is_disabled"
+	// CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text)))
+	ConstraintOAuthClientForeignSecretHashIsHash Constraint = "oauth_client_foreign_secret_hash_is_hash"
+	// CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL)))
+	ConstraintOAuthClientOneKindOfSecret Constraint = "oauth_client_one_kind_of_secret"
 	// CHECK (((jwks IS NULL) OR (jwks_uri IS NULL)))
 	ConstraintOAuthClientOneSourceOfKeys Constraint = "oauth_client_one_source_of_keys"
 	// PRIMARY KEY (id)
@@ -190,6 +196,18 @@ const (
 	ConstraintOAuthPairwiseSubjectUserIDFKey Constraint = "oauth_pairwise_subject_user_id_fkey"
 )
 
+// What a row of oauth_polled_request has to satisfy.
+const (
+	// UNIQUE (code)
+	ConstraintOAuthPolledRequestCodeUIdx Constraint = "oauth_polled_request_code_uidx"
+	// FOREIGN KEY (id) REFERENCES oauth_authorization(id) ON DELETE CASCADE
+	ConstraintOAuthPolledRequestIDFKey Constraint = "oauth_polled_request_id_fkey"
+	// PRIMARY KEY (id)
+	ConstraintOAuthPolledRequestPKey Constraint = "oauth_polled_request_pkey"
+	// UNIQUE (user_code)
+	ConstraintOAuthPolledRequestUserCodeUIdx Constraint = "oauth_polled_request_user_code_uidx"
+)
+
 // What a row of oauth_proof has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -250,6 +268,12 @@ const (
 	ConstraintPasskeyUserIDFKey Constraint = "passkey_user_id_fkey"
 )
 
+// What a row of poll_interval has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintPollIntervalIsPositive Constraint = "poll_interval_is_positive"
+)
+
 // What a row of provider_text has to satisfy.
 const (
 	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)))
@@ -264,6 +288,12 @@ const (
 	ConstraintRecoveryCodeUserDigestUIdx Constraint = "recovery_code_user_digest_uidx"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintRecoveryCodeUserIDFKey Constraint = "recovery_code_user_id_fkey"
+)
+
+// What a row of security_event has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintSecurityEventPKey Constraint = "security_event_pkey"
 )
 
 // What a row of session has to satisfy.

@@ -17,7 +17,7 @@ type AuthorizationKind string
 const (
 	AuthorizationKindCode      AuthorizationKind = "code"
 	AuthorizationKindDevice    AuthorizationKind = "device"
-	AuthorizationKindCiba      AuthorizationKind = "ciba"
+	AuthorizationKindCIBA      AuthorizationKind = "ciba"
 	AuthorizationKindAssertion AuthorizationKind = "assertion"
 	AuthorizationKindDirect    AuthorizationKind = "direct"
 	AuthorizationKindForeign   AuthorizationKind = "foreign"
@@ -62,7 +62,7 @@ func (e AuthorizationKind) Valid() bool {
 	switch e {
 	case AuthorizationKindCode,
 		AuthorizationKindDevice,
-		AuthorizationKindCiba,
+		AuthorizationKindCIBA,
 		AuthorizationKindAssertion,
 		AuthorizationKindDirect,
 		AuthorizationKindForeign:
@@ -75,7 +75,7 @@ func AllAuthorizationKindValues() []AuthorizationKind {
 	return []AuthorizationKind{
 		AuthorizationKindCode,
 		AuthorizationKindDevice,
-		AuthorizationKindCiba,
+		AuthorizationKindCIBA,
 		AuthorizationKindAssertion,
 		AuthorizationKindDirect,
 		AuthorizationKindForeign,
@@ -388,6 +388,7 @@ const (
 	OutcomeAuthorizationPending        Outcome = "authorization_pending"
 	OutcomeSlowDown                    Outcome = "slow_down"
 	OutcomeTaken                       Outcome = "taken"
+	OutcomeClaimed                     Outcome = "claimed"
 	OutcomeExchanged                   Outcome = "exchanged"
 	OutcomeRegistered                  Outcome = "registered"
 	OutcomeExhausted                   Outcome = "exhausted"
@@ -396,6 +397,10 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeReplaced                    Outcome = "replaced"
+	OutcomeDelivered                   Outcome = "delivered"
+	OutcomePostponed                   Outcome = "postponed"
+	OutcomeAbandoned                   Outcome = "abandoned"
 	OutcomeCounted                     Outcome = "counted"
 	OutcomeSpent                       Outcome = "spent"
 	OutcomeRegressed                   Outcome = "regressed"
@@ -488,6 +493,7 @@ func (e Outcome) Valid() bool {
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
 		OutcomeTaken,
+		OutcomeClaimed,
 		OutcomeExchanged,
 		OutcomeRegistered,
 		OutcomeExhausted,
@@ -496,6 +502,10 @@ func (e Outcome) Valid() bool {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
+		OutcomeDelivered,
+		OutcomePostponed,
+		OutcomeAbandoned,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -556,6 +566,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
 		OutcomeTaken,
+		OutcomeClaimed,
 		OutcomeExchanged,
 		OutcomeRegistered,
 		OutcomeExhausted,
@@ -564,6 +575,10 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
+		OutcomeDelivered,
+		OutcomePostponed,
+		OutcomeAbandoned,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -942,7 +957,7 @@ type OAuthClient struct {
 	DeletedAt *time.Time
 	// When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.
 	ClientSecretExpiresAt *time.Time
-	// Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.
+	// Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
@@ -1010,6 +1025,10 @@ type OAuthClient struct {
 	DocumentFreshUntil *time.Time
 	// Columns that the last fetch changed.
 	DocumentChanges []string
+	// Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.
+	UnusedSince *time.Time
+	// When MarkUnusedClients last made sure of that.
+	UnusedCheckedAt *time.Time
 }
 
 // Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
@@ -1107,6 +1126,28 @@ type OAuthPairwiseSubject struct {
 	UserID UserID
 	// The sub of the user's tokens: random, or what CreatePairwiseSubject has brought from another server.
 	Subject Subject
+}
+
+// Requests whose client polls for the decision: of devices (RFC 8628) and of CIBA. What was asked and decided stands in oauth_authorization.
+type OAuthPolledRequest struct {
+	// The request in oauth_authorization.
+	ID        AuthorizationID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Digest of the device_code (RFC 8628, section 3.2) or of the auth_req_id (CIBA Core, section 7.3).
+	Code token.Digest
+	// Digest of the user_code (RFC 8628, section 3.2). NULL for CIBA, and once another request has taken over the code of an expired one.
+	UserCode *token.Digest
+	// When the codes expire, whatever was decided.
+	ExpiresAt time.Time
+	// How long the client has to wait between two polls. Each poll that comes too early adds five seconds (RFC 8628, section 3.5).
+	PollInterval time.Duration
+	// When the client last polled in time.
+	PolledAt *time.Time
+	// Primary key of the refresh token that was issued for the code. No foreign key: the token may be collected first.
+	RefreshTokenID *RefreshTokenID
+	// The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.
+	NotificationToken *string
 }
 
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.
@@ -1278,6 +1319,30 @@ type RecoveryCode struct {
 	UsedAt *time.Time
 }
 
+// What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.
+type SecurityEvent struct {
+	// In the order in which the events were written.
+	ID        int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The call that wrote the event, by its name in package store.
+	Call string
+	// What the call answered.
+	Outcome Outcome
+	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.
+	Reason *string
+	// The user concerned, if one is.
+	UserID *UserID
+	// The client concerned, if one is.
+	ClientID *ClientID
+	// The session concerned, if one is.
+	SessionID *SessionID
+	// The family concerned, if one is.
+	AuthorizationID *AuthorizationID
+	// Where the request came from, if the caller passed it.
+	IPAddress *string
+}
+
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
 type Session struct {
 	ID        SessionID
@@ -1322,16 +1387,18 @@ type SessionClient struct {
 	Sub string
 	// The session's identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).
 	SID string
-	// When the notification became due; NULL while the session is live.
+	// When the next attempt to notify the client is due. NULL while the session is live, and once the client was given up on. It is set only for clients that have a logout URI.
 	DueAt *time.Time
-	// Number of attempts to notify the client.
+	// Number of attempts to notify the client that have come to a result.
 	Attempts int64
-	// The worker that is notifying the client.
+	// Random token of the last claim. Only its holder may finish the delivery.
 	Lease *string
-	// When the lease ends.
+	// When others may claim the delivery. NULL if nobody is at it.
 	LeaseExpiresAt *time.Time
 	// When the client was notified.
 	ToldAt *time.Time
+	// When the last attempt failed that was to be made.
+	AbandonedAt *time.Time
 }
 
 // Keys that sign tokens. A key is published for as long as a token that it signed may be verified.
@@ -1341,7 +1408,7 @@ type SigningKey struct {
 	UpdatedAt time.Time
 	// The public JSON Web Key (RFC 7517).
 	PublicKey string
-	// The private key, encrypted by the caller.
+	// The private key, encrypted by the caller. Empty if it is kept elsewhere.
 	PrivateKey string
 	// Signature algorithm (RFC 7518, section 3.1).
 	Alg *string
@@ -1349,6 +1416,8 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+	// Where the private key is kept, if it isn't here: a reference into a key management service.
+	PrivateKeyURI *string
 }
 
 // Authenticator apps of users (RFC 6238).

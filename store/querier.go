@@ -11,9 +11,11 @@ import (
 type Querier interface {
 	// ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 	// NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+	// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 	//   - approved: the approval is recorded
 	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 	//   - decided: another decision stands (an error page)
+	//   - mismatched: the request is another user's: of a device by FindAuthorizationByUserCode, of CIBA from the start (an error page)
 	//   - expired: the request has lapsed (an error page)
 	//   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
 	//   - unknown: there is no such request or user (an error page)
@@ -45,6 +47,13 @@ type Querier interface {
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
+	// ClaimLogoutDeliveries takes up to page_size clients that have to be told of a sign-out, those first that have been due longest. The caller
+	// sends each a logout token for its sub and sid (OpenID Connect Back-Channel Logout 1.0, section 2.4), and passes the result and the lease
+	// to FinishLogoutDelivery. Each claim has a lease of its own. If the lease expires first, the delivery can be claimed again, so a
+	// client is told at least once, and may be told twice. It skips rows that are locked, so several workers share the work.
+	// A client is told while it has a backchannel_logout_uri, if it is disabled as well. A deleted client is not told. Nobody is told of a
+	// session that is live, if its end was undone.
+	ClaimLogoutDeliveries(ctx context.Context, arg ClaimLogoutDeliveriesParams) ([]ClaimLogoutDeliveriesRow, error)
 	// CountAttempt counts an attempt before it is made: a guess at a password, say, or a message that is sent. No more than max_attempts are
 	// allowed in a window of attempt_window, however many are made at once. The window begins with the first attempt; an attempt that is refused
 	// doesn't prolong it.
@@ -63,11 +72,42 @@ type Querier interface {
 	//   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
 	//   - disabled: the client is disabled (unauthorized_client)
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
+	// CreateBackchannelAuthentication records a request that a client makes about a user (CIBA Core, section 7.1). The server has found the user
+	// by the hint. Only that user can approve or deny the request. The client is authenticated as in AuthenticateClient. auth_req_id is the
+	// digest of the auth_req_id. request keeps other parameters, such as binding_message and login_hint. notification_token is the
+	// client_notification_token of the ping and push modes, encrypted by the caller.
+	// The request expires after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	//   - created: the request waits for the user
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is public, or not registered for urn:openid:params:grant-type:ciba (unauthorized_client)
+	//   - unknown: there is no such user (unknown_user_id)
+	//   - suspended: the user is suspended (access_denied)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	// Only created writes anything.
+	CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 	// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
 	// Connect Core, section 8.1), and can't be changed later.
+	// foreign_secret_hash is for a client whose secret is known only as a hash that another server made, such as bcrypt, PBKDF2 or Argon2. It
+	// authenticates nobody; ReplaceForeignSecretHash puts a digest in its place when the client first shows the secret. What doesn't look like
+	// a hash, such as the asterisks of an export, violates oauth_client_foreign_secret_hash_is_hash.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
+	// CreateDeviceAuthorization records the authorization request of a device (RFC 8628, section 3.1). The client is authenticated as in
+	// AuthenticateClient. device_code and user_code are the digests of the codes. Make the user code from an alphabet of your own
+	// (RFC 8628, section 6.1), and normalise what users type before you hash it.
+	// Both codes expire after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	//   - created: the request waits for a user to enter the user code
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:device_code (unauthorized_client)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - taken: the user code belongs to a request that has not expired; call again with another one
+	// Only created writes anything. A user code can be used again once its request has expired.
+	CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error)
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
 	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
 	CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error)
@@ -100,8 +140,9 @@ type Querier interface {
 	//   - unknown: there is no such user
 	//   - suspended: the user is suspended (access_denied)
 	CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error)
-	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
-	// that has passed; a key without one, or with store.Never, is published until it is retired.
+	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. For a key that a key management service keeps,
+	// private_key is empty and private_key_uri refers to it. A key with a lifetime is published until that has passed; a key without one, or
+	// with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
 	// CreateTOTP stores the secret of an authenticator app (RFC 6238). secret is ciphertext: the caller encrypts it first. Store it once the
 	// user has shown a first code, and pass the highest step that this code fits as last_step, so that it isn't accepted again. Without
@@ -122,7 +163,7 @@ type Querier interface {
 	//   - unknown: the user has no such account
 	DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error)
 	// DeleteClient deletes a client. It is disabled, everything that was granted to it is dead at once and for good, and its secrets and
-	// personal data are blanked. The collector erases the rest; after that the client_id can be used again.
+	// personal data are blanked. It is told of no sign-out any more. The collector erases the rest; after that the client_id can be used again.
 	//   - deleted: the client is deleted
 	//   - unknown: there is no such client
 	DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error)
@@ -134,15 +175,16 @@ type Querier interface {
 	// begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 	DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error)
 	// DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
-	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
-	// nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
+	// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
 	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
-	// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
+	// how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
+	// DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
 	// DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
@@ -153,12 +195,19 @@ type Querier interface {
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
 	// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
 	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredPolledRequests deletes up to batch_size codes of devices and of CIBA that expired more than retention ago, and returns how many.
+	// They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
+	// are locked.
+	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
 	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
 	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
+	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
+	// that are locked.
+	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
 	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
 	// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
 	// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
@@ -199,15 +248,17 @@ type Querier interface {
 	//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
 	//   - unknown: there is no such user
 	DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error)
-	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
+	// or of CIBA, which belong to a user; NULL will do for others.
 	//   - denied: the denial is recorded (access_denied)
 	//   - retried: the request had been denied before (access_denied)
 	//   - decided: the request had been approved before (an error page)
+	//   - mismatched: the request is another user's, as in ApproveAuthorization (an error page)
 	//   - expired: the request has lapsed (an error page)
 	//   - revoked: the request had been ended before (access_denied)
 	//   - unknown: there is no such request (an error page)
 	// Only denied changes anything.
-	DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error)
+	DenyAuthorization(ctx context.Context, arg DenyAuthorizationParams) (DenyAuthorizationRow, error)
 	// DisableClient disables a client. It is issued nothing, and none of its tokens is live, until EnableClient. RevokeClientAuthorizations ends
 	// the tokens for good.
 	//   - ended: the client is disabled
@@ -299,6 +350,21 @@ type Querier interface {
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
+	// FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
+	// code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
+	// and of an address before you call this (RFC 8628, section 5.1).
+	//   - claimed: the request waits for this user's decision
+	//   - retried: the same user had claimed it before, and it still waits
+	//   - unknown: there is no such user code or user (ask for the code again)
+	//   - mismatched: another user has claimed the request (ask for the code again)
+	//   - expired: the request has expired (an error page)
+	//   - decided: the request has been approved or denied (an error page)
+	//   - revoked: the request has been ended (an error page)
+	//   - disabled: the client is disabled (an error page)
+	//   - suspended: the user is suspended (an error page)
+	//   - signed_out: the session is not a live session of the user (sign in again)
+	// Only claimed and retried answer the request. Only they change anything.
+	FindAuthorizationByUserCode(ctx context.Context, arg FindAuthorizationByUserCodeParams) (FindAuthorizationByUserCodeRow, error)
 	// FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
 	// disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
 	// or the client is deleted (401).
@@ -332,6 +398,16 @@ type Querier interface {
 	// FindUserBySubject returns the user whom a client knows by a subject (sub; OpenID Connect Core, section 8): a pairwise one, or the id of the
 	// user. Zero rows: the client knows nobody by it, or the user is deleted.
 	FindUserBySubject(ctx context.Context, arg FindUserBySubjectParams) (User, error)
+	// FinishLogoutDelivery records the result of a delivery that ClaimLogoutDeliveries gave to the caller. After a failure it is due again: the
+	// first time after back_off, then after twice as long each time, up to 256 times back_off. After max_attempts failures the client is
+	// given up on; 0 is no maximum. A lease that has expired still counts until the delivery is claimed again.
+	//   - delivered: the client is told
+	//   - postponed: the attempt failed; the next one is due at due_at
+	//   - abandoned: the attempt failed, and was the last one
+	//   - retried: the same lease had finished the delivery before; nothing changes
+	//   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+	//   - unknown: there is no such delivery; it was collected
+	FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 	GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error)
 	// GetAccount returns one account. Zero rows: there is no such account.
@@ -344,6 +420,8 @@ type Querier interface {
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
 	// GetInitialAccessToken returns an initial access token, even one that can't be used any more. Zero rows: there is none.
 	GetInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (OAuthInitialAccessToken, error)
+	// GetPolledRequest returns the codes and the polling of one request of a device or of CIBA. Zero rows: there is no such request.
+	GetPolledRequest(ctx context.Context, id AuthorizationID) (OAuthPolledRequest, error)
 	// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 	GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error)
 	// GetSession returns one session in any state. Zero rows: there is no such session.
@@ -498,6 +576,8 @@ type Querier interface {
 	ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
 	ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error)
+	// ListClientSecurityEvents is ListSecurityEvents for one client, which may be deleted.
+	ListClientSecurityEvents(ctx context.Context, arg ListClientSecurityEventsParams) ([]SecurityEvent, error)
 	// ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
 	// id of the last row.
 	ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error)
@@ -508,6 +588,9 @@ type Querier interface {
 	// ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
 	// page pass created_at and id of the last row.
 	ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error)
+	// ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
+	// the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+	ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error)
 	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
@@ -532,6 +615,8 @@ type Querier interface {
 	ListUserPasskeys(ctx context.Context, userID UserID) ([]Passkey, error)
 	// ListUserRecoveryCodes lists the recovery codes of a user, used ones included.
 	ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]RecoveryCode, error)
+	// ListUserSecurityEvents is ListSecurityEvents for one user, who may be deleted.
+	ListUserSecurityEvents(ctx context.Context, arg ListUserSecurityEventsParams) ([]SecurityEvent, error)
 	// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
 	// created_at and id of the last row.
 	ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error)
@@ -549,6 +634,52 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
+	// MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector
+	// erases the rest.
+	// A client is used while there is anything that it has asked for or was granted: a request, a family, a token, a session that it knows, or a
+	// consent younger than unused_for. The call writes down since when it has found nothing (unused_since), and deletes only once that is
+	// unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
+	// with. If the call has not looked at a client for longer than that, its time begins anew, so call it more often. With a retention of 0
+	// nothing is deleted.
+	// Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, are looked at; with any_client all are.
+	// A client with the grant type client_credentials or token exchange never is, because its tokens leave no trace; nor is a disabled client,
+	// which could register anew.
+	// It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
+	// NULL when no client is left. It skips rows that are locked, among them each client to which something is being granted.
+	MarkUnusedClients(ctx context.Context, arg MarkUnusedClientsParams) (MarkUnusedClientsRow, error)
+	// PollDeviceCode answers a client that asks whether its request has been decided, and issues the tokens if it has been approved (RFC 8628,
+	// section 3.4; CIBA Core, section 10.1). The client is authenticated as in AuthenticateClient. device_code is the digest of the device_code
+	// or of the auth_req_id.
+	// Clients poll again if an answer is lost, so the tokens converge as in RotateRefreshToken: derive refresh_token from the code
+	// (token.Successor). A code may be presented again only while that refresh token is unused, within grace of its redemption.
+	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+	// the family as well (RFC 9449, section 5).
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	//   - redeemed: the tokens are written
+	//   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
+	//     repeated
+	//   - authorization_pending: the user has not decided yet (authorization_pending)
+	//   - slow_down: the user has not decided yet, and the client polls too often; poll_interval has grown by five seconds, to a minute at most
+	//     (slow_down)
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - unknown: there is no such code (invalid_grant)
+	//   - mismatched: the client or the key is another one (invalid_grant)
+	//   - expired: the code has expired, whatever was decided, or the refresh token that a retry would get (expired_token)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is no longer registered for the grant type (unauthorized_client)
+	//   - denied: the user has denied the request (access_denied)
+	//   - revoked: the request or the grant had been ended (access_denied)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
+	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	// Only redeemed, retried, authorization_pending, slow_down and replayed change anything, apart from the proof, which is remembered. A poll that
+	// comes too early leaves the time from which the next one is counted. Run this call on the pool: a transaction that is rolled back would undo
+	// replayed.
+	PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error)
 	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
 	// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
@@ -647,6 +778,14 @@ type Querier interface {
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
+	// ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
+	// checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
+	// has been stored since.
+	//   - replaced: the digest is stored and the hash is gone; the caller is the client
+	//   - retried: the digest had been stored before; the caller is the client
+	//   - mismatched: another hash or secret stands there; authenticate again
+	//   - unknown: there is no such client
+	ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error)
 	// ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.
 	// digests are those of the new codes. A code is long and random, so that it can't be guessed or found from its digest.
 	//   - created: the codes are written; codes says how many
@@ -658,6 +797,10 @@ type Querier interface {
 	//   - deleted: nothing is counted any more
 	//   - unknown: nothing had been counted
 	ResetAttempts(ctx context.Context, arg ResetAttemptsParams) (Outcome, error)
+	// RetireReplacedSigningKeys retires, as RetireSigningKey does, the keys of an algorithm that a newer one has replaced: one that has been
+	// published for at least lead_time, so that FindCurrentSigningKey chooses it. lifetime should be as long as the last token that they signed
+	// lives, and as long as a server may still sign with a key that it has chosen before. It returns the keys that it has retired.
+	RetireReplacedSigningKeys(ctx context.Context, arg RetireReplacedSigningKeysParams) ([]SigningKey, error)
 	// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
@@ -704,7 +847,7 @@ type Querier interface {
 	RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error)
 	// RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
 	// replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
-	// earlier count for as long as they were promised to.
+	// earlier count for as long as they were promised to. A secret that is known only as foreign_secret_hash is refused at once.
 	//   - rotated: the new secret is stored
 	//   - retried: it is the present secret already; nothing changes
 	//   - unknown: there is no such client
@@ -737,6 +880,13 @@ type Querier interface {
 	// Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
 	// that is rolled back would undo replayed.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)
+	// RotateSigningKeyIfDue stores a key pair, as CreateSigningKey does, if the newest key of its algorithm is older than max_age, or if there is
+	// none. Of any number of servers that call it at the same moment, one stores its key, and the others are told which one that is. A new key is
+	// published at once and signs after the lead_time of FindCurrentSigningKey. Keys that have an expiry don't count.
+	//   - rotated: the key is stored
+	//   - retried: the same call, with the same id, had stored it before
+	//   - fresh: the newest key is not due yet; id says which it is
+	RotateSigningKeyIfDue(ctx context.Context, arg RotateSigningKeyIfDueParams) (RotateSigningKeyIfDueRow, error)
 	// SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
 	//   - updated: the token is replaced or removed
 	//   - unknown: there is no such client
@@ -747,8 +897,9 @@ type Querier interface {
 	//   - unknown: there is no such user
 	SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error)
 	// SweepSessionClients looks at the clients of sessions that have ended or are gone. It makes their notification due, and deletes the rows of
-	// clients that were notified or have no logout URI. It looks at page_size rows in the order of their ids, those after after_id; begin with
-	// the empty id and go on with last_id, which is NULL when no row is left. It skips rows that are locked.
+	// clients that have no logout URI, and of those that were notified or given up on more than retention ago. It looks at page_size rows in the
+	// order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no row is left. It skips
+	// rows that are locked.
 	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
 	// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
 	// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is

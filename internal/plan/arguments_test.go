@@ -50,20 +50,50 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'older_secret', (SELECT o.digest FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
 			'known_session', (SELECT k.session_id FROM session_client AS k JOIN session AS s ON s.id = k.session_id WHERE k.due_at IS NULL AND s.expires_at > now() ORDER BY k.id LIMIT 1)
 		) || (
+			SELECT jsonb_build_object('delivery', k.id, 'delivery_lease', k.lease)
+			FROM session_client AS k
+			WHERE k.lease_expires_at > now()
+			ORDER BY k.id
+			LIMIT 1
+		) || (
 			SELECT jsonb_build_object('code', a.code, 'code_authorization', a.id, 'code_client', a.client_id, 'code_redirect_uri', a.redirect_uri,
 				'code_challenge', a.code_challenge, 'code_secret', c.client_secret)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
 			JOIN "user" AS u ON u.id = a.user_id
 			LEFT JOIN session AS s ON s.id = a.session_id
-			WHERE a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
+			WHERE a.kind = 'code' AND a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
 			ORDER BY a.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('pending_id', a.id, 'request_uri', a.request_uri, 'request_client', a.client_id)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
-			WHERE a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
+			WHERE a.kind = 'code' AND a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('device_code', p.code, 'device_client', a.client_id, 'device_secret', c.client_secret)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			JOIN "user" AS u ON u.id = a.user_id
+			LEFT JOIN session AS s ON s.id = a.session_id
+			WHERE p.expires_at > now() + interval '1 hour' AND a.status = 'approved' AND a.redeemed_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('asking_request', p.id, 'user_code', p.user_code)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			WHERE p.expires_at > now() + interval '1 hour' AND a.status = 'pending'
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('polled_request', p.id)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			WHERE a.redeemed_at IS NOT NULL AND a.revoked_at IS NULL
 			ORDER BY a.id
 			LIMIT 1
 		) || (
@@ -171,15 +201,22 @@ var special = map[string]map[string]string{
 	"EndUserSessions":                    {"Keep": null},
 	"GrantAuthorization":                 {"ID": "'new"},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
+	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
+	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
+	"FindAuthorizationByUserCode":        {"UserCode": "user_code"},
+	"GetPolledRequest":                   {"ID": "asking_request"},
+	"PollDeviceCode":                     {"DeviceCode": "device_code", "ClientID": "device_client", "ClientSecret": "device_secret", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"IssueAccessToken":                   {"ID": "'new"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
-	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
+	"CreateClient":                       {"ClientID": "'new", "JWKS": null, "ForeignSecretHash": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
 	"CreateUser":                         {"Email": "'new@example.com"},
 	"UpdateUser":                         {"Email": null},
 	"ReinstateUser":                      {"ID": "suspended"},
 	"RememberClientAssertion":            {"ExpiresAt": "soon"},
 	"ListSessionClients":                 {"SessionID": "known_session"},
+	"FinishLogoutDelivery":               {"ID": "delivery", "Lease": "delivery_lease", "Delivered": "'false", "MaxAttempts": "'0"},
+	"function judge_logout_lease":        {"Delivery": "delivery", "Presented": "'another lease"},
 	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
 	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
 	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},
@@ -191,7 +228,14 @@ var special = map[string]map[string]string{
 	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
 	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
 	"FindCurrentSigningKey":              {"Alg": "'ES256"},
+	"CreateSigningKey":                   {"PrivateKeyURI": null},
+	"RotateSigningKeyIfDue":              {"ID": "'new", "Alg": "'ES256", "PrivateKeyURI": null},
+	"RetireReplacedSigningKeys":          {"Alg": "'ES256"},
+	"function newest_signing_key":        {"Of_alg": "'ES256"},
+	"function client_is_used":            {"Of_client": "client_id"},
 	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function judge_redeemed_request":    {"Polled": "polled_request", "Issued_as": "'new"},
+	"function slow_down":                 {"Polled": "asking_request"},
 	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
 	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
 	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},

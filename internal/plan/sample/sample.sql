@@ -54,7 +54,7 @@ SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' |
     CASE WHEN n % 3 = 1 THEN pg_temp.id('usr', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 20))::bigint) END,
     'Client number ' || n, 'https://client' || n || '.example', ARRAY['admin@client' || n || '.example'],
     ARRAY['https://client' || n || '.example/callback'], CASE WHEN n % 3 > 0 THEN 'client_secret_basic' ELSE 'none' END,
-    '{authorization_code,refresh_token,client_credentials}', '{code}', n % 3 = 0, 'web',
+    '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}', '{code}', n % 3 = 0, 'web',
     CASE WHEN n % 3 = 2 THEN 'org_' || floor(pg_temp.r(n, 2) * ($2::bigint / 100))::bigint END, '{"tier": "standard"}',
     CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END,
     CASE WHEN n % 2 = 0 THEN 'https://client' || n || '.example/logout' END,
@@ -78,7 +78,7 @@ INSERT INTO oauth_authorization (
     max_expires_at, revoked_at, revoked_reason
 )
 SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.client,
-    CASE WHEN g.status = 'approved' AND NOT g.coded THEN 'foreign' ELSE 'code' END::authorization_kind, g.status::authorization_status,
+    CASE WHEN g.status = 'approved' AND NOT g.coded THEN 'foreign' WHEN g.n % 100 IN (52, 60, 65) THEN 'device' ELSE 'code' END::authorization_kind, g.status::authorization_status,
     'https://client' || g.client || '.example/callback', 'code', g.scopes, 'state-' || g.n, 'nonce-' || g.n,
     'challenge-' || g.n, 'S256', '{"prompt": "login"}',
     CASE WHEN g.status = 'pending' AND g.n % 3 = 0 THEN pg_temp.digest('request' || g.n) END,
@@ -111,6 +111,14 @@ FROM (
     FROM generate_series($1::bigint + 1, $2::bigint) AS n
     JOIN session AS s ON s.id = pg_temp.id('ses', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 4))::bigint)
 ) AS g;
+
+-- Three requests in a hundred are those of devices: one pending, one approved and one whose tokens were issued.
+INSERT INTO oauth_polled_request (id, created_at, updated_at, code, user_code, expires_at, poll_interval, polled_at)
+SELECT a.id, a.created_at, a.updated_at, pg_temp.digest('device' || n), pg_temp.digest('user' || n), coalesce(a.expires_at, now() - interval '1 hour'),
+    interval '5 seconds', a.created_at
+FROM generate_series($1::bigint + 1, $2::bigint) AS n
+JOIN oauth_authorization AS a ON a.id = pg_temp.id('azn', n)
+WHERE a.kind = 'device';
 
 -- Every other family has refresh tokens: a spent one and its successor. One in ten of the spent was spent by another server.
 INSERT INTO oauth_refresh_token (
@@ -149,13 +157,19 @@ SELECT pg_temp.id('cst', n), pg_temp.at(2 * n), pg_temp.at(2 * n), 'client-' || 
     CASE WHEN n % 20 = 9 THEN 0 ELSE 1 END
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
 
--- One for each session and client of an authorization, of the new sessions alone.
-INSERT INTO session_client (id, created_at, updated_at, session_id, client_id, user_id, sub, sid, due_at, attempts, told_at)
+-- One for each session and client of an authorization, of the new sessions alone. Where the session is over and the client has a logout
+-- URI, two in three were told, and one in five of the others is being told.
+INSERT INTO session_client (id, created_at, updated_at, session_id, client_id, user_id, sub, sid, due_at, attempts, told_at, lease, lease_expires_at)
 SELECT pg_temp.id('scl', k.n), k.at, k.at, k.session_id, k.client_id, k.user_id, k.user_id, k.session_id,
-    CASE WHEN k.n % 10 < 3 THEN now() - interval '1 hour' END, k.n % 2, CASE WHEN k.n % 10 < 2 THEN now() END
+    CASE WHEN k.is_due THEN now() - interval '1 hour' END, CASE WHEN k.is_due THEN k.n % 2 ELSE 0 END,
+    CASE WHEN k.is_due AND k.n % 3 < 2 THEN now() END, CASE WHEN k.is_due THEN gen_random_uuid()::text END,
+    CASE WHEN k.is_due AND k.n % 15 = 2 THEN now() + interval '1 hour' END
 FROM (
-    SELECT $1::bigint + row_number() OVER (ORDER BY min(a.id)) AS n, min(a.created_at) AS at, a.session_id, a.client_id, a.user_id
+    SELECT $1::bigint + row_number() OVER (ORDER BY min(a.id)) AS n, min(a.created_at) AS at, a.session_id, a.client_id, a.user_id,
+        bool_or(s.expires_at <= now() AND has_logout_uri(c)) AS is_due
     FROM oauth_authorization AS a
+    JOIN session AS s ON s.id = a.session_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
     WHERE a.status = 'approved' AND a.session_id >= pg_temp.id('ses', $1::bigint / 4 + 1) AND $2::bigint > 0
     GROUP BY a.session_id, a.client_id, a.user_id
 ) AS k;

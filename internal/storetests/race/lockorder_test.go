@@ -13,6 +13,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // The tests in this file stop calls halfway, by locks that they hold, to look where the calls wait and to let them go on in an
@@ -167,18 +168,34 @@ func isDeadlock(err error) bool {
 func TestLockOrderOfEachCall(t *testing.T) {
 	t.Parallel()
 	const (
-		user, client, session, refresh, family, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_consent", "oauth_access_token", "session_client"
+		user, client, session, refresh, family, polled, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_polled_request", "oauth_consent", "oauth_access_token", "session_client"
 	)
 	// Nothing is locked after an access token, and nobody who has one waits: RevokeToken, which locks nothing else.
-	order := []string{user, client, session, refresh, family, consent, access, known}
+	// What is a user's own comes after the user, and a code before its attempts; nobody who has one of these waits for a token.
+	order := []string{user, client, session, refresh, family, polled, consent, access, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
 	w := newRaceWorld(t, len(order)+4)
 	s := w.newScene(true, false)
 	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
 	w.Exec(`UPDATE oauth_authorization SET request_uri = $2, request_uri_expires_at = now() + interval '1 hour' WHERE id = $1`, s.pending, string(fixture.Digest("uri")))
+	w.Exec(`INSERT INTO oauth_authorization (id, client_id, kind, scopes, expires_at) VALUES ('dead', $1, 'device', '{}', now())`, s.client)
+	w.Exec(`INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval) VALUES ('dead', $1, $1, now(), '5 seconds')`, string(fixture.Digest("dead")))
+	again := w.newScene(true, false)
+	w.does(w.Q.PollDeviceCode(w.Ctx, again.poll(again.device, "first")))
 	spent := fixture.Unique("spent")
 	spentID := fixture.Unique("r")
 	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
 	w.Exec(foreignSpend, spentID)
+	w.Exec(`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid, due_at, lease, lease_expires_at) SELECT 'delivery', 'gone', client_id, $2, 'sub', 'gone', now(), 'lease', now() FROM oauth_client WHERE client_id = $1`, s.client, s.user)
+	subject, key, app := fixture.Digest("subject"), store.PasskeyID("key"), store.TOTPID("app")
+	for _, sql := range []string{
+		`INSERT INTO passkey (id, user_id, public_key) VALUES ('key', '` + string(s.user) + `', '')`,
+		`INSERT INTO totp (id, user_id, secret) VALUES ('app', '` + string(s.user) + `', '')`,
+		`INSERT INTO recovery_code (user_id, digest) VALUES ('` + string(s.user) + `', '` + string(subject) + `')`,
+		`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', '` + string(subject) + `', '` + string(subject) + `', now() + interval '1 hour')`,
+		`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', '` + string(subject) + `', 1, now() + interval '1 hour')`,
+	} {
+		w.Exec(sql)
+	}
 	type lockCase struct {
 		call string
 		want []string
@@ -193,7 +210,37 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
 			return err
 		}},
-		{"DenyAuthorization", []string{family}, func(c conn) error { _, err := store.New(c).DenyAuthorization(w.Ctx, s.pending); return err }},
+		{"DenyAuthorization", []string{family}, func(c conn) error {
+			_, err := store.New(c).DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
+			return err
+		}},
+		{"CreateDeviceAuthorization", []string{client, polled}, func(c conn) error {
+			_, err := store.New(c).CreateDeviceAuthorization(w.Ctx, store.CreateDeviceAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", DeviceCode: fixture.Digest("device"), UserCode: fixture.Digest("dead"), Lifetime: time.Minute,
+			})
+			return err
+		}},
+		{"CreateBackchannelAuthentication", []string{user, client}, func(c conn) error {
+			_, err := store.New(c).CreateBackchannelAuthentication(w.Ctx, store.CreateBackchannelAuthenticationParams{
+				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", UserID: s.user, AuthReqID: fixture.Digest("req"), Lifetime: time.Minute,
+			})
+			return err
+		}},
+		{"FindAuthorizationByUserCode", []string{user, session, family}, func(c conn) error {
+			_, err := store.New(c).FindAuthorizationByUserCode(w.Ctx, store.FindAuthorizationByUserCodeParams{UserCode: fixture.Digest(userCode(s.asking)), UserID: s.user, SessionID: &s.session})
+			return err
+		}},
+		{"PollDeviceCode of a request that waits", []string{polled}, func(c conn) error {
+			_, err := store.New(c).PollDeviceCode(w.Ctx, s.poll(s.asking, "at"))
+			return err
+		}},
+		{"PollDeviceCode retried", []string{user, client, session, refresh, family}, func(c conn) error {
+			r, err := store.New(c).PollDeviceCode(w.Ctx, again.poll(again.device, "at"))
+			if err == nil && r.Outcome != store.OutcomeRetried {
+				err = errors.New(string(r.Outcome))
+			}
+			return err
+		}},
 		{"RotateRefreshToken of one that another server spent", []string{user, client, session, refresh, family}, func(c conn) error {
 			r, err := store.New(c).RotateRefreshToken(w.Ctx, s.rotation(spent, "next", "at"))
 			if err == nil && r.Outcome != store.OutcomeReplayed {
@@ -213,11 +260,75 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
 			return err
 		}},
+		{"ClaimLogoutDeliveries", nil, func(c conn) error {
+			_, err := store.New(c).ClaimLogoutDeliveries(w.Ctx, store.ClaimLogoutDeliveriesParams{PageSize: 10, LeaseLifetime: time.Minute})
+			return err
+		}},
+		{"FinishLogoutDelivery", []string{known}, func(c conn) error {
+			r, err := store.New(c).FinishLogoutDelivery(w.Ctx, store.FinishLogoutDeliveryParams{ID: "delivery", Lease: "lease", Delivered: true})
+			if err == nil && r.Outcome != store.OutcomeDelivered {
+				err = errors.New(string(r.Outcome))
+			}
+			return err
+		}},
+		{"CreatePasskey", []string{user}, func(c conn) error {
+			_, err := store.New(c).CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: "another", UserID: s.user, PublicKey: "x"})
+			return err
+		}},
+		{"UsePasskey", []string{"passkey"}, func(c conn) error {
+			_, err := store.New(c).UsePasskey(w.Ctx, store.UsePasskeyParams{ID: key, SignCount: 1})
+			return err
+		}},
+		{"DeletePasskey", []string{"passkey"}, func(c conn) error {
+			_, err := store.New(c).DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: key, UserID: s.user})
+			return err
+		}},
+		{"CreateTOTP", []string{user}, func(c conn) error {
+			_, err := store.New(c).CreateTOTP(w.Ctx, store.CreateTOTPParams{ID: "another", UserID: s.user, Secret: "x"})
+			return err
+		}},
+		{"UseTOTP", []string{"totp"}, func(c conn) error {
+			_, err := store.New(c).UseTOTP(w.Ctx, store.UseTOTPParams{ID: app, UserID: s.user, Steps: []int64{1}})
+			return err
+		}},
+		{"DeleteTOTP", []string{"totp"}, func(c conn) error {
+			_, err := store.New(c).DeleteTOTP(w.Ctx, store.DeleteTOTPParams{ID: app, UserID: s.user})
+			return err
+		}},
+		{"UseRecoveryCode", []string{"recovery_code"}, func(c conn) error {
+			_, err := store.New(c).UseRecoveryCode(w.Ctx, store.UseRecoveryCodeParams{UserID: s.user, Digest: subject})
+			return err
+		}},
+		{"ReplaceRecoveryCodes", []string{user, "recovery_code"}, func(c conn) error {
+			_, err := store.New(c).ReplaceRecoveryCodes(w.Ctx, store.ReplaceRecoveryCodesParams{UserID: s.user, Digests: token.Digests{subject}})
+			return err
+		}},
+		{"DeleteRecoveryCodes", []string{"recovery_code"}, func(c conn) error {
+			_, err := store.New(c).DeleteRecoveryCodes(w.Ctx, s.user)
+			return err
+		}},
+		{"CreateOneTimeCode", []string{"one_time_code"}, func(c conn) error {
+			_, err := store.New(c).CreateOneTimeCode(w.Ctx, store.CreateOneTimeCodeParams{Purpose: "x", Subject: subject, Digest: subject, Lifetime: time.Minute})
+			return err
+		}},
+		{"RedeemOneTimeCode", []string{"one_time_code", "attempt_count"}, func(c conn) error {
+			_, err := store.New(c).RedeemOneTimeCode(w.Ctx, store.RedeemOneTimeCodeParams{Purpose: "x", Subject: subject, Digest: subject, MaxAttempts: 5, AttemptWindow: time.Minute})
+			return err
+		}},
+		{"CountAttempt", []string{"attempt_count"}, func(c conn) error {
+			_, err := store.New(c).CountAttempt(w.Ctx, store.CountAttemptParams{Purpose: "x", Subject: subject, MaxAttempts: 5, AttemptWindow: time.Minute})
+			return err
+		}},
+		{"ResetAttempts", []string{"attempt_count"}, func(c conn) error {
+			_, err := store.New(c).ResetAttempts(w.Ctx, store.ResetAttemptsParams{Purpose: "x", Subject: subject})
+			return err
+		}},
 		{"ReinstateUser", nil, func(c conn) error { _, err := store.New(c).ReinstateUser(w.Ctx, s.user); return err }},
 	}
 	grants := map[string][]string{
 		"ApproveAuthorization": {user, client, session, family}, "ApproveAuthorization retried": {user, client, session, family},
 		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "IssueGrant": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
+		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
 		foreignRotatedByUs: {user, client, session, refresh, family},
 		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
