@@ -13,7 +13,7 @@ INSERT INTO oauth_client (
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
 )
@@ -33,7 +33,7 @@ VALUES (
     sqlc.narg('authorization_lifetime')::interval, sqlc.narg('code_lifetime')::interval, sqlc.narg('refresh_grace')::interval,
     sqlc.narg('refresh_grace_until_used')::boolean, sqlc.narg('backchannel_logout_uri')::text,
     sqlc.narg('backchannel_logout_session_required')::boolean,
-    sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
+    sqlc.narg('sector_identifier')::text, sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
     sqlc.narg('require_pushed_authorization_requests')::boolean, sqlc.narg('dpop_bound_access_tokens')::boolean,
     sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, sqlc.narg('tls_client_auth_subject_dn')::text,
     sqlc.narg('tls_client_auth_san_dns')::text, sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,

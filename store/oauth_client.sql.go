@@ -59,7 +59,7 @@ INSERT INTO oauth_client (
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
 )
@@ -79,11 +79,11 @@ VALUES (
     $35::interval, $36::interval, $37::interval,
     $38::boolean, $39::text,
     $40::boolean,
-    $41::boolean, $42::interval,
-    $43::boolean, $44::boolean,
-    $45::boolean, $46::text,
-    $47::text, $48::text, $49::text,
-    $50::text, $51::text
+    $41::text, $42::boolean, $43::interval,
+    $44::boolean, $45::boolean,
+    $46::boolean, $47::text,
+    $48::text, $49::text, $50::text,
+    $51::text, $52::text
 )
 RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
 `
@@ -129,6 +129,7 @@ type CreateClientParams struct {
 	RefreshGraceUntilUsed                 *bool
 	BackchannelLogoutURI                  *string
 	BackchannelLogoutSessionRequired      *bool
+	SectorIdentifier                      *string
 	AllowPlainPKCE                        *bool
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
@@ -191,6 +192,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
+		arg.SectorIdentifier,
 		arg.AllowPlainPKCE,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
