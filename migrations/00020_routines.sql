@@ -31,7 +31,7 @@ BEGIN
                 UNION ALL
                 SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
             ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
             GROUP BY p.resource
         ) AS m
     );
@@ -40,7 +40,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION merge_resource_scopes(jsonb, jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+COMMENT ON FUNCTION merge_resource_scopes(jsonb, jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION scopes_at(text[], text[]) IS 'The scopes at each of the reso
 CREATE FUNCTION agreed_resource_scopes(g oauth_consent) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+    SELECT merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes))
 $$;
 -- +goose StatementEnd
 
@@ -150,6 +150,25 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION binds_as_registered(oauth_client, jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION client_is_used(text, timestamptz) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -285,6 +304,48 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION document_changes(oauth_client, oauth_client) IS 'Part of PutClientDocument: the columns that a metadata document fills and that differ between two rows.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION has_logout_uri(oauth_client) IS 'Whether a client is told of sign-outs (OpenID Connect Back-Channel Logout, section 2.2). A disabled client is, because its own sessions go on; a deleted one is not. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due, of those that have a logout URI. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -554,6 +615,28 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_logout_lease(delivery text, presented text) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN coalesce(
+        (
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            FROM session_client AS k
+            WHERE k.id = delivery
+        ),
+        'unknown'
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -882,6 +965,35 @@ COMMENT ON FUNCTION missing_authorization_details(jsonb, jsonb) IS 'The elements
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION newest_signing_key(text, interval) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION noted(
     verdict outcome, of_call text, of_user text DEFAULT NULL, of_client text DEFAULT NULL, of_session text DEFAULT NULL,
     of_family text DEFAULT NULL, why text DEFAULT NULL, from_address text DEFAULT NULL
@@ -1167,6 +1279,10 @@ DROP FUNCTION noted;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION newest_signing_key;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION missing_authorization_details;
 -- +goose StatementEnd
 
@@ -1216,6 +1332,10 @@ DROP FUNCTION judge_registration;
 
 -- +goose StatementBegin
 DROP FUNCTION judge_redeemed_request;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_logout_lease;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1330,6 +1450,39 @@ DROP FUNCTION expiry_without_row;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION has_logout_uri;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION document_changes;
 -- +goose StatementEnd
 
@@ -1347,6 +1500,10 @@ DROP FUNCTION consent_goes_on;
 
 -- +goose StatementBegin
 DROP FUNCTION consent_gaps;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION client_is_used;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -183,7 +183,9 @@ var schemaTables = []tableSpec{
 			backchannel_logout_uri text
 			backchannel_logout_session_required boolean
 			client_discovery_id text
-			client_credentials_scopes text_list (text[])`,
+			client_credentials_scopes text_list (text[])
+			unused_since timestamp with time zone
+			unused_checked_at timestamp with time zone`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
@@ -194,6 +196,8 @@ var schemaTables = []tableSpec{
 		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks: `
 			oauth_client_redirect_uris_where_redirected
+			oauth_client_foreign_secret_hash_is_hash
+			oauth_client_one_kind_of_secret
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
 		triggers: `
@@ -459,7 +463,8 @@ var schemaTables = []tableSpec{
 			attempts bigint NOT NULL DEFAULT 0
 			lease text
 			lease_expires_at timestamp with time zone
-			told_at timestamp with time zone`,
+			told_at timestamp with time zone
+			abandoned_at timestamp with time zone`,
 		indexes: `
 			session_client_pkey UNIQUE (id)
 			session_client_session_client_uidx UNIQUE (session_id, client_id)
@@ -479,10 +484,12 @@ var schemaTables = []tableSpec{
 			alg text
 			crv text
 			expires_at finite_timestamptz (timestamp with time zone)`,
+		added: `private_key_uri short_text (text)`,
 		indexes: `
 			jwks_pkey UNIQUE (id)
 			jwks_created_at_idx (created_at, id)
 			jwks_expires_at_idx (expires_at) WHERE (expires_at IS NOT NULL)`,
+		checks: `jwks_private_key_is_in_one_place`,
 	},
 	{
 		name: "oauth_client_assertion",
@@ -697,7 +704,7 @@ const schemaEnums = `
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale delivered postponed abandoned`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
@@ -706,6 +713,7 @@ const schemaFunctions = `
 	agreed_scopes(oauth_consent)
 	as_set(text[])
 	authenticates(oauth_client,text,token_digest)
+	client_is_used(text,timestamp with time zone)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
 	count_attempt(text,text,integer,interval,boolean)
@@ -719,12 +727,14 @@ const schemaFunctions = `
 	expiry(timestamp with time zone,interval,interval,text)
 	expiry_without_row(timestamp with time zone,text)
 	give_family()
+	has_logout_uri(oauth_client)
 	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_within(text[],text[])
+	judge_logout_lease(text,text)
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
@@ -741,6 +751,7 @@ const schemaFunctions = `
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
+	newest_signing_key(text,interval)
 	own_client_is_live(oauth_access_token)
 	own_sector(text)
 	pair_epoch(jsonb,text,text)
@@ -1097,7 +1108,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
 		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
 		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},
