@@ -773,6 +773,7 @@ const schemaFunctions = `
 	is_within(text[],text[])
 	judge_assertion(text,timestamp with time zone,text)
 	judge_assertion_time(bigint,interval,interval,interval)
+	find_grant_by_assertion(text)
 	judge_logout_lease(text,text)
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
