@@ -31,7 +31,7 @@ BEGIN
                 UNION ALL
                 SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
             ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
             GROUP BY p.resource
         ) AS m
     );
@@ -40,7 +40,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION merge_resource_scopes(jsonb, jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+COMMENT ON FUNCTION merge_resource_scopes(jsonb, jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION scopes_at(text[], text[]) IS 'The scopes at each of the reso
 CREATE FUNCTION agreed_resource_scopes(g oauth_consent) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+    SELECT merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes))
 $$;
 -- +goose StatementEnd
 
@@ -126,6 +126,25 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION binds_as_registered(oauth_client, jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION client_is_used(text, timestamptz) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -342,6 +361,48 @@ COMMENT ON FUNCTION document_changes(oauth_client, oauth_client) IS 'Part of Put
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION has_logout_uri(oauth_client) IS 'Whether a client is told of sign-outs (OpenID Connect Back-Channel Logout, section 2.2). A disabled client is, because its own sessions go on; a deleted one is not. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due, of those that have a logout URI. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION expiry_without_row(expires_at timestamptz, access_token text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 AS $$
@@ -358,6 +419,27 @@ COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION find_grant_by_assertion(
+    assertion text,
+    OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[]
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    FROM oauth_client_assertion AS g
+    JOIN oauth_authorization AS a ON a.id = g.authorization_id
+    WHERE g.id = assertion;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION find_grant_by_assertion(text) IS 'Part of IssueTokenByAssertion: what the same call granted before, if its access token has no row; NULLs if it has been collected. VOLATILE, so that it sees what was committed while the statement waited for the assertion.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION find_issued_access_token(
     of_token access_token_id, issued_to client_id, presented_as token_digest, exchanged_for access_token_id, name text,
     OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb
@@ -370,6 +452,9 @@ DECLARE
 BEGIN
     SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oauth_access_token AS x WHERE x.token = presented_as) THEN
+            PERFORM refuse_parameter('AccessToken', 'is that of another token');
+        END IF;
         RETURN;
     END IF;
     IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
@@ -386,7 +471,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -638,13 +723,13 @@ COMMENT ON FUNCTION judge_again(oauth_client, oauth_authorization, text[], text[
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text) RETURNS outcome
+CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
-    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as, family)
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
@@ -656,7 +741,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_assertion(text, timestamptz, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION judge_assertion(text, timestamptz, text, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -697,6 +782,28 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_logout_lease(delivery text, presented text) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN coalesce(
+        (
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            FROM session_client AS k
+            WHERE k.id = delivery
+        ),
+        'unknown'
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1065,6 +1172,35 @@ COMMENT ON FUNCTION missing_authorization_details(jsonb, jsonb) IS 'The elements
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION newest_signing_key(text, interval) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION noted(
     verdict outcome, of_call text, of_user text DEFAULT NULL, of_client text DEFAULT NULL, of_session text DEFAULT NULL,
     of_family text DEFAULT NULL, why text DEFAULT NULL, from_address text DEFAULT NULL
@@ -1334,6 +1470,10 @@ DROP FUNCTION noted;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION newest_signing_key;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION missing_authorization_details;
 -- +goose StatementEnd
 
@@ -1387,6 +1527,10 @@ DROP FUNCTION judge_registration;
 
 -- +goose StatementBegin
 DROP FUNCTION judge_redeemed_request;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_logout_lease;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1513,7 +1657,44 @@ DROP FUNCTION find_issued_access_token;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION find_grant_by_assertion;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION expiry_without_row;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION has_logout_uri;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1546,6 +1727,10 @@ DROP FUNCTION consent_goes_on;
 
 -- +goose StatementBegin
 DROP FUNCTION consent_gaps;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION client_is_used;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

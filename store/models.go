@@ -397,6 +397,10 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeReplaced                    Outcome = "replaced"
+	OutcomeDelivered                   Outcome = "delivered"
+	OutcomePostponed                   Outcome = "postponed"
+	OutcomeAbandoned                   Outcome = "abandoned"
 	OutcomeCounted                     Outcome = "counted"
 	OutcomeSpent                       Outcome = "spent"
 	OutcomeRegressed                   Outcome = "regressed"
@@ -498,6 +502,10 @@ func (e Outcome) Valid() bool {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
+		OutcomeDelivered,
+		OutcomePostponed,
+		OutcomeAbandoned,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -567,6 +575,10 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
+		OutcomeDelivered,
+		OutcomePostponed,
+		OutcomeAbandoned,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -949,7 +961,7 @@ type OAuthClient struct {
 	DeletedAt *time.Time
 	// When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.
 	ClientSecretExpiresAt *time.Time
-	// Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.
+	// Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
@@ -1021,6 +1033,10 @@ type OAuthClient struct {
 	DocumentFreshUntil *time.Time
 	// Columns that the last fetch changed.
 	DocumentChanges []string
+	// Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.
+	UnusedSince *time.Time
+	// When MarkUnusedClients last made sure of that.
+	UnusedCheckedAt *time.Time
 }
 
 // Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
@@ -1033,6 +1049,8 @@ type OAuthClientAssertion struct {
 	ExpiresAt time.Time
 	// The access token that was issued for a grant. A repeated call names the same one.
 	AccessTokenID *AccessTokenID
+	// The family that was granted. No foreign key: it may be collected first.
+	AuthorizationID *AuthorizationID
 }
 
 // The resources of a better-auth server that a client may ask for.
@@ -1377,16 +1395,18 @@ type SessionClient struct {
 	Sub string
 	// The session's identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).
 	SID string
-	// When the notification became due; NULL while the session is live.
+	// When the next attempt to notify the client is due. NULL while the session is live, and once the client was given up on. It is set only for clients that have a logout URI.
 	DueAt *time.Time
-	// Number of attempts to notify the client.
+	// Number of attempts to notify the client that have come to a result.
 	Attempts int64
-	// The worker that is notifying the client.
+	// Random token of the last claim. Only its holder may finish the delivery.
 	Lease *string
-	// When the lease ends.
+	// When others may claim the delivery. NULL if nobody is at it.
 	LeaseExpiresAt *time.Time
 	// When the client was notified.
 	ToldAt *time.Time
+	// When the last attempt failed that was to be made.
+	AbandonedAt *time.Time
 }
 
 // Keys that sign tokens. A key is published for as long as a token that it signed may be verified.
@@ -1396,7 +1416,7 @@ type SigningKey struct {
 	UpdatedAt time.Time
 	// The public JSON Web Key (RFC 7517).
 	PublicKey string
-	// The private key, encrypted by the caller.
+	// The private key, encrypted by the caller. Empty if it is kept elsewhere.
 	PrivateKey string
 	// Signature algorithm (RFC 7518, section 3.1).
 	Alg *string
@@ -1404,6 +1424,8 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+	// Where the private key is kept, if it isn't here: a reference into a key management service.
+	PrivateKeyURI *string
 }
 
 // Authenticator apps of users (RFC 6238).

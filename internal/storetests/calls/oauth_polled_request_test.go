@@ -151,7 +151,7 @@ func TestDeviceGrantFromTheRequestToTheTokens(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	wantEqual(t, "scopes", found.Scopes, []string{"openid", "offline_access"})
-	w.approve(d.id, store.OutcomeApproved, withoutCode)
+	w.approve(d.id, store.OutcomeApproved, withoutCode, func(p *store.ApproveAuthorizationParams) { p.AuthorizationDetails = details })
 	if a := w.authorizationOf(d.id); a.Code != nil || !a.ExpiresAt.Equal(*created.ExpiresAt) {
 		t.Errorf("the approval is %+v", a)
 	}

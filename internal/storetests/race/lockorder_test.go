@@ -170,9 +170,8 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	const (
 		user, client, session, refresh, family, polled, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_polled_request", "oauth_consent", "oauth_access_token", "session_client"
 	)
-	// Nothing is locked after an access token, and nobody who has one waits: RevokeToken, which locks nothing else.
 	// What is a user's own comes after the user, and a code before its attempts; nobody who has one of these waits for a token.
-	order := []string{user, client, session, refresh, family, polled, consent, access, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
+	order := []string{user, client, session, refresh, access, family, polled, consent, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
 	w := newRaceWorld(t, len(order)+4)
 	s := w.newScene(true, false)
 	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
@@ -185,6 +184,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	spentID := fixture.Unique("r")
 	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
 	w.Exec(foreignSpend, spentID)
+	w.Exec(`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid, due_at, lease, lease_expires_at) SELECT 'delivery', 'gone', client_id, $2, 'sub', 'gone', now(), 'lease', now() FROM oauth_client WHERE client_id = $1`, s.client, s.user)
 	subject, key, app := fixture.Digest("subject"), store.PasskeyID("key"), store.TOTPID("app")
 	for _, sql := range []string{
 		`INSERT INTO passkey (id, user_id, public_key) VALUES ('key', '` + string(s.user) + `', '')`,
@@ -259,6 +259,17 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
 			return err
 		}},
+		{"ClaimLogoutDeliveries", nil, func(c conn) error {
+			_, err := store.New(c).ClaimLogoutDeliveries(w.Ctx, store.ClaimLogoutDeliveriesParams{PageSize: 10, LeaseLifetime: time.Minute})
+			return err
+		}},
+		{"FinishLogoutDelivery", []string{known}, func(c conn) error {
+			r, err := store.New(c).FinishLogoutDelivery(w.Ctx, store.FinishLogoutDeliveryParams{ID: "delivery", Lease: "lease", Delivered: true})
+			if err == nil && r.Outcome != store.OutcomeDelivered {
+				err = errors.New(string(r.Outcome))
+			}
+			return err
+		}},
 		{"CreatePasskey", []string{user}, func(c conn) error {
 			_, err := store.New(c).CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: "another", UserID: s.user, PublicKey: "x"})
 			return err
@@ -319,7 +330,9 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
 		foreignRotatedByUs: {user, client, session, refresh, family},
-		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
+		"ExchangeToken":    {user, client, session, access, family}, "ExchangeToken by another client": {user, client, session, access, family},
+		"IssueTokenByAssertion": {user, client},
+		"IssueAccessToken":      {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
 		"ExtendSession": {session}, "ReauthenticateSession": {session}, "another server's session": {user},
 		"another server's refresh token": {user, client, session}, "another server's access token": {user, client, session}, "another server's tokens": {user, client, session},
 		"another server's rotation": {refresh, user, client, session, family}, "another server's rotation of ours": {refresh, user, client, session, family},
