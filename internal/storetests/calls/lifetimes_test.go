@@ -34,6 +34,11 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
+	exchanger := w.NewExchanger()
+	exchanged, _ := w.ExchangeParams(w.Redeem().Access, exchanger)
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "7")
+	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	device, ciba := w.forSubtest(t), w.forSubtest(t)
 	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
@@ -48,6 +53,8 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RedeemAuthorizationCode":       w.RedeemParams(code),
 		"RotateRefreshToken":            rotate,
 		"IssueAccessToken":              w.issueParams("token"),
+		"ExchangeToken":                 exchanged,
+		"IssueTokenByAssertion":         asserted,
 		"IssueGrant":                    w.issueGrantParams("granted"),
 		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
 		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
