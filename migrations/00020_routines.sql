@@ -31,7 +31,7 @@ BEGIN
                 UNION ALL
                 SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
             ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
             GROUP BY p.resource
         ) AS m
     );
@@ -40,7 +40,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION merge_resource_scopes(jsonb, jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+COMMENT ON FUNCTION merge_resource_scopes(jsonb, jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION scopes_at(text[], text[]) IS 'The scopes at each of the reso
 CREATE FUNCTION agreed_resource_scopes(g oauth_consent) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+    SELECT merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes))
 $$;
 -- +goose StatementEnd
 
@@ -150,6 +150,25 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION binds_as_registered(oauth_client, jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION client_is_used(text, timestamptz) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -346,6 +365,27 @@ COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION find_grant_by_assertion(
+    assertion text,
+    OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[]
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    FROM oauth_client_assertion AS g
+    JOIN oauth_authorization AS a ON a.id = g.authorization_id
+    WHERE g.id = assertion;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION find_grant_by_assertion(text) IS 'Part of IssueTokenByAssertion: what the same call granted before, if its access token has no row; NULLs if it has been collected. VOLATILE, so that it sees what was committed while the statement waited for the assertion.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION find_issued_access_token(
     of_token access_token_id, issued_to client_id, presented_as token_digest, exchanged_for access_token_id, name text,
     OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb
@@ -358,6 +398,9 @@ DECLARE
 BEGIN
     SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oauth_access_token AS x WHERE x.token = presented_as) THEN
+            PERFORM refuse_parameter('AccessToken', 'is that of another token');
+        END IF;
         RETURN;
     END IF;
     IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
@@ -374,7 +417,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -537,13 +580,13 @@ COMMENT ON FUNCTION is_redirect_uri(text) IS 'Whether a client may register a re
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text) RETURNS outcome
+CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
-    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as, family)
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
@@ -555,7 +598,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_assertion(text, timestamptz, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION judge_assertion(text, timestamptz, text, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -946,6 +989,35 @@ COMMENT ON FUNCTION missing_authorization_details(jsonb, jsonb) IS 'The elements
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION newest_signing_key(text, interval) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION noted(
     verdict outcome, of_call text, of_user text DEFAULT NULL, of_client text DEFAULT NULL, of_session text DEFAULT NULL,
     of_family text DEFAULT NULL, why text DEFAULT NULL, from_address text DEFAULT NULL
@@ -1231,6 +1303,10 @@ DROP FUNCTION noted;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION newest_signing_key;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION missing_authorization_details;
 -- +goose StatementEnd
 
@@ -1394,6 +1470,10 @@ DROP FUNCTION find_issued_access_token;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION find_grant_by_assertion;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION expiry_without_row;
 -- +goose StatementEnd
 
@@ -1448,6 +1528,10 @@ DROP FUNCTION consent_goes_on;
 
 -- +goose StatementBegin
 DROP FUNCTION consent_gaps;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION client_is_used;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

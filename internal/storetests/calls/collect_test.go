@@ -86,7 +86,7 @@ var collectorCalls = []collectorCall{
 	byExpiry("DeleteExpiredVerifications", "verification", (*store.Queries).DeleteExpiredVerifications,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES (%s, '', '', %s)`),
 	byExpiry("DeleteExpiredSigningKeys", "jwks", (*store.Queries).DeleteExpiredSigningKeys,
-		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', '', %s)`),
+		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', 'x', %s)`),
 	{
 		name: "DeleteExpiredClientSecrets", table: "oauth_client_secret", collect: counted((*store.Queries).DeleteExpiredClientSecrets),
 		due: func(w *world) string {

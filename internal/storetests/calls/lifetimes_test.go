@@ -22,14 +22,23 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	w.approve(approved, store.OutcomeApproved)
 	_, code := w.Grant()
 	k := w.Redeem()
-	_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+	_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k", PrivateKey: "x"})
 	w.OK(err)
+	for _, id := range []store.SigningKeyID{"replaced", "replacing"} {
+		_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: id, PrivateKey: "x", Alg: new("ES256")})
+		w.OK(err)
+	}
 	create := store.CreateAuthorizationParams{
 		ID: store.NewAuthorizationID(), ClientID: w.Client, Lifetime: time.Minute, RequestURILifetime: time.Minute, RequestURI: new(fixture.Digest("other")),
 	}
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
+	exchanger := w.NewExchanger()
+	exchanged, _ := w.ExchangeParams(w.Redeem().Access, exchanger)
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "7")
+	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	device, ciba := w.forSubtest(t), w.forSubtest(t)
 	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
@@ -44,11 +53,14 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RedeemAuthorizationCode":       w.RedeemParams(code),
 		"RotateRefreshToken":            rotate,
 		"IssueAccessToken":              w.issueParams("token"),
+		"ExchangeToken":                 exchanged,
+		"IssueTokenByAssertion":         asserted,
 		"IssueGrant":                    w.issueGrantParams("granted"),
 		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
 		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
 		"RememberClientAssertion":       store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
 		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
+		"RetireReplacedSigningKeys":     store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour},
 		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
 

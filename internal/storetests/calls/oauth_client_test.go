@@ -74,6 +74,7 @@ func TestClientIsWhatWasRegistered(t *testing.T) {
 			ID: "o4", ClientID: "c4", RedirectURIs: []string{"https://app.example"}, Scopes: []string{}, Contacts: []string{},
 			ResponseTypes: []string{}, PostLogoutRedirectURIs: []string{}, Name: new(""), Metadata: json.RawMessage(`{}`),
 		},
+		{ID: "o5", ClientID: "c5", RedirectURIs: []string{"https://app.example"}, ForeignSecretHash: new("$2b$12$x")},
 	} {
 		created, err := w.Q.CreateClient(w.Ctx, p)
 		w.OK(err)
@@ -190,7 +191,6 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("old")) })
-	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = '$2b$12$x' WHERE client_id = $1`, id)
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		before, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
@@ -198,7 +198,7 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 		got, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
 		want := before
-		want.UpdatedAt, want.ClientSecret, want.ForeignSecretHash = got.UpdatedAt, new(fixture.Digest("new")), nil
+		want.UpdatedAt, want.ClientSecret = got.UpdatedAt, new(fixture.Digest("new"))
 		sameFields(t, want, got)
 		older, err := q.ListClientSecrets(w.Ctx, id)
 		w.OK(err)
@@ -524,12 +524,12 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: fixture.Digest("new"), Overlap: time.Hour, Lifetime: store.Never})
 	w.OK(err)
-	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', allow_plain_pkce = true, default_max_age = '1 hour',
+	w.Exec(`UPDATE oauth_client SET unused_since = now(), unused_checked_at = now(), allow_plain_pkce = true, default_max_age = '1 hour',
 		require_pushed_authorization_requests = true, client_credentials_scopes = '{x}', client_discovery_id = 'x', dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
 		tls_client_auth_subject_dn = 'x', tls_client_auth_san_dns = 'x', tls_client_auth_san_uri = 'x', tls_client_auth_san_ip = 'x',
 		tls_client_auth_san_email = 'x' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
-		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "deleted_at"}, column) {
+		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "foreign_secret_hash", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
 		}
 	}
