@@ -401,6 +401,7 @@ const (
 	OutcomeDelivered                   Outcome = "delivered"
 	OutcomePostponed                   Outcome = "postponed"
 	OutcomeAbandoned                   Outcome = "abandoned"
+	OutcomeSuperseded                  Outcome = "superseded"
 	OutcomeCounted                     Outcome = "counted"
 	OutcomeSpent                       Outcome = "spent"
 	OutcomeRegressed                   Outcome = "regressed"
@@ -506,6 +507,7 @@ func (e Outcome) Valid() bool {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeSuperseded,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -579,6 +581,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeSuperseded,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
