@@ -20,7 +20,9 @@ const (
 func newDeviceWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Public, p.GrantTypes = new(true), []string{deviceGrant, "refresh_token"} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.Public, p.GrantTypes = new(true), []string{deviceGrant, "refresh_token"}
+	})
 	return w
 }
 
