@@ -101,8 +101,8 @@ type Progress struct {
 //  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
 //     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
 //     once nothing refers to them any more.
-//  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
-//     DeleteExpiredSigningKeys, DeleteExpiredVerifications.
+//  6. DeleteDeadConsents, DeleteExpiredInitialAccessTokens, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions,
+//     DeleteExpiredProofs, DeleteExpiredSigningKeys, DeleteExpiredVerifications.
 //  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
 // A step that fails is reported, and doesn't stop the others.
@@ -288,6 +288,9 @@ func (c *Collector) steps() []*step {
 			row, err := q.DeleteDeadConsents(ctx, store.DeleteDeadConsentsParams{AfterID: after, PageSize: size})
 			done["oauth_consent"] += row.Deleted
 			return row.LastID, err
+		})},
+		{call: "DeleteExpiredInitialAccessTokens", batch: simple("oauth_initial_access_token", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{Retention: retention, BatchSize: size})
 		})},
 		{call: "DeleteExpiredClientSecrets", batch: simple("oauth_client_secret", q.DeleteExpiredClientSecrets)},
 		{call: "DeleteExpiredClientAssertions", batch: simple("oauth_client_assertion", q.DeleteExpiredClientAssertions)},

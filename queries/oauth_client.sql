@@ -351,7 +351,8 @@ WITH stated AS MATERIALIZED (
 SELECT (CASE
         WHEN u.created_at IS NOT NULL THEN 'updated'
         ELSE judge_registration_update(
-            @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest, j.refused
+            @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest, j.refused,
+            j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL
         )
     END)::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at

@@ -1885,33 +1885,33 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 const UpdateRegistration = `-- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
-    FROM (SELECT coalesce($4::text, 'client_secret_basic')::text AS auth_method) AS m
+    FROM (SELECT coalesce($5::text, 'client_secret_basic')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.uses_secret,
         judge_registration(
-            $5::text[], $6::text[], $7::text[], d.auth_method,
-            $8::jsonb, $9::text,
+            $6::text[], $7::text[], $8::text[], d.auth_method,
+            $9::jsonb, $10::text,
             num_nonnulls(
-                $10::text, $11::text,
-                $12::text, $13::text,
-                $14::text
+                $11::text, $12::text,
+                $13::text, $14::text,
+                $15::text
             ),
             ARRAY[
-                $15::text, $16::text, $17::text, $18::text,
-                $9::text, $19::text
+                $16::text, $17::text, $18::text, $19::text,
+                $10::text, $20::text
             ]
         )::outcome AS refused
     FROM stated AS d
 ), updated AS (
     UPDATE oauth_client AS c
     SET
-        client_secret = CASE WHEN j.uses_secret THEN coalesce($20::token_digest, c.client_secret) END,
+        client_secret = CASE WHEN j.uses_secret THEN coalesce($4::token_digest, c.client_secret) END,
         client_secret_expires_at = CASE
             WHEN NOT j.uses_secret THEN NULL
-            WHEN $20::token_digest IS NULL THEN c.client_secret_expires_at
+            WHEN $4::token_digest IS NULL THEN c.client_secret_expires_at
             ELSE expiry(now(), $21::interval, NULL, 'ClientSecretLifetime')
         END,
-        foreign_secret_hash = CASE WHEN j.uses_secret AND $20::token_digest IS NULL THEN c.foreign_secret_hash END,
+        foreign_secret_hash = CASE WHEN j.uses_secret AND $4::token_digest IS NULL THEN c.foreign_secret_hash END,
         registration_access_token = coalesce($3::token_digest, c.registration_access_token),
         previous_registration_access_token = CASE
             WHEN $3::token_digest <> $2::token_digest THEN $2::token_digest
@@ -1919,46 +1919,47 @@ WITH stated AS MATERIALIZED (
         public = j.auth_method = 'none',
         token_endpoint_auth_method = j.auth_method,
         name = $22::text,
-        uri = $15::text,
-        icon = $16::text,
+        uri = $16::text,
+        icon = $17::text,
         contacts = $23::text[],
-        tos = $17::text,
-        policy = $18::text,
+        tos = $18::text,
+        policy = $19::text,
         software_id = $24::text,
         software_version = $25::text,
         software_statement = $26::text,
-        redirect_uris = coalesce($5::text[], '{}'),
-        post_logout_redirect_uris = $6::text[],
-        grant_types = $7::text[],
+        redirect_uris = coalesce($6::text[], '{}'),
+        post_logout_redirect_uris = $7::text[],
+        grant_types = $8::text[],
         response_types = $27::text[],
         scopes = $28::text[],
-        jwks = $8::jsonb,
-        jwks_uri = $9::text,
+        jwks = $9::jsonb,
+        jwks_uri = $10::text,
         application_type = $29::text,
         subject_type = $30::text,
         default_max_age = $31::interval,
         require_pushed_authorization_requests = $32::boolean,
         dpop_bound_access_tokens = $33::boolean,
         tls_client_certificate_bound_access_tokens = $34::boolean,
-        tls_client_auth_subject_dn = $10::text,
-        tls_client_auth_san_dns = $11::text,
-        tls_client_auth_san_uri = $12::text,
-        tls_client_auth_san_ip = $13::text,
-        tls_client_auth_san_email = $14::text,
-        backchannel_logout_uri = $19::text,
+        tls_client_auth_subject_dn = $11::text,
+        tls_client_auth_san_dns = $12::text,
+        tls_client_auth_san_uri = $13::text,
+        tls_client_auth_san_ip = $14::text,
+        tls_client_auth_san_email = $15::text,
+        backchannel_logout_uri = $20::text,
         backchannel_logout_session_required = $35::boolean,
         metadata = $36::jsonb,
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
       AND manages(c, $2::token_digest, $3::token_digest)
-      AND (NOT j.uses_secret OR $20::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+      AND (NOT j.uses_secret OR $4::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
 SELECT (CASE
         WHEN u.created_at IS NOT NULL THEN 'updated'
         ELSE judge_registration_update(
-            $1::client_id, $2::token_digest, $3::token_digest, j.refused
+            $1::client_id, $2::token_digest, $3::token_digest, j.refused,
+            j.uses_secret AND $4::token_digest IS NULL
         )
     END)::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
@@ -1971,6 +1972,7 @@ type UpdateRegistrationParams struct {
 	ClientID                              ClientID
 	RegistrationAccessToken               token.Digest
 	NewRegistrationAccessToken            *token.Digest
+	ClientSecret                          *token.Digest
 	TokenEndpointAuthMethod               *string
 	RedirectURIs                          []string
 	PostLogoutRedirectURIs                []string
@@ -1987,7 +1989,6 @@ type UpdateRegistrationParams struct {
 	TOS                                   *string
 	Policy                                *string
 	BackchannelLogoutURI                  *string
-	ClientSecret                          *token.Digest
 	ClientSecretLifetime                  time.Duration
 	Name                                  *string
 	Contacts                              []string
@@ -2030,6 +2031,7 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.ClientID,
 		arg.RegistrationAccessToken,
 		arg.NewRegistrationAccessToken,
+		arg.ClientSecret,
 		arg.TokenEndpointAuthMethod,
 		arg.RedirectURIs,
 		arg.PostLogoutRedirectURIs,
@@ -2046,7 +2048,6 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.TOS,
 		arg.Policy,
 		arg.BackchannelLogoutURI,
-		arg.ClientSecret,
 		arg.ClientSecretLifetime,
 		arg.Name,
 		arg.Contacts,

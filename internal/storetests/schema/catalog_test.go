@@ -183,14 +183,21 @@ var schemaTables = []tableSpec{
 			backchannel_logout_uri text
 			backchannel_logout_session_required boolean
 			client_discovery_id text
-			client_credentials_scopes text_list (text[])`,
+			client_credentials_scopes text_list (text[])
+			previous_registration_access_token stored_token_digest (text)
+			document_uri short_text (text)
+			document_etag short_text (text)
+			document_fetched_at finite_timestamptz (timestamp with time zone)
+			document_fresh_until finite_timestamptz (timestamp with time zone)
+			document_changes text_list (text[])`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
 			oauth_client_user_id_idx (user_id)
 			oauth_client_reference_id_idx (reference_id, created_at, id) WHERE (reference_id IS NOT NULL)
 			oauth_client_created_at_idx (created_at, id)
-			oauth_client_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)`,
+			oauth_client_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)
+			oauth_client_document_fresh_until_idx (document_fresh_until, id) WHERE (document_fresh_until IS NOT NULL)`,
 		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks: `
 			oauth_client_redirect_uris_where_redirected
@@ -236,6 +243,26 @@ var schemaTables = []tableSpec{
 		foreign: `
 			oauth_client_resource_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
 			oauth_client_resource_resource_id_fkey (resource_id) oauth_resource(identifier) ON DELETE CASCADE`,
+	},
+	{
+		name: "oauth_initial_access_token",
+		added: `
+			id stored_initial_access_token_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			token stored_token_digest (text) NOT NULL
+			label short_text (text)
+			reference_id stored_reference_id (text)
+			max_uses bigint NOT NULL
+			uses bigint NOT NULL DEFAULT 0
+			expires_at finite_timestamptz (timestamp with time zone)
+			revoked_at timestamp with time zone`,
+		indexes: `
+			oauth_initial_access_token_pkey UNIQUE (id)
+			oauth_initial_access_token_token_uidx UNIQUE (token)
+			oauth_initial_access_token_created_at_idx (created_at, id)
+			oauth_initial_access_token_expires_at_idx (expires_at)`,
+		checks: `oauth_initial_access_token_uses_in_range`,
 	},
 	{
 		name: "oauth_client_secret",
@@ -533,6 +560,8 @@ const schemaDomains = `
 	oauth_client_id text
 	client_id text
 	client_secret_id text
+	initial_access_token_id text
+	stored_initial_access_token_id initial_access_token_id initial_access_token_id_length
 	stored_oauth_client_id oauth_client_id oauth_client_id_length
 	stored_client_id client_id oauth_client_client_id_is_vschar
 	authorization_id text
@@ -552,12 +581,12 @@ const schemaDomains = `
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
-	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required
+	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required sector_identifier allow_plain_pkce default_max_age require_pushed_authorization_requests dpop_bound_access_tokens tls_client_certificate_bound_access_tokens tls_client_auth_subject_dn tls_client_auth_san_dns tls_client_auth_san_uri tls_client_auth_san_ip tls_client_auth_san_email resources authorization_details_types
 	authorization_status pending approved denied
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale invalid_redirect_uri invalid_client_metadata`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
@@ -571,6 +600,8 @@ const schemaFunctions = `
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
 	deadline(interval,interval,text)
+	delete_client(text,boolean,text)
+	document_changes(oauth_client,oauth_client)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
@@ -581,7 +612,11 @@ const schemaFunctions = `
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
+	is_redirect_uri(text)
 	is_within(text[],text[])
+	judge_client_document(client_id,timestamp with time zone)
+	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
+	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
@@ -589,6 +624,7 @@ const schemaFunctions = `
 	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	manages(oauth_client,token_digest,token_digest)
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
@@ -597,9 +633,12 @@ const schemaFunctions = `
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
+	registered_before(client_id,oauth_client_id,token_digest,token_digest)
+	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
 	scopes_at(text[],text[])
 	session_is_live(session,"user")
+	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	stamp_consent()
 	stamp_session()
 	tenant_key(text)`
@@ -928,22 +967,23 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 	t.Parallel()
 	pool := fixture.NewPool(t, 1)
 	minimal := map[string]map[string]string{
-		"user":                   {"id": "'u'", "name": "''"},
-		"session":                {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
-		"account":                {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
-		"oauth_client":           {"id": "'c'", "client_id": "'app'", "redirect_uris": "'{https://app.example}'"},
-		"oauth_authorization":    {"id": "'z'", "client_id": "'app'", "scopes": "'{}'"},
-		"oauth_refresh_token":    {"id": "'r'", "token": "'" + string(fixture.Digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
-		"oauth_access_token":     {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
-		"oauth_consent":          {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
-		"verification":           {"id": "'v'", "identifier": "''", "value": "''", "expires_at": "now()"},
-		"oauth_client_secret":    {"client_id": "'app'", "digest": "'" + string(fixture.Digest("s")) + "'", "expires_at": "now()"},
-		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
-		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
-		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
-		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
-		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+		"user":                       {"id": "'u'", "name": "''"},
+		"session":                    {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
+		"account":                    {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
+		"oauth_client":               {"id": "'c'", "client_id": "'app'", "redirect_uris": "'{https://app.example}'"},
+		"oauth_authorization":        {"id": "'z'", "client_id": "'app'", "scopes": "'{}'"},
+		"oauth_refresh_token":        {"id": "'r'", "token": "'" + string(fixture.Digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
+		"oauth_access_token":         {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
+		"oauth_consent":              {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
+		"verification":               {"id": "'v'", "identifier": "''", "value": "''", "expires_at": "now()"},
+		"oauth_client_secret":        {"client_id": "'app'", "digest": "'" + string(fixture.Digest("s")) + "'", "expires_at": "now()"},
+		"oauth_initial_access_token": {"id": "'i'", "token": "'" + string(fixture.Digest("i")) + "'", "max_uses": "1"},
+		"oauth_resource":             {"identifier": "'https://api.example'", "name": "''"},
+		"oauth_client_resource":      {"client_id": "'app'", "resource_id": "'https://api.example'"},
+		"session_client":             {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
+		"oauth_proof":                {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
+		"jwks":                       {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"oauth_client_assertion":     {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {
