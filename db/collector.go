@@ -102,7 +102,8 @@ type Progress struct {
 //     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
 //     once nothing refers to them any more.
 //  6. DeleteDeadConsents, DeleteExpiredInitialAccessTokens, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions,
-//     DeleteExpiredProofs, DeleteExpiredSigningKeys, DeleteExpiredVerifications.
+//     DeleteExpiredProofs, DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes,
+//     DeleteExpiredAttemptCounts.
 //  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
 // A step that fails is reported, and doesn't stop the others.
@@ -297,6 +298,8 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredProofs", batch: simple("oauth_proof", q.DeleteExpiredProofs)},
 		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
+		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
+		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 		{call: "EraseDeletedClients", batch: c.eraseClients()},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},

@@ -8,6 +8,15 @@ CREATE DOMAIN public.account_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.account_id IS 'Primary key of account.';
 
+CREATE DOMAIN public.assertion_lifetime AS interval
+	CONSTRAINT assertion_lifetime_is_positive CHECK ((VALUE >= '00:00:01'::interval));
+
+COMMENT ON DOMAIN public.assertion_lifetime IS 'How far from now the exp of an assertion may be: a second or more.';
+
+CREATE DOMAIN public.attempt_count_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.attempt_count_id IS 'Primary key of attempt_count.';
+
 CREATE DOMAIN public.authorization_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.authorization_id IS 'Primary key of oauth_authorization, and so of a family of tokens.';
@@ -57,6 +66,10 @@ COMMENT ON DOMAIN public.code_challenge_method IS 'How a challenge is derived fr
 CREATE DOMAIN public.consent_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.consent_id IS 'Primary key of oauth_consent.';
+
+CREATE DOMAIN public.digest_list AS text[];
+
+COMMENT ON DOMAIN public.digest_list IS 'Several of token_digest, as a parameter.';
 
 CREATE DOMAIN public.email_address AS text
 	CONSTRAINT user_email_is_address CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)));
@@ -132,6 +145,10 @@ CREATE DOMAIN public.oauth_client_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.oauth_client_id IS 'Primary key of oauth_client. Clients never see it.';
 
+CREATE DOMAIN public.one_time_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.one_time_code_id IS 'Primary key of one_time_code.';
+
 CREATE TYPE public.outcome AS ENUM (
     'created',
     'approved',
@@ -187,16 +204,29 @@ CREATE TYPE public.outcome AS ENUM (
     'changed',
     'fresh',
     'stale',
+    'counted',
+    'spent',
+    'regressed',
+    'untrusted',
+    'too_many_actors',
     'invalid_redirect_uri',
     'invalid_client_metadata'
 );
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
 
+CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.passkey_id IS 'Primary key of passkey: the credential ID of WebAuthn in unpadded base64url.';
+
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
 
 COMMENT ON DOMAIN public.provider_text IS 'The name of an identity provider, or its identifier of a user: 1 to 4096 bytes.';
+
+CREATE DOMAIN public.recovery_code_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.recovery_code_id IS 'Primary key of recovery_code.';
 
 CREATE DOMAIN public.reference_id AS text COLLATE pg_catalog."C";
 
@@ -284,6 +314,11 @@ CREATE DOMAIN public.stored_initial_access_token_id AS public.initial_access_tok
 
 COMMENT ON DOMAIN public.stored_initial_access_token_id IS 'An initial_access_token_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_issuer AS text COLLATE pg_catalog."C"
+	CONSTRAINT issuer_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 2048)));
+
+COMMENT ON DOMAIN public.stored_issuer IS 'The iss of an assertion (RFC 7523, section 3, item 1): 1 to 2048 bytes.';
+
 CREATE DOMAIN public.stored_jwk_id AS public.jwk_id
 	CONSTRAINT jwks_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -298,6 +333,16 @@ CREATE DOMAIN public.stored_object AS jsonb
 	CONSTRAINT object_is_small CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))));
 
 COMMENT ON DOMAIN public.stored_object IS 'A JSON object of 64 KiB and 32 levels at most.';
+
+CREATE DOMAIN public.stored_passkey_id AS public.passkey_id
+	CONSTRAINT passkey_id_is_base64url CHECK ((((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 1364)) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_passkey_id IS 'A passkey_id as it is stored: 1 to 1023 bytes in unpadded base64url.';
+
+CREATE DOMAIN public.stored_purpose AS text COLLATE pg_catalog."C"
+	CONSTRAINT purpose_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 64)));
+
+COMMENT ON DOMAIN public.stored_purpose IS 'What a code or an attempt is for, in the server''s own words: 1 to 64 bytes.';
 
 CREATE DOMAIN public.stored_reference_id AS public.reference_id
 	CONSTRAINT reference_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
@@ -314,10 +359,33 @@ CREATE DOMAIN public.stored_session_id AS public.session_id
 
 COMMENT ON DOMAIN public.stored_session_id IS 'A session_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sign_count AS bigint
+	CONSTRAINT sign_count_in_range CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)));
+
+COMMENT ON DOMAIN public.stored_sign_count IS 'A signature counter: 32 bits, unsigned (WebAuthn Level 3, section 6.1.1).';
+
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
 
 COMMENT ON DOMAIN public.stored_token_digest IS 'A digest as it is stored: 43 base64url characters.';
+
+CREATE DOMAIN public.totp_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.totp_id IS 'Primary key of totp.';
+
+CREATE DOMAIN public.stored_totp_id AS public.totp_id
+	CONSTRAINT totp_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_totp_id IS 'A totp_id as it is stored: 1 to 255 bytes.';
+
+CREATE DOMAIN public.trusted_issuer_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.trusted_issuer_id IS 'Primary key of oauth_trusted_issuer.';
+
+CREATE DOMAIN public.stored_trusted_issuer_id AS public.trusted_issuer_id
+	CONSTRAINT trusted_issuer_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
+
+COMMENT ON DOMAIN public.stored_trusted_issuer_id IS 'A trusted_issuer_id as it is stored: 1 to 255 bytes.';
 
 CREATE DOMAIN public.user_id AS text COLLATE pg_catalog."C";
 
@@ -353,6 +421,21 @@ CREATE TYPE public.token_kind AS ENUM (
 
 COMMENT ON TYPE public.token_kind IS 'The token_type_hint of RFC 7009, section 2.1.';
 
+CREATE DOMAIN public.totp_algorithm AS text
+	CONSTRAINT totp_algorithm_known CHECK ((VALUE = ANY (ARRAY['SHA1'::text, 'SHA256'::text, 'SHA512'::text])));
+
+COMMENT ON DOMAIN public.totp_algorithm IS 'The hash function of the HMAC (RFC 6238, section 1.2).';
+
+CREATE DOMAIN public.totp_digits AS integer
+	CONSTRAINT totp_digits_in_range CHECK (((VALUE >= 6) AND (VALUE <= 8)));
+
+COMMENT ON DOMAIN public.totp_digits IS 'How many digits a code has (RFC 4226, section 5.3).';
+
+CREATE DOMAIN public.totp_period AS integer
+	CONSTRAINT totp_period_in_range CHECK (((VALUE >= 1) AND (VALUE <= 3600)));
+
+COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
+
 CREATE TABLE public.oauth_access_token (
     id public.stored_access_token_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -376,6 +459,8 @@ CREATE TABLE public.oauth_access_token (
     pair_epoch bigint,
     data public.stored_object,
     requested_user_info_claims public.text_list,
+    subject_token_id public.access_token_id,
+    may_act public.stored_object,
     CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
@@ -414,6 +499,10 @@ COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the u
 COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
 
 COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_access_token.subject_token_id IS 'The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.';
+
+COMMENT ON COLUMN public.oauth_access_token.may_act IS 'Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -845,6 +934,18 @@ $$;
 
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
+CREATE FUNCTION public.add_actor(act jsonb, actor text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN actor IS NULL THEN act
+        WHEN act IS NULL THEN jsonb_build_object('sub', actor)
+        ELSE jsonb_build_object('sub', actor, 'act', act)
+    END
+$$;
+
+COMMENT ON FUNCTION public.add_actor(act jsonb, actor text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';
+
 CREATE TABLE public.oauth_consent (
     id public.stored_consent_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -897,6 +998,26 @@ $$;
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
+CREATE FUNCTION public.are_details_within(part jsonb, whole jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (detail)
+        WHERE p.detail NOT IN (SELECT w.detail FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (detail))
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.are_details_within(part jsonb, whole jsonb) IS 'Whether all elements of authorization_details (RFC 9396) are among those of other ones, whole and equal: an element that leaves a member out may grant more. True if there are none. Never NULL.';
+
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -913,6 +1034,15 @@ END
 $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';
+
+CREATE FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    -- to_timestamp fails on a time out of range, and the planner evaluates it for constants even if no row is written
+    SELECT to_timestamp(greatest(least(expires_at, 253402300799), 0)) + greatest(clock_skew, interval '0')
+$$;
+
+COMMENT ON FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) IS 'Until when an assertion has to be remembered: its exp, in seconds since 1970, and clock_skew.';
 
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -939,6 +1069,31 @@ CREATE FUNCTION public.authenticates(c public.oauth_client, method text, present
 $$;
 
 COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
+
+CREATE FUNCTION public.beyond(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(as_set(list)) WITH ORDINALITY AS l (value, n)
+        WHERE l.value NOT IN (SELECT a.value FROM unnest(as_set(allowed)) AS a (value))
+        ORDER BY l.n
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.beyond(list text[], allowed text[]) IS 'The distinct values of a list that are not allowed, in the order of their first occurrence. Never NULL.';
+
+CREATE FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false))
+        AND (c.tls_client_certificate_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'x5t#S256', false))
+$$;
+
+COMMENT ON FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1002,6 +1157,34 @@ CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_co
 $$;
 
 COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
+
+CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    present attempt_count;
+BEGIN
+    IF most IS NULL OR most < 1 THEN
+        PERFORM refuse_parameter('MaxAttempts', 'is missing or under 1');
+    END IF;
+    INSERT INTO attempt_count AS n (purpose, subject, attempts, resets_at)
+    VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
+    ON CONFLICT (purpose, subject) DO UPDATE
+    SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        updated_at = now()
+    RETURNING n.* INTO present;
+    is_allowed := present.attempts <= most;
+    attempts_left := greatest(most - present.attempts, 0);
+    resets_at := present.resets_at;
+    IF is_right AND is_allowed THEN
+        DELETE FROM attempt_count AS n WHERE n.id = present.id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) IS 'Counts an attempt before it is made, and returns whether it is allowed, how many may follow in the window, and when the window ends. Of any number at once no more than most are allowed. A right attempt that is allowed makes the earlier ones forgotten.';
 
 CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
@@ -1152,6 +1335,31 @@ CREATE FUNCTION public.expiry_without_row(expires_at timestamp with time zone, a
 $$;
 
 COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
+
+CREATE FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    t oauth_access_token;
+BEGIN
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
+        PERFORM refuse_parameter(name, 'is that of another token');
+    END IF;
+    authorization_id := t.authorization_id;
+    expires_at := t.expires_at;
+    scopes := t.scopes;
+    resources := t.resources;
+    authorization_details := t.authorization_details;
+    act := t.act;
+END
+$$;
+
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1307,6 +1515,35 @@ CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
+
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN CASE
+        WHEN FOUND THEN 'issued'
+        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        ELSE 'proof_replayed'
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+
+CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
+    LANGUAGE sql
+    AS $$
+    SELECT CASE
+        WHEN expires_at > extract(epoch FROM expiry(now(), max_lifetime, least(at_most, interval '1 year'), 'MaxLifetime')) THEN 'too_far'
+        WHEN (expires_at > extract(epoch FROM now() - clock_skew)) IS NOT TRUE THEN 'expired'
+    END::outcome
+$$;
+
+COMMENT ON FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) IS 'What is amiss with the exp of an assertion, in seconds since 1970 (RFC 7523, section 3, item 4): too_far or expired; NULL if nothing is. exp may be no further from now than max_lifetime and at_most, and never further than a year.';
 
 CREATE FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1465,6 +1702,20 @@ $$;
 
 COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
+CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+
+COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1486,6 +1737,25 @@ END
 $$;
 
 COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+
+CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    PERFORM
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.id = of_token AND access_token_is_live(t, a, c, u, s)
+    FOR KEY SHARE OF t;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.lock_live_access_token(of_token text) IS 'Part of ExchangeToken: whether an access token is live. While it is locked, neither it nor its family is collected. VOLATILE, so that it sees what was committed while the statement waited for a lock. It waits for no ending, because endings change no key.';
 
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
@@ -1546,6 +1816,14 @@ CREATE FUNCTION public.manages(c public.oauth_client, manager public.token_diges
 $$;
 
 COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
+
+CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources && (coalesce(resources, '{}') || o.client_id::text)), false)
+$$;
+
+COMMENT ON FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) IS 'Whether a client may exchange an access token (RFC 8693, section 2.1): one that was issued to it or, if it is confidential, one whose audience has its client_id or one of the resources, which are those that it serves. Never NULL.';
 
 CREATE FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1720,6 +1998,24 @@ $$;
 
 COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
 
+CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
+$$;
+
+COMMENT ON FUNCTION public.replace_recovery_codes(owner text, digests text[]) IS 'Part of ReplaceRecoveryCodes, which has locked the user: deletes the user''s codes, those included that another call has written meanwhile, and writes new ones. Returns how many.';
+
 CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1849,6 +2145,25 @@ $$;
 
 COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
 
+CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
+        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
+    END
+$$;
+
+COMMENT ON FUNCTION public.user_refusal(u public."user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
+
+CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+
+COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1881,6 +2196,27 @@ COMMENT ON COLUMN public.account.scope IS 'The scope that the other provider gra
 
 COMMENT ON COLUMN public.account.password IS 'Password hash, argon2id for example, in the notation of the hasher.';
 
+CREATE TABLE public.attempt_count (
+    id public.attempt_count_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    attempts bigint NOT NULL,
+    resets_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.attempt_count IS 'How often something was tried in the present window: guesses at a code or a password, or messages that were sent.';
+
+COMMENT ON COLUMN public.attempt_count.purpose IS 'What is tried. Codes and attempts of one purpose and subject share a budget.';
+
+COMMENT ON COLUMN public.attempt_count.subject IS 'Digest of whom it is counted for: of a user''s id, an address or a network.';
+
+COMMENT ON COLUMN public.attempt_count.attempts IS 'Attempts since the window began, those included that were refused because there were too many.';
+
+COMMENT ON COLUMN public.attempt_count.resets_at IS 'When the window ends. It begins with the first attempt, and no attempt prolongs it.';
+
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1908,14 +2244,17 @@ CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at public.finite_timestamptz NOT NULL
+    expires_at public.finite_timestamptz NOT NULL,
+    access_token_id public.access_token_id
 );
 
-COMMENT ON TABLE public.oauth_client_assertion IS 'Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.';
+COMMENT ON TABLE public.oauth_client_assertion IS 'Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.';
 
-COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of the client''s identifier and the assertion''s jti.';
+COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of what the assertion was presented for, of its issuer and of its jti.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
+
+COMMENT ON COLUMN public.oauth_client_assertion.access_token_id IS 'The access token that was issued for a grant. A repeated call names the same one.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -2104,6 +2443,117 @@ COMMENT ON COLUMN public.oauth_resource.policy_version IS 'Version of the policy
 
 COMMENT ON COLUMN public.oauth_resource.metadata IS 'Whatever else the server keeps with it.';
 
+CREATE TABLE public.oauth_trusted_issuer (
+    id public.stored_trusted_issuer_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    issuer public.stored_issuer NOT NULL,
+    name public.short_text,
+    jwks public.stored_object,
+    jwks_uri public.short_text,
+    audiences public.text_list DEFAULT '{}'::text[] NOT NULL,
+    signing_algorithms public.text_list DEFAULT '{}'::text[] NOT NULL,
+    client_ids public.text_list DEFAULT '{}'::text[] NOT NULL,
+    any_client boolean DEFAULT false NOT NULL,
+    max_lifetime public.assertion_lifetime,
+    disabled boolean DEFAULT false NOT NULL,
+    CONSTRAINT oauth_trusted_issuer_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
+    CONSTRAINT oauth_trusted_issuer_signs CHECK ((NOT ('none'::text = ANY ((signing_algorithms)::text[]))))
+);
+
+COMMENT ON TABLE public.oauth_trusted_issuer IS 'Issuers whose assertions are accepted as grants (RFC 7523, section 2.1).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.issuer IS 'The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.name IS 'Display name.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.jwks IS 'The issuer''s public keys, a JSON Web Key Set. Not together with jwks_uri.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.jwks_uri IS 'Where the issuer publishes its keys. Not together with jwks.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.audiences IS 'An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.signing_algorithms IS 'An assertion has to be signed by one of these (RFC 7518, section 3.1).';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.client_ids IS 'Clients that may present its assertions.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.any_client IS 'Whether every client that is registered for the grant type may present its assertions.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.max_lifetime IS 'How far from now exp may be. NULL means no bound but the caller''s.';
+
+COMMENT ON COLUMN public.oauth_trusted_issuer.disabled IS 'While true, its assertions are refused.';
+
+CREATE TABLE public.one_time_code (
+    id public.one_time_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    purpose public.stored_purpose NOT NULL,
+    subject public.stored_token_digest NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    data public.stored_object
+);
+
+COMMENT ON TABLE public.one_time_code IS 'Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.';
+
+COMMENT ON COLUMN public.one_time_code.created_at IS 'When the present code took the place of an earlier one.';
+
+COMMENT ON COLUMN public.one_time_code.purpose IS 'What the code is for, such as sign-in or email-verification.';
+
+COMMENT ON COLUMN public.one_time_code.subject IS 'Digest of whom the code is for: of a user''s id, an address or a browser.';
+
+COMMENT ON COLUMN public.one_time_code.digest IS 'Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.';
+
+COMMENT ON COLUMN public.one_time_code.data IS 'What the server has to know when the code is redeemed, such as the address that it verifies.';
+
+CREATE TABLE public.passkey (
+    id public.stored_passkey_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    public_key public.short_text NOT NULL,
+    sign_count public.stored_sign_count,
+    transports public.text_list,
+    aaguid public.short_text,
+    backup_eligible boolean DEFAULT false NOT NULL,
+    backed_up boolean DEFAULT false NOT NULL,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.passkey IS 'WebAuthn credentials of users.';
+
+COMMENT ON COLUMN public.passkey.name IS 'What the user calls the passkey.';
+
+COMMENT ON COLUMN public.passkey.public_key IS 'The public key, in the notation of the server.';
+
+COMMENT ON COLUMN public.passkey.sign_count IS 'The highest signature counter that was presented. It stays 0 for authenticators that don''t count; NULL means that none is known.';
+
+COMMENT ON COLUMN public.passkey.transports IS 'How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).';
+
+COMMENT ON COLUMN public.passkey.aaguid IS 'The model of the authenticator.';
+
+COMMENT ON COLUMN public.passkey.backup_eligible IS 'Whether the passkey may be synced to other devices (flag BE of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.backed_up IS 'Whether the passkey was synced when it was last used (flag BS of WebAuthn).';
+
+COMMENT ON COLUMN public.passkey.last_used_at IS 'When the passkey was last accepted.';
+
+CREATE TABLE public.recovery_code (
+    id public.recovery_code_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    digest public.stored_token_digest NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.recovery_code IS 'Codes that stand in for a second factor that is lost, each of them once.';
+
+COMMENT ON COLUMN public.recovery_code.digest IS 'Digest of the code.';
+
+COMMENT ON COLUMN public.recovery_code.used_at IS 'When the code was used. It is never accepted again.';
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2140,6 +2590,30 @@ COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends
 
 COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
 
+CREATE TABLE public.totp (
+    id public.stored_totp_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id public.user_id NOT NULL,
+    name public.short_text,
+    secret public.short_text NOT NULL,
+    algorithm public.totp_algorithm DEFAULT 'SHA1'::text NOT NULL,
+    digits public.totp_digits DEFAULT 6 NOT NULL,
+    period public.totp_period DEFAULT 30 NOT NULL,
+    last_step bigint,
+    last_used_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.totp IS 'Authenticator apps of users (RFC 6238).';
+
+COMMENT ON COLUMN public.totp.name IS 'What the user calls the app.';
+
+COMMENT ON COLUMN public.totp.secret IS 'The shared secret, encrypted by the caller.';
+
+COMMENT ON COLUMN public.totp.last_step IS 'The highest time step of which a code was accepted; NULL if none was.';
+
+COMMENT ON COLUMN public.totp.last_used_at IS 'When a code was last accepted.';
+
 CREATE TABLE public.verification (
     id public.stored_verification_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2162,6 +2636,12 @@ ALTER TABLE ONLY public.account
 
 ALTER TABLE ONLY public.account
     ADD CONSTRAINT account_provider_account_uidx UNIQUE (provider_id, account_id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.attempt_count
+    ADD CONSTRAINT attempt_count_purpose_subject_uidx UNIQUE (purpose, subject);
 
 ALTER TABLE ONLY public.jwks
     ADD CONSTRAINT jwks_pkey PRIMARY KEY (id);
@@ -2223,6 +2703,27 @@ ALTER TABLE ONLY public.oauth_resource
 ALTER TABLE ONLY public.oauth_resource
     ADD CONSTRAINT oauth_resource_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.oauth_trusted_issuer
+    ADD CONSTRAINT oauth_trusted_issuer_issuer_uidx UNIQUE (issuer);
+
+ALTER TABLE ONLY public.oauth_trusted_issuer
+    ADD CONSTRAINT oauth_trusted_issuer_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.one_time_code
+    ADD CONSTRAINT one_time_code_purpose_subject_uidx UNIQUE (purpose, subject);
+
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_digest_uidx UNIQUE (user_id, digest);
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
 
@@ -2235,6 +2736,9 @@ ALTER TABLE ONLY public.session
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_token_uidx UNIQUE (token);
 
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public."user"
     ADD CONSTRAINT user_pkey PRIMARY KEY (id);
 
@@ -2242,6 +2746,8 @@ ALTER TABLE ONLY public.verification
     ADD CONSTRAINT verification_pkey PRIMARY KEY (id);
 
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
+
+CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (resets_at);
 
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 
@@ -2313,6 +2819,12 @@ CREATE INDEX oauth_refresh_token_user_id_idx ON public.oauth_refresh_token USING
 
 CREATE INDEX oauth_refresh_token_without_expiry_idx ON public.oauth_refresh_token USING btree (id) WHERE (expires_at IS NULL);
 
+CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer USING btree (created_at, id);
+
+CREATE INDEX one_time_code_expires_at_idx ON public.one_time_code USING btree (expires_at);
+
+CREATE INDEX passkey_user_id_idx ON public.passkey USING btree (user_id);
+
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 
 CREATE INDEX session_client_due_at_idx ON public.session_client USING btree (due_at) WHERE ((due_at IS NOT NULL) AND (told_at IS NULL));
@@ -2322,6 +2834,8 @@ CREATE INDEX session_client_user_id_idx ON public.session_client USING btree (us
 CREATE INDEX session_expires_at_idx ON public.session USING btree (expires_at);
 
 CREATE INDEX session_user_id_idx ON public.session USING btree (user_id, created_at, id);
+
+CREATE INDEX totp_user_id_idx ON public.totp USING btree (user_id);
 
 CREATE INDEX user_created_at_idx ON public."user" USING btree (created_at, id);
 
@@ -2410,8 +2924,17 @@ ALTER TABLE ONLY public.oauth_refresh_token
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.passkey
+    ADD CONSTRAINT passkey_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.recovery_code
+    ADD CONSTRAINT recovery_code_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.oauth_client(client_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.session
     ADD CONSTRAINT session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.totp
+    ADD CONSTRAINT totp_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;

@@ -18,6 +18,11 @@ ALTER TYPE outcome ADD VALUE 'inserted';
 ALTER TYPE outcome ADD VALUE 'changed';
 ALTER TYPE outcome ADD VALUE 'fresh';
 ALTER TYPE outcome ADD VALUE 'stale';
+ALTER TYPE outcome ADD VALUE 'counted';
+ALTER TYPE outcome ADD VALUE 'spent';
+ALTER TYPE outcome ADD VALUE 'regressed';
+ALTER TYPE outcome ADD VALUE 'untrusted';
+ALTER TYPE outcome ADD VALUE 'too_many_actors';
 ALTER TYPE outcome ADD VALUE 'invalid_redirect_uri';
 ALTER TYPE outcome ADD VALUE 'invalid_client_metadata';
 

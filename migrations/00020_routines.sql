@@ -1,6 +1,22 @@
 -- +goose Up
 
 -- +goose StatementBegin
+CREATE FUNCTION add_actor(act jsonb, actor text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN actor IS NULL THEN act
+        WHEN act IS NULL THEN jsonb_build_object('sub', actor)
+        ELSE jsonb_build_object('sub', actor, 'act', act)
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION add_actor(jsonb, text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION merge_resource_scopes(earlier jsonb, more jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
@@ -67,6 +83,76 @@ COMMENT ON FUNCTION agreed_scopes(oauth_consent) IS 'The scopes that a user has 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION are_details_within(part jsonb, whole jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (detail)
+        WHERE p.detail NOT IN (SELECT w.detail FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (detail))
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION are_details_within(jsonb, jsonb) IS 'Whether all elements of authorization_details (RFC 9396) are among those of other ones, whole and equal: an element that leaves a member out may grant more. True if there are none. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    -- to_timestamp fails on a time out of range, and the planner evaluates it for constants even if no row is written
+    SELECT to_timestamp(greatest(least(expires_at, 253402300799), 0)) + greatest(clock_skew, interval '0')
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION assertion_ends_at(bigint, interval) IS 'Until when an assertion has to be remembered: its exp, in seconds since 1970, and clock_skew.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION beyond(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT l.value
+        FROM unnest(as_set(list)) WITH ORDINALITY AS l (value, n)
+        WHERE l.value NOT IN (SELECT a.value FROM unnest(as_set(allowed)) AS a (value))
+        ORDER BY l.n
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION beyond(text[], text[]) IS 'The distinct values of a list that are not allowed, in the order of their first occurrence. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION binds_as_registered(c oauth_client, proven jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false))
+        AND (c.tls_client_certificate_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'x5t#S256', false))
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION binds_as_registered(oauth_client, jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION consent_gaps(g oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[])
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -113,6 +199,41 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION consent_goes_on(oauth_consent, oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION count_attempt(
+    of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean,
+    OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    present attempt_count;
+BEGIN
+    IF most IS NULL OR most < 1 THEN
+        PERFORM refuse_parameter('MaxAttempts', 'is missing or under 1');
+    END IF;
+    INSERT INTO attempt_count AS n (purpose, subject, attempts, resets_at)
+    VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
+    ON CONFLICT (purpose, subject) DO UPDATE
+    SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        updated_at = now()
+    RETURNING n.* INTO present;
+    is_allowed := present.attempts <= most;
+    attempts_left := greatest(most - present.attempts, 0);
+    resets_at := present.resets_at;
+    IF is_right AND is_allowed THEN
+        DELETE FROM attempt_count AS n WHERE n.id = present.id;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION count_attempt(text, text, integer, interval, boolean) IS 'Counts an attempt before it is made, and returns whether it is allowed, how many may follow in the window, and when the window ends. Of any number at once no more than most are allowed. A right attempt that is allowed makes the earlier ones forgotten.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -183,6 +304,38 @@ COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION find_issued_access_token(
+    of_token access_token_id, issued_to client_id, presented_as token_digest, exchanged_for access_token_id, name text,
+    OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    t oauth_access_token;
+BEGIN
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
+        PERFORM refuse_parameter(name, 'is that of another token');
+    END IF;
+    authorization_id := t.authorization_id;
+    expires_at := t.expires_at;
+    scopes := t.scopes;
+    resources := t.resources;
+    authorization_details := t.authorization_details;
+    act := t.act;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION is_redirect_uri(uri text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
@@ -208,6 +361,43 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION is_redirect_uri(text) IS 'Whether a client may register a redirect URI for itself (RFC 7591, section 5): https, http at a loopback address, or a scheme of an application. It is absolute and has no fragment (RFC 6749, section 3.1.2) and no userinfo. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    ON CONFLICT (id) DO NOTHING;
+    RETURN CASE
+        WHEN FOUND THEN 'issued'
+        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        ELSE 'proof_replayed'
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_assertion(text, timestamptz, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS outcome
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT CASE
+        WHEN expires_at > extract(epoch FROM expiry(now(), max_lifetime, least(at_most, interval '1 year'), 'MaxLifetime')) THEN 'too_far'
+        WHEN (expires_at > extract(epoch FROM now() - clock_skew)) IS NOT TRUE THEN 'expired'
+    END::outcome
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_assertion_time(bigint, interval, interval, interval) IS 'What is amiss with the exp of an assertion, in seconds since 1970 (RFC 7523, section 3, item 4): too_far or expired; NULL if nothing is. exp may be no further from now than max_lifetime and at_most, and never further than a year.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -349,6 +539,59 @@ COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION kept_within(text[], text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION lock_live_access_token(of_token text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM
+    FROM oauth_access_token AS t
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE t.id = of_token AND access_token_is_live(t, a, c, u, s)
+    FOR KEY SHARE OF t;
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION lock_live_access_token(text) IS 'Part of ExchangeToken: whether an access token is live. While it is locked, neither it nor its family is collected. VOLATILE, so that it sees what was committed while the statement waited for a lock. It waits for no ending, because endings change no key.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION may_present(o oauth_client, t oauth_access_token, resources text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources && (coalesce(resources, '{}') || o.client_id::text)), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION may_present(oauth_client, oauth_access_token, text[]) IS 'Whether a client may exchange an access token (RFC 8693, section 2.1): one that was issued to it or, if it is confidential, one whose audience has its client_id or one of the resources, which are those that it serves. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION merge_authorization_details(earlier jsonb, more jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -420,6 +663,28 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION replace_recovery_codes(text, text[]) IS 'Part of ReplaceRecoveryCodes, which has locked the user: deletes the user''s codes, those included that another call has written meanwhile, and writes new ones. Returns how many.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -511,7 +776,42 @@ END
 $$;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+CREATE FUNCTION user_refusal(u "user") RETURNS outcome
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
+        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION user_refusal("user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION uses_grant_type(oauth_client, text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+-- +goose StatementEnd
+
 -- +goose Down
+
+-- +goose StatementBegin
+DROP FUNCTION uses_grant_type;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION user_refusal;
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION stamp_consent() RETURNS trigger
@@ -542,6 +842,10 @@ DROP FUNCTION return_initial_access_token;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION replace_recovery_codes;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION registered_before;
 -- +goose StatementEnd
 
@@ -551,6 +855,18 @@ DROP FUNCTION missing_authorization_details;
 
 -- +goose StatementBegin
 DROP FUNCTION merge_authorization_details;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION may_present;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION lock_live_access_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION kept_within;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -574,7 +890,19 @@ DROP FUNCTION judge_client_document;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION judge_assertion_time;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_assertion;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION is_redirect_uri;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION find_issued_access_token;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -590,11 +918,31 @@ DROP FUNCTION delete_client;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION count_attempt;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION consent_goes_on;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 DROP FUNCTION consent_gaps;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION binds_as_registered;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION beyond;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION assertion_ends_at;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION are_details_within;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -611,4 +959,8 @@ DROP FUNCTION scopes_at;
 
 -- +goose StatementBegin
 DROP FUNCTION merge_resource_scopes;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION add_actor;
 -- +goose StatementEnd

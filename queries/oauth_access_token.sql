@@ -1,54 +1,344 @@
 -- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
 -- token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 -- none are registered for it. The client is authenticated as in AuthenticateClient.
+-- confirmation is the key that the caller has proven to hold. It binds the token.
+-- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 --   - issued: the token is written
 --   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+--   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
--- Only issued writes anything.
+--   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+-- Only issued writes anything, apart from the proof, which is remembered.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
         expiry(now(), @lifetime::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
+        (n.client_id = c.client_id AND n.user_id IS NULL) IS TRUE AS is_repeated,
         (
             CASE
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN is_public(c) OR NOT 'client_credentials' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
+                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome
     FROM oauth_client AS c
+    LEFT JOIN oauth_access_token AS n ON n.id = @id::access_token_id
     WHERE c.client_id = @client_id::client_id
-    FOR KEY SHARE
-), issued AS (
-    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, c.client_id,
-        sqlc.narg('reference_id')::reference_id, c.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
-        sqlc.narg('confirmation')::token_confirmation, c.grants_epoch
+    FOR KEY SHARE OF c
+), admitted AS MATERIALIZED (
+    SELECT c.*, proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
+), issued AS (
+    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
+    SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, m.client_id,
+        sqlc.narg('reference_id')::reference_id, m.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
+        sqlc.narg('confirmation')::token_confirmation, m.grants_epoch
+    FROM admitted AS m
+    WHERE m.fresh
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
-), answer AS (
-    SELECT (
-            CASE
-                WHEN c.outcome <> 'issued' OR EXISTS (SELECT FROM issued) THEN c.outcome
-                WHEN t.id IS NOT NULL AND (t.client_id <> c.client_id OR t.token IS DISTINCT FROM sqlc.narg('access_token')::token_digest)
-                THEN refuse_parameter('ID', 'is that of another token')::outcome
-                ELSE 'retried'
-            END
-        )::outcome AS outcome,
-        (CASE WHEN c.outcome = 'issued' THEN CASE WHEN t.id IS NULL THEN c.expires_at ELSE t.expires_at END END)::timestamptz AS expires_at
-    FROM client AS c
-    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id
+    RETURNING id, expires_at
+), access_token AS (
+    SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
+    FROM issued AS w
+    UNION ALL
+    SELECT CASE WHEN e.authorization_id IS NULL THEN 'retried' ELSE refuse_parameter('ID', 'is that of another token') END, e.expires_at
+    FROM admitted AS m
+    CROSS JOIN find_issued_access_token(@id::access_token_id, m.client_id, sqlc.narg('access_token')::token_digest, NULL, 'ID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
-SELECT coalesce(w.outcome, 'unauthenticated')::outcome AS outcome, w.expires_at
-FROM (VALUES (true)) AS one (n) -- a row to join to, so that there is an answer even if nothing was found
-LEFT JOIN answer AS w ON true;
+SELECT (CASE
+        WHEN w.outcome IS NOT NULL THEN w.outcome
+        WHEN c.outcome IS NULL THEN 'unauthenticated'
+        WHEN m.outcome IS NULL THEN c.outcome::text
+        ELSE 'proof_replayed'
+    END)::outcome AS outcome,
+    w.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS c ON true
+LEFT JOIN admitted AS m ON true
+LEFT JOIN access_token AS w ON true;
+
+-- ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
+-- in AuthenticateClient.
+-- The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
+-- the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
+-- client_resources, which are the resources that it serves: the server has to know them.
+-- The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
+-- alone is revoked later. There is no refresh token.
+-- scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
+-- not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
+-- subject token.
+-- act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
+-- token of another client. With impersonate no actor is added where no actor token is presented.
+-- If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
+-- is who may act with the new token; NULL leaves what the subject token has.
+-- confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
+-- client and is bound to one.
+-- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- access_token_id is made once for a request and kept for its retries.
+--   - exchanged: the token is written
+--   - retried: the same call, for the same subject token, had issued it before; the answer is the same
+--   - unauthenticated: the client is not authenticated (invalid_client)
+--   - disabled: the client is disabled (invalid_client)
+--   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:token-exchange (unauthorized_client)
+--   - unknown: there is no such subject or actor token that the client may present (invalid_request; RFC 8693, section 2.2.2)
+--   - unsupported_token_type: the subject token is a client's own, and has no family (invalid_request)
+--   - mismatched: the key is another one, or may_act names another actor (invalid_request)
+--   - expired: the subject or actor token has expired (invalid_request)
+--   - revoked: the subject or actor token had been ended (invalid_request)
+--   - too_many_actors: act would name more than 16 actors (invalid_request)
+--   - invalid_scope: the scopes go beyond those of the subject token, or what the client may ask for (invalid_scope)
+--   - invalid_target: the resources go beyond those of the subject token (invalid_target)
+--   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
+--   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+-- Only exchanged writes anything, apart from the proof, which is remembered.
+-- name: ExchangeToken :one
+WITH presented AS MATERIALIZED (
+    SELECT k.client_id, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
+        t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
+        pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
+        least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
+        (CASE
+            WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[])
+            ELSE kept_within(t.scopes, coalesce(k.scopes, @default_scopes::text[]))
+        END)::text[] AS access_scopes,
+        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE t.resources END)::text[] AS access_resources,
+        coalesce(sqlc.narg('authorization_details')::jsonb, t.authorization_details) AS access_details,
+        add_actor(
+            coalesce(t.act, a.act),
+            CASE
+                WHEN x.id IS NOT NULL THEN coalesce(x.user_id::text, x.client_id::text)
+                WHEN t.client_id <> k.client_id AND NOT @impersonate::boolean THEN k.client_id::text
+            END
+        ) AS access_act,
+        coalesce(sqlc.narg('may_act')::jsonb, t.may_act) AS access_may_act,
+        (n.client_id = k.client_id AND n.subject_token_id = t.id) IS TRUE AS is_repeated,
+        (CASE
+            WHEN NOT authenticates(k, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
+            WHEN k.disabled THEN 'disabled'
+            WHEN NOT uses_grant_type(k, 'urn:ietf:params:oauth:grant-type:token-exchange') THEN 'unauthorized_client'
+            WHEN NOT may_present(k, t, @client_resources::text[]) THEN 'unknown'
+            WHEN (sqlc.narg('actor_token')::token_digest IS NOT NULL OR sqlc.narg('actor_token_id')::access_token_id IS NOT NULL)
+                AND NOT may_present(k, x, @client_resources::text[]) THEN 'unknown'
+            WHEN t.authorization_id IS NULL THEN 'unsupported_token_type'
+            WHEN NOT binds_as_registered(k, sqlc.narg('confirmation')::token_confirmation)
+                OR (t.client_id = k.client_id AND NOT key_fits(t.confirmation, sqlc.narg('confirmation')::token_confirmation))
+                OR (x.client_id = k.client_id AND NOT key_fits(x.confirmation, sqlc.narg('confirmation')::token_confirmation))
+            THEN 'mismatched'
+            WHEN t.expires_at <= now() OR x.expires_at <= now() THEN 'expired'
+            WHEN NOT access_token_is_live(t, a, c, u, s) THEN 'revoked'
+            -- an empty may_act names nobody
+            WHEN coalesce(t.may_act, a.may_act) = '{}' OR NOT jsonb_build_object(
+                'sub', coalesce(x.user_id::text, x.client_id::text, k.client_id::text), 'client_id', coalesce(x.client_id, k.client_id)
+            ) @> coalesce(t.may_act, a.may_act) THEN 'mismatched'
+            WHEN jsonb_path_exists(coalesce(t.act, a.act), 'strict $.**{16}')
+                AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT @impersonate::boolean)) THEN 'too_many_actors'
+            WHEN NOT is_within(coalesce(@scopes::text[], '{}'), t.scopes)
+                OR NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT are_details_within(sqlc.narg('authorization_details')::jsonb, t.authorization_details) THEN 'invalid_authorization_details'
+            ELSE 'exchanged'
+        END)::outcome AS outcome
+    FROM oauth_client AS k
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE
+        WHEN sqlc.narg('subject_token')::token_digest IS NOT NULL
+        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = sqlc.narg('subject_token')::token_digest)
+        ELSE sqlc.narg('subject_token_id')::access_token_id
+    END
+    LEFT JOIN oauth_access_token AS x ON x.id = CASE
+        WHEN sqlc.narg('actor_token')::token_digest IS NOT NULL
+        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = sqlc.narg('actor_token')::token_digest)
+        ELSE sqlc.narg('actor_token_id')::access_token_id
+    END
+    LEFT JOIN oauth_access_token AS n ON n.id = @access_token_id::access_token_id
+    LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
+    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = t.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE k.client_id = @client_id::client_id
+), admitted AS MATERIALIZED (
+    -- two clients, in the order of client_id
+    SELECT p.*, lock_parents(p.user_id, least(p.client_id, p.family_client_id), NULL) AS first_parents,
+        lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
+        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh,
+        lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
+    FROM presented AS p
+    WHERE p.outcome = 'exchanged'
+), granted AS MATERIALIZED (
+    SELECT m.*, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
+        least(expiry(now(), @access_token_lifetime::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
+    FROM admitted AS m
+    WHERE m.fresh AND m.live AND m.first_parents = 'locked' AND m.parents <> 'unknown'
+), new_access_token AS (
+    INSERT INTO oauth_access_token (
+        id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation,
+        authorization_id, authorization_code_id, act, may_act, client_epoch, pair_epoch, subject_token_id
+    )
+    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
+        g.reference_id, g.expires_at, g.access_scopes, g.access_resources, nullif(g.access_details, '[]'),
+        sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
+        g.client_epoch, g.pair_epoch, g.id
+    FROM granted AS g
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, expires_at, scopes, resources, authorization_details, act
+), earlier_access_token AS MATERIALIZED (
+    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
+    FROM granted AS g
+    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, g.id, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE NOT EXISTS (SELECT FROM new_access_token)
+), access_token AS (
+    SELECT 'exchanged' AS outcome, w.expires_at::timestamptz AS expires_at, w.scopes::text[] AS scopes, w.resources::text[] AS resources,
+        w.authorization_details::jsonb AS authorization_details, w.act::jsonb AS act
+    FROM new_access_token AS w
+    UNION ALL
+    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
+    FROM earlier_access_token AS e
+)
+SELECT (CASE
+        WHEN w.outcome IS NOT NULL THEN w.outcome
+        WHEN p.outcome IS NULL THEN 'unauthenticated'
+        WHEN m.outcome IS NULL THEN p.outcome::text
+        WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
+        WHEN NOT m.live THEN 'revoked'
+        ELSE 'proof_replayed'
+    END)::outcome AS outcome,
+    g.authorization_id, g.user_id, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
+    g.auth_time, g.acr, g.amr, w.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN presented AS p ON true
+LEFT JOIN admitted AS m ON true
+LEFT JOIN granted AS g ON true
+LEFT JOIN access_token AS w ON true;
+
+-- IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
+-- 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
+-- The client is authenticated as in AuthenticateClient; a public one is refused. The user is the one who has the account whose provider_id is
+-- issuer and whose account_id is subject.
+-- assertion_id is the digest of issuer and jti (token.GrantAssertionID). An assertion is accepted once, and remembered until it has expired.
+-- What is refused for another reason is not remembered.
+-- assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
+-- be.
+-- assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
+-- default_scopes are the scopes that a client may ask for if none are registered for it.
+-- confirmation is the key that the caller has proven to hold. It binds the access token.
+-- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- access_token_id is made once for a request and kept for its retries.
+-- The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+--   - issued: the token is written, and the assertion is remembered
+--   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
+--   - unauthenticated: the client is not authenticated (invalid_client)
+--   - disabled: the client is disabled (invalid_client)
+--   - unauthorized_client: the client is public, is not registered for urn:ietf:params:oauth:grant-type:jwt-bearer, or is none of the issuer's
+--     clients (unauthorized_client)
+--   - untrusted: there is no such issuer, or it is disabled (invalid_grant)
+--   - mismatched: the audience, algorithm, client or key is another one (invalid_grant)
+--   - too_far: exp is further away than max_lifetime (invalid_grant; RFC 7523, section 3, item 4)
+--   - expired: the assertion has expired (invalid_grant)
+--   - unknown: nobody has the account (invalid_grant)
+--   - suspended: the user is suspended (invalid_grant)
+--   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+--   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
+--     which
+-- Only issued writes anything, apart from the proof, which is remembered.
+-- name: IssueTokenByAssertion :one
+WITH asked AS MATERIALIZED (
+    SELECT k.client_id, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
+        pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
+        (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
+        (CASE
+            WHEN NOT authenticates(k, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
+            WHEN k.disabled THEN 'disabled'
+            WHEN is_public(k) OR NOT uses_grant_type(k, 'urn:ietf:params:oauth:grant-type:jwt-bearer') THEN 'unauthorized_client'
+            WHEN i.disabled IS NOT FALSE THEN 'untrusted'
+            WHEN NOT i.any_client AND NOT k.client_id = ANY (i.client_ids) THEN 'unauthorized_client'
+            WHEN NOT i.audiences && coalesce(@audiences::text[], '{}') OR NOT @signing_algorithm::text = ANY (i.signing_algorithms)
+                OR k.client_id <> sqlc.narg('assertion_client_id')::client_id
+                OR NOT binds_as_registered(k, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+            ELSE coalesce(
+                judge_assertion_time(@assertion_expires_at::bigint, @clock_skew::interval, @max_lifetime::interval, i.max_lifetime)::text,
+                CASE
+                    WHEN u.id IS NULL THEN 'unknown'
+                    WHEN u.suspended_at IS NOT NULL THEN 'suspended'
+                    WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
+                    WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(@default_resources::text[], '{}')) THEN 'invalid_target'
+                    ELSE 'issued'
+                END
+            )
+        END)::outcome AS outcome
+    FROM oauth_client AS k
+    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = @issuer::text
+    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = @subject::text
+    LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
+    LEFT JOIN oauth_client_assertion AS g ON g.id = @assertion_id::token_digest
+    WHERE k.client_id = @client_id::client_id
+), admitted AS MATERIALIZED (
+    SELECT q.*, lock_parents(q.user_id, q.client_id, NULL) AS parents,
+        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR q.is_repeated AS fresh
+    FROM asked AS q
+    WHERE q.outcome = 'issued'
+), judged AS MATERIALIZED (
+    SELECT m.*,
+        judge_assertion(
+            @assertion_id::token_digest, assertion_ends_at(@assertion_expires_at::bigint, @clock_skew::interval), @access_token_id::access_token_id
+        ) AS verdict
+    FROM admitted AS m
+    WHERE m.fresh AND m.parents = 'locked'
+), granted AS MATERIALIZED (
+    SELECT j.*, new_authorization_id() AS authorization_id, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
+        sqlc.narg('reference_id')::reference_id AS reference_id,
+        expiry(now(), @access_token_lifetime::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+    FROM judged AS j
+    WHERE j.verdict = 'issued'
+), new_family AS (
+    INSERT INTO oauth_authorization (
+        id, client_id, kind, status, scopes, granted_scopes, resources, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
+        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data
+    )
+    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.user_id, g.reference_id, g.user_epoch,
+        g.client_epoch, g.pair_epoch, sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text, sqlc.narg('amr')::text[], now(), now(),
+        @access_token_id::access_token_id, g.expires_at, sqlc.narg('data')::jsonb
+    FROM granted AS g
+), new_access_token AS (
+    INSERT INTO oauth_access_token (
+        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, confirmation, authorization_id, authorization_code_id
+    )
+    SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
+        g.scopes, g.resources, sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_id
+    FROM granted AS g
+    RETURNING authorization_id, scopes, resources, expires_at
+), access_token AS (
+    SELECT 'issued' AS outcome, w.authorization_id::authorization_id AS authorization_id, w.scopes::text[] AS scopes,
+        w.resources::text[] AS resources, w.expires_at::timestamptz AS expires_at
+    FROM new_access_token AS w
+    UNION ALL
+    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
+    FROM judged AS j
+    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, j.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE j.verdict = 'retried'
+)
+SELECT (CASE
+        WHEN w.outcome IS NOT NULL THEN w.outcome
+        WHEN q.outcome IS NULL THEN 'unauthenticated'
+        WHEN m.outcome IS NULL THEN q.outcome::text
+        WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
+        ELSE 'proof_replayed'
+    END)::outcome AS outcome,
+    coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, w.scopes, w.resources, w.expires_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN asked AS q ON true
+LEFT JOIN admitted AS m ON true
+LEFT JOIN access_token AS w ON true;
 
 -- GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 -- name: GetAccessToken :one
@@ -79,7 +369,7 @@ ORDER BY t.created_at, t.id;
 -- name: IntrospectAccessToken :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-        t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+        t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -101,7 +391,7 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 -- name: IntrospectAccessTokenByID :one
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-        t.authorization_details, t.confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+        t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -124,7 +414,7 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
         t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
-        t.confirmation::token_confirmation AS confirmation, t.act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
+        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id

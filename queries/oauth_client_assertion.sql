@@ -8,17 +8,10 @@
 --   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
 -- name: RememberClientAssertion :one
 WITH assertion AS MATERIALIZED (
-    SELECT (
-            CASE
-                WHEN @expires_at::bigint > extract(epoch FROM expiry(now(), @max_lifetime::interval, interval '1 year', 'MaxLifetime')) THEN 'too_far'
-                WHEN @expires_at::bigint <= extract(epoch FROM now() - @clock_skew::interval) THEN 'expired'
-                ELSE 'remembered'
-            END
-        )::outcome AS outcome
+    SELECT coalesce(judge_assertion_time(@expires_at::bigint, @clock_skew::interval, @max_lifetime::interval, NULL), 'remembered')::outcome AS outcome
 ), remembered AS (
-    -- least(), because the planner evaluates constants early: to_timestamp would fail on a time out of range, even if no row is written
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT @id::token_digest, to_timestamp(greatest(least(@expires_at::bigint, 253402300799), 0)) + @clock_skew::interval
+    SELECT @id::token_digest, assertion_ends_at(@expires_at::bigint, @clock_skew::interval)
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING

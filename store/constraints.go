@@ -16,6 +16,20 @@ const (
 	ConstraintAccountUserIDFKey Constraint = "account_user_id_fkey"
 )
 
+// What a row of assertion_lifetime has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintAssertionLifetimeIsPositive Constraint = "assertion_lifetime_is_positive"
+)
+
+// What a row of attempt_count has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintAttemptCountPKey Constraint = "attempt_count_pkey"
+	// UNIQUE (purpose, subject)
+	ConstraintAttemptCountPurposeSubjectUIdx Constraint = "attempt_count_purpose_subject_uidx"
+)
+
 // What a row of client_grace has to satisfy.
 const (
 	// CHECK ((VALUE >= '00:00:00'::interval))
@@ -196,10 +210,48 @@ const (
 	ConstraintOAuthResourcePKey Constraint = "oauth_resource_pkey"
 )
 
+// What a row of oauth_trusted_issuer has to satisfy.
+const (
+	// UNIQUE (issuer)
+	ConstraintOAuthTrustedIssuerIssuerUIdx Constraint = "oauth_trusted_issuer_issuer_uidx"
+	// CHECK (((jwks IS NULL) OR (jwks_uri IS NULL)))
+	ConstraintOAuthTrustedIssuerOneSourceOfKeys Constraint = "oauth_trusted_issuer_one_source_of_keys"
+	// PRIMARY KEY (id)
+	ConstraintOAuthTrustedIssuerPKey Constraint = "oauth_trusted_issuer_pkey"
+	// CHECK ((NOT ('none'::text = ANY ((signing_algorithms)::text[]))))
+	ConstraintOAuthTrustedIssuerSigns Constraint = "oauth_trusted_issuer_signs"
+)
+
+// What a row of one_time_code has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintOneTimeCodePKey Constraint = "one_time_code_pkey"
+	// UNIQUE (purpose, subject)
+	ConstraintOneTimeCodePurposeSubjectUIdx Constraint = "one_time_code_purpose_subject_uidx"
+)
+
+// What a row of passkey has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintPasskeyPKey Constraint = "passkey_pkey"
+	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
+	ConstraintPasskeyUserIDFKey Constraint = "passkey_user_id_fkey"
+)
+
 // What a row of provider_text has to satisfy.
 const (
 	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)))
 	ConstraintProviderTextLength Constraint = "provider_text_length"
+)
+
+// What a row of recovery_code has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintRecoveryCodePKey Constraint = "recovery_code_pkey"
+	// UNIQUE (user_id, digest)
+	ConstraintRecoveryCodeUserDigestUIdx Constraint = "recovery_code_user_digest_uidx"
+	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
+	ConstraintRecoveryCodeUserIDFKey Constraint = "recovery_code_user_id_fkey"
 )
 
 // What a row of session has to satisfy.
@@ -284,6 +336,12 @@ const (
 	ConstraintInitialAccessTokenIDLength Constraint = "initial_access_token_id_length"
 )
 
+// What a row of stored_issuer has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 2048)))
+	ConstraintIssuerLength Constraint = "issuer_length"
+)
+
 // What a row of stored_jwk_id has to satisfy.
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
@@ -300,6 +358,18 @@ const (
 const (
 	// CHECK (((jsonb_typeof(VALUE) = 'object'::text) AND (pg_column_size(VALUE) <= 65536) AND (NOT jsonb_path_exists(VALUE, 'strict $.**{33}'::jsonpath))))
 	ConstraintObjectIsSmall Constraint = "object_is_small"
+)
+
+// What a row of stored_passkey_id has to satisfy.
+const (
+	// CHECK ((((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 1364)) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	ConstraintPasskeyIDIsBase64url Constraint = "passkey_id_is_base64url"
+)
+
+// What a row of stored_purpose has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 64)))
+	ConstraintPurposeLength Constraint = "purpose_length"
 )
 
 // What a row of stored_reference_id has to satisfy.
@@ -320,10 +390,28 @@ const (
 	ConstraintSessionIDLength Constraint = "session_id_length"
 )
 
+// What a row of stored_sign_count has to satisfy.
+const (
+	// CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)))
+	ConstraintSignCountInRange Constraint = "sign_count_in_range"
+)
+
 // What a row of stored_token_digest has to satisfy.
 const (
 	// CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)))
 	ConstraintTokenDigestIsDigest Constraint = "token_digest_is_digest"
+)
+
+// What a row of stored_totp_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintTOTPIDLength Constraint = "totp_id_length"
+)
+
+// What a row of stored_trusted_issuer_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
+	ConstraintTrustedIssuerIDLength Constraint = "trusted_issuer_id_length"
 )
 
 // What a row of stored_user_id has to satisfy.
@@ -342,6 +430,32 @@ const (
 const (
 	// CHECK ( CASE WHEN (array_ndims(VALUE) > 1) THEN false ELSE (array_position(VALUE, NULL::text) IS NULL) END)
 	ConstraintTextListIsFlat Constraint = "text_list_is_flat"
+)
+
+// What a row of totp has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintTOTPPKey Constraint = "totp_pkey"
+	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
+	ConstraintTOTPUserIDFKey Constraint = "totp_user_id_fkey"
+)
+
+// What a row of totp_algorithm has to satisfy.
+const (
+	// CHECK ((VALUE = ANY (ARRAY['SHA1'::text, 'SHA256'::text, 'SHA512'::text])))
+	ConstraintTOTPAlgorithmKnown Constraint = "totp_algorithm_known"
+)
+
+// What a row of totp_digits has to satisfy.
+const (
+	// CHECK (((VALUE >= 6) AND (VALUE <= 8)))
+	ConstraintTOTPDigitsInRange Constraint = "totp_digits_in_range"
+)
+
+// What a row of totp_period has to satisfy.
+const (
+	// CHECK (((VALUE >= 1) AND (VALUE <= 3600)))
+	ConstraintTOTPPeriodInRange Constraint = "totp_period_in_range"
 )
 
 // What a row of user has to satisfy.

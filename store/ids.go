@@ -45,6 +45,18 @@ type (
 	InitialAccessTokenID = ID[OAuthInitialAccessToken]
 	// SessionClientID is the primary key of session_client. The server makes it.
 	SessionClientID = ID[SessionClient]
+	// OneTimeCodeID is the primary key of one_time_code. The server makes it.
+	OneTimeCodeID = ID[OneTimeCode]
+	// AttemptCountID is the primary key of attempt_count. The server makes it.
+	AttemptCountID = ID[AttemptCount]
+	// PasskeyID is the primary key of passkey: the credential ID of WebAuthn in unpadded base64url, as the browser gives it.
+	PasskeyID = ID[Passkey]
+	// TOTPID is the primary key of totp.
+	TOTPID = ID[TOTP]
+	// RecoveryCodeID is the primary key of recovery_code. The server makes it.
+	RecoveryCodeID = ID[RecoveryCode]
+	// TrustedIssuerID is the primary key of oauth_trusted_issuer.
+	TrustedIssuerID = ID[OAuthTrustedIssuer]
 	// VerificationID is the primary key of verification.
 	VerificationID = ID[Verification]
 	// SigningKeyID is the primary key of jwks and the kid of what the key signs.
@@ -78,6 +90,9 @@ func NewAuthorizationID() AuthorizationID { return newID[AuthorizationID]("azn_"
 // NewAccessTokenID returns a new, time-ordered identifier.
 func NewAccessTokenID() AccessTokenID { return newID[AccessTokenID]("atk_") }
 
+// NewTrustedIssuerID returns a new, time-ordered identifier.
+func NewTrustedIssuerID() TrustedIssuerID { return newID[TrustedIssuerID]("iss_") }
+
 // NewRefreshTokenID returns a new, time-ordered identifier.
 func NewRefreshTokenID() RefreshTokenID { return newID[RefreshTokenID]("rtk_") }
 
@@ -89,6 +104,9 @@ func NewInitialAccessTokenID() InitialAccessTokenID { return newID[InitialAccess
 
 // NewSigningKeyID returns a new, time-ordered identifier.
 func NewSigningKeyID() SigningKeyID { return newID[SigningKeyID]("key_") }
+
+// NewTOTPID returns a new, time-ordered identifier.
+func NewTOTPID() TOTPID { return newID[TOTPID]("otp_") }
 
 func newID[I ~string](prefix string) I {
 	// NewV7 fails only if the system has no randomness to give, in which case crypto/rand has already ended the process.

@@ -396,6 +396,11 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeCounted                     Outcome = "counted"
+	OutcomeSpent                       Outcome = "spent"
+	OutcomeRegressed                   Outcome = "regressed"
+	OutcomeUntrusted                   Outcome = "untrusted"
+	OutcomeTooManyActors               Outcome = "too_many_actors"
 	OutcomeInvalidRedirectURI          Outcome = "invalid_redirect_uri"
 	OutcomeInvalidClientMetadata       Outcome = "invalid_client_metadata"
 )
@@ -491,6 +496,11 @@ func (e Outcome) Valid() bool {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeCounted,
+		OutcomeSpent,
+		OutcomeRegressed,
+		OutcomeUntrusted,
+		OutcomeTooManyActors,
 		OutcomeInvalidRedirectURI,
 		OutcomeInvalidClientMetadata:
 		return true
@@ -554,6 +564,11 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeCounted,
+		OutcomeSpent,
+		OutcomeRegressed,
+		OutcomeUntrusted,
+		OutcomeTooManyActors,
 		OutcomeInvalidRedirectURI,
 		OutcomeInvalidClientMetadata,
 	}
@@ -716,6 +731,21 @@ type Account struct {
 	Password *string
 }
 
+// How often something was tried in the present window: guesses at a code or a password, or messages that were sent.
+type AttemptCount struct {
+	ID        AttemptCountID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What is tried. Codes and attempts of one purpose and subject share a budget.
+	Purpose string
+	// Digest of whom it is counted for: of a user's id, an address or a network.
+	Subject token.Digest
+	// Attempts since the window began, those included that were refused because there were too many.
+	Attempts int64
+	// When the window ends. It begins with the first attempt, and no attempt prolongs it.
+	ResetsAt time.Time
+}
+
 // Access tokens (RFC 6749, section 1.4), opaque or JWT.
 type OAuthAccessToken struct {
 	ID        AccessTokenID
@@ -757,6 +787,10 @@ type OAuthAccessToken struct {
 	Data json.RawMessage
 	// For a better-auth server: what the claims parameter asked for.
 	RequestedUserInfoClaims []string
+	// The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.
+	SubjectTokenID *AccessTokenID
+	// Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.
+	MayAct json.RawMessage
 }
 
 // One decision of a user about a client, from the request to the last token that descends from it: the family. Liveness is derived (is_live).
@@ -978,14 +1012,16 @@ type OAuthClient struct {
 	DocumentChanges []string
 }
 
-// Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.
+// Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
 type OAuthClientAssertion struct {
-	// Digest of the client's identifier and the assertion's jti.
+	// Digest of what the assertion was presented for, of its issuer and of its jti.
 	ID        token.Digest
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// When the assertion has expired, clock skew included, and need not be remembered.
 	ExpiresAt time.Time
+	// The access token that was issued for a grant. A repeated call names the same one.
+	AccessTokenID *AccessTokenID
 }
 
 // The resources of a better-auth server that a client may ask for.
@@ -1148,6 +1184,86 @@ type OAuthResource struct {
 	Metadata json.RawMessage
 }
 
+// Issuers whose assertions are accepted as grants (RFC 7523, section 2.1).
+type OAuthTrustedIssuer struct {
+	ID        TrustedIssuerID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The iss of its assertions, compared exactly. It is the provider_id of the accounts that its subjects have.
+	Issuer string
+	// Display name.
+	Name *string
+	// The issuer's public keys, a JSON Web Key Set. Not together with jwks_uri.
+	JWKS json.RawMessage
+	// Where the issuer publishes its keys. Not together with jwks.
+	JWKSURI *string
+	// An assertion has to name one of these in its aud (RFC 7523, section 3, item 3).
+	Audiences []string
+	// An assertion has to be signed by one of these (RFC 7518, section 3.1).
+	SigningAlgorithms []string
+	// Clients that may present its assertions.
+	ClientIDs []string
+	// Whether every client that is registered for the grant type may present its assertions.
+	AnyClient bool
+	// How far from now exp may be. NULL means no bound but the caller's.
+	MaxLifetime *time.Duration
+	// While true, its assertions are refused.
+	Disabled bool
+}
+
+// Codes that were sent to somebody, and challenges: what is presented once. There is one for each purpose and subject, and it is gone once it is redeemed.
+type OneTimeCode struct {
+	ID OneTimeCodeID
+	// When the present code took the place of an earlier one.
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// What the code is for, such as sign-in or email-verification.
+	Purpose string
+	// Digest of whom the code is for: of a user's id, an address or a browser.
+	Subject token.Digest
+	// Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.
+	Digest    token.Digest
+	ExpiresAt time.Time
+	// What the server has to know when the code is redeemed, such as the address that it verifies.
+	Data json.RawMessage
+}
+
+// WebAuthn credentials of users.
+type Passkey struct {
+	ID        PasskeyID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// What the user calls the passkey.
+	Name *string
+	// The public key, in the notation of the server.
+	PublicKey string
+	// The highest signature counter that was presented. It stays 0 for authenticators that don't count; NULL means that none is known.
+	SignCount *int64
+	// How a browser reaches the authenticator (WebAuthn Level 3, section 5.8.4).
+	Transports []string
+	// The model of the authenticator.
+	AAGUID *string
+	// Whether the passkey may be synced to other devices (flag BE of WebAuthn).
+	BackupEligible bool
+	// Whether the passkey was synced when it was last used (flag BS of WebAuthn).
+	BackedUp bool
+	// When the passkey was last accepted.
+	LastUsedAt *time.Time
+}
+
+// Codes that stand in for a second factor that is lost, each of them once.
+type RecoveryCode struct {
+	ID        RecoveryCodeID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// Digest of the code.
+	Digest token.Digest
+	// When the code was used. It is never accepted again.
+	UsedAt *time.Time
+}
+
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
 type Session struct {
 	ID        SessionID
@@ -1219,6 +1335,25 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+}
+
+// Authenticator apps of users (RFC 6238).
+type TOTP struct {
+	ID        TOTPID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	UserID    UserID
+	// What the user calls the app.
+	Name *string
+	// The shared secret, encrypted by the caller.
+	Secret    string
+	Algorithm string
+	Digits    int32
+	Period    int32
+	// The highest time step of which a code was accepted; NULL if none was.
+	LastStep *int64
+	// When a code was last accepted.
+	LastUsedAt *time.Time
 }
 
 // People who sign in: the resource owners.

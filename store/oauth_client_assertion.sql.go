@@ -35,17 +35,10 @@ func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, batchSize i
 
 const RememberClientAssertion = `-- name: RememberClientAssertion :one
 WITH assertion AS MATERIALIZED (
-    SELECT (
-            CASE
-                WHEN $1::bigint > extract(epoch FROM expiry(now(), $2::interval, interval '1 year', 'MaxLifetime')) THEN 'too_far'
-                WHEN $1::bigint <= extract(epoch FROM now() - $3::interval) THEN 'expired'
-                ELSE 'remembered'
-            END
-        )::outcome AS outcome
+    SELECT coalesce(judge_assertion_time($1::bigint, $2::interval, $3::interval, NULL), 'remembered')::outcome AS outcome
 ), remembered AS (
-    -- least(), because the planner evaluates constants early: to_timestamp would fail on a time out of range, even if no row is written
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT $4::token_digest, to_timestamp(greatest(least($1::bigint, 253402300799), 0)) + $3::interval
+    SELECT $4::token_digest, assertion_ends_at($1::bigint, $2::interval)
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING
@@ -57,8 +50,8 @@ FROM assertion AS a
 
 type RememberClientAssertionParams struct {
 	ExpiresAt   int64
-	MaxLifetime time.Duration
 	ClockSkew   time.Duration
+	MaxLifetime time.Duration
 	ID          token.Digest
 }
 
@@ -73,8 +66,8 @@ type RememberClientAssertionParams struct {
 func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RememberClientAssertion,
 		arg.ExpiresAt,
-		arg.MaxLifetime,
 		arg.ClockSkew,
+		arg.MaxLifetime,
 		arg.ID,
 	)
 	var outcome Outcome

@@ -45,6 +45,15 @@ type Querier interface {
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
+	// CountAttempt counts an attempt before it is made: a guess at a password, say, or a message that is sent. No more than max_attempts are
+	// allowed in a window of attempt_window, however many are made at once. The window begins with the first attempt; an attempt that is refused
+	// doesn't prolong it.
+	// subject is the digest of whom it is counted for (token.DigestOf), such as a user's id, an address or a network. What can be written in
+	// several ways is digested in one of them: an e-mail address in lower case.
+	//   - counted: the attempt may be made; attempts_left says how many may follow
+	//   - exhausted: there were too many attempts; the next one is allowed at resets_at (429, with Retry-After)
+	// Run this call on the pool: a transaction that is rolled back would forget the attempt.
+	CountAttempt(ctx context.Context, arg CountAttemptParams) (CountAttemptRow, error)
 	// CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
 	// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
@@ -61,6 +70,20 @@ type Querier interface {
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
 	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
 	CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error)
+	// CreateOneTimeCode stores the digest of a code that is sent to somebody, or of a challenge. It takes the place of an earlier one of the same
+	// purpose and subject, which is wrong from then on. It doesn't refill the budget of guesses (RedeemOneTimeCode), and doesn't count how often
+	// a code is sent (CountAttempt).
+	// subject is the digest of whom the code is for (token.DigestOf), such as a user's id, an address in lower case, or a browser.
+	// digest is the digest of the code. For a code of a few digits it has to be a keyed one, of HMAC-SHA-256: who reads the table could try them
+	// all.
+	// data is given back when the code is redeemed.
+	CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error)
+	// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
+	// passkey_pkey. A sign_count of nil means that none is known.
+	//   - created: the passkey is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (Outcome, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
 	// authenticates again in a session that goes on, call ReauthenticateSession, which adds no session.
@@ -71,6 +94,17 @@ type Querier interface {
 	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
 	// that has passed; a key without one, or with store.Never, is published until it is retired.
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error)
+	// CreateTOTP stores the secret of an authenticator app (RFC 6238). secret is ciphertext: the caller encrypts it first. Store it once the
+	// user has shown a first code, and pass the highest step that this code fits as last_step, so that it isn't accepted again. Without
+	// algorithm, digits and period the code is the usual one: SHA1, 6 digits, 30 seconds.
+	//   - created: the secret is written
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome, error)
+	// CreateTrustedIssuer trusts an issuer of assertions (RFC 7523, section 2.1). Its subjects are the accounts whose provider_id is the issuer.
+	// audiences, signing_algorithms and client_ids say what is accepted; empty accepts nothing. any_client accepts all clients that are
+	// registered for the grant type. If the issuer is known already, it violates oauth_trusted_issuer_issuer_uidx.
+	CreateTrustedIssuer(ctx context.Context, arg CreateTrustedIssuerParams) (OAuthTrustedIssuer, error)
 	// CreateUser registers a user. If the e-mail address is taken, whatever its ASCII case, it violates user_email_uidx.
 	CreateUser(ctx context.Context, arg CreateUserParams) (User, error)
 	// DeleteAccount deletes an account of a user, unless it is the last one.
@@ -96,6 +130,8 @@ type Querier interface {
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
+	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
 	// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
@@ -106,6 +142,8 @@ type Querier interface {
 	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 	// returns how many.
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
+	// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
+	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
@@ -120,6 +158,14 @@ type Querier interface {
 	DeleteExpiredSigningKeys(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredVerifications deletes up to batch_size values that have expired, and returns how many.
 	DeleteExpiredVerifications(ctx context.Context, batchSize int32) (int64, error)
+	// DeletePasskey deletes a passkey of a user.
+	//   - deleted: the passkey is gone
+	//   - unknown: the user has no such passkey
+	DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (Outcome, error)
+	// DeleteRecoveryCodes deletes all recovery codes of a user.
+	//   - deleted: the codes are gone
+	//   - unknown: the user had none
+	DeleteRecoveryCodes(ctx context.Context, userID UserID) (Outcome, error)
 	// DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 	// section 2.3). A disabled client can be deleted.
 	//   - deleted: the client is deleted (204)
@@ -131,6 +177,14 @@ type Querier interface {
 	// to. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
 	// NULL when no token is left. It skips rows that are locked.
 	DeleteSpentRefreshTokens(ctx context.Context, arg DeleteSpentRefreshTokensParams) (DeleteSpentRefreshTokensRow, error)
+	// DeleteTOTP deletes an authenticator app of a user.
+	//   - deleted: the secret is gone
+	//   - unknown: the user has no such authenticator app
+	DeleteTOTP(ctx context.Context, arg DeleteTOTPParams) (Outcome, error)
+	// DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
+	//   - deleted: the issuer is deleted
+	//   - unknown: there is no such issuer
+	DeleteTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
 	// and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.
 	//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
@@ -150,11 +204,19 @@ type Querier interface {
 	//   - ended: the client is disabled
 	//   - unknown: there is no such client
 	DisableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// DisableTrustedIssuer refuses the assertions of an issuer until EnableTrustedIssuer. What was issued for them before is not ended.
+	//   - ended: the issuer is disabled
+	//   - unknown: there is no such issuer
+	DisableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
 	//   - enabled: the client is enabled
 	//   - disabled: the user who owns the client is deleted; the client stays disabled
 	//   - unknown: there is no such client
 	EnableClient(ctx context.Context, clientID ClientID) (Outcome, error)
+	// EnableTrustedIssuer accepts the assertions of an issuer that was disabled.
+	//   - enabled: the issuer is enabled
+	//   - unknown: there is no such issuer
+	EnableTrustedIssuer(ctx context.Context, id TrustedIssuerID) (Outcome, error)
 	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 	// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 	//   - ended: the session is over
@@ -172,10 +234,46 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents and accounts each, and the users to whom
-	// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
-	// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
+	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps and
+	// recovery codes each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the
+	// calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left.
+	// It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
+	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
+	// in AuthenticateClient.
+	// The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
+	// the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
+	// client_resources, which are the resources that it serves: the server has to know them.
+	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
+	// alone is revoked later. There is no refresh token.
+	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
+	// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
+	// subject token.
+	// act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
+	// token of another client. With impersonate no actor is added where no actor token is presented.
+	// If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
+	// is who may act with the new token; NULL leaves what the subject token has.
+	// confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
+	// client and is bound to one.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	//   - exchanged: the token is written
+	//   - retried: the same call, for the same subject token, had issued it before; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:token-exchange (unauthorized_client)
+	//   - unknown: there is no such subject or actor token that the client may present (invalid_request; RFC 8693, section 2.2.2)
+	//   - unsupported_token_type: the subject token is a client's own, and has no family (invalid_request)
+	//   - mismatched: the key is another one, or may_act names another actor (invalid_request)
+	//   - expired: the subject or actor token has expired (invalid_request)
+	//   - revoked: the subject or actor token had been ended (invalid_request)
+	//   - too_many_actors: act would name more than 16 actors (invalid_request)
+	//   - invalid_scope: the scopes go beyond those of the subject token, or what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond those of the subject token (invalid_target)
+	//   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	// Only exchanged writes anything, apart from the proof, which is remembered.
+	ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error)
 	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
 	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
 	//   - extended: the session lasts until expires_at
@@ -205,6 +303,9 @@ type Querier interface {
 	// been published for at least lead_time, so that every verifier has had time to fetch it, or else the oldest. Zero rows: there is no such
 	// key; create one.
 	FindCurrentSigningKey(ctx context.Context, arg FindCurrentSigningKeyParams) (SigningKey, error)
+	// FindPasskey returns a passkey by its credential ID, and its user. The caller verifies the signature with its public key and then calls
+	// UsePasskey, which decides. Zero rows: there is no such passkey, or its user is deleted.
+	FindPasskey(ctx context.Context, id PasskeyID) (FindPasskeyRow, error)
 	// FindRefreshTokenByToken returns a refresh token by its digest, in any state. Use it to display a token; RotateRefreshToken and
 	// IntrospectRefreshToken decide about it. Zero rows: there is no such token.
 	FindRefreshTokenByToken(ctx context.Context, argToken token.Digest) (OAuthRefreshToken, error)
@@ -213,6 +314,9 @@ type Querier interface {
 	// FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
 	// clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
 	FindStaleClients(ctx context.Context, arg FindStaleClientsParams) ([]FindStaleClientsRow, error)
+	// FindTrustedIssuerByIssuer returns the issuer that an assertion names in its iss, disabled or not. Use it to find the keys;
+	// IssueTokenByAssertion decides whether the issuer is trusted. Zero rows: there is no such issuer.
+	FindTrustedIssuerByIssuer(ctx context.Context, issuer string) (OAuthTrustedIssuer, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
@@ -233,6 +337,8 @@ type Querier interface {
 	GetSession(ctx context.Context, id SessionID) (Session, error)
 	// GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 	GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKey, error)
+	// GetTrustedIssuer returns one issuer, disabled or not. Zero rows: there is no such issuer.
+	GetTrustedIssuer(ctx context.Context, id TrustedIssuerID) (OAuthTrustedIssuer, error)
 	// GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
@@ -287,13 +393,17 @@ type Querier interface {
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
 	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
 	// none are registered for it. The client is authenticated as in AuthenticateClient.
+	// confirmation is the key that the caller has proven to hold. It binds the token.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	//   - issued: the token is written
 	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
+	//   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
-	// Only issued writes anything.
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	// Only issued writes anything, apart from the proof, which is remembered.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
 	// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
 	//   - issued: the code is written, and replaces one that was not redeemed
@@ -329,6 +439,38 @@ type Querier interface {
 	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 	// Only issued changes anything. The id of another grant is an error.
 	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
+	// IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
+	// 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
+	// The client is authenticated as in AuthenticateClient; a public one is refused. The user is the one who has the account whose provider_id is
+	// issuer and whose account_id is subject.
+	// assertion_id is the digest of issuer and jti (token.GrantAssertionID). An assertion is accepted once, and remembered until it has expired.
+	// What is refused for another reason is not remembered.
+	// assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
+	// be.
+	// assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// confirmation is the key that the caller has proven to hold. It binds the access token.
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+	//   - issued: the token is written, and the assertion is remembered
+	//   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is public, is not registered for urn:ietf:params:oauth:grant-type:jwt-bearer, or is none of the issuer's
+	//     clients (unauthorized_client)
+	//   - untrusted: there is no such issuer, or it is disabled (invalid_grant)
+	//   - mismatched: the audience, algorithm, client or key is another one (invalid_grant)
+	//   - too_far: exp is further away than max_lifetime (invalid_grant; RFC 7523, section 3, item 4)
+	//   - expired: the assertion has expired (invalid_grant)
+	//   - unknown: nobody has the account (invalid_grant)
+	//   - suspended: the user is suspended (invalid_grant)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
+	//     which
+	// Only issued writes anything, apart from the proof, which is remembered.
+	IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
 	// ListAuthorizationRefreshTokens lists the refresh tokens of a family, spent ones included, oldest first.
@@ -352,6 +494,9 @@ type Querier interface {
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
 	// ListSigningKeys lists the keys to publish (RFC 7517, section 5), newest first: all that have not expired.
 	ListSigningKeys(ctx context.Context) ([]SigningKey, error)
+	// ListTrustedIssuers returns a page of all issuers, oldest first. Begin with the zero time and the empty id; for the next page pass
+	// created_at and id of the last row.
+	ListTrustedIssuers(ctx context.Context, arg ListTrustedIssuersParams) ([]OAuthTrustedIssuer, error)
 	// ListUserAccounts lists the accounts of a user, oldest first.
 	ListUserAccounts(ctx context.Context, userID UserID) ([]Account, error)
 	// ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
@@ -364,9 +509,15 @@ type Querier interface {
 	// ListUserConsents returns a page of a user's consents, oldest first, with what a settings page shows of each client and the number of its
 	// live authorizations. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
 	ListUserConsents(ctx context.Context, arg ListUserConsentsParams) ([]ListUserConsentsRow, error)
+	// ListUserPasskeys lists the passkeys of a user, oldest first.
+	ListUserPasskeys(ctx context.Context, userID UserID) ([]Passkey, error)
+	// ListUserRecoveryCodes lists the recovery codes of a user, used ones included.
+	ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]RecoveryCode, error)
 	// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
 	// created_at and id of the last row.
 	ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error)
+	// ListUserTOTPs lists the authenticator apps of a user, oldest first.
+	ListUserTOTPs(ctx context.Context, userID UserID) ([]TOTP, error)
 	// ListUsers returns a page of all users, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id
 	// of the last row.
 	ListUsers(ctx context.Context, arg ListUsersParams) ([]User, error)
@@ -427,6 +578,16 @@ type Querier interface {
 	// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 	// rolled back would undo replayed.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
+	// RedeemOneTimeCode accepts a code once. It counts the guess before it looks at it, so no more than max_attempts guesses are made in a window
+	// of attempt_window, however many are made at once. The budget belongs to the purpose and the subject, not to a code: CountAttempt with the
+	// same ones uses it too, and a new code doesn't refill it. A right code does.
+	//   - accepted: the code was right, and is spent; data is what was stored with it
+	//   - mismatched: the code is another one, such as a later one; attempts_left says how many guesses may follow
+	//   - exhausted: there were too many guesses, so this one wasn't looked at; the next one is allowed at resets_at
+	//   - expired: the code has expired; the guess isn't counted
+	//   - unknown: there is no code, or it was redeemed; the guess isn't counted
+	// Run this call on the pool: a transaction that is rolled back would forget the guess.
+	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
 	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
@@ -466,6 +627,17 @@ type Querier interface {
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
+	// ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.
+	// digests are those of the new codes. A code is long and random, so that it can't be guessed or found from its digest.
+	//   - created: the codes are written; codes says how many
+	//   - unknown: there is no such user
+	//   - suspended: the user is suspended (access_denied)
+	ReplaceRecoveryCodes(ctx context.Context, arg ReplaceRecoveryCodesParams) (ReplaceRecoveryCodesRow, error)
+	// ResetAttempts forgets the attempts that were counted, once one of them has been right. Do it for a subject that the right one proves, such
+	// as the account, and never for a network, from which somebody may guess at others.
+	//   - deleted: nothing is counted any more
+	//   - unknown: nothing had been counted
+	ResetAttempts(ctx context.Context, arg ResetAttemptsParams) (Outcome, error)
 	// RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it
 	// signed lives. An expiry that is already set is never postponed. Zero rows: there is no such key.
 	RetireSigningKey(ctx context.Context, arg RetireSigningKeyParams) (SigningKey, error)
@@ -583,9 +755,39 @@ type Querier interface {
 	//   - invalid_redirect_uri: as in RegisterClient
 	//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
 	UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error)
+	// UpdateTrustedIssuer replaces all that is known of an issuer, apart from its identifier. What is left out permits nothing. Zero rows: there
+	// is no such issuer.
+	UpdateTrustedIssuer(ctx context.Context, arg UpdateTrustedIssuerParams) (OAuthTrustedIssuer, error)
 	// UpdateUser changes the fields that are not nil. remove_email and remove_image set the address and the picture to NULL. A new address is
 	// unverified unless email_verified says otherwise. Zero rows: there is no such user, or the user is deleted.
 	UpdateUser(ctx context.Context, arg UpdateUserParams) (User, error)
+	// UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
+	// signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
+	// none is known. backed_up is flag BS of the authenticator data.
+	//   - accepted: the counter is stored; user_id is who signed in
+	//   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
+	//   - unknown: there is no such passkey, or its user is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget the counter.
+	UsePasskey(ctx context.Context, arg UsePasskeyParams) (UsePasskeyRow, error)
+	// UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+	//   - accepted: the code is spent; codes_left says how many are not
+	//   - spent: the code was used before
+	//   - unknown: the user has no such code, or is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget that the code was used.
+	UseRecoveryCode(ctx context.Context, arg UseRecoveryCodeParams) (UseRecoveryCodeRow, error)
+	// UseTOTP accepts a code of an authenticator app once (RFC 6238, section 5.2). The caller holds the secret, so it compares the code. Count
+	// the attempt before, with CountAttempt.
+	// steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
+	// that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+	//   - accepted: the code is spent, with all steps up to the highest that it fits
+	//   - spent: the code fits a step that is spent
+	//   - mismatched: the code fits no step: steps is empty
+	//   - unknown: the user has no such authenticator app, or is deleted
+	//   - suspended: the user is suspended (access_denied)
+	// Run this call on the pool: a transaction that is rolled back would forget the step.
+	UseTOTP(ctx context.Context, arg UseTOTPParams) (Outcome, error)
 	// WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
 	// granted the client in this tenant, even if the consent has moved to another tenant since.
 	//   - withdrawn: the consent is gone and the grants are dead

@@ -144,6 +144,39 @@ WITH page AS MATERIALIZED (
     USING accounts AS x
     WHERE k.id = x.id
     RETURNING k.id
+), passkeys AS MATERIALIZED (
+    SELECT y.id
+    FROM page AS p
+    JOIN passkey AS y ON y.user_id = p.id
+    LIMIT $2::integer
+    FOR UPDATE OF y SKIP LOCKED
+), deleted_passkeys AS (
+    DELETE FROM passkey AS y
+    USING passkeys AS x
+    WHERE y.id = x.id
+    RETURNING y.id
+), totps AS MATERIALIZED (
+    SELECT o.id
+    FROM page AS p
+    JOIN totp AS o ON o.user_id = p.id
+    LIMIT $2::integer
+    FOR UPDATE OF o SKIP LOCKED
+), deleted_totps AS (
+    DELETE FROM totp AS o
+    USING totps AS x
+    WHERE o.id = x.id
+    RETURNING o.id
+), recovery_codes AS MATERIALIZED (
+    SELECT e.id
+    FROM page AS p
+    JOIN recovery_code AS e ON e.user_id = p.id
+    LIMIT $2::integer
+    FOR UPDATE OF e SKIP LOCKED
+), deleted_recovery_codes AS (
+    DELETE FROM recovery_code AS e
+    USING recovery_codes AS x
+    WHERE e.id = x.id
+    RETURNING e.id
 ), unused AS MATERIALIZED (
     SELECT u.id
     FROM page AS p
@@ -153,6 +186,9 @@ WITH page AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id)
       AND NOT EXISTS (SELECT FROM session AS s WHERE s.user_id = u.id)
       AND NOT EXISTS (SELECT FROM account AS k WHERE k.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM passkey AS y WHERE y.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM totp AS o WHERE o.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM recovery_code AS e WHERE e.user_id = u.id)
       AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.user_id = u.id)
       AND NOT EXISTS (SELECT FROM oauth_client AS c WHERE c.user_id = u.id)
     FOR UPDATE OF u SKIP LOCKED
@@ -163,7 +199,11 @@ WITH page AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
-    ((SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_accounts))::bigint AS cleared, l.deleted_at AS last_deleted_at
+    (
+        (SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_accounts)
+        + (SELECT count(*) FROM deleted_passkeys) + (SELECT count(*) FROM deleted_totps) + (SELECT count(*) FROM deleted_recovery_codes)
+    )::bigint AS cleared,
+    l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true
 `
@@ -180,9 +220,10 @@ type EraseDeletedUsersRow struct {
 }
 
 // EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents and accounts each, and the users to whom
-// nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the calls that collect those. Begin with the zero
-// time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left. It skips rows that are locked.
+// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps and
+// recovery codes each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the
+// calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left.
+// It skips rows that are locked.
 func (q *Queries) EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error) {
 	row := q.db.QueryRow(ctx, EraseDeletedUsers, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedUsersRow

@@ -2,20 +2,23 @@ package token_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/oauthdb/oauthdb/token"
 )
 
 func TestAssertionAndProofIDsAreUnambiguous(t *testing.T) {
 	t.Parallel()
-	for name, id := range map[string]func(a, b string) token.Digest{"AssertionID": token.AssertionID, "ProofID": token.ProofID} {
+	for name, id := range map[string]func(a, b string) token.Digest{
+		"AssertionID": token.AssertionID, "GrantAssertionID": token.GrantAssertionID, "ProofID": token.ProofID,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			unambiguous(t, id)
 		})
 	}
-	if token.AssertionID("a", "b") == token.ProofID("a", "b") {
-		t.Error("an assertion and a proof have the same id")
+	if a, g, p := token.AssertionID("a", "b"), token.GrantAssertionID("a", "b"), token.ProofID("a", "b"); a == p || a == g || g == p {
+		t.Error("an assertion and a proof, or assertions for two purposes, have the same id")
 	}
 }
 
@@ -59,5 +62,25 @@ func TestAssertionAndProofIDsAreStable(t *testing.T) {
 	const wantProof = "92LETHawa9P-O6Hp2TEO267KyW5v3ppo6OY-eCmdZv8"
 	if got := token.ProofID("jkt", "jti"); got != wantProof {
 		t.Errorf("got %v, want %v", got, wantProof)
+	}
+	const wantGrant = "EJaxTbDuGqKoH_InbXDFlBvXjiSz97Yzo1NDHdmqqSc"
+	if got := token.GrantAssertionID("issuer", "jti"); got != wantGrant {
+		t.Errorf("got %v, want %v", got, wantGrant)
+	}
+}
+
+// A proof from the future is accepted until its lifetime after that (RFC 9449, section 11.1).
+func TestProofExpiresAtIsCountedFromItsIat(t *testing.T) {
+	t.Parallel()
+	iat := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct{ lifetime, skew, want time.Duration }{
+		{10 * time.Second, 15 * time.Second, 25 * time.Second},
+		{10 * time.Second, 0, 10 * time.Second},
+		{10 * time.Second, -time.Minute, 10 * time.Second},
+		{-time.Minute, 15 * time.Second, 15 * time.Second},
+	} {
+		if got := token.ProofExpiresAt(iat, c.lifetime, c.skew); !got.Equal(iat.Add(c.want)) {
+			t.Errorf("lifetime %v, skew %v: %v after iat, want %v", c.lifetime, c.skew, got.Sub(iat), c.want)
+		}
 	}
 }

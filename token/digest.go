@@ -124,6 +124,26 @@ func (d Digest) Value() (driver.Value, error) {
 	return nil, ErrDigest
 }
 
+// Digests are several of them, as a parameter.
+type Digests []Digest
+
+// TextValue implements [pgtype.TextValuer]: an array of what each Digest is written as, or [ErrDigest] if one isn't written.
+func (d Digests) TextValue() (pgtype.Text, error) {
+	texts := make([]string, len(d))
+	for i := range d {
+		text, err := d[i].TextValue()
+		switch {
+		case err != nil:
+			return pgtype.Text{}, err
+		case text.Valid:
+			texts[i] = text.String // base64url, in which an array needs no quotes
+		default:
+			texts[i] = "NULL"
+		}
+	}
+	return pgtype.Text{String: "{" + strings.Join(texts, ",") + "}", Valid: true}, nil
+}
+
 // Scan implements [database/sql.Scanner], as ScanText does for pgx.
 func (d *Digest) Scan(src any) error {
 	switch src := src.(type) {

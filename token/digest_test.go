@@ -300,3 +300,22 @@ func TestDigestPrintsAsTheStringItIs(t *testing.T) {
 		t.Errorf("log: got %s", log.String())
 	}
 }
+
+func TestDigestsAreWrittenAsAnArray(t *testing.T) {
+	t.Parallel()
+	for want, digests := range map[string]token.Digests{
+		"{}":                                    nil,
+		"{" + string(abcDigest) + "}":           {abcDigest},
+		"{NULL," + string(abcDigest) + ",NULL}": {"", abcDigest, "\x00"},
+	} {
+		text, err := digests.TextValue()
+		if err != nil || !text.Valid || text.String != want {
+			t.Errorf("%q: %v, %v, want %s", digests, text, err, want)
+		}
+	}
+	for _, bad := range []token.Digest{"secret", "a,b", "NULL", "}"} {
+		if _, err := (token.Digests{abcDigest, bad}).TextValue(); !errors.Is(err, token.ErrDigest) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

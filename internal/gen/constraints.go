@@ -72,7 +72,7 @@ type Constraint string
 func goName(name string) string {
 	special := map[string]string{
 		"id": "ID", "ip": "IP", "jwks": "JWKS", "oauth": "OAuth", "pkey": "PKey", "fkey": "FKey", "uidx": "UIdx", "uri": "URI",
-		"uris": "URIs", "amr": "AMR", "vschar": "VSCHAR",
+		"uris": "URIs", "amr": "AMR", "vschar": "VSCHAR", "totp": "TOTP",
 	}
 	var b strings.Builder
 	for word := range strings.SplitSeq(name, "_") {

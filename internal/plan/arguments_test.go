@@ -107,6 +107,20 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			ORDER BY a.id
 			LIMIT 1
 		)
+		|| (
+			SELECT jsonb_build_object('code_purpose', c.purpose, 'code_subject', c.subject, 'code_digest', c.digest)
+			FROM one_time_code AS c
+			JOIN attempt_count AS n ON n.purpose = c.purpose AND n.subject = c.subject
+			WHERE c.expires_at > now() + interval '1 hour' AND n.resets_at > now() + interval '1 hour' AND n.attempts < 5
+			ORDER BY c.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object(
+				'passkey_id', (SELECT p.id FROM passkey AS p WHERE p.user_id = l.user_id ORDER BY p.id LIMIT 1),
+				'totp_id', (SELECT o.id FROM totp AS o WHERE o.user_id = l.user_id ORDER BY o.id LIMIT 1),
+				'recovery_digest', (SELECT c.digest FROM recovery_code AS c WHERE c.user_id = l.user_id AND c.used_at IS NULL ORDER BY c.id LIMIT 1)
+			)
+		)
 		FROM average
 		JOIN live AS l USING (user_id)
 		ORDER BY l.refresh_token_id
@@ -189,6 +203,65 @@ var special = map[string]map[string]string{
 	"function judge_client_document":       {"Of_client": "client_id"},
 	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
 	"function lock_parents":                {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
+	"FindSessionByToken":                 {"Token": "session_token"},
+	"FindAccessTokenByToken":             {"Token": "access_token"},
+	"IntrospectAccessToken":              {"Token": "access_token"},
+	"FindRefreshTokenByToken":            {"Token": "refresh_token"},
+	"IntrospectRefreshToken":             {"Token": "refresh_token"},
+	"IntrospectToken":                    {"Token": "refresh_token"},
+	"RevokeToken":                        {"Token": "refresh_token"},
+	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
+	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
+	"CreateSession":                      {"MaxSessions": "'1"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
+	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
+	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
+	"ListClientsByUser":                  {"UserID": "owner"},
+	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
+	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
+	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},
+	"GrantConsent":                       {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
+	"FindAuthorizationByCode":            {"Code": "code"},
+	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
+	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"ApproveAuthorization":               {"ID": "pending_id"},
+	"DenyAuthorization":                  {"ID": "pending_id"},
+	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
+	"EndUserSessions":                    {"Keep": null},
+	"GrantAuthorization":                 {"ID": "'new"},
+	"IssueAuthorizationCode":             {"ID": "code_authorization"},
+	"IssueAccessToken":                   {"ID": "'new"},
+	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
+	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
+	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
+	"CreateUser":                         {"Email": "'new@example.com"},
+	"UpdateUser":                         {"Email": null},
+	"ReinstateUser":                      {"ID": "suspended"},
+	"RememberClientAssertion":            {"ExpiresAt": "soon"},
+	"ListSessionClients":                 {"SessionID": "known_session"},
+	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
+	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
+	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"ResetAttempts":                      {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"CreatePasskey":                      {"SignCount": null},
+	"UsePasskey":                         {"SignCount": "'1000000"},
+	"CreateTOTP":                         {"Algorithm": null, "Digits": null, "Period": null},
+	"UseTOTP":                            {"Steps": "'{1000000}"},
+	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
+	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
+	"FindCurrentSigningKey":              {"Alg": "'ES256"},
+	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
+	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
+	"function end_sessions":              {"Doomed": "known_session"},
+	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
+	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
+	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
+	"function live_session":              {"Of_session": "session_id"},
+	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
 }
 
 // arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
@@ -235,6 +308,8 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return focus["client_secret"]
 	case "ProofExpiresAt":
 		return "tomorrow"
+	case "MaxAttempts":
+		return "5"
 	}
 	switch typ {
 	case "token_digest":

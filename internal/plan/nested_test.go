@@ -28,6 +28,8 @@ var called = []plan.Statement{
 	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
 	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
 	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
+	{Name: "function count_attempt", Text: "SELECT n.is_allowed FROM count_attempt($1::text, $2::text, 5, '10 minutes', true) AS n", Args: []string{"purpose", "subject"}},
+	{Name: "function replace_recovery_codes", Text: "SELECT replace_recovery_codes($1::text, $2::text[])", Args: []string{"owner", "digests"}},
 	{Name: "function live_session", Text: "SELECT owner FROM live_session($1::text) AS s (owner, ends_at)", Args: []string{"of_session"}},
 	{Name: "function is_older_secret", Text: "SELECT 1 WHERE is_older_secret($1::text, $2::text)", Args: []string{"of_client", "presented"}},
 	{Name: "function own_client_is_live", Text: "SELECT own_client_is_live(t) FROM oauth_access_token AS t WHERE t.id = $1::access_token_id", Args: []string{"access_token_id"}},
@@ -66,6 +68,8 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
+	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
+	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
 	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
 	"is_public", "is_within", "key_fits", "manages", "pair_epoch", "session_is_live", "tenant_key",
 }
@@ -190,7 +194,7 @@ var (
 	spaces      = regexp.MustCompile(`\s+`)
 	comment     = regexp.MustCompile(`--.*`)
 	intoTarget  = regexp.MustCompile(`\bINTO (NEW\.)?[a-z_]+(, (NEW\.)?[a-z_]+)* FROM\b`)
-	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks)\b`)
+	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks|one_time_code|attempt_count|passkey|totp|recovery_code)\b`)
 )
 
 // plain is a statement as it is compared: without comments, line breaks and what PL/pgSQL puts around it.

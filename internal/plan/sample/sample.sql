@@ -202,3 +202,30 @@ WHERE $1::bigint = 0 AND $2::bigint > 0;
 INSERT INTO oauth_client_resource (id, created_at, updated_at, client_id, resource_id)
 SELECT pg_temp.id('clr', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' || n, 'https://api' || 1 + n % 10 || '.example'
 FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 101 ELSE 1 END, $2::bigint / 20 + 100) AS n;
+
+-- One user in four was sent a code, one in eight of them long ago.
+INSERT INTO one_time_code (id, created_at, updated_at, purpose, subject, digest, expires_at)
+SELECT pg_temp.id('otc', n), now(), now(), 'sign-in', pg_temp.digest('subject' || n), pg_temp.digest('one-time code' || n),
+    now() + CASE WHEN n % 8 = 1 THEN interval '-2 hours' ELSE interval '10 hours' END
+FROM generate_series($1::bigint / 20 + 1, $2::bigint / 20) AS n;
+
+INSERT INTO attempt_count (id, created_at, updated_at, purpose, subject, attempts, resets_at)
+SELECT pg_temp.id('atc', n), now(), now(), 'sign-in', pg_temp.digest('subject' || n), 1 + n % 7,
+    now() + CASE WHEN n % 8 = 1 THEN interval '-2 hours' ELSE interval '10 hours' END
+FROM generate_series($1::bigint / 20 + 1, $2::bigint / 20) AS n;
+
+-- Every user has second factors, and two recovery codes.
+INSERT INTO passkey (id, created_at, updated_at, user_id, name, public_key, sign_count, last_used_at)
+SELECT pg_temp.id('pky', n), pg_temp.at(5 * n), pg_temp.at(5 * n), pg_temp.id('usr', n), 'Phone', pg_temp.digest('public key' || n),
+    CASE WHEN n % 3 > 0 THEN n % 3 * n % 1000 END, pg_temp.at(5 * n)
+FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n;
+
+INSERT INTO totp (id, created_at, updated_at, user_id, secret, last_step)
+SELECT pg_temp.id('otp', n), pg_temp.at(5 * n), pg_temp.at(5 * n), pg_temp.id('usr', n), pg_temp.digest('totp secret' || n), n % 1000
+FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n;
+
+INSERT INTO recovery_code (id, created_at, updated_at, user_id, digest, used_at)
+SELECT pg_temp.id('rcv', 2 * n + k), pg_temp.at(5 * n), pg_temp.at(5 * n), pg_temp.id('usr', n), pg_temp.digest('recovery code' || 2 * n + k),
+    CASE WHEN k = 1 AND n % 5 = 0 THEN now() END
+FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n
+CROSS JOIN generate_series(0, 1) AS k;

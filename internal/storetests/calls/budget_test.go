@@ -138,6 +138,8 @@ func (w *world) argument(t reflect.Type) reflect.Value {
 		p.RedirectURIs = nil
 	case *store.UpdateUserParams:
 		p.Email = nil
+	case *store.ReplaceRecoveryCodesParams:
+		p.Digests = token.Digests{fixture.Digest("budget")}
 	}
 	return v
 }

@@ -52,6 +52,7 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"CreateInitialAccessToken":      store.CreateInitialAccessTokenParams{ID: "iat", Token: fixture.Digest("iat"), MaxUses: 1, Lifetime: time.Hour},
 		"RegisterClient":                registration,
 		"UpdateRegistration":            update,
+		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
 	}
 	tried := 0

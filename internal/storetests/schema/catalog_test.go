@@ -531,6 +531,90 @@ var schemaTables = []tableSpec{
 			oauth_proof_pkey UNIQUE (id)
 			oauth_proof_expires_at_idx (expires_at)`,
 	},
+	{
+		name: "one_time_code",
+		added: `
+			id one_time_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			purpose stored_purpose (text) NOT NULL
+			subject stored_token_digest (text) NOT NULL
+			digest stored_token_digest (text) NOT NULL
+			expires_at timestamp with time zone NOT NULL
+			data stored_object (jsonb)`,
+		indexes: `
+			one_time_code_pkey UNIQUE (id)
+			one_time_code_purpose_subject_uidx UNIQUE (purpose, subject)
+			one_time_code_expires_at_idx (expires_at)`,
+	},
+	{
+		name: "attempt_count",
+		added: `
+			id attempt_count_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			purpose stored_purpose (text) NOT NULL
+			subject stored_token_digest (text) NOT NULL
+			attempts bigint NOT NULL
+			resets_at timestamp with time zone NOT NULL`,
+		indexes: `
+			attempt_count_pkey UNIQUE (id)
+			attempt_count_purpose_subject_uidx UNIQUE (purpose, subject)
+			attempt_count_resets_at_idx (resets_at)`,
+	},
+	{
+		name: "passkey",
+		added: `
+			id stored_passkey_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			name short_text (text)
+			public_key short_text (text) NOT NULL
+			sign_count stored_sign_count (bigint)
+			transports text_list (text[])
+			aaguid short_text (text)
+			backup_eligible boolean NOT NULL DEFAULT false
+			backed_up boolean NOT NULL DEFAULT false
+			last_used_at timestamp with time zone`,
+		indexes: `
+			passkey_pkey UNIQUE (id)
+			passkey_user_id_idx (user_id)`,
+		foreign: `passkey_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "totp",
+		added: `
+			id stored_totp_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			name short_text (text)
+			secret short_text (text) NOT NULL
+			algorithm totp_algorithm (text) NOT NULL DEFAULT 'SHA1'::text
+			digits totp_digits (integer) NOT NULL DEFAULT 6
+			period totp_period (integer) NOT NULL DEFAULT 30
+			last_step bigint
+			last_used_at timestamp with time zone`,
+		indexes: `
+			totp_pkey UNIQUE (id)
+			totp_user_id_idx (user_id)`,
+		foreign: `totp_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
+		name: "recovery_code",
+		added: `
+			id recovery_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			user_id user_id (text) NOT NULL
+			digest stored_token_digest (text) NOT NULL
+			used_at timestamp with time zone`,
+		indexes: `
+			recovery_code_pkey UNIQUE (id)
+			recovery_code_user_digest_uidx UNIQUE (user_id, digest)`,
+		foreign: `recovery_code_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
 }
 
 // schemaDomains are the domains, what each is over, and the name of its constraint. What is passed as a parameter has none.
@@ -577,7 +661,20 @@ const schemaDomains = `
 	session_client_id text
 	stored_consent_id consent_id consent_id_length
 	jwk_id text
-	stored_jwk_id jwk_id jwks_id_length`
+	stored_jwk_id jwk_id jwks_id_length
+	one_time_code_id text
+	attempt_count_id text
+	stored_purpose text purpose_length
+	passkey_id text
+	totp_id text
+	recovery_code_id text
+	digest_list text[]
+	stored_passkey_id passkey_id passkey_id_is_base64url
+	stored_totp_id totp_id totp_id_length
+	stored_sign_count bigint sign_count_in_range
+	totp_digits integer totp_digits_in_range
+	totp_period integer totp_period_in_range
+	totp_algorithm text totp_algorithm_known`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
@@ -597,6 +694,7 @@ const schemaFunctions = `
 	authenticates(oauth_client,text,token_digest)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
+	count_attempt(text,text,integer,interval,boolean)
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
 	deadline(interval,interval,text)
@@ -636,12 +734,14 @@ const schemaFunctions = `
 	registered_before(client_id,oauth_client_id,token_digest,token_digest)
 	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
+	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	stamp_consent()
 	stamp_session()
-	tenant_key(text)`
+	tenant_key(text)
+	user_refusal("user")`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -984,6 +1084,27 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_proof":                {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                       {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"oauth_client_assertion":     {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+		"user":                   {"id": "'u'", "name": "''"},
+		"session":                {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
+		"account":                {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
+		"oauth_client":           {"id": "'c'", "client_id": "'app'", "redirect_uris": "'{https://app.example}'"},
+		"oauth_authorization":    {"id": "'z'", "client_id": "'app'", "scopes": "'{}'"},
+		"oauth_refresh_token":    {"id": "'r'", "token": "'" + string(fixture.Digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
+		"oauth_access_token":     {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
+		"oauth_consent":          {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
+		"verification":           {"id": "'v'", "identifier": "''", "value": "''", "expires_at": "now()"},
+		"oauth_client_secret":    {"client_id": "'app'", "digest": "'" + string(fixture.Digest("s")) + "'", "expires_at": "now()"},
+		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
+		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
+		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
+		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
+		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
+		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},
+		"totp":                   {"id": "'q'", "user_id": "'u'", "secret": "''"},
+		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
+		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {

@@ -23,9 +23,15 @@ func newNeighbours(t *testing.T) *world {
 				INSERT INTO "user" (id, name, email) SELECT me, me, me || '@example.com' FROM p
 			), a AS (
 				INSERT INTO account (id, account_id, provider_id, user_id) SELECT me || '-password', me, 'credential', me FROM p
+			), k AS (
+				INSERT INTO passkey (id, user_id, public_key) SELECT me || '-key', me, '' FROM p
+			), o AS (
+				INSERT INTO totp (id, user_id, secret) SELECT me || '-app', me, '' FROM p
+			), e AS (
+				INSERT INTO recovery_code (user_id, digest) SELECT me, $2::text FROM p
 			)
 			INSERT INTO session (id, user_id, token, expires_at)
-			SELECT me || s, me, me || s, now() + interval '1 hour' FROM p, unnest(ARRAY['-phone', '-laptop']) AS s`, user)
+			SELECT me || s, me, me || s, now() + interval '1 hour' FROM p, unnest(ARRAY['-phone', '-laptop']) AS s`, user, string(fixture.Digest("recovery code")))
 	}
 	w.Exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, user_id)
 		VALUES ('c1', 'shop', '{https://shop.example}', NULL), ('c2', 'adas', '{https://adas.example}', 'ada')`)
@@ -73,6 +79,8 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO oauth_client_resource (id, client_id, resource_id) SELECT a || '-api', a, 'https://api.example' FROM unnest(ARRAY['shop', 'adas']) AS a`)
 	w.Exec(`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('initial', $1, 1)`, string(fixture.Digest("initial")))
 	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
+	w.Exec(`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('mailed', 'sign-in', $1, $1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
+	w.Exec(`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('guesses', 'sign-in', $1, 1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
 	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
 	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("assertion")))
@@ -157,6 +165,7 @@ func TestDeletedUserTakesEverythingOfTheirsAlong(t *testing.T) {
 	w := newNeighbours(t)
 	ofAda := slices.Concat(ofAdas(), family("ada-shop"), []string{
 		"user ada", "session ada-phone", "session ada-laptop", "account ada-password", "oauth_consent ada-shop",
+		"passkey ada-key", "totp ada-app", "recovery_code ada " + string(fixture.Digest("recovery code")),
 		"oauth_authorization ada-foreign", "oauth_refresh_token ada-foreign", "oauth_access_token ada-foreign",
 	})
 	w.onDelete(func() { w.Exec(`DELETE FROM "user" WHERE id = 'ada'`) }, ofAda, nil)
@@ -327,6 +336,10 @@ func TestDeletedLeavesTakeNothingAlong(t *testing.T) {
 		{"oauth_access_token", "shop-machine"},
 		{"jwks", "key"},
 		{"verification", "code"},
+		{"one_time_code", "mailed"},
+		{"attempt_count", "guesses"},
+		{"passkey", "ada-key"},
+		{"totp", "ada-app"},
 		{"oauth_proof", string(fixture.Digest("proof"))},
 		{"oauth_client_assertion", string(fixture.Digest("assertion"))},
 	} {

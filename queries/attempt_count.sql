@@ -1,0 +1,40 @@
+-- CountAttempt counts an attempt before it is made: a guess at a password, say, or a message that is sent. No more than max_attempts are
+-- allowed in a window of attempt_window, however many are made at once. The window begins with the first attempt; an attempt that is refused
+-- doesn't prolong it.
+-- subject is the digest of whom it is counted for (token.DigestOf), such as a user's id, an address or a network. What can be written in
+-- several ways is digested in one of them: an e-mail address in lower case.
+--   - counted: the attempt may be made; attempts_left says how many may follow
+--   - exhausted: there were too many attempts; the next one is allowed at resets_at (429, with Retry-After)
+-- Run this call on the pool: a transaction that is rolled back would forget the attempt.
+-- name: CountAttempt :one
+SELECT (CASE WHEN n.is_allowed THEN 'counted' ELSE 'exhausted' END)::outcome AS outcome, n.attempts_left::bigint AS attempts_left,
+    n.resets_at::timestamptz AS resets_at
+FROM (VALUES (true)) AS one (n)
+CROSS JOIN count_attempt(@purpose::text, @subject::token_digest, @max_attempts::integer, @attempt_window::interval, false)
+    AS n (is_allowed, attempts_left, resets_at);
+
+-- ResetAttempts forgets the attempts that were counted, once one of them has been right. Do it for a subject that the right one proves, such
+-- as the account, and never for a network, from which somebody may guess at others.
+--   - deleted: nothing is counted any more
+--   - unknown: nothing had been counted
+-- name: ResetAttempts :one
+WITH deleted AS (
+    DELETE FROM attempt_count AS n
+    WHERE n.purpose = @purpose::text AND n.subject = @subject::token_digest
+    RETURNING n.id
+)
+SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+FROM (VALUES (true)) AS one (n);
+
+-- DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
+-- name: DeleteExpiredAttemptCounts :execrows
+WITH due AS MATERIALIZED (
+    SELECT n.id
+    FROM attempt_count AS n
+    WHERE n.resets_at <= now()
+    ORDER BY n.resets_at
+    LIMIT @batch_size::integer
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM attempt_count AS n
+WHERE n.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
