@@ -124,7 +124,6 @@ CREATE TYPE public.oauth_client_field AS ENUM (
     'refresh_grace_until_used',
     'backchannel_logout_uri',
     'backchannel_logout_session_required',
-    'sector_identifier',
     'allow_plain_pkce',
     'default_max_age',
     'require_pushed_authorization_requests',
@@ -214,6 +213,10 @@ CREATE TYPE public.outcome AS ENUM (
 );
 
 COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
+
+CREATE DOMAIN public.pairwise_subject_id AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.pairwise_subject_id IS 'Primary key of oauth_pairwise_subject.';
 
 CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
 
@@ -354,6 +357,11 @@ CREATE DOMAIN public.stored_refresh_token_id AS public.refresh_token_id
 
 COMMENT ON DOMAIN public.stored_refresh_token_id IS 'A refresh_token_id as it is stored: 1 to 255 bytes.';
 
+CREATE DOMAIN public.stored_sector AS text COLLATE pg_catalog."C"
+	CONSTRAINT sector_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 255)));
+
+COMMENT ON DOMAIN public.stored_sector IS 'A sector of pairwise subjects: 1 to 255 bytes.';
+
 CREATE DOMAIN public.stored_session_id AS public.session_id
 	CONSTRAINT session_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -363,6 +371,15 @@ CREATE DOMAIN public.stored_sign_count AS bigint
 	CONSTRAINT sign_count_in_range CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)));
 
 COMMENT ON DOMAIN public.stored_sign_count IS 'A signature counter: 32 bits, unsigned (WebAuthn Level 3, section 6.1.1).';
+
+CREATE DOMAIN public.subject AS text COLLATE pg_catalog."C";
+
+COMMENT ON DOMAIN public.subject IS 'A user''s identifier for a client (sub of OpenID Connect Core, section 2): the user_id, or a pairwise one.';
+
+CREATE DOMAIN public.stored_subject AS public.subject
+	CONSTRAINT subject_is_printable CHECK (((VALUE)::text ~ '^[\x20-\x7e]{1,255}$'::text));
+
+COMMENT ON DOMAIN public.stored_subject IS 'A pairwise subject as it is stored: 1 to 255 printable ASCII characters (OpenID Connect Core, section 2).';
 
 CREATE DOMAIN public.stored_token_digest AS public.token_digest
 	CONSTRAINT token_digest_is_digest CHECK (((octet_length((VALUE)::text) = 43) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
@@ -776,9 +793,9 @@ COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
-COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8).';
+COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.';
 
-COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
+COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.';
 
 COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
 
@@ -1409,8 +1426,9 @@ BEGIN
         -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
         NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-        SELECT NEW.session_id, NEW.client_id, NEW.user_id, NEW.user_id, NEW.session_id
-        WHERE NEW.session_id IS NOT NULL
+        SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
+        FROM oauth_client AS c
+        WHERE c.client_id = NEW.client_id AND NEW.session_id IS NOT NULL
           AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
         ON CONFLICT (session_id, client_id) DO NOTHING;
     END IF;
@@ -1431,6 +1449,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
+
+CREATE FUNCTION public.give_subject(of_sector text, of_user text) RETURNS public.subject
+    LANGUAGE sql
+    AS $$
+    SELECT CASE WHEN of_sector IS NULL THEN of_user ELSE (keep_subject(of_sector, of_user, NULL)).held END
+$$;
+
+COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1625,6 +1651,7 @@ CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_c
 DECLARE
     a  oauth_authorization;
     ok boolean;
+    row_expires_at timestamptz;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
     IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
@@ -1637,8 +1664,11 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT t.expires_at INTO access_token_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        SELECT r.expires_at INTO refresh_token_expires_at FROM oauth_refresh_token AS r WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
+        FROM oauth_refresh_token AS r
+        WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
+        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;
@@ -1702,6 +1732,54 @@ $$;
 
 COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expiry, because Go has no infinite time and could not read the row. infinity becomes NULL, which means never, and -infinity becomes now(). A session gets the last day of the year 9999 for infinity.';
 
+CREATE FUNCTION public.keep_sector() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $_$
+DECLARE
+    hosts text[];
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
+        IF NEW.sector_identifier <> OLD.sector_identifier THEN
+            PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
+        END IF;
+        NEW.sector_identifier := OLD.sector_identifier;
+    END IF;
+    IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
+        -- Apps of unrelated developers share loopback addresses and private schemes, so these make no sector.
+        hosts := ARRAY(
+            SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
+            FROM unnest(NEW.redirect_uris) AS r (uri)
+        );
+        NEW.sector_identifier := CASE WHEN cardinality(hosts) = 1 THEN hosts[1] END;
+        NEW.sector_identifier := coalesce(NEW.sector_identifier, own_sector(NEW.client_id));
+    END IF;
+    NEW.sector_identifier := NEW.sector_identifier::stored_sector; -- refused here rather than at the first grant
+    RETURN NEW;
+END
+$_$;
+
+COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
+
+CREATE FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    is_new := false;
+    IF NOT FOUND THEN
+        INSERT INTO oauth_pairwise_subject (sector, user_id, subject)
+        VALUES (of_sector, of_user, coalesce(wanted, gen_random_uuid()::text))
+        ON CONFLICT DO NOTHING;
+        is_new := FOUND;
+        SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) IS 'The pairwise subject of a user in a sector. If there is none, it is made: wanted, or a random one if wanted is NULL. NULL if another user has the one that is wanted. VOLATILE, so that it sees what was committed while it waited.';
+
 CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1723,6 +1801,22 @@ CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
+
+CREATE FUNCTION public.known_subject(of_client text, of_user text) RETURNS public.subject
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN sector_of(c) IS NULL THEN of_user ELSE p.subject END
+        FROM oauth_client AS c
+        LEFT JOIN oauth_pairwise_subject AS p ON p.sector = sector_of(c) AND p.user_id = of_user
+        WHERE c.client_id = of_client
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
 CREATE FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1920,6 +2014,14 @@ $$;
 
 COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
 
+CREATE FUNCTION public.own_sector(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT 'client:' || client_key(client_id)
+$$;
+
+COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
+
 CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2040,6 +2142,14 @@ $$;
 
 COMMENT ON FUNCTION public.scopes_at(resources text[], scopes text[]) IS 'The scopes at each of the resources, as resource_scopes has them. NULL without a resource.';
 
+CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
+$$;
+
+COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
+
 CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -2136,6 +2246,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';
+
+CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END
+$$;
+
+COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
 
 CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2315,6 +2433,21 @@ COMMENT ON COLUMN public.oauth_initial_access_token.uses IS 'How many clients ha
 COMMENT ON COLUMN public.oauth_initial_access_token.expires_at IS 'When the token expires. NULL means never.';
 
 COMMENT ON COLUMN public.oauth_initial_access_token.revoked_at IS 'When the token was revoked.';
+
+CREATE TABLE public.oauth_pairwise_subject (
+    id public.pairwise_subject_id DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    sector public.stored_sector NOT NULL,
+    user_id public.user_id NOT NULL,
+    subject public.stored_subject NOT NULL
+);
+
+COMMENT ON TABLE public.oauth_pairwise_subject IS 'By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.';
+
+COMMENT ON COLUMN public.oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
+
+COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -2688,6 +2821,15 @@ ALTER TABLE ONLY public.oauth_initial_access_token
 ALTER TABLE ONLY public.oauth_initial_access_token
     ADD CONSTRAINT oauth_initial_access_token_token_uidx UNIQUE (token);
 
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject);
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id);
+
 ALTER TABLE ONLY public.oauth_proof
     ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
 
@@ -2805,6 +2947,8 @@ CREATE INDEX oauth_initial_access_token_created_at_idx ON public.oauth_initial_a
 
 CREATE INDEX oauth_initial_access_token_expires_at_idx ON public.oauth_initial_access_token USING btree (expires_at);
 
+CREATE INDEX oauth_pairwise_subject_user_id_idx ON public.oauth_pairwise_subject USING btree (user_id);
+
 CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 
 CREATE INDEX oauth_refresh_token_authorization_id_idx ON public.oauth_refresh_token USING btree (authorization_id);
@@ -2861,6 +3005,8 @@ CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.oauth
 
 CREATE TRIGGER keep_finite BEFORE INSERT OR UPDATE OF expires_at ON public.session FOR EACH ROW WHEN ((NOT isfinite(new.expires_at))) EXECUTE FUNCTION public.keep_finite();
 
+CREATE TRIGGER keep_sector BEFORE INSERT OR UPDATE OF subject_type, sector_identifier ON public.oauth_client FOR EACH ROW EXECUTE FUNCTION public.keep_sector();
+
 CREATE TRIGGER refuse_dead_rotation BEFORE UPDATE OF revoked ON public.oauth_refresh_token FOR EACH ROW WHEN (((old.revoked IS NULL) AND (new.revoked IS NOT NULL) AND (new.successor IS NULL))) EXECUTE FUNCTION public.refuse_dead_rotation();
 
 CREATE TRIGGER stamp_consent BEFORE INSERT OR UPDATE OF scopes, resource_scopes, reference_id ON public.oauth_consent FOR EACH ROW EXECUTE FUNCTION public.stamp_consent();
@@ -2911,6 +3057,9 @@ ALTER TABLE ONLY public.oauth_consent
 
 ALTER TABLE ONLY public.oauth_consent
     ADD CONSTRAINT oauth_consent_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_pairwise_subject
+    ADD CONSTRAINT oauth_pairwise_subject_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_authorization_id_fkey FOREIGN KEY (authorization_id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;

@@ -362,14 +362,16 @@ ORDER BY t.created_at, t.id;
 
 -- IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 -- authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
--- client_auth_method server and no client.
+-- client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
+-- token, and for a token of another server whose client has no pairwise subject of the user yet.
 --   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 -- name: IntrospectAccessToken :one
 WITH live AS (
-    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-        t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
+        t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -379,7 +381,7 @@ WITH live AS (
     WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -390,8 +392,9 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
 -- name: IntrospectAccessTokenByID :one
 WITH live AS (
-    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-        t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
+        t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -400,7 +403,7 @@ WITH live AS (
     WHERE t.id = @id::access_token_id AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -413,8 +416,9 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 -- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
-        t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
-        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
+        t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
+        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
@@ -423,7 +427,7 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
-    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
+    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
         r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
@@ -433,7 +437,7 @@ WITH live AS (
     WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
 SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
+    i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.sub, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k

@@ -60,14 +60,14 @@ RETURNING a.*;
 -- and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
 -- authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
 -- about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
--- client.
+-- client. sub is that of IntrospectAccessToken.
 --   - active: the family is live and has not expired
 --   - inactive: there is no such family, or it is not live; an answer with "active": false
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 -- name: IntrospectAuthorization :one
 WITH live AS (
-    SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation,
-        a.act, a.auth_time, a.acr, a.amr, u.email AS username
+    SELECT a.id, a.client_id, a.user_id, subject_of(c, a.client_id, a.user_id) AS sub, a.session_id, a.reference_id, a.granted_scopes,
+        a.resources, a.authorization_details, a.confirmation, a.act, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
@@ -76,7 +76,7 @@ WITH live AS (
       AND (a.expires_at IS NULL OR a.expires_at > now()) AND (a.max_expires_at IS NULL OR a.max_expires_at > now())
 )
 SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
+    a.client_id, a.user_id, a.sub, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
     a.auth_time, a.acr, a.amr, a.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -151,7 +151,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = @id::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id, sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
@@ -197,7 +197,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, q.user_id, sqlc.narg('session_id')::session_id
+    SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, give_subject(q.sector, q.user_id), sqlc.narg('session_id')::session_id
     FROM request AS q
     -- NOT EXISTS first, because ON CONFLICT alone would wait for an ending that is updating this row
     WHERE q.outcome = 'approved' AND sqlc.narg('session_id')::session_id IS NOT NULL
@@ -301,7 +301,7 @@ LEFT JOIN request AS q ON true;
 WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, sqlc.narg('session_id')::session_id) AS parents
 ), parents AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
@@ -338,7 +338,7 @@ WITH locked AS MATERIALIZED (
     WHERE p.outcome = 'granted'
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, p.user_id, sqlc.narg('session_id')::session_id
+    SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), sqlc.narg('session_id')::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND sqlc.narg('session_id')::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
@@ -359,6 +359,7 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 -- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 -- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+-- sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 --   - redeemed: the tokens are written
 --   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -386,6 +387,7 @@ WITH caller AS MATERIALIZED (
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        sector_of(c) AS sector,
         sqlc.narg('refresh_token')::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
@@ -427,7 +429,7 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.*,
+    SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
@@ -475,7 +477,7 @@ WITH caller AS MATERIALIZED (
     WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
+    f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
@@ -492,7 +494,9 @@ LEFT JOIN granted AS g ON true;
 -- the family as well (RFC 9449, section 5).
 -- id and access_token_id are made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
+-- access_token_without_row is that of RedeemAuthorizationCode.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+-- sub is the subject by which the client knows the user.
 --   - issued: the grant and its tokens are written
 --   - retried: the same call had written them before; the answer is the same
 --   - unknown: there is no such client or user (invalid_grant)
@@ -509,7 +513,7 @@ WITH locked AS MATERIALIZED (
         sqlc.narg('session_id')::session_id AS session_id, sqlc.narg('refresh_token')::token_digest AS refresh_token,
         sqlc.narg('session_id')::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce(@scopes::text[], '{}')) AS bound
 ), asked AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         l.session_id, l.bound, sqlc.narg('reference_id')::reference_id AS reference_id,
         as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
@@ -546,12 +550,15 @@ WITH locked AS MATERIALIZED (
     INSERT INTO oauth_authorization (
         id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, session_id, reference_id, bound,
         user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, confirmation,
-        act, may_act, data
+        act, may_act, data, expires_at
     )
     SELECT @id::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
         q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, sqlc.narg('acr')::text,
         sqlc.narg('amr')::text[], now(), now(), @access_token_id::access_token_id, q.family_ends_at, q.family_confirmation,
-        q.act, sqlc.narg('may_act')::jsonb, sqlc.narg('data')::jsonb
+        q.act, sqlc.narg('may_act')::jsonb, sqlc.narg('data')::jsonb,
+        CASE WHEN @access_token_without_row::boolean AND q.refresh_token IS NULL
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), sqlc.narg('access_token')::token_digest)
+        END
     FROM asked AS q
     WHERE q.outcome = 'issued'
     ON CONFLICT (id) DO NOTHING
@@ -564,7 +571,7 @@ WITH locked AS MATERIALIZED (
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
-    SELECT @id::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, q.session_id, q.reference_id, q.scopes, q.resources,
+    SELECT @id::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
         q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
@@ -576,10 +583,11 @@ WITH locked AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
 ), new_access_token AS (
@@ -591,16 +599,16 @@ WITH locked AS MATERIALIZED (
         CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
         g.authorization_details, g.confirmation, g.act, g.id, g.id
     FROM granted AS g
-    WHERE g.is_new
+    WHERE g.is_new AND NOT @access_token_without_row::boolean
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT g.session_id, g.client_id, g.user_id, g.user_id, g.session_id
+    SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
     FROM granted AS g
     WHERE g.is_new AND g.session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.access_token_expires_at, g.refresh_token_expires_at
+SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.sub, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN judged AS j ON true

@@ -1,15 +1,16 @@
 -- CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 -- taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
--- oauth_client_redirect_uris_where_redirected.
+-- oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+-- Connect Core, section 8.1), and can't be changed later.
 -- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email
 )
@@ -22,14 +23,14 @@ VALUES (
     sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('token_endpoint_auth_method')::text,
     sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('public')::boolean,
     sqlc.narg('type')::text, sqlc.narg('reference_id')::reference_id, sqlc.narg('metadata')::jsonb,
-    sqlc.narg('subject_type')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
+    sqlc.narg('subject_type')::text, sqlc.narg('sector_identifier')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
     sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text,
     sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest,
     sqlc.narg('access_token_lifetime')::interval, sqlc.narg('refresh_token_lifetime')::interval,
     sqlc.narg('authorization_lifetime')::interval, sqlc.narg('code_lifetime')::interval, sqlc.narg('refresh_grace')::interval,
     sqlc.narg('refresh_grace_until_used')::boolean, sqlc.narg('backchannel_logout_uri')::text,
     sqlc.narg('backchannel_logout_session_required')::boolean,
-    sqlc.narg('sector_identifier')::text, sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
+    sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
     sqlc.narg('require_pushed_authorization_requests')::boolean, sqlc.narg('dpop_bound_access_tokens')::boolean,
     sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, sqlc.narg('tls_client_auth_subject_dn')::text,
     sqlc.narg('tls_client_auth_san_dns')::text, sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
@@ -39,7 +40,8 @@ RETURNING *;
 
 -- RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 -- initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
--- token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+-- token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+-- host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 -- token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 -- server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 -- registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -84,7 +86,7 @@ WITH stated AS MATERIALIZED (
 ), new_client AS (
     INSERT INTO oauth_client (
         id, client_id, client_secret, client_secret_expires_at, registration_access_token, user_id, reference_id, public,
-        token_endpoint_auth_method,
+        token_endpoint_auth_method, sector_identifier,
         name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
@@ -95,6 +97,7 @@ WITH stated AS MATERIALIZED (
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), @client_secret_lifetime::interval, NULL, 'ClientSecretLifetime') END,
         sqlc.narg('registration_access_token')::token_digest, sqlc.narg('user_id')::user_id,
         coalesce(a.owner, sqlc.narg('reference_id')::reference_id), a.auth_method = 'none', a.auth_method,
+        sqlc.narg('sector_identifier')::text,
         sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
         sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
         sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'), sqlc.narg('post_logout_redirect_uris')::text[],
@@ -247,7 +250,6 @@ SET
     refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('refresh_grace_until_used')::boolean, c.refresh_grace_until_used) END,
     backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_uri')::text, c.backchannel_logout_uri) END,
     backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_session_required')::boolean, c.backchannel_logout_session_required) END,
-    sector_identifier = CASE WHEN 'sector_identifier' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('sector_identifier')::text, c.sector_identifier) END,
     allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('allow_plain_pkce')::boolean, c.allow_plain_pkce) END,
     default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('default_max_age')::interval, c.default_max_age) END,
     require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('require_pushed_authorization_requests')::boolean, c.require_pushed_authorization_requests) END,
@@ -264,7 +266,8 @@ WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
 
 -- UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
--- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+-- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+-- the sector of pairwise subjects.
 -- registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 -- from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 -- token is used.

@@ -19,13 +19,15 @@ WHERE r.authorization_id = @authorization_id::authorization_id
 ORDER BY r.created_at, r.id;
 
 -- IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
--- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+-- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
+-- IntrospectAccessToken.
 --   - active: the token is neither expired nor spent, and its family is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 -- name: IntrospectRefreshToken :one
 WITH live AS (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+    SELECT r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id) AS sub, r.session_id, r.reference_id, r.authorization_id,
+        r.scopes, r.resources, r.authorization_details,
         r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_refresh_token AS r
@@ -36,7 +38,7 @@ WITH live AS (
     WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
 SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+    r.id, r.client_id, r.user_id, r.sub, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -77,6 +79,7 @@ WITH presented AS MATERIALIZED (
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, (r.successor_id = @successor_id::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
         a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        sector_of(c) AS sector,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
@@ -119,7 +122,7 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.*, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+    SELECT p.*, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, @successor::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, @successor_id::refresh_token_id)::refresh_token_id AS successor_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
@@ -174,7 +177,7 @@ SELECT (CASE
         WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
         ELSE j.verdict
     END)::outcome AS outcome,
-    p.authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
+    p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
     g.access_resources AS resources, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true

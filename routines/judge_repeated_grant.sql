@@ -8,6 +8,7 @@ AS $$
 DECLARE
     a  oauth_authorization;
     ok boolean;
+    row_expires_at timestamptz;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
     IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
@@ -20,8 +21,11 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT t.expires_at INTO access_token_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        SELECT r.expires_at INTO refresh_token_expires_at FROM oauth_refresh_token AS r WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
+        FROM oauth_refresh_token AS r
+        WHERE r.id = issued_with AND r.authorization_id = family;
+        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
+        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;

@@ -178,6 +178,18 @@ const (
 	ConstraintOAuthInitialAccessTokenUsesInRange Constraint = "oauth_initial_access_token_uses_in_range"
 )
 
+// What a row of oauth_pairwise_subject has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintOAuthPairwiseSubjectPKey Constraint = "oauth_pairwise_subject_pkey"
+	// UNIQUE (sector, subject)
+	ConstraintOAuthPairwiseSubjectSectorSubjectUIdx Constraint = "oauth_pairwise_subject_sector_subject_uidx"
+	// UNIQUE (sector, user_id)
+	ConstraintOAuthPairwiseSubjectSectorUserUIdx Constraint = "oauth_pairwise_subject_sector_user_uidx"
+	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
+	ConstraintOAuthPairwiseSubjectUserIDFKey Constraint = "oauth_pairwise_subject_user_id_fkey"
+)
+
 // What a row of oauth_proof has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -384,6 +396,12 @@ const (
 	ConstraintRefreshTokenIDLength Constraint = "refresh_token_id_length"
 )
 
+// What a row of stored_sector has to satisfy.
+const (
+	// CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 255)))
+	ConstraintSectorLength Constraint = "sector_length"
+)
+
 // What a row of stored_session_id has to satisfy.
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))
@@ -394,6 +412,12 @@ const (
 const (
 	// CHECK (((VALUE >= 0) AND (VALUE <= '4294967295'::bigint)))
 	ConstraintSignCountInRange Constraint = "sign_count_in_range"
+)
+
+// What a row of stored_subject has to satisfy.
+const (
+	// CHECK (((VALUE)::text ~ '^[\x20-\x7e]{1,255}$'::text))
+	ConstraintSubjectIsPrintable Constraint = "subject_is_printable"
 )
 
 // What a row of stored_token_digest has to satisfy.

@@ -19,7 +19,7 @@ import (
 type ID[T any] string
 
 type (
-	// UserID is the primary key of "user" and the subject (sub) of tokens.
+	// UserID is the primary key of "user". It is the subject (sub) of tokens, too, unless their client has pairwise ones.
 	UserID = ID[User]
 	// SessionID is the primary key of session and the sid of OpenID Connect logout.
 	SessionID = ID[Session]
@@ -59,6 +59,10 @@ type (
 	TrustedIssuerID = ID[OAuthTrustedIssuer]
 	// VerificationID is the primary key of verification.
 	VerificationID = ID[Verification]
+	// PairwiseSubjectID is the primary key of oauth_pairwise_subject. The server makes it.
+	PairwiseSubjectID = ID[OAuthPairwiseSubject]
+	// Subject is the identifier by which a client knows a user: the sub of tokens (OpenID Connect Core, section 2).
+	Subject = ID[subject]
 	// SigningKeyID is the primary key of jwks and the kid of what the key signs.
 	SigningKeyID = ID[SigningKey]
 )
@@ -67,6 +71,7 @@ type (
 type (
 	tenant       struct{}
 	publicClient struct{}
+	subject      struct{}
 )
 
 // NewUserID returns a new, time-ordered identifier.

@@ -182,7 +182,6 @@ const (
 	OAuthClientFieldRefreshGraceUntilUsed                 OAuthClientField = "refresh_grace_until_used"
 	OAuthClientFieldBackchannelLogoutURI                  OAuthClientField = "backchannel_logout_uri"
 	OAuthClientFieldBackchannelLogoutSessionRequired      OAuthClientField = "backchannel_logout_session_required"
-	OAuthClientFieldSectorIdentifier                      OAuthClientField = "sector_identifier"
 	OAuthClientFieldAllowPlainPKCE                        OAuthClientField = "allow_plain_pkce"
 	OAuthClientFieldDefaultMaxAge                         OAuthClientField = "default_max_age"
 	OAuthClientFieldRequirePushedAuthorizationRequests    OAuthClientField = "require_pushed_authorization_requests"
@@ -268,7 +267,6 @@ func (e OAuthClientField) Valid() bool {
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
 		OAuthClientFieldBackchannelLogoutSessionRequired,
-		OAuthClientFieldSectorIdentifier,
 		OAuthClientFieldAllowPlainPKCE,
 		OAuthClientFieldDefaultMaxAge,
 		OAuthClientFieldRequirePushedAuthorizationRequests,
@@ -322,7 +320,6 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
 		OAuthClientFieldBackchannelLogoutSessionRequired,
-		OAuthClientFieldSectorIdentifier,
 		OAuthClientFieldAllowPlainPKCE,
 		OAuthClientFieldDefaultMaxAge,
 		OAuthClientFieldRequirePushedAuthorizationRequests,
@@ -946,9 +943,9 @@ type OAuthClient struct {
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
-	// public or pairwise (OpenID Connect Core, section 8).
+	// public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.
 	SubjectType *string
-	// Sector of pairwise subjects (OpenID Connect Core, section 8.1).
+	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
 	SectorIdentifier *string
 	// Whether a request without a code_challenge is refused. NULL leaves the choice to the server.
 	RequirePKCE *bool
@@ -1093,6 +1090,18 @@ type OAuthInitialAccessToken struct {
 	ExpiresAt *time.Time
 	// When the token was revoked.
 	RevokedAt *time.Time
+}
+
+// By which identifiers the clients of a sector know a user (OpenID Connect Core, section 8). Rows never change. Those of a deleted user are erased: a subject is random, so no other user is given it.
+type OAuthPairwiseSubject struct {
+	ID        PairwiseSubjectID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// sector_identifier of the clients.
+	Sector string
+	UserID UserID
+	// The sub of the user's tokens: random, or what CreatePairwiseSubject has brought from another server.
+	Subject Subject
 }
 
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.

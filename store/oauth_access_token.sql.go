@@ -413,8 +413,9 @@ func (q *Queries) GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAc
 
 const IntrospectAccessToken = `-- name: IntrospectAccessToken :one
 WITH live AS (
-    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-        t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
+        t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -424,7 +425,7 @@ WITH live AS (
     WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -445,6 +446,7 @@ type IntrospectAccessTokenRow struct {
 	ID                   *AccessTokenID
 	ClientID             *ClientID
 	UserID               *UserID
+	Sub                  *Subject
 	SessionID            *SessionID
 	ReferenceID          *ReferenceID
 	AuthorizationID      *AuthorizationID
@@ -464,7 +466,8 @@ type IntrospectAccessTokenRow struct {
 
 // IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 // authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
-// client_auth_method server and no client.
+// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
+// token, and for a token of another server whose client has no pairwise subject of the user yet.
 //   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 //   - inactive: there is no such token, or it is not live; an answer with "active": false
 //   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -481,6 +484,7 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAcces
 		&i.ID,
 		&i.ClientID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.AuthorizationID,
@@ -505,8 +509,9 @@ func (q *Queries) IntrospectAccessToken(ctx context.Context, arg IntrospectAcces
 
 const IntrospectAccessTokenByID = `-- name: IntrospectAccessTokenByID :one
 WITH live AS (
-    SELECT t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-        t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+    SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
+        t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -515,7 +520,7 @@ WITH live AS (
     WHERE t.id = $4::access_token_id AND access_token_is_live(t, a, c, u, s)
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    t.id, t.client_id, t.user_id, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
+    t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -536,6 +541,7 @@ type IntrospectAccessTokenByIDRow struct {
 	ID                   *AccessTokenID
 	ClientID             *ClientID
 	UserID               *UserID
+	Sub                  *Subject
 	SessionID            *SessionID
 	ReferenceID          *ReferenceID
 	AuthorizationID      *AuthorizationID
@@ -567,6 +573,7 @@ func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectA
 		&i.ID,
 		&i.ClientID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.AuthorizationID,
@@ -592,8 +599,9 @@ func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectA
 const IntrospectToken = `-- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
-        t.user_id, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
-        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act, t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
+        t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
+        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
@@ -602,7 +610,7 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
-    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
+    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
         r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
@@ -612,7 +620,7 @@ WITH live AS (
     WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
 SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.session_id, i.reference_id, i.authorization_id, i.scopes,
+    i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.sub, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -636,6 +644,7 @@ type IntrospectTokenRow struct {
 	RefreshTokenID       *RefreshTokenID
 	ClientID             *ClientID
 	UserID               *UserID
+	Sub                  *Subject
 	SessionID            *SessionID
 	ReferenceID          *ReferenceID
 	AuthorizationID      *AuthorizationID
@@ -669,6 +678,7 @@ func (q *Queries) IntrospectToken(ctx context.Context, arg IntrospectTokenParams
 		&i.RefreshTokenID,
 		&i.ClientID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.AuthorizationID,

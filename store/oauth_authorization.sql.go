@@ -19,7 +19,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = $3::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id,
+    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id, sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
@@ -65,7 +65,7 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT $2::session_id, q.client_id, q.user_id, q.user_id, $2::session_id
+    SELECT $2::session_id, q.client_id, q.user_id, give_subject(q.sector, q.user_id), $2::session_id
     FROM request AS q
     -- NOT EXISTS first, because ON CONFLICT alone would wait for an ending that is updating this row
     WHERE q.outcome = 'approved' AND $2::session_id IS NOT NULL
@@ -515,7 +515,7 @@ const GrantAuthorization = `-- name: GrantAuthorization :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents
 ), parents AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
         deadline($5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
@@ -552,7 +552,7 @@ WITH locked AS MATERIALIZED (
     WHERE p.outcome = 'granted'
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT $3::session_id, p.client_id, p.user_id, p.user_id, $3::session_id
+    SELECT $3::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), $3::session_id
     FROM parents AS p
     WHERE p.outcome = 'granted' AND $3::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $3::session_id AND k.client_id = p.client_id)
@@ -633,8 +633,8 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 
 const IntrospectAuthorization = `-- name: IntrospectAuthorization :one
 WITH live AS (
-    SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation,
-        a.act, a.auth_time, a.acr, a.amr, u.email AS username
+    SELECT a.id, a.client_id, a.user_id, subject_of(c, a.client_id, a.user_id) AS sub, a.session_id, a.reference_id, a.granted_scopes,
+        a.resources, a.authorization_details, a.confirmation, a.act, a.auth_time, a.acr, a.amr, u.email AS username
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
@@ -643,7 +643,7 @@ WITH live AS (
       AND (a.expires_at IS NULL OR a.expires_at > now()) AND (a.max_expires_at IS NULL OR a.max_expires_at > now())
 )
 SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
+    a.client_id, a.user_id, a.sub, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.confirmation, a.act,
     a.auth_time, a.acr, a.amr, a.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -663,6 +663,7 @@ type IntrospectAuthorizationRow struct {
 	Outcome              Outcome
 	ClientID             *ClientID
 	UserID               *UserID
+	Sub                  *Subject
 	SessionID            *SessionID
 	ReferenceID          *ReferenceID
 	GrantedScopes        []string
@@ -680,7 +681,7 @@ type IntrospectAuthorizationRow struct {
 // and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
 // authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
 // about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
-// client.
+// client. sub is that of IntrospectAccessToken.
 //   - active: the family is live and has not expired
 //   - inactive: there is no such family, or it is not live; an answer with "active": false
 //   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -696,6 +697,7 @@ func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAut
 		&i.Outcome,
 		&i.ClientID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.GrantedScopes,
@@ -799,7 +801,7 @@ WITH locked AS MATERIALIZED (
         $3::session_id AS session_id, $4::token_digest AS refresh_token,
         $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($5::text[], '{}')) AS bound
 ), asked AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, $6::reference_id) AS pair_epoch,
         l.session_id, l.bound, $6::reference_id AS reference_id,
         as_set($5::text[]) AS scopes, nullif(as_set($7::text[]), '{}') AS resources,
@@ -836,12 +838,15 @@ WITH locked AS MATERIALIZED (
     INSERT INTO oauth_authorization (
         id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, session_id, reference_id, bound,
         user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, confirmation,
-        act, may_act, data
+        act, may_act, data, expires_at
     )
     SELECT $18::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
         q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, $19::text,
         $20::text[], now(), now(), $21::access_token_id, q.family_ends_at, q.family_confirmation,
-        q.act, $22::jsonb, $23::jsonb
+        q.act, $22::jsonb, $23::jsonb,
+        CASE WHEN $24::boolean AND q.refresh_token IS NULL
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), $25::token_digest)
+        END
     FROM asked AS q
     WHERE q.outcome = 'issued'
     ON CONFLICT (id) DO NOTHING
@@ -854,7 +859,7 @@ WITH locked AS MATERIALIZED (
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
-    SELECT $18::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, q.session_id, q.reference_id, q.scopes, q.resources,
+    SELECT $18::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
         q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
@@ -866,10 +871,11 @@ WITH locked AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+        g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN $24::boolean THEN expiry_without_row(g.access_token_expires_at, $25::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
 ), new_access_token AS (
@@ -877,20 +883,20 @@ WITH locked AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id
     )
-    SELECT $21::access_token_id, $24::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+    SELECT $21::access_token_id, $25::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
         CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
         g.authorization_details, g.confirmation, g.act, g.id, g.id
     FROM granted AS g
-    WHERE g.is_new
+    WHERE g.is_new AND NOT $24::boolean
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
-    SELECT g.session_id, g.client_id, g.user_id, g.user_id, g.session_id
+    SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
     FROM granted AS g
     WHERE g.is_new AND g.session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.access_token_expires_at, g.refresh_token_expires_at
+SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.sub, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN judged AS j ON true
@@ -898,34 +904,36 @@ LEFT JOIN granted AS g ON true
 `
 
 type IssueGrantParams struct {
-	UserID               UserID
-	ClientID             ClientID
-	SessionID            *SessionID
-	RefreshToken         *token.Digest
-	Scopes               []string
-	ReferenceID          *ReferenceID
-	Resources            []string
-	AuthorizationDetails json.RawMessage
-	AuthTime             *time.Time
-	Act                  json.RawMessage
-	RefreshTokenID       *RefreshTokenID
-	Confirmation         *token.Confirmation
-	AccessTokenLifetime  time.Duration
-	RefreshTokenLifetime time.Duration
-	FamilyLifetime       time.Duration
-	GrantType            string
-	DefaultScopes        []string
-	ID                   AuthorizationID
-	ACR                  *string
-	AMR                  []string
-	AccessTokenID        AccessTokenID
-	MayAct               json.RawMessage
-	Data                 json.RawMessage
-	AccessToken          *token.Digest
+	UserID                UserID
+	ClientID              ClientID
+	SessionID             *SessionID
+	RefreshToken          *token.Digest
+	Scopes                []string
+	ReferenceID           *ReferenceID
+	Resources             []string
+	AuthorizationDetails  json.RawMessage
+	AuthTime              *time.Time
+	Act                   json.RawMessage
+	RefreshTokenID        *RefreshTokenID
+	Confirmation          *token.Confirmation
+	AccessTokenLifetime   time.Duration
+	RefreshTokenLifetime  time.Duration
+	FamilyLifetime        time.Duration
+	GrantType             string
+	DefaultScopes         []string
+	ID                    AuthorizationID
+	ACR                   *string
+	AMR                   []string
+	AccessTokenID         AccessTokenID
+	MayAct                json.RawMessage
+	Data                  json.RawMessage
+	AccessTokenWithoutRow bool
+	AccessToken           *token.Digest
 }
 
 type IssueGrantRow struct {
 	Outcome               Outcome
+	Sub                   *Subject
 	AccessTokenExpiresAt  *time.Time
 	RefreshTokenExpiresAt *time.Time
 }
@@ -941,7 +949,9 @@ type IssueGrantRow struct {
 // the family as well (RFC 9449, section 5).
 // id and access_token_id are made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
+// access_token_without_row is that of RedeemAuthorizationCode.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+// sub is the subject by which the client knows the user.
 //   - issued: the grant and its tokens are written
 //   - retried: the same call had written them before; the answer is the same
 //   - unknown: there is no such client or user (invalid_grant)
@@ -978,10 +988,16 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 		arg.AccessTokenID,
 		arg.MayAct,
 		arg.Data,
+		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
 	)
 	var i IssueGrantRow
-	err := row.Scan(&i.Outcome, &i.AccessTokenExpiresAt, &i.RefreshTokenExpiresAt)
+	err := row.Scan(
+		&i.Outcome,
+		&i.Sub,
+		&i.AccessTokenExpiresAt,
+		&i.RefreshTokenExpiresAt,
+	)
 	if err != nil {
 		err = fmt.Errorf("query IssueGrant: %w", err)
 	}
@@ -1272,6 +1288,7 @@ WITH caller AS MATERIALIZED (
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        sector_of(c) AS sector,
         $7::token_digest AS refresh_token,
         (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce($9::token_confirmation, a.confirmation) AS confirmation,
@@ -1313,7 +1330,7 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND $16::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
@@ -1361,7 +1378,7 @@ WITH caller AS MATERIALIZED (
     WHERE g.outcome = 'redeemed' AND NOT $16::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
+    f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
@@ -1393,6 +1410,7 @@ type RedeemAuthorizationCodeRow struct {
 	Outcome               Outcome
 	AuthorizationID       *AuthorizationID
 	UserID                *UserID
+	Sub                   *Subject
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
 	GrantedScopes         []string
@@ -1419,6 +1437,7 @@ type RedeemAuthorizationCodeRow struct {
 // IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 //   - redeemed: the tokens are written
 //   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1459,6 +1478,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		&i.Outcome,
 		&i.AuthorizationID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.GrantedScopes,

@@ -55,11 +55,11 @@ const CreateClient = `-- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email
 )
@@ -72,14 +72,14 @@ VALUES (
     $18::text[], $19::text,
     $20::text[], $21::text[], $22::boolean,
     $23::text, $24::reference_id, $25::jsonb,
-    $26::text, $27::boolean, $28::jsonb,
-    $29::text, $30::text,
-    $31::timestamptz, $32::token_digest,
-    $33::interval, $34::interval,
-    $35::interval, $36::interval, $37::interval,
-    $38::boolean, $39::text,
-    $40::boolean,
-    $41::text, $42::boolean, $43::interval,
+    $26::text, $27::text, $28::boolean, $29::jsonb,
+    $30::text, $31::text,
+    $32::timestamptz, $33::token_digest,
+    $34::interval, $35::interval,
+    $36::interval, $37::interval, $38::interval,
+    $39::boolean, $40::text,
+    $41::boolean,
+    $42::boolean, $43::interval,
     $44::boolean, $45::boolean,
     $46::boolean, $47::text,
     $48::text, $49::text, $50::text,
@@ -115,6 +115,7 @@ type CreateClientParams struct {
 	ReferenceID                           *ReferenceID
 	Metadata                              json.RawMessage
 	SubjectType                           *string
+	SectorIdentifier                      *string
 	RequirePKCE                           *bool
 	JWKS                                  json.RawMessage
 	JWKSURI                               *string
@@ -129,7 +130,6 @@ type CreateClientParams struct {
 	RefreshGraceUntilUsed                 *bool
 	BackchannelLogoutURI                  *string
 	BackchannelLogoutSessionRequired      *bool
-	SectorIdentifier                      *string
 	AllowPlainPKCE                        *bool
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
@@ -144,7 +144,8 @@ type CreateClientParams struct {
 
 // CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 // taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
-// oauth_client_redirect_uris_where_redirected.
+// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+// Connect Core, section 8.1), and can't be changed later.
 func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, CreateClient,
 		arg.ID,
@@ -173,6 +174,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.ReferenceID,
 		arg.Metadata,
 		arg.SubjectType,
+		arg.SectorIdentifier,
 		arg.RequirePKCE,
 		arg.JWKS,
 		arg.JWKSURI,
@@ -187,7 +189,6 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
-		arg.SectorIdentifier,
 		arg.AllowPlainPKCE,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
@@ -1399,7 +1400,7 @@ WITH stated AS MATERIALIZED (
 ), new_client AS (
     INSERT INTO oauth_client (
         id, client_id, client_secret, client_secret_expires_at, registration_access_token, user_id, reference_id, public,
-        token_endpoint_auth_method,
+        token_endpoint_auth_method, sector_identifier,
         name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
@@ -1410,17 +1411,18 @@ WITH stated AS MATERIALIZED (
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $23::interval, NULL, 'ClientSecretLifetime') END,
         $22::token_digest, $24::user_id,
         coalesce(a.owner, $25::reference_id), a.auth_method = 'none', a.auth_method,
-        $26::text, $13::text, $14::text, $27::text[],
-        $15::text, $16::text, $28::text, $29::text,
-        $30::text, coalesce($3::text[], '{}'), $4::text[],
-        $5::text[], $31::text[], $32::text[], $6::jsonb,
-        $7::text, $33::text, $34::text,
-        $35::interval, $36::boolean,
-        $37::boolean, $38::boolean,
+        $26::text,
+        $27::text, $13::text, $14::text, $28::text[],
+        $15::text, $16::text, $29::text, $30::text,
+        $31::text, coalesce($3::text[], '{}'), $4::text[],
+        $5::text[], $32::text[], $33::text[], $6::jsonb,
+        $7::text, $34::text, $35::text,
+        $36::interval, $37::boolean,
+        $38::boolean, $39::boolean,
         $8::text, $9::text,
         $10::text, $11::text,
         $12::text, $17::text,
-        $39::boolean, $40::jsonb
+        $40::boolean, $41::jsonb
     FROM admitted AS a
     WHERE a.verdict = 'registered'
     ON CONFLICT (client_id) DO NOTHING
@@ -1471,6 +1473,7 @@ type RegisterClientParams struct {
 	ClientSecretLifetime                  time.Duration
 	UserID                                *UserID
 	ReferenceID                           *ReferenceID
+	SectorIdentifier                      *string
 	Name                                  *string
 	Contacts                              []string
 	SoftwareID                            *string
@@ -1496,7 +1499,8 @@ type RegisterClientRow struct {
 
 // RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 // initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
-// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 // token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 // server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 // registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -1538,6 +1542,7 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 		arg.ClientSecretLifetime,
 		arg.UserID,
 		arg.ReferenceID,
+		arg.SectorIdentifier,
 		arg.Name,
 		arg.Contacts,
 		arg.SoftwareID,
@@ -1687,20 +1692,19 @@ SET
     refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce($33::boolean, c.refresh_grace_until_used) END,
     backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($34::text, c.backchannel_logout_uri) END,
     backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce($35::boolean, c.backchannel_logout_session_required) END,
-    sector_identifier = CASE WHEN 'sector_identifier' = ANY (f.cleared) THEN NULL ELSE coalesce($36::text, c.sector_identifier) END,
-    allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce($37::boolean, c.allow_plain_pkce) END,
-    default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce($38::interval, c.default_max_age) END,
-    require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce($39::boolean, c.require_pushed_authorization_requests) END,
-    dpop_bound_access_tokens = CASE WHEN 'dpop_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($40::boolean, c.dpop_bound_access_tokens) END,
-    tls_client_certificate_bound_access_tokens = CASE WHEN 'tls_client_certificate_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($41::boolean, c.tls_client_certificate_bound_access_tokens) END,
-    tls_client_auth_subject_dn = CASE WHEN 'tls_client_auth_subject_dn' = ANY (f.cleared) THEN NULL ELSE coalesce($42::text, c.tls_client_auth_subject_dn) END,
-    tls_client_auth_san_dns = CASE WHEN 'tls_client_auth_san_dns' = ANY (f.cleared) THEN NULL ELSE coalesce($43::text, c.tls_client_auth_san_dns) END,
-    tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($44::text, c.tls_client_auth_san_uri) END,
-    tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce($45::text, c.tls_client_auth_san_ip) END,
-    tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce($46::text, c.tls_client_auth_san_email) END,
+    allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce($36::boolean, c.allow_plain_pkce) END,
+    default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce($37::interval, c.default_max_age) END,
+    require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce($38::boolean, c.require_pushed_authorization_requests) END,
+    dpop_bound_access_tokens = CASE WHEN 'dpop_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($39::boolean, c.dpop_bound_access_tokens) END,
+    tls_client_certificate_bound_access_tokens = CASE WHEN 'tls_client_certificate_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($40::boolean, c.tls_client_certificate_bound_access_tokens) END,
+    tls_client_auth_subject_dn = CASE WHEN 'tls_client_auth_subject_dn' = ANY (f.cleared) THEN NULL ELSE coalesce($41::text, c.tls_client_auth_subject_dn) END,
+    tls_client_auth_san_dns = CASE WHEN 'tls_client_auth_san_dns' = ANY (f.cleared) THEN NULL ELSE coalesce($42::text, c.tls_client_auth_san_dns) END,
+    tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($43::text, c.tls_client_auth_san_uri) END,
+    tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce($44::text, c.tls_client_auth_san_ip) END,
+    tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce($45::text, c.tls_client_auth_san_email) END,
     updated_at = now()
-FROM (SELECT coalesce($48::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
-WHERE c.client_id = $47::client_id AND c.deleted_at IS NULL
+FROM (SELECT coalesce($47::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
+WHERE c.client_id = $46::client_id AND c.deleted_at IS NULL
 RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
 `
 
@@ -1740,7 +1744,6 @@ type UpdateClientParams struct {
 	RefreshGraceUntilUsed                 *bool
 	BackchannelLogoutURI                  *string
 	BackchannelLogoutSessionRequired      *bool
-	SectorIdentifier                      *string
 	AllowPlainPKCE                        *bool
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
@@ -1794,7 +1797,6 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
-		arg.SectorIdentifier,
 		arg.AllowPlainPKCE,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
@@ -2015,7 +2017,8 @@ type UpdateRegistrationRow struct {
 }
 
 // UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+// the sector of pairwise subjects.
 // registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 // from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 // token is used.

@@ -187,7 +187,8 @@ func (q *Queries) GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuth
 
 const IntrospectRefreshToken = `-- name: IntrospectRefreshToken :one
 WITH live AS (
-    SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+    SELECT r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id) AS sub, r.session_id, r.reference_id, r.authorization_id,
+        r.scopes, r.resources, r.authorization_details,
         r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_refresh_token AS r
@@ -198,7 +199,7 @@ WITH live AS (
     WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
 )
 SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
-    r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
+    r.id, r.client_id, r.user_id, r.sub, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
@@ -219,6 +220,7 @@ type IntrospectRefreshTokenRow struct {
 	ID                   *RefreshTokenID
 	ClientID             *ClientID
 	UserID               *UserID
+	Sub                  *Subject
 	SessionID            *SessionID
 	ReferenceID          *ReferenceID
 	AuthorizationID      *AuthorizationID
@@ -235,7 +237,8 @@ type IntrospectRefreshTokenRow struct {
 }
 
 // IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
-// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
+// IntrospectAccessToken.
 //   - active: the token is neither expired nor spent, and its family is live
 //   - inactive: there is no such token, or it is not live; an answer with "active": false
 //   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -252,6 +255,7 @@ func (q *Queries) IntrospectRefreshToken(ctx context.Context, arg IntrospectRefr
 		&i.ID,
 		&i.ClientID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.AuthorizationID,
@@ -332,6 +336,7 @@ WITH presented AS MATERIALIZED (
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, (r.successor_id = $1::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
         a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
+        sector_of(c) AS sector,
         coalesce(c.refresh_grace, $2::interval) AS grace, coalesce(c.refresh_grace_until_used, $3::boolean) AS until_used,
         (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END)::text[] AS access_scopes,
         (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE r.resources END)::text[] AS access_resources,
@@ -356,7 +361,7 @@ WITH presented AS MATERIALIZED (
     ) ON r.token = $9::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $10::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         proof_is_fresh($11::token_digest, $12::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
@@ -374,7 +379,7 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $13::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $1::refresh_token_id)::refresh_token_id AS successor_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
@@ -429,7 +434,7 @@ SELECT (CASE
         WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
         ELSE j.verdict
     END)::outcome AS outcome,
-    p.authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
+    p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
     g.access_resources AS resources, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
@@ -463,6 +468,7 @@ type RotateRefreshTokenRow struct {
 	Outcome               Outcome
 	AuthorizationID       *AuthorizationID
 	UserID                *UserID
+	Sub                   *Subject
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
 	Successor             *token.Digest
@@ -530,6 +536,7 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		&i.Outcome,
 		&i.AuthorizationID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.Successor,

@@ -65,7 +65,8 @@ type Querier interface {
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
-	// oauth_client_redirect_uris_where_redirected.
+	// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
+	// Connect Core, section 8.1), and can't be changed later.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
 	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
@@ -78,6 +79,14 @@ type Querier interface {
 	// all.
 	// data is given back when the code is redeemed.
 	CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error)
+	// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
+	// providers that move here from another server; do it before anything is granted here, because a subject that is stored never changes.
+	//   - created: the subject is stored
+	//   - retried: it had been stored before
+	//   - taken: the user has another subject in the sector, or another user has this one
+	//   - unknown: there is no such user, or no such client with pairwise subjects
+	// Only created changes anything.
+	CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error)
 	// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
 	// passkey_pkey. A sign_count of nil means that none is known.
 	//   - created: the passkey is written
@@ -234,10 +243,10 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps and
-	// recovery codes each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the
-	// calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left.
-	// It skips rows that are locked.
+	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
+	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
+	// NULL when no user is left. It skips rows that are locked.
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
 	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 	// in AuthenticateClient.
@@ -319,6 +328,9 @@ type Querier interface {
 	FindTrustedIssuerByIssuer(ctx context.Context, issuer string) (OAuthTrustedIssuer, error)
 	// FindUserByEmail returns the user who has an e-mail address. ASCII case is ignored. Zero rows: nobody has it.
 	FindUserByEmail(ctx context.Context, email string) (User, error)
+	// FindUserBySubject returns the user whom a client knows by a subject (sub; OpenID Connect Core, section 8): a pairwise one, or the id of the
+	// user. Zero rows: the client knows nobody by it, or the user is deleted.
+	FindUserBySubject(ctx context.Context, arg FindUserBySubjectParams) (User, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 	GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error)
 	// GetAccount returns one account. Zero rows: there is no such account.
@@ -365,7 +377,8 @@ type Querier interface {
 	GrantConsent(ctx context.Context, arg GrantConsentParams) (GrantConsentRow, error)
 	// IntrospectAccessToken says whether an access token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
-	// client_auth_method server and no client.
+	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
+	// token, and for a token of another server whose client has no pairwise subject of the user yet.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -376,13 +389,14 @@ type Querier interface {
 	// and whose signature and exp the resource server has verified. What such a token may do stands in the JWT; the scopes, resources and
 	// authorization_details here are those of the whole grant. A token with a row can be dead in a live family; ask IntrospectAccessTokenByID
 	// about it. The caller is authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no
-	// client.
+	// client. sub is that of IntrospectAccessToken.
 	//   - active: the family is live and has not expired
 	//   - inactive: there is no such family, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error)
 	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
-	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client.
+	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
+	// IntrospectAccessToken.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -427,7 +441,9 @@ type Querier interface {
 	// the family as well (RFC 9449, section 5).
 	// id and access_token_id are made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// sub is the subject by which the client knows the user.
 	//   - issued: the grant and its tokens are written
 	//   - retried: the same call had written them before; the answer is the same
 	//   - unknown: there is no such client or user (invalid_grant)
@@ -564,6 +580,7 @@ type Querier interface {
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -590,7 +607,8 @@ type Querier interface {
 	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
-	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+	// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 	// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -743,7 +761,8 @@ type Querier interface {
 	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+	// the sector of pairwise subjects.
 	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 	// token is used.

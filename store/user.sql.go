@@ -144,6 +144,17 @@ WITH page AS MATERIALIZED (
     USING accounts AS x
     WHERE k.id = x.id
     RETURNING k.id
+), subjects AS MATERIALIZED (
+    SELECT s.id
+    FROM page AS p
+    JOIN oauth_pairwise_subject AS s ON s.user_id = p.id
+    LIMIT $2::integer
+    FOR UPDATE OF s SKIP LOCKED
+), deleted_subjects AS (
+    DELETE FROM oauth_pairwise_subject AS s
+    USING subjects AS x
+    WHERE s.id = x.id
+    RETURNING s.id
 ), passkeys AS MATERIALIZED (
     SELECT y.id
     FROM page AS p
@@ -190,6 +201,7 @@ WITH page AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM totp AS o WHERE o.user_id = u.id)
       AND NOT EXISTS (SELECT FROM recovery_code AS e WHERE e.user_id = u.id)
       AND NOT EXISTS (SELECT FROM oauth_consent AS g WHERE g.user_id = u.id)
+      AND NOT EXISTS (SELECT FROM oauth_pairwise_subject AS p WHERE p.user_id = u.id)
       AND NOT EXISTS (SELECT FROM oauth_client AS c WHERE c.user_id = u.id)
     FOR UPDATE OF u SKIP LOCKED
 ), deleted_users AS (
@@ -202,6 +214,7 @@ SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
     (
         (SELECT count(*) FROM deleted_clients) + (SELECT count(*) FROM deleted_consents) + (SELECT count(*) FROM deleted_accounts)
         + (SELECT count(*) FROM deleted_passkeys) + (SELECT count(*) FROM deleted_totps) + (SELECT count(*) FROM deleted_recovery_codes)
+        + (SELECT count(*) FROM deleted_subjects)
     )::bigint AS cleared,
     l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
@@ -220,10 +233,10 @@ type EraseDeletedUsersRow struct {
 }
 
 // EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps and
-// recovery codes each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and sessions are left to the
-// calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is NULL when no user is left.
-// It skips rows that are locked.
+// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
+// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
+// NULL when no user is left. It skips rows that are locked.
 func (q *Queries) EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error) {
 	row := q.db.QueryRow(ctx, EraseDeletedUsers, arg.AfterDeletedAt, arg.BatchSize)
 	var i EraseDeletedUsersRow

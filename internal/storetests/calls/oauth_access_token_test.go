@@ -173,7 +173,7 @@ func TestIntrospectionSaysAllThatRFC7662Asks(t *testing.T) {
 	w.OK(err)
 
 	want := store.IntrospectAccessTokenRow{
-		Outcome: store.OutcomeActive, ID: &access.ID, ClientID: &w.Client, UserID: &w.User, SessionID: &w.Session, ReferenceID: family.ReferenceID,
+		Outcome: store.OutcomeActive, ID: &access.ID, ClientID: &w.Client, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session, ReferenceID: family.ReferenceID,
 		AuthorizationID: &family.ID, RefreshID: &refresh.ID, Scopes: family.GrantedScopes, Resources: family.Resources,
 		Confirmation: jkt, IssuedAt: &access.CreatedAt, ExpiresAt: access.ExpiresAt, AuthTime: family.AuthTime, ACR: family.ACR,
 		AMR: family.AMR, Username: user.Email,
@@ -182,7 +182,7 @@ func TestIntrospectionSaysAllThatRFC7662Asks(t *testing.T) {
 	wantEqual(t, "IntrospectAccessTokenByID", w.introspectAccessByID(access.ID), store.IntrospectAccessTokenByIDRow(want))
 
 	wantEqual(t, "IntrospectRefreshToken", w.introspectRefresh(k.Refresh), store.IntrospectRefreshTokenRow{
-		Outcome: store.OutcomeActive, ID: &refresh.ID, ClientID: &w.Client, UserID: &w.User, SessionID: &w.Session, ReferenceID: family.ReferenceID,
+		Outcome: store.OutcomeActive, ID: &refresh.ID, ClientID: &w.Client, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session, ReferenceID: family.ReferenceID,
 		AuthorizationID: &family.ID, Scopes: family.GrantedScopes, Resources: family.Resources, Confirmation: jkt,
 		IssuedAt: &refresh.CreatedAt, ExpiresAt: refresh.ExpiresAt, AuthTime: family.AuthTime, ACR: family.ACR, AMR: family.AMR,
 		Username: user.Email,
@@ -190,7 +190,7 @@ func TestIntrospectionSaysAllThatRFC7662Asks(t *testing.T) {
 
 	either := store.IntrospectTokenRow{
 		Outcome: store.OutcomeActive, Kind: new(store.TokenKindAccessToken), AccessTokenID: &access.ID, RefreshTokenID: &refresh.ID,
-		ClientID: &w.Client, UserID: &w.User, SessionID: &w.Session, ReferenceID: family.ReferenceID, AuthorizationID: &family.ID,
+		ClientID: &w.Client, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session, ReferenceID: family.ReferenceID, AuthorizationID: &family.ID,
 		Scopes: family.GrantedScopes, Resources: family.Resources, Confirmation: jkt, IssuedAt: &access.CreatedAt,
 		ExpiresAt: access.ExpiresAt, AuthTime: family.AuthTime, ACR: family.ACR, AMR: family.AMR, Username: user.Email,
 	}

@@ -644,7 +644,7 @@ func TestRedemptionCarriesTheGrantToItsTokens(t *testing.T) {
 		AuthTime: a.AuthTime, Resources: a.Resources, Confirmation: jkt,
 	})
 	wantEqual(t, "row", row, store.RedeemAuthorizationCodeRow{
-		Outcome: store.OutcomeRedeemed, AuthorizationID: &id, UserID: &w.User, SessionID: &w.Session,
+		Outcome: store.OutcomeRedeemed, AuthorizationID: &id, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session,
 		ReferenceID: a.ReferenceID, GrantedScopes: a.GrantedScopes, Resources: a.Resources, Nonce: a.Nonce, Claims: a.Claims,
 		AuthTime: a.AuthTime, ACR: a.ACR, AMR: a.AMR, AccessTokenExpiresAt: access.ExpiresAt, RefreshTokenExpiresAt: refresh.ExpiresAt,
 	})

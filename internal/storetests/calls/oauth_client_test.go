@@ -26,13 +26,13 @@ func fullClient(user store.UserID) store.CreateClientParams {
 		SoftwareVersion: new("1.2"), SoftwareStatement: new("eyJ"), RedirectURIs: []string{"https://shop.example/cb", "http://127.0.0.1/cb"},
 		PostLogoutRedirectURIs: []string{"https://shop.example/bye"}, TokenEndpointAuthMethod: new("client_secret_basic"),
 		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}, Public: new(false), Type: new("web"),
-		ReferenceID: new(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: new("pairwise"),
+		ReferenceID: new(store.ReferenceID("org1")), Metadata: json.RawMessage(`{"a": [1, null, {"b": "ä"}]}`), SubjectType: new("pairwise"), SectorIdentifier: new("sector.example"),
 		RequirePKCE: new(true), JWKS: json.RawMessage(`{"keys": []}`), ApplicationType: new("web"),
 		ClientSecretExpiresAt:   new(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)),
 		RegistrationAccessToken: new(fixture.Digest("registration")), AccessTokenLifetime: new(time.Minute), RefreshTokenLifetime: new(time.Hour),
 		AuthorizationLifetime: new(24 * time.Hour), CodeLifetime: new(30 * time.Second), RefreshGrace: new(10 * time.Second),
 		RefreshGraceUntilUsed: new(true), BackchannelLogoutURI: new("https://shop.example/logout"), BackchannelLogoutSessionRequired: new(true),
-		SectorIdentifier: new("shop.example"), AllowPlainPKCE: new(false), DefaultMaxAge: new(time.Hour), RequirePushedAuthorizationRequests: new(true),
+		AllowPlainPKCE: new(false), DefaultMaxAge: new(time.Hour), RequirePushedAuthorizationRequests: new(true),
 		DPoPBoundAccessTokens: new(true), TLSClientCertificateBoundAccessTokens: new(true), TLSClientAuthSubjectDN: new("CN=shop"),
 		TLSClientAuthSANDNS: new("shop.example"), TLSClientAuthSANURI: new("spiffe://shop"), TLSClientAuthSANIP: new("192.0.2.1"), TLSClientAuthSANEmail: new("ops@shop.example"),
 	}
@@ -516,7 +516,6 @@ func clientUpdates(other store.UserID) map[string]store.UpdateClientParams {
 		"backchannel_logout_uri":     {BackchannelLogoutURI: new("https://new.example/logout")},
 
 		"backchannel_logout_session_required":        {BackchannelLogoutSessionRequired: new(false)},
-		"sector_identifier":                          {SectorIdentifier: new("new.example")},
 		"allow_plain_pkce":                           {AllowPlainPKCE: new(true)},
 		"default_max_age":                            {DefaultMaxAge: new(time.Minute)},
 		"require_pushed_authorization_requests":      {RequirePushedAuthorizationRequests: new(false)},

@@ -66,7 +66,7 @@ func TestRotationReplacesTheTokenAndKeepsTheGrant(t *testing.T) {
 	wantEqual(t, "the family", w.authorizationOf(k.Authorization), family)
 
 	wantEqual(t, "row", row, store.RotateRefreshTokenRow{
-		Outcome: store.OutcomeRotated, AuthorizationID: &k.Authorization, UserID: &w.User, SessionID: &w.Session,
+		Outcome: store.OutcomeRotated, AuthorizationID: &k.Authorization, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session,
 		ReferenceID: spent.ReferenceID, Successor: &p.Successor, SuccessorID: &p.SuccessorID, Scopes: spent.Scopes,
 		Resources: spent.Resources, AuthTime: spent.AuthTime, AccessTokenExpiresAt: access.ExpiresAt,
 		RefreshTokenExpiresAt: successor.ExpiresAt,

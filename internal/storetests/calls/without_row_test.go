@@ -291,7 +291,7 @@ func TestIntrospectAuthorizationDescribesTheGrant(t *testing.T) {
 	user, err := w.Q.GetUser(w.Ctx, w.User)
 	w.OK(err)
 	want := store.IntrospectAuthorizationRow{
-		Outcome: store.OutcomeActive, ClientID: &w.Client, UserID: &w.User, SessionID: &w.Session, ReferenceID: a.ReferenceID,
+		Outcome: store.OutcomeActive, ClientID: &w.Client, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session, ReferenceID: a.ReferenceID,
 		GrantedScopes: a.GrantedScopes, Resources: a.Resources, Confirmation: jkt, AuthTime: a.AuthTime, ACR: a.ACR, AMR: a.AMR,
 		Username: user.Email,
 	}
@@ -413,4 +413,44 @@ func TestTokenWithoutARowIsInForce(t *testing.T) {
 	w.Exec(`UPDATE oauth_refresh_token SET access_token_expires_at = now()`)
 	w.Exec(`UPDATE oauth_authorization SET expires_at = now() WHERE id = $1`, string(alone))
 	wantEqual(t, "in force afterwards", listed(), []string{})
+}
+
+func TestIssueGrantWithoutARow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	withoutRow := func(p *store.IssueGrantParams) { p.AccessTokenWithoutRow, p.AccessToken = true, nil }
+	for name, shape := range map[string]func(*store.IssueGrantParams){
+		"with a refresh token": withoutRow,
+		"without": func(p *store.IssueGrantParams) {
+			withoutRow(p)
+			p.RefreshToken, p.RefreshTokenID = nil, nil
+		},
+	} {
+		row, p := w.issueGrant(name, store.OutcomeIssued, shape)
+		wantEqual(t, name+": rows of access tokens", w.rowsOf("oauth_access_token", p.ID), 0)
+		if p.RefreshToken != nil {
+			wantEqual(t, name, w.refreshTokenOf("rt-"+name).AccessTokenExpiresAt, row.AccessTokenExpiresAt)
+		} else {
+			wantEqual(t, name, w.authorizationOf(p.ID).ExpiresAt, row.AccessTokenExpiresAt)
+		}
+		wantEqual(t, name+": live", w.familyIsLive(p.ID), true)
+		w.Unchanged(func() {
+			again, err := w.Q.IssueGrant(w.Ctx, p)
+			w.OK(err)
+			row.Outcome = store.OutcomeRetried
+			wantEqual(t, name+": again", again, row)
+		})
+		for parameter, change := range map[string]func(*store.IssueGrantParams){
+			"AccessTokenLifetime": func(p *store.IssueGrantParams) { p.AccessTokenLifetime, p.FamilyLifetime = store.Never, store.Never },
+			"AccessToken":         func(p *store.IssueGrantParams) { p.AccessToken = new(fixture.Digest("opaque")) },
+		} {
+			p := w.issueGrantParams(name + parameter)
+			shape(&p)
+			change(&p)
+			_, err := w.Q.IssueGrant(w.Ctx, p)
+			if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, parameter+" ") {
+				t.Errorf("%s: %s: got %v, want it refused by name", name, parameter, err)
+			}
+		}
+	}
 }

@@ -203,7 +203,9 @@ var schemaTables = []tableSpec{
 			oauth_client_redirect_uris_where_redirected
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
-		triggers: `disable_client_of_deleted_user`,
+		triggers: `
+			disable_client_of_deleted_user
+			keep_sector`,
 	},
 	{
 		name: "oauth_resource",
@@ -532,6 +534,22 @@ var schemaTables = []tableSpec{
 			oauth_proof_expires_at_idx (expires_at)`,
 	},
 	{
+		name: "oauth_pairwise_subject",
+		added: `
+			id pairwise_subject_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			sector stored_sector (text) NOT NULL
+			user_id user_id (text) NOT NULL
+			subject stored_subject (text) NOT NULL`,
+		indexes: `
+			oauth_pairwise_subject_pkey UNIQUE (id)
+			oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id)
+			oauth_pairwise_subject_sector_subject_uidx UNIQUE (sector, subject)
+			oauth_pairwise_subject_user_id_idx (user_id)`,
+		foreign: `oauth_pairwise_subject_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+	},
+	{
 		name: "one_time_code",
 		added: `
 			id one_time_code_id (text) NOT NULL DEFAULT (gen_random_uuid())::text
@@ -662,6 +680,10 @@ const schemaDomains = `
 	stored_consent_id consent_id consent_id_length
 	jwk_id text
 	stored_jwk_id jwk_id jwks_id_length
+	pairwise_subject_id text
+	subject text
+	stored_subject subject subject_is_printable
+	stored_sector text sector_length
 	one_time_code_id text
 	attempt_count_id text
 	stored_purpose text purpose_length
@@ -678,7 +700,7 @@ const schemaDomains = `
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
-	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required sector_identifier allow_plain_pkce default_max_age require_pushed_authorization_requests dpop_bound_access_tokens tls_client_certificate_bound_access_tokens tls_client_auth_subject_dn tls_client_auth_san_dns tls_client_auth_san_uri tls_client_auth_san_ip tls_client_auth_san_email resources authorization_details_types
+	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required allow_plain_pkce default_max_age require_pushed_authorization_requests dpop_bound_access_tokens tls_client_certificate_bound_access_tokens tls_client_auth_subject_dn tls_client_auth_san_dns tls_client_auth_san_uri tls_client_auth_san_ip tls_client_auth_san_email resources authorization_details_types
 	authorization_status pending approved denied
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
@@ -705,7 +727,9 @@ const schemaFunctions = `
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
+	expiry_without_row(timestamp with time zone,text)
 	give_family()
+	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
@@ -718,7 +742,10 @@ const schemaFunctions = `
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
+	keep_sector()
+	keep_subject(text,text,subject)
 	key_fits(jsonb,jsonb)
+	known_subject(text,text)
 	live_session(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
@@ -728,18 +755,21 @@ const schemaFunctions = `
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	own_client_is_live(oauth_access_token)
+	own_sector(text)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
 	registered_before(client_id,oauth_client_id,token_digest,token_digest)
 	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
+	sector_of(oauth_client)
 	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	stamp_consent()
 	stamp_session()
+	subject_of(oauth_client,text,text)
 	tenant_key(text)
 	user_refusal("user")`
 
@@ -1067,23 +1097,6 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 	t.Parallel()
 	pool := fixture.NewPool(t, 1)
 	minimal := map[string]map[string]string{
-		"user":                       {"id": "'u'", "name": "''"},
-		"session":                    {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
-		"account":                    {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
-		"oauth_client":               {"id": "'c'", "client_id": "'app'", "redirect_uris": "'{https://app.example}'"},
-		"oauth_authorization":        {"id": "'z'", "client_id": "'app'", "scopes": "'{}'"},
-		"oauth_refresh_token":        {"id": "'r'", "token": "'" + string(fixture.Digest("r")) + "'", "client_id": "'app'", "user_id": "'u'", "scopes": "'{}'"},
-		"oauth_access_token":         {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
-		"oauth_consent":              {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
-		"verification":               {"id": "'v'", "identifier": "''", "value": "''", "expires_at": "now()"},
-		"oauth_client_secret":        {"client_id": "'app'", "digest": "'" + string(fixture.Digest("s")) + "'", "expires_at": "now()"},
-		"oauth_initial_access_token": {"id": "'i'", "token": "'" + string(fixture.Digest("i")) + "'", "max_uses": "1"},
-		"oauth_resource":             {"identifier": "'https://api.example'", "name": "''"},
-		"oauth_client_resource":      {"client_id": "'app'", "resource_id": "'https://api.example'"},
-		"session_client":             {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
-		"oauth_proof":                {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                       {"id": "'k'", "public_key": "''", "private_key": "''"},
-		"oauth_client_assertion":     {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 		"user":                   {"id": "'u'", "name": "''"},
 		"session":                {"id": "'s'", "expires_at": "now()", "token": "'cookie'", "user_id": "'u'"},
 		"account":                {"id": "'a'", "account_id": "'u'", "provider_id": "'credential'", "user_id": "'u'"},
@@ -1105,6 +1118,9 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"totp":                   {"id": "'q'", "user_id": "'u'", "secret": "''"},
 		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
+		"oauth_pairwise_subject": {"sector": "'a.example'", "user_id": "'u'", "subject": "'s'"},
+
+		"oauth_initial_access_token": {"id": "'i'", "token": "'" + string(fixture.Digest("i")) + "'", "max_uses": "1"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {

@@ -79,6 +79,7 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO oauth_client_resource (id, client_id, resource_id) SELECT a || '-api', a, 'https://api.example' FROM unnest(ARRAY['shop', 'adas']) AS a`)
 	w.Exec(`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('initial', $1, 1)`, string(fixture.Digest("initial")))
 	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
+	w.Exec(`INSERT INTO oauth_pairwise_subject (sector, user_id, subject) SELECT 'shop.example', u, u || '-shop' FROM unnest(ARRAY['ada', 'bob']) AS u`)
 	w.Exec(`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('mailed', 'sign-in', $1, $1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('guesses', 'sign-in', $1, 1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
@@ -164,6 +165,7 @@ func TestDeletedUserTakesEverythingOfTheirsAlong(t *testing.T) {
 	t.Parallel()
 	w := newNeighbours(t)
 	ofAda := slices.Concat(ofAdas(), family("ada-shop"), []string{
+		"user ada", "session ada-phone", "session ada-laptop", "account ada-password", "oauth_consent ada-shop", "oauth_pairwise_subject shop.example ada",
 		"user ada", "session ada-phone", "session ada-laptop", "account ada-password", "oauth_consent ada-shop",
 		"passkey ada-key", "totp ada-app", "recovery_code ada " + string(fixture.Digest("recovery code")),
 		"oauth_authorization ada-foreign", "oauth_refresh_token ada-foreign", "oauth_access_token ada-foreign",
