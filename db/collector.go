@@ -18,10 +18,11 @@ import (
 
 // Defaults of [CollectorOptions].
 const (
-	DefaultRetention = 24 * time.Hour
-	DefaultBatchSize = 1000
-	DefaultInterval  = time.Minute
-	MaxBatchSize     = 100_000
+	DefaultRetention      = 24 * time.Hour
+	DefaultEventRetention = 90 * 24 * time.Hour
+	DefaultBatchSize      = 1000
+	DefaultInterval       = time.Minute
+	MaxBatchSize          = 100_000
 )
 
 // batchesInTurn is how many batches of one step a pass of Run makes before the next step has its turn.
@@ -34,6 +35,9 @@ type CollectorOptions struct {
 	// [DefaultRetention], a negative value none. Rows that aren't needed for that (access tokens, sessions, assertions, proofs, keys)
 	// are deleted as soon as they have expired.
 	Retention time.Duration
+
+	// EventRetention is how long security events are kept. Zero means [DefaultEventRetention], a negative value none.
+	EventRetention time.Duration
 
 	// BatchSize is the largest number of rows of each table that one statement touches, at most [MaxBatchSize]. A statement
 	// holds the locks of its rows until it ends, so a batch should take milliseconds. Zero means [DefaultBatchSize]. After a
@@ -101,9 +105,9 @@ type Progress struct {
 //  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
 //     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
 //     once nothing refers to them any more.
-//  6. DeleteDeadConsents, DeleteExpiredInitialAccessTokens, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions,
-//     DeleteExpiredProofs, DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes,
-//     DeleteExpiredAttemptCounts.
+//  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
+//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
+//     DeleteExpiredSecurityEvents, DeleteExpiredInitialAccessTokens.
 //  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
 // A step that fails is reported, and doesn't stop the others.
@@ -119,6 +123,12 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 		opts.Retention = DefaultRetention
 	case opts.Retention < 0:
 		opts.Retention = 0
+	}
+	switch {
+	case opts.EventRetention == 0:
+		opts.EventRetention = DefaultEventRetention
+	case opts.EventRetention < 0:
+		opts.EventRetention = 0
 	}
 	if opts.BatchSize == 0 {
 		opts.BatchSize = DefaultBatchSize
@@ -300,6 +310,9 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
 		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
 		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
+		{call: "DeleteExpiredSecurityEvents", batch: simple("security_event", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{Retention: c.opts.EventRetention, BatchSize: size})
+		})},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 		{call: "EraseDeletedClients", batch: c.eraseClients()},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},

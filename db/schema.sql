@@ -1995,6 +1995,27 @@ $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
 
+CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF current_setting('oauthdb.events', true) = 'on' AND (
+        verdict IN (
+            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
+            'enabled', 'registered'
+        )
+        OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
+    ) THEN
+        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, ip_address)
+        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, from_address);
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
+
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -2687,6 +2708,49 @@ COMMENT ON COLUMN public.recovery_code.digest IS 'Digest of the code.';
 
 COMMENT ON COLUMN public.recovery_code.used_at IS 'When the code was used. It is never accepted again.';
 
+CREATE TABLE public.security_event (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    call text NOT NULL,
+    outcome public.outcome NOT NULL,
+    reason text,
+    user_id public.user_id,
+    client_id public.client_id,
+    session_id public.session_id,
+    authorization_id public.authorization_id,
+    ip_address public.short_text
+);
+
+COMMENT ON TABLE public.security_event IS 'What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.';
+
+COMMENT ON COLUMN public.security_event.id IS 'In the order in which the events were written.';
+
+COMMENT ON COLUMN public.security_event.call IS 'The call that wrote the event, by its name in package store.';
+
+COMMENT ON COLUMN public.security_event.outcome IS 'What the call answered.';
+
+COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+
+COMMENT ON COLUMN public.security_event.user_id IS 'The user concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.client_id IS 'The client concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.session_id IS 'The session concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.authorization_id IS 'The family concerned, if one is.';
+
+COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+
+ALTER TABLE public.security_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.security_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.session_client (
     id public.session_client_id DEFAULT (gen_random_uuid())::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2866,6 +2930,9 @@ ALTER TABLE ONLY public.recovery_code
 ALTER TABLE ONLY public.recovery_code
     ADD CONSTRAINT recovery_code_user_digest_uidx UNIQUE (user_id, digest);
 
+ALTER TABLE ONLY public.security_event
+    ADD CONSTRAINT security_event_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.session_client
     ADD CONSTRAINT session_client_pkey PRIMARY KEY (id);
 
@@ -2968,6 +3035,10 @@ CREATE INDEX oauth_trusted_issuer_created_at_idx ON public.oauth_trusted_issuer 
 CREATE INDEX one_time_code_expires_at_idx ON public.one_time_code USING btree (expires_at);
 
 CREATE INDEX passkey_user_id_idx ON public.passkey USING btree (user_id);
+
+CREATE INDEX security_event_client_id_idx ON public.security_event USING btree (client_id, id) WHERE (client_id IS NOT NULL);
+
+CREATE INDEX security_event_user_id_idx ON public.security_event USING btree (user_id, id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX session_client_client_id_idx ON public.session_client USING btree (client_id, id);
 

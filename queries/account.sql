@@ -87,10 +87,13 @@ WITH owner AS MATERIALIZED (
     WHERE c.id = a.id AND c.id = @id::account_id AND (SELECT count(*) FROM accounts) > 1
     RETURNING c.id
 )
-SELECT (
-        CASE
-            WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
-            WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = @id::account_id) THEN 'last'
-            ELSE 'unknown'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
+                WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = @id::account_id) THEN 'last'
+                ELSE 'unknown'
+            END
+        )::outcome,
+        'DeleteAccount', of_user => @user_id::user_id
     )::outcome AS outcome;

@@ -625,7 +625,10 @@ WITH ended AS (
     WHERE a.id = @id::authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
+    )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_authorization AS a ON a.id = @id::authorization_id;
@@ -641,7 +644,9 @@ WITH ended AS (
     WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizations', of_user => @user_id::user_id
+    )::outcome AS outcome;
 
 -- RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
 --   - ended: the user's grants to the client are dead
@@ -655,7 +660,9 @@ WITH ended AS (
     WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => @user_id::user_id, of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
 --   - ended: the grants and tokens are dead
@@ -667,7 +674,9 @@ WITH ended AS (
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
 -- have no token left. It leaves a family whose client is only disabled, because that can be undone. It looks at page_size families in the

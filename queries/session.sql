@@ -23,7 +23,8 @@ WITH owner AS MATERIALIZED (
     FROM room AS r
     RETURNING expires_at
 )
-SELECT coalesce(o.outcome, 'unknown')::outcome AS outcome, n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
+SELECT noted(coalesce(o.outcome, 'unknown')::outcome, 'CreateSession', of_user => o.id, from_address => sqlc.narg('ip_address')::text)::outcome AS outcome,
+    n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN room AS r ON true
@@ -109,7 +110,11 @@ LEFT JOIN authenticated AS a ON true;
 --   - revoked: the session had been ended before
 --   - unknown: there is no such session
 -- name: EndSession :one
-SELECT (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome, s.user_id
+SELECT noted(
+        (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'EndSession', of_user => s.user_id, of_session => s.id
+    )::outcome AS outcome,
+    s.user_id
 FROM (VALUES (true)) AS one (n)
 CROSS JOIN end_sessions(ARRAY[(@id::session_id)::text]) AS e (sessions)
 LEFT JOIN session AS s ON s.id = @id::session_id;
@@ -133,7 +138,7 @@ WITH owner AS MATERIALIZED (
     WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id AND s.ended_at IS NULL
     RETURNING s.id
 )
-SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outcome,
+SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,
     -- the one to keep comes first: a statement that holds sessions must not wait for another one
     coalesce(end_user_sessions(o.id, k.id), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)

@@ -93,12 +93,15 @@ WITH owner AS MATERIALIZED (
     WHERE c.id = a.id AND c.id = $1::account_id AND (SELECT count(*) FROM accounts) > 1
     RETURNING c.id
 )
-SELECT (
-        CASE
-            WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
-            WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = $1::account_id) THEN 'last'
-            ELSE 'unknown'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN EXISTS (SELECT FROM deleted) THEN 'deleted'
+                WHEN EXISTS (SELECT FROM accounts AS a WHERE a.id = $1::account_id) THEN 'last'
+                ELSE 'unknown'
+            END
+        )::outcome,
+        'DeleteAccount', of_user => $2::user_id
     )::outcome AS outcome
 `
 

@@ -266,6 +266,12 @@ const (
 	ConstraintRecoveryCodeUserIDFKey Constraint = "recovery_code_user_id_fkey"
 )
 
+// What a row of security_event has to satisfy.
+const (
+	// PRIMARY KEY (id)
+	ConstraintSecurityEventPKey Constraint = "security_event_pkey"
+)
+
 // What a row of session has to satisfy.
 const (
 	// CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))

@@ -1273,6 +1273,30 @@ type RecoveryCode struct {
 	UsedAt *time.Time
 }
 
+// What happened to users and clients, for whoever investigates. A call writes its event itself, if the setting oauthdb.events is on. There are no foreign keys: an event outlives what it is about, until the collector deletes it by age.
+type SecurityEvent struct {
+	// In the order in which the events were written.
+	ID        int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The call that wrote the event, by its name in package store.
+	Call string
+	// What the call answered.
+	Outcome Outcome
+	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.
+	Reason *string
+	// The user concerned, if one is.
+	UserID *UserID
+	// The client concerned, if one is.
+	ClientID *ClientID
+	// The session concerned, if one is.
+	SessionID *SessionID
+	// The family concerned, if one is.
+	AuthorizationID *AuthorizationID
+	// Where the request came from, if the caller passed it.
+	IPAddress *string
+}
+
 // Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user's sessions_epoch, and the user is neither suspended nor deleted.
 type Session struct {
 	ID        SessionID

@@ -1089,12 +1089,12 @@ WITH caller AS MATERIALIZED (
     WHERE t.id = $4::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
     RETURNING t.id
 ), presented AS (
-    SELECT t.authorization_id, true AS has_row, false AS is_ended
+    SELECT t.authorization_id, t.user_id, true AS has_row, false AS is_ended
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.id = $4::access_token_id
     UNION ALL
-    SELECT a.id, false, is_ended(a, c, u, s)
+    SELECT a.id, a.user_id, false, is_ended(a, c, u, s)
     FROM caller AS k
     JOIN oauth_authorization AS a ON a.client_id = k.client_id
     JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -1102,14 +1102,17 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE a.id = $5::authorization_id
 )
-SELECT (
-        CASE
-            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-            WHEN EXISTS (SELECT FROM access) THEN 'ended'
-            WHEN p.has_row OR p.is_ended THEN 'revoked'
-            WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
-            ELSE 'unknown'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+                WHEN EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN p.has_row OR p.is_ended THEN 'revoked'
+                WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
+                ELSE 'unknown'
+            END
+        )::outcome,
+        'RevokeAccessTokenByID', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id
     )::outcome AS outcome,
     p.authorization_id
 FROM (VALUES (true)) AS one (n)
@@ -1164,12 +1167,12 @@ WITH caller AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
 ), presented AS MATERIALIZED (
-    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id
+    SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id, r.user_id
     FROM caller AS k
     JOIN oauth_refresh_token AS r ON r.client_id = k.client_id
     WHERE r.token = $4::token_digest
     UNION ALL
-    SELECT 'access_token', t.authorization_id, t.id
+    SELECT 'access_token', t.authorization_id, t.id, t.user_id
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.token = $4::token_digest
@@ -1186,13 +1189,16 @@ WITH caller AS MATERIALIZED (
     WHERE t.id = p.access_token_id AND t.revoked IS NULL
     RETURNING t.id
 )
-SELECT (
-        CASE
-            WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-            WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
-            WHEN p.kind IS NOT NULL THEN 'revoked'
-            ELSE 'unknown'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
+                WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN p.kind IS NOT NULL THEN 'revoked'
+                ELSE 'unknown'
+            END
+        )::outcome,
+        'RevokeToken', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)

@@ -1504,7 +1504,10 @@ WITH ended AS (
     WHERE a.id = $1::authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
+    )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN oauth_authorization AS a ON a.id = $1::authorization_id
@@ -1545,7 +1548,9 @@ WITH ended AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => $1::client_id
+    )::outcome AS outcome
 `
 
 // RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -1568,7 +1573,9 @@ WITH ended AS (
     WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizations', of_user => $1::user_id
+    )::outcome AS outcome
 `
 
 // RevokeUserAuthorizations ends everything that a user has granted, to all clients. It also ends what a concurrent statement grants that
@@ -1588,25 +1595,27 @@ func (q *Queries) RevokeUserAuthorizations(ctx context.Context, userID UserID) (
 const RevokeUserAuthorizationsByClient = `-- name: RevokeUserAuthorizationsByClient :one
 WITH ended AS (
     UPDATE "user" AS u
-    SET ended_grants = end_pair(u.ended_grants, $1::client_id, ''),
-        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $1::client_id, '') = '{}')::integer,
+    SET ended_grants = end_pair(u.ended_grants, $2::client_id, ''),
+        grants_epoch = u.grants_epoch + (end_pair(u.ended_grants, $2::client_id, '') = '{}')::integer,
         updated_at = now()
-    WHERE u.id = $2::user_id AND u.deleted_at IS NULL
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => $1::user_id, of_client => $2::client_id
+    )::outcome AS outcome
 `
 
 type RevokeUserAuthorizationsByClientParams struct {
-	ClientID ClientID
 	UserID   UserID
+	ClientID ClientID
 }
 
 // RevokeUserAuthorizationsByClient ends everything that a user has granted to one client, in all tenants.
 //   - ended: the user's grants to the client are dead
 //   - unknown: there is no such user
 func (q *Queries) RevokeUserAuthorizationsByClient(ctx context.Context, arg RevokeUserAuthorizationsByClientParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.ClientID, arg.UserID)
+	row := q.db.QueryRow(ctx, RevokeUserAuthorizationsByClient, arg.UserID, arg.ClientID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

@@ -159,6 +159,9 @@ type Querier interface {
 	// are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so
 	// call DeleteExpiredAccessTokens first. It skips rows that are locked.
 	DeleteExpiredRefreshTokens(ctx context.Context, arg DeleteExpiredRefreshTokensParams) (int64, error)
+	// DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
+	// that are locked.
+	DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExpiredSecurityEventsParams) (int64, error)
 	// DeleteExpiredSessions deletes sessions that are over. It looks at the batch_size sessions that expired first. One call detaches up to
 	// batch_size rows of each table that refers to them, whose grants may go on without a session, and deletes the sessions to which nothing
 	// refers any more. Repeat it until both counts are 0. It skips rows that are locked.
@@ -495,6 +498,8 @@ type Querier interface {
 	ListClientAuthorizations(ctx context.Context, arg ListClientAuthorizationsParams) ([]OAuthAuthorization, error)
 	// ListClientSecrets lists the secrets of a client that were rotated out and still count, the one that lasts longest first.
 	ListClientSecrets(ctx context.Context, clientID ClientID) ([]OAuthClientSecret, error)
+	// ListClientSecurityEvents is ListSecurityEvents for one client, which may be deleted.
+	ListClientSecurityEvents(ctx context.Context, arg ListClientSecurityEventsParams) ([]SecurityEvent, error)
 	// ListClients returns a page of all clients, oldest first. Begin with the zero time and the empty id; for the next page pass created_at and
 	// id of the last row.
 	ListClients(ctx context.Context, arg ListClientsParams) ([]OAuthClient, error)
@@ -505,6 +510,9 @@ type Querier interface {
 	// ListInitialAccessTokens returns a page of the initial access tokens, oldest first. Begin with the zero time and the empty id; for the next
 	// page pass created_at and id of the last row.
 	ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error)
+	// ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
+	// the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+	ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error)
 	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
 	ListSessionClients(ctx context.Context, sessionID SessionID) ([]SessionClient, error)
@@ -529,6 +537,8 @@ type Querier interface {
 	ListUserPasskeys(ctx context.Context, userID UserID) ([]Passkey, error)
 	// ListUserRecoveryCodes lists the recovery codes of a user, used ones included.
 	ListUserRecoveryCodes(ctx context.Context, userID UserID) ([]RecoveryCode, error)
+	// ListUserSecurityEvents is ListSecurityEvents for one user, who may be deleted.
+	ListUserSecurityEvents(ctx context.Context, arg ListUserSecurityEventsParams) ([]SecurityEvent, error)
 	// ListUserSessions returns a page of a user's live sessions, oldest first. Begin with the zero time and the empty id; for the next page pass
 	// created_at and id of the last row.
 	ListUserSessions(ctx context.Context, arg ListUserSessionsParams) ([]Session, error)

@@ -16,21 +16,22 @@ WITH owner AS MATERIALIZED (
     SELECT u.id,
         (CASE WHEN u.deleted_at IS NOT NULL THEN 'unknown' WHEN u.suspended_at IS NOT NULL THEN 'suspended' ELSE 'created' END)::outcome AS outcome
     FROM "user" AS u
-    WHERE u.id = $1::user_id
+    WHERE u.id = $2::user_id
     FOR KEY SHARE
 ), room AS MATERIALIZED (
-    SELECT o.id, make_room_for_session(o.id, $2::integer) AS ended
+    SELECT o.id, make_room_for_session(o.id, $3::integer) AS ended
     FROM owner AS o
     WHERE o.outcome = 'created'
 ), created AS (
     INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
-    SELECT $3::session_id, r.id, $4::token_digest, deadline($5::interval, NULL, 'Lifetime'), $6::text,
+    SELECT $4::session_id, r.id, $5::token_digest, deadline($6::interval, NULL, 'Lifetime'), $1::text,
         $7::text, $8::text, $9::text, $10::text[],
         $11::timestamptz
     FROM room AS r
     RETURNING expires_at
 )
-SELECT coalesce(o.outcome, 'unknown')::outcome AS outcome, n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
+SELECT noted(coalesce(o.outcome, 'unknown')::outcome, 'CreateSession', of_user => o.id, from_address => $1::text)::outcome AS outcome,
+    n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN room AS r ON true
@@ -38,12 +39,12 @@ LEFT JOIN created AS n ON true
 `
 
 type CreateSessionParams struct {
+	IPAddress   *string
 	UserID      UserID
 	MaxSessions int32
 	ID          SessionID
 	Token       token.Digest
 	Lifetime    time.Duration
-	IPAddress   *string
 	UserAgent   *string
 	Label       *string
 	ACR         *string
@@ -65,12 +66,12 @@ type CreateSessionRow struct {
 //   - suspended: the user is suspended (access_denied)
 func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error) {
 	row := q.db.QueryRow(ctx, CreateSession,
+		arg.IPAddress,
 		arg.UserID,
 		arg.MaxSessions,
 		arg.ID,
 		arg.Token,
 		arg.Lifetime,
-		arg.IPAddress,
 		arg.UserAgent,
 		arg.Label,
 		arg.ACR,
@@ -166,7 +167,11 @@ func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (D
 }
 
 const EndSession = `-- name: EndSession :one
-SELECT (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome, s.user_id
+SELECT noted(
+        (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'EndSession', of_user => s.user_id, of_session => s.id
+    )::outcome AS outcome,
+    s.user_id
 FROM (VALUES (true)) AS one (n)
 CROSS JOIN end_sessions(ARRAY[($1::session_id)::text]) AS e (sessions)
 LEFT JOIN session AS s ON s.id = $1::session_id
@@ -207,7 +212,7 @@ WITH owner AS MATERIALIZED (
     WHERE s.id = $2::session_id AND s.user_id = o.id AND s.ended_at IS NULL
     RETURNING s.id
 )
-SELECT (CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome AS outcome,
+SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,
     -- the one to keep comes first: a statement that holds sessions must not wait for another one
     coalesce(end_user_sessions(o.id, k.id), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)

@@ -77,7 +77,7 @@ WITH deleted AS MATERIALIZED (
     FROM owned_clients AS o
     WHERE c.id = o.id
 )
-SELECT (CASE WHEN d.id IS NULL THEN 'unknown' ELSE 'deleted' END)::outcome AS outcome,
+SELECT noted((CASE WHEN d.id IS NULL THEN 'unknown' ELSE 'deleted' END)::outcome, 'DeleteUser', of_user => d.id)::outcome AS outcome,
     coalesce(end_user_sessions(d.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN deleted AS d ON true
@@ -363,7 +363,10 @@ WITH reinstated AS (
     WHERE u.id = $1::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN 'retried' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN 'retried' ELSE 'unknown' END)::outcome,
+        'ReinstateUser', of_user => u.id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
 `
@@ -389,7 +392,9 @@ WITH suspended AS MATERIALIZED (
     WHERE u.id = $1::user_id AND u.suspended_at IS NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome, 'SuspendUser', of_user => u.id
+    )::outcome AS outcome,
     coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN suspended AS n ON true

@@ -13,6 +13,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // The tests in this file stop calls halfway, by locks that they hold, to look where the calls wait and to let them go on in an
@@ -170,7 +171,8 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		user, client, session, refresh, family, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_consent", "oauth_access_token", "session_client"
 	)
 	// Nothing is locked after an access token, and nobody who has one waits: RevokeToken, which locks nothing else.
-	order := []string{user, client, session, refresh, family, consent, access, known}
+	// What is a user's own comes after the user, and a code before its attempts; nobody who has one of these waits for a token.
+	order := []string{user, client, session, refresh, family, consent, access, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
 	w := newRaceWorld(t, len(order)+4)
 	s := w.newScene(true, false)
 	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
@@ -179,6 +181,16 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	spentID := fixture.Unique("r")
 	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
 	w.Exec(foreignSpend, spentID)
+	subject, key, app := fixture.Digest("subject"), store.PasskeyID("key"), store.TOTPID("app")
+	for _, sql := range []string{
+		`INSERT INTO passkey (id, user_id, public_key) VALUES ('key', '` + string(s.user) + `', '')`,
+		`INSERT INTO totp (id, user_id, secret) VALUES ('app', '` + string(s.user) + `', '')`,
+		`INSERT INTO recovery_code (user_id, digest) VALUES ('` + string(s.user) + `', '` + string(subject) + `')`,
+		`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', '` + string(subject) + `', '` + string(subject) + `', now() + interval '1 hour')`,
+		`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', '` + string(subject) + `', 1, now() + interval '1 hour')`,
+	} {
+		w.Exec(sql)
+	}
 	type lockCase struct {
 		call string
 		want []string
@@ -211,6 +223,58 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		}},
 		{"RotateClientSecret", []string{client}, func(c conn) error {
 			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
+			return err
+		}},
+		{"CreatePasskey", []string{user}, func(c conn) error {
+			_, err := store.New(c).CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: "another", UserID: s.user, PublicKey: "x"})
+			return err
+		}},
+		{"UsePasskey", []string{"passkey"}, func(c conn) error {
+			_, err := store.New(c).UsePasskey(w.Ctx, store.UsePasskeyParams{ID: key, SignCount: 1})
+			return err
+		}},
+		{"DeletePasskey", []string{"passkey"}, func(c conn) error {
+			_, err := store.New(c).DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: key, UserID: s.user})
+			return err
+		}},
+		{"CreateTOTP", []string{user}, func(c conn) error {
+			_, err := store.New(c).CreateTOTP(w.Ctx, store.CreateTOTPParams{ID: "another", UserID: s.user, Secret: "x"})
+			return err
+		}},
+		{"UseTOTP", []string{"totp"}, func(c conn) error {
+			_, err := store.New(c).UseTOTP(w.Ctx, store.UseTOTPParams{ID: app, UserID: s.user, Steps: []int64{1}})
+			return err
+		}},
+		{"DeleteTOTP", []string{"totp"}, func(c conn) error {
+			_, err := store.New(c).DeleteTOTP(w.Ctx, store.DeleteTOTPParams{ID: app, UserID: s.user})
+			return err
+		}},
+		{"UseRecoveryCode", []string{"recovery_code"}, func(c conn) error {
+			_, err := store.New(c).UseRecoveryCode(w.Ctx, store.UseRecoveryCodeParams{UserID: s.user, Digest: subject})
+			return err
+		}},
+		{"ReplaceRecoveryCodes", []string{user, "recovery_code"}, func(c conn) error {
+			_, err := store.New(c).ReplaceRecoveryCodes(w.Ctx, store.ReplaceRecoveryCodesParams{UserID: s.user, Digests: token.Digests{subject}})
+			return err
+		}},
+		{"DeleteRecoveryCodes", []string{"recovery_code"}, func(c conn) error {
+			_, err := store.New(c).DeleteRecoveryCodes(w.Ctx, s.user)
+			return err
+		}},
+		{"CreateOneTimeCode", []string{"one_time_code"}, func(c conn) error {
+			_, err := store.New(c).CreateOneTimeCode(w.Ctx, store.CreateOneTimeCodeParams{Purpose: "x", Subject: subject, Digest: subject, Lifetime: time.Minute})
+			return err
+		}},
+		{"RedeemOneTimeCode", []string{"one_time_code", "attempt_count"}, func(c conn) error {
+			_, err := store.New(c).RedeemOneTimeCode(w.Ctx, store.RedeemOneTimeCodeParams{Purpose: "x", Subject: subject, Digest: subject, MaxAttempts: 5, AttemptWindow: time.Minute})
+			return err
+		}},
+		{"CountAttempt", []string{"attempt_count"}, func(c conn) error {
+			_, err := store.New(c).CountAttempt(w.Ctx, store.CountAttemptParams{Purpose: "x", Subject: subject, MaxAttempts: 5, AttemptWindow: time.Minute})
+			return err
+		}},
+		{"ResetAttempts", []string{"attempt_count"}, func(c conn) error {
+			_, err := store.New(c).ResetAttempts(w.Ctx, store.ResetAttemptsParams{Purpose: "x", Subject: subject})
 			return err
 		}},
 		{"ReinstateUser", nil, func(c conn) error { _, err := store.New(c).ReinstateUser(w.Ctx, s.user); return err }},

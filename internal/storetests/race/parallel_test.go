@@ -469,6 +469,10 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 	"DeleteExpiredClientSecrets": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredClientSecrets(ctx, 5)
 	},
+	"DeleteExpiredOneTimeCodes": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredOneTimeCodes(ctx, 5) },
+	"DeleteExpiredAttemptCounts": func(ctx context.Context, q *store.Queries) (int64, error) {
+		return q.DeleteExpiredAttemptCounts(ctx, 5)
+	},
 	"DeleteExpiredVerifications": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredVerifications(ctx, 5)
 	},
@@ -529,6 +533,9 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.does(w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour}))
 			w.does(w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Hour)}))
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
+			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
+			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
+			w.Exec(`INSERT INTO passkey (id, user_id, public_key) VALUES ($1, $2, '')`, fixture.Unique("key"), s.user)
 			switch i {
 			case 0, 1:
 				w.does(w.Q.DeleteUser(w.Ctx, s.user))

@@ -1,0 +1,37 @@
+-- ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
+-- the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+-- name: ListSecurityEvents :many
+SELECT e.*
+FROM security_event AS e
+WHERE e.id > @after_id::bigint
+ORDER BY e.id
+LIMIT @page_size::integer;
+
+-- ListUserSecurityEvents is ListSecurityEvents for one user, who may be deleted.
+-- name: ListUserSecurityEvents :many
+SELECT e.*
+FROM security_event AS e
+WHERE e.user_id = @user_id::user_id AND e.id > @after_id::bigint
+ORDER BY e.id
+LIMIT @page_size::integer;
+
+-- ListClientSecurityEvents is ListSecurityEvents for one client, which may be deleted.
+-- name: ListClientSecurityEvents :many
+SELECT e.*
+FROM security_event AS e
+WHERE e.client_id = @client_id::client_id AND e.id > @after_id::bigint
+ORDER BY e.id
+LIMIT @page_size::integer;
+
+-- DeleteExpiredSecurityEvents deletes up to batch_size events that were written more than retention ago, and returns how many. It skips rows
+-- that are locked.
+-- name: DeleteExpiredSecurityEvents :execrows
+WITH oldest AS MATERIALIZED (
+    SELECT e.id, e.created_at
+    FROM security_event AS e
+    ORDER BY e.id
+    LIMIT @batch_size::integer
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM security_event AS e
+WHERE e.id = ANY (ARRAY(SELECT o.id FROM oldest AS o WHERE o.created_at <= now() - @retention::interval AND o.created_at <= now()));
