@@ -56,14 +56,38 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			JOIN oauth_client AS c ON c.client_id = a.client_id
 			JOIN "user" AS u ON u.id = a.user_id
 			LEFT JOIN session AS s ON s.id = a.session_id
-			WHERE a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
+			WHERE a.kind = 'code' AND a.code_expires_at > now() + interval '1 hour' AND a.redeemed_at IS NULL AND a.revoked_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
 			ORDER BY a.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('pending_id', a.id, 'request_uri', a.request_uri, 'request_client', a.client_id)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
-			WHERE a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
+			WHERE a.kind = 'code' AND a.status = 'pending' AND a.expires_at > now() + interval '1 hour' AND a.request_uri IS NOT NULL AND NOT c.disabled
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('device_code', p.code, 'device_client', a.client_id, 'device_secret', c.client_secret)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			JOIN oauth_client AS c ON c.client_id = a.client_id
+			JOIN "user" AS u ON u.id = a.user_id
+			LEFT JOIN session AS s ON s.id = a.session_id
+			WHERE p.expires_at > now() + interval '1 hour' AND a.status = 'approved' AND a.redeemed_at IS NULL AND c.client_secret IS NOT NULL AND is_live(a, c, u, s)
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('asking_request', p.id, 'user_code', p.user_code)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			WHERE p.expires_at > now() + interval '1 hour' AND a.status = 'pending'
+			ORDER BY a.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('polled_request', p.id)
+			FROM oauth_polled_request AS p
+			JOIN oauth_authorization AS a ON a.id = p.id
+			WHERE a.redeemed_at IS NOT NULL AND a.revoked_at IS NULL
 			ORDER BY a.id
 			LIMIT 1
 		) || (
@@ -148,120 +172,81 @@ const null = "\x00"
 // special are the arguments that neither a parameter's type nor its name tells, by query and parameter: a word is the name
 // of a value of focus, anything else is taken as it is.
 var special = map[string]map[string]string{
-	"FindSessionByToken":                   {"Token": "session_token"},
-	"FindAccessTokenByToken":               {"Token": "access_token"},
-	"IntrospectAccessToken":                {"Token": "access_token"},
-	"FindRefreshTokenByToken":              {"Token": "refresh_token"},
-	"IntrospectRefreshToken":               {"Token": "refresh_token"},
-	"IntrospectToken":                      {"Token": "refresh_token"},
-	"RevokeToken":                          {"Token": "refresh_token"},
-	"RotateRefreshToken":                   {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
-	"ExtendSession":                        {"Lifetime": "'1000 days", "MaxLifetime": null},
-	"CreateSession":                        {"MaxSessions": "'1"},
-	"FindClientByRegistrationToken":        {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
-	"UpdateRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null},
+	"FindSessionByToken":                 {"Token": "session_token"},
+	"FindAccessTokenByToken":             {"Token": "access_token"},
+	"IntrospectAccessToken":              {"Token": "access_token"},
+	"FindRefreshTokenByToken":            {"Token": "refresh_token"},
+	"IntrospectRefreshToken":             {"Token": "refresh_token"},
+	"IntrospectToken":                    {"Token": "refresh_token"},
+	"RevokeToken":                        {"Token": "refresh_token"},
+	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
+	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
+	"CreateSession":                      {"MaxSessions": "'1"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
+	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
+	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
+	"ListClientsByUser":                  {"UserID": "owner"},
+	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
+	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
+	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},
+	"GrantConsent":                       {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
+	"FindAuthorizationByCode":            {"Code": "code"},
+	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
+	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"ApproveAuthorization":               {"ID": "pending_id"},
+	"DenyAuthorization":                  {"ID": "pending_id"},
+	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
+	"EndUserSessions":                    {"Keep": null},
+	"GrantAuthorization":                 {"ID": "'new"},
+	"IssueAuthorizationCode":             {"ID": "code_authorization"},
+	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
+	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
+	"FindAuthorizationByUserCode":        {"UserCode": "user_code"},
+	"GetPolledRequest":                   {"ID": "asking_request"},
+	"PollDeviceCode":                     {"DeviceCode": "device_code", "ClientID": "device_client", "ClientSecret": "device_secret", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
+	"IssueAccessToken":                   {"ID": "'new"},
+	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
+	"CreateClient":                       {"ClientID": "'new", "JWKS": null},
+	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
+	"CreateUser":                         {"Email": "'new@example.com"},
+	"UpdateUser":                         {"Email": null},
+	"ReinstateUser":                      {"ID": "suspended"},
+	"RememberClientAssertion":            {"ExpiresAt": "soon"},
+	"ListSessionClients":                 {"SessionID": "known_session"},
+	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
+	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
+	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"ResetAttempts":                      {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"CreatePasskey":                      {"SignCount": null},
+	"UsePasskey":                         {"SignCount": "'1000000"},
+	"CreateTOTP":                         {"Algorithm": null, "Digits": null, "Period": null},
+	"UseTOTP":                            {"Steps": "'{1000000}"},
+	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
+	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
+	"FindCurrentSigningKey":              {"Alg": "'ES256"},
+	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function judge_redeemed_request":    {"Polled": "polled_request", "Issued_as": "'new"},
+	"function slow_down":                 {"Polled": "asking_request"},
+	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
+	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
+	"function end_sessions":              {"Doomed": "known_session"},
+	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
+	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
+	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
+	"function live_session":              {"Of_session": "session_id"},
+	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
+
+	"UpdateRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
 	"DeleteRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
-	"RegisterClient":                       {"ID": "'new", "ClientID": "'new", "InitialAccessToken": "initial_access_token", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null},
-	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null},
-	"SetRegistrationAccessToken":           {"RegistrationAccessToken": null},
-	"RotateClientSecret":                   {"ClientSecret": "'" + fresh("secret")},
-	"ListClientSecrets":                    {"ClientID": "client_with_secrets"},
-	"ListClientsByUser":                    {"UserID": "owner"},
-	"ListUserConnections":                  {"AfterClientID": "'", "AfterReferenceID": null},
-	"FindConsent":                          {"ClientID": "consent_client", "ReferenceID": null},
-	"CheckConsent":                         {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
-	"WithdrawConsent":                      {"ClientID": "consent_client", "ReferenceID": null},
-	"GrantConsent":                         {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
-	"FindAuthorizationByCode":              {"Code": "code"},
-	"RedeemAuthorizationCode":              {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
-	"TakeAuthorizationByRequestURI":        {"RequestURI": "request_uri", "ClientID": "request_client"},
-	"ApproveAuthorization":                 {"ID": "pending_id"},
-	"DenyAuthorization":                    {"ID": "pending_id"},
-	"FindAccountByProvider":                {"ProviderID": "'credential", "AccountID": "user_id"},
-	"EndUserSessions":                      {"Keep": null},
-	"GrantAuthorization":                   {"ID": "'new"},
-	"IssueAuthorizationCode":               {"ID": "code_authorization"},
-	"IssueAccessToken":                     {"ID": "'new"},
-	"IssueGrant":                           {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
-	"CreateClient":                         {"ClientID": "'new", "JWKS": null},
-	"UpdateClient":                         {"Cleared": "'{}", "JWKS": null},
-	"CreateUser":                           {"Email": "'new@example.com"},
-	"UpdateUser":                           {"Email": null},
-	"ReinstateUser":                        {"ID": "suspended"},
-	"RememberClientAssertion":              {"ExpiresAt": "soon"},
-	"ListSessionClients":                   {"SessionID": "known_session"},
-	"FindCurrentSigningKey":                {"Alg": "'ES256"},
-	"function judge_spent_refresh_token":   {"Spent": "spent_id", "Same_successor": "'new"},
-	"function judge_repeated_grant":        {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
-	"function end_sessions":                {"Doomed": "known_session"},
-	"function end_user_sessions":           {"Owner": "user_id", "Keep": "'none"},
-	"function is_older_secret":             {"Of_client": "client_with_secrets", "Presented": "older_secret"},
-	"function make_room_for_session":       {"Owner": "user_id", "Max_sessions": "'1"},
-	"function live_session":                {"Of_session": "session_id"},
+	"RegisterClient":                       {"ID": "'new", "ClientID": "'new", "InitialAccessToken": "initial_access_token", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
 	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
 	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null},
 	"function judge_client_document":       {"Of_client": "client_id"},
 	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
-	"function lock_parents":                {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
-	"FindSessionByToken":                   {"Token": "session_token"},
-	"FindAccessTokenByToken":               {"Token": "access_token"},
-	"IntrospectAccessToken":                {"Token": "access_token"},
-	"FindRefreshTokenByToken":              {"Token": "refresh_token"},
-	"IntrospectRefreshToken":               {"Token": "refresh_token"},
-	"IntrospectToken":                      {"Token": "refresh_token"},
-	"RevokeToken":                          {"Token": "refresh_token"},
-	"RotateRefreshToken":                   {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
-	"ExtendSession":                        {"Lifetime": "'1000 days", "MaxLifetime": null},
-	"CreateSession":                        {"MaxSessions": "'1"},
-	"FindClientByRegistrationToken":        {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
-	"SetRegistrationAccessToken":           {"RegistrationAccessToken": null},
-	"RotateClientSecret":                   {"ClientSecret": "'" + fresh("secret")},
-	"ListClientSecrets":                    {"ClientID": "client_with_secrets"},
-	"ListClientsByUser":                    {"UserID": "owner"},
-	"ListUserConnections":                  {"AfterClientID": "'", "AfterReferenceID": null},
-	"FindConsent":                          {"ClientID": "consent_client", "ReferenceID": null},
-	"CheckConsent":                         {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
-	"WithdrawConsent":                      {"ClientID": "consent_client", "ReferenceID": null},
-	"GrantConsent":                         {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
-	"FindAuthorizationByCode":              {"Code": "code"},
-	"RedeemAuthorizationCode":              {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
-	"TakeAuthorizationByRequestURI":        {"RequestURI": "request_uri", "ClientID": "request_client"},
-	"ApproveAuthorization":                 {"ID": "pending_id"},
-	"DenyAuthorization":                    {"ID": "pending_id"},
-	"FindAccountByProvider":                {"ProviderID": "'credential", "AccountID": "user_id"},
-	"EndUserSessions":                      {"Keep": null},
-	"GrantAuthorization":                   {"ID": "'new"},
-	"IssueAuthorizationCode":               {"ID": "code_authorization"},
-	"IssueAccessToken":                     {"ID": "'new"},
-	"IssueGrant":                           {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
-	"CreateClient":                         {"ClientID": "'new", "JWKS": null},
-	"UpdateClient":                         {"Cleared": "'{}", "JWKS": null},
-	"CreateUser":                           {"Email": "'new@example.com"},
-	"UpdateUser":                           {"Email": null},
-	"ReinstateUser":                        {"ID": "suspended"},
-	"RememberClientAssertion":              {"ExpiresAt": "soon"},
-	"ListSessionClients":                   {"SessionID": "known_session"},
-	"CreateOneTimeCode":                    {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
-	"RedeemOneTimeCode":                    {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
-	"CountAttempt":                         {"Purpose": "code_purpose", "Subject": "code_subject"},
-	"ResetAttempts":                        {"Purpose": "code_purpose", "Subject": "code_subject"},
-	"CreatePasskey":                        {"SignCount": null},
-	"UsePasskey":                           {"SignCount": "'1000000"},
-	"CreateTOTP":                           {"Algorithm": null, "Digits": null, "Period": null},
-	"UseTOTP":                              {"Steps": "'{1000000}"},
-	"ReplaceRecoveryCodes":                 {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
-	"UseRecoveryCode":                      {"Digest": "recovery_digest"},
-	"FindCurrentSigningKey":                {"Alg": "'ES256"},
-	"function judge_spent_refresh_token":   {"Spent": "spent_id", "Same_successor": "'new"},
-	"function count_attempt":               {"Purpose": "code_purpose", "Subject": "code_subject"},
-	"function replace_recovery_codes":      {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
-	"function judge_repeated_grant":        {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
-	"function end_sessions":                {"Doomed": "known_session"},
-	"function end_user_sessions":           {"Owner": "user_id", "Keep": "'none"},
-	"function is_older_secret":             {"Of_client": "client_with_secrets", "Presented": "older_secret"},
-	"function make_room_for_session":       {"Owner": "user_id", "Max_sessions": "'1"},
-	"function live_session":                {"Of_session": "session_id"},
-	"function lock_parents":                {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
 }
 
 // arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
