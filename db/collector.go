@@ -99,16 +99,17 @@ type Progress struct {
 //  1. DeleteExpiredAccessTokens, DeleteDeadAccessTokens: access tokens that have expired, and revoked ones that never would.
 //  2. DeleteExpiredRefreshTokens, DeleteSpentRefreshTokens: refresh tokens, spent ones included, once the retention is over and
 //     no access token refers to them.
-//  3. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
+//  3. DeleteExpiredPolledRequests: codes of devices and of CIBA.
+//  4. MarkDeadAuthorizations, DeleteEndedAuthorizations: families that an ending has reached without touching them, and those
 //     that have no token left, are marked; what was marked longer ago than the retention goes, tokens first.
-//  4. DeleteExpiredAuthorizations: requests and codes that nobody has used.
-//  5. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
+//  5. DeleteExpiredAuthorizations: requests and codes that nobody has used.
+//  6. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
 //     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
 //     once nothing refers to them any more.
-//  6. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
+//  7. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
 //     DeleteExpiredSecurityEvents, DeleteExpiredInitialAccessTokens.
-//  7. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //
 // A step that fails is reported, and doesn't stop the others.
 type Collector struct {
@@ -266,6 +267,9 @@ func (c *Collector) steps() []*step {
 			row, err := q.DeleteSpentRefreshTokens(ctx, store.DeleteSpentRefreshTokensParams{AfterID: after, PageSize: size, Retention: retention})
 			done["oauth_refresh_token"] += row.Deleted
 			return row.LastID, err
+		})},
+		{call: "DeleteExpiredPolledRequests", batch: simple("oauth_polled_request", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{Retention: retention, BatchSize: size})
 		})},
 		{call: "MarkDeadAuthorizations", batch: walk(func(ctx context.Context, after store.AuthorizationID, size int32, _ Collected) (*store.AuthorizationID, error) {
 			row, err := q.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{AfterID: after, PageSize: size})

@@ -32,6 +32,8 @@ func fillExpired(t *testing.T, pool *pgxpool.Pool, n int) {
 		`INSERT INTO session (id, user_id, token, expires_at) SELECT due || n, 'u', due || n, now() + after FROM ` + due,
 		`INSERT INTO oauth_authorization (id, client_id, user_id, session_id, scopes, granted_scopes, status, expires_at, user_epoch, client_epoch, pair_epoch)
 			SELECT due || n, 'c', 'u', due || n, '{a}', '{a}', 'approved', now() + after, 0, 0, 0 FROM ` + due,
+		`INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval)
+			SELECT due || n, rpad(due || n, 43, '-'), now() + after, '5 seconds' FROM ` + due,
 		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, session_id, scopes, authorization_id, expires_at)
 			SELECT a.id || i, rpad(a.id || '_' || i, 43, '-'), 'c', 'u', a.session_id, '{a}', a.id, a.expires_at
 			FROM oauth_authorization AS a, generate_series(1, 2) AS i WHERE $1::int > 0`,
@@ -53,7 +55,7 @@ func wantCollected(n int) db.Collected {
 	m := int64(n)
 	return db.Collected{
 		"oauth_access_token": 2 * m, "oauth_refresh_token": 2 * m, "oauth_authorization": m, "session": m, "oauth_client_secret": m,
-		"oauth_client_assertion": m, "oauth_proof": m, "jwks": m, "verification": m,
+		"oauth_client_assertion": m, "oauth_proof": m, "oauth_polled_request": m, "jwks": m, "verification": m,
 	}
 }
 

@@ -195,6 +195,7 @@ CREATE TYPE public.outcome AS ENUM (
     'authorization_pending',
     'slow_down',
     'taken',
+    'claimed',
     'exchanged',
     'registered',
     'exhausted',
@@ -221,6 +222,11 @@ COMMENT ON DOMAIN public.pairwise_subject_id IS 'Primary key of oauth_pairwise_s
 CREATE DOMAIN public.passkey_id AS text COLLATE pg_catalog."C";
 
 COMMENT ON DOMAIN public.passkey_id IS 'Primary key of passkey: the credential ID of WebAuthn in unpadded base64url.';
+
+CREATE DOMAIN public.poll_interval AS interval
+	CONSTRAINT poll_interval_is_positive CHECK ((VALUE >= '00:00:01'::interval));
+
+COMMENT ON DOMAIN public.poll_interval IS 'How long a client waits between two polls: a second or more.';
 
 CREATE DOMAIN public.provider_text AS text
 	CONSTRAINT provider_text_length CHECK (((octet_length(VALUE) >= 1) AND (octet_length(VALUE) <= 4096)));
@@ -1590,6 +1596,44 @@ $$;
 
 COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
+CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    a     oauth_authorization;
+    first refresh_token_id;
+    r     oauth_refresh_token;
+BEGIN
+    SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = polled;
+    SELECT p.refresh_token_id INTO first FROM oauth_polled_request AS p WHERE p.id = polled;
+    SELECT t.* INTO r FROM oauth_refresh_token AS t WHERE t.id = first FOR KEY SHARE;
+    verdict := CASE
+        WHEN a.id IS NULL THEN 'unknown'
+        WHEN NOT proof_is_fresh AND (a.redeemed_as = issued_as) IS NOT TRUE THEN 'proof_replayed'
+        WHEN a.revoked_at IS NOT NULL OR a.redeemed_at IS NULL THEN 'revoked'
+        WHEN r.revoked IS NOT NULL THEN 'replayed'
+        -- collected: if the family goes on, it was used before
+        WHEN r.id IS NULL AND first IS NOT NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = polled) THEN 'replayed'
+        WHEN (r.id IS NULL AND first IS NOT NULL) OR r.expires_at <= now() THEN 'expired'
+        WHEN a.redeemed_as = issued_as OR (grace > interval '0' AND now() < a.redeemed_at + grace) THEN 'retried'
+        ELSE 'replayed'
+    END;
+    IF verdict = 'retried' THEN
+        refresh_token := r.token;
+        refresh_token_id := r.id;
+        refresh_token_expires_at := r.expires_at;
+        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+    ELSIF verdict = 'replayed' THEN
+        UPDATE oauth_authorization AS f
+        SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
+        WHERE f.id = polled AND f.revoked_at IS NULL;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
+
 CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1911,6 +1955,14 @@ $$;
 
 COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
 
+CREATE FUNCTION public.may_decide(a public.oauth_authorization, decider text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT a.kind NOT IN ('device', 'ciba') OR coalesce(a.user_id = decider, false)
+$$;
+
+COMMENT ON FUNCTION public.may_decide(a public.oauth_authorization, decider text) IS 'Whether a user may decide about a request. The request of a device is that of the user who claimed it with its user code, and one of CIBA that of the user whom the client named. Never NULL.';
+
 CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2185,6 +2237,25 @@ CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURN
 $$;
 
 COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
+
+CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+DECLARE
+    slower interval;
+BEGIN
+    -- polled_at stays, else a client that polls a little early would never poll in time
+    UPDATE oauth_polled_request AS p
+    SET poll_interval = greatest(p.poll_interval, least(p.poll_interval + interval '5 seconds', interval '1 minute', p.expires_at - now())),
+        updated_at = now()
+    WHERE p.id = polled
+    RETURNING p.poll_interval INTO slower;
+    RETURN slower;
+END
+$$;
+
+COMMENT ON FUNCTION public.slow_down(polled public.authorization_id) IS 'Part of PollDeviceCode: adds five seconds to the interval of a request that was polled too early (RFC 8628, section 3.5), but makes it no longer than a minute or than what is left of the code''s life. Returns the interval. VOLATILE, because the statement may have waited for the row.';
 
 CREATE FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2469,6 +2540,38 @@ COMMENT ON TABLE public.oauth_pairwise_subject IS 'By which identifiers the clie
 COMMENT ON COLUMN public.oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
 
 COMMENT ON COLUMN public.oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
+
+CREATE TABLE public.oauth_polled_request (
+    id public.stored_authorization_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    code public.stored_token_digest NOT NULL,
+    user_code public.stored_token_digest,
+    expires_at public.finite_timestamptz NOT NULL,
+    poll_interval public.poll_interval NOT NULL,
+    polled_at timestamp with time zone,
+    refresh_token_id public.refresh_token_id,
+    notification_token public.short_text
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.oauth_polled_request IS 'Requests whose client polls for the decision: of devices (RFC 8628) and of CIBA. What was asked and decided stands in oauth_authorization.';
+
+COMMENT ON COLUMN public.oauth_polled_request.id IS 'The request in oauth_authorization.';
+
+COMMENT ON COLUMN public.oauth_polled_request.code IS 'Digest of the device_code (RFC 8628, section 3.2) or of the auth_req_id (CIBA Core, section 7.3).';
+
+COMMENT ON COLUMN public.oauth_polled_request.user_code IS 'Digest of the user_code (RFC 8628, section 3.2). NULL for CIBA, and once another request has taken over the code of an expired one.';
+
+COMMENT ON COLUMN public.oauth_polled_request.expires_at IS 'When the codes expire, whatever was decided.';
+
+COMMENT ON COLUMN public.oauth_polled_request.poll_interval IS 'How long the client has to wait between two polls. Each poll that comes too early adds five seconds (RFC 8628, section 3.5).';
+
+COMMENT ON COLUMN public.oauth_polled_request.polled_at IS 'When the client last polled in time.';
+
+COMMENT ON COLUMN public.oauth_polled_request.refresh_token_id IS 'Primary key of the refresh token that was issued for the code. No foreign key: the token may be collected first.';
+
+COMMENT ON COLUMN public.oauth_polled_request.notification_token IS 'The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.';
 
 CREATE TABLE public.oauth_proof (
     id public.stored_token_digest NOT NULL,
@@ -2894,6 +2997,15 @@ ALTER TABLE ONLY public.oauth_pairwise_subject
 ALTER TABLE ONLY public.oauth_pairwise_subject
     ADD CONSTRAINT oauth_pairwise_subject_sector_user_uidx UNIQUE (sector, user_id);
 
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_code_uidx UNIQUE (code);
+
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_user_code_uidx UNIQUE (user_code);
+
 ALTER TABLE ONLY public.oauth_proof
     ADD CONSTRAINT oauth_proof_pkey PRIMARY KEY (id);
 
@@ -3016,6 +3128,8 @@ CREATE INDEX oauth_initial_access_token_expires_at_idx ON public.oauth_initial_a
 
 CREATE INDEX oauth_pairwise_subject_user_id_idx ON public.oauth_pairwise_subject USING btree (user_id);
 
+CREATE INDEX oauth_polled_request_expires_at_idx ON public.oauth_polled_request USING btree (expires_at);
+
 CREATE INDEX oauth_proof_expires_at_idx ON public.oauth_proof USING btree (expires_at);
 
 CREATE INDEX oauth_refresh_token_authorization_id_idx ON public.oauth_refresh_token USING btree (authorization_id);
@@ -3131,6 +3245,9 @@ ALTER TABLE ONLY public.oauth_consent
 
 ALTER TABLE ONLY public.oauth_pairwise_subject
     ADD CONSTRAINT oauth_pairwise_subject_user_id_fkey FOREIGN KEY (user_id) REFERENCES public."user"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.oauth_polled_request
+    ADD CONSTRAINT oauth_polled_request_id_fkey FOREIGN KEY (id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.oauth_refresh_token
     ADD CONSTRAINT oauth_refresh_token_authorization_id_fkey FOREIGN KEY (authorization_id) REFERENCES public.oauth_authorization(id) ON DELETE CASCADE;

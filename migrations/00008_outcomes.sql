@@ -10,6 +10,7 @@ ALTER TYPE outcome ADD VALUE 'request_must_be_pushed';
 ALTER TYPE outcome ADD VALUE 'authorization_pending';
 ALTER TYPE outcome ADD VALUE 'slow_down';
 ALTER TYPE outcome ADD VALUE 'taken';
+ALTER TYPE outcome ADD VALUE 'claimed';
 ALTER TYPE outcome ADD VALUE 'exchanged';
 ALTER TYPE outcome ADD VALUE 'registered';
 ALTER TYPE outcome ADD VALUE 'exhausted';

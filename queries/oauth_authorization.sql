@@ -133,9 +133,11 @@ LIMIT @page_size::integer;
 
 -- ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 -- NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+-- A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 --   - approved: the approval is recorded
 --   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 --   - decided: another decision stands (an error page)
+--   - mismatched: the request is another user's: of a device by FindAuthorizationByUserCode, of CIBA from the start (an error page)
 --   - expired: the request has lapsed (an error page)
 --   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
 --   - unknown: there is no such request or user (an error page)
@@ -157,9 +159,11 @@ WITH asked AS MATERIALIZED (
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
-        deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        CASE WHEN a.kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,
+        CASE WHEN a.kind = 'code' THEN deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') ELSE a.expires_at END AS code_expires_at,
         (
             CASE
+                WHEN NOT may_decide(a, @user_id::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
                     AND a.session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
                 THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
@@ -190,8 +194,8 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('auth_time')::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('acr')::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('amr')::text[] ELSE a.amr END,
-        decided_at = q.decided_at, request_uri = NULL, code = coalesce(sqlc.narg('code')::token_digest, a.code),
-        code_expires_at = CASE WHEN sqlc.narg('code')::token_digest IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
+        decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
+        code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
@@ -208,10 +212,12 @@ SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redire
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
--- DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+-- DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
+-- or of CIBA, which belong to a user; NULL will do for others.
 --   - denied: the denial is recorded (access_denied)
 --   - retried: the request had been denied before (access_denied)
 --   - decided: the request had been approved before (an error page)
+--   - mismatched: the request is another user's, as in ApproveAuthorization (an error page)
 --   - expired: the request has lapsed (an error page)
 --   - revoked: the request had been ended before (access_denied)
 --   - unknown: there is no such request (an error page)
@@ -221,6 +227,7 @@ WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state,
         (
             CASE
+                WHEN NOT may_decide(a, sqlc.narg('user_id')::user_id) THEN 'mismatched'
                 WHEN a.status = 'denied' THEN 'retried'
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
@@ -272,7 +279,7 @@ WITH request AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = @id::authorization_id
+    WHERE a.id = @id::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
     -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
@@ -725,7 +732,8 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN last AS p ON true;
 
 -- DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
--- how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
+-- how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
+-- DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
 -- name: DeleteExpiredAuthorizations :execrows
 WITH due AS MATERIALIZED (
     SELECT a.id
@@ -733,6 +741,7 @@ WITH due AS MATERIALIZED (
     WHERE a.expires_at <= now() - @retention::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     ORDER BY a.expires_at
     LIMIT @batch_size::integer
     FOR UPDATE OF a SKIP LOCKED
@@ -741,8 +750,8 @@ DELETE FROM oauth_authorization AS a
 WHERE a.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
--- up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
--- nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+-- up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
+-- whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 -- name: DeleteEndedAuthorizations :one
 WITH ended AS MATERIALIZED (
     SELECT a.id
@@ -769,6 +778,7 @@ WITH ended AS MATERIALIZED (
     JOIN oauth_authorization AS a ON a.id = e.id
     WHERE NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     FOR UPDATE OF a SKIP LOCKED
 ), deleted_access_tokens AS (
     DELETE FROM oauth_access_token AS t

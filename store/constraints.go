@@ -190,6 +190,18 @@ const (
 	ConstraintOAuthPairwiseSubjectUserIDFKey Constraint = "oauth_pairwise_subject_user_id_fkey"
 )
 
+// What a row of oauth_polled_request has to satisfy.
+const (
+	// UNIQUE (code)
+	ConstraintOAuthPolledRequestCodeUIdx Constraint = "oauth_polled_request_code_uidx"
+	// FOREIGN KEY (id) REFERENCES oauth_authorization(id) ON DELETE CASCADE
+	ConstraintOAuthPolledRequestIDFKey Constraint = "oauth_polled_request_id_fkey"
+	// PRIMARY KEY (id)
+	ConstraintOAuthPolledRequestPKey Constraint = "oauth_polled_request_pkey"
+	// UNIQUE (user_code)
+	ConstraintOAuthPolledRequestUserCodeUIdx Constraint = "oauth_polled_request_user_code_uidx"
+)
+
 // What a row of oauth_proof has to satisfy.
 const (
 	// PRIMARY KEY (id)
@@ -248,6 +260,12 @@ const (
 	ConstraintPasskeyPKey Constraint = "passkey_pkey"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintPasskeyUserIDFKey Constraint = "passkey_user_id_fkey"
+)
+
+// What a row of poll_interval has to satisfy.
+const (
+	// CHECK ((VALUE >= '00:00:01'::interval))
+	ConstraintPollIntervalIsPositive Constraint = "poll_interval_is_positive"
 )
 
 // What a row of provider_text has to satisfy.

@@ -17,7 +17,7 @@ type AuthorizationKind string
 const (
 	AuthorizationKindCode      AuthorizationKind = "code"
 	AuthorizationKindDevice    AuthorizationKind = "device"
-	AuthorizationKindCiba      AuthorizationKind = "ciba"
+	AuthorizationKindCIBA      AuthorizationKind = "ciba"
 	AuthorizationKindAssertion AuthorizationKind = "assertion"
 	AuthorizationKindDirect    AuthorizationKind = "direct"
 	AuthorizationKindForeign   AuthorizationKind = "foreign"
@@ -62,7 +62,7 @@ func (e AuthorizationKind) Valid() bool {
 	switch e {
 	case AuthorizationKindCode,
 		AuthorizationKindDevice,
-		AuthorizationKindCiba,
+		AuthorizationKindCIBA,
 		AuthorizationKindAssertion,
 		AuthorizationKindDirect,
 		AuthorizationKindForeign:
@@ -75,7 +75,7 @@ func AllAuthorizationKindValues() []AuthorizationKind {
 	return []AuthorizationKind{
 		AuthorizationKindCode,
 		AuthorizationKindDevice,
-		AuthorizationKindCiba,
+		AuthorizationKindCIBA,
 		AuthorizationKindAssertion,
 		AuthorizationKindDirect,
 		AuthorizationKindForeign,
@@ -385,6 +385,7 @@ const (
 	OutcomeAuthorizationPending        Outcome = "authorization_pending"
 	OutcomeSlowDown                    Outcome = "slow_down"
 	OutcomeTaken                       Outcome = "taken"
+	OutcomeClaimed                     Outcome = "claimed"
 	OutcomeExchanged                   Outcome = "exchanged"
 	OutcomeRegistered                  Outcome = "registered"
 	OutcomeExhausted                   Outcome = "exhausted"
@@ -485,6 +486,7 @@ func (e Outcome) Valid() bool {
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
 		OutcomeTaken,
+		OutcomeClaimed,
 		OutcomeExchanged,
 		OutcomeRegistered,
 		OutcomeExhausted,
@@ -553,6 +555,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
 		OutcomeTaken,
+		OutcomeClaimed,
 		OutcomeExchanged,
 		OutcomeRegistered,
 		OutcomeExhausted,
@@ -1102,6 +1105,28 @@ type OAuthPairwiseSubject struct {
 	UserID UserID
 	// The sub of the user's tokens: random, or what CreatePairwiseSubject has brought from another server.
 	Subject Subject
+}
+
+// Requests whose client polls for the decision: of devices (RFC 8628) and of CIBA. What was asked and decided stands in oauth_authorization.
+type OAuthPolledRequest struct {
+	// The request in oauth_authorization.
+	ID        AuthorizationID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Digest of the device_code (RFC 8628, section 3.2) or of the auth_req_id (CIBA Core, section 7.3).
+	Code token.Digest
+	// Digest of the user_code (RFC 8628, section 3.2). NULL for CIBA, and once another request has taken over the code of an expired one.
+	UserCode *token.Digest
+	// When the codes expire, whatever was decided.
+	ExpiresAt time.Time
+	// How long the client has to wait between two polls. Each poll that comes too early adds five seconds (RFC 8628, section 3.5).
+	PollInterval time.Duration
+	// When the client last polled in time.
+	PolledAt *time.Time
+	// Primary key of the refresh token that was issued for the code. No foreign key: the token may be collected first.
+	RefreshTokenID *RefreshTokenID
+	// The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.
+	NotificationToken *string
 }
 
 // DPoP proofs that were presented (RFC 9449, section 11.1). The primary key refuses a second one.

@@ -25,9 +25,11 @@ WITH asked AS MATERIALIZED (
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $5::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
-        deadline($6::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        CASE WHEN a.kind = 'code' THEN $6::token_digest END AS code,
+        CASE WHEN a.kind = 'code' THEN deadline($7::interval, c.code_lifetime, 'CodeLifetime') ELSE a.expires_at END AS code_expires_at,
         (
             CASE
+                WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
                     AND a.session_id IS NOT DISTINCT FROM $2::session_id
                 THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
@@ -55,11 +57,11 @@ WITH asked AS MATERIALIZED (
         granted_scopes = q.granted_scopes,
         bound = $2::session_id IS NOT NULL AND NOT 'offline_access' = ANY (q.granted_scopes),
         user_epoch = q.user_epoch, client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        auth_time = CASE WHEN q.outcome = 'approved' THEN $7::timestamptz ELSE a.auth_time END,
-        acr = CASE WHEN q.outcome = 'approved' THEN $8::text ELSE a.acr END,
-        amr = CASE WHEN q.outcome = 'approved' THEN $9::text[] ELSE a.amr END,
-        decided_at = q.decided_at, request_uri = NULL, code = coalesce($10::token_digest, a.code),
-        code_expires_at = CASE WHEN $10::token_digest IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
+        auth_time = CASE WHEN q.outcome = 'approved' THEN $8::timestamptz ELSE a.auth_time END,
+        acr = CASE WHEN q.outcome = 'approved' THEN $9::text ELSE a.acr END,
+        amr = CASE WHEN q.outcome = 'approved' THEN $10::text[] ELSE a.amr END,
+        decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
+        code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
@@ -83,11 +85,11 @@ type ApproveAuthorizationParams struct {
 	ID            AuthorizationID
 	GrantedScopes []string
 	ReferenceID   *ReferenceID
+	Code          *token.Digest
 	CodeLifetime  time.Duration
 	AuthTime      *time.Time
 	ACR           *string
 	AMR           []string
-	Code          *token.Digest
 }
 
 type ApproveAuthorizationRow struct {
@@ -100,9 +102,11 @@ type ApproveAuthorizationRow struct {
 
 // ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 // NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 //   - decided: another decision stands (an error page)
+//   - mismatched: the request is another user's: of a device by FindAuthorizationByUserCode, of CIBA from the start (an error page)
 //   - expired: the request has lapsed (an error page)
 //   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
 //   - unknown: there is no such request or user (an error page)
@@ -119,11 +123,11 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 		arg.ID,
 		arg.GrantedScopes,
 		arg.ReferenceID,
+		arg.Code,
 		arg.CodeLifetime,
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
-		arg.Code,
 	)
 	var i ApproveAuthorizationRow
 	err := row.Scan(
@@ -251,6 +255,7 @@ WITH ended AS MATERIALIZED (
     JOIN oauth_authorization AS a ON a.id = e.id
     WHERE NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     FOR UPDATE OF a SKIP LOCKED
 ), deleted_access_tokens AS (
     DELETE FROM oauth_access_token AS t
@@ -285,8 +290,8 @@ type DeleteEndedAuthorizationsRow struct {
 }
 
 // DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
-// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
-// nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
+// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 func (q *Queries) DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error) {
 	row := q.db.QueryRow(ctx, DeleteEndedAuthorizations, arg.Retention, arg.BatchSize)
 	var i DeleteEndedAuthorizationsRow
@@ -304,6 +309,7 @@ WITH due AS MATERIALIZED (
     WHERE a.expires_at <= now() - $1::interval AND a.expires_at <= now()
       AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.authorization_id = a.id)
       AND NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id)
+      AND NOT EXISTS (SELECT FROM oauth_polled_request AS p WHERE p.id = a.id)
     ORDER BY a.expires_at
     LIMIT $2::integer
     FOR UPDATE OF a SKIP LOCKED
@@ -318,7 +324,8 @@ type DeleteExpiredAuthorizationsParams struct {
 }
 
 // DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
-// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
+// how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
+// DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
 func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredAuthorizations, arg.Retention, arg.BatchSize)
 	if err != nil {
@@ -332,6 +339,7 @@ WITH request AS MATERIALIZED (
     SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state,
         (
             CASE
+                WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
                 WHEN a.status = 'denied' THEN 'retried'
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
@@ -340,7 +348,7 @@ WITH request AS MATERIALIZED (
             END
         )::outcome AS outcome
     FROM oauth_authorization AS a
-    WHERE a.id = $1::authorization_id
+    WHERE a.id = $2::authorization_id
     FOR NO KEY UPDATE
 ), denied AS (
     UPDATE oauth_authorization AS a
@@ -353,6 +361,11 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true
 `
 
+type DenyAuthorizationParams struct {
+	UserID *UserID
+	ID     AuthorizationID
+}
+
 type DenyAuthorizationRow struct {
 	Outcome      Outcome
 	ClientID     *ClientID
@@ -361,17 +374,19 @@ type DenyAuthorizationRow struct {
 	State        *string
 }
 
-// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
+// or of CIBA, which belong to a user; NULL will do for others.
 //   - denied: the denial is recorded (access_denied)
 //   - retried: the request had been denied before (access_denied)
 //   - decided: the request had been approved before (an error page)
+//   - mismatched: the request is another user's, as in ApproveAuthorization (an error page)
 //   - expired: the request has lapsed (an error page)
 //   - revoked: the request had been ended before (access_denied)
 //   - unknown: there is no such request (an error page)
 //
 // Only denied changes anything.
-func (q *Queries) DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, DenyAuthorization, id)
+func (q *Queries) DenyAuthorization(ctx context.Context, arg DenyAuthorizationParams) (DenyAuthorizationRow, error) {
+	row := q.db.QueryRow(ctx, DenyAuthorization, arg.UserID, arg.ID)
 	var i DenyAuthorizationRow
 	err := row.Scan(
 		&i.Outcome,
@@ -737,7 +752,7 @@ WITH request AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = $2::authorization_id
+    WHERE a.id = $2::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
     -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement

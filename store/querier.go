@@ -11,9 +11,11 @@ import (
 type Querier interface {
 	// ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 	// NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+	// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 	//   - approved: the approval is recorded
 	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 	//   - decided: another decision stands (an error page)
+	//   - mismatched: the request is another user's: of a device by FindAuthorizationByUserCode, of CIBA from the start (an error page)
 	//   - expired: the request has lapsed (an error page)
 	//   - revoked: the request, or what the earlier approval granted, has been ended (access_denied)
 	//   - unknown: there is no such request or user (an error page)
@@ -63,11 +65,39 @@ type Querier interface {
 	//   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
 	//   - disabled: the client is disabled (unauthorized_client)
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
+	// CreateBackchannelAuthentication records a request that a client makes about a user (CIBA Core, section 7.1). The server has found the user
+	// by the hint. Only that user can approve or deny the request. The client is authenticated as in AuthenticateClient. auth_req_id is the
+	// digest of the auth_req_id. request keeps other parameters, such as binding_message and login_hint. notification_token is the
+	// client_notification_token of the ping and push modes, encrypted by the caller.
+	// The request expires after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	//   - created: the request waits for the user
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is public, or not registered for urn:openid:params:grant-type:ciba (unauthorized_client)
+	//   - unknown: there is no such user (unknown_user_id)
+	//   - suspended: the user is suspended (access_denied)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	// Only created writes anything.
+	CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 	// taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 	// oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
 	// Connect Core, section 8.1), and can't be changed later.
 	CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error)
+	// CreateDeviceAuthorization records the authorization request of a device (RFC 8628, section 3.1). The client is authenticated as in
+	// AuthenticateClient. device_code and user_code are the digests of the codes. Make the user code from an alphabet of your own
+	// (RFC 8628, section 6.1), and normalise what users type before you hash it.
+	// Both codes expire after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
+	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	//   - created: the request waits for a user to enter the user code
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:device_code (unauthorized_client)
+	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - taken: the user code belongs to a request that has not expired; call again with another one
+	// Only created writes anything. A user code can be used again once its request has expired.
+	CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error)
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
 	// one. token is its digest. It lasts for lifetime (store.Never: without end). A reference_id names the tenant that owns those clients.
 	CreateInitialAccessToken(ctx context.Context, arg CreateInitialAccessTokenParams) (OAuthInitialAccessToken, error)
@@ -134,15 +164,16 @@ type Querier interface {
 	// begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
 	DeleteDeadConsents(ctx context.Context, arg DeleteDeadConsentsParams) (DeleteDeadConsentsRow, error)
 	// DeleteEndedAuthorizations deletes what is left of the batch_size families that ended first, and more than retention ago. One call deletes
-	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token, so
-	// nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
+	// up to batch_size access tokens, up to batch_size refresh tokens that no access token refers to, and the families that have no token and
+	// whose client doesn't poll, so nothing cascades. Repeat it until all three counts are 0. It skips rows that are locked.
 	DeleteEndedAuthorizations(ctx context.Context, arg DeleteEndedAuthorizationsParams) (DeleteEndedAuthorizationsRow, error)
 	// DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 	DeleteExpiredAccessTokens(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAttemptCounts deletes up to batch_size counts whose window has ended, and returns how many.
 	DeleteExpiredAttemptCounts(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredAuthorizations deletes up to batch_size requests and codes that lapsed more than retention ago and have no token, and returns
-	// how many. They are kept that long because a replay is recognised by them. It skips rows that are locked.
+	// how many. They are kept that long because a replay is recognised by them. One whose client may still poll is left until
+	// DeleteExpiredPolledRequests has deleted its code. It skips rows that are locked.
 	DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExpiredAuthorizationsParams) (int64, error)
 	// DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
@@ -153,6 +184,10 @@ type Querier interface {
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
 	// DeleteExpiredOneTimeCodes deletes up to batch_size codes that have expired, and returns how many.
 	DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredPolledRequests deletes up to batch_size codes of devices and of CIBA that expired more than retention ago, and returns how many.
+	// They are kept that long so that a client that still polls is told that its code has expired. What was granted stays. It skips rows that
+	// are locked.
+	DeleteExpiredPolledRequests(ctx context.Context, arg DeleteExpiredPolledRequestsParams) (int64, error)
 	// DeleteExpiredProofs deletes up to batch_size proofs that are too old to be accepted, and returns how many.
 	DeleteExpiredProofs(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
@@ -202,15 +237,17 @@ type Querier interface {
 	//   - deleted: the user is deleted; sessions says how many sessions had not been ended before
 	//   - unknown: there is no such user
 	DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error)
-	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1).
+	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
+	// or of CIBA, which belong to a user; NULL will do for others.
 	//   - denied: the denial is recorded (access_denied)
 	//   - retried: the request had been denied before (access_denied)
 	//   - decided: the request had been approved before (an error page)
+	//   - mismatched: the request is another user's, as in ApproveAuthorization (an error page)
 	//   - expired: the request has lapsed (an error page)
 	//   - revoked: the request had been ended before (access_denied)
 	//   - unknown: there is no such request (an error page)
 	// Only denied changes anything.
-	DenyAuthorization(ctx context.Context, id AuthorizationID) (DenyAuthorizationRow, error)
+	DenyAuthorization(ctx context.Context, arg DenyAuthorizationParams) (DenyAuthorizationRow, error)
 	// DisableClient disables a client. It is issued nothing, and none of its tokens is live, until EnableClient. RevokeClientAuthorizations ends
 	// the tokens for good.
 	//   - ended: the client is disabled
@@ -301,6 +338,21 @@ type Querier interface {
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
+	// FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
+	// code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
+	// and of an address before you call this (RFC 8628, section 5.1).
+	//   - claimed: the request waits for this user's decision
+	//   - retried: the same user had claimed it before, and it still waits
+	//   - unknown: there is no such user code or user (ask for the code again)
+	//   - mismatched: another user has claimed the request (ask for the code again)
+	//   - expired: the request has expired (an error page)
+	//   - decided: the request has been approved or denied (an error page)
+	//   - revoked: the request has been ended (an error page)
+	//   - disabled: the client is disabled (an error page)
+	//   - suspended: the user is suspended (an error page)
+	//   - signed_out: the session is not a live session of the user (sign in again)
+	// Only claimed and retried answer the request. Only they change anything.
+	FindAuthorizationByUserCode(ctx context.Context, arg FindAuthorizationByUserCodeParams) (FindAuthorizationByUserCodeRow, error)
 	// FindClientByRegistrationToken returns a client if a registration access token, given by its digest, manages it (RFC 7592, section 2.1),
 	// disabled or not. From then on the token that it replaced manages nothing any more. Zero rows: the token is not this client's present one,
 	// or the client is deleted (401).
@@ -346,6 +398,8 @@ type Querier interface {
 	GetClientByID(ctx context.Context, id OAuthClientID) (OAuthClient, error)
 	// GetInitialAccessToken returns an initial access token, even one that can't be used any more. Zero rows: there is none.
 	GetInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (OAuthInitialAccessToken, error)
+	// GetPolledRequest returns the codes and the polling of one request of a device or of CIBA. Zero rows: there is no such request.
+	GetPolledRequest(ctx context.Context, id AuthorizationID) (OAuthPolledRequest, error)
 	// GetRefreshToken returns one refresh token in any state. Zero rows: there is no such token.
 	GetRefreshToken(ctx context.Context, id RefreshTokenID) (OAuthRefreshToken, error)
 	// GetSession returns one session in any state. Zero rows: there is no such session.
@@ -556,6 +610,39 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
+	// PollDeviceCode answers a client that asks whether its request has been decided, and issues the tokens if it has been approved (RFC 8628,
+	// section 3.4; CIBA Core, section 10.1). The client is authenticated as in AuthenticateClient. device_code is the digest of the device_code
+	// or of the auth_req_id.
+	// Clients poll again if an answer is lost, so the tokens converge as in RotateRefreshToken: derive refresh_token from the code
+	// (token.Successor). A code may be presented again only while that refresh token is unused, within grace of its redemption.
+	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
+	// the family as well (RFC 9449, section 5).
+	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token_id is made once for a request and kept for its retries.
+	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	//   - redeemed: the tokens are written
+	//   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
+	//     repeated
+	//   - authorization_pending: the user has not decided yet (authorization_pending)
+	//   - slow_down: the user has not decided yet, and the client polls too often; poll_interval has grown by five seconds, to a minute at most
+	//     (slow_down)
+	//   - unauthenticated: the client is not authenticated (invalid_client)
+	//   - unknown: there is no such code (invalid_grant)
+	//   - mismatched: the client or the key is another one (invalid_grant)
+	//   - expired: the code has expired, whatever was decided, or the refresh token that a retry would get (expired_token)
+	//   - disabled: the client is disabled (invalid_client)
+	//   - unauthorized_client: the client is no longer registered for the grant type (unauthorized_client)
+	//   - denied: the user has denied the request (access_denied)
+	//   - revoked: the request or the grant had been ended (access_denied)
+	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
+	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
+	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	// Only redeemed, retried, authorization_pending, slow_down and replayed change anything, apart from the proof, which is remembered. A poll that
+	// comes too early leaves the time from which the next one is counted. Run this call on the pool: a transaction that is rolled back would undo
+	// replayed.
+	PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error)
 	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
 	// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.

@@ -124,7 +124,7 @@ func decided(outcome store.Outcome) error {
 
 // deny records that the user, or the server for them, has refused.
 func (s *Storage) deny(ctx context.Context, id string) (store.DenyAuthorizationRow, error) {
-	row, err := s.store.DenyAuthorization(ctx, store.AuthorizationID(id))
+	row, err := s.store.DenyAuthorization(ctx, store.DenyAuthorizationParams{ID: store.AuthorizationID(id)})
 	if err != nil {
 		return row, s.fault(ctx, err)
 	}

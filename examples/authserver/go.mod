@@ -15,7 +15,6 @@ require (
 	github.com/oauthdb/oauthdb/storetest v0.0.0
 	github.com/zitadel/oidc/v3 v3.52.0
 	golang.org/x/oauth2 v0.38.0
-	golang.org/x/time v0.16.0
 )
 
 require (

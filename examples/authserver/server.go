@@ -40,7 +40,6 @@ type server struct {
 	provider  *zitadel.Provider
 	pages     pages
 	passwords *passwords
-	throttle  *throttle
 	cookie    cookie
 
 	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
@@ -59,7 +58,7 @@ type tenant struct {
 // the request.
 func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s := &server{
-		options: o, store: store.New(pool), pages: parsePages(), throttle: newThrottle(), cookie: cookieFor(o.issuer),
+		options: o, store: store.New(pool), pages: parsePages(), cookie: cookieFor(o.issuer),
 		tenants: func(context.Context, store.User) ([]tenant, error) { return nil, nil },
 	}
 	var err error

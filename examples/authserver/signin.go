@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,16 +10,14 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/alexedwards/argon2id"
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // signInForm is what the page shows.
@@ -92,9 +89,13 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if form.Email == "" || password == "" {
 		return refuse(http.StatusUnprocessableEntity, "Enter your e-mail address and your password.")
 	}
-	if wait := s.throttle.take(s.address(r), form.Email); wait > 0 {
+	wait, err := s.countGuess(ctx, s.address(r), form.Email)
+	switch {
+	case err != nil:
+		return err
+	case wait > 0:
 		w.Header().Set("Retry-After", fmt.Sprint(int(wait.Seconds())+1))
-		return refuse(http.StatusTooManyRequests, "Too many attempts. Wait a minute, then try again.")
+		return refuse(http.StatusTooManyRequests, "Too many attempts. Wait a few minutes, then try again.")
 	}
 	user, err := s.authenticate(ctx, form.Email, password)
 	switch {
@@ -103,7 +104,9 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	s.throttle.forgive(form.Email)
+	if err := s.forgiveGuesses(ctx, form.Email); err != nil {
+		return err
+	}
 	switch outcome, err := s.begin(w, r, user.ID); {
 	case err != nil:
 		return err
@@ -205,64 +208,48 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 	return matches, nil
 }
 
-// throttle slows guessing: per address of the network, so that one can't try many accounts, and per account, so that many can't
-// try one. Its memory is bounded: what was not seen for longest is forgotten. It is this process's own, of which N behind a
-// load balancer allow N times as much.
-type throttle struct {
-	mu        sync.Mutex
-	addresses *lru.Cache[netip.Prefix, *rate.Limiter]
-	accounts  *lru.Cache[[sha256.Size]byte, *rate.Limiter]
-}
-
+// Guesses at passwords are limited per account, so that many networks can't try one, and per network, so that one can't try many
+// accounts. They are counted in the database, for all servers behind a load balancer together.
 const (
-	throttledAddresses  = 50_000
-	throttledAccounts   = 50_000
-	attemptsPerAddress  = 30
-	addressRefill       = 4 * time.Second
-	attemptsPerAccount  = 8
-	accountRefill       = 20 * time.Second
-	throttledIPv6Prefix = 64 // what one subscriber has
+	attemptsPerAccount = 8
+	accountWindow      = 3 * time.Minute
+	attemptsPerNetwork = 30
+	networkWindow      = 2 * time.Minute
+	subscriberBits     = 64 // of an IPv6 address: what one subscriber has
 )
 
-func newThrottle() *throttle {
-	t := &throttle{}
-	t.addresses, _ = lru.New[netip.Prefix, *rate.Limiter](throttledAddresses) // the error is for sizes below 1
-	t.accounts, _ = lru.New[[sha256.Size]byte, *rate.Limiter](throttledAccounts)
-	return t
+// countGuess counts a guess before it is made. What it returns is how long to wait, 0 to go on. It runs on the pool, not in a
+// transaction of the request, which an error would roll back, the count included.
+func (s *server) countGuess(ctx context.Context, addr netip.Addr, email string) (time.Duration, error) {
+	for _, limit := range []store.CountAttemptParams{
+		{Purpose: "password-network", Subject: networkSubject(addr), MaxAttempts: attemptsPerNetwork, AttemptWindow: networkWindow},
+		{Purpose: "password", Subject: accountSubject(email), MaxAttempts: attemptsPerAccount, AttemptWindow: accountWindow},
+	} {
+		row, err := s.store.CountAttempt(ctx, limit)
+		switch {
+		case err != nil:
+			return 0, err
+		case row.Outcome == store.OutcomeExhausted:
+			return max(time.Until(row.ResetsAt), time.Second), nil
+		}
+	}
+	return 0, nil
 }
 
-// take counts an attempt before it is made; what it returns is how long to wait, 0 to go on.
-func (t *throttle) take(addr netip.Addr, email string) time.Duration {
+// forgiveGuesses forgets the guesses at an account whose password has been given. Those of the network stay: from there somebody may
+// be guessing at others.
+func (s *server) forgiveGuesses(ctx context.Context, email string) error {
+	_, err := s.store.ResetAttempts(ctx, store.ResetAttemptsParams{Purpose: "password", Subject: accountSubject(email)})
+	return err
+}
+
+func accountSubject(email string) token.Digest { return token.DigestOf(strings.ToLower(email)) }
+
+func networkSubject(addr netip.Addr) token.Digest {
 	bits := addr.BitLen()
 	if addr.Is6() {
-		bits = throttledIPv6Prefix
+		bits = subscriberBits
 	}
 	network, _ := addr.Prefix(bits)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !bucket(t.addresses, network, addressRefill, attemptsPerAddress).Allow() {
-		return addressRefill
-	}
-	if !bucket(t.accounts, accountKey(email), accountRefill, attemptsPerAccount).Allow() {
-		return accountRefill
-	}
-	return 0
-}
-
-// forgive forgets the attempts on an account whose password has been given.
-func (t *throttle) forgive(email string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.accounts.Remove(accountKey(email))
-}
-
-func accountKey(email string) [sha256.Size]byte { return sha256.Sum256([]byte(strings.ToLower(email))) }
-
-func bucket[K comparable](cache *lru.Cache[K, *rate.Limiter], key K, refill time.Duration, burst int) *rate.Limiter {
-	limiter, found := cache.Get(key)
-	if !found {
-		limiter = rate.NewLimiter(rate.Every(refill), burst)
-		cache.Add(key, limiter)
-	}
-	return limiter
+	return token.DigestOf(network.String())
 }

@@ -52,21 +52,38 @@ func TestGuessingIsThrottledPerAccount(t *testing.T) {
 
 func TestGuessingIsThrottledPerNetwork(t *testing.T) {
 	t.Parallel()
-	th := newThrottle()
-	email := func(i int) string { return strings.Repeat("x", i+1) + "@example.com" }
-	for i := range attemptsPerAddress {
-		if th.take(netip.MustParseAddr("2001:db8::1"), email(i)) != 0 {
+	w := start(t)
+	allowed := func(addr, email string) bool {
+		t.Helper()
+		wait, err := w.server.countGuess(t.Context(), netip.MustParseAddr(addr), email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wait == 0
+	}
+	for i := range attemptsPerNetwork {
+		if !allowed("2001:db8::1", strings.Repeat("x", i+1)+"@example.com") {
 			t.Fatalf("attempt %d was refused", i)
 		}
 	}
-	if th.take(netip.MustParseAddr("2001:db8::ffff:2"), "one@example.com") == 0 {
+	if allowed("2001:db8::ffff:2", "one@example.com") {
 		t.Error("another address of the same /64 was not")
 	}
-	if th.take(netip.MustParseAddr("2001:db8:0:1::1"), "one@example.com") != 0 {
-		t.Error("another network was refused")
+	for addr, email := range map[string]string{"2001:db8:0:1::1": "one@example.com", "192.0.2.1": "two@example.com"} {
+		if !allowed(addr, email) {
+			t.Error("another network was refused")
+		}
 	}
-	if th.take(netip.MustParseAddr("192.0.2.1"), "two@example.com") != 0 {
-		t.Error("another network was refused")
+}
+
+// Whatever is typed as an address can be counted.
+func TestGuessingIsThrottledForAnyAddress(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, email := range []string{"\x00", "\xff", strings.Repeat("x", 100_000)} {
+		if wait, err := w.server.countGuess(t.Context(), netip.Addr{}, email); err != nil || wait != 0 {
+			t.Errorf("%.10q: %s, %v", email, wait, err)
+		}
 	}
 }
 
@@ -174,7 +191,9 @@ func TestAHashOfAnUnknownKindIsAWrongPassword(t *testing.T) {
 		if _, err := w.store.UpdateAccountPassword(t.Context(), store.UpdateAccountPasswordParams{UserID: w.demo.user, Password: hash}); err != nil {
 			t.Fatal(err)
 		}
-		w.server.throttle.forgive(w.demo.email)
+		if err := w.server.forgiveGuesses(t.Context(), w.demo.email); err != nil {
+			t.Fatal(err)
+		}
 		a := w.browser().signIn(answer{}, w.demo.email, w.demo.password)
 		w.browser().wantPage(a, http.StatusUnprocessableEntity, "/signin", "belong together")
 		if told := log.String(); !strings.Contains(told, "not an Argon2id hash") || !strings.Contains(told, string(w.demo.user)) {

@@ -54,7 +54,7 @@ SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' |
     CASE WHEN n % 3 = 1 THEN pg_temp.id('usr', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 20))::bigint) END,
     'Client number ' || n, 'https://client' || n || '.example', ARRAY['admin@client' || n || '.example'],
     ARRAY['https://client' || n || '.example/callback'], CASE WHEN n % 3 > 0 THEN 'client_secret_basic' ELSE 'none' END,
-    '{authorization_code,refresh_token,client_credentials}', '{code}', n % 3 = 0, 'web',
+    '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}', '{code}', n % 3 = 0, 'web',
     CASE WHEN n % 3 = 2 THEN 'org_' || floor(pg_temp.r(n, 2) * ($2::bigint / 100))::bigint END, '{"tier": "standard"}',
     CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END,
     CASE WHEN n > 100 AND n % 10 = 3 THEN pg_temp.digest('previous registration' || n) END,
@@ -91,7 +91,7 @@ INSERT INTO oauth_authorization (
     max_expires_at, revoked_at, revoked_reason
 )
 SELECT pg_temp.id('azn', g.n), pg_temp.at(g.n), pg_temp.at(g.n), 'client-' || g.client,
-    CASE WHEN g.status = 'approved' AND NOT g.coded THEN 'foreign' ELSE 'code' END::authorization_kind, g.status::authorization_status,
+    CASE WHEN g.status = 'approved' AND NOT g.coded THEN 'foreign' WHEN g.n % 100 IN (52, 60, 65) THEN 'device' ELSE 'code' END::authorization_kind, g.status::authorization_status,
     'https://client' || g.client || '.example/callback', 'code', g.scopes, 'state-' || g.n, 'nonce-' || g.n,
     'challenge-' || g.n, 'S256', '{"prompt": "login"}',
     CASE WHEN g.status = 'pending' AND g.n % 3 = 0 THEN pg_temp.digest('request' || g.n) END,
@@ -124,6 +124,14 @@ FROM (
     FROM generate_series($1::bigint + 1, $2::bigint) AS n
     JOIN session AS s ON s.id = pg_temp.id('ses', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 4))::bigint)
 ) AS g;
+
+-- Three requests in a hundred are those of devices: one pending, one approved and one whose tokens were issued.
+INSERT INTO oauth_polled_request (id, created_at, updated_at, code, user_code, expires_at, poll_interval, polled_at)
+SELECT a.id, a.created_at, a.updated_at, pg_temp.digest('device' || n), pg_temp.digest('user' || n), coalesce(a.expires_at, now() - interval '1 hour'),
+    interval '5 seconds', a.created_at
+FROM generate_series($1::bigint + 1, $2::bigint) AS n
+JOIN oauth_authorization AS a ON a.id = pg_temp.id('azn', n)
+WHERE a.kind = 'device';
 
 -- Every other family has refresh tokens: a spent one and its successor. One in ten of the spent was spent by another server.
 INSERT INTO oauth_refresh_token (

@@ -287,6 +287,16 @@ var constraintViolations = []struct {
 	{store.ConstraintOAuthAuthorizationRevokedForReason, `UPDATE oauth_authorization SET revoked_at = now()`},
 	{store.ConstraintOAuthAuthorizationRevokedForReason, `UPDATE oauth_authorization SET revoked_reason = 'grants_ended'`},
 
+	{store.ConstraintOAuthPolledRequestPKey, `INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval) VALUES ('z', OTHER, now(), '5 seconds')`},
+	{store.ConstraintOAuthPolledRequestCodeUIdx, `INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval) VALUES ('z2', DIGEST, now(), '5 seconds')`},
+	{store.ConstraintOAuthPolledRequestUserCodeUIdx, `INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval) VALUES ('z2', OTHER, DIGEST, now(), '5 seconds')`},
+	{store.ConstraintOAuthPolledRequestIDFKey, `INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval) VALUES ('none', OTHER, now(), '5 seconds')`},
+	{store.ConstraintTokenDigestIsDigest, `UPDATE oauth_polled_request SET code = 'secret'`},
+	{store.ConstraintTokenDigestIsDigest, `UPDATE oauth_polled_request SET user_code = 'WDJB-MJHT'`},
+	{store.ConstraintTimestamptzIsFinite, `UPDATE oauth_polled_request SET expires_at = 'infinity'`},
+	{store.ConstraintPollIntervalIsPositive, `UPDATE oauth_polled_request SET poll_interval = '0'`},
+	{store.ConstraintShortTextLength, `UPDATE oauth_polled_request SET notification_token = repeat('x', 4097)`},
+
 	{store.ConstraintOAuthRefreshTokenPKey, `INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r', OTHER, 'app', 'u', '{}')`},
 	{store.ConstraintOAuthRefreshTokenTokenUIdx, `INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r2', DIGEST, 'app', 'u', '{}')`},
 	{store.ConstraintOAuthRefreshTokenUserIDFKey, `UPDATE oauth_refresh_token SET user_id = 'nobody'`},
@@ -439,6 +449,7 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c', 'app', '{x}')`,
 		`INSERT INTO oauth_authorization (id, client_id, scopes, granted_scopes, status, user_id, code, code_expires_at, request_uri, user_epoch, client_epoch, pair_epoch)
 			VALUES ('z', 'app', '{openid}', '{openid}', 'approved', 'u', DIGEST, now(), DIGEST, 0, 0, 0)`,
+		`INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval) VALUES ('z', DIGEST, DIGEST, now(), '5 seconds')`,
 		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r', DIGEST, 'app', 'u', '{}')`,
 		`INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('t', DIGEST, 'app', '{}')`,
 		`INSERT INTO oauth_consent (id, client_id, user_id, scopes) VALUES ('n', 'app', 'u', '{}')`,

@@ -34,6 +34,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	registration.Open, registration.ClientSecretLifetime = true, time.Hour
 	update := updateParams(w.open(), "r1")
 	update.ClientSecret, update.ClientSecretLifetime = new(fixture.Digest("new")), time.Hour
+	device, ciba := w.forSubtest(t), w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	approvedDevice := device.approvedDevice()
 	// calls that would work
 	calls := map[string]any{
 		"CreateAuthorization":           create,
@@ -54,6 +58,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"UpdateRegistration":            update,
 		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
+
+		"CreateDeviceAuthorization":       device.deviceParams(newDevice()),
+		"CreateBackchannelAuthentication": ciba.backchannelParams("req"),
+		"PollDeviceCode":                  device.pollParams(approvedDevice.code),
 	}
 	tried := 0
 	querier := reflect.TypeFor[store.Querier]()

@@ -135,7 +135,7 @@ func (w *world) approve(id store.AuthorizationID, want store.Outcome, change ...
 
 func (w *world) deny(id store.AuthorizationID, want store.Outcome) {
 	w.Helper()
-	r, err := w.Q.DenyAuthorization(w.Ctx, id)
+	r, err := w.Q.DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: id})
 	w.OK(err)
 	wantEqual(w, "DenyAuthorization", r.Outcome, want)
 }
@@ -438,7 +438,7 @@ func TestDenyAuthorizationEndsThePendingRequest(t *testing.T) {
 	})
 	want := w.authorizationOf(id)
 	w.changesRows(func() {
-		row, err := w.Q.DenyAuthorization(w.Ctx, id)
+		row, err := w.Q.DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: id})
 		w.OK(err)
 		wantEqual(t, "row", row, store.DenyAuthorizationRow{
 			Outcome: store.OutcomeDenied, ClientID: &w.Client, RedirectURI: new(fixture.RedirectURI), ResponseMode: new("form_post"),

@@ -355,7 +355,7 @@ func (h *history) denyAuthorization(d draw) {
 }
 
 func (h *history) denyAuthorizationOf(id store.AuthorizationID) {
-	r, err := h.q.DenyAuthorization(h.ctx, id)
+	r, err := h.q.DenyAuthorization(h.ctx, store.DenyAuthorizationParams{ID: id})
 	h.answered("DenyAuthorization", id, h.m.denyAuthorization(id), r.Outcome, err)
 }
 

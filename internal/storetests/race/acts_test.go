@@ -87,6 +87,16 @@ func (s *scene) directGrant() (store.IssueGrantParams, granted) {
 	}, g
 }
 
+// poll polls a device code. The refresh token derives from it.
+func (s *scene) poll(f family, access string) store.PollDeviceCodeParams {
+	return store.PollDeviceCodeParams{
+		DeviceCode: fixture.Digest(f.code), ClientID: s.client, ClientAuthMethod: "verified", Grace: time.Hour,
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(access)), AccessTokenLifetime: time.Hour,
+		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest(f.code + "+")), RefreshTokenLifetime: time.Hour,
+		FamilyLifetime: store.Never,
+	}
+}
+
 // grantActs are all ways in which something is granted.
 var grantActs = []grantAct{
 	{
@@ -142,6 +152,14 @@ var grantActs = []grantAct{
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
 			g := granted{token: fixture.Unique("at"), refresh: fixture.Unique("rt")}
 			r, err := store.New(c).RedeemAuthorizationCode(ctx, s.redemption(s.coded.code, g.token, g.refresh))
+			g.outcome = r.Outcome
+			return g, err
+		},
+	}, {
+		name: "PollDeviceCode", want: store.OutcomeRedeemed, family: func(s *scene) family { return s.device }, writes: "family", parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			g := granted{token: fixture.Unique("at"), refresh: s.device.code + "+"}
+			r, err := store.New(c).PollDeviceCode(ctx, s.poll(s.device, g.token))
 			g.outcome = r.Outcome
 			return g, err
 		},

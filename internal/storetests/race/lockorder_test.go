@@ -168,15 +168,19 @@ func isDeadlock(err error) bool {
 func TestLockOrderOfEachCall(t *testing.T) {
 	t.Parallel()
 	const (
-		user, client, session, refresh, family, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_consent", "oauth_access_token", "session_client"
+		user, client, session, refresh, family, polled, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_polled_request", "oauth_consent", "oauth_access_token", "session_client"
 	)
 	// Nothing is locked after an access token, and nobody who has one waits: RevokeToken, which locks nothing else.
 	// What is a user's own comes after the user, and a code before its attempts; nobody who has one of these waits for a token.
-	order := []string{user, client, session, refresh, family, consent, access, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
+	order := []string{user, client, session, refresh, family, polled, consent, access, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
 	w := newRaceWorld(t, len(order)+4)
 	s := w.newScene(true, false)
 	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
 	w.Exec(`UPDATE oauth_authorization SET request_uri = $2, request_uri_expires_at = now() + interval '1 hour' WHERE id = $1`, s.pending, string(fixture.Digest("uri")))
+	w.Exec(`INSERT INTO oauth_authorization (id, client_id, kind, scopes, expires_at) VALUES ('dead', $1, 'device', '{}', now())`, s.client)
+	w.Exec(`INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval) VALUES ('dead', $1, $1, now(), '5 seconds')`, string(fixture.Digest("dead")))
+	again := w.newScene(true, false)
+	w.does(w.Q.PollDeviceCode(w.Ctx, again.poll(again.device, "first")))
 	spent := fixture.Unique("spent")
 	spentID := fixture.Unique("r")
 	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
@@ -205,7 +209,37 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
 			return err
 		}},
-		{"DenyAuthorization", []string{family}, func(c conn) error { _, err := store.New(c).DenyAuthorization(w.Ctx, s.pending); return err }},
+		{"DenyAuthorization", []string{family}, func(c conn) error {
+			_, err := store.New(c).DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
+			return err
+		}},
+		{"CreateDeviceAuthorization", []string{client, polled}, func(c conn) error {
+			_, err := store.New(c).CreateDeviceAuthorization(w.Ctx, store.CreateDeviceAuthorizationParams{
+				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", DeviceCode: fixture.Digest("device"), UserCode: fixture.Digest("dead"), Lifetime: time.Minute,
+			})
+			return err
+		}},
+		{"CreateBackchannelAuthentication", []string{user, client}, func(c conn) error {
+			_, err := store.New(c).CreateBackchannelAuthentication(w.Ctx, store.CreateBackchannelAuthenticationParams{
+				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", UserID: s.user, AuthReqID: fixture.Digest("req"), Lifetime: time.Minute,
+			})
+			return err
+		}},
+		{"FindAuthorizationByUserCode", []string{user, session, family}, func(c conn) error {
+			_, err := store.New(c).FindAuthorizationByUserCode(w.Ctx, store.FindAuthorizationByUserCodeParams{UserCode: fixture.Digest(userCode(s.asking)), UserID: s.user, SessionID: &s.session})
+			return err
+		}},
+		{"PollDeviceCode of a request that waits", []string{polled}, func(c conn) error {
+			_, err := store.New(c).PollDeviceCode(w.Ctx, s.poll(s.asking, "at"))
+			return err
+		}},
+		{"PollDeviceCode retried", []string{user, client, session, refresh, family}, func(c conn) error {
+			r, err := store.New(c).PollDeviceCode(w.Ctx, again.poll(again.device, "at"))
+			if err == nil && r.Outcome != store.OutcomeRetried {
+				err = errors.New(string(r.Outcome))
+			}
+			return err
+		}},
 		{"RotateRefreshToken of one that another server spent", []string{user, client, session, refresh, family}, func(c conn) error {
 			r, err := store.New(c).RotateRefreshToken(w.Ctx, s.rotation(spent, "next", "at"))
 			if err == nil && r.Outcome != store.OutcomeReplayed {
@@ -282,6 +316,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	grants := map[string][]string{
 		"ApproveAuthorization": {user, client, session, family}, "ApproveAuthorization retried": {user, client, session, family},
 		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "IssueGrant": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
+		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
 		foreignRotatedByUs: {user, client, session, refresh, family},
 		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},

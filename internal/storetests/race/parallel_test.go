@@ -170,7 +170,7 @@ func TestRaceDecisions(t *testing.T) {
 			return g.outcome, err
 		}
 		deny := func(s *scene) (store.Outcome, error) {
-			r, err := w.Q.DenyAuthorization(w.Ctx, s.pending)
+			r, err := w.Q.DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
 			return r.Outcome, err
 		}
 		w.parallel("ApproveAuthorization", 16, outcomes{store.OutcomeApproved: 1, store.OutcomeRetried: 15}, func(int) (store.Outcome, error) { return approve(s) })
@@ -461,6 +461,9 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 	"DeleteExpiredAuthorizations": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 5})
 	},
+	"DeleteExpiredPolledRequests": func(ctx context.Context, q *store.Queries) (int64, error) {
+		return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 5})
+	},
 	"DeleteExpiredSigningKeys": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredSigningKeys(ctx, 5) },
 	"DeleteExpiredClientAssertions": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredClientAssertions(ctx, 5)
@@ -554,7 +557,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 				w.Exec(`UPDATE session SET expires_at = now() WHERE user_id = $1`, s.user)
 			}
 		}
-		for _, table := range []string{"oauth_client_secret", "oauth_proof", "oauth_client_assertion", "jwks"} {
+		for _, table := range []string{"oauth_client_secret", "oauth_polled_request", "oauth_proof", "oauth_client_assertion", "jwks"} {
 			w.Exec(`UPDATE ` + table + ` SET expires_at = now()`)
 		}
 		for pass := 0; ; pass++ {
@@ -589,4 +592,72 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 func (w *world) does(_ any, err error) {
 	w.Helper()
 	w.OK(err)
+}
+
+// RFC 8628: parallel polls of a request that waits, of one that was approved, claims of a user code, and requests with one user code.
+func TestRaceDeviceCodes(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 16)
+	poll := func(s *scene, f family, change func(*store.PollDeviceCodeParams)) func(int) (store.Outcome, error) {
+		return func(int) (store.Outcome, error) {
+			p := s.poll(f, fixture.Unique("at"))
+			change(&p)
+			r, err := w.Q.PollDeviceCode(w.Ctx, p)
+			if err == nil && r.Outcome == store.OutcomeRetried && *r.RefreshToken != fixture.Digest(f.code+"+") {
+				err = errors.New("the retry got another refresh token")
+			}
+			return r.Outcome, err
+		}
+	}
+	asIs := func(*store.PollDeviceCodeParams) {}
+	for i := range roundsOf(10) {
+		s := w.newScene(i%2 == 0, false)
+		w.parallel("PollDeviceCode", 16, outcomes{store.OutcomeAuthorizationPending: 1, store.OutcomeSlowDown: 15}, poll(s, s.asking, asIs))
+		w.wantCount("intervals of a minute", 1, `SELECT count(*) FROM oauth_polled_request WHERE id = $1 AND poll_interval = '1 minute'`, s.asking.id)
+
+		users := []store.UserID{s.user, w.newScene(true, false).user}
+		claims := w.parallel("FindAuthorizationByUserCode", 16, nil, func(i int) (store.Outcome, error) {
+			r, err := w.Q.FindAuthorizationByUserCode(w.Ctx, store.FindAuthorizationByUserCodeParams{UserCode: fixture.Digest(userCode(s.asking)), UserID: users[i%2]})
+			return r.Outcome, err
+		})
+		if claims[store.OutcomeClaimed] != 1 || claims[store.OutcomeRetried] != 7 || claims[store.OutcomeMismatched] != 8 {
+			t.Errorf("a user code that two users enter 8 times each: %v", claims)
+		}
+
+		w.parallel("PollDeviceCode", 16, outcomes{store.OutcomeRedeemed: 1, store.OutcomeRetried: 15}, poll(s, s.device, asIs))
+		w.WantLive(s.device.code + "+")
+		w.wantCount("refresh tokens of a device", 1, `SELECT count(*) FROM oauth_refresh_token WHERE authorization_id = $1`, s.device.id)
+
+		s = w.newScene(i%2 == 0, false)
+		got := w.parallel("PollDeviceCode", 16, nil, poll(s, s.device, func(p *store.PollDeviceCodeParams) { p.Grace = 0 }))
+		if got[store.OutcomeRedeemed] != 1 || got[store.OutcomeReplayed] == 0 || got[store.OutcomeRedeemed]+got[store.OutcomeReplayed]+got[store.OutcomeRevoked] != 16 {
+			t.Errorf("16 polls without grace: %v", got)
+		}
+		w.WantDead(s.device.code + "+")
+
+		s = w.newScene(i%2 == 0, false)
+		proof := fixture.Digest(fixture.Unique("proof"))
+		w.parallel("PollDeviceCode", 8, outcomes{store.OutcomeRedeemed: 1, store.OutcomeProofReplayed: 7}, poll(s, s.device, func(p *store.PollDeviceCodeParams) {
+			p.Proof, p.ProofExpiresAt = &proof, new(time.Now().Add(time.Minute))
+		}))
+
+		// the code of an expired request, and nobody's
+		w.Exec(`UPDATE oauth_polled_request SET expires_at = now() WHERE id = $1`, s.asking.id)
+		for _, code := range []string{userCode(s.asking), fixture.Unique("user")} {
+			w.parallel("CreateDeviceAuthorization", 8, outcomes{store.OutcomeCreated: 1, store.OutcomeTaken: 7}, func(int) (store.Outcome, error) {
+				r, err := w.Q.CreateDeviceAuthorization(w.Ctx, store.CreateDeviceAuthorizationParams{
+					ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", DeviceCode: fixture.Digest(fixture.Unique("device")),
+					UserCode: fixture.Digest(code), Lifetime: time.Minute,
+				})
+				return r.Outcome, err
+			})
+		}
+		w.parallel("CreateBackchannelAuthentication", 8, outcomes{store.OutcomeCreated: 8}, func(int) (store.Outcome, error) {
+			r, err := w.Q.CreateBackchannelAuthentication(w.Ctx, store.CreateBackchannelAuthenticationParams{
+				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", UserID: s.user, AuthReqID: fixture.Digest(fixture.Unique("req")),
+				Lifetime: time.Minute,
+			})
+			return r.Outcome, err
+		})
+	}
 }

@@ -119,6 +119,8 @@ type scene struct {
 	at       family                // at work: with a refresh token and an access token
 	rotated  family                // whose refresh token has been rotated, and its successor not used
 	foreign  family                // of another server's tokens
+	device   family                // of a device, approved and not polled
+	asking   family                // and one that nobody has claimed; their codes are device codes
 	own      string                // an access token of the client itself
 }
 
@@ -129,6 +131,9 @@ type family struct {
 	refreshID                   store.RefreshTokenID
 	codeID                      string
 }
+
+// userCode is the raw user code of a device's request.
+func userCode(f family) string { return "user-" + string(f.id) }
 
 // cookie is the raw cookie of a session.
 func cookie(id store.SessionID) string { return "cookie-" + string(id) }
@@ -150,7 +155,9 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		foreign: family{
 			id: store.AuthorizationID("b" + n), codeID: "b" + n, access: "ba-at-" + n, refresh: "ba-rt-" + n, refreshID: store.RefreshTokenID("b" + n),
 		},
-		own: "own-" + n,
+		device: family{id: store.AuthorizationID("d" + n), code: "device-" + n},
+		asking: family{id: store.AuthorizationID("e" + n), code: "asking-" + n},
+		own:    "own-" + n,
 	}
 	scopes, tenant := "{openid,offline_access}", "NULL"
 	if bound {
@@ -164,19 +171,25 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		"$scopes", quote(scopes), "$tenant", tenant, "$bound", fmt.Sprint(bound),
 		"$cookie", digest(cookie(s.session)), "$othercookie", digest(cookie(s.other)), "$code", digest(s.coded.code),
 		"$at", digest(s.at.access), "$rt", digest(s.at.refresh), "$spent", digest(s.rotated.refresh), "$next", digest(s.rotated.next),
-		"$baat", digest(s.foreign.access), "$bart", digest(s.foreign.refresh), "$own", digest(s.own), "$n", n,
+		"$baat", digest(s.foreign.access), "$bart", digest(s.foreign.refresh), "$own", digest(s.own),
+		"$device", digest(s.device.code), "$asking", digest(s.asking.code), "$usercode", digest(userCode(s.asking)), "$n", n,
 	).Replace(`
 		INSERT INTO "user" (id, name) VALUES ('u$n', 'Ada');
 		INSERT INTO session (id, user_id, token, created_at, expires_at) VALUES
 			('s$n', 'u$n', $cookie, now(), now() + interval '1 hour'),
 			('o$n', 'u$n', $othercookie, now() - interval '1 hour', now() + interval '1 hour');
-		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials}', $own);
+		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}', $own);
 		INSERT INTO oauth_authorization (id, client_id, scopes, expires_at) VALUES ('p$n', 'c$n', '{openid,offline_access}', now() + interval '1 hour');
 		INSERT INTO oauth_authorization (id, client_id, scopes, status, user_id, session_id, reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, decided_at, expires_at, code, code_expires_at, redeemed_at)
 		SELECT v.id || '$n', 'c$n', '{openid,offline_access}', 'approved', 'u$n', 's$n', $tenant, $scopes, $bound, 0, 0, 0, now(),
 			CASE WHEN v.id IN ('q', 'g') THEN now() + interval '1 hour' END, v.code, CASE WHEN v.code IS NOT NULL THEN now() + interval '1 hour' END,
 			CASE WHEN v.id IN ('f', 'h') THEN now() END
 		FROM (VALUES ('q', NULL), ('g', $code), ('f', NULL), ('h', NULL)) AS v (id, code);
+		INSERT INTO oauth_authorization (id, client_id, kind, scopes, status, user_id, session_id, reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, decided_at, expires_at)
+		VALUES ('d$n', 'c$n', 'device', '{openid,offline_access}', 'approved', 'u$n', 's$n', $tenant, $scopes, $bound, 0, 0, 0, now(), now() + interval '1 hour');
+		INSERT INTO oauth_authorization (id, client_id, kind, scopes, expires_at) VALUES ('e$n', 'c$n', 'device', '{openid,offline_access}', now() + interval '1 hour');
+		INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval) VALUES
+			('d$n', $device, NULL, now() + interval '1 hour', '5 seconds'), ('e$n', $asking, $usercode, now() + interval '1 hour', '5 seconds');
 		INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_id, authorization_code_id, revoked, successor, successor_id) VALUES
 			('r$n', $rt, 'c$n', 's$n', 'u$n', $tenant, now() + interval '1 hour', $scopes, 'f$n', 'f$n', NULL, NULL, NULL),
 			('x$n', $spent, 'c$n', 's$n', 'u$n', $tenant, now() + interval '1 hour', $scopes, 'h$n', 'h$n', now(), $next, 'y$n'),

@@ -523,6 +523,26 @@ var schemaTables = []tableSpec{
 			oauth_client_assertion_expires_at_idx (expires_at)`,
 	},
 	{
+		name: "oauth_polled_request",
+		added: `
+			id stored_authorization_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			code stored_token_digest (text) NOT NULL
+			user_code stored_token_digest (text)
+			expires_at finite_timestamptz (timestamp with time zone) NOT NULL
+			poll_interval poll_interval (interval) NOT NULL
+			polled_at timestamp with time zone
+			refresh_token_id refresh_token_id (text)
+			notification_token short_text (text)`,
+		indexes: `
+			oauth_polled_request_pkey UNIQUE (id)
+			oauth_polled_request_code_uidx UNIQUE (code)
+			oauth_polled_request_user_code_uidx UNIQUE (user_code)
+			oauth_polled_request_expires_at_idx (expires_at)`,
+		foreign: `oauth_polled_request_id_fkey (id) oauth_authorization(id) ON DELETE CASCADE`,
+	},
+	{
 		name: "oauth_proof",
 		added: `
 			id stored_token_digest (text) NOT NULL
@@ -657,6 +677,7 @@ const schemaDomains = `
 	finite_timestamptz timestamp with time zone timestamptz_is_finite
 	client_lifetime interval client_lifetime_is_positive
 	client_grace interval client_grace_is_not_negative
+	poll_interval interval poll_interval_is_positive
 	stored_object jsonb object_is_small
 	stored_array jsonb array_is_small
 	oauth_client_id text
@@ -739,6 +760,7 @@ const schemaFunctions = `
 	judge_client_document(client_id,timestamp with time zone)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
 	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
+	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
@@ -750,6 +772,7 @@ const schemaFunctions = `
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
 	manages(oauth_client,token_digest,token_digest)
+	may_decide(oauth_authorization,text)
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
@@ -767,6 +790,7 @@ const schemaFunctions = `
 	scopes_at(text[],text[])
 	session_is_live(session,"user")
 	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
+	slow_down(authorization_id)
 	stamp_consent()
 	stamp_session()
 	subject_of(oauth_client,text,text)
@@ -1110,6 +1134,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
 		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
+		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
 		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},

@@ -73,6 +73,8 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO oauth_access_token (id, client_id, scopes) VALUES ('shop-machine', 'shop', '{}'), ('adas-machine', 'adas', '{}')`)
 	w.Exec(`INSERT INTO oauth_authorization (id, client_id, scopes, expires_at)
 		SELECT a || '-pending', a, '{}', now() + interval '1 hour' FROM unnest(ARRAY['shop', 'adas']) AS a`)
+	w.Exec(`INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval)
+		SELECT a || '-pending', $2::text || substr(a, 1, 1), now() + interval '1 hour', '5 seconds' FROM unnest($1::text[]) AS a`, []string{"shop", "adas"}, string(fixture.Digest("device code"))[:42])
 	w.Exec(`INSERT INTO oauth_client_secret (id, client_id, digest, expires_at)
 		SELECT a || '-secret', a, $1, now() + interval '1 hour' FROM unnest(ARRAY['shop', 'adas']) AS a`, string(fixture.Digest("older secret")))
 	w.Exec(`INSERT INTO oauth_resource (id, identifier, name) VALUES ('api', 'https://api.example', 'API')`)
@@ -156,7 +158,7 @@ func familyTokens(name string) []string {
 func ofAdas() []string {
 	return slices.Concat(family("ada-adas"), family("bob-adas"), []string{
 		"oauth_client c2", "oauth_client_secret adas " + string(fixture.Digest("older secret")), "oauth_consent ada-adas", "oauth_consent bob-adas",
-		"oauth_authorization adas-pending", "oauth_access_token adas-machine", "session_client ada-phone adas", "session_client bob-phone adas", "oauth_client_resource adas-api",
+		"oauth_authorization adas-pending", "oauth_polled_request adas-pending", "oauth_access_token adas-machine", "session_client ada-phone adas", "session_client bob-phone adas", "oauth_client_resource adas-api",
 	})
 }
 
@@ -201,6 +203,7 @@ func TestDeletingInStepsEndsAsDeletingAtOnce(t *testing.T) {
 			steps, once := newNeighbours(t), newNeighbours(t)
 			for _, w := range []*world{steps, once} {
 				w.Exec(`UPDATE oauth_authorization SET expires_at = now() - interval '1 minute', updated_at = now() WHERE id = 'adas-pending'`)
+				w.Exec(`UPDATE oauth_polled_request SET expires_at = now() - interval '1 minute', updated_at = now() WHERE id = 'adas-pending'`)
 			}
 			outcome, err := c.call(steps)
 			steps.OK(err)
@@ -270,6 +273,10 @@ func (w *world) collect(size int32) {
 		return r.AccessTokens+r.RefreshTokens+r.Authorizations == 0, err
 	})
 	walk(func() (bool, error) {
+		n, err := w.Q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: size})
+		return n == 0, err
+	})
+	walk(func() (bool, error) {
 		n, err := w.Q.DeleteExpiredAuthorizations(w.Ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: size})
 		return n == 0, err
 	})
@@ -324,7 +331,7 @@ func TestDeletedAuthorizationTakesItsFamilyAlong(t *testing.T) {
 	w := newNeighbours(t)
 	w.onDelete(func() { w.Exec(`DELETE FROM oauth_authorization WHERE id = 'ada-shop'`) }, family("ada-shop"), nil)
 	w.onDelete(func() { w.Exec(`DELETE FROM oauth_authorization WHERE id = 'shop-pending'`) },
-		[]string{"oauth_authorization shop-pending"}, nil)
+		[]string{"oauth_authorization shop-pending", "oauth_polled_request shop-pending"}, nil)
 }
 
 // What nothing refers to can go alone.
@@ -338,6 +345,7 @@ func TestDeletedLeavesTakeNothingAlong(t *testing.T) {
 		{"oauth_access_token", "shop-machine"},
 		{"jwks", "key"},
 		{"verification", "code"},
+		{"oauth_polled_request", "shop-pending"},
 		{"one_time_code", "mailed"},
 		{"attempt_count", "guesses"},
 		{"passkey", "ada-key"},
