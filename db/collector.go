@@ -104,8 +104,8 @@ type Progress struct {
 //     that have no token left, are marked; what was marked longer ago than the retention goes, tokens first.
 //  5. DeleteExpiredAuthorizations: requests and codes that nobody has used.
 //  6. MarkEndedSessions, SweepSessionClients, DeleteExpiredSessions: sessions that an ending has reached only by a counter are
-//     marked; it becomes due to tell clients of a sign-out, and those that were told are forgotten; sessions that are over go,
-//     once nothing refers to them any more.
+//     marked; it becomes due to tell clients of a sign-out (see [LogoutWorker]), and those that were told or given up on are
+//     forgotten once the retention is over; sessions that are over go, once nothing refers to them any more.
 //  7. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
 //     DeleteExpiredSecurityEvents, DeleteExpiredInitialAccessTokens.
@@ -290,7 +290,7 @@ func (c *Collector) steps() []*step {
 			return row.LastID, err
 		})},
 		{call: "SweepSessionClients", batch: walk(func(ctx context.Context, after store.SessionClientID, size int32, done Collected) (*store.SessionClientID, error) {
-			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size})
+			row, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: size, Retention: retention})
 			done["session_client"] += row.Deleted
 			return row.LastID, err
 		})},

@@ -204,6 +204,9 @@ CREATE TYPE public.outcome AS ENUM (
     'changed',
     'fresh',
     'stale',
+    'delivered',
+    'postponed',
+    'abandoned',
     'counted',
     'spent',
     'regressed',
@@ -1308,14 +1311,15 @@ BEGIN
     WHERE k.id = ANY (ARRAY(
         SELECT x.id::text
         FROM session_client AS x
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
-        FOR NO KEY UPDATE SKIP LOCKED
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;
 END
 $$;
 
-COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
+COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions and makes the notification of their clients due, of those that have a logout URI. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
     LANGUAGE plpgsql
@@ -1464,6 +1468,14 @@ $$;
 
 COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
+CREATE FUNCTION public.has_logout_uri(c public.oauth_client) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
+$$;
+
+COMMENT ON FUNCTION public.has_logout_uri(c public.oauth_client) IS 'Whether a client is told of sign-outs (OpenID Connect Back-Channel Logout, section 2.2). A disabled client is, because its own sessions go on; a deleted one is not. Never NULL.';
+
 CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1595,6 +1607,24 @@ END
 $$;
 
 COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+
+CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN coalesce(
+        (
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            FROM session_client AS k
+            WHERE k.id = delivery
+        ),
+        'unknown'
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2867,7 +2897,8 @@ CREATE TABLE public.session_client (
     attempts bigint DEFAULT 0 NOT NULL,
     lease text,
     lease_expires_at timestamp with time zone,
-    told_at timestamp with time zone
+    told_at timestamp with time zone,
+    abandoned_at timestamp with time zone
 );
 
 COMMENT ON TABLE public.session_client IS 'Clients that know a session, to be notified when it ends. There is no foreign key to session or user, because they may be deleted before that.';
@@ -2880,15 +2911,17 @@ COMMENT ON COLUMN public.session_client.sub IS 'The user''s identifier for the c
 
 COMMENT ON COLUMN public.session_client.sid IS 'The session''s identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).';
 
-COMMENT ON COLUMN public.session_client.due_at IS 'When the notification became due; NULL while the session is live.';
+COMMENT ON COLUMN public.session_client.due_at IS 'When the next attempt to notify the client is due. NULL while the session is live, and once the client was given up on. It is set only for clients that have a logout URI.';
 
-COMMENT ON COLUMN public.session_client.attempts IS 'Number of attempts to notify the client.';
+COMMENT ON COLUMN public.session_client.attempts IS 'Number of attempts to notify the client that have come to a result.';
 
-COMMENT ON COLUMN public.session_client.lease IS 'The worker that is notifying the client.';
+COMMENT ON COLUMN public.session_client.lease IS 'Random token of the last claim. Only its holder may finish the delivery.';
 
-COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When the lease ends.';
+COMMENT ON COLUMN public.session_client.lease_expires_at IS 'When others may claim the delivery. NULL if nobody is at it.';
 
 COMMENT ON COLUMN public.session_client.told_at IS 'When the client was notified.';
+
+COMMENT ON COLUMN public.session_client.abandoned_at IS 'When the last attempt failed that was to be made.';
 
 CREATE TABLE public.totp (
     id public.stored_totp_id NOT NULL,

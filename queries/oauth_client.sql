@@ -595,7 +595,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN enabled AS e ON true;
 
 -- DeleteClient deletes a client. It is disabled, everything that was granted to it is dead at once and for good, and its secrets and
--- personal data are blanked. The collector erases the rest; after that the client_id can be used again.
+-- personal data are blanked. It is told of no sign-out any more. The collector erases the rest; after that the client_id can be used again.
 --   - deleted: the client is deleted
 --   - unknown: there is no such client
 -- name: DeleteClient :one

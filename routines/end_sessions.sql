@@ -14,11 +14,12 @@ BEGIN
     WHERE k.id = ANY (ARRAY(
         SELECT x.id::text
         FROM session_client AS x
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL
-        FOR NO KEY UPDATE SKIP LOCKED
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;
 END
 $$;
 
-COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';
+COMMENT ON FUNCTION end_sessions(text[]) IS 'Ends sessions and makes the notification of their clients due, of those that have a logout URI. Returns how many had not been ended before. A row of session_client that another call holds is left to SweepSessionClients.';

@@ -394,6 +394,9 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeDelivered                   Outcome = "delivered"
+	OutcomePostponed                   Outcome = "postponed"
+	OutcomeAbandoned                   Outcome = "abandoned"
 	OutcomeCounted                     Outcome = "counted"
 	OutcomeSpent                       Outcome = "spent"
 	OutcomeRegressed                   Outcome = "regressed"
@@ -495,6 +498,9 @@ func (e Outcome) Valid() bool {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeDelivered,
+		OutcomePostponed,
+		OutcomeAbandoned,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -564,6 +570,9 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeDelivered,
+		OutcomePostponed,
+		OutcomeAbandoned,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -1366,16 +1375,18 @@ type SessionClient struct {
 	Sub string
 	// The session's identifier for the client (OpenID Connect Back-Channel Logout, section 2.1).
 	SID string
-	// When the notification became due; NULL while the session is live.
+	// When the next attempt to notify the client is due. NULL while the session is live, and once the client was given up on. It is set only for clients that have a logout URI.
 	DueAt *time.Time
-	// Number of attempts to notify the client.
+	// Number of attempts to notify the client that have come to a result.
 	Attempts int64
-	// The worker that is notifying the client.
+	// Random token of the last claim. Only its holder may finish the delivery.
 	Lease *string
-	// When the lease ends.
+	// When others may claim the delivery. NULL if nobody is at it.
 	LeaseExpiresAt *time.Time
 	// When the client was notified.
 	ToldAt *time.Time
+	// When the last attempt failed that was to be made.
+	AbandonedAt *time.Time
 }
 
 // Keys that sign tokens. A key is published for as long as a token that it signed may be verified.

@@ -47,6 +47,13 @@ type Querier interface {
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - unknown: there is no such client (an error page, not a redirect)
 	CheckConsent(ctx context.Context, arg CheckConsentParams) (CheckConsentRow, error)
+	// ClaimLogoutDeliveries takes up to page_size clients that have to be told of a sign-out, those first that have been due longest. The caller
+	// sends each a logout token for its sub and sid (OpenID Connect Back-Channel Logout 1.0, section 2.4), and passes the result and the lease
+	// to FinishLogoutDelivery. Each claim has a lease of its own. If the lease expires first, the delivery can be claimed again, so a
+	// client is told at least once, and may be told twice. It skips rows that are locked, so several workers share the work.
+	// A client is told while it has a backchannel_logout_uri, if it is disabled as well. A deleted client is not told. Nobody is told of a
+	// session that is live, if its end was undone.
+	ClaimLogoutDeliveries(ctx context.Context, arg ClaimLogoutDeliveriesParams) ([]ClaimLogoutDeliveriesRow, error)
 	// CountAttempt counts an attempt before it is made: a guess at a password, say, or a message that is sent. No more than max_attempts are
 	// allowed in a window of attempt_window, however many are made at once. The window begins with the first attempt; an attempt that is refused
 	// doesn't prolong it.
@@ -152,7 +159,7 @@ type Querier interface {
 	//   - unknown: the user has no such account
 	DeleteAccount(ctx context.Context, arg DeleteAccountParams) (Outcome, error)
 	// DeleteClient deletes a client. It is disabled, everything that was granted to it is dead at once and for good, and its secrets and
-	// personal data are blanked. The collector erases the rest; after that the client_id can be used again.
+	// personal data are blanked. It is told of no sign-out any more. The collector erases the rest; after that the client_id can be used again.
 	//   - deleted: the client is deleted
 	//   - unknown: there is no such client
 	DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error)
@@ -386,6 +393,16 @@ type Querier interface {
 	// FindUserBySubject returns the user whom a client knows by a subject (sub; OpenID Connect Core, section 8): a pairwise one, or the id of the
 	// user. Zero rows: the client knows nobody by it, or the user is deleted.
 	FindUserBySubject(ctx context.Context, arg FindUserBySubjectParams) (User, error)
+	// FinishLogoutDelivery records the result of a delivery that ClaimLogoutDeliveries gave to the caller. After a failure it is due again: the
+	// first time after back_off, then after twice as long each time, up to 256 times back_off. After max_attempts failures the client is
+	// given up on; 0 is no maximum. A lease that has expired still counts until the delivery is claimed again.
+	//   - delivered: the client is told
+	//   - postponed: the attempt failed; the next one is due at due_at
+	//   - abandoned: the attempt failed, and was the last one
+	//   - retried: the same lease had finished the delivery before; nothing changes
+	//   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+	//   - unknown: there is no such delivery; it was collected
+	FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 	GetAccessToken(ctx context.Context, id AccessTokenID) (OAuthAccessToken, error)
 	// GetAccount returns one account. Zero rows: there is no such account.
@@ -842,8 +859,9 @@ type Querier interface {
 	//   - unknown: there is no such user
 	SuspendUser(ctx context.Context, id UserID) (SuspendUserRow, error)
 	// SweepSessionClients looks at the clients of sessions that have ended or are gone. It makes their notification due, and deletes the rows of
-	// clients that were notified or have no logout URI. It looks at page_size rows in the order of their ids, those after after_id; begin with
-	// the empty id and go on with last_id, which is NULL when no row is left. It skips rows that are locked.
+	// clients that have no logout URI, and of those that were notified or given up on more than retention ago. It looks at page_size rows in the
+	// order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no row is left. It skips
+	// rows that are locked.
 	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
 	// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
 	// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is

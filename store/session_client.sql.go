@@ -6,10 +6,142 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
+const ClaimLogoutDeliveries = `-- name: ClaimLogoutDeliveries :many
+WITH due AS MATERIALIZED (
+    SELECT k.id, c.backchannel_logout_uri::text AS backchannel_logout_uri
+    FROM session_client AS k
+    JOIN oauth_client AS c ON c.client_id = k.client_id
+    LEFT JOIN session AS s ON s.id = k.session_id
+    LEFT JOIN "user" AS u ON u.id = s.user_id
+    WHERE k.due_at <= now() AND k.told_at IS NULL AND (k.lease_expires_at IS NULL OR k.lease_expires_at <= now())
+      AND has_logout_uri(c) AND NOT session_is_live(s, u)
+    ORDER BY k.due_at
+    LIMIT $1::integer
+    FOR NO KEY UPDATE OF k SKIP LOCKED
+), claimed AS (
+    UPDATE session_client AS k
+    SET lease = gen_random_uuid()::text, lease_expires_at = deadline($2::interval, NULL, 'LeaseLifetime'), updated_at = now()
+    FROM due AS d
+    WHERE k.id = d.id
+    RETURNING k.id, k.lease::text AS lease, k.client_id, d.backchannel_logout_uri, k.sub, k.sid, (k.attempts + 1)::bigint AS attempt
+)
+SELECT w.id, w.lease, w.client_id, w.backchannel_logout_uri, w.sub, w.sid, w.attempt
+FROM claimed AS w
+`
+
+type ClaimLogoutDeliveriesParams struct {
+	PageSize      int32
+	LeaseLifetime time.Duration
+}
+
+type ClaimLogoutDeliveriesRow struct {
+	ID                   SessionClientID
+	Lease                string
+	ClientID             ClientID
+	BackchannelLogoutURI string
+	Sub                  string
+	SID                  string
+	Attempt              int64
+}
+
+// ClaimLogoutDeliveries takes up to page_size clients that have to be told of a sign-out, those first that have been due longest. The caller
+// sends each a logout token for its sub and sid (OpenID Connect Back-Channel Logout 1.0, section 2.4), and passes the result and the lease
+// to FinishLogoutDelivery. Each claim has a lease of its own. If the lease expires first, the delivery can be claimed again, so a
+// client is told at least once, and may be told twice. It skips rows that are locked, so several workers share the work.
+// A client is told while it has a backchannel_logout_uri, if it is disabled as well. A deleted client is not told. Nobody is told of a
+// session that is live, if its end was undone.
+func (q *Queries) ClaimLogoutDeliveries(ctx context.Context, arg ClaimLogoutDeliveriesParams) ([]ClaimLogoutDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, ClaimLogoutDeliveries, arg.PageSize, arg.LeaseLifetime)
+	if err != nil {
+		return nil, fmt.Errorf("query ClaimLogoutDeliveries: %w", err)
+	}
+	defer rows.Close()
+	items := []ClaimLogoutDeliveriesRow{}
+	for rows.Next() {
+		var i ClaimLogoutDeliveriesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Lease,
+			&i.ClientID,
+			&i.BackchannelLogoutURI,
+			&i.Sub,
+			&i.SID,
+			&i.Attempt,
+		); err != nil {
+			return nil, fmt.Errorf("query ClaimLogoutDeliveries: %w", err)
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("query ClaimLogoutDeliveries: %w", err)
+	}
+	return items, nil
+}
+
+const FinishLogoutDelivery = `-- name: FinishLogoutDelivery :one
+WITH finished AS (
+    UPDATE session_client AS k
+    SET attempts = k.attempts + 1, lease_expires_at = NULL,
+        told_at = CASE WHEN $3::boolean THEN now() END,
+        abandoned_at = CASE WHEN NOT $3::boolean AND $4::integer BETWEEN 1 AND k.attempts + 1 THEN now() END,
+        due_at = CASE
+            WHEN $3::boolean THEN k.due_at
+            WHEN $4::integer BETWEEN 1 AND k.attempts + 1 THEN NULL
+            ELSE deadline(power(2, least(k.attempts, 8)) * $5::interval, NULL, 'BackOff')
+        END,
+        updated_at = now()
+    WHERE k.id = $1::session_client_id AND k.lease = $2::text AND k.lease_expires_at IS NOT NULL
+    RETURNING (CASE WHEN k.told_at IS NOT NULL THEN 'delivered' WHEN k.abandoned_at IS NOT NULL THEN 'abandoned' ELSE 'postponed' END)::outcome AS outcome,
+        CASE WHEN k.told_at IS NULL THEN k.due_at END::timestamptz AS due_at
+)
+SELECT coalesce(f.outcome, judge_logout_lease($1::session_client_id, $2::text))::outcome AS outcome, f.due_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN finished AS f ON true
+`
+
+type FinishLogoutDeliveryParams struct {
+	ID          SessionClientID
+	Lease       string
+	Delivered   bool
+	MaxAttempts int32
+	BackOff     time.Duration
+}
+
+type FinishLogoutDeliveryRow struct {
+	Outcome Outcome
+	DueAt   *time.Time
+}
+
+// FinishLogoutDelivery records the result of a delivery that ClaimLogoutDeliveries gave to the caller. After a failure it is due again: the
+// first time after back_off, then after twice as long each time, up to 256 times back_off. After max_attempts failures the client is
+// given up on; 0 is no maximum. A lease that has expired still counts until the delivery is claimed again.
+//   - delivered: the client is told
+//   - postponed: the attempt failed; the next one is due at due_at
+//   - abandoned: the attempt failed, and was the last one
+//   - retried: the same lease had finished the delivery before; nothing changes
+//   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+//   - unknown: there is no such delivery; it was collected
+func (q *Queries) FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error) {
+	row := q.db.QueryRow(ctx, FinishLogoutDelivery,
+		arg.ID,
+		arg.Lease,
+		arg.Delivered,
+		arg.MaxAttempts,
+		arg.BackOff,
+	)
+	var i FinishLogoutDeliveryRow
+	err := row.Scan(&i.Outcome, &i.DueAt)
+	if err != nil {
+		err = fmt.Errorf("query FinishLogoutDelivery: %w", err)
+	}
+	return i, err
+}
+
 const ListSessionClients = `-- name: ListSessionClients :many
-SELECT k.id, k.created_at, k.updated_at, k.session_id, k.client_id, k.user_id, k.sub, k.sid, k.due_at, k.attempts, k.lease, k.lease_expires_at, k.told_at
+SELECT k.id, k.created_at, k.updated_at, k.session_id, k.client_id, k.user_id, k.sub, k.sid, k.due_at, k.attempts, k.lease, k.lease_expires_at, k.told_at, k.abandoned_at
 FROM session_client AS k
 WHERE k.session_id = $1::session_id
 ORDER BY k.created_at, k.id
@@ -40,6 +172,7 @@ func (q *Queries) ListSessionClients(ctx context.Context, sessionID SessionID) (
 			&i.Lease,
 			&i.LeaseExpiresAt,
 			&i.ToldAt,
+			&i.AbandonedAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListSessionClients: %w", err)
 		}
@@ -59,13 +192,17 @@ WITH page AS MATERIALIZED (
     ORDER BY p.id
     LIMIT $2::integer
 ), over AS MATERIALIZED (
-    SELECT k.id, k.told_at IS NOT NULL OR c.backchannel_logout_uri IS NULL AS is_done
+    SELECT k.id, NOT has_logout_uri(c) OR coalesce(k.told_at, k.abandoned_at) IS NOT NULL AS is_done
     FROM session_client AS k
     JOIN oauth_client AS c ON c.client_id = k.client_id
     LEFT JOIN session AS s ON s.id = k.session_id
     LEFT JOIN "user" AS u ON u.id = s.user_id
     WHERE k.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND (k.due_at IS NULL OR k.told_at IS NOT NULL OR c.backchannel_logout_uri IS NULL)
+      AND CASE
+          WHEN NOT has_logout_uri(c) THEN true
+          WHEN coalesce(k.told_at, k.abandoned_at) IS NULL THEN k.due_at IS NULL
+          ELSE coalesce(k.told_at, k.abandoned_at) <= now() - $3::interval
+      END
       AND NOT session_is_live(s, u)
     FOR UPDATE OF k SKIP LOCKED
 ), due AS (
@@ -91,8 +228,9 @@ LEFT JOIN last AS l ON true
 `
 
 type SweepSessionClientsParams struct {
-	AfterID  SessionClientID
-	PageSize int32
+	AfterID   SessionClientID
+	PageSize  int32
+	Retention time.Duration
 }
 
 type SweepSessionClientsRow struct {
@@ -102,10 +240,11 @@ type SweepSessionClientsRow struct {
 }
 
 // SweepSessionClients looks at the clients of sessions that have ended or are gone. It makes their notification due, and deletes the rows of
-// clients that were notified or have no logout URI. It looks at page_size rows in the order of their ids, those after after_id; begin with
-// the empty id and go on with last_id, which is NULL when no row is left. It skips rows that are locked.
+// clients that have no logout URI, and of those that were notified or given up on more than retention ago. It looks at page_size rows in the
+// order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL when no row is left. It skips
+// rows that are locked.
 func (q *Queries) SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error) {
-	row := q.db.QueryRow(ctx, SweepSessionClients, arg.AfterID, arg.PageSize)
+	row := q.db.QueryRow(ctx, SweepSessionClients, arg.AfterID, arg.PageSize, arg.Retention)
 	var i SweepSessionClientsRow
 	err := row.Scan(&i.Due, &i.Deleted, &i.LastID)
 	if err != nil {

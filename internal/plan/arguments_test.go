@@ -50,6 +50,12 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'older_secret', (SELECT o.digest FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
 			'known_session', (SELECT k.session_id FROM session_client AS k JOIN session AS s ON s.id = k.session_id WHERE k.due_at IS NULL AND s.expires_at > now() ORDER BY k.id LIMIT 1)
 		) || (
+			SELECT jsonb_build_object('delivery', k.id, 'delivery_lease', k.lease)
+			FROM session_client AS k
+			WHERE k.lease_expires_at > now()
+			ORDER BY k.id
+			LIMIT 1
+		) || (
 			SELECT jsonb_build_object('code', a.code, 'code_authorization', a.id, 'code_client', a.client_id, 'code_redirect_uri', a.redirect_uri,
 				'code_challenge', a.code_challenge, 'code_secret', c.client_secret)
 			FROM oauth_authorization AS a
@@ -215,6 +221,8 @@ var special = map[string]map[string]string{
 	"ReinstateUser":                      {"ID": "suspended"},
 	"RememberClientAssertion":            {"ExpiresAt": "soon"},
 	"ListSessionClients":                 {"SessionID": "known_session"},
+	"FinishLogoutDelivery":               {"ID": "delivery", "Lease": "delivery_lease", "Delivered": "'false", "MaxAttempts": "'0"},
+	"function judge_logout_lease":        {"Delivery": "delivery", "Presented": "'another lease"},
 	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
 	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
 	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},

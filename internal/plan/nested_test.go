@@ -30,6 +30,7 @@ var called = []plan.Statement{
 	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
 	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
 	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
+	{Name: "function judge_logout_lease", Text: "SELECT judge_logout_lease($1::text, $2::text)", Args: []string{"delivery", "presented"}},
 	{Name: "function count_attempt", Text: "SELECT n.is_allowed FROM count_attempt($1::text, $2::text, 5, '10 minutes', true) AS n", Args: []string{"purpose", "subject"}},
 	{Name: "function replace_recovery_codes", Text: "SELECT replace_recovery_codes($1::text, $2::text[])", Args: []string{"owner", "digests"}},
 	{Name: "function live_session", Text: "SELECT owner FROM live_session($1::text) AS s (owner, ends_at)", Args: []string{"of_session"}},
@@ -70,6 +71,7 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
+	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "has_logout_uri", "is_ended", "is_live",
 	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
 	"is_public", "is_within", "key_fits", "may_decide", "pair_epoch", "session_is_live", "tenant_key",
 	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",

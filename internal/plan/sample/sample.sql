@@ -170,13 +170,19 @@ SELECT pg_temp.id('cst', n), pg_temp.at(2 * n), pg_temp.at(2 * n), 'client-' || 
     CASE WHEN n % 20 = 9 THEN 0 ELSE 1 END
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
 
--- One for each session and client of an authorization, of the new sessions alone.
-INSERT INTO session_client (id, created_at, updated_at, session_id, client_id, user_id, sub, sid, due_at, attempts, told_at)
+-- One for each session and client of an authorization, of the new sessions alone. Where the session is over and the client has a logout
+-- URI, two in three were told, and one in five of the others is being told.
+INSERT INTO session_client (id, created_at, updated_at, session_id, client_id, user_id, sub, sid, due_at, attempts, told_at, lease, lease_expires_at)
 SELECT pg_temp.id('scl', k.n), k.at, k.at, k.session_id, k.client_id, k.user_id, k.user_id, k.session_id,
-    CASE WHEN k.n % 10 < 3 THEN now() - interval '1 hour' END, k.n % 2, CASE WHEN k.n % 10 < 2 THEN now() END
+    CASE WHEN k.is_due THEN now() - interval '1 hour' END, CASE WHEN k.is_due THEN k.n % 2 ELSE 0 END,
+    CASE WHEN k.is_due AND k.n % 3 < 2 THEN now() END, CASE WHEN k.is_due THEN gen_random_uuid()::text END,
+    CASE WHEN k.is_due AND k.n % 15 = 2 THEN now() + interval '1 hour' END
 FROM (
-    SELECT $1::bigint + row_number() OVER (ORDER BY min(a.id)) AS n, min(a.created_at) AS at, a.session_id, a.client_id, a.user_id
+    SELECT $1::bigint + row_number() OVER (ORDER BY min(a.id)) AS n, min(a.created_at) AS at, a.session_id, a.client_id, a.user_id,
+        bool_or(s.expires_at <= now() AND has_logout_uri(c)) AS is_due
     FROM oauth_authorization AS a
+    JOIN session AS s ON s.id = a.session_id
+    JOIN oauth_client AS c ON c.client_id = a.client_id
     WHERE a.status = 'approved' AND a.session_id >= pg_temp.id('ses', $1::bigint / 4 + 1) AND $2::bigint > 0
     GROUP BY a.session_id, a.client_id, a.user_id
 ) AS k;

@@ -426,6 +426,7 @@ func TestTheSameSessionAgainCountsForNothing(t *testing.T) {
 func TestEndSessionEndsWhatLacksOfflineAccess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	w.Client = w.NewClient(withLogoutURI)
 	gone, offline := w.Redeem(online), w.Redeem()
 	_, goneCode := w.Grant(online)
 	_, offlineCode := w.Grant()
@@ -493,7 +494,7 @@ func TestEndedSessionNamesEveryClientThatKnewIt(t *testing.T) {
 		func() { w.ForeignRefreshToken("foreign") },
 		func() { w.ForeignAccessToken("foreign access", nil) },
 	} {
-		w.Client = w.NewClient()
+		w.Client = w.NewClient(withLogoutURI)
 		grant()
 		want = append(want, w.Client)
 	}
@@ -519,6 +520,7 @@ func TestEndedSessionNamesEveryClientThatKnewIt(t *testing.T) {
 func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	w.Client = w.NewClient(withLogoutURI)
 	end := func(keep *store.SessionID, want store.EndUserSessionsRow) {
 		w.Helper()
 		row, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User, Keep: keep})
@@ -592,43 +594,4 @@ func TestSessionsThatAnEndingDidNotSeeAreMarked(t *testing.T) {
 	for _, id := range []store.SessionID{late, other} {
 		wantEqual(t, "ended_at of a live one", w.sessionOf(id).EndedAt, nil)
 	}
-}
-
-func TestClientsOfASessionAreToldOnceAndForgotten(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 2)
-	quiet := w.Client // has no logout URI
-	w.Redeem()
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.BackchannelLogoutURI = new("https://client.example/logout") })
-	told := w.Client
-	w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = told })
-	sweep := func() (due, deleted int64) {
-		after := store.SessionClientID("")
-		for {
-			row, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: 1})
-			w.OK(err)
-			due, deleted = due+row.Due, deleted+row.Deleted
-			if row.LastID == nil {
-				return due, deleted
-			}
-			after = *row.LastID
-		}
-	}
-	swept := func(want ...int64) {
-		w.Helper()
-		due, deleted := sweep()
-		wantEqual(w, "due and deleted", []int64{due, deleted}, want)
-	}
-	w.Unchanged(func() { swept(0, 0) }) // while the session lives
-	w.Exec(`UPDATE session SET expires_at = now()`)
-	swept(1, 1)
-	known, err := w.Q.ListSessionClients(w.Ctx, w.Session)
-	w.OK(err)
-	wantEqual(t, "clients", []store.ClientID{known[0].ClientID}, []store.ClientID{told})
-	if len(known) != 1 || known[0].DueAt == nil {
-		t.Errorf("%s is known still, or %s is not due", quiet, told)
-	}
-	w.Unchanged(func() { swept(0, 0) })
-	w.Exec(`UPDATE session_client SET told_at = now()`)
-	swept(0, 1)
 }

@@ -323,6 +323,7 @@ func TestConcurrentUpdatesOfAUserLoseNothing(t *testing.T) {
 func TestSuspendedUserHasNothingThatLivesAndGetsNothingBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	w.Client = w.NewClient(withLogoutURI)
 	k, another := w.Redeem(), w.NewUser()
 	bound := w.Redeem(online)
 	anothers := w.Redeem(func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = another, nil })
@@ -360,6 +361,7 @@ func TestSuspendedUserHasNothingThatLivesAndGetsNothingBack(t *testing.T) {
 func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	w.Client = w.NewClient(withLogoutURI)
 	owned := w.NewClient(func(p *store.CreateClientParams) { p.UserID, p.GrantTypes = &w.User, []string{"client_credentials"} })
 	own := w.issue("of the owned client", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.ClientID = owned })
 	account := w.newAccount(w.User, "github", "")

@@ -18,6 +18,7 @@ import (
 // of two with the same key, its constraint refuses one.)
 var raceOf = map[string]string{
 	"ApproveAuthorization":             "TestRaceDecisions",
+	"ClaimLogoutDeliveries":            "TestRaceLogoutDeliveries",
 	"CountAttempt":                     "TestRaceAttemptsAreCountedExactly",
 	"CreateAuthorization":              "TestRaceDecisions",
 	"CreateBackchannelAuthentication":  "TestRaceDeviceCodes",
@@ -57,6 +58,7 @@ var raceOf = map[string]string{
 	"EraseDeletedClients":              "TestRaceCollectorsShareTheWork",
 	"EraseDeletedUsers":                "TestRaceCollectorsShareTheWork",
 	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
+	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
 	"FindAuthorizationByUserCode":      "TestRaceDeviceCodes",
 	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
 	"GrantConsent":                     "TestRaceSameCallIsRetried",

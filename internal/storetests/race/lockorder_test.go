@@ -185,6 +185,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	spentID := fixture.Unique("r")
 	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
 	w.Exec(foreignSpend, spentID)
+	w.Exec(`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid, due_at, lease, lease_expires_at) SELECT 'delivery', 'gone', client_id, $2, 'sub', 'gone', now(), 'lease', now() FROM oauth_client WHERE client_id = $1`, s.client, s.user)
 	subject, key, app := fixture.Digest("subject"), store.PasskeyID("key"), store.TOTPID("app")
 	for _, sql := range []string{
 		`INSERT INTO passkey (id, user_id, public_key) VALUES ('key', '` + string(s.user) + `', '')`,
@@ -257,6 +258,17 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		}},
 		{"RotateClientSecret", []string{client}, func(c conn) error {
 			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
+			return err
+		}},
+		{"ClaimLogoutDeliveries", nil, func(c conn) error {
+			_, err := store.New(c).ClaimLogoutDeliveries(w.Ctx, store.ClaimLogoutDeliveriesParams{PageSize: 10, LeaseLifetime: time.Minute})
+			return err
+		}},
+		{"FinishLogoutDelivery", []string{known}, func(c conn) error {
+			r, err := store.New(c).FinishLogoutDelivery(w.Ctx, store.FinishLogoutDeliveryParams{ID: "delivery", Lease: "lease", Delivered: true})
+			if err == nil && r.Outcome != store.OutcomeDelivered {
+				err = errors.New(string(r.Outcome))
+			}
 			return err
 		}},
 		{"CreatePasskey", []string{user}, func(c conn) error {

@@ -178,7 +178,7 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		INSERT INTO session (id, user_id, token, created_at, expires_at) VALUES
 			('s$n', 'u$n', $cookie, now(), now() + interval '1 hour'),
 			('o$n', 'u$n', $othercookie, now() - interval '1 hour', now() + interval '1 hour');
-		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}', $own);
+		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret, backchannel_logout_uri) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}', $own, 'https://a.example/logout');
 		INSERT INTO oauth_authorization (id, client_id, scopes, expires_at) VALUES ('p$n', 'c$n', '{openid,offline_access}', now() + interval '1 hour');
 		INSERT INTO oauth_authorization (id, client_id, scopes, status, user_id, session_id, reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, decided_at, expires_at, code, code_expires_at, redeemed_at)
 		SELECT v.id || '$n', 'c$n', '{openid,offline_access}', 'approved', 'u$n', 's$n', $tenant, $scopes, $bound, 0, 0, 0, now(),

@@ -486,7 +486,8 @@ var schemaTables = []tableSpec{
 			attempts bigint NOT NULL DEFAULT 0
 			lease text
 			lease_expires_at timestamp with time zone
-			told_at timestamp with time zone`,
+			told_at timestamp with time zone
+			abandoned_at timestamp with time zone`,
 		indexes: `
 			session_client_pkey UNIQUE (id)
 			session_client_session_client_uidx UNIQUE (session_id, client_id)
@@ -727,6 +728,7 @@ const schemaEnums = `
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
 	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale invalid_redirect_uri invalid_client_metadata`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale delivered postponed abandoned`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
@@ -750,6 +752,7 @@ const schemaFunctions = `
 	expiry(timestamp with time zone,interval,interval,text)
 	expiry_without_row(timestamp with time zone,text)
 	give_family()
+	has_logout_uri(oauth_client)
 	give_subject(text,text)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
@@ -760,6 +763,7 @@ const schemaFunctions = `
 	judge_client_document(client_id,timestamp with time zone)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
 	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
+	judge_logout_lease(text,text)
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
