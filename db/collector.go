@@ -52,6 +52,12 @@ type CollectorOptions struct {
 	// [DefaultInterval].
 	Interval time.Duration
 
+	// UnusedClients is for how long nobody may have used a client before it is deleted, months as a rule. Zero keeps all. It
+	// needs a Retention, and a pass at least once in it. See MarkUnusedClients for what is use. Only clients that were registered
+	// dynamically (RFC 7591) are deleted, unless AnyUnusedClient is set.
+	UnusedClients   time.Duration
+	AnyUnusedClient bool
+
 	// Progress, if set, is called after every batch, from the goroutine that collects.
 	Progress func(Progress)
 
@@ -110,6 +116,8 @@ type Progress struct {
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
 //     DeleteExpiredSecurityEvents, DeleteExpiredInitialAccessTokens.
 //  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
+//  9. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted, and erased by the
+//     next pass.
 //
 // A step that fails is reported, and doesn't stop the others.
 type Collector struct {
@@ -117,7 +125,8 @@ type Collector struct {
 	opts    CollectorOptions
 }
 
-// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of range.
+// NewCollector returns a collector that deletes through q, a [store.Queries] as a rule. It panics on a BatchSize out of
+// range, and on a negative UnusedClients.
 func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	switch {
 	case opts.Retention == 0:
@@ -136,6 +145,9 @@ func NewCollector(q store.Querier, opts CollectorOptions) *Collector {
 	}
 	if opts.BatchSize < 0 || opts.BatchSize > MaxBatchSize {
 		panic(fmt.Sprintf("db: BatchSize %d is not between 1 and %d", opts.BatchSize, MaxBatchSize))
+	}
+	if opts.UnusedClients < 0 {
+		panic(fmt.Sprintf("db: UnusedClients %s is negative", opts.UnusedClients))
 	}
 	if opts.Interval <= 0 {
 		opts.Interval = DefaultInterval
@@ -320,6 +332,14 @@ func (c *Collector) steps() []*step {
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
 		{call: "EraseDeletedClients", batch: c.eraseClients()},
 		{call: "EraseDeletedUsers", batch: c.eraseUsers()},
+	}
+	if c.opts.UnusedClients > 0 {
+		steps = append(steps, &step{call: "MarkUnusedClients", batch: walk(func(ctx context.Context, after store.OAuthClientID, size int32, _ Collected) (*store.OAuthClientID, error) {
+			row, err := q.MarkUnusedClients(ctx, store.MarkUnusedClientsParams{
+				AfterID: after, PageSize: size, UnusedFor: c.opts.UnusedClients, AnyClient: c.opts.AnyUnusedClient, Retention: retention,
+			})
+			return row.LastID, err
+		})})
 	}
 	for _, s := range steps {
 		s.size = c.opts.BatchSize

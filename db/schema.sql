@@ -204,6 +204,7 @@ CREATE TYPE public.outcome AS ENUM (
     'changed',
     'fresh',
     'stale',
+    'replaced',
     'delivered',
     'postponed',
     'abandoned',
@@ -735,7 +736,11 @@ CREATE TABLE public.oauth_client (
     document_fetched_at public.finite_timestamptz,
     document_fresh_until public.finite_timestamptz,
     document_changes public.text_list,
+    unused_since timestamp with time zone,
+    unused_checked_at timestamp with time zone,
     CONSTRAINT oauth_client_deleted_is_disabled CHECK (((deleted_at IS NULL) OR disabled)),
+    CONSTRAINT oauth_client_foreign_secret_hash_is_hash CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text))),
+    CONSTRAINT oauth_client_one_kind_of_secret CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL))),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
     CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
 );
@@ -798,7 +803,7 @@ COMMENT ON COLUMN public.oauth_client.deleted_at IS 'When the client was deleted
 
 COMMENT ON COLUMN public.oauth_client.client_secret_expires_at IS 'When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.';
 
-COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
+COMMENT ON COLUMN public.oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.';
 
 COMMENT ON COLUMN public.oauth_client.registration_access_token IS 'Digest of the token that manages this registration (RFC 7592).';
 
@@ -865,6 +870,10 @@ COMMENT ON COLUMN public.oauth_client.document_fetched_at IS 'When the document 
 COMMENT ON COLUMN public.oauth_client.document_fresh_until IS 'Until when the document need not be fetched again.';
 
 COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last fetch changed.';
+
+COMMENT ON COLUMN public.oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
+
+COMMENT ON COLUMN public.oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
 
 CREATE TABLE public.session (
     id public.stored_session_id NOT NULL,
@@ -1011,7 +1020,7 @@ COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_d
 CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    SELECT CASE WHEN cardinality(g.resources) > 0 THEN merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes)) ELSE g.resource_scopes END
+    SELECT merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes))
 $$;
 
 COMMENT ON FUNCTION public.agreed_resource_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to at each resource, as resource_scopes has them, with those of a better-auth server, which apply to the resources that it names.';
@@ -1120,6 +1129,21 @@ CREATE FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) 
 $$;
 
 COMMENT ON FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
+
+CREATE FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+
+COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
 
 CREATE FUNCTION public.client_key(client_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2036,14 +2060,14 @@ BEGIN
                 UNION ALL
                 SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
             ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(p.scopes) WITH ORDINALITY AS s (scope, n) ON true
+            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
             GROUP BY p.resource
         ) AS m
     );
 END
 $$;
 
-COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. NULL if there is no resource.';
+COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
 
 CREATE FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2076,6 +2100,31 @@ CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
 $$;
 
 COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier like those of store.NewAuthorizationID, for a family that a statement creates without being given an id.';
+
+CREATE FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
 
 CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -2465,20 +2514,24 @@ CREATE TABLE public.jwks (
     private_key text NOT NULL,
     alg text,
     crv text,
-    expires_at public.finite_timestamptz
+    expires_at public.finite_timestamptz,
+    private_key_uri public.short_text,
+    CONSTRAINT jwks_private_key_is_in_one_place CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL)))
 );
 
 COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. A key is published for as long as a token that it signed may be verified.';
 
 COMMENT ON COLUMN public.jwks.public_key IS 'The public JSON Web Key (RFC 7517).';
 
-COMMENT ON COLUMN public.jwks.private_key IS 'The private key, encrypted by the caller.';
+COMMENT ON COLUMN public.jwks.private_key IS 'The private key, encrypted by the caller. Empty if it is kept elsewhere.';
 
 COMMENT ON COLUMN public.jwks.alg IS 'Signature algorithm (RFC 7518, section 3.1).';
 
 COMMENT ON COLUMN public.jwks.crv IS 'Curve, if the key has one.';
 
 COMMENT ON COLUMN public.jwks.expires_at IS 'When the key is no longer published. NULL means that no end is set.';
+
+COMMENT ON COLUMN public.jwks.private_key_uri IS 'Where the private key is kept, if it isn''t here: a reference into a key management service.';
 
 CREATE TABLE public.oauth_client_assertion (
     id public.stored_token_digest NOT NULL,

@@ -19,6 +19,7 @@ ALTER TYPE outcome ADD VALUE 'inserted';
 ALTER TYPE outcome ADD VALUE 'changed';
 ALTER TYPE outcome ADD VALUE 'fresh';
 ALTER TYPE outcome ADD VALUE 'stale';
+ALTER TYPE outcome ADD VALUE 'replaced';
 ALTER TYPE outcome ADD VALUE 'delivered';
 ALTER TYPE outcome ADD VALUE 'postponed';
 ALTER TYPE outcome ADD VALUE 'abandoned';

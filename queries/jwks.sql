@@ -1,12 +1,36 @@
--- CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
--- that has passed; a key without one, or with store.Never, is published until it is retired.
+-- CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. For a key that a key management service keeps,
+-- private_key is empty and private_key_uri refers to it. A key with a lifetime is published until that has passed; a key without one, or
+-- with store.Never, is published until it is retired.
 -- name: CreateSigningKey :one
-INSERT INTO jwks (id, public_key, private_key, alg, crv, expires_at)
+INSERT INTO jwks (id, public_key, private_key, private_key_uri, alg, crv, expires_at)
 VALUES (
-    @id::jwk_id, @public_key::text, @private_key::text, sqlc.narg('alg')::text, sqlc.narg('crv')::text,
+    @id::jwk_id, @public_key::text, @private_key::text, sqlc.narg('private_key_uri')::text, sqlc.narg('alg')::text, sqlc.narg('crv')::text,
     CASE WHEN sqlc.narg('lifetime')::interval IS NOT NULL THEN expiry(now(), sqlc.narg('lifetime')::interval, NULL, 'Lifetime') END
 )
 RETURNING *;
+
+-- RotateSigningKeyIfDue stores a key pair, as CreateSigningKey does, if the newest key of its algorithm is older than max_age, or if there is
+-- none. Of any number of servers that call it at the same moment, one stores its key, and the others are told which one that is. A new key is
+-- published at once and signs after the lead_time of FindCurrentSigningKey. Keys that have an expiry don't count.
+--   - rotated: the key is stored
+--   - retried: the same call, with the same id, had stored it before
+--   - fresh: the newest key is not due yet; id says which it is
+-- name: RotateSigningKeyIfDue :one
+WITH newest AS MATERIALIZED (
+    SELECT n.id, n.created_at
+    FROM newest_signing_key(@alg::text, @max_age::interval) AS n (id, created_at)
+), rotated AS (
+    INSERT INTO jwks (id, public_key, private_key, private_key_uri, alg, crv)
+    SELECT @id::jwk_id, @public_key::text, @private_key::text, sqlc.narg('private_key_uri')::text, @alg::text, sqlc.narg('crv')::text
+    FROM newest AS n
+    WHERE n.id IS NULL
+    RETURNING id, created_at
+)
+SELECT (CASE WHEN n.id IS NULL THEN 'rotated' WHEN n.id = @id::jwk_id THEN 'retried' ELSE 'fresh' END)::outcome AS outcome,
+    coalesce(n.id, r.id)::jwk_id AS id, coalesce(n.created_at, r.created_at)::timestamptz AS created_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN newest AS n ON true
+LEFT JOIN rotated AS r ON true;
 
 -- GetSigningKey returns one key, expired or not. Zero rows: there is no such key.
 -- name: GetSigningKey :one
@@ -39,6 +63,28 @@ LIMIT 1;
 UPDATE jwks AS k
 SET expires_at = least(k.expires_at, deadline(@lifetime::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = @id::jwk_id
+RETURNING k.*;
+
+-- RetireReplacedSigningKeys retires, as RetireSigningKey does, the keys of an algorithm that a newer one has replaced: one that has been
+-- published for at least lead_time, so that FindCurrentSigningKey chooses it. lifetime should be as long as the last token that they signed
+-- lives, and as long as a server may still sign with a key that it has chosen before. It returns the keys that it has retired.
+-- name: RetireReplacedSigningKeys :many
+WITH published AS MATERIALIZED (
+    SELECT k.id, k.created_at
+    FROM jwks AS k
+    WHERE k.alg = @alg::text AND k.expires_at IS NULL AND k.created_at <= now() - @lead_time::interval
+    ORDER BY k.created_at DESC, k.id DESC
+    FOR NO KEY UPDATE
+), replaced AS (
+    SELECT p.id
+    FROM published AS p
+    ORDER BY p.created_at DESC, p.id DESC
+    OFFSET 1
+)
+UPDATE jwks AS k
+SET expires_at = deadline(@lifetime::interval, NULL, 'Lifetime'), updated_at = now()
+FROM replaced AS r
+WHERE k.id = r.id
 RETURNING k.*;
 
 -- DeleteSigningKey deletes a key at once, for instance one that has leaked. Zero rows: there is no such key.

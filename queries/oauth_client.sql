@@ -2,6 +2,9 @@
 -- taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 -- oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
 -- Connect Core, section 8.1), and can't be changed later.
+-- foreign_secret_hash is for a client whose secret is known only as a hash that another server made, such as bcrypt, PBKDF2 or Argon2. It
+-- authenticates nobody; ReplaceForeignSecretHash puts a digest in its place when the client first shows the secret. What doesn't look like
+-- a hash, such as the asterisks of an export, violates oauth_client_foreign_secret_hash_is_hash.
 -- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
@@ -12,7 +15,7 @@ INSERT INTO oauth_client (
     backchannel_logout_uri, backchannel_logout_session_required,
     allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
-    tls_client_auth_san_ip, tls_client_auth_san_email
+    tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
 )
 VALUES (
     @id::oauth_client_id, @client_id::client_id, sqlc.narg('client_secret')::token_digest,
@@ -34,7 +37,7 @@ VALUES (
     sqlc.narg('require_pushed_authorization_requests')::boolean, sqlc.narg('dpop_bound_access_tokens')::boolean,
     sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, sqlc.narg('tls_client_auth_subject_dn')::text,
     sqlc.narg('tls_client_auth_san_dns')::text, sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
-    sqlc.narg('tls_client_auth_san_email')::text
+    sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('foreign_secret_hash')::text
 )
 RETURNING *;
 
@@ -520,7 +523,7 @@ LIMIT @page_size::integer;
 
 -- RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
 -- replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
--- earlier count for as long as they were promised to.
+-- earlier count for as long as they were promised to. A secret that is known only as foreign_secret_hash is refused at once.
 --   - rotated: the new secret is stored
 --   - retried: it is the present secret already; nothing changes
 --   - unknown: there is no such client
@@ -550,6 +553,35 @@ WITH client AS MATERIALIZED (
     DELETE FROM oauth_client_secret AS o
     USING client AS k
     WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = @client_secret::token_digest
+)
+SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
+
+-- ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
+-- checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
+-- has been stored since.
+--   - replaced: the digest is stored and the hash is gone; the caller is the client
+--   - retried: the digest had been stored before; the caller is the client
+--   - mismatched: another hash or secret stands there; authenticate again
+--   - unknown: there is no such client
+-- name: ReplaceForeignSecretHash :one
+WITH client AS MATERIALIZED (
+    SELECT c.id,
+        (
+            CASE
+                WHEN c.foreign_secret_hash = @foreign_secret_hash::text THEN 'replaced'
+                WHEN c.client_secret = @client_secret::token_digest THEN 'retried'
+                ELSE 'mismatched'
+            END
+        )::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+    FOR NO KEY UPDATE
+), replaced AS (
+    UPDATE oauth_client AS c
+    SET client_secret = coalesce(@client_secret::token_digest, refuse_parameter('ClientSecret', 'is missing')), foreign_secret_hash = NULL,
+        updated_at = now()
+    FROM client AS k
+    WHERE c.id = k.id AND k.outcome = 'replaced'
 )
 SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
 
@@ -601,6 +633,63 @@ LEFT JOIN enabled AS e ON true;
 -- name: DeleteClient :one
 SELECT (CASE WHEN delete_client(@client_id::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n);
+
+-- MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector
+-- erases the rest.
+-- A client is used while there is anything that it has asked for or was granted: a request, a family, a token, a session that it knows, or a
+-- consent younger than unused_for. The call writes down since when it has found nothing (unused_since), and deletes only once that is
+-- unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
+-- with. If the call has not looked at a client for longer than that, its time begins anew, so call it more often. With a retention of 0
+-- nothing is deleted.
+-- Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, are looked at; with any_client all are.
+-- A client with the grant type client_credentials or token exchange never is, because its tokens leave no trace; nor is a disabled client,
+-- which could register anew.
+-- It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
+-- NULL when no client is left. It skips rows that are locked, among them each client to which something is being granted.
+-- name: MarkUnusedClients :one
+WITH bounds AS MATERIALIZED (
+    SELECT now() - (deadline(@unused_for::interval, NULL, 'UnusedFor') - now()) AS unused_before, @retention::interval AS retention
+), page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_client AS p
+    WHERE p.id > @after_id::oauth_client_id
+    ORDER BY p.id
+    LIMIT @page_size::integer
+), locked AS MATERIALIZED (
+    -- those of which something has to be written; who was looked at lately is left until its time is over
+    SELECT c.id, c.client_id, c.unused_since, b.unused_before, c.unused_checked_at > now() - b.retention AS is_watched
+    FROM bounds AS b
+    CROSS JOIN oauth_client AS c
+    WHERE c.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND c.deleted_at IS NULL AND NOT c.disabled
+      AND (@any_client::boolean OR c.registration_access_token IS NOT NULL)
+      AND NOT coalesce(c.grant_types, '{}') && ARRAY['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
+      AND (c.unused_since IS NULL OR c.unused_since <= b.unused_before OR c.unused_checked_at <= now() - b.retention / 2)
+      AND (c.unused_since IS NOT NULL OR NOT client_is_used(c.client_id, b.unused_before))
+    FOR UPDATE OF c SKIP LOCKED
+), judged AS MATERIALIZED (
+    SELECT l.id, l.unused_before,
+        CASE WHEN client_is_used(l.client_id, l.unused_before) THEN NULL WHEN l.is_watched THEN l.unused_since ELSE now() END AS unused_since
+    FROM locked AS l
+), marked AS (
+    UPDATE oauth_client AS c
+    SET unused_since = j.unused_since, unused_checked_at = CASE WHEN j.unused_since IS NOT NULL THEN now() END,
+        deleted_at = CASE WHEN j.unused_since <= j.unused_before THEN now() END,
+        disabled = c.disabled OR coalesce(j.unused_since <= j.unused_before, false),
+        grants_epoch = c.grants_epoch + coalesce(j.unused_since <= j.unused_before, false)::integer,
+        updated_at = now()
+    FROM judged AS j
+    WHERE c.id = j.id
+    RETURNING c.deleted_at
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM marked AS m WHERE m.deleted_at IS NOT NULL)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true;
 
 -- EraseDeletedClients deletes what is left of deleted clients. It looks at up to batch_size of them in the order of their deletion. One call
 -- deletes up to batch_size access tokens, consents, secrets and rows of session_client each, and the clients to which nothing refers any

@@ -64,6 +64,8 @@ const (
 const (
 	// PRIMARY KEY (id)
 	ConstraintJWKSPKey Constraint = "jwks_pkey"
+	// CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL)))
+	ConstraintJWKSPrivateKeyIsInOnePlace Constraint = "jwks_private_key_is_in_one_place"
 )
 
 // What a row of oauth_access_token has to satisfy.
@@ -118,6 +120,10 @@ const (
 	ConstraintOAuthClientClientIDUIdx Constraint = "oauth_client_client_id_uidx"
 	// CHECK (((deleted_at IS NULL) OR disabled))
 	ConstraintOAuthClientDeletedIsDisabled Constraint = "oauth_client_deleted_is_disabled"
+	// CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text)))
+	ConstraintOAuthClientForeignSecretHashIsHash Constraint = "oauth_client_foreign_secret_hash_is_hash"
+	// CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL)))
+	ConstraintOAuthClientOneKindOfSecret Constraint = "oauth_client_one_kind_of_secret"
 	// CHECK (((jwks IS NULL) OR (jwks_uri IS NULL)))
 	ConstraintOAuthClientOneSourceOfKeys Constraint = "oauth_client_one_source_of_keys"
 	// PRIMARY KEY (id)

@@ -6,35 +6,37 @@ package store
 import (
 	"context"
 	"fmt"
-
 	"time"
 )
 
 const CreateSigningKey = `-- name: CreateSigningKey :one
-INSERT INTO jwks (id, public_key, private_key, alg, crv, expires_at)
+INSERT INTO jwks (id, public_key, private_key, private_key_uri, alg, crv, expires_at)
 VALUES (
-    $1::jwk_id, $2::text, $3::text, $4::text, $5::text,
-    CASE WHEN $6::interval IS NOT NULL THEN expiry(now(), $6::interval, NULL, 'Lifetime') END
+    $1::jwk_id, $2::text, $3::text, $4::text, $5::text, $6::text,
+    CASE WHEN $7::interval IS NOT NULL THEN expiry(now(), $7::interval, NULL, 'Lifetime') END
 )
-RETURNING id, created_at, updated_at, public_key, private_key, alg, crv, expires_at
+RETURNING id, created_at, updated_at, public_key, private_key, alg, crv, expires_at, private_key_uri
 `
 
 type CreateSigningKeyParams struct {
-	ID         SigningKeyID
-	PublicKey  string
-	PrivateKey string
-	Alg        *string
-	Curve      *string
-	Lifetime   *time.Duration
+	ID            SigningKeyID
+	PublicKey     string
+	PrivateKey    string
+	PrivateKeyURI *string
+	Alg           *string
+	Curve         *string
+	Lifetime      *time.Duration
 }
 
-// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. A key with a lifetime is published until
-// that has passed; a key without one, or with store.Never, is published until it is retired.
+// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. For a key that a key management service keeps,
+// private_key is empty and private_key_uri refers to it. A key with a lifetime is published until that has passed; a key without one, or
+// with store.Never, is published until it is retired.
 func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (SigningKey, error) {
 	row := q.db.QueryRow(ctx, CreateSigningKey,
 		arg.ID,
 		arg.PublicKey,
 		arg.PrivateKey,
+		arg.PrivateKeyURI,
 		arg.Alg,
 		arg.Curve,
 		arg.Lifetime,
@@ -49,6 +51,7 @@ func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyPara
 		&i.Alg,
 		&i.Curve,
 		&i.ExpiresAt,
+		&i.PrivateKeyURI,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateSigningKey: %w", err)
@@ -96,7 +99,7 @@ func (q *Queries) DeleteSigningKey(ctx context.Context, id SigningKeyID) (Signin
 }
 
 const FindCurrentSigningKey = `-- name: FindCurrentSigningKey :one
-SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at
+SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.alg = $1::text AND k.expires_at IS NULL
 ORDER BY (k.created_at <= now() - $2::interval) DESC,
@@ -125,6 +128,7 @@ func (q *Queries) FindCurrentSigningKey(ctx context.Context, arg FindCurrentSign
 		&i.Alg,
 		&i.Curve,
 		&i.ExpiresAt,
+		&i.PrivateKeyURI,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindCurrentSigningKey: %w", err)
@@ -133,7 +137,7 @@ func (q *Queries) FindCurrentSigningKey(ctx context.Context, arg FindCurrentSign
 }
 
 const GetSigningKey = `-- name: GetSigningKey :one
-SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at
+SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.id = $1::jwk_id
 `
@@ -151,6 +155,7 @@ func (q *Queries) GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKe
 		&i.Alg,
 		&i.Curve,
 		&i.ExpiresAt,
+		&i.PrivateKeyURI,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetSigningKey: %w", err)
@@ -159,7 +164,7 @@ func (q *Queries) GetSigningKey(ctx context.Context, id SigningKeyID) (SigningKe
 }
 
 const ListSigningKeys = `-- name: ListSigningKeys :many
-SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at
+SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.expires_at IS NULL OR k.expires_at > now()
 ORDER BY k.created_at DESC, k.id DESC
@@ -184,6 +189,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 			&i.Alg,
 			&i.Curve,
 			&i.ExpiresAt,
+			&i.PrivateKeyURI,
 		); err != nil {
 			return nil, fmt.Errorf("query ListSigningKeys: %w", err)
 		}
@@ -195,11 +201,70 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 	return items, nil
 }
 
+const RetireReplacedSigningKeys = `-- name: RetireReplacedSigningKeys :many
+WITH published AS MATERIALIZED (
+    SELECT k.id, k.created_at
+    FROM jwks AS k
+    WHERE k.alg = $2::text AND k.expires_at IS NULL AND k.created_at <= now() - $3::interval
+    ORDER BY k.created_at DESC, k.id DESC
+    FOR NO KEY UPDATE
+), replaced AS (
+    SELECT p.id
+    FROM published AS p
+    ORDER BY p.created_at DESC, p.id DESC
+    OFFSET 1
+)
+UPDATE jwks AS k
+SET expires_at = deadline($1::interval, NULL, 'Lifetime'), updated_at = now()
+FROM replaced AS r
+WHERE k.id = r.id
+RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
+`
+
+type RetireReplacedSigningKeysParams struct {
+	Lifetime time.Duration
+	Alg      string
+	LeadTime time.Duration
+}
+
+// RetireReplacedSigningKeys retires, as RetireSigningKey does, the keys of an algorithm that a newer one has replaced: one that has been
+// published for at least lead_time, so that FindCurrentSigningKey chooses it. lifetime should be as long as the last token that they signed
+// lives, and as long as a server may still sign with a key that it has chosen before. It returns the keys that it has retired.
+func (q *Queries) RetireReplacedSigningKeys(ctx context.Context, arg RetireReplacedSigningKeysParams) ([]SigningKey, error) {
+	rows, err := q.db.Query(ctx, RetireReplacedSigningKeys, arg.Lifetime, arg.Alg, arg.LeadTime)
+	if err != nil {
+		return nil, fmt.Errorf("query RetireReplacedSigningKeys: %w", err)
+	}
+	defer rows.Close()
+	items := []SigningKey{}
+	for rows.Next() {
+		var i SigningKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.PublicKey,
+			&i.PrivateKey,
+			&i.Alg,
+			&i.Curve,
+			&i.ExpiresAt,
+			&i.PrivateKeyURI,
+		); err != nil {
+			return nil, fmt.Errorf("query RetireReplacedSigningKeys: %w", err)
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("query RetireReplacedSigningKeys: %w", err)
+	}
+	return items, nil
+}
+
 const RetireSigningKey = `-- name: RetireSigningKey :one
 UPDATE jwks AS k
 SET expires_at = least(k.expires_at, deadline($1::interval, NULL, 'Lifetime')), updated_at = now()
 WHERE k.id = $2::jwk_id
-RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at
+RETURNING k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 `
 
 type RetireSigningKeyParams struct {
@@ -221,9 +286,68 @@ func (q *Queries) RetireSigningKey(ctx context.Context, arg RetireSigningKeyPara
 		&i.Alg,
 		&i.Curve,
 		&i.ExpiresAt,
+		&i.PrivateKeyURI,
 	)
 	if err != nil {
 		err = fmt.Errorf("query RetireSigningKey: %w", err)
+	}
+	return i, err
+}
+
+const RotateSigningKeyIfDue = `-- name: RotateSigningKeyIfDue :one
+WITH newest AS MATERIALIZED (
+    SELECT n.id, n.created_at
+    FROM newest_signing_key($2::text, $3::interval) AS n (id, created_at)
+), rotated AS (
+    INSERT INTO jwks (id, public_key, private_key, private_key_uri, alg, crv)
+    SELECT $1::jwk_id, $4::text, $5::text, $6::text, $2::text, $7::text
+    FROM newest AS n
+    WHERE n.id IS NULL
+    RETURNING id, created_at
+)
+SELECT (CASE WHEN n.id IS NULL THEN 'rotated' WHEN n.id = $1::jwk_id THEN 'retried' ELSE 'fresh' END)::outcome AS outcome,
+    coalesce(n.id, r.id)::jwk_id AS id, coalesce(n.created_at, r.created_at)::timestamptz AS created_at
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN newest AS n ON true
+LEFT JOIN rotated AS r ON true
+`
+
+type RotateSigningKeyIfDueParams struct {
+	ID            SigningKeyID
+	Alg           string
+	MaxAge        time.Duration
+	PublicKey     string
+	PrivateKey    string
+	PrivateKeyURI *string
+	Curve         *string
+}
+
+type RotateSigningKeyIfDueRow struct {
+	Outcome   Outcome
+	ID        SigningKeyID
+	CreatedAt time.Time
+}
+
+// RotateSigningKeyIfDue stores a key pair, as CreateSigningKey does, if the newest key of its algorithm is older than max_age, or if there is
+// none. Of any number of servers that call it at the same moment, one stores its key, and the others are told which one that is. A new key is
+// published at once and signs after the lead_time of FindCurrentSigningKey. Keys that have an expiry don't count.
+//   - rotated: the key is stored
+//   - retried: the same call, with the same id, had stored it before
+//   - fresh: the newest key is not due yet; id says which it is
+func (q *Queries) RotateSigningKeyIfDue(ctx context.Context, arg RotateSigningKeyIfDueParams) (RotateSigningKeyIfDueRow, error) {
+	row := q.db.QueryRow(ctx, RotateSigningKeyIfDue,
+		arg.ID,
+		arg.Alg,
+		arg.MaxAge,
+		arg.PublicKey,
+		arg.PrivateKey,
+		arg.PrivateKeyURI,
+		arg.Curve,
+	)
+	var i RotateSigningKeyIfDueRow
+	err := row.Scan(&i.Outcome, &i.ID, &i.CreatedAt)
+	if err != nil {
+		err = fmt.Errorf("query RotateSigningKeyIfDue: %w", err)
 	}
 	return i, err
 }

@@ -394,6 +394,7 @@ const (
 	OutcomeChanged                     Outcome = "changed"
 	OutcomeFresh                       Outcome = "fresh"
 	OutcomeStale                       Outcome = "stale"
+	OutcomeReplaced                    Outcome = "replaced"
 	OutcomeDelivered                   Outcome = "delivered"
 	OutcomePostponed                   Outcome = "postponed"
 	OutcomeAbandoned                   Outcome = "abandoned"
@@ -498,6 +499,7 @@ func (e Outcome) Valid() bool {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
@@ -570,6 +572,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeChanged,
 		OutcomeFresh,
 		OutcomeStale,
+		OutcomeReplaced,
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
@@ -951,7 +954,7 @@ type OAuthClient struct {
 	DeletedAt *time.Time
 	// When the secret expires (client_secret_expires_at of RFC 7591). NULL means never, which RFC 7591 writes as 0.
 	ClientSecretExpiresAt *time.Time
-	// Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.
+	// Hash of the secret as another server made it, bcrypt for example. ReplaceForeignSecretHash puts a digest in its place, RotateClientSecret a new secret.
 	ForeignSecretHash *string
 	// Digest of the token that manages this registration (RFC 7592).
 	RegistrationAccessToken *token.Digest
@@ -1019,6 +1022,10 @@ type OAuthClient struct {
 	DocumentFreshUntil *time.Time
 	// Columns that the last fetch changed.
 	DocumentChanges []string
+	// Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.
+	UnusedSince *time.Time
+	// When MarkUnusedClients last made sure of that.
+	UnusedCheckedAt *time.Time
 }
 
 // Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.
@@ -1396,7 +1403,7 @@ type SigningKey struct {
 	UpdatedAt time.Time
 	// The public JSON Web Key (RFC 7517).
 	PublicKey string
-	// The private key, encrypted by the caller.
+	// The private key, encrypted by the caller. Empty if it is kept elsewhere.
 	PrivateKey string
 	// Signature algorithm (RFC 7518, section 3.1).
 	Alg *string
@@ -1404,6 +1411,8 @@ type SigningKey struct {
 	Curve *string
 	// When the key is no longer published. NULL means that no end is set.
 	ExpiresAt *time.Time
+	// Where the private key is kept, if it isn't here: a reference into a key management service.
+	PrivateKeyURI *string
 }
 
 // Authenticator apps of users (RFC 6238).

@@ -61,7 +61,7 @@ INSERT INTO oauth_client (
     backchannel_logout_uri, backchannel_logout_session_required,
     allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
-    tls_client_auth_san_ip, tls_client_auth_san_email
+    tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
 )
 VALUES (
     $1::oauth_client_id, $2::client_id, $3::token_digest,
@@ -83,9 +83,9 @@ VALUES (
     $44::boolean, $45::boolean,
     $46::boolean, $47::text,
     $48::text, $49::text, $50::text,
-    $51::text
+    $51::text, $52::text
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
 `
 
 type CreateClientParams struct {
@@ -140,12 +140,16 @@ type CreateClientParams struct {
 	TLSClientAuthSANURI                   *string
 	TLSClientAuthSANIP                    *string
 	TLSClientAuthSANEmail                 *string
+	ForeignSecretHash                     *string
 }
 
 // CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
 // taken, it violates oauth_client_client_id_uidx. A client whose grant types redirect and that has no redirect URI violates
 // oauth_client_redirect_uris_where_redirected. sector_identifier is the host of a sector_identifier_uri that the server has verified (OpenID
 // Connect Core, section 8.1), and can't be changed later.
+// foreign_secret_hash is for a client whose secret is known only as a hash that another server made, such as bcrypt, PBKDF2 or Argon2. It
+// authenticates nobody; ReplaceForeignSecretHash puts a digest in its place when the client first shows the secret. What doesn't look like
+// a hash, such as the asterisks of an export, violates oauth_client_foreign_secret_hash_is_hash.
 func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, CreateClient,
 		arg.ID,
@@ -199,6 +203,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.TLSClientAuthSANURI,
 		arg.TLSClientAuthSANIP,
 		arg.TLSClientAuthSANEmail,
+		arg.ForeignSecretHash,
 	)
 	var i OAuthClient
 	err := row.Scan(
@@ -267,6 +272,8 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.DocumentFetchedAt,
 		&i.DocumentFreshUntil,
 		&i.DocumentChanges,
+		&i.UnusedSince,
+		&i.UnusedCheckedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query CreateClient: %w", err)
@@ -503,7 +510,7 @@ WITH used AS (
     WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest
       AND c.previous_registration_access_token IS NOT NULL
 )
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
 `
@@ -585,6 +592,8 @@ func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindCli
 		&i.DocumentFetchedAt,
 		&i.DocumentFreshUntil,
 		&i.DocumentChanges,
+		&i.UnusedSince,
+		&i.UnusedCheckedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindClientByRegistrationToken: %w", err)
@@ -646,7 +655,7 @@ func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsPara
 }
 
 const GetClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
@@ -721,6 +730,8 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.DocumentFetchedAt,
 		&i.DocumentFreshUntil,
 		&i.DocumentChanges,
+		&i.UnusedSince,
+		&i.UnusedCheckedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClient: %w", err)
@@ -729,7 +740,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const GetClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
@@ -804,6 +815,8 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.DocumentFetchedAt,
 		&i.DocumentFreshUntil,
 		&i.DocumentChanges,
+		&i.UnusedSince,
+		&i.UnusedCheckedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetClientByID: %w", err)
@@ -812,7 +825,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 }
 
 const ListClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
   AND c.deleted_at IS NULL
@@ -903,6 +916,8 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.DocumentFetchedAt,
 			&i.DocumentFreshUntil,
 			&i.DocumentChanges,
+			&i.UnusedSince,
+			&i.UnusedCheckedAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClients: %w", err)
 		}
@@ -915,7 +930,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const ListClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1012,6 +1027,8 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.DocumentFetchedAt,
 			&i.DocumentFreshUntil,
 			&i.DocumentChanges,
+			&i.UnusedSince,
+			&i.UnusedCheckedAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByReference: %w", err)
 		}
@@ -1024,7 +1041,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const ListClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1121,6 +1138,8 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.DocumentFetchedAt,
 			&i.DocumentFreshUntil,
 			&i.DocumentChanges,
+			&i.UnusedSince,
+			&i.UnusedCheckedAt,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 		}
@@ -1130,6 +1149,93 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 		return nil, fmt.Errorf("query ListClientsByUser: %w", err)
 	}
 	return items, nil
+}
+
+const MarkUnusedClients = `-- name: MarkUnusedClients :one
+WITH bounds AS MATERIALIZED (
+    SELECT now() - (deadline($1::interval, NULL, 'UnusedFor') - now()) AS unused_before, $2::interval AS retention
+), page AS MATERIALIZED (
+    SELECT p.id
+    FROM oauth_client AS p
+    WHERE p.id > $3::oauth_client_id
+    ORDER BY p.id
+    LIMIT $4::integer
+), locked AS MATERIALIZED (
+    -- those of which something has to be written; who was looked at lately is left until its time is over
+    SELECT c.id, c.client_id, c.unused_since, b.unused_before, c.unused_checked_at > now() - b.retention AS is_watched
+    FROM bounds AS b
+    CROSS JOIN oauth_client AS c
+    WHERE c.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND c.deleted_at IS NULL AND NOT c.disabled
+      AND ($5::boolean OR c.registration_access_token IS NOT NULL)
+      AND NOT coalesce(c.grant_types, '{}') && ARRAY['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
+      AND (c.unused_since IS NULL OR c.unused_since <= b.unused_before OR c.unused_checked_at <= now() - b.retention / 2)
+      AND (c.unused_since IS NOT NULL OR NOT client_is_used(c.client_id, b.unused_before))
+    FOR UPDATE OF c SKIP LOCKED
+), judged AS MATERIALIZED (
+    SELECT l.id, l.unused_before,
+        CASE WHEN client_is_used(l.client_id, l.unused_before) THEN NULL WHEN l.is_watched THEN l.unused_since ELSE now() END AS unused_since
+    FROM locked AS l
+), marked AS (
+    UPDATE oauth_client AS c
+    SET unused_since = j.unused_since, unused_checked_at = CASE WHEN j.unused_since IS NOT NULL THEN now() END,
+        deleted_at = CASE WHEN j.unused_since <= j.unused_before THEN now() END,
+        disabled = c.disabled OR coalesce(j.unused_since <= j.unused_before, false),
+        grants_epoch = c.grants_epoch + coalesce(j.unused_since <= j.unused_before, false)::integer,
+        updated_at = now()
+    FROM judged AS j
+    WHERE c.id = j.id
+    RETURNING c.deleted_at
+), last AS (
+    SELECT x.id
+    FROM page AS x
+    ORDER BY x.id DESC
+    LIMIT 1
+)
+SELECT (SELECT count(*) FROM marked AS m WHERE m.deleted_at IS NOT NULL)::bigint AS deleted, l.id AS last_id
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN last AS l ON true
+`
+
+type MarkUnusedClientsParams struct {
+	UnusedFor time.Duration
+	Retention time.Duration
+	AfterID   OAuthClientID
+	PageSize  int32
+	AnyClient bool
+}
+
+type MarkUnusedClientsRow struct {
+	Deleted int64
+	LastID  *OAuthClientID
+}
+
+// MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector
+// erases the rest.
+// A client is used while there is anything that it has asked for or was granted: a request, a family, a token, a session that it knows, or a
+// consent younger than unused_for. The call writes down since when it has found nothing (unused_since), and deletes only once that is
+// unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
+// with. If the call has not looked at a client for longer than that, its time begins anew, so call it more often. With a retention of 0
+// nothing is deleted.
+// Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, are looked at; with any_client all are.
+// A client with the grant type client_credentials or token exchange never is, because its tokens leave no trace; nor is a disabled client,
+// which could register anew.
+// It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
+// NULL when no client is left. It skips rows that are locked, among them each client to which something is being granted.
+func (q *Queries) MarkUnusedClients(ctx context.Context, arg MarkUnusedClientsParams) (MarkUnusedClientsRow, error) {
+	row := q.db.QueryRow(ctx, MarkUnusedClients,
+		arg.UnusedFor,
+		arg.Retention,
+		arg.AfterID,
+		arg.PageSize,
+		arg.AnyClient,
+	)
+	var i MarkUnusedClientsRow
+	err := row.Scan(&i.Deleted, &i.LastID)
+	if err != nil {
+		err = fmt.Errorf("query MarkUnusedClients: %w", err)
+	}
+	return i, err
 }
 
 const PutClientDocument = `-- name: PutClientDocument :one
@@ -1567,6 +1673,52 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 	return i, err
 }
 
+const ReplaceForeignSecretHash = `-- name: ReplaceForeignSecretHash :one
+WITH client AS MATERIALIZED (
+    SELECT c.id,
+        (
+            CASE
+                WHEN c.foreign_secret_hash = $1::text THEN 'replaced'
+                WHEN c.client_secret = $2::token_digest THEN 'retried'
+                ELSE 'mismatched'
+            END
+        )::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = $3::client_id AND c.deleted_at IS NULL
+    FOR NO KEY UPDATE
+), replaced AS (
+    UPDATE oauth_client AS c
+    SET client_secret = coalesce($2::token_digest, refuse_parameter('ClientSecret', 'is missing')), foreign_secret_hash = NULL,
+        updated_at = now()
+    FROM client AS k
+    WHERE c.id = k.id AND k.outcome = 'replaced'
+)
+SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome
+`
+
+type ReplaceForeignSecretHashParams struct {
+	ForeignSecretHash string
+	ClientSecret      token.Digest
+	ClientID          ClientID
+}
+
+// ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
+// checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
+// has been stored since.
+//   - replaced: the digest is stored and the hash is gone; the caller is the client
+//   - retried: the digest had been stored before; the caller is the client
+//   - mismatched: another hash or secret stands there; authenticate again
+//   - unknown: there is no such client
+func (q *Queries) ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error) {
+	row := q.db.QueryRow(ctx, ReplaceForeignSecretHash, arg.ForeignSecretHash, arg.ClientSecret, arg.ClientID)
+	var outcome Outcome
+	err := row.Scan(&outcome)
+	if err != nil {
+		err = fmt.Errorf("query ReplaceForeignSecretHash: %w", err)
+	}
+	return outcome, err
+}
+
 const RotateClientSecret = `-- name: RotateClientSecret :one
 WITH client AS MATERIALIZED (
     SELECT c.id, c.client_id, c.client_secret, least(c.client_secret_expires_at, now() + $1::interval) AS replaced_expires_at,
@@ -1606,7 +1758,7 @@ type RotateClientSecretParams struct {
 
 // RotateClientSecret gives a client a new secret. client_secret is its digest. The secret lasts for lifetime (store.Never: without end). The
 // replaced secret counts for another overlap, but not past its own expiry; an overlap of 0 refuses it at once. Secrets that were replaced
-// earlier count for as long as they were promised to.
+// earlier count for as long as they were promised to. A secret that is known only as foreign_secret_hash is refused at once.
 //   - rotated: the new secret is stored
 //   - retried: it is the present secret already; nothing changes
 //   - unknown: there is no such client
@@ -1705,7 +1857,7 @@ SET
     updated_at = now()
 FROM (SELECT coalesce($47::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
 WHERE c.client_id = $46::client_id AND c.deleted_at IS NULL
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 `
 
 type UpdateClientParams struct {
@@ -1877,6 +2029,8 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.DocumentFetchedAt,
 		&i.DocumentFreshUntil,
 		&i.DocumentChanges,
+		&i.UnusedSince,
+		&i.UnusedCheckedAt,
 	)
 	if err != nil {
 		err = fmt.Errorf("query UpdateClient: %w", err)

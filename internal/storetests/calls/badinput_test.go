@@ -345,12 +345,18 @@ var constraintViolations = []struct {
 	{store.ConstraintReferenceIDLength, `UPDATE oauth_consent SET reference_id = repeat('x', 256)`},
 	{store.ConstraintTextListIsFlat, `UPDATE oauth_consent SET scopes = '{NULL}'`},
 
-	{store.ConstraintJWKSPKey, `INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', '')`},
+	{store.ConstraintJWKSPKey, `INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', 'x')`},
+	{store.ConstraintJWKSPrivateKeyIsInOnePlace, `UPDATE jwks SET private_key = ''`},
+	{store.ConstraintJWKSPrivateKeyIsInOnePlace, `UPDATE jwks SET private_key_uri = 'awskms:///alias/x'`},
+	{store.ConstraintShortTextLength, `UPDATE jwks SET private_key = '', private_key_uri = repeat('x', 4097)`},
 	{store.ConstraintJWKSIDLength, `UPDATE jwks SET id = ''`},
 	{store.ConstraintJWKSIDLength, `UPDATE jwks SET id = repeat('x', 256)`},
 
 	{store.ConstraintSessionEndedHasExpired, `UPDATE session SET ended_at = now(), expires_at = now() + interval '1 second'`},
 	{store.ConstraintOAuthClientDeletedIsDisabled, `UPDATE oauth_client SET deleted_at = now()`},
+	{store.ConstraintOAuthClientForeignSecretHashIsHash, `UPDATE oauth_client SET foreign_secret_hash = '**********'`},
+	{store.ConstraintOAuthClientOneKindOfSecret, `UPDATE oauth_client SET client_secret = DIGEST, foreign_secret_hash = '$2b$12$x'`},
+	{store.ConstraintArrayIsSmall, `UPDATE oauth_consent SET authorization_details = '{}'`},
 	{store.ConstraintTextListIsFlat, `UPDATE oauth_client SET redirect_uris = '{{x},{y}}'`},
 	{store.ConstraintObjectIsSmall, `UPDATE oauth_client SET metadata = (repeat('{"a":', 33) || '1' || repeat('}', 33))::jsonb`},
 	{store.ConstraintObjectIsSmall, `UPDATE oauth_client SET metadata = (repeat('{"a":', 10001) || '1' || repeat('}', 10001))::jsonb`},
@@ -453,7 +459,7 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO oauth_refresh_token (id, token, client_id, user_id, scopes) VALUES ('r', DIGEST, 'app', 'u', '{}')`,
 		`INSERT INTO oauth_access_token (id, token, client_id, scopes) VALUES ('t', DIGEST, 'app', '{}')`,
 		`INSERT INTO oauth_consent (id, client_id, user_id, scopes) VALUES ('n', 'app', 'u', '{}')`,
-		`INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', '')`,
+		`INSERT INTO jwks (id, public_key, private_key) VALUES ('k', '', 'x')`,
 		`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (DIGEST, now())`,
 		`INSERT INTO oauth_proof (id, expires_at) VALUES (DIGEST, now())`,
 		`INSERT INTO oauth_client_secret (id, client_id, digest, expires_at) VALUES ('o', 'app', DIGEST, now())`,
@@ -543,7 +549,7 @@ func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
 			w.violation(err, "CreateClient", store.ConstraintReferenceIDLength)
 			_, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: w.Client, ReferenceID: new(store.ReferenceID(bad))})
 			w.violation(err, "UpdateClient", store.ConstraintReferenceIDLength)
-			_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(bad)})
+			_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(bad), PrivateKey: "x"})
 			w.violation(err, "CreateSigningKey", store.ConstraintJWKSIDLength)
 			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.AuthorizationID(bad), ClientID: w.Client, Lifetime: time.Hour})
 			w.violation(err, "CreateAuthorization", store.ConstraintAuthorizationIDLength)
@@ -622,7 +628,7 @@ func TestDuplicateIsRefused(t *testing.T) {
 	w.OK(err)
 	_, err = w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: "a", AccountID: "1", ProviderID: "github", UserID: w.User})
 	w.OK(err)
-	_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+	_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k", PrivateKey: "x"})
 	w.OK(err)
 	client, err := w.Q.GetClient(w.Ctx, w.Client)
 	w.OK(err)
@@ -649,7 +655,7 @@ func TestDuplicateIsRefused(t *testing.T) {
 		w.violation(err, "CreateClient", store.ConstraintOAuthClientClientIDUIdx)
 		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: client.ID, ClientID: "x", RedirectURIs: []string{"x"}})
 		w.violation(err, "CreateClient", store.ConstraintOAuthClientPKey)
-		_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+		_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k", PrivateKey: "x"})
 		w.violation(err, "CreateSigningKey", store.ConstraintJWKSPKey)
 	})
 }

@@ -86,7 +86,7 @@ var collectorCalls = []collectorCall{
 	byExpiry("DeleteExpiredVerifications", "verification", (*store.Queries).DeleteExpiredVerifications,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES (%s, '', '', %s)`),
 	byExpiry("DeleteExpiredSigningKeys", "jwks", (*store.Queries).DeleteExpiredSigningKeys,
-		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', '', %s)`),
+		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', 'x', %s)`),
 	{
 		name: "DeleteExpiredInitialAccessTokens", table: "oauth_initial_access_token",
 		collect: counted(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {

@@ -243,3 +243,161 @@ func (w *world) collects(prefix string, collect func(context.Context, int32) (in
 	batch(100, batches[2])
 	batch(100, nil)
 }
+
+// A private key is here or in a key management service: in one place, never in none or in both.
+func TestSigningKeyMayBeAReference(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	uri := new("awskms:///alias/signing")
+	created, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "kms", PublicKey: "{}", PrivateKeyURI: uri, Alg: new("ES256")})
+	w.OK(err)
+	wantEqual(t, "created", []any{created.PrivateKey, created.PrivateKeyURI}, []any{"", uri})
+	current, err := w.Q.FindCurrentSigningKey(w.Ctx, store.FindCurrentSigningKeyParams{Alg: "ES256"})
+	w.OK(err)
+	wantEqual(t, "current", current, created)
+	row, err := w.Q.RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{ID: "next", PublicKey: "{}", PrivateKeyURI: uri, Alg: "EdDSA", MaxAge: time.Hour})
+	w.OK(err)
+	w.want("RotateSigningKeyIfDue", row.Outcome, store.OutcomeRotated)
+	w.refused(func() {
+		for _, p := range []store.CreateSigningKeyParams{
+			{ID: "none", PublicKey: "{}"},
+			{ID: "both", PublicKey: "{}", PrivateKey: "ciphertext", PrivateKeyURI: uri},
+		} {
+			_, err := w.Q.CreateSigningKey(w.Ctx, p)
+			w.violation(err, "CreateSigningKey", store.ConstraintJWKSPrivateKeyIsInOnePlace)
+			_, err = w.Q.RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{ID: p.ID, PublicKey: "{}", PrivateKey: p.PrivateKey, PrivateKeyURI: p.PrivateKeyURI, Alg: "x", MaxAge: time.Hour})
+			w.violation(err, "RotateSigningKeyIfDue", store.ConstraintJWKSPrivateKeyIsInOnePlace)
+		}
+	})
+}
+
+func TestSigningKeyIsRotatedWhenTheNewestIsDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	type key struct{ id, alg, age, left string }
+	for name, c := range map[string]struct {
+		keys   []key
+		maxAge time.Duration
+		want   string // the newest key; empty: the new one
+	}{
+		"the first key of all":              {maxAge: store.Never},
+		"the first of the algorithm":        {keys: []key{{"a", "RS256", "0", ""}}, maxAge: store.Never},
+		"young":                             {keys: []key{{"a", "ES256", "23 hours 59 minutes 59.999999 seconds", ""}}, maxAge: 24 * time.Hour, want: "a"},
+		"as old as that":                    {keys: []key{{"a", "ES256", "24 hours", ""}}, maxAge: 24 * time.Hour},
+		"old, with a young one":             {keys: []key{{"a", "ES256", "9 days", ""}, {"b", "ES256", "1 hour", ""}}, maxAge: 24 * time.Hour, want: "b"},
+		"the newest of two young ones":      {keys: []key{{"a", "ES256", "2 hours", ""}, {"b", "ES256", "1 hour", ""}}, maxAge: 24 * time.Hour, want: "b"},
+		"however old":                       {keys: []key{{"a", "ES256", "9 years", ""}}, maxAge: store.Never, want: "a"},
+		"a young one that is retired":       {keys: []key{{"a", "ES256", "1 hour", "1 hour"}}, maxAge: 24 * time.Hour},
+		"a young one of another algorithm":  {keys: []key{{"a", "ES256", "9 days", ""}, {"b", "RS256", "1 hour", ""}}, maxAge: 24 * time.Hour},
+		"a clock that was ahead, far ahead": {keys: []key{{"a", "ES256", "-1 hours", ""}}, maxAge: time.Hour, want: "a"},
+	} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			for _, k := range c.keys {
+				w.newKey(q, exec, k.id, k.alg, k.age, k.left)
+			}
+			p := store.RotateSigningKeyIfDueParams{ID: "new", PublicKey: `{"kid":"new"}`, PrivateKey: "ciphertext", Alg: "ES256", Curve: new("P-256"), MaxAge: c.maxAge}
+			row, err := q.RotateSigningKeyIfDue(w.Ctx, p)
+			w.OK(err)
+			if c.want != "" {
+				before, err := q.GetSigningKey(w.Ctx, store.SigningKeyID(c.want))
+				w.OK(err)
+				wantEqual(t, name, row, store.RotateSigningKeyIfDueRow{Outcome: store.OutcomeFresh, ID: before.ID, CreatedAt: before.CreatedAt})
+				_, err = q.GetSigningKey(w.Ctx, "new")
+				w.None(err)
+				return
+			}
+			got, err := q.GetSigningKey(w.Ctx, "new")
+			w.OK(err)
+			wantEqual(t, name, row, store.RotateSigningKeyIfDueRow{Outcome: store.OutcomeRotated, ID: "new", CreatedAt: got.CreatedAt})
+			wantEqual(t, name, got, store.SigningKey{
+				ID: "new", CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, PublicKey: p.PublicKey, PrivateKey: p.PrivateKey, Alg: &p.Alg, Curve: p.Curve,
+			})
+			row, err = q.RotateSigningKeyIfDue(w.Ctx, p) // the answer was lost
+			w.OK(err)
+			wantEqual(t, name+", again", row, store.RotateSigningKeyIfDueRow{Outcome: store.OutcomeRetried, ID: "new", CreatedAt: got.CreatedAt})
+		})
+	}
+	w.Unchanged(func() {
+		for want, p := range map[string]store.RotateSigningKeyIfDueParams{
+			"Alg is missing":    {ID: "x", PrivateKey: "x", MaxAge: time.Hour},
+			"MaxAge is missing": {ID: "x", PrivateKey: "x", Alg: "ES256"},
+		} {
+			_, err := w.Q.RotateSigningKeyIfDue(w.Ctx, p)
+			wantEqual(t, want, pgErrorOf(err).Message, want)
+		}
+	})
+}
+
+// Of a fleet that finds its key due, one server stores a new one, and the others are told which; also where there is none yet.
+func TestOneServerOfAFleetRotatesTheSigningKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	for round := range 4 {
+		if round > 0 {
+			w.Exec(`UPDATE jwks SET created_at = now() - interval '2 days'`)
+		}
+		rows := make([]store.RotateSigningKeyIfDueRow, 8)
+		fixture.Together(fixture.Times(8, func(i int) {
+			var err error
+			rows[i], err = w.Q.RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{
+				ID: store.SigningKeyID(fmt.Sprint(round, "-", i)), PublicKey: "{}", PrivateKey: "x", Alg: "ES256", MaxAge: 24 * time.Hour,
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})...)
+		won := 0
+		for i, row := range rows {
+			if row.Outcome == store.OutcomeRotated {
+				won++
+				wantEqual(t, "the winner's key", row.ID, store.SigningKeyID(fmt.Sprint(round, "-", i)))
+			} else {
+				w.want("RotateSigningKeyIfDue", row.Outcome, store.OutcomeFresh)
+			}
+			wantEqual(t, "the key that all are told", row.ID, rows[0].ID)
+		}
+		wantEqual(t, "winners", won, 1)
+		keys, err := w.Q.ListSigningKeys(w.Ctx)
+		w.OK(err)
+		wantEqual(t, "keys", len(keys), round+1)
+	}
+}
+
+func TestReplacedSigningKeysAreRetiredAndNoOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		w.newKey(q, exec, "oldest", "ES256", "9 days", "")
+		w.newKey(q, exec, "old", "ES256", "3 days", "")
+		w.newKey(q, exec, "retired", "ES256", "5 days", "1 minute")
+		w.newKey(q, exec, "signs", "ES256", "1 hour", "")
+		w.newKey(q, exec, "too new", "ES256", "59 minutes 59.999999 seconds", "")
+		w.newKey(q, exec, "another", "RS256", "9 days", "")
+		p := store.RetireReplacedSigningKeysParams{Alg: "ES256", LeadTime: time.Hour, Lifetime: 10 * time.Minute}
+		retired := func(want ...string) {
+			w.Helper()
+			rows, err := q.RetireReplacedSigningKeys(w.Ctx, p)
+			w.OK(err)
+			var ids []string
+			for _, k := range rows {
+				ids = append(ids, string(k.ID))
+				wantAt(t, "expires_at", k.ExpiresAt, k.UpdatedAt, p.Lifetime)
+			}
+			slices.Sort(ids)
+			wantEqual(t, "retired", ids, want)
+		}
+		p.LeadTime = 100 * 24 * time.Hour
+		retired()
+		p.LeadTime = time.Hour
+		retired("old", "oldest")
+		retired()
+		published, err := q.ListSigningKeys(w.Ctx)
+		w.OK(err)
+		wantEqual(t, "published as before, while what they signed lives", len(published), 6)
+		current, err := q.FindCurrentSigningKey(w.Ctx, store.FindCurrentSigningKeyParams{Alg: "ES256", LeadTime: time.Hour})
+		w.OK(err)
+		wantEqual(t, "the key to sign with", current.ID, "signs")
+		p.LeadTime = 0
+		retired("signs")
+	})
+}

@@ -22,8 +22,12 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	w.approve(approved, store.OutcomeApproved)
 	_, code := w.Grant()
 	k := w.Redeem()
-	_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k"})
+	_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: "k", PrivateKey: "x"})
 	w.OK(err)
+	for _, id := range []store.SigningKeyID{"replaced", "replacing"} {
+		_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: id, PrivateKey: "x", Alg: new("ES256")})
+		w.OK(err)
+	}
 	create := store.CreateAuthorizationParams{
 		ID: store.NewAuthorizationID(), ClientID: w.Client, Lifetime: time.Minute, RequestURILifetime: time.Minute, RequestURI: new(fixture.Digest("other")),
 	}
@@ -56,6 +60,7 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"CreateInitialAccessToken":      store.CreateInitialAccessTokenParams{ID: "iat", Token: fixture.Digest("iat"), MaxUses: 1, Lifetime: time.Hour},
 		"RegisterClient":                registration,
 		"UpdateRegistration":            update,
+		"RetireReplacedSigningKeys":     store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour},
 		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},
 

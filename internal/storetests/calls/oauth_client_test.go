@@ -77,6 +77,7 @@ func TestClientIsWhatWasRegistered(t *testing.T) {
 			ID: "o4", ClientID: "c4", RedirectURIs: []string{"https://app.example"}, Scopes: []string{}, Contacts: []string{},
 			ResponseTypes: []string{}, PostLogoutRedirectURIs: []string{}, Name: new(""), Metadata: json.RawMessage(`{}`),
 		},
+		{ID: "o5", ClientID: "c5", RedirectURIs: []string{"https://app.example"}, ForeignSecretHash: new("$2b$12$x")},
 	} {
 		created, err := w.Q.CreateClient(w.Ctx, p)
 		w.OK(err)
@@ -193,7 +194,6 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	id := w.NewClient(func(p *store.CreateClientParams) { p.ClientSecret = new(fixture.Digest("old")) })
-	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = '$2b$12$x' WHERE client_id = $1`, id)
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		before, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
@@ -201,7 +201,7 @@ func TestRotatedSecretIsValidBesideTheNewOneForTheOverlap(t *testing.T) {
 		got, err := q.GetClient(w.Ctx, id)
 		w.OK(err)
 		want := before
-		want.UpdatedAt, want.ClientSecret, want.ForeignSecretHash = got.UpdatedAt, new(fixture.Digest("new")), nil
+		want.UpdatedAt, want.ClientSecret = got.UpdatedAt, new(fixture.Digest("new"))
 		sameFields(t, want, got)
 		older, err := q.ListClientSecrets(w.Ctx, id)
 		w.OK(err)
@@ -537,11 +537,11 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: fixture.Digest("new"), Overlap: time.Hour, Lifetime: store.Never})
 	w.OK(err)
-	w.Exec(`UPDATE oauth_client SET foreign_secret_hash = 'x', client_credentials_scopes = '{x}', client_discovery_id = 'x',
+	w.Exec(`UPDATE oauth_client SET unused_since = now(), unused_checked_at = now(), client_credentials_scopes = '{x}', client_discovery_id = 'x',
 		previous_registration_access_token = registration_access_token, document_uri = 'x', document_etag = 'x', document_fetched_at = now(),
 		document_fresh_until = now(), document_changes = '{name}' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
-		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "deleted_at"}, column) {
+		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "foreign_secret_hash", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
 		}
 	}

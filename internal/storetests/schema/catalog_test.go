@@ -190,6 +190,8 @@ var schemaTables = []tableSpec{
 			document_fetched_at finite_timestamptz (timestamp with time zone)
 			document_fresh_until finite_timestamptz (timestamp with time zone)
 			document_changes text_list (text[])`,
+			unused_since timestamp with time zone
+			unused_checked_at timestamp with time zone`,
 		indexes: `
 			oauth_client_pkey UNIQUE (id)
 			oauth_client_client_id_uidx UNIQUE (client_id)
@@ -201,6 +203,8 @@ var schemaTables = []tableSpec{
 		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks: `
 			oauth_client_redirect_uris_where_redirected
+			oauth_client_foreign_secret_hash_is_hash
+			oauth_client_one_kind_of_secret
 			oauth_client_one_source_of_keys
 			oauth_client_deleted_is_disabled`,
 		triggers: `
@@ -507,10 +511,12 @@ var schemaTables = []tableSpec{
 			alg text
 			crv text
 			expires_at finite_timestamptz (timestamp with time zone)`,
+		added: `private_key_uri short_text (text)`,
 		indexes: `
 			jwks_pkey UNIQUE (id)
 			jwks_created_at_idx (created_at, id)
 			jwks_expires_at_idx (expires_at) WHERE (expires_at IS NOT NULL)`,
+		checks: `jwks_private_key_is_in_one_place`,
 	},
 	{
 		name: "oauth_client_assertion",
@@ -737,6 +743,7 @@ const schemaFunctions = `
 	agreed_scopes(oauth_consent)
 	as_set(text[])
 	authenticates(oauth_client,text,token_digest)
+	client_is_used(text,timestamp with time zone)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
 	count_attempt(text,text,integer,interval,boolean)
@@ -781,6 +788,7 @@ const schemaFunctions = `
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
+	newest_signing_key(text,interval)
 	own_client_is_live(oauth_access_token)
 	own_sector(text)
 	pair_epoch(jsonb,text,text)
@@ -1140,7 +1148,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
 		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
 		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},
