@@ -115,8 +115,8 @@ type Querier interface {
 	// purpose and subject, which is wrong from then on. It doesn't refill the budget of guesses (RedeemOneTimeCode), and doesn't count how often
 	// a code is sent (CountAttempt).
 	// subject is the digest of whom the code is for (token.DigestOf), such as a user's id, an address in lower case, or a browser.
-	// digest is the digest of the code. For a code of a few digits it has to be a keyed one, of HMAC-SHA-256: who reads the table could try them
-	// all.
+	// digest is the digest of the code. For a code that is short enough to be typed it has to be a keyed one (token.ShortCodeDigest), or whoever
+	// reads the table could try all of them.
 	// data is given back when the code is redeemed.
 	CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error)
 	// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
