@@ -189,7 +189,7 @@ var schemaTables = []tableSpec{
 			document_etag short_text (text)
 			document_fetched_at finite_timestamptz (timestamp with time zone)
 			document_fresh_until finite_timestamptz (timestamp with time zone)
-			document_changes text_list (text[])`,
+			document_changes text_list (text[])
 			unused_since timestamp with time zone
 			unused_checked_at timestamp with time zone`,
 		indexes: `
@@ -733,8 +733,7 @@ const schemaEnums = `
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale invalid_redirect_uri invalid_client_metadata`
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale delivered postponed abandoned`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken claimed exchanged registered exhausted accepted inserted changed fresh stale replaced delivered postponed abandoned counted spent regressed untrusted too_many_actors invalid_redirect_uri invalid_client_metadata`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
