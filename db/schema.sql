@@ -1387,6 +1387,20 @@ $$;
 
 COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
+CREATE FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    FROM oauth_client_assertion AS g
+    JOIN oauth_authorization AS a ON a.id = g.authorization_id
+    WHERE g.id = assertion;
+END
+$$;
+
+COMMENT ON FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) IS 'Part of IssueTokenByAssertion: what the same call granted before, if its access token has no row; NULLs if it has been collected. VOLATILE, so that it sees what was committed while the statement waited for the assertion.';
+
 CREATE FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1396,6 +1410,9 @@ DECLARE
 BEGIN
     SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oauth_access_token AS x WHERE x.token = presented_as) THEN
+            PERFORM refuse_parameter('AccessToken', 'is that of another token');
+        END IF;
         RETURN;
     END IF;
     IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
@@ -1410,7 +1427,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1584,13 +1601,13 @@ $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
-CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) RETURNS public.outcome
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
-    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as, family)
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
@@ -1600,7 +1617,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
     LANGUAGE sql
@@ -2538,7 +2555,8 @@ CREATE TABLE public.oauth_client_assertion (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at public.finite_timestamptz NOT NULL,
-    access_token_id public.access_token_id
+    access_token_id public.access_token_id,
+    authorization_id public.authorization_id
 );
 
 COMMENT ON TABLE public.oauth_client_assertion IS 'Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.';
@@ -2548,6 +2566,8 @@ COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of what the assert
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.access_token_id IS 'The access token that was issued for a grant. A repeated call names the same one.';
+
+COMMENT ON COLUMN public.oauth_client_assertion.authorization_id IS 'The family that was granted. No foreign key: it may be collected first.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,

@@ -9,11 +9,11 @@
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
 )
@@ -26,14 +26,14 @@ VALUES (
     sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('token_endpoint_auth_method')::text,
     sqlc.narg('grant_types')::text[], sqlc.narg('response_types')::text[], sqlc.narg('public')::boolean,
     sqlc.narg('type')::text, sqlc.narg('reference_id')::reference_id, sqlc.narg('metadata')::jsonb,
-    sqlc.narg('subject_type')::text, sqlc.narg('sector_identifier')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
+    sqlc.narg('subject_type')::text, sqlc.narg('require_pkce')::boolean, sqlc.narg('jwks')::jsonb,
     sqlc.narg('jwks_uri')::text, sqlc.narg('application_type')::text,
     sqlc.narg('client_secret_expires_at')::timestamptz, sqlc.narg('registration_access_token')::token_digest,
     sqlc.narg('access_token_lifetime')::interval, sqlc.narg('refresh_token_lifetime')::interval,
     sqlc.narg('authorization_lifetime')::interval, sqlc.narg('code_lifetime')::interval, sqlc.narg('refresh_grace')::interval,
     sqlc.narg('refresh_grace_until_used')::boolean, sqlc.narg('backchannel_logout_uri')::text,
     sqlc.narg('backchannel_logout_session_required')::boolean,
-    sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
+    sqlc.narg('sector_identifier')::text, sqlc.narg('allow_plain_pkce')::boolean, sqlc.narg('default_max_age')::interval,
     sqlc.narg('require_pushed_authorization_requests')::boolean, sqlc.narg('dpop_bound_access_tokens')::boolean,
     sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, sqlc.narg('tls_client_auth_subject_dn')::text,
     sqlc.narg('tls_client_auth_san_dns')::text, sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
@@ -214,7 +214,8 @@ ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
 -- UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
--- an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
+-- an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
+-- error that names the parameter. Zero rows: there is no such client, or it is deleted.
 -- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET

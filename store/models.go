@@ -1038,6 +1038,8 @@ type OAuthClientAssertion struct {
 	ExpiresAt time.Time
 	// The access token that was issued for a grant. A repeated call names the same one.
 	AccessTokenID *AccessTokenID
+	// The family that was granted. No foreign key: it may be collected first.
+	AuthorizationID *AuthorizationID
 }
 
 // The resources of a better-auth server that a client may ask for.

@@ -55,11 +55,11 @@ const CreateClient = `-- name: CreateClient :one
 INSERT INTO oauth_client (
     id, client_id, client_secret, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos,
     policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris,
-    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type, sector_identifier,
+    token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, subject_type,
     require_pkce, jwks, jwks_uri, application_type, client_secret_expires_at, registration_access_token,
     access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used,
     backchannel_logout_uri, backchannel_logout_session_required,
-    allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
+    sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
     tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
 )
@@ -72,14 +72,14 @@ VALUES (
     $18::text[], $19::text,
     $20::text[], $21::text[], $22::boolean,
     $23::text, $24::reference_id, $25::jsonb,
-    $26::text, $27::text, $28::boolean, $29::jsonb,
-    $30::text, $31::text,
-    $32::timestamptz, $33::token_digest,
-    $34::interval, $35::interval,
-    $36::interval, $37::interval, $38::interval,
-    $39::boolean, $40::text,
-    $41::boolean,
-    $42::boolean, $43::interval,
+    $26::text, $27::boolean, $28::jsonb,
+    $29::text, $30::text,
+    $31::timestamptz, $32::token_digest,
+    $33::interval, $34::interval,
+    $35::interval, $36::interval, $37::interval,
+    $38::boolean, $39::text,
+    $40::boolean,
+    $41::text, $42::boolean, $43::interval,
     $44::boolean, $45::boolean,
     $46::boolean, $47::text,
     $48::text, $49::text, $50::text,
@@ -115,7 +115,6 @@ type CreateClientParams struct {
 	ReferenceID                           *ReferenceID
 	Metadata                              json.RawMessage
 	SubjectType                           *string
-	SectorIdentifier                      *string
 	RequirePKCE                           *bool
 	JWKS                                  json.RawMessage
 	JWKSURI                               *string
@@ -130,6 +129,7 @@ type CreateClientParams struct {
 	RefreshGraceUntilUsed                 *bool
 	BackchannelLogoutURI                  *string
 	BackchannelLogoutSessionRequired      *bool
+	SectorIdentifier                      *string
 	AllowPlainPKCE                        *bool
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
@@ -178,7 +178,6 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.ReferenceID,
 		arg.Metadata,
 		arg.SubjectType,
-		arg.SectorIdentifier,
 		arg.RequirePKCE,
 		arg.JWKS,
 		arg.JWKSURI,
@@ -193,6 +192,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
+		arg.SectorIdentifier,
 		arg.AllowPlainPKCE,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
@@ -1911,7 +1911,8 @@ type UpdateClientParams struct {
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
+// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
+// error that names the parameter. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,

@@ -317,6 +317,7 @@ type Querier interface {
 	// client and is bound to one.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
+	// sub is the subject by which the client knows the user.
 	//   - exchanged: the token is written
 	//   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -546,7 +547,9 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the access token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+	// sub is the subject by which the client knows the user.
 	//   - issued: the token is written, and the assertion is remembered
 	//   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -909,7 +912,8 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
+	// error that names the parameter. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and

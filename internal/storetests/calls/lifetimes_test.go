@@ -38,6 +38,11 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	registration.Open, registration.ClientSecretLifetime = true, time.Hour
 	update := updateParams(w.open(), "r1")
 	update.ClientSecret, update.ClientSecretLifetime = new(fixture.Digest("new")), time.Hour
+	exchanger := w.NewExchanger()
+	exchanged, _ := w.ExchangeParams(w.Redeem().Access, exchanger)
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "7")
+	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	device, ciba := w.forSubtest(t), w.forSubtest(t)
 	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
@@ -52,6 +57,8 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RedeemAuthorizationCode":       w.RedeemParams(code),
 		"RotateRefreshToken":            rotate,
 		"IssueAccessToken":              w.issueParams("token"),
+		"ExchangeToken":                 exchanged,
+		"IssueTokenByAssertion":         asserted,
 		"IssueGrant":                    w.issueGrantParams("granted"),
 		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
 		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},

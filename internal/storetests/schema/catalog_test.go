@@ -426,7 +426,9 @@ var schemaTables = []tableSpec{
 			client_epoch bigint
 			pair_epoch bigint
 			data stored_object (jsonb)
-			requested_user_info_claims text_list (text[])`,
+			requested_user_info_claims text_list (text[])
+			subject_token_id access_token_id (text)
+			may_act stored_object (jsonb)`,
 		indexes: `
 			oauth_access_token_pkey UNIQUE (id)
 			oauth_access_token_token_uidx UNIQUE (token)
@@ -525,6 +527,7 @@ var schemaTables = []tableSpec{
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
 			expires_at finite_timestamptz (timestamp with time zone) NOT NULL`,
+		added: `access_token_id access_token_id (text)`,
 		indexes: `
 			oauth_client_assertion_pkey UNIQUE (id)
 			oauth_client_assertion_expires_at_idx (expires_at)`,
@@ -559,6 +562,30 @@ var schemaTables = []tableSpec{
 		indexes: `
 			oauth_proof_pkey UNIQUE (id)
 			oauth_proof_expires_at_idx (expires_at)`,
+	},
+	{
+		name: "oauth_trusted_issuer",
+		added: `
+			id stored_trusted_issuer_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			issuer stored_issuer (text) NOT NULL
+			name short_text (text)
+			jwks stored_object (jsonb)
+			jwks_uri short_text (text)
+			audiences text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			signing_algorithms text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			client_ids text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			any_client boolean NOT NULL DEFAULT false
+			max_lifetime assertion_lifetime (interval)
+			disabled boolean NOT NULL DEFAULT false`,
+		indexes: `
+			oauth_trusted_issuer_pkey UNIQUE (id)
+			oauth_trusted_issuer_issuer_uidx UNIQUE (issuer)
+			oauth_trusted_issuer_created_at_idx (created_at, id)`,
+		checks: `
+			oauth_trusted_issuer_one_source_of_keys
+			oauth_trusted_issuer_signs`,
 	},
 	{
 		name: "oauth_pairwise_subject",
@@ -724,7 +751,11 @@ const schemaDomains = `
 	stored_sign_count bigint sign_count_in_range
 	totp_digits integer totp_digits_in_range
 	totp_period integer totp_period_in_range
-	totp_algorithm text totp_algorithm_known`
+	totp_algorithm text totp_algorithm_known
+	trusted_issuer_id text
+	stored_trusted_issuer_id trusted_issuer_id trusted_issuer_id_length
+	stored_issuer text issuer_length
+	assertion_lifetime interval assertion_lifetime_is_positive`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
@@ -738,16 +769,21 @@ const schemaEnums = `
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
 	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
+	add_actor(jsonb,text)
 	agreed_resource_scopes(oauth_consent)
 	agreed_scopes(oauth_consent)
+	are_details_within(jsonb,jsonb)
 	as_set(text[])
+	assertion_ends_at(bigint,interval)
 	authenticates(oauth_client,text,token_digest)
+	beyond(text[],text[])
+	binds_as_registered(oauth_client,jsonb)
 	client_is_used(text,timestamp with time zone)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
-	count_attempt(text,text,integer,interval,boolean)
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
+	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
 	delete_client(text,boolean,text)
 	document_changes(oauth_client,oauth_client)
@@ -757,6 +793,7 @@ const schemaFunctions = `
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
 	expiry_without_row(timestamp with time zone,text)
+	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	give_family()
 	has_logout_uri(oauth_client)
 	give_subject(text,text)
@@ -769,6 +806,9 @@ const schemaFunctions = `
 	judge_client_document(client_id,timestamp with time zone)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
 	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
+	judge_assertion(text,timestamp with time zone,text)
+	judge_assertion_time(bigint,interval,interval,interval)
+	find_grant_by_assertion(text)
 	judge_logout_lease(text,text)
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
@@ -776,13 +816,16 @@ const schemaFunctions = `
 	keep_finite()
 	keep_sector()
 	keep_subject(text,text,subject)
+	kept_within(text[],text[])
 	key_fits(jsonb,jsonb)
 	known_subject(text,text)
 	live_session(text)
+	lock_live_access_token(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
 	manages(oauth_client,token_digest,token_digest)
 	may_decide(oauth_authorization,text)
+	may_present(oauth_client,oauth_access_token,text[])
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
@@ -796,9 +839,9 @@ const schemaFunctions = `
 	registered_before(client_id,oauth_client_id,token_digest,token_digest)
 	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
-	sector_of(oauth_client)
 	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
+	sector_of(oauth_client)
 	session_is_live(session,"user")
 	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	slow_down(authorization_id)
@@ -806,7 +849,8 @@ const schemaFunctions = `
 	stamp_session()
 	subject_of(oauth_client,text,text)
 	tenant_key(text)
-	user_refusal("user")`
+	user_refusal("user")
+	uses_grant_type(oauth_client,text)`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -1147,7 +1191,8 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
 		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
 		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},

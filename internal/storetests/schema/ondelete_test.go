@@ -85,6 +85,8 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('mailed', 'sign-in', $1, $1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('guesses', 'sign-in', $1, 1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
+	w.Exec(`INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('issuer', 'https://issuer.example')`)
+	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
 	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', 'ciphertext')`)
 	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("assertion")))
 
@@ -344,6 +346,7 @@ func TestDeletedLeavesTakeNothingAlong(t *testing.T) {
 		{"oauth_access_token", "ada-shop-2"},
 		{"oauth_access_token", "shop-machine"},
 		{"jwks", "key"},
+		{"oauth_trusted_issuer", "issuer"},
 		{"verification", "code"},
 		{"oauth_polled_request", "shop-pending"},
 		{"one_time_code", "mailed"},
