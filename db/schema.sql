@@ -208,6 +208,7 @@ CREATE TYPE public.outcome AS ENUM (
     'delivered',
     'postponed',
     'abandoned',
+    'superseded',
     'counted',
     'spent',
     'regressed',
@@ -1656,7 +1657,7 @@ CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS
 BEGIN
     RETURN coalesce(
         (
-            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'superseded' END
             FROM session_client AS k
             WHERE k.id = delivery
         ),

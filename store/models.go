@@ -398,6 +398,7 @@ const (
 	OutcomeDelivered                   Outcome = "delivered"
 	OutcomePostponed                   Outcome = "postponed"
 	OutcomeAbandoned                   Outcome = "abandoned"
+	OutcomeSuperseded                  Outcome = "superseded"
 	OutcomeCounted                     Outcome = "counted"
 	OutcomeSpent                       Outcome = "spent"
 	OutcomeRegressed                   Outcome = "regressed"
@@ -503,6 +504,7 @@ func (e Outcome) Valid() bool {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeSuperseded,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -576,6 +578,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeSuperseded,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
