@@ -124,7 +124,6 @@ CREATE TYPE public.oauth_client_field AS ENUM (
     'refresh_grace_until_used',
     'backchannel_logout_uri',
     'backchannel_logout_session_required',
-    'sector_identifier',
     'allow_plain_pkce',
     'default_max_age',
     'require_pushed_authorization_requests',
@@ -209,6 +208,7 @@ CREATE TYPE public.outcome AS ENUM (
     'delivered',
     'postponed',
     'abandoned',
+    'superseded',
     'counted',
     'spent',
     'regressed',
@@ -1657,7 +1657,7 @@ CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS
 BEGIN
     RETURN coalesce(
         (
-            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'superseded' END
             FROM session_client AS k
             WHERE k.id = delivery
         ),
@@ -1740,7 +1740,7 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
 
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) RETURNS public.outcome
+CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1751,12 +1751,14 @@ BEGIN
     RETURN CASE
         WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
         WHEN c.disabled THEN 'disabled'
-        ELSE coalesce(refused, 'invalid_client_metadata')
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
     END;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql

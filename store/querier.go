@@ -405,7 +405,7 @@ type Querier interface {
 	//   - postponed: the attempt failed; the next one is due at due_at
 	//   - abandoned: the attempt failed, and was the last one
 	//   - retried: the same lease had finished the delivery before; nothing changes
-	//   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+	//   - superseded: the lease is not that of the last claim: another worker is at it, or was; nothing changes
 	//   - unknown: there is no such delivery; it was collected
 	FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
@@ -741,7 +741,8 @@ type Querier interface {
 	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
-	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+	// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 	// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -917,7 +918,8 @@ type Querier interface {
 	// error that names the parameter. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+	// the sector of pairwise subjects.
 	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 	// token is used.
