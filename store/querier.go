@@ -838,6 +838,7 @@ type Querier interface {
 	//   - proof_replayed: the assertion had been presented before (invalid_client)
 	//   - expired: the assertion has expired (invalid_client)
 	//   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+	// Run this call on the pool: a transaction that is rolled back would forget the assertion.
 	RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error)
 	// RememberProof records that a DPoP proof was presented (RFC 9449, section 11.1). It is for resource servers; the calls of the token endpoint
 	// do this themselves.
@@ -845,6 +846,7 @@ type Querier interface {
 	// expires_at is when the proof becomes too old to be accepted, clock skew included. A time that is past is an error.
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
+	// Run this call on the pool: a transaction that is rolled back would forget the proof.
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
 	// ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
 	// checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
