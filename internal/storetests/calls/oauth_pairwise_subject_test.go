@@ -139,6 +139,17 @@ func TestEveryCallSaysTheSameSubject(t *testing.T) {
 	issued, _ := w.issueGrant("issued", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.ClientID = client })
 	same("IssueGrant", issued.Sub)
 
+	client = w.Client
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.SubjectType, p.RedirectURIs = new("pairwise"), []string{"https://a.example/device"}
+		p.GrantTypes = []string{"urn:ietf:params:oauth:grant-type:device_code", "authorization_code"}
+	})
+	d := w.approvedDevice()
+	for _, want := range []store.Outcome{store.OutcomeRedeemed, store.OutcomeRetried} {
+		same("PollDeviceCode: "+string(want), w.poll(d.code, want).Sub)
+	}
+	w.Client = client
+
 	approving := w.pairwiseClient("https://b.example/cb")
 	request := w.pending(func(p *store.CreateAuthorizationParams) { p.ClientID = approving })
 	w.approve(request, store.OutcomeApproved)
@@ -200,9 +211,15 @@ func TestSubjectOutlivesTheRedirectURIsThatTheSectorCameFrom(t *testing.T) {
 		wantEqual(t, "a public subject meanwhile", w.subjectAt(client), *w.publicSubject())
 		update(store.UpdateClientParams{SubjectType: new("pairwise")})
 	}
+	update(store.UpdateClientParams{Cleared: []string{"sector_identifier"}})
+	update(store.UpdateClientParams{SectorIdentifier: new("a.example")})
+	_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: client, SectorIdentifier: new("b.example")})
+	if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, "SectorIdentifier ") {
+		t.Errorf("another sector: got %v, want it refused by name", err)
+	}
 	w.Exec(`UPDATE oauth_client SET sector_identifier = NULL WHERE client_id = $1`, client) // by a server that writes whole rows
 	wantEqual(t, "the subject", w.subjectAt(client), s)
-	_, err := w.Pool.Exec(w.Ctx, `UPDATE oauth_client SET sector_identifier = 'b.example' WHERE client_id = $1`, client)
+	_, err = w.Pool.Exec(w.Ctx, `UPDATE oauth_client SET sector_identifier = 'b.example' WHERE client_id = $1`, client)
 	if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, "SectorIdentifier ") {
 		t.Errorf("another sector: got %v, want it refused by name", err)
 	}
