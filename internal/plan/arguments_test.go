@@ -47,6 +47,8 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
 			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
 			'client_with_secrets', (SELECT o.client_id FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
+			'imported_client', (SELECT c.client_id FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
+			'foreign_hash', (SELECT c.foreign_secret_hash FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
 			'older_secret', (SELECT o.digest FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
 			'known_session', (SELECT k.session_id FROM session_client AS k JOIN session AS s ON s.id = k.session_id WHERE k.due_at IS NULL AND s.expires_at > now() ORDER BY k.id LIMIT 1)
 		) || (
@@ -185,6 +187,8 @@ var special = map[string]map[string]string{
 	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
+	"ReplaceForeignSecretHash":           {"ClientID": "imported_client", "ForeignSecretHash": "foreign_hash", "ClientSecret": "'" + fresh("secret")},
+	"MarkUnusedClients":                  {"AfterID": "oauth_client_id"},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
 	"ListClientsByUser":                  {"UserID": "owner"},
 	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
