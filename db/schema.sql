@@ -124,7 +124,6 @@ CREATE TYPE public.oauth_client_field AS ENUM (
     'refresh_grace_until_used',
     'backchannel_logout_uri',
     'backchannel_logout_session_required',
-    'sector_identifier',
     'allow_plain_pkce',
     'default_max_age',
     'require_pushed_authorization_requests',
@@ -209,6 +208,7 @@ CREATE TYPE public.outcome AS ENUM (
     'delivered',
     'postponed',
     'abandoned',
+    'superseded',
     'counted',
     'spent',
     'regressed',
@@ -1383,6 +1383,20 @@ $$;
 
 COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
+CREATE FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    FROM oauth_client_assertion AS g
+    JOIN oauth_authorization AS a ON a.id = g.authorization_id
+    WHERE g.id = assertion;
+END
+$$;
+
+COMMENT ON FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) IS 'Part of IssueTokenByAssertion: what the same call granted before, if its access token has no row; NULLs if it has been collected. VOLATILE, so that it sees what was committed while the statement waited for the assertion.';
+
 CREATE FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1392,6 +1406,9 @@ DECLARE
 BEGIN
     SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oauth_access_token AS x WHERE x.token = presented_as) THEN
+            PERFORM refuse_parameter('AccessToken', 'is that of another token');
+        END IF;
         RETURN;
     END IF;
     IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
@@ -1406,7 +1423,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1580,13 +1597,13 @@ $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
-CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) RETURNS public.outcome
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
-    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as, family)
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
@@ -1596,7 +1613,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
     LANGUAGE sql
@@ -1635,7 +1652,7 @@ CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS
 BEGIN
     RETURN coalesce(
         (
-            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'superseded' END
             FROM session_client AS k
             WHERE k.id = delivery
         ),
@@ -1718,7 +1735,7 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
 
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) RETURNS public.outcome
+CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1729,12 +1746,14 @@ BEGIN
     RETURN CASE
         WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
         WHEN c.disabled THEN 'disabled'
-        ELSE coalesce(refused, 'invalid_client_metadata')
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
     END;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2529,7 +2548,8 @@ CREATE TABLE public.oauth_client_assertion (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at public.finite_timestamptz NOT NULL,
-    access_token_id public.access_token_id
+    access_token_id public.access_token_id,
+    authorization_id public.authorization_id
 );
 
 COMMENT ON TABLE public.oauth_client_assertion IS 'Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.';
@@ -2539,6 +2559,8 @@ COMMENT ON COLUMN public.oauth_client_assertion.id IS 'Digest of what the assert
 COMMENT ON COLUMN public.oauth_client_assertion.expires_at IS 'When the assertion has expired, clock skew included, and need not be remembered.';
 
 COMMENT ON COLUMN public.oauth_client_assertion.access_token_id IS 'The access token that was issued for a grant. A repeated call names the same one.';
+
+COMMENT ON COLUMN public.oauth_client_assertion.authorization_id IS 'The family that was granted. No foreign key: it may be collected first.';
 
 CREATE TABLE public.oauth_client_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,

@@ -36,8 +36,13 @@ COMMENT ON TABLE oauth_pairwise_subject IS 'By which identifiers the clients of 
 COMMENT ON COLUMN oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
 COMMENT ON COLUMN oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
+ALTER TABLE oauth_client_assertion ADD COLUMN authorization_id authorization_id;
+
+COMMENT ON COLUMN oauth_client_assertion.authorization_id IS 'The family that was granted. No foreign key: it may be collected first.';
+
 -- +goose Down
 
+ALTER TABLE oauth_client_assertion DROP COLUMN authorization_id;
 DROP TABLE oauth_pairwise_subject;
 DROP DOMAIN stored_sector;
 DROP DOMAIN stored_subject;

@@ -357,6 +357,27 @@ COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION find_grant_by_assertion(
+    assertion text,
+    OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[]
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
+    FROM oauth_client_assertion AS g
+    JOIN oauth_authorization AS a ON a.id = g.authorization_id
+    WHERE g.id = assertion;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION find_grant_by_assertion(text) IS 'Part of IssueTokenByAssertion: what the same call granted before, if its access token has no row; NULLs if it has been collected. VOLATILE, so that it sees what was committed while the statement waited for the assertion.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION find_issued_access_token(
     of_token access_token_id, issued_to client_id, presented_as token_digest, exchanged_for access_token_id, name text,
     OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb
@@ -369,6 +390,9 @@ DECLARE
 BEGIN
     SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oauth_access_token AS x WHERE x.token = presented_as) THEN
+            PERFORM refuse_parameter('AccessToken', 'is that of another token');
+        END IF;
         RETURN;
     END IF;
     IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
@@ -385,7 +409,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -548,13 +572,13 @@ COMMENT ON FUNCTION is_redirect_uri(text) IS 'Whether a client may register a re
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text) RETURNS outcome
+CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
-    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as, family)
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
@@ -566,7 +590,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_assertion(text, timestamptz, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION judge_assertion(text, timestamptz, text, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -617,7 +641,7 @@ AS $$
 BEGIN
     RETURN coalesce(
         (
-            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'superseded' END
             FROM session_client AS k
             WHERE k.id = delivery
         ),
@@ -731,7 +755,9 @@ COMMENT ON FUNCTION manages(oauth_client, token_digest, token_digest) IS 'Whethe
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION judge_registration_update(of_client client_id, manager token_digest, successor token_digest, refused outcome) RETURNS outcome
+CREATE FUNCTION judge_registration_update(
+    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean
+) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
@@ -742,14 +768,16 @@ BEGIN
     RETURN CASE
         WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
         WHEN c.disabled THEN 'disabled'
-        ELSE coalesce(refused, 'invalid_client_metadata')
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
     END;
 END
 $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1435,6 +1463,10 @@ DROP FUNCTION keep_subject;
 
 -- +goose StatementBegin
 DROP FUNCTION find_issued_access_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION find_grant_by_assertion;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -42,7 +42,7 @@ WITH client AS MATERIALIZED (
         sqlc.narg('confirmation')::token_confirmation, m.grants_epoch
     FROM admitted AS m
     WHERE m.fresh
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 ), access_token AS (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
@@ -84,6 +84,7 @@ LEFT JOIN access_token AS w ON true;
 -- client and is bound to one.
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
+-- sub is the subject by which the client knows the user.
 --   - exchanged: the token is written
 --   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -102,7 +103,7 @@ LEFT JOIN access_token AS w ON true;
 -- Only exchanged writes anything, apart from the proof, which is remembered.
 -- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
-    SELECT k.client_id, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
         t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
@@ -173,7 +174,7 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), granted AS MATERIALIZED (
-    SELECT m.*, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
+    SELECT m.*, give_subject(m.sector, m.user_id) AS sub, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
         least(expiry(now(), @access_token_lifetime::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.first_parents = 'locked' AND m.parents <> 'unknown'
@@ -187,7 +188,7 @@ WITH presented AS MATERIALIZED (
         sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
         g.client_epoch, g.pair_epoch, g.id
     FROM granted AS g
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id, expires_at, scopes, resources, authorization_details, act
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
@@ -211,7 +212,7 @@ SELECT (CASE
         WHEN NOT m.live THEN 'revoked'
         ELSE 'proof_replayed'
     END)::outcome AS outcome,
-    g.authorization_id, g.user_id, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
+    g.authorization_id, g.user_id, g.sub, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
     g.auth_time, g.acr, g.amr, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
@@ -232,7 +233,9 @@ LEFT JOIN access_token AS w ON true;
 -- confirmation is the key that the caller has proven to hold. It binds the access token.
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
+-- access_token_without_row is that of RedeemAuthorizationCode.
 -- The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+-- sub is the subject by which the client knows the user.
 --   - issued: the token is written, and the assertion is remembered
 --   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -252,7 +255,7 @@ LEFT JOIN access_token AS w ON true;
 -- Only issued writes anything, apart from the proof, which is remembered.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -282,19 +285,20 @@ WITH asked AS MATERIALIZED (
     LEFT JOIN oauth_client_assertion AS g ON g.id = @assertion_id::token_digest
     WHERE k.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
-    SELECT q.*, lock_parents(q.user_id, q.client_id, NULL) AS parents,
+    SELECT q.*, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
         proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR q.is_repeated AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
     SELECT m.*,
         judge_assertion(
-            @assertion_id::token_digest, assertion_ends_at(@assertion_expires_at::bigint, @clock_skew::interval), @access_token_id::access_token_id
+            @assertion_id::token_digest, assertion_ends_at(@assertion_expires_at::bigint, @clock_skew::interval), @access_token_id::access_token_id,
+            m.authorization_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
-    SELECT j.*, new_authorization_id() AS authorization_id, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
+    SELECT j.*, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
         sqlc.narg('reference_id')::reference_id AS reference_id,
         expiry(now(), @access_token_lifetime::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
@@ -302,11 +306,12 @@ WITH asked AS MATERIALIZED (
 ), new_family AS (
     INSERT INTO oauth_authorization (
         id, client_id, kind, status, scopes, granted_scopes, resources, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
-        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data
+        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
     SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.user_id, g.reference_id, g.user_epoch,
         g.client_epoch, g.pair_epoch, sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text, sqlc.narg('amr')::text[], now(), now(),
-        @access_token_id::access_token_id, g.expires_at, sqlc.narg('data')::jsonb
+        @access_token_id::access_token_id, g.expires_at, sqlc.narg('data')::jsonb,
+        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
@@ -315,17 +320,26 @@ WITH asked AS MATERIALIZED (
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
         g.scopes, g.resources, sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_id
     FROM granted AS g
-    RETURNING authorization_id, scopes, resources, expires_at
+    WHERE NOT @access_token_without_row::boolean
 ), access_token AS (
-    SELECT 'issued' AS outcome, w.authorization_id::authorization_id AS authorization_id, w.scopes::text[] AS scopes,
-        w.resources::text[] AS resources, w.expires_at::timestamptz AS expires_at
-    FROM new_access_token AS w
+    SELECT 'issued' AS outcome, g.authorization_id::authorization_id AS authorization_id, g.scopes::text[] AS scopes,
+        g.resources::text[] AS resources, g.expires_at::timestamptz AS expires_at
+    FROM granted AS g
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
     CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, j.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE j.verdict = 'retried'
+    WHERE j.verdict = 'retried' AND NOT @access_token_without_row::boolean
+    UNION ALL
+    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
+    FROM judged AS j
+    CROSS JOIN find_grant_by_assertion(@assertion_id::token_digest) AS e (authorization_id, expires_at, scopes, resources)
+    WHERE j.verdict = 'retried' AND @access_token_without_row::boolean
+), named AS MATERIALIZED (
+    SELECT give_subject(j.sector, j.user_id) AS sub
+    FROM judged AS j
+    WHERE j.verdict IN ('issued', 'retried')
 )
 SELECT (CASE
         WHEN w.outcome IS NOT NULL THEN w.outcome
@@ -334,11 +348,12 @@ SELECT (CASE
         WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
         ELSE 'proof_replayed'
     END)::outcome AS outcome,
-    coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, w.scopes, w.resources, w.expires_at
+    coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, d.sub, w.scopes, w.resources, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN admitted AS m ON true
-LEFT JOIN access_token AS w ON true;
+LEFT JOIN access_token AS w ON true
+LEFT JOIN named AS d ON true;
 
 -- GetAccessToken returns one access token in any state. Zero rows: there is no such token.
 -- name: GetAccessToken :one

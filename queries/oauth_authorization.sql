@@ -615,7 +615,11 @@ WITH locked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.sub, g.access_token_expires_at, g.refresh_token_expires_at
+SELECT noted(
+        coalesce(j.verdict, q.outcome, 'unknown')::outcome, 'IssueGrant', of_user => @user_id::user_id, of_client => @client_id::client_id,
+        of_session => sqlc.narg('session_id')::session_id, of_family => @id::authorization_id
+    )::outcome AS outcome,
+    g.sub, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN judged AS j ON true

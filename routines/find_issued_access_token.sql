@@ -10,6 +10,9 @@ DECLARE
 BEGIN
     SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = of_token;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oauth_access_token AS x WHERE x.token = presented_as) THEN
+            PERFORM refuse_parameter('AccessToken', 'is that of another token');
+        END IF;
         RETURN;
     END IF;
     IF t.client_id IS DISTINCT FROM issued_to OR t.token IS DISTINCT FROM presented_as OR t.subject_token_id IS DISTINCT FROM exchanged_for THEN
@@ -24,4 +27,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';

@@ -1,10 +1,10 @@
-CREATE OR REPLACE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text) RETURNS outcome
+CREATE OR REPLACE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id)
-    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as)
+    INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
+    VALUES (coalesce(assertion, refuse_parameter('AssertionID', 'is missing')), until, issued_as, family)
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
@@ -14,4 +14,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_assertion(text, timestamptz, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION judge_assertion(text, timestamptz, text, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';

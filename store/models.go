@@ -182,7 +182,6 @@ const (
 	OAuthClientFieldRefreshGraceUntilUsed                 OAuthClientField = "refresh_grace_until_used"
 	OAuthClientFieldBackchannelLogoutURI                  OAuthClientField = "backchannel_logout_uri"
 	OAuthClientFieldBackchannelLogoutSessionRequired      OAuthClientField = "backchannel_logout_session_required"
-	OAuthClientFieldSectorIdentifier                      OAuthClientField = "sector_identifier"
 	OAuthClientFieldAllowPlainPKCE                        OAuthClientField = "allow_plain_pkce"
 	OAuthClientFieldDefaultMaxAge                         OAuthClientField = "default_max_age"
 	OAuthClientFieldRequirePushedAuthorizationRequests    OAuthClientField = "require_pushed_authorization_requests"
@@ -268,7 +267,6 @@ func (e OAuthClientField) Valid() bool {
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
 		OAuthClientFieldBackchannelLogoutSessionRequired,
-		OAuthClientFieldSectorIdentifier,
 		OAuthClientFieldAllowPlainPKCE,
 		OAuthClientFieldDefaultMaxAge,
 		OAuthClientFieldRequirePushedAuthorizationRequests,
@@ -322,7 +320,6 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 		OAuthClientFieldRefreshGraceUntilUsed,
 		OAuthClientFieldBackchannelLogoutURI,
 		OAuthClientFieldBackchannelLogoutSessionRequired,
-		OAuthClientFieldSectorIdentifier,
 		OAuthClientFieldAllowPlainPKCE,
 		OAuthClientFieldDefaultMaxAge,
 		OAuthClientFieldRequirePushedAuthorizationRequests,
@@ -401,6 +398,7 @@ const (
 	OutcomeDelivered                   Outcome = "delivered"
 	OutcomePostponed                   Outcome = "postponed"
 	OutcomeAbandoned                   Outcome = "abandoned"
+	OutcomeSuperseded                  Outcome = "superseded"
 	OutcomeCounted                     Outcome = "counted"
 	OutcomeSpent                       Outcome = "spent"
 	OutcomeRegressed                   Outcome = "regressed"
@@ -506,6 +504,7 @@ func (e Outcome) Valid() bool {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeSuperseded,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -579,6 +578,7 @@ func AllOutcomeValues() []Outcome {
 		OutcomeDelivered,
 		OutcomePostponed,
 		OutcomeAbandoned,
+		OutcomeSuperseded,
 		OutcomeCounted,
 		OutcomeSpent,
 		OutcomeRegressed,
@@ -1041,6 +1041,8 @@ type OAuthClientAssertion struct {
 	ExpiresAt time.Time
 	// The access token that was issued for a grant. A repeated call names the same one.
 	AccessTokenID *AccessTokenID
+	// The family that was granted. No foreign key: it may be collected first.
+	AuthorizationID *AuthorizationID
 }
 
 // The resources of a better-auth server that a client may ask for.

@@ -89,7 +89,7 @@ func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32
 
 const ExchangeToken = `-- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
-    SELECT k.client_id, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
         t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
@@ -153,14 +153,14 @@ WITH presented AS MATERIALIZED (
     WHERE k.client_id = $16::client_id
 ), admitted AS MATERIALIZED (
     -- two clients, in the order of client_id
-    SELECT p.client_id, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.access_act, p.access_may_act, p.is_repeated, p.outcome, lock_parents(p.user_id, least(p.client_id, p.family_client_id), NULL) AS first_parents,
+    SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.access_act, p.access_may_act, p.is_repeated, p.outcome, lock_parents(p.user_id, least(p.client_id, p.family_client_id), NULL) AS first_parents,
         lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
         proof_is_fresh($17::token_digest, $18::timestamptz) OR p.is_repeated AS fresh,
         lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), granted AS MATERIALIZED (
-    SELECT m.client_id, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.access_act, m.access_may_act, m.is_repeated, m.outcome, m.first_parents, m.parents, m.fresh, m.live, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.access_act, m.access_may_act, m.is_repeated, m.outcome, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, m.user_id) AS sub, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
         least(expiry(now(), $19::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.first_parents = 'locked' AND m.parents <> 'unknown'
@@ -174,7 +174,7 @@ WITH presented AS MATERIALIZED (
         $12::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
         g.client_epoch, g.pair_epoch, g.id
     FROM granted AS g
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id, expires_at, scopes, resources, authorization_details, act
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
@@ -198,7 +198,7 @@ SELECT (CASE
         WHEN NOT m.live THEN 'revoked'
         ELSE 'proof_replayed'
     END)::outcome AS outcome,
-    g.authorization_id, g.user_id, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
+    g.authorization_id, g.user_id, g.sub, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
     g.auth_time, g.acr, g.amr, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
@@ -234,6 +234,7 @@ type ExchangeTokenRow struct {
 	Outcome              Outcome
 	AuthorizationID      *AuthorizationID
 	UserID               *UserID
+	Sub                  *Subject
 	SessionID            *SessionID
 	ReferenceID          *ReferenceID
 	Scopes               []string
@@ -264,6 +265,7 @@ type ExchangeTokenRow struct {
 // client and is bound to one.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
+// sub is the subject by which the client knows the user.
 //   - exchanged: the token is written
 //   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -309,6 +311,7 @@ func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (E
 		&i.Outcome,
 		&i.AuthorizationID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.Scopes,
@@ -730,7 +733,7 @@ WITH client AS MATERIALIZED (
         $4::token_confirmation, m.grants_epoch
     FROM admitted AS m
     WHERE m.fresh
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 ), access_token AS (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
@@ -817,7 +820,7 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 
 const IssueTokenByAssertion = `-- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, $1::reference_id) AS pair_epoch,
         (g.access_token_id = $2::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -847,19 +850,20 @@ WITH asked AS MATERIALIZED (
     LEFT JOIN oauth_client_assertion AS g ON g.id = $18::token_digest
     WHERE k.client_id = $19::client_id
 ), admitted AS MATERIALIZED (
-    SELECT q.client_id, q.client_epoch, q.access_token_lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, lock_parents(q.user_id, q.client_id, NULL) AS parents,
+    SELECT q.client_id, q.sector, q.client_epoch, q.access_token_lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
         proof_is_fresh($20::token_digest, $21::timestamptz) OR q.is_repeated AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
-    SELECT m.client_id, m.client_epoch, m.access_token_lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.parents, m.fresh,
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
-            $18::token_digest, assertion_ends_at($9::bigint, $10::interval), $2::access_token_id
+            $18::token_digest, assertion_ends_at($9::bigint, $10::interval), $2::access_token_id,
+            m.authorization_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
-    SELECT j.client_id, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.parents, j.fresh, j.verdict, new_authorization_id() AS authorization_id, as_set($12::text[]) AS scopes, nullif(as_set($14::text[]), '{}') AS resources,
+    SELECT j.client_id, j.sector, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($12::text[]) AS scopes, nullif(as_set($14::text[]), '{}') AS resources,
         $1::reference_id AS reference_id,
         expiry(now(), $22::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
@@ -867,30 +871,40 @@ WITH asked AS MATERIALIZED (
 ), new_family AS (
     INSERT INTO oauth_authorization (
         id, client_id, kind, status, scopes, granted_scopes, resources, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
-        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data
+        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
     SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.user_id, g.reference_id, g.user_epoch,
         g.client_epoch, g.pair_epoch, $23::timestamptz, $24::text, $25::text[], now(), now(),
-        $2::access_token_id, g.expires_at, $26::jsonb
+        $2::access_token_id, g.expires_at, $26::jsonb,
+        CASE WHEN $27::boolean THEN expiry_without_row(g.expires_at, $28::token_digest) END
     FROM granted AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, user_id, reference_id, expires_at, scopes, resources, confirmation, authorization_id, authorization_code_id
     )
-    SELECT $2::access_token_id, $27::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
+    SELECT $2::access_token_id, $28::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
         g.scopes, g.resources, $8::token_confirmation, g.authorization_id, g.authorization_id
     FROM granted AS g
-    RETURNING authorization_id, scopes, resources, expires_at
+    WHERE NOT $27::boolean
 ), access_token AS (
-    SELECT 'issued' AS outcome, w.authorization_id::authorization_id AS authorization_id, w.scopes::text[] AS scopes,
-        w.resources::text[] AS resources, w.expires_at::timestamptz AS expires_at
-    FROM new_access_token AS w
+    SELECT 'issued' AS outcome, g.authorization_id::authorization_id AS authorization_id, g.scopes::text[] AS scopes,
+        g.resources::text[] AS resources, g.expires_at::timestamptz AS expires_at
+    FROM granted AS g
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_issued_access_token($2::access_token_id, j.client_id, $27::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($2::access_token_id, j.client_id, $28::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE j.verdict = 'retried'
+    WHERE j.verdict = 'retried' AND NOT $27::boolean
+    UNION ALL
+    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
+    FROM judged AS j
+    CROSS JOIN find_grant_by_assertion($18::token_digest) AS e (authorization_id, expires_at, scopes, resources)
+    WHERE j.verdict = 'retried' AND $27::boolean
+), named AS MATERIALIZED (
+    SELECT give_subject(j.sector, j.user_id) AS sub
+    FROM judged AS j
+    WHERE j.verdict IN ('issued', 'retried')
 )
 SELECT (CASE
         WHEN w.outcome IS NOT NULL THEN w.outcome
@@ -899,41 +913,43 @@ SELECT (CASE
         WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
         ELSE 'proof_replayed'
     END)::outcome AS outcome,
-    coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, w.scopes, w.resources, w.expires_at
+    coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, d.sub, w.scopes, w.resources, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN admitted AS m ON true
 LEFT JOIN access_token AS w ON true
+LEFT JOIN named AS d ON true
 `
 
 type IssueTokenByAssertionParams struct {
-	ReferenceID         *ReferenceID
-	AccessTokenID       AccessTokenID
-	ClientAuthMethod    string
-	ClientSecret        token.Digest
-	Audiences           []string
-	SigningAlgorithm    string
-	AssertionClientID   *ClientID
-	Confirmation        *token.Confirmation
-	AssertionExpiresAt  int64
-	ClockSkew           time.Duration
-	MaxLifetime         time.Duration
-	Scopes              []string
-	DefaultScopes       []string
-	Resources           []string
-	DefaultResources    []string
-	Issuer              string
-	Subject             string
-	AssertionID         token.Digest
-	ClientID            ClientID
-	Proof               *token.Digest
-	ProofExpiresAt      *time.Time
-	AccessTokenLifetime time.Duration
-	AuthTime            *time.Time
-	ACR                 *string
-	AMR                 []string
-	Data                json.RawMessage
-	AccessToken         *token.Digest
+	ReferenceID           *ReferenceID
+	AccessTokenID         AccessTokenID
+	ClientAuthMethod      string
+	ClientSecret          token.Digest
+	Audiences             []string
+	SigningAlgorithm      string
+	AssertionClientID     *ClientID
+	Confirmation          *token.Confirmation
+	AssertionExpiresAt    int64
+	ClockSkew             time.Duration
+	MaxLifetime           time.Duration
+	Scopes                []string
+	DefaultScopes         []string
+	Resources             []string
+	DefaultResources      []string
+	Issuer                string
+	Subject               string
+	AssertionID           token.Digest
+	ClientID              ClientID
+	Proof                 *token.Digest
+	ProofExpiresAt        *time.Time
+	AccessTokenLifetime   time.Duration
+	AuthTime              *time.Time
+	ACR                   *string
+	AMR                   []string
+	Data                  json.RawMessage
+	AccessTokenWithoutRow bool
+	AccessToken           *token.Digest
 }
 
 type IssueTokenByAssertionRow struct {
@@ -941,6 +957,7 @@ type IssueTokenByAssertionRow struct {
 	ReplayedProof   bool
 	AuthorizationID *AuthorizationID
 	UserID          *UserID
+	Sub             *Subject
 	Scopes          []string
 	Resources       []string
 	ExpiresAt       *time.Time
@@ -959,7 +976,9 @@ type IssueTokenByAssertionRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the access token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
+// access_token_without_row is that of RedeemAuthorizationCode.
 // The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+// sub is the subject by which the client knows the user.
 //   - issued: the token is written, and the assertion is remembered
 //   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1006,6 +1025,7 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 		arg.ACR,
 		arg.AMR,
 		arg.Data,
+		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
 	)
 	var i IssueTokenByAssertionRow
@@ -1014,6 +1034,7 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 		&i.ReplayedProof,
 		&i.AuthorizationID,
 		&i.UserID,
+		&i.Sub,
 		&i.Scopes,
 		&i.Resources,
 		&i.ExpiresAt,

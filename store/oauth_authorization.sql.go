@@ -813,25 +813,25 @@ func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthoriza
 const IssueGrant = `-- name: IssueGrant :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents,
-        $3::session_id AS session_id, $4::token_digest AS refresh_token,
-        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($5::text[], '{}')) AS bound
+        $3::session_id AS session_id, $5::token_digest AS refresh_token,
+        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($6::text[], '{}')) AS bound
 ), asked AS MATERIALIZED (
     SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
-        pair_epoch(u.ended_grants, c.client_id, $6::reference_id) AS pair_epoch,
-        l.session_id, l.bound, $6::reference_id AS reference_id,
-        as_set($5::text[]) AS scopes, nullif(as_set($7::text[]), '{}') AS resources,
-        $8::jsonb AS authorization_details, $9::timestamptz AS auth_time,
-        $10::jsonb AS act, l.refresh_token,
-        $11::refresh_token_id AS refresh_token_id,
-        $12::token_confirmation AS confirmation,
-        CASE WHEN is_public(c) THEN $12::token_confirmation END AS family_confirmation,
+        pair_epoch(u.ended_grants, c.client_id, $7::reference_id) AS pair_epoch,
+        l.session_id, l.bound, $7::reference_id AS reference_id,
+        as_set($6::text[]) AS scopes, nullif(as_set($8::text[]), '{}') AS resources,
+        $9::jsonb AS authorization_details, $10::timestamptz AS auth_time,
+        $11::jsonb AS act, l.refresh_token,
+        $12::refresh_token_id AS refresh_token_id,
+        $13::token_confirmation AS confirmation,
+        CASE WHEN is_public(c) THEN $13::token_confirmation END AS family_confirmation,
         CASE WHEN l.bound THEN s.expires_at END AS session_ends_at,
-        expiry(now(), $13::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
+        expiry(now(), $14::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
         CASE WHEN l.refresh_token IS NOT NULL
-            THEN expiry(now(), $14::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         CASE WHEN l.refresh_token IS NOT NULL
-            THEN expiry(now(), $15::interval, c.authorization_lifetime, 'FamilyLifetime')
+            THEN expiry(now(), $16::interval, c.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         (
             CASE
@@ -839,8 +839,8 @@ WITH locked AS MATERIALIZED (
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT $16::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
-                WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(c.scopes, $17::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT $17::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
+                WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.scopes, $18::text[], '{}')) THEN 'invalid_scope'
                 ELSE 'issued'
             END
         )::outcome AS outcome
@@ -855,7 +855,7 @@ WITH locked AS MATERIALIZED (
         user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, confirmation,
         act, may_act, data, expires_at
     )
-    SELECT $18::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
+    SELECT $4::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
         q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, $19::text,
         $20::text[], now(), now(), $21::access_token_id, q.family_ends_at, q.family_confirmation,
         q.act, $22::jsonb, $23::jsonb,
@@ -870,11 +870,11 @@ WITH locked AS MATERIALIZED (
     SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
     FROM asked AS q
     CROSS JOIN judge_repeated_grant(
-        $18::authorization_id, q.client_id, q.user_id, $21::access_token_id, q.refresh_token_id
+        $4::authorization_id, q.client_id, q.user_id, $21::access_token_id, q.refresh_token_id
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
-    SELECT $18::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
+    SELECT $4::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
         q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
@@ -911,7 +911,11 @@ WITH locked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(j.verdict, q.outcome, 'unknown')::outcome AS outcome, g.sub, g.access_token_expires_at, g.refresh_token_expires_at
+SELECT noted(
+        coalesce(j.verdict, q.outcome, 'unknown')::outcome, 'IssueGrant', of_user => $1::user_id, of_client => $2::client_id,
+        of_session => $3::session_id, of_family => $4::authorization_id
+    )::outcome AS outcome,
+    g.sub, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN judged AS j ON true
@@ -922,6 +926,7 @@ type IssueGrantParams struct {
 	UserID                UserID
 	ClientID              ClientID
 	SessionID             *SessionID
+	ID                    AuthorizationID
 	RefreshToken          *token.Digest
 	Scopes                []string
 	ReferenceID           *ReferenceID
@@ -936,7 +941,6 @@ type IssueGrantParams struct {
 	FamilyLifetime        time.Duration
 	GrantType             string
 	DefaultScopes         []string
-	ID                    AuthorizationID
 	ACR                   *string
 	AMR                   []string
 	AccessTokenID         AccessTokenID
@@ -983,6 +987,7 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 		arg.UserID,
 		arg.ClientID,
 		arg.SessionID,
+		arg.ID,
 		arg.RefreshToken,
 		arg.Scopes,
 		arg.ReferenceID,
@@ -997,7 +1002,6 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 		arg.FamilyLifetime,
 		arg.GrantType,
 		arg.DefaultScopes,
-		arg.ID,
 		arg.ACR,
 		arg.AMR,
 		arg.AccessTokenID,

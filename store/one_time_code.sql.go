@@ -34,8 +34,8 @@ type CreateOneTimeCodeParams struct {
 // purpose and subject, which is wrong from then on. It doesn't refill the budget of guesses (RedeemOneTimeCode), and doesn't count how often
 // a code is sent (CountAttempt).
 // subject is the digest of whom the code is for (token.DigestOf), such as a user's id, an address in lower case, or a browser.
-// digest is the digest of the code. For a code of a few digits it has to be a keyed one, of HMAC-SHA-256: who reads the table could try them
-// all.
+// digest is the digest of the code. For a code that is short enough to be typed it has to be a keyed one (token.ShortCodeDigest), or whoever
+// reads the table could try all of them.
 // data is given back when the code is redeemed.
 func (q *Queries) CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error) {
 	row := q.db.QueryRow(ctx, CreateOneTimeCode,

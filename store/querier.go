@@ -115,8 +115,8 @@ type Querier interface {
 	// purpose and subject, which is wrong from then on. It doesn't refill the budget of guesses (RedeemOneTimeCode), and doesn't count how often
 	// a code is sent (CountAttempt).
 	// subject is the digest of whom the code is for (token.DigestOf), such as a user's id, an address in lower case, or a browser.
-	// digest is the digest of the code. For a code of a few digits it has to be a keyed one, of HMAC-SHA-256: who reads the table could try them
-	// all.
+	// digest is the digest of the code. For a code that is short enough to be typed it has to be a keyed one (token.ShortCodeDigest), or whoever
+	// reads the table could try all of them.
 	// data is given back when the code is redeemed.
 	CreateOneTimeCode(ctx context.Context, arg CreateOneTimeCodeParams) (OneTimeCode, error)
 	// CreatePairwiseSubject stores the subject by which a client already knows a user, and so does every other client of its sector. It is for
@@ -317,6 +317,7 @@ type Querier interface {
 	// client and is bound to one.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
+	// sub is the subject by which the client knows the user.
 	//   - exchanged: the token is written
 	//   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -404,7 +405,7 @@ type Querier interface {
 	//   - postponed: the attempt failed; the next one is due at due_at
 	//   - abandoned: the attempt failed, and was the last one
 	//   - retried: the same lease had finished the delivery before; nothing changes
-	//   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+	//   - superseded: the lease is not that of the last claim: another worker is at it, or was; nothing changes
 	//   - unknown: there is no such delivery; it was collected
 	FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error)
 	// GetAccessToken returns one access token in any state. Zero rows: there is no such token.
@@ -546,7 +547,9 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It binds the access token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
+	// sub is the subject by which the client knows the user.
 	//   - issued: the token is written, and the assertion is remembered
 	//   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -738,7 +741,8 @@ type Querier interface {
 	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
-	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+	// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 	// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -908,10 +912,12 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
+	// error that names the parameter. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+	// the sector of pairwise subjects.
 	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 	// token is used.

@@ -39,7 +39,7 @@ func TestAssertionIsAGrant(t *testing.T) {
 		AuthorizationCodeID: got.AuthorizationID, AuthorizationID: got.AuthorizationID,
 	})
 	wantEqual(t, "the answer", row, store.IssueTokenByAssertionRow{
-		Outcome: store.OutcomeIssued, AuthorizationID: got.AuthorizationID, UserID: &w.User, Scopes: p.Scopes, Resources: p.Resources,
+		Outcome: store.OutcomeIssued, AuthorizationID: got.AuthorizationID, UserID: &w.User, Sub: w.publicSubject(), Scopes: p.Scopes, Resources: p.Resources,
 		ExpiresAt: got.ExpiresAt,
 	})
 	family := w.authorizationOf(*got.AuthorizationID)

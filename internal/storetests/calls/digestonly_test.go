@@ -292,6 +292,14 @@ func (v *vault) live() {
 	issued, err := q.IssueAccessToken(ctx, issueParams)
 	v.did(err, issueParams, issued)
 
+	mailed, recovery := v.mint(token.AuthorizationCode, "one-time code"), v.mint(token.ClientSecret, "recovery code")
+	sent, err := q.CreateOneTimeCode(ctx, store.CreateOneTimeCodeParams{
+		Purpose: "sign-in", Subject: token.DigestOf(string(v.User)), Digest: mailed.Digest(), Lifetime: time.Minute,
+	})
+	v.did(err, sent)
+	replaced, err := q.ReplaceRecoveryCodes(ctx, store.ReplaceRecoveryCodesParams{UserID: v.User, Digests: token.Digests{recovery.Digest()}})
+	v.did(err, replaced)
+
 	for _, raw := range v.minted { // each is asked for as every kind
 		digest := raw.Digest()
 		introspected, err := q.IntrospectToken(ctx, store.IntrospectTokenParams{Token: digest, ClientAuthMethod: fixture.Server})
@@ -309,7 +317,15 @@ func (v *vault) live() {
 	}
 	v.kept("client secret", "next client secret", "next registration token", "session cookie", "request_uri that is not taken", "code",
 		"access token", "refresh token", "access token of rotation 2", "access token of retry 2", "foreign refresh token",
-		"foreign access token", "another foreign refresh token", "client's own token")
+		"foreign access token", "another foreign refresh token", "client's own token", "one-time code", "recovery code")
+	accepted, err := q.RedeemOneTimeCode(ctx, store.RedeemOneTimeCodeParams{
+		Purpose: "sign-in", Subject: token.DigestOf(string(v.User)), Digest: mailed.Digest(), MaxAttempts: 5, AttemptWindow: time.Minute,
+	})
+	v.did(err, accepted)
+	wantEqual(v, "RedeemOneTimeCode", accepted.Outcome, store.OutcomeAccepted)
+	used, err := q.UseRecoveryCode(ctx, store.UseRecoveryCodeParams{UserID: v.User, Digest: recovery.Digest()})
+	v.did(err, used)
+	wantEqual(v, "UseRecoveryCode", used.Outcome, store.OutcomeAccepted)
 
 	rotate("access token of a reuse", refresh, store.OutcomeReplayed)
 	redeemParams.AccessTokenID = store.NewAccessTokenID()

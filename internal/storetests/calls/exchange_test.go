@@ -68,7 +68,7 @@ func TestExchangedTokenIsOfItsSubjectsFamilyAndOfItsOwnClient(t *testing.T) {
 	})
 	wantAct(t, "act", got.Act, string(act))
 	wantEqual(t, "the answer", row, store.ExchangeTokenRow{
-		Outcome: store.OutcomeExchanged, AuthorizationID: &k.Authorization, UserID: &w.User, SessionID: &w.Session, Scopes: subject.Scopes,
+		Outcome: store.OutcomeExchanged, AuthorizationID: &k.Authorization, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session, Scopes: subject.Scopes,
 		Resources: subject.Resources, Act: got.Act, AuthTime: row.AuthTime, ExpiresAt: got.ExpiresAt,
 	})
 	i := w.introspectAccess(access)

@@ -34,6 +34,15 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
+	registration := registerParams("")
+	registration.Open, registration.ClientSecretLifetime = true, time.Hour
+	update := updateParams(w.open(), "r1")
+	update.ClientSecret, update.ClientSecretLifetime = new(fixture.Digest("new")), time.Hour
+	exchanger := w.NewExchanger()
+	exchanged, _ := w.ExchangeParams(w.Redeem().Access, exchanger)
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "7")
+	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	device, ciba := w.forSubtest(t), w.forSubtest(t)
 	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
@@ -48,11 +57,16 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"RedeemAuthorizationCode":       w.RedeemParams(code),
 		"RotateRefreshToken":            rotate,
 		"IssueAccessToken":              w.issueParams("token"),
+		"ExchangeToken":                 exchanged,
+		"IssueTokenByAssertion":         asserted,
 		"IssueGrant":                    w.issueGrantParams("granted"),
 		"CreateSession":                 store.CreateSessionParams{ID: store.NewSessionID(), UserID: w.User, Token: fixture.Digest("cookie"), Lifetime: time.Hour},
 		"ExtendSession":                 store.ExtendSessionParams{ID: w.Session, Lifetime: 2 * time.Hour},
 		"RememberClientAssertion":       store.RememberClientAssertionParams{ID: fixture.Digest("jti"), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour},
 		"RotateClientSecret":            store.RotateClientSecretParams{ClientID: w.machine(), ClientSecret: fixture.Digest("new"), Lifetime: time.Hour},
+		"CreateInitialAccessToken":      store.CreateInitialAccessTokenParams{ID: "iat", Token: fixture.Digest("iat"), MaxUses: 1, Lifetime: time.Hour},
+		"RegisterClient":                registration,
+		"UpdateRegistration":            update,
 		"RetireReplacedSigningKeys":     store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour},
 		"CreateOneTimeCode":             store.CreateOneTimeCodeParams{Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("123456"), Lifetime: time.Minute},
 		"RetireSigningKey":              store.RetireSigningKeyParams{ID: "k", Lifetime: time.Hour},

@@ -320,3 +320,42 @@ func TestDeletedUserIsFoundByNoSubject(t *testing.T) {
 		t.Error("the subject of a deleted user is given to another one")
 	}
 }
+
+// An exchanged token, and one for an assertion, are of their own client's sector, not of that in whose family they are.
+func TestSubjectIsForTheClientOfTheToken(t *testing.T) {
+	t.Parallel()
+	w, grantee := assertionWorld(t)
+	w.Exec(`UPDATE oauth_client SET subject_type = 'pairwise', redirect_uris = '{https://grantee.example/cb}' WHERE client_id = $1`, string(grantee))
+	api := w.NewExchanger(func(p *store.CreateClientParams) {
+		p.SubjectType, p.RedirectURIs = new("pairwise"), []string{"https://api.example/cb"}
+	})
+	k := w.Redeem()
+	access, raw := w.ExchangeParams(k.Access, api)
+	var subjects []store.Subject
+	for range 2 {
+		row, err := w.Q.ExchangeToken(w.Ctx, access)
+		w.OK(err)
+		subjects = append(subjects, *row.Sub)
+	}
+	wantEqual(t, "the same call again", subjects[1], subjects[0])
+	if subjects[0] == *w.publicSubject() {
+		t.Error("an exchanged token tells the user's id")
+	}
+	wantEqual(t, "IntrospectAccessToken", w.introspectAccess(raw).Sub, &subjects[0])
+	wantEqual(t, "IntrospectToken", w.Introspect(raw).Sub, &subjects[0])
+	wantEqual(t, "IntrospectAccessTokenByID", w.introspectAccessByID(access.AccessTokenID).Sub, &subjects[0])
+	wantEqual(t, "the subject token", w.introspectAccess(k.Access).Sub, w.publicSubject())
+	wantEqual(t, "the family", w.introspectFamily(k.Authorization).Sub, w.publicSubject())
+
+	p, issued := w.AssertionParams(fixture.Issuer, "7", "jti", grantee)
+	row, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+	w.OK(err)
+	w.want("IssueTokenByAssertion", row.Outcome, store.OutcomeIssued)
+	if *row.Sub == *w.publicSubject() || *row.Sub == subjects[0] {
+		t.Errorf("at %s the user is %s", grantee, *row.Sub)
+	}
+	wantEqual(t, "IntrospectAccessToken", w.introspectAccess(issued).Sub, row.Sub)
+	again, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+	w.OK(err)
+	wantEqual(t, "the same call again", again.Sub, row.Sub)
+}

@@ -48,10 +48,15 @@ func (w *world) endpoints(c caller) map[string]store.Outcome {
 		ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, ID: store.NewAccessTokenID(), Lifetime: time.Hour, Scopes: []string{"beyond"},
 	})
 	w.OK(err)
+	exchanged, err := w.Q.ExchangeToken(w.Ctx, store.ExchangeTokenParams{ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, SubjectToken: &none})
+	w.OK(err)
+	asserted, err := w.Q.IssueTokenByAssertion(w.Ctx, store.IssueTokenByAssertionParams{ClientID: c.client, ClientAuthMethod: c.method, ClientSecret: c.secret, Issuer: "unknown"})
+	w.OK(err)
 	return map[string]store.Outcome{
 		"RedeemAuthorizationCode": redeemed.Outcome, "RotateRefreshToken": rotated.Outcome, "IntrospectToken": either.Outcome,
 		"IntrospectAccessToken": access.Outcome, "IntrospectAccessTokenByID": byID.Outcome, "IntrospectRefreshToken": refresh.Outcome,
 		"IntrospectAuthorization": family.Outcome, "RevokeToken": revoked.Outcome, "RevokeAccessTokenByID": revokedByID.Outcome, "IssueAccessToken": issued.Outcome,
+		"ExchangeToken": exchanged.Outcome, "IssueTokenByAssertion": asserted.Outcome,
 	}
 }
 

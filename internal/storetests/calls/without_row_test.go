@@ -454,3 +454,47 @@ func TestIssueGrantWithoutARow(t *testing.T) {
 		}
 	}
 }
+
+func TestTokenByAssertionWithoutARow(t *testing.T) {
+	t.Parallel()
+	w, client := assertionWorld(t)
+	withoutRow := func(p *store.IssueTokenByAssertionParams) { p.AccessTokenWithoutRow, p.AccessToken = true, nil }
+	p, _ := w.AssertionParams(fixture.Issuer, "7", "jti", client)
+	withoutRow(&p)
+	row, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+	w.OK(err)
+	w.want("IssueTokenByAssertion", row.Outcome, store.OutcomeIssued)
+	id := *row.AuthorizationID
+	wantEqual(t, "rows of access tokens", w.rowsOf("oauth_access_token", id), 0)
+	wantEqual(t, "expires_at of the family", w.authorizationOf(id).ExpiresAt, row.ExpiresAt)
+	wantEqual(t, "live", w.familyIsLive(id), true)
+	wantEqual(t, "families marked as dead", w.markDead(100), 0)
+	w.Unchanged(func() {
+		again, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+		w.OK(err)
+		want := row
+		want.Outcome = store.OutcomeRetried
+		wantEqual(t, "the same call again", again, want)
+		other := p
+		other.AccessTokenID = store.NewAccessTokenID()
+		replay, err := w.Q.IssueTokenByAssertion(w.Ctx, other)
+		w.OK(err)
+		w.want("another call", replay.Outcome, store.OutcomeProofReplayed)
+		for parameter, change := range map[string]assertion{
+			"AccessTokenLifetime": func(p *store.IssueTokenByAssertionParams) { p.AccessTokenLifetime = store.Never },
+			"AccessToken":         func(p *store.IssueTokenByAssertionParams) { p.AccessToken = new(fixture.Digest("opaque")) },
+		} {
+			p, _ := w.AssertionParams(fixture.Issuer, "7", parameter, client)
+			withoutRow(&p)
+			change(&p)
+			_, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+			if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, parameter+" ") {
+				t.Errorf("%s: got %v, want it refused by name", parameter, err)
+			}
+		}
+	})
+	w.Exec(`DELETE FROM oauth_authorization`) // collected
+	gone, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+	w.OK(err)
+	w.want("after the family is gone", gone.Outcome, store.OutcomeExpired)
+}

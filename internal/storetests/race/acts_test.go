@@ -11,6 +11,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // conn is a connection, or a transaction.
@@ -41,6 +42,7 @@ type grantAct struct {
 	begins  bool   // and that begins with it
 	consent bool
 	own     bool // of the client itself
+	unbound bool // in no session
 	run     func(ctx context.Context, c conn, s *scene) (granted, error)
 }
 
@@ -84,6 +86,33 @@ func (s *scene) directGrant() (store.IssueGrantParams, granted) {
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(g.token)), AccessTokenLifetime: time.Hour,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest(g.refresh)), RefreshTokenLifetime: time.Hour,
 		FamilyLifetime: store.Never,
+	}, g
+}
+
+// exchange exchanges the access token of the family at work.
+func (s *scene) exchange(ctx context.Context, c conn, client store.ClientID) (granted, error) {
+	p, g := s.exchanged(client)
+	r, err := store.New(c).ExchangeToken(ctx, p)
+	g.outcome = r.Outcome
+	return g, err
+}
+
+func (s *scene) exchanged(client store.ClientID) (store.ExchangeTokenParams, granted) {
+	g := granted{token: fixture.Unique("xt")}
+	return store.ExchangeTokenParams{
+		ClientID: client, ClientAuthMethod: "verified", ClientResources: []string{fixture.Resource}, SubjectToken: new(fixture.Digest(s.at.access)),
+		DefaultScopes: s.scopes(), AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(g.token)), AccessTokenLifetime: time.Hour,
+	}, g
+}
+
+// assertion presents an assertion about the user that nobody has presented before.
+func (s *scene) assertion() (store.IssueTokenByAssertionParams, granted) {
+	g := granted{token: fixture.Unique("at")}
+	return store.IssueTokenByAssertionParams{
+		ClientID: s.client, ClientAuthMethod: "verified", Issuer: fixture.Issuer, Subject: string(s.user), ReferenceID: s.tenant,
+		AssertionID: token.GrantAssertionID(fixture.Issuer, g.token), AssertionExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour,
+		Audiences: []string{fixture.Audience}, SigningAlgorithm: "ES256", Scopes: s.scopes(), DefaultScopes: s.scopes(),
+		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(g.token)), AccessTokenLifetime: time.Hour,
 	}, g
 }
 
@@ -194,6 +223,20 @@ var grantActs = []grantAct{
 			r, err := store.New(c).IssueAccessToken(ctx, store.IssueAccessTokenParams{
 				ClientID: s.client, ClientAuthMethod: "verified", ID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(g.token)), Lifetime: time.Hour,
 			})
+			g.outcome = r.Outcome
+			return g, err
+		},
+	}, {
+		name: "ExchangeToken", want: store.OutcomeExchanged, family: func(s *scene) family { return s.at }, parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) { return s.exchange(ctx, c, s.client) },
+	}, {
+		name: "ExchangeToken by another client", want: store.OutcomeExchanged, family: func(s *scene) family { return s.at }, parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) { return s.exchange(ctx, c, s.exchanger) },
+	}, {
+		name: "IssueTokenByAssertion", want: store.OutcomeIssued, family: none, parents: true, unbound: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			p, g := s.assertion()
+			r, err := store.New(c).IssueTokenByAssertion(ctx, p)
 			g.outcome = r.Outcome
 			return g, err
 		},
@@ -433,7 +476,7 @@ func (e *endAct) ends(g *grantAct, s *scene) bool {
 	case g.consent:
 		return e.user || e.pair || e.client && e.name != "RevokeClientAuthorizations" // which ends tokens, not what the user agreed to
 	}
-	return e.user || e.pair || e.client || e.family || e.session && s.bound
+	return e.user || e.pair || e.client || e.family || e.session && s.bound && !g.unbound
 }
 
 // alive names what is alive of what a grant has given.

@@ -113,7 +113,7 @@ func waits(g *grantAct, e *endAct, o halfwayOrder) bool {
 		return e.user
 	case g.own:
 		return e.client
-	case g.consent:
+	case g.consent, g.unbound:
 		return e.user || e.client
 	}
 	return true

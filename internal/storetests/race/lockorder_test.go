@@ -170,9 +170,8 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	const (
 		user, client, session, refresh, family, polled, consent, access, known = "user", "oauth_client", "session", "oauth_refresh_token", "oauth_authorization", "oauth_polled_request", "oauth_consent", "oauth_access_token", "session_client"
 	)
-	// Nothing is locked after an access token, and nobody who has one waits: RevokeToken, which locks nothing else.
 	// What is a user's own comes after the user, and a code before its attempts; nobody who has one of these waits for a token.
-	order := []string{user, client, session, refresh, family, polled, consent, access, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
+	order := []string{user, client, session, refresh, access, family, polled, consent, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
 	w := newRaceWorld(t, len(order)+4)
 	s := w.newScene(true, false)
 	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
@@ -343,7 +342,9 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
 		foreignRotatedByUs: {user, client, session, refresh, family},
-		"IssueAccessToken": {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
+		"ExchangeToken":    {user, client, session, access, family}, "ExchangeToken by another client": {user, client, session, access, family},
+		"IssueTokenByAssertion": {user, client},
+		"IssueAccessToken":      {client}, "GrantConsent": {user, client, consent}, "CreateSession": {user}, "CreateSession with a maximum": {user, session},
 		"ExtendSession": {session}, "ReauthenticateSession": {session}, "another server's session": {user},
 		"another server's refresh token": {user, client, session}, "another server's access token": {user, client, session}, "another server's tokens": {user, client, session},
 		"another server's rotation": {refresh, user, client, session, family}, "another server's rotation of ours": {refresh, user, client, session, family},

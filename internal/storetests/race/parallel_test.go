@@ -230,9 +230,33 @@ func TestRaceSameCallIsRetried(t *testing.T) {
 	w := newRaceWorld(t, 16)
 	for range roundsOf(10) {
 		s := w.newScene(true, false)
-		p := store.IssueAccessTokenParams{ClientID: s.client, ClientAuthMethod: "verified", ID: store.NewAccessTokenID(), Lifetime: time.Hour}
+		p := store.IssueAccessTokenParams{ClientID: s.client, ClientAuthMethod: "verified", ID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(fixture.Unique("own"))), Lifetime: time.Hour}
 		w.parallel("IssueAccessToken", 16, outcomes{store.OutcomeIssued: 1, store.OutcomeRetried: 15}, func(int) (store.Outcome, error) {
 			r, err := w.Q.IssueAccessToken(w.Ctx, p)
+			return r.Outcome, err
+		})
+		swap, swapped := s.exchanged(s.exchanger)
+		w.parallel("ExchangeToken", 16, outcomes{store.OutcomeExchanged: 1, store.OutcomeRetried: 15}, func(int) (store.Outcome, error) {
+			r, err := w.Q.ExchangeToken(w.Ctx, swap)
+			if err == nil && (r.ExpiresAt == nil || len(r.Scopes) == 0 || len(r.Act) == 0) {
+				err = errors.New("the answer says nothing of the token")
+			}
+			return r.Outcome, err
+		})
+		assert, asserted := s.assertion()
+		w.parallel("IssueTokenByAssertion", 16, outcomes{store.OutcomeIssued: 1, store.OutcomeRetried: 15}, func(int) (store.Outcome, error) {
+			r, err := w.Q.IssueTokenByAssertion(w.Ctx, assert)
+			if err == nil && (r.ExpiresAt == nil || r.AuthorizationID == nil) {
+				err = errors.New("the answer says nothing of the token")
+			}
+			return r.Outcome, err
+		})
+		w.WantLive(swapped.token, asserted.token)
+		again, _ := s.assertion()
+		w.parallel("IssueTokenByAssertion, of one assertion", 16, outcomes{store.OutcomeIssued: 1, store.OutcomeProofReplayed: 15}, func(int) (store.Outcome, error) {
+			p := again
+			p.AccessTokenID, p.AccessToken = store.NewAccessTokenID(), new(fixture.Digest(fixture.Unique("at")))
+			r, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
 			return r.Outcome, err
 		})
 		grant, raw := s.directGrant()

@@ -110,6 +110,7 @@ type scene struct {
 	user           store.UserID
 	session, other store.SessionID // other is the older one
 	client         store.ClientID
+	exchanger      store.ClientID // may exchange the access token of at
 	tenant         *store.ReferenceID
 	bound          bool // whether the families are bound to session
 
@@ -148,7 +149,8 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 	n := fixture.Unique("")
 	s := &scene{
 		user: store.UserID("u" + n), session: store.SessionID("s" + n), other: store.SessionID("o" + n), client: store.ClientID("c" + n),
-		bound: bound, pending: store.AuthorizationID("p" + n), approved: store.AuthorizationID("q" + n),
+		exchanger: store.ClientID("e" + n),
+		bound:     bound, pending: store.AuthorizationID("p" + n), approved: store.AuthorizationID("q" + n),
 		coded:   family{id: store.AuthorizationID("g" + n), code: "code-" + n},
 		at:      family{id: store.AuthorizationID("f" + n), access: "at-" + n, refresh: "rt-" + n, refreshID: store.RefreshTokenID("r" + n)},
 		rotated: family{id: store.AuthorizationID("h" + n), refresh: "spent-" + n, next: "next-" + n, refreshID: store.RefreshTokenID("x" + n)},
@@ -172,13 +174,17 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		"$cookie", digest(cookie(s.session)), "$othercookie", digest(cookie(s.other)), "$code", digest(s.coded.code),
 		"$at", digest(s.at.access), "$rt", digest(s.at.refresh), "$spent", digest(s.rotated.refresh), "$next", digest(s.rotated.next),
 		"$baat", digest(s.foreign.access), "$bart", digest(s.foreign.refresh), "$own", digest(s.own),
-		"$device", digest(s.device.code), "$asking", digest(s.asking.code), "$usercode", digest(userCode(s.asking)), "$n", n,
+		"$device", digest(s.device.code), "$asking", digest(s.asking.code), "$usercode", digest(userCode(s.asking)),
+		"$exchange", fixture.TokenExchange, "$bearer", fixture.JWTBearer, "$issuer", fixture.Issuer, "$audience", fixture.Audience, "$resource", fixture.Resource, "$n", n,
 	).Replace(`
 		INSERT INTO "user" (id, name) VALUES ('u$n', 'Ada');
 		INSERT INTO session (id, user_id, token, created_at, expires_at) VALUES
 			('s$n', 'u$n', $cookie, now(), now() + interval '1 hour'),
 			('o$n', 'u$n', $othercookie, now() - interval '1 hour', now() + interval '1 hour');
-		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret, backchannel_logout_uri) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}', $own, 'https://a.example/logout');
+		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret, backchannel_logout_uri) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba,$exchange,$bearer}', $own, 'https://a.example/logout'),
+			('e$n', 'e$n', '{}', '{$exchange}', $own, NULL);
+		INSERT INTO account (id, provider_id, account_id, user_id) VALUES ('i$n', '$issuer', 'u$n', 'u$n');
+		INSERT INTO oauth_trusted_issuer (id, issuer, audiences, signing_algorithms, any_client) VALUES ('$issuer', '$issuer', '{$audience}', '{ES256}', true) ON CONFLICT (id) DO NOTHING;
 		INSERT INTO oauth_authorization (id, client_id, scopes, expires_at) VALUES ('p$n', 'c$n', '{openid,offline_access}', now() + interval '1 hour');
 		INSERT INTO oauth_authorization (id, client_id, scopes, status, user_id, session_id, reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, decided_at, expires_at, code, code_expires_at, redeemed_at)
 		SELECT v.id || '$n', 'c$n', '{openid,offline_access}', 'approved', 'u$n', 's$n', $tenant, $scopes, $bound, 0, 0, 0, now(),
@@ -196,8 +202,8 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 			('y$n', $next, 'c$n', 's$n', 'u$n', $tenant, now() + interval '1 hour', $scopes, 'h$n', 'h$n', NULL, NULL, NULL);
 		INSERT INTO oauth_refresh_token (id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, authorization_code_id) VALUES
 			('b$n', $bart, 'c$n', 's$n', 'u$n', $tenant, now() + interval '1 hour', $scopes, 'b$n');
-		INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, authorization_id) VALUES
-			('a$n', $at, 'c$n', 's$n', 'u$n', $tenant, 'r$n', now() + interval '1 hour', $scopes, 'f$n');
+		INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_id) VALUES
+			('a$n', $at, 'c$n', 's$n', 'u$n', $tenant, 'r$n', now() + interval '1 hour', $scopes, '{$resource}', 'f$n');
 		INSERT INTO oauth_access_token (id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes) VALUES
 			('b$n', $baat, 'c$n', 's$n', 'u$n', $tenant, 'b$n', now() + interval '1 hour', $scopes);
 		INSERT INTO oauth_access_token (id, token, client_id, expires_at, scopes) VALUES ('own$n', $own, 'c$n', now() + interval '1 hour', '{}');

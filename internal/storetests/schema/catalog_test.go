@@ -184,6 +184,12 @@ var schemaTables = []tableSpec{
 			backchannel_logout_session_required boolean
 			client_discovery_id text
 			client_credentials_scopes text_list (text[])
+			previous_registration_access_token stored_token_digest (text)
+			document_uri short_text (text)
+			document_etag short_text (text)
+			document_fetched_at finite_timestamptz (timestamp with time zone)
+			document_fresh_until finite_timestamptz (timestamp with time zone)
+			document_changes text_list (text[])
 			unused_since timestamp with time zone
 			unused_checked_at timestamp with time zone`,
 		indexes: `
@@ -192,7 +198,8 @@ var schemaTables = []tableSpec{
 			oauth_client_user_id_idx (user_id)
 			oauth_client_reference_id_idx (reference_id, created_at, id) WHERE (reference_id IS NOT NULL)
 			oauth_client_created_at_idx (created_at, id)
-			oauth_client_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)`,
+			oauth_client_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)
+			oauth_client_document_fresh_until_idx (document_fresh_until, id) WHERE (document_fresh_until IS NOT NULL)`,
 		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks: `
 			oauth_client_redirect_uris_where_redirected
@@ -242,6 +249,26 @@ var schemaTables = []tableSpec{
 		foreign: `
 			oauth_client_resource_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
 			oauth_client_resource_resource_id_fkey (resource_id) oauth_resource(identifier) ON DELETE CASCADE`,
+	},
+	{
+		name: "oauth_initial_access_token",
+		added: `
+			id stored_initial_access_token_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			token stored_token_digest (text) NOT NULL
+			label short_text (text)
+			reference_id stored_reference_id (text)
+			max_uses bigint NOT NULL
+			uses bigint NOT NULL DEFAULT 0
+			expires_at finite_timestamptz (timestamp with time zone)
+			revoked_at timestamp with time zone`,
+		indexes: `
+			oauth_initial_access_token_pkey UNIQUE (id)
+			oauth_initial_access_token_token_uidx UNIQUE (token)
+			oauth_initial_access_token_created_at_idx (created_at, id)
+			oauth_initial_access_token_expires_at_idx (expires_at)`,
+		checks: `oauth_initial_access_token_uses_in_range`,
 	},
 	{
 		name: "oauth_client_secret",
@@ -399,7 +426,9 @@ var schemaTables = []tableSpec{
 			client_epoch bigint
 			pair_epoch bigint
 			data stored_object (jsonb)
-			requested_user_info_claims text_list (text[])`,
+			requested_user_info_claims text_list (text[])
+			subject_token_id access_token_id (text)
+			may_act stored_object (jsonb)`,
 		indexes: `
 			oauth_access_token_pkey UNIQUE (id)
 			oauth_access_token_token_uidx UNIQUE (token)
@@ -498,6 +527,7 @@ var schemaTables = []tableSpec{
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
 			expires_at finite_timestamptz (timestamp with time zone) NOT NULL`,
+		added: `access_token_id access_token_id (text)`,
 		indexes: `
 			oauth_client_assertion_pkey UNIQUE (id)
 			oauth_client_assertion_expires_at_idx (expires_at)`,
@@ -532,6 +562,30 @@ var schemaTables = []tableSpec{
 		indexes: `
 			oauth_proof_pkey UNIQUE (id)
 			oauth_proof_expires_at_idx (expires_at)`,
+	},
+	{
+		name: "oauth_trusted_issuer",
+		added: `
+			id stored_trusted_issuer_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			issuer stored_issuer (text) NOT NULL
+			name short_text (text)
+			jwks stored_object (jsonb)
+			jwks_uri short_text (text)
+			audiences text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			signing_algorithms text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			client_ids text_list (text[]) NOT NULL DEFAULT '{}'::text[]
+			any_client boolean NOT NULL DEFAULT false
+			max_lifetime assertion_lifetime (interval)
+			disabled boolean NOT NULL DEFAULT false`,
+		indexes: `
+			oauth_trusted_issuer_pkey UNIQUE (id)
+			oauth_trusted_issuer_issuer_uidx UNIQUE (issuer)
+			oauth_trusted_issuer_created_at_idx (created_at, id)`,
+		checks: `
+			oauth_trusted_issuer_one_source_of_keys
+			oauth_trusted_issuer_signs`,
 	},
 	{
 		name: "oauth_pairwise_subject",
@@ -663,6 +717,8 @@ const schemaDomains = `
 	oauth_client_id text
 	client_id text
 	client_secret_id text
+	initial_access_token_id text
+	stored_initial_access_token_id initial_access_token_id initial_access_token_id_length
 	stored_oauth_client_id oauth_client_id oauth_client_id_length
 	stored_client_id client_id oauth_client_client_id_is_vschar
 	authorization_id text
@@ -695,37 +751,49 @@ const schemaDomains = `
 	stored_sign_count bigint sign_count_in_range
 	totp_digits integer totp_digits_in_range
 	totp_period integer totp_period_in_range
-	totp_algorithm text totp_algorithm_known`
+	totp_algorithm text totp_algorithm_known
+	trusted_issuer_id text
+	stored_trusted_issuer_id trusted_issuer_id trusted_issuer_id_length
+	stored_issuer text issuer_length
+	assertion_lifetime interval assertion_lifetime_is_positive`
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
-	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required
+	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required allow_plain_pkce default_max_age require_pushed_authorization_requests dpop_bound_access_tokens tls_client_certificate_bound_access_tokens tls_client_auth_subject_dn tls_client_auth_san_dns tls_client_auth_san_uri tls_client_auth_san_ip tls_client_auth_san_email resources authorization_details_types
 	authorization_status pending approved denied
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale delivered postponed abandoned`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken claimed exchanged registered exhausted accepted inserted changed fresh stale replaced delivered postponed abandoned counted spent regressed untrusted too_many_actors invalid_redirect_uri invalid_client_metadata`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
 	access_token_is_live(oauth_access_token,oauth_authorization,oauth_client,"user",session)
+	add_actor(jsonb,text)
 	agreed_resource_scopes(oauth_consent)
 	agreed_scopes(oauth_consent)
+	are_details_within(jsonb,jsonb)
 	as_set(text[])
+	assertion_ends_at(bigint,interval)
 	authenticates(oauth_client,text,token_digest)
+	beyond(text[],text[])
+	binds_as_registered(oauth_client,jsonb)
 	client_is_used(text,timestamp with time zone)
 	client_key(text)
 	consent_counts(oauth_consent,"user")
-	count_attempt(text,text,integer,interval,boolean)
 	consent_gaps(oauth_consent,text[],text[])
 	consent_goes_on(oauth_consent,oauth_consent)
+	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
+	delete_client(text,boolean,text)
+	document_changes(oauth_client,oauth_client)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
 	expiry_without_row(timestamp with time zone,text)
+	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	give_family()
 	has_logout_uri(oauth_client)
 	give_subject(text,text)
@@ -733,7 +801,14 @@ const schemaFunctions = `
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
+	is_redirect_uri(text)
 	is_within(text[],text[])
+	judge_client_document(client_id,timestamp with time zone)
+	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
+	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
+	judge_assertion(text,timestamp with time zone,text)
+	judge_assertion_time(bigint,interval,interval,interval)
+	find_grant_by_assertion(text)
 	judge_logout_lease(text,text)
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
@@ -741,12 +816,16 @@ const schemaFunctions = `
 	keep_finite()
 	keep_sector()
 	keep_subject(text,text,subject)
+	kept_within(text[],text[])
 	key_fits(jsonb,jsonb)
 	known_subject(text,text)
 	live_session(text)
+	lock_live_access_token(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	manages(oauth_client,token_digest,token_digest)
 	may_decide(oauth_authorization,text)
+	may_present(oauth_client,oauth_access_token,text[])
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
@@ -757,17 +836,21 @@ const schemaFunctions = `
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
+	registered_before(client_id,oauth_client_id,token_digest,token_digest)
+	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
-	sector_of(oauth_client)
 	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
+	sector_of(oauth_client)
 	session_is_live(session,"user")
+	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	slow_down(authorization_id)
 	stamp_consent()
 	stamp_session()
 	subject_of(oauth_client,text,text)
 	tenant_key(text)
-	user_refusal("user")`
+	user_refusal("user")
+	uses_grant_type(oauth_client,text)`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -1108,7 +1191,8 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
 		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},
 		"passkey":                {"id": "'y'", "user_id": "'u'", "public_key": "''"},
@@ -1116,6 +1200,8 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 		"oauth_pairwise_subject": {"sector": "'a.example'", "user_id": "'u'", "subject": "'s'"},
+
+		"oauth_initial_access_token": {"id": "'i'", "token": "'" + string(fixture.Digest("i")) + "'", "max_uses": "1"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {
