@@ -202,7 +202,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	}
 	cases := []lockCase{
 		{"CreateAuthorization", []string{client}, func(c conn) error {
-			_, err := store.New(c).CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, Lifetime: time.Minute})
+			_, err := store.New(c).CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, DefaultScopes: fixture.Scopes, CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Lifetime: time.Minute})
 			return err
 		}},
 		{"TakeAuthorizationByRequestURI", []string{family}, func(c conn) error {

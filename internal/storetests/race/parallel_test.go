@@ -204,7 +204,7 @@ func TestRaceDecisions(t *testing.T) {
 			if i == 0 {
 				return approve(s)
 			}
-			r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: s.pending, Code: fixture.Digest(fixture.Unique("code")), CodeLifetime: time.Minute})
+			r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: s.pending, Code: fixture.Digest(fixture.Unique("code")), CodeLifetime: time.Minute, DefaultScopes: fixture.Scopes})
 			return r.Outcome, err
 		})
 		if got[store.OutcomeApproved] != 1 || got[store.OutcomeIssued]+got[store.OutcomeUndecided] != 7 {
@@ -216,7 +216,7 @@ func TestRaceDecisions(t *testing.T) {
 			if i == 0 {
 				return w.Q.DeleteClient(w.Ctx, s.client)
 			}
-			r, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, Lifetime: time.Minute})
+			r, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, DefaultScopes: fixture.Scopes, CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Lifetime: time.Minute})
 			return r.Outcome, err
 		})
 		if got[store.OutcomeDeleted] != 1 {
