@@ -23,6 +23,7 @@ ALTER TYPE outcome ADD VALUE 'replaced';
 ALTER TYPE outcome ADD VALUE 'delivered';
 ALTER TYPE outcome ADD VALUE 'postponed';
 ALTER TYPE outcome ADD VALUE 'abandoned';
+ALTER TYPE outcome ADD VALUE 'superseded';
 ALTER TYPE outcome ADD VALUE 'counted';
 ALTER TYPE outcome ADD VALUE 'spent';
 ALTER TYPE outcome ADD VALUE 'regressed';

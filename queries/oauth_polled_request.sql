@@ -108,7 +108,11 @@ WITH caller AS MATERIALIZED (
     WHERE q.outcome = 'created'
     RETURNING id, expires_at, poll_interval
 )
-SELECT coalesce(q.outcome, 'unauthenticated')::outcome AS outcome, n.expires_at, n.poll_interval
+SELECT noted(
+        coalesce(q.outcome, 'unauthenticated')::outcome, 'CreateBackchannelAuthentication', of_user => @user_id::user_id,
+        of_client => @client_id::client_id
+    )::outcome AS outcome,
+    n.expires_at, n.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN new_request AS n ON true;
@@ -139,7 +143,7 @@ WITH asked AS MATERIALIZED (
     FROM oauth_polled_request AS p
     WHERE p.user_code = @user_code::token_digest
 ), request AS MATERIALIZED (
-    SELECT a.id, u.id AS user_id, sqlc.narg('session_id')::session_id AS session_id,
+    SELECT a.id, a.client_id, u.id AS user_id, sqlc.narg('session_id')::session_id AS session_id,
         (
             CASE
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
@@ -167,8 +171,11 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = q.id AND q.outcome IN ('claimed', 'retried')
     RETURNING a.id, a.client_id, a.scopes, a.resources, a.authorization_details, a.request, a.expires_at
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request,
-    n.expires_at
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'FindAuthorizationByUserCode', of_user => @user_id::user_id, of_client => q.client_id,
+        of_session => sqlc.narg('session_id')::session_id, of_family => q.id
+    )::outcome AS outcome,
+    n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request, n.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true
 LEFT JOIN claimed AS n ON true;
@@ -318,13 +325,16 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )
-SELECT (CASE
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
-        WHEN NOT m.fresh THEN 'proof_replayed'
-        WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
-        ELSE p.outcome
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
+            WHEN NOT m.fresh THEN 'proof_replayed'
+            WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
+            ELSE p.outcome
+        END)::outcome,
+        'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id
+    )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
     w.poll_interval

@@ -41,7 +41,7 @@ FROM claimed AS w;
 --   - postponed: the attempt failed; the next one is due at due_at
 --   - abandoned: the attempt failed, and was the last one
 --   - retried: the same lease had finished the delivery before; nothing changes
---   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+--   - superseded: the lease is not that of the last claim: another worker is at it, or was; nothing changes
 --   - unknown: there is no such delivery; it was collected
 -- name: FinishLogoutDelivery :one
 WITH finished AS (

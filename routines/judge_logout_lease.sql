@@ -5,7 +5,7 @@ AS $$
 BEGIN
     RETURN coalesce(
         (
-            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'mismatched' END
+            SELECT CASE WHEN k.lease = presented THEN 'retried' ELSE 'superseded' END
             FROM session_client AS k
             WHERE k.id = delivery
         ),

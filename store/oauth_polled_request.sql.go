@@ -47,7 +47,11 @@ WITH caller AS MATERIALIZED (
     WHERE q.outcome = 'created'
     RETURNING id, expires_at, poll_interval
 )
-SELECT coalesce(q.outcome, 'unauthenticated')::outcome AS outcome, n.expires_at, n.poll_interval
+SELECT noted(
+        coalesce(q.outcome, 'unauthenticated')::outcome, 'CreateBackchannelAuthentication', of_user => $1::user_id,
+        of_client => $2::client_id
+    )::outcome AS outcome,
+    n.expires_at, n.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN new_request AS n ON true
@@ -260,7 +264,7 @@ WITH asked AS MATERIALIZED (
     FROM oauth_polled_request AS p
     WHERE p.user_code = $3::token_digest
 ), request AS MATERIALIZED (
-    SELECT a.id, u.id AS user_id, $2::session_id AS session_id,
+    SELECT a.id, a.client_id, u.id AS user_id, $2::session_id AS session_id,
         (
             CASE
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
@@ -288,8 +292,11 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = q.id AND q.outcome IN ('claimed', 'retried')
     RETURNING a.id, a.client_id, a.scopes, a.resources, a.authorization_details, a.request, a.expires_at
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request,
-    n.expires_at
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'FindAuthorizationByUserCode', of_user => $1::user_id, of_client => q.client_id,
+        of_session => $2::session_id, of_family => q.id
+    )::outcome AS outcome,
+    n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request, n.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true
 LEFT JOIN claimed AS n ON true
@@ -379,11 +386,11 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime,
         CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
-        (CASE WHEN cardinality($1::text[]) > 0 THEN as_set($1::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce($2::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $2::token_confirmation) END AS family_confirmation,
+        (CASE WHEN cardinality($2::text[]) > 0 THEN as_set($2::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce($3::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $3::token_confirmation) END AS family_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $3::text, $4::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $4::text, $5::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
@@ -393,9 +400,9 @@ WITH presented AS MATERIALIZED (
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
-            WHEN NOT key_fits(a.confirmation, $2::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(a.confirmation, $3::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($1::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($2::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
             ELSE 'redeemed'
         END)::outcome AS outcome
     FROM oauth_client AS c
@@ -404,8 +411,8 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = p.id
         LEFT JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON p.code = $5::token_digest
-    WHERE c.client_id = $6::client_id
+    ) ON p.code = $6::token_digest
+    WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.access_resources, p.confirmation, p.family_confirmation, p.outcome,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
@@ -487,13 +494,16 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     ON CONFLICT (id) DO NOTHING
 )
-SELECT (CASE
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
-        WHEN NOT m.fresh THEN 'proof_replayed'
-        WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
-        ELSE p.outcome
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
+            WHEN NOT m.fresh THEN 'proof_replayed'
+            WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
+            ELSE p.outcome
+        END)::outcome,
+        'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id
+    )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
     w.poll_interval
@@ -506,12 +516,12 @@ LEFT JOIN granted AS g ON true
 `
 
 type PollDeviceCodeParams struct {
+	ClientID             ClientID
 	Resources            []string
 	Confirmation         *token.Confirmation
 	ClientAuthMethod     string
 	ClientSecret         token.Digest
 	DeviceCode           token.Digest
-	ClientID             ClientID
 	Proof                *token.Digest
 	ProofExpiresAt       *time.Time
 	AccessTokenID        AccessTokenID
@@ -577,12 +587,12 @@ type PollDeviceCodeRow struct {
 // replayed.
 func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error) {
 	row := q.db.QueryRow(ctx, PollDeviceCode,
+		arg.ClientID,
 		arg.Resources,
 		arg.Confirmation,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.DeviceCode,
-		arg.ClientID,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.AccessTokenID,

@@ -122,7 +122,7 @@ type FinishLogoutDeliveryRow struct {
 //   - postponed: the attempt failed; the next one is due at due_at
 //   - abandoned: the attempt failed, and was the last one
 //   - retried: the same lease had finished the delivery before; nothing changes
-//   - mismatched: the lease is not that of the last claim: another worker is at it, or was; nothing changes
+//   - superseded: the lease is not that of the last claim: another worker is at it, or was; nothing changes
 //   - unknown: there is no such delivery; it was collected
 func (q *Queries) FinishLogoutDelivery(ctx context.Context, arg FinishLogoutDeliveryParams) (FinishLogoutDeliveryRow, error) {
 	row := q.db.QueryRow(ctx, FinishLogoutDelivery,

@@ -50,6 +50,8 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
 			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
 			'client_with_secrets', (SELECT o.client_id FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
+			'imported_client', (SELECT c.client_id FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
+			'foreign_hash', (SELECT c.foreign_secret_hash FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
 			'older_secret', (SELECT o.digest FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
 			'known_session', (SELECT k.session_id FROM session_client AS k JOIN session AS s ON s.id = k.session_id WHERE k.due_at IS NULL AND s.expires_at > now() ORDER BY k.id LIMIT 1)
 		) || (
@@ -102,8 +104,14 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 		) || (
 			SELECT jsonb_build_object('registered_client', c.client_id, 'registration', c.registration_access_token)
 			FROM oauth_client AS c
-			WHERE c.registration_access_token IS NOT NULL AND c.deleted_at IS NULL
+			WHERE c.previous_registration_access_token IS NOT NULL AND c.deleted_at IS NULL AND NOT c.disabled
 			ORDER BY c.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('initial_access_token', t.token, 'initial_access_token_id', t.id)
+			FROM oauth_initial_access_token AS t
+			WHERE t.expires_at > now() + interval '1 hour' AND t.uses < t.max_uses
+			ORDER BY t.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('owner', c.user_id)
@@ -257,6 +265,90 @@ var special = map[string]map[string]string{
 	"function make_room_for_session":                        {"Owner": "user_id", "Max_sessions": "'1"},
 	"function live_session":                                 {"Of_session": "session_id"},
 	"function lock_parents":                                 {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
+	"FindSessionByToken":                 {"Token": "session_token"},
+	"FindAccessTokenByToken":             {"Token": "access_token"},
+	"IntrospectAccessToken":              {"Token": "access_token"},
+	"FindRefreshTokenByToken":            {"Token": "refresh_token"},
+	"IntrospectRefreshToken":             {"Token": "refresh_token"},
+	"IntrospectToken":                    {"Token": "refresh_token"},
+	"RevokeToken":                        {"Token": "refresh_token"},
+	"RotateRefreshToken":                 {"Token": "refresh_token", "SuccessorID": "'new", "AccessTokenID": "'new", "Scopes": null, "Resources": null},
+	"ExtendSession":                      {"Lifetime": "'1000 days", "MaxLifetime": null},
+	"CreateSession":                      {"MaxSessions": "'1"},
+	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
+	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
+	"ReplaceForeignSecretHash":           {"ClientID": "imported_client", "ForeignSecretHash": "foreign_hash", "ClientSecret": "'" + fresh("secret")},
+	"MarkUnusedClients":                  {"AfterID": "oauth_client_id"},
+	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
+	"ListClientsByUser":                  {"UserID": "owner"},
+	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
+	"FindConsent":                        {"ClientID": "consent_client", "ReferenceID": null},
+	"CheckConsent":                       {"ClientID": "consent_client", "ReferenceID": null, "AuthorizationDetails": "'[]"},
+	"WithdrawConsent":                    {"ClientID": "consent_client", "ReferenceID": null},
+	"GrantConsent":                       {"ID": "'new", "ReferenceID": null, "AuthorizationDetails": "'[]"},
+	"FindAuthorizationByCode":            {"Code": "code"},
+	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
+	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"ApproveAuthorization":               {"ID": "pending_id"},
+	"DenyAuthorization":                  {"ID": "pending_id"},
+	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
+	"EndUserSessions":                    {"Keep": null},
+	"GrantAuthorization":                 {"ID": "'new"},
+	"IssueAuthorizationCode":             {"ID": "code_authorization"},
+	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
+	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
+	"FindAuthorizationByUserCode":        {"UserCode": "user_code"},
+	"GetPolledRequest":                   {"ID": "asking_request"},
+	"PollDeviceCode":                     {"DeviceCode": "device_code", "ClientID": "device_client", "ClientSecret": "device_secret", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
+	"IssueAccessToken":                   {"ID": "'new"},
+	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
+	"CreateClient":                       {"ClientID": "'new", "JWKS": null, "ForeignSecretHash": null},
+	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
+	"CreateUser":                         {"Email": "'new@example.com"},
+	"UpdateUser":                         {"Email": null},
+	"ReinstateUser":                      {"ID": "suspended"},
+	"RememberClientAssertion":            {"ExpiresAt": "soon"},
+	"ListSessionClients":                 {"SessionID": "known_session"},
+	"FinishLogoutDelivery":               {"ID": "delivery", "Lease": "delivery_lease", "Delivered": "'false", "MaxAttempts": "'0"},
+	"function judge_logout_lease":        {"Delivery": "delivery", "Presented": "'another lease"},
+	"CreateOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Data": "'{}"},
+	"RedeemOneTimeCode":                  {"Purpose": "code_purpose", "Subject": "code_subject", "Digest": "code_digest"},
+	"CountAttempt":                       {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"ResetAttempts":                      {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"CreatePasskey":                      {"SignCount": null},
+	"UsePasskey":                         {"SignCount": "'1000000"},
+	"CreateTOTP":                         {"Algorithm": null, "Digits": null, "Period": null},
+	"UseTOTP":                            {"Steps": "'{1000000}"},
+	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
+	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
+	"FindCurrentSigningKey":              {"Alg": "'ES256"},
+	"CreateSigningKey":                   {"PrivateKeyURI": null},
+	"RotateSigningKeyIfDue":              {"ID": "'new", "Alg": "'ES256", "PrivateKeyURI": null},
+	"RetireReplacedSigningKeys":          {"Alg": "'ES256"},
+	"function newest_signing_key":        {"Of_alg": "'ES256"},
+	"function client_is_used":            {"Of_client": "client_id"},
+	"function judge_spent_refresh_token": {"Spent": "spent_id", "Same_successor": "'new"},
+	"function judge_redeemed_request":    {"Polled": "polled_request", "Issued_as": "'new"},
+	"function slow_down":                 {"Polled": "asking_request"},
+	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
+	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
+	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
+	"function end_sessions":              {"Doomed": "known_session"},
+	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
+	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
+	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
+	"function live_session":              {"Of_session": "session_id"},
+	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
+
+	"UpdateRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"DeleteRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"RegisterClient":                       {"ID": "'new", "ClientID": "'new", "InitialAccessToken": "initial_access_token", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
+	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null},
+	"function judge_client_document":       {"Of_client": "client_id"},
+	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
 }
 
 // arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
@@ -291,7 +383,7 @@ func ordinary(name, typ string, focus map[string]string) string {
 	switch name {
 	case "AfterID":
 		return ""
-	case "AfterCreatedAt", "AfterDeletedAt":
+	case "AfterCreatedAt", "AfterDeletedAt", "AfterFreshUntil":
 		return "-infinity"
 	case "Email":
 		return focus["email"]

@@ -20,7 +20,9 @@ const (
 func newDeviceWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Public, p.GrantTypes = new(true), []string{deviceGrant} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.Public, p.GrantTypes = new(true), []string{deviceGrant, "refresh_token"}
+	})
 	return w
 }
 
@@ -151,7 +153,7 @@ func TestDeviceGrantFromTheRequestToTheTokens(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	wantEqual(t, "scopes", found.Scopes, []string{"openid", "offline_access"})
-	w.approve(d.id, store.OutcomeApproved, withoutCode)
+	w.approve(d.id, store.OutcomeApproved, withoutCode, func(p *store.ApproveAuthorizationParams) { p.AuthorizationDetails = details })
 	if a := w.authorizationOf(d.id); a.Code != nil || !a.ExpiresAt.Equal(*created.ExpiresAt) {
 		t.Errorf("the approval is %+v", a)
 	}
@@ -626,7 +628,7 @@ func (w *world) denyAs(id store.AuthorizationID, user store.UserID, want store.O
 func newCIBAWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant, "refresh_token"} })
 	return w
 }
 

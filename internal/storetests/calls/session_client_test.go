@@ -197,13 +197,13 @@ func TestDeliveryWithoutItsParametersIsNotLost(t *testing.T) {
 		wantEqual(t, "claimed without a page size", len(w.claim(0)), 0)
 		row, err := w.Q.FinishLogoutDelivery(w.Ctx, store.FinishLogoutDeliveryParams{ID: w.known().ID, Delivered: true})
 		w.OK(err)
-		w.want("FinishLogoutDelivery of what nobody has claimed", row.Outcome, store.OutcomeMismatched)
+		w.want("FinishLogoutDelivery of what nobody has claimed", row.Outcome, store.OutcomeSuperseded)
 	})
 	d := w.claimOne()
 	w.Unchanged(func() {
 		_, err := w.Q.FinishLogoutDelivery(w.Ctx, store.FinishLogoutDeliveryParams{ID: d.ID, Lease: d.Lease})
 		wantEqual(t, "error", pgErrorOf(err).Message, "BackOff is missing or under a second")
-		w.finish(d, true, store.OutcomeMismatched, func(p *store.FinishLogoutDeliveryParams) { p.Lease = "" })
+		w.finish(d, true, store.OutcomeSuperseded, func(p *store.FinishLogoutDeliveryParams) { p.Lease = "" })
 		w.finish(d, true, store.OutcomeUnknown, func(p *store.FinishLogoutDeliveryParams) { p.ID = "" })
 	})
 	for range 40 {
@@ -225,12 +225,12 @@ func TestStalledWorkerOverwritesNoNewerResult(t *testing.T) {
 		t.Errorf("the second claim has the lease of the first, or is attempt %d", second.Attempt)
 	}
 	w.Unchanged(func() {
-		w.finish(stalled, false, store.OutcomeMismatched)
-		w.finish(stalled, true, store.OutcomeMismatched)
+		w.finish(stalled, false, store.OutcomeSuperseded)
+		w.finish(stalled, true, store.OutcomeSuperseded)
 	})
 	w.finish(second, true, store.OutcomeDelivered)
 	w.Unchanged(func() {
-		w.finish(stalled, false, store.OutcomeMismatched)
+		w.finish(stalled, false, store.OutcomeSuperseded)
 		w.finish(second, true, store.OutcomeRetried)
 		w.claimsNothing()
 	})

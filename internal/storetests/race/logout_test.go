@@ -79,7 +79,7 @@ func TestRaceLogoutDeliveries(t *testing.T) {
 		for _, d := range again {
 			taken = taken || d.ID == first[1].ID
 		}
-		if want := map[bool]store.Outcome{true: store.OutcomeMismatched, false: store.OutcomeDelivered}[taken]; late != want {
+		if want := map[bool]store.Outcome{true: store.OutcomeSuperseded, false: store.OutcomeDelivered}[taken]; late != want {
 			t.Errorf("a late result is %s, and another worker has the delivery: %t", late, taken)
 		}
 		w.Exec(`DELETE FROM session_client`)
@@ -104,7 +104,7 @@ func TestRaceLogoutResultThatWaited(t *testing.T) {
 				return errors.New("not claimed again")
 			}
 			return nil
-		}, store.OutcomeMismatched},
+		}, store.OutcomeSuperseded},
 		{"the same result", func(tx pgx.Tx, d store.ClaimLogoutDeliveriesRow) error {
 			_, err := finish(w, store.New(tx), d, true)
 			return err
