@@ -715,7 +715,9 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	//   - redeemed: the tokens are written
 	//   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
