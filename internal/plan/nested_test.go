@@ -40,7 +40,7 @@ var called = []plan.Statement{
 	{Name: "function own_client_is_live", Text: "SELECT own_client_is_live(t) FROM oauth_access_token AS t WHERE t.id = $1::access_token_id", Args: []string{"access_token_id"}},
 	{Name: "function lock_live_access_token", Text: "SELECT lock_live_access_token($1::text)", Args: []string{"of_token"}},
 	{Name: "function find_issued_access_token", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, $4::access_token_id, $5::text) AS f", Args: []string{"of_token", "issued_to", "presented_as", "exchanged_for", "name"}},
-	{Name: "function find_issued_access_token of one that is gone", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, NULL, 'ID') AS f", Args: []string{"ID", "client_id", "presented_as"}},
+	{Name: "function find_issued (collected)", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, NULL, 'ID') AS f", Args: []string{"ID", "client_id", "presented_as"}},
 	{Name: "function judge_assertion", Text: "SELECT judge_assertion($1::text, $2::timestamptz, $3::text, $4::text)", Args: []string{"assertion", "until", "issued_as", "family"}},
 	{Name: "function lock_parents", Text: "SELECT lock_parents($1::text, $2::text, $3::text)", Args: []string{"of_user", "of_client", "of_session"}},
 	{
