@@ -114,7 +114,7 @@ type Progress struct {
 //     forgotten once the retention is over; sessions that are over go, once nothing refers to them any more.
 //  7. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
 //     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
-//     DeleteExpiredSecurityEvents.
+//     DeleteExpiredSecurityEvents, DeleteExpiredInitialAccessTokens.
 //  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //  9. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted, and erased by the
 //     next pass.
@@ -315,6 +315,9 @@ func (c *Collector) steps() []*step {
 			row, err := q.DeleteDeadConsents(ctx, store.DeleteDeadConsentsParams{AfterID: after, PageSize: size})
 			done["oauth_consent"] += row.Deleted
 			return row.LastID, err
+		})},
+		{call: "DeleteExpiredInitialAccessTokens", batch: simple("oauth_initial_access_token", func(ctx context.Context, size int32) (int64, error) {
+			return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{Retention: retention, BatchSize: size})
 		})},
 		{call: "DeleteExpiredClientSecrets", batch: simple("oauth_client_secret", q.DeleteExpiredClientSecrets)},
 		{call: "DeleteExpiredClientAssertions", batch: simple("oauth_client_assertion", q.DeleteExpiredClientAssertions)},

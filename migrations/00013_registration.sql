@@ -39,7 +39,6 @@ ALTER TABLE oauth_client
 
 COMMENT ON COLUMN oauth_client.previous_registration_access_token IS 'Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.';
 
-ALTER TYPE oauth_client_field ADD VALUE 'sector_identifier';
 ALTER TYPE oauth_client_field ADD VALUE 'allow_plain_pkce';
 ALTER TYPE oauth_client_field ADD VALUE 'default_max_age';
 ALTER TYPE oauth_client_field ADD VALUE 'require_pushed_authorization_requests';

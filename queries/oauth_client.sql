@@ -43,7 +43,8 @@ RETURNING *;
 
 -- RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 -- initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
--- token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+-- token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+-- host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 -- token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 -- server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 -- registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -88,7 +89,7 @@ WITH stated AS MATERIALIZED (
 ), new_client AS (
     INSERT INTO oauth_client (
         id, client_id, client_secret, client_secret_expires_at, registration_access_token, user_id, reference_id, public,
-        token_endpoint_auth_method,
+        token_endpoint_auth_method, sector_identifier,
         name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
@@ -99,6 +100,7 @@ WITH stated AS MATERIALIZED (
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), @client_secret_lifetime::interval, NULL, 'ClientSecretLifetime') END,
         sqlc.narg('registration_access_token')::token_digest, sqlc.narg('user_id')::user_id,
         coalesce(a.owner, sqlc.narg('reference_id')::reference_id), a.auth_method = 'none', a.auth_method,
+        sqlc.narg('sector_identifier')::text,
         sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
         sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
         sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'), sqlc.narg('post_logout_redirect_uris')::text[],
@@ -252,7 +254,6 @@ SET
     refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('refresh_grace_until_used')::boolean, c.refresh_grace_until_used) END,
     backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_uri')::text, c.backchannel_logout_uri) END,
     backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('backchannel_logout_session_required')::boolean, c.backchannel_logout_session_required) END,
-    sector_identifier = CASE WHEN 'sector_identifier' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('sector_identifier')::text, c.sector_identifier) END,
     allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('allow_plain_pkce')::boolean, c.allow_plain_pkce) END,
     default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('default_max_age')::interval, c.default_max_age) END,
     require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('require_pushed_authorization_requests')::boolean, c.require_pushed_authorization_requests) END,
@@ -269,7 +270,8 @@ WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
 
 -- UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
--- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+-- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+-- the sector of pairwise subjects.
 -- registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 -- from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 -- token is used.
@@ -356,7 +358,8 @@ WITH stated AS MATERIALIZED (
 SELECT (CASE
         WHEN u.created_at IS NOT NULL THEN 'updated'
         ELSE judge_registration_update(
-            @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest, j.refused
+            @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest, j.refused,
+            j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL
         )
     END)::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at

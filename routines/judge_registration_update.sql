@@ -1,4 +1,6 @@
-CREATE OR REPLACE FUNCTION judge_registration_update(of_client client_id, manager token_digest, successor token_digest, refused outcome) RETURNS outcome
+CREATE OR REPLACE FUNCTION judge_registration_update(
+    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean
+) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
@@ -9,9 +11,11 @@ BEGIN
     RETURN CASE
         WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
         WHEN c.disabled THEN 'disabled'
-        ELSE coalesce(refused, 'invalid_client_metadata')
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
     END;
 END
 $$;
 
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused; if that is NULL, a secret is missing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';

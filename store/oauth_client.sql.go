@@ -85,7 +85,7 @@ VALUES (
     $48::text, $49::text, $50::text,
     $51::text, $52::text
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, resources, authorization_details_types, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
 `
 
 type CreateClientParams struct {
@@ -266,6 +266,8 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -510,7 +512,7 @@ WITH used AS (
     WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest
       AND c.previous_registration_access_token IS NOT NULL
 )
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
 `
@@ -586,6 +588,8 @@ func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindCli
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -655,7 +659,7 @@ func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsPara
 }
 
 const GetClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
@@ -724,6 +728,8 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -740,7 +746,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const GetClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
@@ -809,6 +815,8 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -825,7 +833,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 }
 
 const ListClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
   AND c.deleted_at IS NULL
@@ -910,6 +918,8 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.Resources,
+			&i.AuthorizationDetailsTypes,
 			&i.PreviousRegistrationAccessToken,
 			&i.DocumentURI,
 			&i.DocumentETag,
@@ -930,7 +940,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const ListClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1021,6 +1031,8 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.Resources,
+			&i.AuthorizationDetailsTypes,
 			&i.PreviousRegistrationAccessToken,
 			&i.DocumentURI,
 			&i.DocumentETag,
@@ -1041,7 +1053,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const ListClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1132,6 +1144,8 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.Resources,
+			&i.AuthorizationDetailsTypes,
 			&i.PreviousRegistrationAccessToken,
 			&i.DocumentURI,
 			&i.DocumentETag,
@@ -1506,7 +1520,7 @@ WITH stated AS MATERIALIZED (
 ), new_client AS (
     INSERT INTO oauth_client (
         id, client_id, client_secret, client_secret_expires_at, registration_access_token, user_id, reference_id, public,
-        token_endpoint_auth_method,
+        token_endpoint_auth_method, sector_identifier,
         name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
@@ -1517,17 +1531,18 @@ WITH stated AS MATERIALIZED (
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $23::interval, NULL, 'ClientSecretLifetime') END,
         $22::token_digest, $24::user_id,
         coalesce(a.owner, $25::reference_id), a.auth_method = 'none', a.auth_method,
-        $26::text, $13::text, $14::text, $27::text[],
-        $15::text, $16::text, $28::text, $29::text,
-        $30::text, coalesce($3::text[], '{}'), $4::text[],
-        $5::text[], $31::text[], $32::text[], $6::jsonb,
-        $7::text, $33::text, $34::text,
-        $35::interval, $36::boolean,
-        $37::boolean, $38::boolean,
+        $26::text,
+        $27::text, $13::text, $14::text, $28::text[],
+        $15::text, $16::text, $29::text, $30::text,
+        $31::text, coalesce($3::text[], '{}'), $4::text[],
+        $5::text[], $32::text[], $33::text[], $6::jsonb,
+        $7::text, $34::text, $35::text,
+        $36::interval, $37::boolean,
+        $38::boolean, $39::boolean,
         $8::text, $9::text,
         $10::text, $11::text,
         $12::text, $17::text,
-        $39::boolean, $40::jsonb
+        $40::boolean, $41::jsonb
     FROM admitted AS a
     WHERE a.verdict = 'registered'
     ON CONFLICT (client_id) DO NOTHING
@@ -1578,6 +1593,7 @@ type RegisterClientParams struct {
 	ClientSecretLifetime                  time.Duration
 	UserID                                *UserID
 	ReferenceID                           *ReferenceID
+	SectorIdentifier                      *string
 	Name                                  *string
 	Contacts                              []string
 	SoftwareID                            *string
@@ -1603,7 +1619,8 @@ type RegisterClientRow struct {
 
 // RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 // initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
-// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow.
+// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
+// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
 // token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 // server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 // registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -1645,6 +1662,7 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 		arg.ClientSecretLifetime,
 		arg.UserID,
 		arg.ReferenceID,
+		arg.SectorIdentifier,
 		arg.Name,
 		arg.Contacts,
 		arg.SoftwareID,
@@ -1840,21 +1858,20 @@ SET
     refresh_grace_until_used = CASE WHEN 'refresh_grace_until_used' = ANY (f.cleared) THEN NULL ELSE coalesce($33::boolean, c.refresh_grace_until_used) END,
     backchannel_logout_uri = CASE WHEN 'backchannel_logout_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($34::text, c.backchannel_logout_uri) END,
     backchannel_logout_session_required = CASE WHEN 'backchannel_logout_session_required' = ANY (f.cleared) THEN NULL ELSE coalesce($35::boolean, c.backchannel_logout_session_required) END,
-    sector_identifier = CASE WHEN 'sector_identifier' = ANY (f.cleared) THEN NULL ELSE coalesce($36::text, c.sector_identifier) END,
-    allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce($37::boolean, c.allow_plain_pkce) END,
-    default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce($38::interval, c.default_max_age) END,
-    require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce($39::boolean, c.require_pushed_authorization_requests) END,
-    dpop_bound_access_tokens = CASE WHEN 'dpop_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($40::boolean, c.dpop_bound_access_tokens) END,
-    tls_client_certificate_bound_access_tokens = CASE WHEN 'tls_client_certificate_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($41::boolean, c.tls_client_certificate_bound_access_tokens) END,
-    tls_client_auth_subject_dn = CASE WHEN 'tls_client_auth_subject_dn' = ANY (f.cleared) THEN NULL ELSE coalesce($42::text, c.tls_client_auth_subject_dn) END,
-    tls_client_auth_san_dns = CASE WHEN 'tls_client_auth_san_dns' = ANY (f.cleared) THEN NULL ELSE coalesce($43::text, c.tls_client_auth_san_dns) END,
-    tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($44::text, c.tls_client_auth_san_uri) END,
-    tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce($45::text, c.tls_client_auth_san_ip) END,
-    tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce($46::text, c.tls_client_auth_san_email) END,
+    allow_plain_pkce = CASE WHEN 'allow_plain_pkce' = ANY (f.cleared) THEN NULL ELSE coalesce($36::boolean, c.allow_plain_pkce) END,
+    default_max_age = CASE WHEN 'default_max_age' = ANY (f.cleared) THEN NULL ELSE coalesce($37::interval, c.default_max_age) END,
+    require_pushed_authorization_requests = CASE WHEN 'require_pushed_authorization_requests' = ANY (f.cleared) THEN NULL ELSE coalesce($38::boolean, c.require_pushed_authorization_requests) END,
+    dpop_bound_access_tokens = CASE WHEN 'dpop_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($39::boolean, c.dpop_bound_access_tokens) END,
+    tls_client_certificate_bound_access_tokens = CASE WHEN 'tls_client_certificate_bound_access_tokens' = ANY (f.cleared) THEN NULL ELSE coalesce($40::boolean, c.tls_client_certificate_bound_access_tokens) END,
+    tls_client_auth_subject_dn = CASE WHEN 'tls_client_auth_subject_dn' = ANY (f.cleared) THEN NULL ELSE coalesce($41::text, c.tls_client_auth_subject_dn) END,
+    tls_client_auth_san_dns = CASE WHEN 'tls_client_auth_san_dns' = ANY (f.cleared) THEN NULL ELSE coalesce($42::text, c.tls_client_auth_san_dns) END,
+    tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($43::text, c.tls_client_auth_san_uri) END,
+    tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce($44::text, c.tls_client_auth_san_ip) END,
+    tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce($45::text, c.tls_client_auth_san_email) END,
     updated_at = now()
-FROM (SELECT coalesce($48::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
-WHERE c.client_id = $47::client_id AND c.deleted_at IS NULL
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+FROM (SELECT coalesce($47::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
+WHERE c.client_id = $46::client_id AND c.deleted_at IS NULL
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 `
 
 type UpdateClientParams struct {
@@ -1893,7 +1910,6 @@ type UpdateClientParams struct {
 	RefreshGraceUntilUsed                 *bool
 	BackchannelLogoutURI                  *string
 	BackchannelLogoutSessionRequired      *bool
-	SectorIdentifier                      *string
 	AllowPlainPKCE                        *bool
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
@@ -1948,7 +1964,6 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		arg.RefreshGraceUntilUsed,
 		arg.BackchannelLogoutURI,
 		arg.BackchannelLogoutSessionRequired,
-		arg.SectorIdentifier,
 		arg.AllowPlainPKCE,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
@@ -2023,6 +2038,8 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -2041,33 +2058,33 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 const UpdateRegistration = `-- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
-    FROM (SELECT coalesce($4::text, 'client_secret_basic')::text AS auth_method) AS m
+    FROM (SELECT coalesce($5::text, 'client_secret_basic')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.uses_secret,
         judge_registration(
-            $5::text[], $6::text[], $7::text[], d.auth_method,
-            $8::jsonb, $9::text,
+            $6::text[], $7::text[], $8::text[], d.auth_method,
+            $9::jsonb, $10::text,
             num_nonnulls(
-                $10::text, $11::text,
-                $12::text, $13::text,
-                $14::text
+                $11::text, $12::text,
+                $13::text, $14::text,
+                $15::text
             ),
             ARRAY[
-                $15::text, $16::text, $17::text, $18::text,
-                $9::text, $19::text
+                $16::text, $17::text, $18::text, $19::text,
+                $10::text, $20::text
             ]
         )::outcome AS refused
     FROM stated AS d
 ), updated AS (
     UPDATE oauth_client AS c
     SET
-        client_secret = CASE WHEN j.uses_secret THEN coalesce($20::token_digest, c.client_secret) END,
+        client_secret = CASE WHEN j.uses_secret THEN coalesce($4::token_digest, c.client_secret) END,
         client_secret_expires_at = CASE
             WHEN NOT j.uses_secret THEN NULL
-            WHEN $20::token_digest IS NULL THEN c.client_secret_expires_at
+            WHEN $4::token_digest IS NULL THEN c.client_secret_expires_at
             ELSE expiry(now(), $21::interval, NULL, 'ClientSecretLifetime')
         END,
-        foreign_secret_hash = CASE WHEN j.uses_secret AND $20::token_digest IS NULL THEN c.foreign_secret_hash END,
+        foreign_secret_hash = CASE WHEN j.uses_secret AND $4::token_digest IS NULL THEN c.foreign_secret_hash END,
         registration_access_token = coalesce($3::token_digest, c.registration_access_token),
         previous_registration_access_token = CASE
             WHEN $3::token_digest <> $2::token_digest THEN $2::token_digest
@@ -2075,46 +2092,47 @@ WITH stated AS MATERIALIZED (
         public = j.auth_method = 'none',
         token_endpoint_auth_method = j.auth_method,
         name = $22::text,
-        uri = $15::text,
-        icon = $16::text,
+        uri = $16::text,
+        icon = $17::text,
         contacts = $23::text[],
-        tos = $17::text,
-        policy = $18::text,
+        tos = $18::text,
+        policy = $19::text,
         software_id = $24::text,
         software_version = $25::text,
         software_statement = $26::text,
-        redirect_uris = coalesce($5::text[], '{}'),
-        post_logout_redirect_uris = $6::text[],
-        grant_types = $7::text[],
+        redirect_uris = coalesce($6::text[], '{}'),
+        post_logout_redirect_uris = $7::text[],
+        grant_types = $8::text[],
         response_types = $27::text[],
         scopes = $28::text[],
-        jwks = $8::jsonb,
-        jwks_uri = $9::text,
+        jwks = $9::jsonb,
+        jwks_uri = $10::text,
         application_type = $29::text,
         subject_type = $30::text,
         default_max_age = $31::interval,
         require_pushed_authorization_requests = $32::boolean,
         dpop_bound_access_tokens = $33::boolean,
         tls_client_certificate_bound_access_tokens = $34::boolean,
-        tls_client_auth_subject_dn = $10::text,
-        tls_client_auth_san_dns = $11::text,
-        tls_client_auth_san_uri = $12::text,
-        tls_client_auth_san_ip = $13::text,
-        tls_client_auth_san_email = $14::text,
-        backchannel_logout_uri = $19::text,
+        tls_client_auth_subject_dn = $11::text,
+        tls_client_auth_san_dns = $12::text,
+        tls_client_auth_san_uri = $13::text,
+        tls_client_auth_san_ip = $14::text,
+        tls_client_auth_san_email = $15::text,
+        backchannel_logout_uri = $20::text,
         backchannel_logout_session_required = $35::boolean,
         metadata = $36::jsonb,
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
       AND manages(c, $2::token_digest, $3::token_digest)
-      AND (NOT j.uses_secret OR $20::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+      AND (NOT j.uses_secret OR $4::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
 SELECT (CASE
         WHEN u.created_at IS NOT NULL THEN 'updated'
         ELSE judge_registration_update(
-            $1::client_id, $2::token_digest, $3::token_digest, j.refused
+            $1::client_id, $2::token_digest, $3::token_digest, j.refused,
+            j.uses_secret AND $4::token_digest IS NULL
         )
     END)::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
@@ -2127,6 +2145,7 @@ type UpdateRegistrationParams struct {
 	ClientID                              ClientID
 	RegistrationAccessToken               token.Digest
 	NewRegistrationAccessToken            *token.Digest
+	ClientSecret                          *token.Digest
 	TokenEndpointAuthMethod               *string
 	RedirectURIs                          []string
 	PostLogoutRedirectURIs                []string
@@ -2143,7 +2162,6 @@ type UpdateRegistrationParams struct {
 	TOS                                   *string
 	Policy                                *string
 	BackchannelLogoutURI                  *string
-	ClientSecret                          *token.Digest
 	ClientSecretLifetime                  time.Duration
 	Name                                  *string
 	Contacts                              []string
@@ -2170,7 +2188,8 @@ type UpdateRegistrationRow struct {
 }
 
 // UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace.
+// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
+// the sector of pairwise subjects.
 // registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 // from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 // token is used.
@@ -2186,6 +2205,7 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.ClientID,
 		arg.RegistrationAccessToken,
 		arg.NewRegistrationAccessToken,
+		arg.ClientSecret,
 		arg.TokenEndpointAuthMethod,
 		arg.RedirectURIs,
 		arg.PostLogoutRedirectURIs,
@@ -2202,7 +2222,6 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.TOS,
 		arg.Policy,
 		arg.BackchannelLogoutURI,
-		arg.ClientSecret,
 		arg.ClientSecretLifetime,
 		arg.Name,
 		arg.Contacts,

@@ -47,6 +47,8 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
 			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
 			'client_with_secrets', (SELECT o.client_id FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
+			'imported_client', (SELECT c.client_id FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
+			'foreign_hash', (SELECT c.foreign_secret_hash FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
 			'older_secret', (SELECT o.digest FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
 			'known_session', (SELECT k.session_id FROM session_client AS k JOIN session AS s ON s.id = k.session_id WHERE k.due_at IS NULL AND s.expires_at > now() ORDER BY k.id LIMIT 1)
 		) || (
@@ -99,8 +101,14 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 		) || (
 			SELECT jsonb_build_object('registered_client', c.client_id, 'registration', c.registration_access_token)
 			FROM oauth_client AS c
-			WHERE c.registration_access_token IS NOT NULL AND c.deleted_at IS NULL
+			WHERE c.previous_registration_access_token IS NOT NULL AND c.deleted_at IS NULL AND NOT c.disabled
 			ORDER BY c.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('initial_access_token', t.token, 'initial_access_token_id', t.id)
+			FROM oauth_initial_access_token AS t
+			WHERE t.expires_at > now() + interval '1 hour' AND t.uses < t.max_uses
+			ORDER BY t.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('owner', c.user_id)
@@ -185,6 +193,8 @@ var special = map[string]map[string]string{
 	"FindClientByRegistrationToken":      {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
+	"ReplaceForeignSecretHash":           {"ClientID": "imported_client", "ForeignSecretHash": "foreign_hash", "ClientSecret": "'" + fresh("secret")},
+	"MarkUnusedClients":                  {"AfterID": "oauth_client_id"},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
 	"ListClientsByUser":                  {"UserID": "owner"},
 	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
@@ -245,6 +255,15 @@ var special = map[string]map[string]string{
 	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
 	"function live_session":              {"Of_session": "session_id"},
 	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
+
+	"UpdateRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"DeleteRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
+	"RegisterClient":                       {"ID": "'new", "ClientID": "'new", "InitialAccessToken": "initial_access_token", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
+	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null},
+	"function judge_client_document":       {"Of_client": "client_id"},
+	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
 }
 
 // arguments returns what to measure a query with: what special says, otherwise what the type and the name of the parameter
@@ -279,7 +298,7 @@ func ordinary(name, typ string, focus map[string]string) string {
 	switch name {
 	case "AfterID":
 		return ""
-	case "AfterCreatedAt", "AfterDeletedAt":
+	case "AfterCreatedAt", "AfterDeletedAt", "AfterFreshUntil":
 		return "-infinity"
 	case "Email":
 		return focus["email"]

@@ -24,6 +24,9 @@ var called = []plan.Statement{
 	{Name: "function judge_redeemed_request", Text: "SELECT j.verdict FROM judge_redeemed_request($1::authorization_id, $2::access_token_id, $3::interval, $4::boolean) AS j", Args: []string{"polled", "issued_as", "grace", "proof_is_fresh"}},
 	{Name: "function slow_down", Text: "SELECT slow_down($1::authorization_id)", Args: []string{"polled"}},
 	{Name: "function judge_repeated_grant", Text: "SELECT j.verdict FROM judge_repeated_grant($1::authorization_id, $2::client_id, $3::user_id, $4::access_token_id, $5::refresh_token_id) AS j", Args: []string{"family", "of_client", "of_user", "issued_as", "issued_with"}},
+	{Name: "function return_initial_access_token", Text: "SELECT r.verdict FROM return_initial_access_token($1::token_digest, $2::client_id, $3::oauth_client_id, $4::token_digest, $5::token_digest) AS r", Args: []string{"presented", "of_client", "of_id", "secret", "manager"}},
+	{Name: "function judge_registration_update", Text: "SELECT judge_registration_update($1::client_id, $2::token_digest, $3::token_digest, $4::outcome, $5::boolean)", Args: []string{"of_client", "manager", "successor", "refused", "wants_secret"}},
+	{Name: "function judge_client_document", Text: "SELECT j.verdict FROM judge_client_document($1::client_id, $2::timestamptz) AS j", Args: []string{"of_client", "fetched"}},
 	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
 	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
 	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
@@ -75,7 +78,7 @@ var inlined = []string{
 	"is_public", "is_within", "key_fits", "may_decide", "pair_epoch", "session_is_live", "tenant_key",
 	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
 	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
-	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key",
+	"is_public", "is_within", "key_fits", "manages", "pair_epoch", "session_is_live", "tenant_key",
 }
 
 var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`)

@@ -229,7 +229,7 @@ var constraintViolations = []struct {
 	{store.ConstraintOAuthClientIDLength, `UPDATE oauth_client SET id = ''`},
 	{store.ConstraintOAuthClientIDLength, `UPDATE oauth_client SET id = repeat('x', 256)`},
 	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', '', '{x}')`},
-	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', repeat('x', 513), '{x}')`},
+	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', repeat('x', 2049), '{x}')`},
 	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', E'a\tb', '{x}')`},
 	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', E'a\n', '{x}')`},
 	{store.ConstraintOAuthClientClientIDIsVSCHAR, `INSERT INTO oauth_client (id, client_id, redirect_uris) VALUES ('c2', E'a\x7f', '{x}')`},
@@ -387,6 +387,13 @@ var constraintViolations = []struct {
 	{store.ConstraintSessionClientPKey, `INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid) VALUES ('k', 's2', 'app', 'u', 'u', 's2')`},
 	{store.ConstraintSessionClientSessionClientUIdx, `INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ('s', 'app', 'u', 'u', 's')`},
 	{store.ConstraintSessionClientClientIDFKey, `UPDATE session_client SET client_id = 'c'`},
+	{store.ConstraintOAuthInitialAccessTokenPKey, `INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('i', OTHER, 1)`},
+	{store.ConstraintOAuthInitialAccessTokenTokenUIdx, `INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('i2', DIGEST, 1)`},
+	{store.ConstraintInitialAccessTokenIDLength, `UPDATE oauth_initial_access_token SET id = ''`},
+	{store.ConstraintInitialAccessTokenIDLength, `UPDATE oauth_initial_access_token SET id = repeat('x', 256)`},
+	{store.ConstraintOAuthInitialAccessTokenUsesInRange, `UPDATE oauth_initial_access_token SET uses = max_uses + 1`},
+	{store.ConstraintOAuthInitialAccessTokenUsesInRange, `UPDATE oauth_initial_access_token SET uses = -1`},
+	{store.ConstraintTimestamptzIsFinite, `UPDATE oauth_initial_access_token SET expires_at = 'infinity'`},
 	{store.ConstraintOAuthProofPKey, `INSERT INTO oauth_proof (id, expires_at) VALUES (DIGEST, now())`},
 	{store.ConstraintOAuthResourcePKey, `INSERT INTO oauth_resource (id, identifier, name) VALUES ('e', 'https://b.example', '')`},
 	{store.ConstraintOAuthResourceIdentifierUIdx, `INSERT INTO oauth_resource (identifier, name) VALUES ('https://a.example', '')`},
@@ -467,6 +474,7 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid) VALUES ('k', 's', 'app', 'u', 'u', 's')`,
 		`INSERT INTO oauth_resource (id, identifier, name) VALUES ('e', 'https://a.example', '')`,
 		`INSERT INTO oauth_client_resource (id, client_id, resource_id) VALUES ('l', 'app', 'https://a.example')`,
+		`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('i', DIGEST, 1)`,
 		`INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('i', 'https://a.example'), ('i2', 'https://b.example')`,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`,
 		`INSERT INTO oauth_pairwise_subject (id, sector, user_id, subject) VALUES ('p', 'a.example', 'u', 's')`,
@@ -552,7 +560,9 @@ func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
 			w.violation(err, "UpdateClient", store.ConstraintReferenceIDLength)
 			_, err = w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.SigningKeyID(bad), PrivateKey: "x"})
 			w.violation(err, "CreateSigningKey", store.ConstraintJWKSIDLength)
-			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.AuthorizationID(bad), ClientID: w.Client, Lifetime: time.Hour})
+			request := w.RequestParams()
+			request.ID = store.AuthorizationID(bad)
+			_, err = w.Q.CreateAuthorization(w.Ctx, request)
 			w.violation(err, "CreateAuthorization", store.ConstraintAuthorizationIDLength)
 			_, err = w.Q.GrantConsent(w.Ctx, store.GrantConsentParams{ID: store.ConsentID(bad), ClientID: w.Client, UserID: w.User, Scopes: []string{}})
 			w.violation(err, "GrantConsent", store.ConstraintConsentIDLength)
@@ -571,7 +581,7 @@ func TestIdentifierOfTheWrongFormIsRefused(t *testing.T) {
 		})
 	}
 	for _, bad := range []store.ClientID{
-		"", "a\tb", "a\nb", "line\n", "\x7f", "ä", "\u200b", store.ClientID(strings.Repeat("x", 513)),
+		"", "a\tb", "a\nb", "line\n", "\x7f", "ä", "\u200b", store.ClientID(strings.Repeat("x", 2049)),
 	} {
 		w.refused(func() {
 			_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: bad, RedirectURIs: []string{"x"}})
@@ -592,7 +602,7 @@ func TestIdentifierOfAnyOtherFormIsAccepted(t *testing.T) {
 			t.Errorf("id %q came back as %q", id, u.ID)
 		}
 	}
-	for _, id := range []store.ClientID{"1", "https://app.example/client?a=b c", "~!\"\\", store.ClientID(strings.Repeat("x", 512))} {
+	for _, id := range []store.ClientID{"1", "https://app.example/client?a=b c", "~!\"\\", store.ClientID(strings.Repeat("x", 2048))} {
 		_, err := w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: id, RedirectURIs: []string{"x"}})
 		w.OK(err)
 		_, err = w.Q.GetClient(w.Ctx, id)
@@ -717,9 +727,13 @@ func TestJSONThatIsNoObjectIsRefused(t *testing.T) {
 			w.violation(err, "UpdateClient", store.ConstraintObjectIsSmall)
 			_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: "x", ClientID: "x", RedirectURIs: []string{"x"}, JWKS: json.RawMessage(bad)})
 			w.violation(err, "CreateClient", store.ConstraintObjectIsSmall)
-			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Lifetime: time.Hour, Request: json.RawMessage(bad)})
+			request := w.RequestParams()
+			request.Request = json.RawMessage(bad)
+			_, err = w.Q.CreateAuthorization(w.Ctx, request)
 			w.violation(err, "CreateAuthorization", store.ConstraintObjectIsSmall)
-			_, err = w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Lifetime: time.Hour, Claims: json.RawMessage(bad)})
+			claims := w.RequestParams()
+			claims.Claims = json.RawMessage(bad)
+			_, err = w.Q.CreateAuthorization(w.Ctx, claims)
 			w.violation(err, "CreateAuthorization", store.ConstraintObjectIsSmall)
 		})
 	}

@@ -132,6 +132,8 @@ func (w *world) argument(t reflect.Type) reflect.Value {
 		p.ID = store.NewSessionID()
 	case *store.CreateClientParams:
 		p.ClientID, p.RedirectURIs = store.NewClientID(), []string{fixture.RedirectURI}
+	case *store.CreateInitialAccessTokenParams:
+		p.MaxUses = 1
 	case *store.UpdateClientParams:
 		p.RedirectURIs = nil
 	case *store.UpdateUserParams:

@@ -88,6 +88,21 @@ var collectorCalls = []collectorCall{
 	byExpiry("DeleteExpiredSigningKeys", "jwks", (*store.Queries).DeleteExpiredSigningKeys,
 		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', 'x', %s)`),
 	{
+		name: "DeleteExpiredInitialAccessTokens", table: "oauth_initial_access_token",
+		collect: counted(func(q *store.Queries, ctx context.Context, batch int32) (int64, error) {
+			return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
+		}),
+		due: func(w *world) string {
+			id := w.initialToken(fixture.Unique("iat"), 1)
+			w.Exec(`UPDATE oauth_initial_access_token SET expires_at = now() WHERE id = $1`, string(id))
+			return string(id)
+		},
+		stays: func(w *world) {
+			w.initialToken(fixture.Unique("iat"), 1)
+			w.initialToken(fixture.Unique("iat"), 1, func(p *store.CreateInitialAccessTokenParams) { p.Lifetime = store.Never })
+		},
+	},
+	{
 		name: "DeleteExpiredClientSecrets", table: "oauth_client_secret", collect: counted((*store.Queries).DeleteExpiredClientSecrets),
 		due: func(w *world) string {
 			digest := string(fixture.Digest(fixture.Unique("secret")))

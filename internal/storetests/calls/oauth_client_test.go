@@ -32,6 +32,9 @@ func fullClient(user store.UserID) store.CreateClientParams {
 		RegistrationAccessToken: new(fixture.Digest("registration")), AccessTokenLifetime: new(time.Minute), RefreshTokenLifetime: new(time.Hour),
 		AuthorizationLifetime: new(24 * time.Hour), CodeLifetime: new(30 * time.Second), RefreshGrace: new(10 * time.Second),
 		RefreshGraceUntilUsed: new(true), BackchannelLogoutURI: new("https://shop.example/logout"), BackchannelLogoutSessionRequired: new(true),
+		AllowPlainPKCE: new(false), DefaultMaxAge: new(time.Hour), RequirePushedAuthorizationRequests: new(true),
+		DPoPBoundAccessTokens: new(true), TLSClientCertificateBoundAccessTokens: new(true), TLSClientAuthSubjectDN: new("CN=shop"),
+		TLSClientAuthSANDNS: new("shop.example"), TLSClientAuthSANURI: new("spiffe://shop"), TLSClientAuthSANIP: new("192.0.2.1"), TLSClientAuthSANEmail: new("ops@shop.example"),
 	}
 }
 
@@ -512,7 +515,17 @@ func clientUpdates(other store.UserID) map[string]store.UpdateClientParams {
 		"refresh_grace_until_used":   {RefreshGraceUntilUsed: new(false)},
 		"backchannel_logout_uri":     {BackchannelLogoutURI: new("https://new.example/logout")},
 
-		"backchannel_logout_session_required": {BackchannelLogoutSessionRequired: new(false)},
+		"backchannel_logout_session_required":        {BackchannelLogoutSessionRequired: new(false)},
+		"allow_plain_pkce":                           {AllowPlainPKCE: new(true)},
+		"default_max_age":                            {DefaultMaxAge: new(time.Minute)},
+		"require_pushed_authorization_requests":      {RequirePushedAuthorizationRequests: new(false)},
+		"dpop_bound_access_tokens":                   {DPoPBoundAccessTokens: new(false)},
+		"tls_client_certificate_bound_access_tokens": {TLSClientCertificateBoundAccessTokens: new(false)},
+		"tls_client_auth_subject_dn":                 {TLSClientAuthSubjectDN: new("CN=new")},
+		"tls_client_auth_san_dns":                    {TLSClientAuthSANDNS: new("new.example")},
+		"tls_client_auth_san_uri":                    {TLSClientAuthSANURI: new("spiffe://new")},
+		"tls_client_auth_san_ip":                     {TLSClientAuthSANIP: new("192.0.2.2")},
+		"tls_client_auth_san_email":                  {TLSClientAuthSANEmail: new("ops@new.example")},
 	}
 }
 
@@ -524,10 +537,9 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	_, err = w.Q.RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: p.ClientID, ClientSecret: fixture.Digest("new"), Overlap: time.Hour, Lifetime: store.Never})
 	w.OK(err)
-	w.Exec(`UPDATE oauth_client SET unused_since = now(), unused_checked_at = now(), allow_plain_pkce = true, default_max_age = '1 hour',
-		require_pushed_authorization_requests = true, client_credentials_scopes = '{x}', client_discovery_id = 'x', dpop_bound_access_tokens = true, tls_client_certificate_bound_access_tokens = true,
-		tls_client_auth_subject_dn = 'x', tls_client_auth_san_dns = 'x', tls_client_auth_san_uri = 'x', tls_client_auth_san_ip = 'x',
-		tls_client_auth_san_email = 'x' WHERE client_id = $1`, p.ClientID)
+	w.Exec(`UPDATE oauth_client SET unused_since = now(), unused_checked_at = now(), client_credentials_scopes = '{x}', client_discovery_id = 'x',
+		previous_registration_access_token = registration_access_token, document_uri = 'x', document_etag = 'x', document_fetched_at = now(),
+		document_fresh_until = now(), document_changes = '{name}', resources = '{x}', authorization_details_types = '{x}' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
 		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "foreign_secret_hash", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
@@ -690,7 +702,9 @@ func TestDeletedClientIsGoneAtOnceAndBlank(t *testing.T) {
 	created, err := w.Q.CreateClient(w.Ctx, p)
 	w.OK(err)
 	w.rotateSecret(w.Q, p.ClientID, "new", time.Hour, store.OutcomeRotated)
-	k := w.Redeem(func(g *store.GrantAuthorizationParams) { g.ClientID = p.ClientID })
+	k := w.Redeem(func(g *store.GrantAuthorizationParams) {
+		g.ClientID, g.RedirectURI, g.Scopes, g.GrantedScopes = p.ClientID, &p.RedirectURIs[0], p.Scopes, p.Scopes
+	})
 	w.changesRows(func() { w.deleteClient(p.ClientID) }, rowName("~", "oauth_client", created.ID))
 	w.WantDead(k.Access, k.Refresh)
 	columns := w.columns(p.ClientID)

@@ -184,6 +184,12 @@ var schemaTables = []tableSpec{
 			backchannel_logout_session_required boolean
 			client_discovery_id text
 			client_credentials_scopes text_list (text[])
+			previous_registration_access_token stored_token_digest (text)
+			document_uri short_text (text)
+			document_etag short_text (text)
+			document_fetched_at finite_timestamptz (timestamp with time zone)
+			document_fresh_until finite_timestamptz (timestamp with time zone)
+			document_changes text_list (text[])
 			unused_since timestamp with time zone
 			unused_checked_at timestamp with time zone`,
 		indexes: `
@@ -192,7 +198,8 @@ var schemaTables = []tableSpec{
 			oauth_client_user_id_idx (user_id)
 			oauth_client_reference_id_idx (reference_id, created_at, id) WHERE (reference_id IS NOT NULL)
 			oauth_client_created_at_idx (created_at, id)
-			oauth_client_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)`,
+			oauth_client_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)
+			oauth_client_document_fresh_until_idx (document_fresh_until, id) WHERE (document_fresh_until IS NOT NULL)`,
 		foreign: `oauth_client_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		checks: `
 			oauth_client_redirect_uris_where_redirected
@@ -242,6 +249,26 @@ var schemaTables = []tableSpec{
 		foreign: `
 			oauth_client_resource_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
 			oauth_client_resource_resource_id_fkey (resource_id) oauth_resource(identifier) ON DELETE CASCADE`,
+	},
+	{
+		name: "oauth_initial_access_token",
+		added: `
+			id stored_initial_access_token_id (text) NOT NULL
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			token stored_token_digest (text) NOT NULL
+			label short_text (text)
+			reference_id stored_reference_id (text)
+			max_uses bigint NOT NULL
+			uses bigint NOT NULL DEFAULT 0
+			expires_at finite_timestamptz (timestamp with time zone)
+			revoked_at timestamp with time zone`,
+		indexes: `
+			oauth_initial_access_token_pkey UNIQUE (id)
+			oauth_initial_access_token_token_uidx UNIQUE (token)
+			oauth_initial_access_token_created_at_idx (created_at, id)
+			oauth_initial_access_token_expires_at_idx (expires_at)`,
+		checks: `oauth_initial_access_token_uses_in_range`,
 	},
 	{
 		name: "oauth_client_secret",
@@ -690,6 +717,8 @@ const schemaDomains = `
 	oauth_client_id text
 	client_id text
 	client_secret_id text
+	initial_access_token_id text
+	stored_initial_access_token_id initial_access_token_id initial_access_token_id_length
 	stored_oauth_client_id oauth_client_id oauth_client_id_length
 	stored_client_id client_id oauth_client_client_id_is_vschar
 	authorization_id text
@@ -730,12 +759,12 @@ const schemaDomains = `
 
 // schemaEnums are the outcomes and the other closed sets, with their members in order.
 const schemaEnums = `
-	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required
+	oauth_client_field skip_consent enable_end_session scopes user_id name uri icon contacts tos policy software_id software_version software_statement post_logout_redirect_uris token_endpoint_auth_method grant_types response_types public type reference_id metadata subject_type require_pkce jwks jwks_uri application_type access_token_lifetime refresh_token_lifetime authorization_lifetime code_lifetime refresh_grace refresh_grace_until_used backchannel_logout_uri backchannel_logout_session_required allow_plain_pkce default_max_age require_pushed_authorization_requests dpop_bound_access_tokens tls_client_certificate_bound_access_tokens tls_client_auth_subject_dn tls_client_auth_san_dns tls_client_auth_san_uri tls_client_auth_san_ip tls_client_auth_san_email resources authorization_details_types
 	authorization_status pending approved denied
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken exchanged registered exhausted accepted inserted changed fresh stale delivered postponed abandoned`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken claimed exchanged registered exhausted accepted inserted changed fresh stale replaced delivered postponed abandoned counted spent regressed untrusted too_many_actors invalid_redirect_uri invalid_client_metadata`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
@@ -756,6 +785,8 @@ const schemaFunctions = `
 	consent_goes_on(oauth_consent,oauth_consent)
 	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
+	delete_client(text,boolean,text)
+	document_changes(oauth_client,oauth_client)
 	disable_client_of_deleted_user()
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
@@ -770,7 +801,11 @@ const schemaFunctions = `
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
+	is_redirect_uri(text)
 	is_within(text[],text[])
+	judge_client_document(client_id,timestamp with time zone)
+	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
+	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
 	judge_assertion(text,timestamp with time zone,text)
 	judge_assertion_time(bigint,interval,interval,interval)
 	find_grant_by_assertion(text)
@@ -788,6 +823,7 @@ const schemaFunctions = `
 	lock_live_access_token(text)
 	lock_parents(text,text,text)
 	make_room_for_session(text,integer)
+	manages(oauth_client,token_digest,token_digest)
 	may_decide(oauth_authorization,text)
 	may_present(oauth_client,oauth_access_token,text[])
 	merge_authorization_details(jsonb,jsonb)
@@ -800,11 +836,14 @@ const schemaFunctions = `
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
+	registered_before(client_id,oauth_client_id,token_digest,token_digest)
+	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
 	replace_recovery_codes(text,text[])
 	scopes_at(text[],text[])
 	sector_of(oauth_client)
 	session_is_live(session,"user")
+	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	slow_down(authorization_id)
 	stamp_consent()
 	stamp_session()
@@ -1161,6 +1200,8 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"recovery_code":          {"user_id": "'u'", "digest": "'" + string(fixture.Digest("c")) + "'"},
 		"oauth_client_assertion": {"id": "'" + string(fixture.Digest("j")) + "'", "expires_at": "now()"},
 		"oauth_pairwise_subject": {"sector": "'a.example'", "user_id": "'u'", "subject": "'s'"},
+
+		"oauth_initial_access_token": {"id": "'i'", "token": "'" + string(fixture.Digest("i")) + "'", "max_uses": "1"},
 	}
 	byTrigger := []string{"oauth_refresh_token.authorization_id"}
 	for _, spec := range schemaTables {

@@ -79,6 +79,7 @@ func newNeighbours(t *testing.T) *world {
 		SELECT a || '-secret', a, $1, now() + interval '1 hour' FROM unnest(ARRAY['shop', 'adas']) AS a`, string(fixture.Digest("older secret")))
 	w.Exec(`INSERT INTO oauth_resource (id, identifier, name) VALUES ('api', 'https://api.example', 'API')`)
 	w.Exec(`INSERT INTO oauth_client_resource (id, client_id, resource_id) SELECT a || '-api', a, 'https://api.example' FROM unnest(ARRAY['shop', 'adas']) AS a`)
+	w.Exec(`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('initial', $1, 1)`, string(fixture.Digest("initial")))
 	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
 	w.Exec(`INSERT INTO oauth_pairwise_subject (sector, user_id, subject) SELECT 'shop.example', u, u || '-shop' FROM unnest(ARRAY['ada', 'bob']) AS u`)
 	w.Exec(`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('mailed', 'sign-in', $1, $1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
