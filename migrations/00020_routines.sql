@@ -23,17 +23,14 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_object_agg(m.resource, m.scopes)
-        FROM (
-            SELECT p.resource, to_jsonb(as_set(array_agg(s.scope ORDER BY p.part, s.n))) AS scopes
-            FROM (
-                SELECT 1 AS part, e.key AS resource, e.value AS scopes FROM jsonb_each(earlier) AS e
-                UNION ALL
-                SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
-            ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
-            GROUP BY p.resource
-        ) AS m
+        SELECT jsonb_object_agg(
+            r.resource,
+            to_jsonb(as_set(
+                ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> r.resource) WHEN 'array' THEN earlier -> r.resource ELSE '[]' END))
+                || ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(more -> r.resource) WHEN 'array' THEN more -> r.resource ELSE '[]' END))
+            ))
+        )
+        FROM jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) AS r (resource)
     );
 END
 $$;
@@ -152,36 +149,31 @@ CREATE FUNCTION consent_gaps(g oauth_consent, asked text[], at_resources text[],
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    agreed   jsonb := agreed_resource_scopes(g);
+    resource text;
+    gap      text[];
 BEGIN
-    -- Pairs of a resource and a scope. '' is no resource; a NULL scope stands for the resource itself, so that none is covered that the
-    -- user was never asked about, even if no scope is asked for.
-    WITH pairs AS (
-        SELECT r.resource, s.scope
-        FROM unnest(CASE WHEN cardinality(at_resources) > 0 THEN at_resources ELSE '{""}' END) AS r (resource)
-        CROSS JOIN unnest(asked || NULL::text) AS s (scope)
-    ), agreed (resource, scope) AS (
-        SELECT '', s.scope
-        FROM unnest(agreed_scopes(g) || NULL::text) AS s (scope)
-        WHERE g.id IS NOT NULL
-        UNION ALL
-        SELECT e.key, s.scope
-        FROM jsonb_each(agreed_resource_scopes(g)) AS e
-        CROSS JOIN LATERAL (SELECT NULL UNION ALL SELECT jsonb_array_elements_text(e.value)) AS s (scope)
-    ), gaps AS MATERIALIZED (
-        SELECT p.resource, p.scope FROM pairs AS p
-        EXCEPT
-        SELECT a.resource, a.scope FROM agreed AS a
-    )
-    SELECT
-        ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.scope FROM gaps AS p) ORDER BY l.n),
-        ARRAY(SELECT l.value FROM unnest(as_set(at_resources)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.resource FROM gaps AS p) ORDER BY l.n)
-    INTO scopes, resources;
+    scopes := '{}';
+    resources := '{}';
+    IF cardinality(at_resources) > 0 THEN
+        FOREACH resource IN ARRAY as_set(at_resources) LOOP
+            gap := ARRAY(SELECT a.scope FROM unnest(asked) AS a (scope) WHERE a.scope NOT IN (SELECT jsonb_array_elements_text(agreed -> resource)));
+            IF cardinality(gap) > 0 OR (agreed ? resource) IS NOT TRUE THEN
+                resources := resources || resource;
+                scopes := scopes || gap;
+            END IF;
+        END LOOP;
+    ELSE
+        scopes := ARRAY(SELECT a.scope FROM unnest(asked) AS a (scope) WHERE a.scope NOT IN (SELECT unnest(agreed_scopes(g))));
+    END IF;
+    scopes := ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT unnest(scopes)) ORDER BY l.n);
 END
 $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION consent_gaps(oauth_consent, text[], text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
+COMMENT ON FUNCTION consent_gaps(oauth_consent, text[], text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. A resource that the user has never agreed to is missing even if no scope is asked for. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -810,7 +802,7 @@ COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDeliv
 CREATE FUNCTION judge_redeemed_request(
     polled authorization_id, issued_as access_token_id, grace interval, proof_is_fresh boolean,
     OUT verdict outcome, OUT refresh_token token_digest, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
-    OUT since timestamptz
+    OUT access_token_expires_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -838,7 +830,8 @@ BEGIN
         refresh_token := r.token;
         refresh_token_id := r.id;
         refresh_token_expires_at := r.expires_at;
-        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+        -- of an access token without a row; the expiry of another stands in its row
+        access_token_expires_at := CASE WHEN a.redeemed_as = issued_as THEN coalesce(r.access_token_expires_at, a.expires_at) END;
     ELSIF verdict = 'replayed' THEN
         UPDATE oauth_authorization AS f
         SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()

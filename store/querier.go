@@ -720,7 +720,9 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	//   - redeemed: the tokens are written
 	//   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
@@ -996,8 +998,7 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
-	// error that names the parameter. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and

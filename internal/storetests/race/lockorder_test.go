@@ -255,6 +255,18 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: s.client, Name: new("Bob")})
 			return err
 		}},
+		{"ReplaceForeignSecretHash", []string{client}, func(c conn) error {
+			_, err := store.New(c).ReplaceForeignSecretHash(w.Ctx, store.ReplaceForeignSecretHashParams{ClientID: s.client, ForeignSecretHash: "$1$x", ClientSecret: fixture.Digest("new")})
+			return err
+		}},
+		{"RotateSigningKeyIfDue", nil, func(c conn) error {
+			_, err := store.New(c).RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{ID: "new", PrivateKey: "x", Alg: "ES256", MaxAge: time.Hour})
+			return err
+		}},
+		{"RetireReplacedSigningKeys", nil, func(c conn) error {
+			_, err := store.New(c).RetireReplacedSigningKeys(w.Ctx, store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour})
+			return err
+		}},
 		{"RotateClientSecret", []string{client}, func(c conn) error {
 			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
 			return err

@@ -535,6 +535,10 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 		r, err := q.DeleteExpiredSessions(ctx, 5)
 		return r.Deleted + r.Detached, err
 	},
+	"MarkUnusedClients": func(ctx context.Context, q *store.Queries) (int64, error) {
+		r, err := q.MarkUnusedClients(ctx, store.MarkUnusedClientsParams{PageSize: 1000, UnusedFor: 24 * time.Hour, Retention: time.Hour})
+		return r.Deleted, err
+	},
 	"EraseDeletedUsers": func(ctx context.Context, q *store.Queries) (int64, error) {
 		r, err := q.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{BatchSize: 100})
 		return r.Deleted + r.Cleared, err
@@ -562,6 +566,9 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
 			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
 			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
+			unused := fixture.Unique("unused")
+			w.Exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, registration_access_token, unused_since, unused_checked_at)
+				SELECT u, u, '{x}', $2, now() - interval '1 year', now() FROM (VALUES ($1::text)) AS v (u)`, unused, string(fixture.Digest(unused)))
 			w.Exec(`INSERT INTO passkey (id, user_id, public_key) VALUES ($1, $2, '')`, fixture.Unique("key"), s.user)
 			switch i {
 			case 0, 1:
