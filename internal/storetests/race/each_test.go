@@ -64,6 +64,7 @@ var raceOf = map[string]string{
 	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
 	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
 	"FindAuthorizationByUserCode":      "TestRaceDeviceCodes",
+	"FindAuthorizationByRequestURI":    "TestRacePushedRequestIsFoundByAll",
 	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
 	"GrantConsent":                     "TestRaceSameCallIsRetried",
 	"IssueAccessToken":                 "TestRaceSameCallIsRetried",
