@@ -43,7 +43,7 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	w.NewAccount(w.User, fixture.Issuer, "7")
 	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	device, ciba := w.forSubtest(t), w.forSubtest(t)
-	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
 	approvedDevice := device.approvedDevice()
 	// calls that would work
