@@ -142,6 +142,17 @@ func TestEveryCallSaysTheSameSubject(t *testing.T) {
 	issued, _ := w.issueGrant("issued", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.ClientID = client })
 	same("IssueGrant", issued.Sub)
 
+	client = w.Client
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.SubjectType, p.RedirectURIs = new("pairwise"), []string{"https://a.example/device"}
+		p.GrantTypes = []string{"urn:ietf:params:oauth:grant-type:device_code", "authorization_code"}
+	})
+	d := w.approvedDevice()
+	for _, want := range []store.Outcome{store.OutcomeRedeemed, store.OutcomeRetried} {
+		same("PollDeviceCode: "+string(want), w.poll(d.code, want).Sub)
+	}
+	w.Client = client
+
 	approving := w.pairwiseClient("https://b.example/cb")
 	request := w.pending(func(p *store.CreateAuthorizationParams) {
 		p.ClientID, p.RedirectURI = approving, new("https://b.example/cb")
