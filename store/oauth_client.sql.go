@@ -1925,8 +1925,7 @@ type UpdateClientParams struct {
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
-// error that names the parameter. Zero rows: there is no such client, or it is deleted.
+// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,

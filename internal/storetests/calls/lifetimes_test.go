@@ -46,8 +46,10 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
 	approvedDevice := device.approvedDevice()
+	w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid, due_at) VALUES ('gone', $1, 'u', 'u', 'gone', now())`, string(w.NewClient(withLogoutURI)))
 	// calls that would work
 	calls := map[string]any{
+		"ClaimLogoutDeliveries":         store.ClaimLogoutDeliveriesParams{PageSize: 1, LeaseLifetime: time.Minute},
 		"CreateAuthorization":           create,
 		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
 		"ApproveAuthorization":          approve,
