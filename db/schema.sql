@@ -577,6 +577,8 @@ CREATE TABLE public.oauth_authorization (
     revoked_at timestamp with time zone,
     revoked_reason public.revocation_reason,
     data public.stored_object,
+    acr_values public.text_list,
+    max_age bigint,
     CONSTRAINT oauth_authorization_approval_is_whole CHECK (((status <> 'approved'::public.authorization_status) OR ((user_id IS NOT NULL) AND (granted_scopes IS NOT NULL) AND (user_epoch IS NOT NULL) AND (client_epoch IS NOT NULL) AND (pair_epoch IS NOT NULL)))),
     CONSTRAINT oauth_authorization_challenge_names_method CHECK (((code_challenge IS NULL) = (code_challenge_method IS NULL))),
     CONSTRAINT oauth_authorization_code_is_whole CHECK (((code IS NULL) OR ((status = 'approved'::public.authorization_status) AND (code_expires_at IS NOT NULL)))),
@@ -617,7 +619,7 @@ COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authoriza
 
 COMMENT ON COLUMN public.oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
 
-COMMENT ON COLUMN public.oauth_authorization.request IS 'Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.';
+COMMENT ON COLUMN public.oauth_authorization.request IS 'Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.';
 
 COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
 
@@ -670,6 +672,10 @@ COMMENT ON COLUMN public.oauth_authorization.revoked_at IS 'When the family was 
 COMMENT ON COLUMN public.oauth_authorization.revoked_reason IS 'Why the family was ended.';
 
 COMMENT ON COLUMN public.oauth_authorization.data IS 'Data that a library on top keeps with the authorization.';
+
+COMMENT ON COLUMN public.oauth_authorization.acr_values IS 'acr_values of the request, in order of preference (OpenID Connect Core, section 3.1.2.1).';
+
+COMMENT ON COLUMN public.oauth_authorization.max_age IS 'max_age of the request, in seconds (OpenID Connect Core, section 3.1.2.1).';
 
 CREATE TABLE public.oauth_client (
     id public.stored_oauth_client_id NOT NULL,
@@ -731,6 +737,8 @@ CREATE TABLE public.oauth_client (
     backchannel_logout_session_required boolean,
     client_discovery_id text,
     client_credentials_scopes public.text_list,
+    resources public.text_list,
+    authorization_details_types public.text_list,
     previous_registration_access_token public.stored_token_digest,
     document_uri public.short_text,
     document_etag public.short_text,
@@ -780,13 +788,13 @@ COMMENT ON COLUMN public.oauth_client.software_version IS 'software_version of R
 
 COMMENT ON COLUMN public.oauth_client.software_statement IS 'The signed software statement (RFC 7591, section 2.3) that the client was registered with.';
 
-COMMENT ON COLUMN public.oauth_client.redirect_uris IS 'Redirect URIs, compared exactly (RFC 9700, section 2.1). Empty only if none of the grant types redirects.';
+COMMENT ON COLUMN public.oauth_client.redirect_uris IS 'Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.';
 
 COMMENT ON COLUMN public.oauth_client.post_logout_redirect_uris IS 'Where a user may be sent after RP-initiated logout.';
 
 COMMENT ON COLUMN public.oauth_client.token_endpoint_auth_method IS 'token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...';
 
-COMMENT ON COLUMN public.oauth_client.grant_types IS 'grant_types of RFC 7591; NULL means authorization_code.';
+COMMENT ON COLUMN public.oauth_client.grant_types IS 'grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.';
 
 COMMENT ON COLUMN public.oauth_client.response_types IS 'response_types of RFC 7591; NULL means code.';
 
@@ -812,7 +820,7 @@ COMMENT ON COLUMN public.oauth_client.subject_type IS 'public or pairwise (OpenI
 
 COMMENT ON COLUMN public.oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.';
 
-COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
+COMMENT ON COLUMN public.oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL means yes. A public client always has to send one.';
 
 COMMENT ON COLUMN public.oauth_client.allow_plain_pkce IS 'Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).';
 
@@ -859,6 +867,10 @@ COMMENT ON COLUMN public.oauth_client.backchannel_logout_session_required IS 'Wh
 COMMENT ON COLUMN public.oauth_client.client_discovery_id IS 'For a better-auth server: where it found the client''s metadata document.';
 
 COMMENT ON COLUMN public.oauth_client.client_credentials_scopes IS 'For a better-auth server: the scopes that it issues to the client itself.';
+
+COMMENT ON COLUMN public.oauth_client.resources IS 'Resource indicators that the client may ask for (RFC 8707). NULL means the server''s default, an empty list none.';
+
+COMMENT ON COLUMN public.oauth_client.authorization_details_types IS 'Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server''s default, an empty list none.';
 
 COMMENT ON COLUMN public.oauth_client.previous_registration_access_token IS 'Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.';
 
@@ -1034,26 +1046,6 @@ $$;
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
-CREATE FUNCTION public.are_details_within(part jsonb, whole jsonb) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
-    AS $$
-BEGIN
-    IF part IS NULL THEN
-        RETURN true;
-    END IF;
-    IF jsonb_typeof(part) <> 'array' THEN
-        RETURN false;
-    END IF;
-    RETURN NOT EXISTS (
-        SELECT FROM jsonb_array_elements(part) AS p (detail)
-        WHERE p.detail NOT IN (SELECT w.detail FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (detail))
-    );
-END
-$$;
-
-COMMENT ON FUNCTION public.are_details_within(part jsonb, whole jsonb) IS 'Whether all elements of authorization_details (RFC 9396) are among those of other ones, whole and equal: an element that leaves a member out may grant more. True if there are none. Never NULL.';
-
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO '$user', 'public'
@@ -1172,34 +1164,29 @@ CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_res
     LANGUAGE plpgsql STABLE
     SET search_path TO '$user', 'public'
     AS $$
+DECLARE
+    agreed   jsonb := agreed_resource_scopes(g);
+    resource text;
+    gap      text[];
 BEGIN
-    -- Pairs of a resource and a scope. '' is no resource; a NULL scope stands for the resource itself, so that none is covered that the
-    -- user was never asked about, even if no scope is asked for.
-    WITH pairs AS (
-        SELECT r.resource, s.scope
-        FROM unnest(CASE WHEN cardinality(at_resources) > 0 THEN at_resources ELSE '{""}' END) AS r (resource)
-        CROSS JOIN unnest(asked || NULL::text) AS s (scope)
-    ), agreed (resource, scope) AS (
-        SELECT '', s.scope
-        FROM unnest(agreed_scopes(g) || NULL::text) AS s (scope)
-        WHERE g.id IS NOT NULL
-        UNION ALL
-        SELECT e.key, s.scope
-        FROM jsonb_each(agreed_resource_scopes(g)) AS e
-        CROSS JOIN LATERAL (SELECT NULL UNION ALL SELECT jsonb_array_elements_text(e.value)) AS s (scope)
-    ), gaps AS MATERIALIZED (
-        SELECT p.resource, p.scope FROM pairs AS p
-        EXCEPT
-        SELECT a.resource, a.scope FROM agreed AS a
-    )
-    SELECT
-        ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.scope FROM gaps AS p) ORDER BY l.n),
-        ARRAY(SELECT l.value FROM unnest(as_set(at_resources)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.resource FROM gaps AS p) ORDER BY l.n)
-    INTO scopes, resources;
+    scopes := '{}';
+    resources := '{}';
+    IF cardinality(at_resources) > 0 THEN
+        FOREACH resource IN ARRAY as_set(at_resources) LOOP
+            gap := ARRAY(SELECT a.scope FROM unnest(asked) AS a (scope) WHERE a.scope NOT IN (SELECT jsonb_array_elements_text(agreed -> resource)));
+            IF cardinality(gap) > 0 OR (agreed ? resource) IS NOT TRUE THEN
+                resources := resources || resource;
+                scopes := scopes || gap;
+            END IF;
+        END LOOP;
+    ELSE
+        scopes := ARRAY(SELECT a.scope FROM unnest(asked) AS a (scope) WHERE a.scope NOT IN (SELECT unnest(agreed_scopes(g))));
+    END IF;
+    scopes := ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT unnest(scopes)) ORDER BY l.n);
 END
 $$;
 
-COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
+COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. A resource that the user has never agreed to is missing even if no scope is asked for. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
 
 CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1262,6 +1249,72 @@ END
 $$;
 
 COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
+
+CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF jsonb_typeof(details) <> 'array' THEN
+        RETURN details;
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM (
+            SELECT e.element, min(e.n) AS n
+            FROM jsonb_array_elements(details) WITH ORDINALITY AS e (element, n)
+            GROUP BY e.element
+        ) AS d
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.details_as_set(details jsonb) IS 'The distinct elements of authorization_details, in the order of their first occurrence. NULL if there is none.';
+
+CREATE FUNCTION public.details_of_types(details jsonb, types text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF details IS NULL OR types IS NULL THEN
+        RETURN details;
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM jsonb_array_elements(details) WITH ORDINALITY AS d (element, n)
+        WHERE d.element ->> 'type' = ANY (types)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.details_of_types(details jsonb, types text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. NULL if there is none.';
+
+CREATE FUNCTION public.details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    -- not by @>, which takes an element that leaves a limit out for a narrower one
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (element)
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+            AND NOT coalesce(
+                jsonb_typeof(p.element -> 'type') = 'string'
+                AND p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                false
+            )
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.details_within(part jsonb, whole jsonb, compared_types text[]) IS 'Whether all elements of authorization_details are among those of another one (RFC 9396, section 6.1). Elements are compared whole. An element of one of compared_types, which the caller has compared by the rules of that type, only needs one of its type there. Never NULL.';
 
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
@@ -1602,6 +1655,42 @@ $$;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
+CREATE FUNCTION public.judge_again(c public.oauth_client, a public.oauth_authorization, granted text[], default_scopes text[], default_resources text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN CASE
+        WHEN a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
+        WHEN a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
+        -- a type that is the server's default can't be taken from a client
+        ELSE judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
+            ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)))
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_again(c public.oauth_client, a public.oauth_authorization, granted text[], default_scopes text[], default_resources text[]) IS 'What is amiss with a recorded request because something was taken from the client since, or from the server''s defaults: redirect_uri_mismatched, unauthorized_client, invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+
+CREATE FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
+        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
+            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
+            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+        ) THEN 'invalid_authorization_details'
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for: invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is. The defaults are what a client may ask for that has nothing registered.';
+
 CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1668,7 +1757,7 @@ $$;
 
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
-CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
+CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1695,7 +1784,8 @@ BEGIN
         refresh_token := r.token;
         refresh_token_id := r.id;
         refresh_token_expires_at := r.expires_at;
-        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+        -- of an access token without a row; the expiry of another stands in its row
+        access_token_expires_at := CASE WHEN a.redeemed_as = issued_as THEN coalesce(r.access_token_expires_at, a.expires_at) END;
     ELSIF verdict = 'replayed' THEN
         UPDATE oauth_authorization AS f
         SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
@@ -1704,7 +1794,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
+COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
 
 CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1790,6 +1880,39 @@ END
 $$;
 
 COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+
+CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) RETURNS public.outcome
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+DECLARE
+    wanted text[] := string_to_array(response_type, ' ');
+BEGIN
+    RETURN CASE
+        WHEN c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN 'unknown'
+        WHEN c.disabled THEN 'disabled'
+        WHEN resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
+        WHEN c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN 'request_must_be_pushed'
+        -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+        WHEN NOT EXISTS (
+            SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+            WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+        ) THEN 'unsupported_response_type'
+        WHEN 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
+        WHEN wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN 'unauthorized_client'
+        WHEN code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN 'pkce_required'
+        WHEN code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN 'pkce_required'
+        WHEN code_challenge IS NOT NULL AND NOT CASE coalesce(code_challenge_method, 'plain')
+            WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+            WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+            ELSE false
+        END THEN 'pkce_method_refused'
+        ELSE judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types)
+    END;
+END
+$_$;
+
+COMMENT ON FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) IS 'What is amiss with an authorization request, by the client''s registration; NULL if nothing is. What comes first: whether an answer may be sent at all, then the request, then what it asks for.';
 
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -1901,7 +2024,7 @@ CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    IF is_within(list, coalesce(allowed, '{}')) THEN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
         RETURN list;
     END IF;
     RETURN beyond(list, beyond(list, allowed));
@@ -2070,17 +2193,14 @@ CREATE FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) RETURNS 
     AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_object_agg(m.resource, m.scopes)
-        FROM (
-            SELECT p.resource, to_jsonb(as_set(array_agg(s.scope ORDER BY p.part, s.n))) AS scopes
-            FROM (
-                SELECT 1 AS part, e.key AS resource, e.value AS scopes FROM jsonb_each(earlier) AS e
-                UNION ALL
-                SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
-            ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
-            GROUP BY p.resource
-        ) AS m
+        SELECT jsonb_object_agg(
+            r.resource,
+            to_jsonb(as_set(
+                ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> r.resource) WHEN 'array' THEN earlier -> r.resource ELSE '[]' END))
+                || ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(more -> r.resource) WHEN 'array' THEN more -> r.resource ELSE '[]' END))
+            ))
+        )
+        FROM jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) AS r (resource)
     );
 END
 $$;
@@ -2287,6 +2407,33 @@ END
 $$;
 
 COMMENT ON FUNCTION public.replace_recovery_codes(owner text, digests text[]) IS 'Part of ReplaceRecoveryCodes, which has locked the user: deletes the user''s codes, those included that another call has written meanwhile, and writes new ones. Returns how many.';
+
+CREATE FUNCTION public.resolve_redirect_uri(asked text, registered text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+DECLARE
+    resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
+    loopback text[];
+BEGIN
+    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF resolved = ANY (registered) THEN
+        RETURN resolved;
+    END IF;
+    loopback := regexp_match(resolved, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)$');
+    IF (loopback[2]::integer <= 65535) IS NOT FALSE AND EXISTS (
+        SELECT FROM unnest(registered) AS r (uri)
+        WHERE regexp_replace(r.uri, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):[0-9]{1,5}(?=[/?]|$)', '\1') = loopback[1] || loopback[3]
+    ) THEN
+        RETURN resolved;
+    END IF;
+    RETURN NULL;
+END
+$_$;
+
+COMMENT ON FUNCTION public.resolve_redirect_uri(asked text, registered text[]) IS 'The URI that the answer to a request goes to, or NULL if it may go nowhere. It has to be a registered one, byte by byte (RFC 9700, section 2.1), but a loopback address may have any port (RFC 8252, section 7.3). A request may leave it out if exactly one is registered (RFC 6749, section 3.1.2.3). A URI with a fragment is refused (RFC 6749, section 3.1.2).';
 
 CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql

@@ -23,17 +23,14 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_object_agg(m.resource, m.scopes)
-        FROM (
-            SELECT p.resource, to_jsonb(as_set(array_agg(s.scope ORDER BY p.part, s.n))) AS scopes
-            FROM (
-                SELECT 1 AS part, e.key AS resource, e.value AS scopes FROM jsonb_each(earlier) AS e
-                UNION ALL
-                SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
-            ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
-            GROUP BY p.resource
-        ) AS m
+        SELECT jsonb_object_agg(
+            r.resource,
+            to_jsonb(as_set(
+                ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> r.resource) WHEN 'array' THEN earlier -> r.resource ELSE '[]' END))
+                || ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(more -> r.resource) WHEN 'array' THEN more -> r.resource ELSE '[]' END))
+            ))
+        )
+        FROM jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) AS r (resource)
     );
 END
 $$;
@@ -80,30 +77,6 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION agreed_scopes(oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION are_details_within(part jsonb, whole jsonb) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    IF part IS NULL THEN
-        RETURN true;
-    END IF;
-    IF jsonb_typeof(part) <> 'array' THEN
-        RETURN false;
-    END IF;
-    RETURN NOT EXISTS (
-        SELECT FROM jsonb_array_elements(part) AS p (detail)
-        WHERE p.detail NOT IN (SELECT w.detail FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (detail))
-    );
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION are_details_within(jsonb, jsonb) IS 'Whether all elements of authorization_details (RFC 9396) are among those of other ones, whole and equal: an element that leaves a member out may grant more. True if there are none. Never NULL.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -176,36 +149,31 @@ CREATE FUNCTION consent_gaps(g oauth_consent, asked text[], at_resources text[],
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    agreed   jsonb := agreed_resource_scopes(g);
+    resource text;
+    gap      text[];
 BEGIN
-    -- Pairs of a resource and a scope. '' is no resource; a NULL scope stands for the resource itself, so that none is covered that the
-    -- user was never asked about, even if no scope is asked for.
-    WITH pairs AS (
-        SELECT r.resource, s.scope
-        FROM unnest(CASE WHEN cardinality(at_resources) > 0 THEN at_resources ELSE '{""}' END) AS r (resource)
-        CROSS JOIN unnest(asked || NULL::text) AS s (scope)
-    ), agreed (resource, scope) AS (
-        SELECT '', s.scope
-        FROM unnest(agreed_scopes(g) || NULL::text) AS s (scope)
-        WHERE g.id IS NOT NULL
-        UNION ALL
-        SELECT e.key, s.scope
-        FROM jsonb_each(agreed_resource_scopes(g)) AS e
-        CROSS JOIN LATERAL (SELECT NULL UNION ALL SELECT jsonb_array_elements_text(e.value)) AS s (scope)
-    ), gaps AS MATERIALIZED (
-        SELECT p.resource, p.scope FROM pairs AS p
-        EXCEPT
-        SELECT a.resource, a.scope FROM agreed AS a
-    )
-    SELECT
-        ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.scope FROM gaps AS p) ORDER BY l.n),
-        ARRAY(SELECT l.value FROM unnest(as_set(at_resources)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT p.resource FROM gaps AS p) ORDER BY l.n)
-    INTO scopes, resources;
+    scopes := '{}';
+    resources := '{}';
+    IF cardinality(at_resources) > 0 THEN
+        FOREACH resource IN ARRAY as_set(at_resources) LOOP
+            gap := ARRAY(SELECT a.scope FROM unnest(asked) AS a (scope) WHERE a.scope NOT IN (SELECT jsonb_array_elements_text(agreed -> resource)));
+            IF cardinality(gap) > 0 OR (agreed ? resource) IS NOT TRUE THEN
+                resources := resources || resource;
+                scopes := scopes || gap;
+            END IF;
+        END LOOP;
+    ELSE
+        scopes := ARRAY(SELECT a.scope FROM unnest(asked) AS a (scope) WHERE a.scope NOT IN (SELECT unnest(agreed_scopes(g))));
+    END IF;
+    scopes := ARRAY(SELECT l.value FROM unnest(as_set(asked)) WITH ORDINALITY AS l (value, n) WHERE l.value IN (SELECT unnest(scopes)) ORDER BY l.n);
 END
 $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION consent_gaps(oauth_consent, text[], text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
+COMMENT ON FUNCTION consent_gaps(oauth_consent, text[], text[]) IS 'Part of CheckConsent: the scopes that a consent does not cover at one of the resources, or without one, and the resources where something is missing. A resource that the user has never agreed to is missing even if no scope is asked for. Both lists are empty if all is covered. Linear in the pairs that are asked for.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -275,6 +243,84 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION delete_client(text, boolean, text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION details_as_set(details jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF jsonb_typeof(details) <> 'array' THEN
+        RETURN details;
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM (
+            SELECT e.element, min(e.n) AS n
+            FROM jsonb_array_elements(details) WITH ORDINALITY AS e (element, n)
+            GROUP BY e.element
+        ) AS d
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION details_as_set(jsonb) IS 'The distinct elements of authorization_details, in the order of their first occurrence. NULL if there is none.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION details_of_types(details jsonb, types text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF details IS NULL OR types IS NULL THEN
+        RETURN details;
+    END IF;
+    RETURN (
+        SELECT jsonb_agg(d.element ORDER BY d.n)
+        FROM jsonb_array_elements(details) WITH ORDINALITY AS d (element, n)
+        WHERE d.element ->> 'type' = ANY (types)
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION details_of_types(jsonb, text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. NULL if there is none.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    -- not by @>, which takes an element that leaves a limit out for a narrower one
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (element)
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+            AND NOT coalesce(
+                jsonb_typeof(p.element -> 'type') = 'string'
+                AND p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                false
+            )
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION details_within(jsonb, jsonb, text[]) IS 'Whether all elements of authorization_details are among those of another one (RFC 9396, section 6.1). Elements are compared whole. An element of one of compared_types, which the caller has compared by the rules of that type, only needs one of its type there. Never NULL.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -580,6 +626,95 @@ COMMENT ON FUNCTION is_redirect_uri(text) IS 'Whether a client may register a re
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION judge_asked(
+    c oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
+        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
+            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
+            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+        ) THEN 'invalid_authorization_details'
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_asked(oauth_client, text[], text[], text[], text[], jsonb, text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for: invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is. The defaults are what a client may ask for that has nothing registered.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
+    loopback text[];
+BEGIN
+    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF resolved = ANY (registered) THEN
+        RETURN resolved;
+    END IF;
+    loopback := regexp_match(resolved, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)$');
+    IF (loopback[2]::integer <= 65535) IS NOT FALSE AND EXISTS (
+        SELECT FROM unnest(registered) AS r (uri)
+        WHERE regexp_replace(r.uri, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):[0-9]{1,5}(?=[/?]|$)', '\1') = loopback[1] || loopback[3]
+    ) THEN
+        RETURN resolved;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION resolve_redirect_uri(text, text[]) IS 'The URI that the answer to a request goes to, or NULL if it may go nowhere. It has to be a registered one, byte by byte (RFC 9700, section 2.1), but a loopback address may have any port (RFC 8252, section 7.3). A request may leave it out if exactly one is registered (RFC 6749, section 3.1.2.3). A URI with a fragment is refused (RFC 6749, section 3.1.2).';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION uses_grant_type(oauth_client, text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_again(c oauth_client, a oauth_authorization, granted text[], default_scopes text[], default_resources text[]) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
+        WHEN a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
+        -- a type that is the server's default can't be taken from a client
+        ELSE judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
+            ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)))
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_again(oauth_client, oauth_authorization, text[], text[], text[]) IS 'What is amiss with a recorded request because something was taken from the client since, or from the server''s defaults: redirect_uri_mismatched, unauthorized_client, invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -667,7 +802,7 @@ COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDeliv
 CREATE FUNCTION judge_redeemed_request(
     polled authorization_id, issued_as access_token_id, grace interval, proof_is_fresh boolean,
     OUT verdict outcome, OUT refresh_token token_digest, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
-    OUT since timestamptz
+    OUT access_token_expires_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -695,7 +830,8 @@ BEGIN
         refresh_token := r.token;
         refresh_token_id := r.id;
         refresh_token_expires_at := r.expires_at;
-        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+        -- of an access token without a row; the expiry of another stands in its row
+        access_token_expires_at := CASE WHEN a.redeemed_as = issued_as THEN coalesce(r.access_token_expires_at, a.expires_at) END;
     ELSIF verdict = 'replayed' THEN
         UPDATE oauth_authorization AS f
         SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
@@ -827,6 +963,46 @@ COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION judge_request(
+    c oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean,
+    scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    wanted text[] := string_to_array(response_type, ' ');
+BEGIN
+    RETURN CASE
+        WHEN c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN 'unknown'
+        WHEN c.disabled THEN 'disabled'
+        WHEN resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
+        WHEN c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN 'request_must_be_pushed'
+        -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+        WHEN NOT EXISTS (
+            SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+            WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+        ) THEN 'unsupported_response_type'
+        WHEN 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
+        WHEN wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN 'unauthorized_client'
+        WHEN code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN 'pkce_required'
+        WHEN code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN 'pkce_required'
+        WHEN code_challenge IS NOT NULL AND NOT CASE coalesce(code_challenge_method, 'plain')
+            WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+            WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+            ELSE false
+        END THEN 'pkce_method_refused'
+        ELSE judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types)
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_request(oauth_client, text, text, text, text, boolean, text[], text[], text[], text[], jsonb, text[]) IS 'What is amiss with an authorization request, by the client''s registration; NULL if nothing is. What comes first: whether an answer may be sent at all, then the request, then what it asks for.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION keep_sector() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -865,7 +1041,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF is_within(list, coalesce(allowed, '{}')) THEN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
         RETURN list;
     END IF;
     RETURN beyond(list, beyond(list, allowed));
@@ -1236,23 +1412,7 @@ $$;
 COMMENT ON FUNCTION user_refusal("user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
 -- +goose StatementEnd
 
--- +goose StatementBegin
-CREATE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION uses_grant_type(oauth_client, text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
--- +goose StatementEnd
-
 -- +goose Down
-
--- +goose StatementBegin
-DROP FUNCTION uses_grant_type;
--- +goose StatementEnd
 
 -- +goose StatementBegin
 DROP FUNCTION user_refusal;
@@ -1343,6 +1503,10 @@ DROP FUNCTION keep_sector;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION judge_request;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION judge_repeated_grant;
 -- +goose StatementEnd
 
@@ -1376,6 +1540,22 @@ DROP FUNCTION judge_assertion_time;
 
 -- +goose StatementBegin
 DROP FUNCTION judge_assertion;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_again;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION uses_grant_type;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION resolve_redirect_uri;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_asked;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1519,6 +1699,18 @@ DROP FUNCTION document_changes;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION details_within;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION details_of_types;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION details_as_set;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION delete_client;
 -- +goose StatementEnd
 
@@ -1548,10 +1740,6 @@ DROP FUNCTION beyond;
 
 -- +goose StatementBegin
 DROP FUNCTION assertion_ends_at;
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION are_details_within;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

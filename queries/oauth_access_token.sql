@@ -145,7 +145,7 @@ WITH presented AS MATERIALIZED (
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT are_details_within(sqlc.narg('authorization_details')::jsonb, t.authorization_details) THEN 'invalid_authorization_details'
+            WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, t.authorization_details, '{}') THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
     FROM oauth_client AS k

@@ -1,31 +1,101 @@
--- CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
--- after lifetime. redirect_uri is what the request carried, NULL if it carried none. For a pushed request (RFC 9126) request_uri is the
+-- CheckAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request, by the client's registration, for
+-- the authorization endpoint's first look, before a user has signed in (RFC 6749, section 4.1.1). default_scopes, default_resources and
+-- default_authorization_details_types are what a client may ask for that has nothing registered. pushed says that the request came through
+-- the pushed authorization request endpoint (RFC 9126).
+-- The answer's redirect_uri is where the answer goes, errors included: the request's own or, if that carried none, the only one registered.
+-- While it is NULL the user gets an error page, and nothing is redirected (RFC 6749, section 4.1.2.1).
+--   - accepted: the client may make this request
+--   - unknown: there is no such client (an error page)
+--   - disabled: the client is disabled (an error page)
+--   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page)
+--   - request_must_be_pushed: the client has to push its requests (invalid_request; RFC 9126, section 5)
+--   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+--   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+--   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+--   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+--   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
+--   - invalid_target: the client may not ask for refused_resources (invalid_target)
+--   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+-- name: CheckAuthorizationRequest :one
+WITH judged AS MATERIALIZED (
+    SELECT c.scopes, c.resources,
+        (CASE WHEN NOT c.disabled THEN resolve_redirect_uri(sqlc.narg('redirect_uri')::text, c.redirect_uris) END)::text AS redirect_uri,
+        coalesce(
+            judge_request(
+                c, sqlc.narg('redirect_uri')::text, sqlc.narg('response_type')::text, sqlc.narg('code_challenge')::text,
+                sqlc.narg('code_challenge_method')::text, @pushed::boolean, @scopes::text[], @default_scopes::text[],
+                @resources::text[], @default_resources::text[], sqlc.narg('authorization_details')::jsonb,
+                @default_authorization_details_types::text[]
+            ),
+            'accepted'
+        )::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = @client_id::client_id
+)
+SELECT coalesce(j.outcome, 'unknown')::outcome AS outcome, j.redirect_uri,
+    (CASE WHEN j.outcome = 'invalid_scope' THEN beyond(@scopes::text[], coalesce(j.scopes, @default_scopes::text[])) END)::text[] AS refused_scopes,
+    (CASE WHEN j.outcome = 'invalid_target' THEN beyond(@resources::text[], coalesce(j.resources, @default_resources::text[])) END)::text[] AS refused_resources
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN judged AS j ON true;
+
+-- CreateAuthorization judges an authorization request by the client's registration and records it, so that it waits for the user's decision
+-- (RFC 6749, section 4.1.1). The request lapses after lifetime. redirect_uri is what the request carried, NULL if it carried none; the
+-- answer says where the answer to the client goes, as in CheckAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
 -- digest of its request_uri, which can be used for request_uri_lifetime.
+-- default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 --   - created: the request is stored
 --   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
---   - disabled: the client is disabled (unauthorized_client)
+--   - disabled: the client is disabled (an error page; invalid_client at the PAR endpoint)
+--   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page;
+--     invalid_request at the PAR endpoint)
+--   - request_must_be_pushed: the client has to push its requests, and there is no request_uri (invalid_request; RFC 9126, section 5)
+--   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+--   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+--   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+--   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+--   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
+--   - invalid_target: the client may not ask for refused_resources (invalid_target)
+--   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+-- Only created writes anything.
 -- name: CreateAuthorization :one
 WITH client AS MATERIALIZED (
-    SELECT c.client_id, (CASE WHEN c.disabled THEN 'disabled' ELSE 'created' END)::outcome AS outcome
+    SELECT c.client_id, c.scopes, c.resources,
+        (CASE WHEN NOT c.disabled THEN resolve_redirect_uri(sqlc.narg('redirect_uri')::text, c.redirect_uris) END)::text AS redirect_uri,
+        coalesce(
+            judge_request(
+                c, sqlc.narg('redirect_uri')::text, sqlc.narg('response_type')::text, sqlc.narg('code_challenge')::text,
+                sqlc.narg('code_challenge_method')::text, sqlc.narg('request_uri')::token_digest IS NOT NULL, @scopes::text[],
+                @default_scopes::text[], @resources::text[], @default_resources::text[], sqlc.narg('authorization_details')::jsonb,
+                @default_authorization_details_types::text[]
+            ),
+            'created'
+        )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+    WHERE c.client_id = @client_id::client_id
     FOR KEY SHARE
 ), created AS (
     INSERT INTO oauth_authorization (
         id, client_id, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge, code_challenge_method,
-        resources, claims, request, request_uri, request_uri_expires_at, expires_at, confirmation
+        resources, authorization_details, claims, acr_values, max_age, request, request_uri, request_uri_expires_at, expires_at,
+        confirmation
     )
     SELECT @id::authorization_id, c.client_id, sqlc.narg('redirect_uri')::text, sqlc.narg('response_type')::text,
         sqlc.narg('response_mode')::text, as_set(@scopes::text[]), sqlc.narg('state')::text, sqlc.narg('nonce')::text,
-        sqlc.narg('code_challenge')::text, sqlc.narg('code_challenge_method')::text, nullif(as_set(@resources::text[]), '{}'),
-        sqlc.narg('claims')::jsonb, sqlc.narg('request')::jsonb, sqlc.narg('request_uri')::token_digest,
+        sqlc.narg('code_challenge')::text,
+        -- plain is the default (RFC 7636, section 4.3)
+        CASE WHEN sqlc.narg('code_challenge')::text IS NOT NULL THEN coalesce(sqlc.narg('code_challenge_method')::text, 'plain') END,
+        nullif(as_set(@resources::text[]), '{}'), details_as_set(sqlc.narg('authorization_details')::jsonb), sqlc.narg('claims')::jsonb,
+        nullif(as_set(@acr_values::text[]), '{}'), sqlc.narg('max_age')::bigint, sqlc.narg('request')::jsonb,
+        sqlc.narg('request_uri')::token_digest,
         CASE WHEN sqlc.narg('request_uri')::token_digest IS NOT NULL THEN deadline(@request_uri_lifetime::interval, NULL, 'RequestURILifetime') END,
         deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('confirmation')::token_confirmation
     FROM client AS c
     WHERE c.outcome = 'created'
     RETURNING expires_at
 )
-SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at
+SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at, c.redirect_uri,
+    (CASE WHEN c.outcome = 'invalid_scope' THEN beyond(@scopes::text[], coalesce(c.scopes, @default_scopes::text[])) END)::text[] AS refused_scopes,
+    (CASE WHEN c.outcome = 'invalid_target' THEN beyond(@resources::text[], coalesce(c.resources, @default_resources::text[])) END)::text[] AS refused_resources
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
 LEFT JOIN created AS n ON true;
@@ -133,6 +203,10 @@ LIMIT @page_size::integer;
 
 -- ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 -- NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+-- What is granted is what is passed: scopes that the request asked for, and elements of its authorization_details. Elements are compared
+-- whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1).
+-- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
+-- redirect_uri is where the answer to the client goes.
 -- A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 --   - approved: the approval is recorded
 --   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -144,7 +218,12 @@ LIMIT @page_size::integer;
 --   - disabled: the client is disabled (unauthorized_client)
 --   - suspended: the user is suspended (access_denied)
 --   - signed_out: the session is not a live session of the user (login_required)
---   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+--   - redirect_uri_mismatched: the request's redirect URI is no longer registered (an error page)
+--   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+--   - invalid_scope: the granted scopes go beyond the request, or beyond what the client may ask for now (invalid_scope)
+--   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
+--   - invalid_authorization_details: the granted authorization_details go beyond the request, or the client may no longer use one of their
+--     types (invalid_authorization_details)
 -- Only approved and retried change anything.
 -- name: ApproveAuthorization :one
 WITH asked AS MATERIALIZED (
@@ -153,7 +232,9 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = @id::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id, sector_of(c) AS sector,
+    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+        u.id AS user_id,
+        sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
@@ -166,7 +247,11 @@ WITH asked AS MATERIALIZED (
                 WHEN NOT may_decide(a, @user_id::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
                     AND a.session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
-                THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
+                THEN CASE
+                    WHEN c.disabled THEN 'disabled'
+                    WHEN is_ended(a, c, u, s) THEN 'revoked'
+                    ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'retried')
+                END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -175,7 +260,9 @@ WITH asked AS MATERIALIZED (
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN sqlc.narg('session_id')::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), a.scopes) THEN 'invalid_scope'
-                ELSE 'approved'
+                WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
+                THEN 'invalid_authorization_details'
+                ELSE coalesce(judge_again(c, a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
             END
         )::outcome AS outcome
     FROM asked AS q
@@ -189,6 +276,7 @@ WITH asked AS MATERIALIZED (
     SET status = 'approved', user_id = q.user_id, session_id = sqlc.narg('session_id')::session_id,
         reference_id = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('reference_id')::reference_id ELSE a.reference_id END,
         granted_scopes = q.granted_scopes,
+        authorization_details = CASE WHEN q.outcome = 'approved' THEN details_as_set(sqlc.narg('authorization_details')::jsonb) ELSE a.authorization_details END,
         bound = sqlc.narg('session_id')::session_id IS NOT NULL AND NOT 'offline_access' = ANY (q.granted_scopes),
         user_epoch = q.user_epoch, client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
         auth_time = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('auth_time')::timestamptz ELSE a.auth_time END,
@@ -214,6 +302,7 @@ LEFT JOIN request AS q ON true;
 
 -- DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 -- or of CIBA, which belong to a user; NULL will do for others.
+-- The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
 --   - denied: the denial is recorded (access_denied)
 --   - retried: the request had been denied before (access_denied)
 --   - decided: the request had been approved before (an error page)
@@ -224,7 +313,7 @@ LEFT JOIN request AS q ON true;
 -- Only denied changes anything.
 -- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
         (
             CASE
                 WHEN NOT may_decide(a, sqlc.narg('user_id')::user_id) THEN 'mismatched'
@@ -236,8 +325,9 @@ WITH request AS MATERIALIZED (
             END
         )::outcome AS outcome
     FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
     WHERE a.id = @id::authorization_id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF a
 ), denied AS (
     UPDATE oauth_authorization AS a
     SET status = 'denied', decided_at = now(), request_uri = NULL, updated_at = now()
@@ -249,6 +339,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
 -- IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
+-- The client's registration counts as it is now, as in ApproveAuthorization.
 --   - issued: the code is written, and replaces one that was not redeemed
 --   - undecided: the user has not approved yet (ask the user)
 --   - denied: the user has denied the request (access_denied)
@@ -256,11 +347,16 @@ LEFT JOIN request AS q ON true;
 --   - revoked: the grant has been ended (access_denied)
 --   - expired: the approval has lapsed (an error page)
 --   - disabled: the client is disabled (unauthorized_client)
+--   - redirect_uri_mismatched: the request's redirect URI is no longer registered (an error page)
+--   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+--   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+--   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
+--   - invalid_authorization_details: the client may no longer use one of the types (invalid_authorization_details)
 --   - unknown: there is no such authorization (an error page)
 -- Only issued changes anything.
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
         a.pair_epoch, deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
@@ -272,7 +368,7 @@ WITH request AS MATERIALIZED (
                 WHEN a.status = 'pending' OR u.id IS NULL THEN 'undecided'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-                ELSE 'issued'
+                ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'issued')
             END
         )::outcome AS outcome
     FROM oauth_authorization AS a
@@ -296,13 +392,23 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
 -- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
--- users who need not be asked, because a consent covers the request or the client skips consent.
+-- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
+-- CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
---   - disabled: the client is disabled (unauthorized_client)
+--   - disabled: the client is disabled (an error page)
+--   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page)
+--   - request_must_be_pushed: the client has to push its requests, and pushed isn't set (invalid_request; RFC 9126, section 5)
+--   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+--   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+--   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+--   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+--   - invalid_scope: the client may not ask for the scopes, or what is granted goes beyond them (invalid_scope)
+--   - invalid_target: the client may not ask for the resources (invalid_target)
+--   - invalid_authorization_details: the client may not use one of the types, or an element has none, or what is granted goes beyond the
+--     request (invalid_authorization_details)
 --   - suspended: the user is suspended (access_denied)
 --   - signed_out: the session is not a live session of the user (login_required)
---   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
 -- Only granted writes anything.
 -- name: GrantAuthorization :one
 WITH locked AS MATERIALIZED (
@@ -311,15 +417,21 @@ WITH locked AS MATERIALIZED (
     SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
-        (
+        coalesce(
+            judge_request(
+                c, sqlc.narg('redirect_uri')::text, sqlc.narg('response_type')::text, sqlc.narg('code_challenge')::text,
+                sqlc.narg('code_challenge_method')::text, @pushed::boolean, @scopes::text[], @default_scopes::text[], @resources::text[],
+                @default_resources::text[], sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
+            ),
             CASE
-                WHEN c.disabled THEN 'disabled'
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN sqlc.narg('session_id')::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT details_within(sqlc.narg('granted_authorization_details')::jsonb, sqlc.narg('authorization_details')::jsonb, @compared_types::text[])
+                THEN 'invalid_authorization_details'
                 ELSE 'granted'
-            END
+            END::outcome
         )::outcome AS outcome
     FROM locked AS l
     JOIN oauth_client AS c ON c.client_id = @client_id::client_id
@@ -328,13 +440,16 @@ WITH locked AS MATERIALIZED (
 ), granted AS (
     INSERT INTO oauth_authorization (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
-        code_challenge_method, resources, claims, request, expires_at, user_id, session_id, reference_id, granted_scopes, bound,
-        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at, confirmation
+        code_challenge_method, resources, authorization_details, claims, acr_values, max_age, request, expires_at, user_id, session_id,
+        reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
+        confirmation
     )
     SELECT @id::authorization_id, p.client_id, 'approved', sqlc.narg('redirect_uri')::text,
         sqlc.narg('response_type')::text, sqlc.narg('response_mode')::text, as_set(@scopes::text[]), sqlc.narg('state')::text,
-        sqlc.narg('nonce')::text, sqlc.narg('code_challenge')::text, sqlc.narg('code_challenge_method')::text,
-        nullif(as_set(@resources::text[]), '{}'), sqlc.narg('claims')::jsonb, sqlc.narg('request')::jsonb,
+        sqlc.narg('nonce')::text, sqlc.narg('code_challenge')::text,
+        CASE WHEN sqlc.narg('code_challenge')::text IS NOT NULL THEN coalesce(sqlc.narg('code_challenge_method')::text, 'plain') END,
+        nullif(as_set(@resources::text[]), '{}'), details_as_set(sqlc.narg('granted_authorization_details')::jsonb),
+        sqlc.narg('claims')::jsonb, nullif(as_set(@acr_values::text[]), '{}'), sqlc.narg('max_age')::bigint, sqlc.narg('request')::jsonb,
         p.code_expires_at, p.user_id, sqlc.narg('session_id')::session_id, sqlc.narg('reference_id')::reference_id,
         as_set(@granted_scopes::text[]),
         sqlc.narg('session_id')::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce(@granted_scopes::text[], '{}')),
@@ -362,22 +477,31 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
+-- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
+-- granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
+-- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
+-- registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
 -- access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 -- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
--- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 -- sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 --   - redeemed: the tokens are written
 --   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - unknown: there is no such code (invalid_grant)
---   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
+--   - mismatched: the client, redirect_uri, challenge or key is another one, or the client's tokens have to be bound and there is no key
+--     (invalid_grant)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
 --   - disabled: the client is disabled (invalid_client)
 --   - revoked: the grant had been ended (invalid_grant)
 --   - expired: the code has expired (invalid_grant)
---   - invalid_target: the resources go beyond the grant (invalid_target)
+--   - redirect_uri_mismatched: the redirect URI that the code was sent to is no longer registered (invalid_grant)
+--   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+--   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+--   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
+--   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
+--     (invalid_authorization_details)
 -- Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 -- rolled back would undo replayed.
 -- name: RedeemAuthorizationCode :one
@@ -395,8 +519,9 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
-        sqlc.narg('refresh_token')::token_digest AS refresh_token,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         -- counted from the redemption, so that a repeated call gets the same answer
@@ -404,10 +529,10 @@ WITH caller AS MATERIALIZED (
             expiry(coalesce(a.redeemed_at, now()), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL
+        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(coalesce(a.redeemed_at, now()), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL
+        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         (
@@ -420,12 +545,15 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT p.fresh AND (a.redeemed_as = @access_token_id::access_token_id) IS NOT TRUE THEN 'proof_replayed'
                 WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM @access_token_id::access_token_id THEN 'replayed'
                 WHEN NOT key_fits(a.confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 WHEN a.code_expires_at <= now() THEN 'expired'
                 WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-                ELSE 'redeemed'
+                WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
+                THEN 'invalid_authorization_details'
+                ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
             END
         )::outcome AS outcome
     FROM presented AS p
@@ -437,6 +565,7 @@ WITH caller AS MATERIALIZED (
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
+        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
@@ -467,8 +596,8 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
-    SELECT sqlc.narg('refresh_token_id')::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
+        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
@@ -478,14 +607,14 @@ WITH caller AS MATERIALIZED (
         confirmation, authorization_id, authorization_code_id
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        CASE WHEN g.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END, g.access_token_expires_at,
-        g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
+        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
     f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
-    f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
+    f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
+    g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN granted AS g ON true;

@@ -214,8 +214,7 @@ ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
 -- UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
--- an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
--- error that names the parameter. Zero rows: there is no such client, or it is deleted.
+-- an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 -- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET

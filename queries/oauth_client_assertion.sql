@@ -6,6 +6,7 @@
 --   - proof_replayed: the assertion had been presented before (invalid_client)
 --   - expired: the assertion has expired (invalid_client)
 --   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+-- Run this call on the pool: a transaction that is rolled back would forget the assertion.
 -- name: RememberClientAssertion :one
 WITH assertion AS MATERIALIZED (
     SELECT coalesce(judge_assertion_time(@expires_at::bigint, @clock_skew::interval, @max_lifetime::interval, NULL), 'remembered')::outcome AS outcome

@@ -190,7 +190,9 @@ LEFT JOIN claimed AS n ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
+-- access_token_without_row is that of RedeemAuthorizationCode.
 -- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+-- sub is the subject by which the client knows the user.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 --   - redeemed: the tokens are written
 --   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
@@ -215,8 +217,9 @@ LEFT JOIN claimed AS n ON true;
 -- name: PollDeviceCode :one
 WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
-        a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime,
-        CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
+        a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
+        c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
+        sqlc.narg('refresh_token')::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
@@ -246,6 +249,14 @@ WITH presented AS MATERIALIZED (
     WHERE c.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.*,
+        least(expiry(now(), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
+        CASE WHEN p.refresh_token IS NOT NULL
+            THEN expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
+        END AS refresh_token_ends_at,
+        CASE
+            WHEN p.is_redeemed THEN p.max_expires_at
+            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), @family_lifetime::interval, p.authorization_lifetime, 'FamilyLifetime')
+        END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
         proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) AS fresh
     FROM presented AS p
@@ -265,35 +276,37 @@ WITH presented AS MATERIALIZED (
     -- the gate: of all calls that present the code, one updates the row
     UPDATE oauth_authorization AS a
     SET redeemed_at = now(), redeemed_as = @access_token_id::access_token_id, confirmation = p.family_confirmation,
-        max_expires_at = CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL
-            THEN expiry(now(), @family_lifetime::interval, p.authorization_lifetime, 'FamilyLifetime')
+        max_expires_at = p.family_ends_at,
+        expires_at = CASE WHEN @access_token_without_row::boolean AND p.refresh_token IS NULL
+            THEN expiry_without_row(p.access_token_ends_at, sqlc.narg('access_token')::token_digest)
         END,
-        expires_at = NULL, updated_at = now()
+        updated_at = now()
     FROM admitted AS p
     WHERE a.id = p.id AND p.outcome = 'redeemed' AND p.fresh AND a.redeemed_at IS NULL AND a.revoked_at IS NULL
-    RETURNING a.id, a.max_expires_at
+    RETURNING a.id
 ), judged AS MATERIALIZED (
-    SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.since
+    SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.access_token_expires_at
     FROM admitted AS p
     CROSS JOIN judge_redeemed_request(p.id, @access_token_id::access_token_id, @grace::interval, p.fresh)
-        AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, since)
+        AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, access_token_expires_at)
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
-    SELECT p.*, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        (CASE WHEN j.verdict IS NULL THEN sqlc.narg('refresh_token')::token_digest ELSE j.refresh_token END)::token_digest AS refresh_token,
-        (CASE WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
-            WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id
+    SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
+        p.access_resources, p.authorization_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
+        (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+        (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
+        (CASE
+            WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
+            WHEN p.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
-        (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
-            expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
-            coalesce(n.max_expires_at, p.max_expires_at), p.session_ends_at
-        ) END)::timestamptz AS access_token_expires_at,
         (CASE
-            WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at
-            WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL
-            THEN least(expiry(now(), @refresh_token_lifetime::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), n.max_expires_at)
-        END)::timestamptz AS refresh_token_expires_at
+            WHEN t.id IS NOT NULL THEN t.expires_at
+            WHEN j.access_token_expires_at IS NOT NULL THEN j.access_token_expires_at
+            ELSE least(p.access_token_ends_at, p.family_ends_at)
+        END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at ELSE least(p.refresh_token_ends_at, p.family_ends_at) END)::timestamptz
+            AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN redeemed AS n ON true
     LEFT JOIN judged AS j ON true
@@ -302,10 +315,11 @@ WITH presented AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
@@ -314,6 +328,23 @@ WITH presented AS MATERIALIZED (
     SET refresh_token_id = n.id, updated_at = now()
     FROM new_refresh_token AS n
     WHERE r.id = n.authorization_id
+), raised_refresh_token AS (
+    -- the row is kept until the last access token without a row has expired
+    UPDATE oauth_refresh_token AS r
+    SET access_token_expires_at = greatest(
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)
+        ),
+        updated_at = now()
+    FROM granted AS g
+    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND @access_token_without_row::boolean
+      AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
+), raised_family AS (
+    UPDATE oauth_authorization AS a
+    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest)),
+        updated_at = now()
+    FROM granted AS g
+    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND @access_token_without_row::boolean
+      AND a.expires_at IS DISTINCT FROM g.access_token_expires_at
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
@@ -323,6 +354,7 @@ WITH presented AS MATERIALIZED (
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.authorization_details,
         g.confirmation, g.id, g.id
     FROM granted AS g
+    WHERE NOT @access_token_without_row::boolean
     ON CONFLICT (id) DO NOTHING
 )
 SELECT noted(
@@ -335,7 +367,7 @@ SELECT noted(
         END)::outcome,
         'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id
     )::outcome AS outcome,
-    p.id AS authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
+    p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
     w.poll_interval
 FROM (VALUES (true)) AS one (n)

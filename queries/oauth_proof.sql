@@ -4,6 +4,7 @@
 -- expires_at is when the proof becomes too old to be accepted, clock skew included. A time that is past is an error.
 --   - remembered: the proof had not been presented before
 --   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
+-- Run this call on the pool: a transaction that is rolled back would forget the proof.
 -- name: RememberProof :one
 SELECT (CASE WHEN proof_is_fresh(@id::token_digest, @expires_at::timestamptz) THEN 'remembered' ELSE 'proof_replayed' END)::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

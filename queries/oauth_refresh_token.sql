@@ -51,7 +51,11 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- (token.Successor). The client is authenticated as in AuthenticateClient.
 -- A spent token may be presented again only while its successor is unused: within grace of the rotation, or at any time if grace_until_used
 -- is set. The client's refresh_grace and refresh_grace_until_used take precedence.
--- scopes and resources narrow the access token; empty leaves all that was granted. The refresh token keeps what it has.
+-- scopes, resources and authorization_details narrow the access token; empty leaves all that was granted. Elements of authorization_details
+-- are compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The refresh token keeps what
+-- it has.
+-- The client's registration counts as it is now: what the client may no longer ask for drops out of the access token. default_scopes and
+-- default_resources are those of CreateAuthorization.
 -- confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
 -- one (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
@@ -63,14 +67,19 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - unknown: the client has no such token (invalid_grant)
 --   - disabled: the client is disabled (invalid_client)
---   - mismatched: the key is another one (invalid_grant)
+--   - mismatched: the key is another one, or the client's tokens have to be bound and there is no key (invalid_grant)
 --   - revoked: the family had been ended (invalid_grant)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 --     client (invalid_grant)
 --   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
---   - invalid_scope: the scopes go beyond those of the token (invalid_scope)
---   - invalid_target: the resources go beyond the grant (invalid_target)
+--   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+--   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
+--     (invalid_scope)
+--   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
+--     (invalid_target)
+--   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the types
+--     (invalid_authorization_details)
 -- Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
 -- that is rolled back would undo replayed.
 -- name: RotateRefreshToken :one
@@ -81,18 +90,36 @@ WITH presented AS MATERIALIZED (
         a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
         sector_of(c) AS sector,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
-        (CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END)::text[] AS access_scopes,
-        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END)::text[] AS access_resources,
+        kept_within(
+            CASE WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[]) ELSE r.scopes END, coalesce(c.scopes, @default_scopes::text[])
+        )::text[] AS access_scopes,
+        kept_within(
+            CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE r.resources END,
+            coalesce(c.resources, @default_resources::text[])
+        )::text[] AS access_resources,
+        details_of_types(
+            coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), r.authorization_details), c.authorization_details_types
+        )::jsonb AS access_details,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (CASE
             WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN r.id IS NULL THEN 'unknown'
             WHEN c.disabled THEN 'disabled'
             WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
+            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), r.scopes) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(c.resources, @default_resources::text[], '{}')) THEN 'invalid_target'
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
+            -- a token without resources would be good at any of them
+            WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, @default_resources::text[]))) = 0 THEN 'invalid_target'
+            WHEN NOT details_within(
+                sqlc.narg('authorization_details')::jsonb, details_of_types(r.authorization_details, c.authorization_details_types), @compared_types::text[]
+            ) THEN 'invalid_authorization_details'
             ELSE 'rotated'
         END)::outcome AS outcome
     FROM oauth_client AS c
@@ -107,7 +134,7 @@ WITH presented AS MATERIALIZED (
     SELECT p.*, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
-    WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
+    WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
@@ -166,7 +193,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.authorization_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT (id) DO NOTHING
@@ -178,7 +205,7 @@ SELECT (CASE
         ELSE j.verdict
     END)::outcome AS outcome,
     p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
-    g.access_resources AS resources, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
+    g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true

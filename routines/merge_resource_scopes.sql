@@ -4,17 +4,14 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_object_agg(m.resource, m.scopes)
-        FROM (
-            SELECT p.resource, to_jsonb(as_set(array_agg(s.scope ORDER BY p.part, s.n))) AS scopes
-            FROM (
-                SELECT 1 AS part, e.key AS resource, e.value AS scopes FROM jsonb_each(earlier) AS e
-                UNION ALL
-                SELECT 2, e.key, e.value FROM jsonb_each(more) AS e
-            ) AS p
-            LEFT JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(p.scopes) = 'array' THEN p.scopes ELSE '[]' END) WITH ORDINALITY AS s (scope, n) ON true
-            GROUP BY p.resource
-        ) AS m
+        SELECT jsonb_object_agg(
+            r.resource,
+            to_jsonb(as_set(
+                ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> r.resource) WHEN 'array' THEN earlier -> r.resource ELSE '[]' END))
+                || ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(more -> r.resource) WHEN 'array' THEN more -> r.resource ELSE '[]' END))
+            ))
+        )
+        FROM jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) AS r (resource)
     );
 END
 $$;

@@ -376,11 +376,11 @@ const (
 	OutcomeTooFar                      Outcome = "too_far"
 	OutcomeInactive                    Outcome = "inactive"
 	OutcomeLast                        Outcome = "last"
-	OutcomeRedirectUriMismatched       Outcome = "redirect_uri_mismatched"
+	OutcomeRedirectURIMismatched       Outcome = "redirect_uri_mismatched"
 	OutcomeUnsupportedResponseType     Outcome = "unsupported_response_type"
 	OutcomeInvalidAuthorizationDetails Outcome = "invalid_authorization_details"
-	OutcomePkceRequired                Outcome = "pkce_required"
-	OutcomePkceMethodRefused           Outcome = "pkce_method_refused"
+	OutcomePKCERequired                Outcome = "pkce_required"
+	OutcomePKCEMethodRefused           Outcome = "pkce_method_refused"
 	OutcomeRequestMustBePushed         Outcome = "request_must_be_pushed"
 	OutcomeAuthorizationPending        Outcome = "authorization_pending"
 	OutcomeSlowDown                    Outcome = "slow_down"
@@ -482,11 +482,11 @@ func (e Outcome) Valid() bool {
 		OutcomeTooFar,
 		OutcomeInactive,
 		OutcomeLast,
-		OutcomeRedirectUriMismatched,
+		OutcomeRedirectURIMismatched,
 		OutcomeUnsupportedResponseType,
 		OutcomeInvalidAuthorizationDetails,
-		OutcomePkceRequired,
-		OutcomePkceMethodRefused,
+		OutcomePKCERequired,
+		OutcomePKCEMethodRefused,
 		OutcomeRequestMustBePushed,
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
@@ -556,11 +556,11 @@ func AllOutcomeValues() []Outcome {
 		OutcomeTooFar,
 		OutcomeInactive,
 		OutcomeLast,
-		OutcomeRedirectUriMismatched,
+		OutcomeRedirectURIMismatched,
 		OutcomeUnsupportedResponseType,
 		OutcomeInvalidAuthorizationDetails,
-		OutcomePkceRequired,
-		OutcomePkceMethodRefused,
+		OutcomePKCERequired,
+		OutcomePKCEMethodRefused,
 		OutcomeRequestMustBePushed,
 		OutcomeAuthorizationPending,
 		OutcomeSlowDown,
@@ -840,7 +840,7 @@ type OAuthAuthorization struct {
 	AuthorizationDetails json.RawMessage
 	// The claims parameter (OpenID Connect Core, section 5.5).
 	Claims json.RawMessage
-	// Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.
+	// Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.
 	Request json.RawMessage
 	// Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.
 	RequestURI *token.Digest
@@ -894,6 +894,10 @@ type OAuthAuthorization struct {
 	RevokedReason *RevocationReason
 	// Data that a library on top keeps with the authorization.
 	Data json.RawMessage
+	// acr_values of the request, in order of preference (OpenID Connect Core, section 3.1.2.1).
+	ACRValues []string
+	// max_age of the request, in seconds (OpenID Connect Core, section 3.1.2.1).
+	MaxAge *int64
 }
 
 // Registered clients, with the metadata of RFC 7591, section 2.
@@ -933,13 +937,13 @@ type OAuthClient struct {
 	SoftwareVersion *string
 	// The signed software statement (RFC 7591, section 2.3) that the client was registered with.
 	SoftwareStatement *string
-	// Redirect URIs, compared exactly (RFC 9700, section 2.1). Empty only if none of the grant types redirects.
+	// Redirect URIs, compared exactly but for the port of a loopback address (resolve_redirect_uri). Empty only if none of the grant types redirects.
 	RedirectURIs []string
 	// Where a user may be sent after RP-initiated logout.
 	PostLogoutRedirectURIs []string
 	// token_endpoint_auth_method of RFC 7591: none, client_secret_basic, client_secret_post, private_key_jwt ...
 	TokenEndpointAuthMethod *string
-	// grant_types of RFC 7591; NULL means authorization_code.
+	// grant_types of RFC 7591. NULL means authorization_code, and leaves it to the caller whether refresh tokens are issued.
 	GrantTypes []string
 	// response_types of RFC 7591; NULL means code.
 	ResponseTypes []string
@@ -965,7 +969,7 @@ type OAuthClient struct {
 	SubjectType *string
 	// Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.
 	SectorIdentifier *string
-	// Whether a request without a code_challenge is refused. NULL leaves the choice to the server.
+	// Whether a request without a code_challenge is refused. NULL means yes. A public client always has to send one.
 	RequirePKCE *bool
 	// Whether the client may use code_challenge_method plain (RFC 7636, section 4.2).
 	AllowPlainPKCE *bool
@@ -1013,6 +1017,10 @@ type OAuthClient struct {
 	ClientDiscoveryID *string
 	// For a better-auth server: the scopes that it issues to the client itself.
 	ClientCredentialsScopes []string
+	// Resource indicators that the client may ask for (RFC 8707). NULL means the server's default, an empty list none.
+	Resources []string
+	// Types of authorization_details that the client may use (RFC 9396, section 10). NULL means the server's default, an empty list none.
+	AuthorizationDetailsTypes []string
 	// Digest of the registration token that UpdateRegistration replaced, until its successor is used. With it the same update can be sent again if its answer was lost.
 	PreviousRegistrationAccessToken *token.Digest
 	// Where the client's metadata document was fetched.

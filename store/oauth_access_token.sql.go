@@ -131,7 +131,7 @@ WITH presented AS MATERIALIZED (
             WHEN NOT is_within(coalesce($1::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce($1::text[], '{}'), coalesce(k.scopes, $2::text[], '{}')) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce($3::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT are_details_within($4::jsonb, t.authorization_details) THEN 'invalid_authorization_details'
+            WHEN NOT details_within($4::jsonb, t.authorization_details, '{}') THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
     FROM oauth_client AS k

@@ -19,7 +19,9 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = $3::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, u.id AS user_id, sector_of(c) AS sector,
+    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+        u.id AS user_id,
+        sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
@@ -32,7 +34,11 @@ WITH asked AS MATERIALIZED (
                 WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
                     AND a.session_id IS NOT DISTINCT FROM $2::session_id
-                THEN CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' ELSE 'retried' END
+                THEN CASE
+                    WHEN c.disabled THEN 'disabled'
+                    WHEN is_ended(a, c, u, s) THEN 'revoked'
+                    ELSE coalesce(judge_again(c, a, a.granted_scopes, $8::text[], $9::text[]), 'retried')
+                END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -41,7 +47,9 @@ WITH asked AS MATERIALIZED (
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN NOT is_within(coalesce($4::text[], '{}'), a.scopes) THEN 'invalid_scope'
-                ELSE 'approved'
+                WHEN NOT details_within($10::jsonb, a.authorization_details, $11::text[])
+                THEN 'invalid_authorization_details'
+                ELSE coalesce(judge_again(c, a, $4::text[], $8::text[], $9::text[]), 'approved')
             END
         )::outcome AS outcome
     FROM asked AS q
@@ -55,11 +63,12 @@ WITH asked AS MATERIALIZED (
     SET status = 'approved', user_id = q.user_id, session_id = $2::session_id,
         reference_id = CASE WHEN q.outcome = 'approved' THEN $5::reference_id ELSE a.reference_id END,
         granted_scopes = q.granted_scopes,
+        authorization_details = CASE WHEN q.outcome = 'approved' THEN details_as_set($10::jsonb) ELSE a.authorization_details END,
         bound = $2::session_id IS NOT NULL AND NOT 'offline_access' = ANY (q.granted_scopes),
         user_epoch = q.user_epoch, client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        auth_time = CASE WHEN q.outcome = 'approved' THEN $8::timestamptz ELSE a.auth_time END,
-        acr = CASE WHEN q.outcome = 'approved' THEN $9::text ELSE a.acr END,
-        amr = CASE WHEN q.outcome = 'approved' THEN $10::text[] ELSE a.amr END,
+        auth_time = CASE WHEN q.outcome = 'approved' THEN $12::timestamptz ELSE a.auth_time END,
+        acr = CASE WHEN q.outcome = 'approved' THEN $13::text ELSE a.acr END,
+        amr = CASE WHEN q.outcome = 'approved' THEN $14::text[] ELSE a.amr END,
         decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
         code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
@@ -80,16 +89,20 @@ LEFT JOIN request AS q ON true
 `
 
 type ApproveAuthorizationParams struct {
-	UserID        UserID
-	SessionID     *SessionID
-	ID            AuthorizationID
-	GrantedScopes []string
-	ReferenceID   *ReferenceID
-	Code          *token.Digest
-	CodeLifetime  time.Duration
-	AuthTime      *time.Time
-	ACR           *string
-	AMR           []string
+	UserID               UserID
+	SessionID            *SessionID
+	ID                   AuthorizationID
+	GrantedScopes        []string
+	ReferenceID          *ReferenceID
+	Code                 *token.Digest
+	CodeLifetime         time.Duration
+	DefaultScopes        []string
+	DefaultResources     []string
+	AuthorizationDetails json.RawMessage
+	ComparedTypes        []string
+	AuthTime             *time.Time
+	ACR                  *string
+	AMR                  []string
 }
 
 type ApproveAuthorizationRow struct {
@@ -102,6 +115,10 @@ type ApproveAuthorizationRow struct {
 
 // ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 // NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+// What is granted is what is passed: scopes that the request asked for, and elements of its authorization_details. Elements are compared
+// whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1).
+// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
+// redirect_uri is where the answer to the client goes.
 // A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -113,7 +130,12 @@ type ApproveAuthorizationRow struct {
 //   - disabled: the client is disabled (unauthorized_client)
 //   - suspended: the user is suspended (access_denied)
 //   - signed_out: the session is not a live session of the user (login_required)
-//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+//   - redirect_uri_mismatched: the request's redirect URI is no longer registered (an error page)
+//   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+//   - invalid_scope: the granted scopes go beyond the request, or beyond what the client may ask for now (invalid_scope)
+//   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
+//   - invalid_authorization_details: the granted authorization_details go beyond the request, or the client may no longer use one of their
+//     types (invalid_authorization_details)
 //
 // Only approved and retried change anything.
 func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error) {
@@ -125,6 +147,10 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 		arg.ReferenceID,
 		arg.Code,
 		arg.CodeLifetime,
+		arg.DefaultScopes,
+		arg.DefaultResources,
+		arg.AuthorizationDetails,
+		arg.ComparedTypes,
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
@@ -143,86 +169,229 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 	return i, err
 }
 
+const CheckAuthorizationRequest = `-- name: CheckAuthorizationRequest :one
+WITH judged AS MATERIALIZED (
+    SELECT c.scopes, c.resources,
+        (CASE WHEN NOT c.disabled THEN resolve_redirect_uri($5::text, c.redirect_uris) END)::text AS redirect_uri,
+        coalesce(
+            judge_request(
+                c, $5::text, $6::text, $7::text,
+                $8::text, $9::boolean, $1::text[], $2::text[],
+                $3::text[], $4::text[], $10::jsonb,
+                $11::text[]
+            ),
+            'accepted'
+        )::outcome AS outcome
+    FROM oauth_client AS c
+    WHERE c.client_id = $12::client_id
+)
+SELECT coalesce(j.outcome, 'unknown')::outcome AS outcome, j.redirect_uri,
+    (CASE WHEN j.outcome = 'invalid_scope' THEN beyond($1::text[], coalesce(j.scopes, $2::text[])) END)::text[] AS refused_scopes,
+    (CASE WHEN j.outcome = 'invalid_target' THEN beyond($3::text[], coalesce(j.resources, $4::text[])) END)::text[] AS refused_resources
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN judged AS j ON true
+`
+
+type CheckAuthorizationRequestParams struct {
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	RedirectURI                      *string
+	ResponseType                     *string
+	CodeChallenge                    *string
+	CodeChallengeMethod              *string
+	Pushed                           bool
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	ClientID                         ClientID
+}
+
+type CheckAuthorizationRequestRow struct {
+	Outcome          Outcome
+	RedirectURI      *string
+	RefusedScopes    []string
+	RefusedResources []string
+}
+
+// CheckAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request, by the client's registration, for
+// the authorization endpoint's first look, before a user has signed in (RFC 6749, section 4.1.1). default_scopes, default_resources and
+// default_authorization_details_types are what a client may ask for that has nothing registered. pushed says that the request came through
+// the pushed authorization request endpoint (RFC 9126).
+// The answer's redirect_uri is where the answer goes, errors included: the request's own or, if that carried none, the only one registered.
+// While it is NULL the user gets an error page, and nothing is redirected (RFC 6749, section 4.1.2.1).
+//   - accepted: the client may make this request
+//   - unknown: there is no such client (an error page)
+//   - disabled: the client is disabled (an error page)
+//   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page)
+//   - request_must_be_pushed: the client has to push its requests (invalid_request; RFC 9126, section 5)
+//   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+//   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+//   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+//   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+//   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
+//   - invalid_target: the client may not ask for refused_resources (invalid_target)
+//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+func (q *Queries) CheckAuthorizationRequest(ctx context.Context, arg CheckAuthorizationRequestParams) (CheckAuthorizationRequestRow, error) {
+	row := q.db.QueryRow(ctx, CheckAuthorizationRequest,
+		arg.Scopes,
+		arg.DefaultScopes,
+		arg.Resources,
+		arg.DefaultResources,
+		arg.RedirectURI,
+		arg.ResponseType,
+		arg.CodeChallenge,
+		arg.CodeChallengeMethod,
+		arg.Pushed,
+		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
+		arg.ClientID,
+	)
+	var i CheckAuthorizationRequestRow
+	err := row.Scan(
+		&i.Outcome,
+		&i.RedirectURI,
+		&i.RefusedScopes,
+		&i.RefusedResources,
+	)
+	if err != nil {
+		err = fmt.Errorf("query CheckAuthorizationRequest: %w", err)
+	}
+	return i, err
+}
+
 const CreateAuthorization = `-- name: CreateAuthorization :one
 WITH client AS MATERIALIZED (
-    SELECT c.client_id, (CASE WHEN c.disabled THEN 'disabled' ELSE 'created' END)::outcome AS outcome
+    SELECT c.client_id, c.scopes, c.resources,
+        (CASE WHEN NOT c.disabled THEN resolve_redirect_uri($5::text, c.redirect_uris) END)::text AS redirect_uri,
+        coalesce(
+            judge_request(
+                c, $5::text, $6::text, $7::text,
+                $8::text, $9::token_digest IS NOT NULL, $1::text[],
+                $2::text[], $3::text[], $4::text[], $10::jsonb,
+                $11::text[]
+            ),
+            'created'
+        )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
+    WHERE c.client_id = $12::client_id
     FOR KEY SHARE
 ), created AS (
     INSERT INTO oauth_authorization (
         id, client_id, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge, code_challenge_method,
-        resources, claims, request, request_uri, request_uri_expires_at, expires_at, confirmation
+        resources, authorization_details, claims, acr_values, max_age, request, request_uri, request_uri_expires_at, expires_at,
+        confirmation
     )
-    SELECT $2::authorization_id, c.client_id, $3::text, $4::text,
-        $5::text, as_set($6::text[]), $7::text, $8::text,
-        $9::text, $10::text, nullif(as_set($11::text[]), '{}'),
-        $12::jsonb, $13::jsonb, $14::token_digest,
-        CASE WHEN $14::token_digest IS NOT NULL THEN deadline($15::interval, NULL, 'RequestURILifetime') END,
-        deadline($16::interval, NULL, 'Lifetime'), $17::token_confirmation
+    SELECT $13::authorization_id, c.client_id, $5::text, $6::text,
+        $14::text, as_set($1::text[]), $15::text, $16::text,
+        $7::text,
+        -- plain is the default (RFC 7636, section 4.3)
+        CASE WHEN $7::text IS NOT NULL THEN coalesce($8::text, 'plain') END,
+        nullif(as_set($3::text[]), '{}'), details_as_set($10::jsonb), $17::jsonb,
+        nullif(as_set($18::text[]), '{}'), $19::bigint, $20::jsonb,
+        $9::token_digest,
+        CASE WHEN $9::token_digest IS NOT NULL THEN deadline($21::interval, NULL, 'RequestURILifetime') END,
+        deadline($22::interval, NULL, 'Lifetime'), $23::token_confirmation
     FROM client AS c
     WHERE c.outcome = 'created'
     RETURNING expires_at
 )
-SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at
+SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at, c.redirect_uri,
+    (CASE WHEN c.outcome = 'invalid_scope' THEN beyond($1::text[], coalesce(c.scopes, $2::text[])) END)::text[] AS refused_scopes,
+    (CASE WHEN c.outcome = 'invalid_target' THEN beyond($3::text[], coalesce(c.resources, $4::text[])) END)::text[] AS refused_resources
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
 LEFT JOIN created AS n ON true
 `
 
 type CreateAuthorizationParams struct {
-	ClientID            ClientID
-	ID                  AuthorizationID
-	RedirectURI         *string
-	ResponseType        *string
-	ResponseMode        *string
-	Scopes              []string
-	State               *string
-	Nonce               *string
-	CodeChallenge       *string
-	CodeChallengeMethod *string
-	Resources           []string
-	Claims              json.RawMessage
-	Request             json.RawMessage
-	RequestURI          *token.Digest
-	RequestURILifetime  time.Duration
-	Lifetime            time.Duration
-	Confirmation        *token.Confirmation
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	RedirectURI                      *string
+	ResponseType                     *string
+	CodeChallenge                    *string
+	CodeChallengeMethod              *string
+	RequestURI                       *token.Digest
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	ClientID                         ClientID
+	ID                               AuthorizationID
+	ResponseMode                     *string
+	State                            *string
+	Nonce                            *string
+	Claims                           json.RawMessage
+	ACRValues                        []string
+	MaxAge                           *int64
+	Request                          json.RawMessage
+	RequestURILifetime               time.Duration
+	Lifetime                         time.Duration
+	Confirmation                     *token.Confirmation
 }
 
 type CreateAuthorizationRow struct {
-	Outcome   Outcome
-	ExpiresAt *time.Time
+	Outcome          Outcome
+	ExpiresAt        *time.Time
+	RedirectURI      *string
+	RefusedScopes    []string
+	RefusedResources []string
 }
 
-// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
-// after lifetime. redirect_uri is what the request carried, NULL if it carried none. For a pushed request (RFC 9126) request_uri is the
+// CreateAuthorization judges an authorization request by the client's registration and records it, so that it waits for the user's decision
+// (RFC 6749, section 4.1.1). The request lapses after lifetime. redirect_uri is what the request carried, NULL if it carried none; the
+// answer says where the answer to the client goes, as in CheckAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
 // digest of its request_uri, which can be used for request_uri_lifetime.
+// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 //   - created: the request is stored
 //   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
-//   - disabled: the client is disabled (unauthorized_client)
+//   - disabled: the client is disabled (an error page; invalid_client at the PAR endpoint)
+//   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page;
+//     invalid_request at the PAR endpoint)
+//   - request_must_be_pushed: the client has to push its requests, and there is no request_uri (invalid_request; RFC 9126, section 5)
+//   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+//   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+//   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+//   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+//   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
+//   - invalid_target: the client may not ask for refused_resources (invalid_target)
+//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+//
+// Only created writes anything.
 func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, CreateAuthorization,
-		arg.ClientID,
-		arg.ID,
+		arg.Scopes,
+		arg.DefaultScopes,
+		arg.Resources,
+		arg.DefaultResources,
 		arg.RedirectURI,
 		arg.ResponseType,
-		arg.ResponseMode,
-		arg.Scopes,
-		arg.State,
-		arg.Nonce,
 		arg.CodeChallenge,
 		arg.CodeChallengeMethod,
-		arg.Resources,
-		arg.Claims,
-		arg.Request,
 		arg.RequestURI,
+		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
+		arg.ClientID,
+		arg.ID,
+		arg.ResponseMode,
+		arg.State,
+		arg.Nonce,
+		arg.Claims,
+		arg.ACRValues,
+		arg.MaxAge,
+		arg.Request,
 		arg.RequestURILifetime,
 		arg.Lifetime,
 		arg.Confirmation,
 	)
 	var i CreateAuthorizationRow
-	err := row.Scan(&i.Outcome, &i.ExpiresAt)
+	err := row.Scan(
+		&i.Outcome,
+		&i.ExpiresAt,
+		&i.RedirectURI,
+		&i.RefusedScopes,
+		&i.RefusedResources,
+	)
 	if err != nil {
 		err = fmt.Errorf("query CreateAuthorization: %w", err)
 	}
@@ -336,7 +505,7 @@ func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExp
 
 const DenyAuthorization = `-- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
         (
             CASE
                 WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
@@ -348,8 +517,9 @@ WITH request AS MATERIALIZED (
             END
         )::outcome AS outcome
     FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
     WHERE a.id = $2::authorization_id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF a
 ), denied AS (
     UPDATE oauth_authorization AS a
     SET status = 'denied', decided_at = now(), request_uri = NULL, updated_at = now()
@@ -376,6 +546,7 @@ type DenyAuthorizationRow struct {
 
 // DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 // or of CIBA, which belong to a user; NULL will do for others.
+// The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
 //   - denied: the denial is recorded (access_denied)
 //   - retried: the request had been denied before (access_denied)
 //   - decided: the request had been approved before (an error page)
@@ -402,7 +573,7 @@ func (q *Queries) DenyAuthorization(ctx context.Context, arg DenyAuthorizationPa
 }
 
 const FindAuthorizationByCode = `-- name: FindAuthorizationByCode :one
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 WHERE a.code = $1::token_digest
 `
@@ -457,6 +628,8 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 		&i.RevokedAt,
 		&i.RevokedReason,
 		&i.Data,
+		&i.ACRValues,
+		&i.MaxAge,
 	)
 	if err != nil {
 		err = fmt.Errorf("query FindAuthorizationByCode: %w", err)
@@ -465,7 +638,7 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 }
 
 const GetAuthorization = `-- name: GetAuthorization :one
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 WHERE a.id = $1::authorization_id
 `
@@ -519,6 +692,8 @@ func (q *Queries) GetAuthorization(ctx context.Context, id AuthorizationID) (OAu
 		&i.RevokedAt,
 		&i.RevokedReason,
 		&i.Data,
+		&i.ACRValues,
+		&i.MaxAge,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetAuthorization: %w", err)
@@ -533,15 +708,21 @@ WITH locked AS MATERIALIZED (
     SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
         deadline($5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
-        (
+        coalesce(
+            judge_request(
+                c, $6::text, $7::text, $8::text,
+                $9::text, $10::boolean, $11::text[], $12::text[], $13::text[],
+                $14::text[], $15::jsonb, $16::text[]
+            ),
             CASE
-                WHEN c.disabled THEN 'disabled'
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $3::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce($7::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT is_within(coalesce($17::text[], '{}'), coalesce($11::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT details_within($18::jsonb, $15::jsonb, $19::text[])
+                THEN 'invalid_authorization_details'
                 ELSE 'granted'
-            END
+            END::outcome
         )::outcome AS outcome
     FROM locked AS l
     JOIN oauth_client AS c ON c.client_id = $2::client_id
@@ -550,19 +731,22 @@ WITH locked AS MATERIALIZED (
 ), granted AS (
     INSERT INTO oauth_authorization (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
-        code_challenge_method, resources, claims, request, expires_at, user_id, session_id, reference_id, granted_scopes, bound,
-        user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at, confirmation
+        code_challenge_method, resources, authorization_details, claims, acr_values, max_age, request, expires_at, user_id, session_id,
+        reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
+        confirmation
     )
-    SELECT $8::authorization_id, p.client_id, 'approved', $9::text,
-        $10::text, $11::text, as_set($7::text[]), $12::text,
-        $13::text, $14::text, $15::text,
-        nullif(as_set($16::text[]), '{}'), $17::jsonb, $18::jsonb,
+    SELECT $20::authorization_id, p.client_id, 'approved', $6::text,
+        $7::text, $21::text, as_set($11::text[]), $22::text,
+        $23::text, $8::text,
+        CASE WHEN $8::text IS NOT NULL THEN coalesce($9::text, 'plain') END,
+        nullif(as_set($13::text[]), '{}'), details_as_set($18::jsonb),
+        $24::jsonb, nullif(as_set($25::text[]), '{}'), $26::bigint, $27::jsonb,
         p.code_expires_at, p.user_id, $3::session_id, $4::reference_id,
-        as_set($6::text[]),
-        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($6::text[], '{}')),
+        as_set($17::text[]),
+        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($17::text[], '{}')),
         p.user_epoch, p.client_epoch, p.pair_epoch,
-        $19::timestamptz, $20::text, $21::text[],
-        now(), $22::token_digest, p.code_expires_at, $23::token_confirmation
+        $28::timestamptz, $29::text, $30::text[],
+        now(), $31::token_digest, p.code_expires_at, $32::token_confirmation
     FROM parents AS p
     WHERE p.outcome = 'granted'
 ), known AS (
@@ -577,39 +761,58 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 `
 
 type GrantAuthorizationParams struct {
-	UserID              UserID
-	ClientID            ClientID
-	SessionID           *SessionID
-	ReferenceID         *ReferenceID
-	CodeLifetime        time.Duration
-	GrantedScopes       []string
-	Scopes              []string
-	ID                  AuthorizationID
-	RedirectURI         *string
-	ResponseType        *string
-	ResponseMode        *string
-	State               *string
-	Nonce               *string
-	CodeChallenge       *string
-	CodeChallengeMethod *string
-	Resources           []string
-	Claims              json.RawMessage
-	Request             json.RawMessage
-	AuthTime            *time.Time
-	ACR                 *string
-	AMR                 []string
-	Code                token.Digest
-	Confirmation        *token.Confirmation
+	UserID                           UserID
+	ClientID                         ClientID
+	SessionID                        *SessionID
+	ReferenceID                      *ReferenceID
+	CodeLifetime                     time.Duration
+	RedirectURI                      *string
+	ResponseType                     *string
+	CodeChallenge                    *string
+	CodeChallengeMethod              *string
+	Pushed                           bool
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	GrantedScopes                    []string
+	GrantedAuthorizationDetails      json.RawMessage
+	ComparedTypes                    []string
+	ID                               AuthorizationID
+	ResponseMode                     *string
+	State                            *string
+	Nonce                            *string
+	Claims                           json.RawMessage
+	ACRValues                        []string
+	MaxAge                           *int64
+	Request                          json.RawMessage
+	AuthTime                         *time.Time
+	ACR                              *string
+	AMR                              []string
+	Code                             token.Digest
+	Confirmation                     *token.Confirmation
 }
 
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
-// users who need not be asked, because a consent covers the request or the client skips consent.
+// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
+// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
-//   - disabled: the client is disabled (unauthorized_client)
+//   - disabled: the client is disabled (an error page)
+//   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page)
+//   - request_must_be_pushed: the client has to push its requests, and pushed isn't set (invalid_request; RFC 9126, section 5)
+//   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+//   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+//   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+//   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+//   - invalid_scope: the client may not ask for the scopes, or what is granted goes beyond them (invalid_scope)
+//   - invalid_target: the client may not ask for the resources (invalid_target)
+//   - invalid_authorization_details: the client may not use one of the types, or an element has none, or what is granted goes beyond the
+//     request (invalid_authorization_details)
 //   - suspended: the user is suspended (access_denied)
 //   - signed_out: the session is not a live session of the user (login_required)
-//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
 //
 // Only granted writes anything.
 func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error) {
@@ -619,18 +822,27 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 		arg.SessionID,
 		arg.ReferenceID,
 		arg.CodeLifetime,
-		arg.GrantedScopes,
-		arg.Scopes,
-		arg.ID,
 		arg.RedirectURI,
 		arg.ResponseType,
+		arg.CodeChallenge,
+		arg.CodeChallengeMethod,
+		arg.Pushed,
+		arg.Scopes,
+		arg.DefaultScopes,
+		arg.Resources,
+		arg.DefaultResources,
+		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
+		arg.GrantedScopes,
+		arg.GrantedAuthorizationDetails,
+		arg.ComparedTypes,
+		arg.ID,
 		arg.ResponseMode,
 		arg.State,
 		arg.Nonce,
-		arg.CodeChallenge,
-		arg.CodeChallengeMethod,
-		arg.Resources,
 		arg.Claims,
+		arg.ACRValues,
+		arg.MaxAge,
 		arg.Request,
 		arg.AuthTime,
 		arg.ACR,
@@ -733,7 +945,7 @@ func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAut
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, a.redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
         a.pair_epoch, deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
@@ -745,14 +957,14 @@ WITH request AS MATERIALIZED (
                 WHEN a.status = 'pending' OR u.id IS NULL THEN 'undecided'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-                ELSE 'issued'
+                ELSE coalesce(judge_again(c, a, a.granted_scopes, $2::text[], $3::text[]), 'issued')
             END
         )::outcome AS outcome
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = $2::authorization_id AND a.kind = 'code'
+    WHERE a.id = $4::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
     -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
@@ -760,7 +972,7 @@ WITH request AS MATERIALIZED (
     UPDATE oauth_authorization AS a
     SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
         client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        code = $3::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
+        code = $5::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'issued'
 )
@@ -770,9 +982,11 @@ LEFT JOIN request AS q ON true
 `
 
 type IssueAuthorizationCodeParams struct {
-	CodeLifetime time.Duration
-	ID           AuthorizationID
-	Code         token.Digest
+	CodeLifetime     time.Duration
+	DefaultScopes    []string
+	DefaultResources []string
+	ID               AuthorizationID
+	Code             token.Digest
 }
 
 type IssueAuthorizationCodeRow struct {
@@ -784,6 +998,7 @@ type IssueAuthorizationCodeRow struct {
 }
 
 // IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
+// The client's registration counts as it is now, as in ApproveAuthorization.
 //   - issued: the code is written, and replaces one that was not redeemed
 //   - undecided: the user has not approved yet (ask the user)
 //   - denied: the user has denied the request (access_denied)
@@ -791,11 +1006,22 @@ type IssueAuthorizationCodeRow struct {
 //   - revoked: the grant has been ended (access_denied)
 //   - expired: the approval has lapsed (an error page)
 //   - disabled: the client is disabled (unauthorized_client)
+//   - redirect_uri_mismatched: the request's redirect URI is no longer registered (an error page)
+//   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+//   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
+//   - invalid_authorization_details: the client may no longer use one of the types (invalid_authorization_details)
 //   - unknown: there is no such authorization (an error page)
 //
 // Only issued changes anything.
 func (q *Queries) IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error) {
-	row := q.db.QueryRow(ctx, IssueAuthorizationCode, arg.CodeLifetime, arg.ID, arg.Code)
+	row := q.db.QueryRow(ctx, IssueAuthorizationCode,
+		arg.CodeLifetime,
+		arg.DefaultScopes,
+		arg.DefaultResources,
+		arg.ID,
+		arg.Code,
+	)
 	var i IssueAuthorizationCodeRow
 	err := row.Scan(
 		&i.Outcome,
@@ -1024,7 +1250,7 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 }
 
 const ListClientAuthorizations = `-- name: ListClientAuthorizations :many
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 JOIN oauth_client AS c ON c.client_id = a.client_id
 JOIN "user" AS u ON u.id = a.user_id
@@ -1113,6 +1339,8 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 			&i.RevokedAt,
 			&i.RevokedReason,
 			&i.Data,
+			&i.ACRValues,
+			&i.MaxAge,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientAuthorizations: %w", err)
 		}
@@ -1125,7 +1353,7 @@ func (q *Queries) ListClientAuthorizations(ctx context.Context, arg ListClientAu
 }
 
 const ListUserAuthorizations = `-- name: ListUserAuthorizations :many
-SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
+SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
 JOIN oauth_client AS c ON c.client_id = a.client_id
 JOIN "user" AS u ON u.id = a.user_id
@@ -1215,6 +1443,8 @@ func (q *Queries) ListUserAuthorizations(ctx context.Context, arg ListUserAuthor
 			&i.RevokedAt,
 			&i.RevokedReason,
 			&i.Data,
+			&i.ACRValues,
+			&i.MaxAge,
 		); err != nil {
 			return nil, fmt.Errorf("query ListUserAuthorizations: %w", err)
 		}
@@ -1308,37 +1538,41 @@ WITH caller AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
-        $7::token_digest AS refresh_token,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $7::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce($9::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $9::token_confirmation) END AS family_confirmation,
+        coalesce(details_as_set($9::jsonb), a.authorization_details)::jsonb AS access_details,
+        coalesce($10::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $10::token_confirmation) END AS family_confirmation,
         -- counted from the redemption, so that a repeated call gets the same answer
         least(
-            expiry(coalesce(a.redeemed_at, now()), $10::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
+            expiry(coalesce(a.redeemed_at, now()), $11::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
-        CASE WHEN $7::token_digest IS NOT NULL
-            THEN expiry(coalesce(a.redeemed_at, now()), $11::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        CASE WHEN $7::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            THEN expiry(coalesce(a.redeemed_at, now()), $12::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN $7::token_digest IS NOT NULL
-            THEN expiry(coalesce(a.redeemed_at, now()), $12::interval, c.authorization_lifetime, 'FamilyLifetime')
+        CASE WHEN $7::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            THEN expiry(coalesce(a.redeemed_at, now()), $13::interval, c.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         (
             CASE
                 WHEN a.client_id <> c.client_id THEN 'mismatched'
                 WHEN a.code IS DISTINCT FROM $6::token_digest THEN 'unknown'
-                WHEN $13::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
-                WHEN $14::text IS DISTINCT FROM a.redirect_uri
-                    AND NOT ($14::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh AND (a.redeemed_as = $15::access_token_id) IS NOT TRUE THEN 'proof_replayed'
-                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $15::access_token_id THEN 'replayed'
-                WHEN NOT key_fits(a.confirmation, $9::token_confirmation) THEN 'mismatched'
+                WHEN $14::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
+                WHEN $15::text IS DISTINCT FROM a.redirect_uri
+                    AND NOT ($15::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN NOT p.fresh AND (a.redeemed_as = $16::access_token_id) IS NOT TRUE THEN 'proof_replayed'
+                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $16::access_token_id THEN 'replayed'
+                WHEN NOT key_fits(a.confirmation, $10::token_confirmation) THEN 'mismatched'
+                WHEN NOT binds_as_registered(c, $10::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 WHEN a.code_expires_at <= now() THEN 'expired'
                 WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-                ELSE 'redeemed'
+                WHEN NOT details_within($9::jsonb, a.authorization_details, $17::text[])
+                THEN 'invalid_authorization_details'
+                ELSE coalesce(judge_again(c, a, a.granted_scopes, $18::text[], $19::text[]), 'redeemed')
             END
         )::outcome AS outcome
     FROM presented AS p
@@ -1349,23 +1583,24 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
+        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN $20::refresh_token_id END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
-            WHEN f.outcome = 'retried' AND $16::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            WHEN f.outcome = 'retried' AND $21::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $15::access_token_id END
-    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $17::refresh_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $16::access_token_id END
+    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $20::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $15::access_token_id, confirmation = g.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $16::access_token_id, confirmation = g.family_confirmation,
         max_expires_at = g.family_ends_at,
-        expires_at = CASE WHEN $16::boolean AND g.refresh_token IS NULL
-            THEN expiry_without_row(g.access_token_expires_at, $18::token_digest)
+        expires_at = CASE WHEN $21::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, $22::token_digest)
         END,
         updated_at = now()
     FROM granted AS g
@@ -1380,9 +1615,9 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
-    SELECT $17::refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_expires_at, g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $16::boolean THEN expiry_without_row(g.access_token_expires_at, $18::token_digest) END
+    SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
+        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
@@ -1390,15 +1625,15 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $15::access_token_id, $18::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        CASE WHEN g.refresh_token IS NOT NULL THEN $17::refresh_token_id END, g.access_token_expires_at,
-        g.granted_scopes, g.access_resources, g.authorization_details, g.confirmation, g.id, g.id
+    SELECT $16::access_token_id, $22::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed' AND NOT $16::boolean
+    WHERE g.outcome = 'redeemed' AND NOT $21::boolean
 )
 SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
     f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
-    f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.access_token_expires_at, g.refresh_token_expires_at
+    f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
+    g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN granted AS g ON true
@@ -1413,6 +1648,7 @@ type RedeemAuthorizationCodeParams struct {
 	Code                  token.Digest
 	RefreshToken          *token.Digest
 	Resources             []string
+	AuthorizationDetails  json.RawMessage
 	Confirmation          *token.Confirmation
 	AccessTokenLifetime   time.Duration
 	RefreshTokenLifetime  time.Duration
@@ -1420,8 +1656,11 @@ type RedeemAuthorizationCodeParams struct {
 	CodeChallenge         *string
 	RedirectURI           *string
 	AccessTokenID         AccessTokenID
-	AccessTokenWithoutRow bool
+	ComparedTypes         []string
+	DefaultScopes         []string
+	DefaultResources      []string
 	RefreshTokenID        *RefreshTokenID
+	AccessTokenWithoutRow bool
 	AccessToken           *token.Digest
 }
 
@@ -1434,11 +1673,13 @@ type RedeemAuthorizationCodeRow struct {
 	ReferenceID           *ReferenceID
 	GrantedScopes         []string
 	Resources             []string
+	AuthorizationDetails  json.RawMessage
 	Nonce                 *string
 	Claims                json.RawMessage
 	AuthTime              *time.Time
 	ACR                   *string
 	AMR                   []string
+	RefreshTokenID        *RefreshTokenID
 	AccessTokenExpiresAt  *time.Time
 	RefreshTokenExpiresAt *time.Time
 }
@@ -1452,22 +1693,31 @@ type RedeemAuthorizationCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
+// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
+// granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
+// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
+// registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
 // access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 // IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
-// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 //   - redeemed: the tokens are written
 //   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: there is no such code (invalid_grant)
-//   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
+//   - mismatched: the client, redirect_uri, challenge or key is another one, or the client's tokens have to be bound and there is no key
+//     (invalid_grant)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
 //   - disabled: the client is disabled (invalid_client)
 //   - revoked: the grant had been ended (invalid_grant)
 //   - expired: the code has expired (invalid_grant)
-//   - invalid_target: the resources go beyond the grant (invalid_target)
+//   - redirect_uri_mismatched: the redirect URI that the code was sent to is no longer registered (invalid_grant)
+//   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
+//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
+//     (invalid_authorization_details)
 //
 // Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 // rolled back would undo replayed.
@@ -1481,6 +1731,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.Code,
 		arg.RefreshToken,
 		arg.Resources,
+		arg.AuthorizationDetails,
 		arg.Confirmation,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
@@ -1488,8 +1739,11 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.CodeChallenge,
 		arg.RedirectURI,
 		arg.AccessTokenID,
-		arg.AccessTokenWithoutRow,
+		arg.ComparedTypes,
+		arg.DefaultScopes,
+		arg.DefaultResources,
 		arg.RefreshTokenID,
+		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
 	)
 	var i RedeemAuthorizationCodeRow
@@ -1502,11 +1756,13 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		&i.ReferenceID,
 		&i.GrantedScopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.Nonce,
 		&i.Claims,
 		&i.AuthTime,
 		&i.ACR,
 		&i.AMR,
+		&i.RefreshTokenID,
 		&i.AccessTokenExpiresAt,
 		&i.RefreshTokenExpiresAt,
 	)
@@ -1651,7 +1907,7 @@ WHERE a.request_uri = $2::token_digest
   AND a.status = 'pending'
   AND a.revoked_at IS NULL
   AND a.request_uri_expires_at > now()
-RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data
+RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 `
 
 type TakeAuthorizationByRequestURIParams struct {
@@ -1711,6 +1967,8 @@ func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAut
 		&i.RevokedAt,
 		&i.RevokedReason,
 		&i.Data,
+		&i.ACRValues,
+		&i.MaxAge,
 	)
 	if err != nil {
 		err = fmt.Errorf("query TakeAuthorizationByRequestURI: %w", err)

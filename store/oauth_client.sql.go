@@ -85,7 +85,7 @@ VALUES (
     $48::text, $49::text, $50::text,
     $51::text, $52::text
 )
-RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
+RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, resources, authorization_details_types, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
 `
 
 type CreateClientParams struct {
@@ -266,6 +266,8 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -510,7 +512,7 @@ WITH used AS (
     WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest
       AND c.previous_registration_access_token IS NOT NULL
 )
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.registration_access_token = $2::token_digest AND c.deleted_at IS NULL
 `
@@ -586,6 +588,8 @@ func (q *Queries) FindClientByRegistrationToken(ctx context.Context, arg FindCli
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -655,7 +659,7 @@ func (q *Queries) FindStaleClients(ctx context.Context, arg FindStaleClientsPara
 }
 
 const GetClient = `-- name: GetClient :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
 `
@@ -724,6 +728,8 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -740,7 +746,7 @@ func (q *Queries) GetClient(ctx context.Context, clientID ClientID) (OAuthClient
 }
 
 const GetClientByID = `-- name: GetClientByID :one
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.id = $1::oauth_client_id AND c.deleted_at IS NULL
 `
@@ -809,6 +815,8 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,
@@ -825,7 +833,7 @@ func (q *Queries) GetClientByID(ctx context.Context, id OAuthClientID) (OAuthCli
 }
 
 const ListClients = `-- name: ListClients :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE (c.created_at, c.id) > ($1::timestamptz, $2::oauth_client_id)
   AND c.deleted_at IS NULL
@@ -910,6 +918,8 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.Resources,
+			&i.AuthorizationDetailsTypes,
 			&i.PreviousRegistrationAccessToken,
 			&i.DocumentURI,
 			&i.DocumentETag,
@@ -930,7 +940,7 @@ func (q *Queries) ListClients(ctx context.Context, arg ListClientsParams) ([]OAu
 }
 
 const ListClientsByReference = `-- name: ListClientsByReference :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.reference_id = $1::reference_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1021,6 +1031,8 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.Resources,
+			&i.AuthorizationDetailsTypes,
 			&i.PreviousRegistrationAccessToken,
 			&i.DocumentURI,
 			&i.DocumentETag,
@@ -1041,7 +1053,7 @@ func (q *Queries) ListClientsByReference(ctx context.Context, arg ListClientsByR
 }
 
 const ListClientsByUser = `-- name: ListClientsByUser :many
-SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+SELECT c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 FROM oauth_client AS c
 WHERE c.user_id = $1::user_id
   AND (c.created_at, c.id) > ($2::timestamptz, $3::oauth_client_id)
@@ -1132,6 +1144,8 @@ func (q *Queries) ListClientsByUser(ctx context.Context, arg ListClientsByUserPa
 			&i.BackchannelLogoutSessionRequired,
 			&i.ClientDiscoveryID,
 			&i.ClientCredentialsScopes,
+			&i.Resources,
+			&i.AuthorizationDetailsTypes,
 			&i.PreviousRegistrationAccessToken,
 			&i.DocumentURI,
 			&i.DocumentETag,
@@ -1857,7 +1871,7 @@ SET
     updated_at = now()
 FROM (SELECT coalesce($47::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
 WHERE c.client_id = $46::client_id AND c.deleted_at IS NULL
-RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
+RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 `
 
 type UpdateClientParams struct {
@@ -1911,8 +1925,7 @@ type UpdateClientParams struct {
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
-// error that names the parameter. Zero rows: there is no such client, or it is deleted.
+// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,
@@ -2024,6 +2037,8 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		&i.BackchannelLogoutSessionRequired,
 		&i.ClientDiscoveryID,
 		&i.ClientCredentialsScopes,
+		&i.Resources,
+		&i.AuthorizationDetailsTypes,
 		&i.PreviousRegistrationAccessToken,
 		&i.DocumentURI,
 		&i.DocumentETag,

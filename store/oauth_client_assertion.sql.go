@@ -63,6 +63,8 @@ type RememberClientAssertionParams struct {
 //   - proof_replayed: the assertion had been presented before (invalid_client)
 //   - expired: the assertion has expired (invalid_client)
 //   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+//
+// Run this call on the pool: a transaction that is rolled back would forget the assertion.
 func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RememberClientAssertion,
 		arg.ExpiresAt,

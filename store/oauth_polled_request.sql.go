@@ -384,13 +384,14 @@ func (q *Queries) GetPolledRequest(ctx context.Context, id AuthorizationID) (OAu
 const PollDeviceCode = `-- name: PollDeviceCode :one
 WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
-        a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime,
-        CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
-        (CASE WHEN cardinality($2::text[]) > 0 THEN as_set($2::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce($3::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $3::token_confirmation) END AS family_confirmation,
+        a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
+        c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
+        $2::token_digest AS refresh_token,
+        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce($4::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $4::token_confirmation) END AS family_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $4::text, $5::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $5::text, $6::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
@@ -400,9 +401,9 @@ WITH presented AS MATERIALIZED (
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
-            WHEN NOT key_fits(a.confirmation, $3::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(a.confirmation, $4::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($2::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($3::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
             ELSE 'redeemed'
         END)::outcome AS outcome
     FROM oauth_client AS c
@@ -411,12 +412,20 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = p.id
         LEFT JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON p.code = $6::token_digest
+    ) ON p.code = $7::token_digest
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.access_resources, p.confirmation, p.family_confirmation, p.outcome,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.confirmation, p.family_confirmation, p.outcome,
+        least(expiry(now(), $8::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
+        CASE WHEN p.refresh_token IS NOT NULL
+            THEN expiry(now(), $9::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
+        END AS refresh_token_ends_at,
+        CASE
+            WHEN p.is_redeemed THEN p.max_expires_at
+            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $10::interval, p.authorization_lifetime, 'FamilyLifetime')
+        END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
-        proof_is_fresh($7::token_digest, $8::timestamptz) AS fresh
+        proof_is_fresh($11::token_digest, $12::timestamptz) AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_target')
 ), polled AS (
@@ -433,48 +442,51 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     -- the gate: of all calls that present the code, one updates the row
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $9::access_token_id, confirmation = p.family_confirmation,
-        max_expires_at = CASE WHEN $10::token_digest IS NOT NULL
-            THEN expiry(now(), $11::interval, p.authorization_lifetime, 'FamilyLifetime')
+    SET redeemed_at = now(), redeemed_as = $13::access_token_id, confirmation = p.family_confirmation,
+        max_expires_at = p.family_ends_at,
+        expires_at = CASE WHEN $14::boolean AND p.refresh_token IS NULL
+            THEN expiry_without_row(p.access_token_ends_at, $15::token_digest)
         END,
-        expires_at = NULL, updated_at = now()
+        updated_at = now()
     FROM admitted AS p
     WHERE a.id = p.id AND p.outcome = 'redeemed' AND p.fresh AND a.redeemed_at IS NULL AND a.revoked_at IS NULL
-    RETURNING a.id, a.max_expires_at
+    RETURNING a.id
 ), judged AS MATERIALIZED (
-    SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.since
+    SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.access_token_expires_at
     FROM admitted AS p
-    CROSS JOIN judge_redeemed_request(p.id, $9::access_token_id, $12::interval, p.fresh)
-        AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, since)
+    CROSS JOIN judge_redeemed_request(p.id, $13::access_token_id, $16::interval, p.fresh)
+        AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, access_token_expires_at)
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.access_resources, p.confirmation, p.family_confirmation, p.outcome, p.parents, p.fresh, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        (CASE WHEN j.verdict IS NULL THEN $10::token_digest ELSE j.refresh_token END)::token_digest AS refresh_token,
-        (CASE WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
-            WHEN $10::token_digest IS NOT NULL THEN $13::refresh_token_id
+    SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
+        p.access_resources, p.authorization_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
+        (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+        (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
+        (CASE
+            WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
+            WHEN p.refresh_token IS NOT NULL THEN $17::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
-        (CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE least(
-            expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
-            coalesce(n.max_expires_at, p.max_expires_at), p.session_ends_at
-        ) END)::timestamptz AS access_token_expires_at,
         (CASE
-            WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at
-            WHEN $10::token_digest IS NOT NULL
-            THEN least(expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), n.max_expires_at)
-        END)::timestamptz AS refresh_token_expires_at
+            WHEN t.id IS NOT NULL THEN t.expires_at
+            WHEN j.access_token_expires_at IS NOT NULL THEN j.access_token_expires_at
+            ELSE least(p.access_token_ends_at, p.family_ends_at)
+        END)::timestamptz AS access_token_expires_at,
+        (CASE WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at ELSE least(p.refresh_token_ends_at, p.family_ends_at) END)::timestamptz
+            AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN redeemed AS n ON true
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $9::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $13::access_token_id END
     WHERE p.outcome = 'redeemed' AND (n.id IS NOT NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, access_token_expires_at
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id
+        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        CASE WHEN $14::boolean THEN expiry_without_row(g.access_token_expires_at, $15::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
@@ -483,15 +495,33 @@ WITH presented AS MATERIALIZED (
     SET refresh_token_id = n.id, updated_at = now()
     FROM new_refresh_token AS n
     WHERE r.id = n.authorization_id
+), raised_refresh_token AS (
+    -- the row is kept until the last access token without a row has expired
+    UPDATE oauth_refresh_token AS r
+    SET access_token_expires_at = greatest(
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $15::token_digest)
+        ),
+        updated_at = now()
+    FROM granted AS g
+    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $14::boolean
+      AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
+), raised_family AS (
+    UPDATE oauth_authorization AS a
+    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $15::token_digest)),
+        updated_at = now()
+    FROM granted AS g
+    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $14::boolean
+      AND a.expires_at IS DISTINCT FROM g.access_token_expires_at
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $9::access_token_id, $16::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $13::access_token_id, $15::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.authorization_details,
         g.confirmation, g.id, g.id
     FROM granted AS g
+    WHERE NOT $14::boolean
     ON CONFLICT (id) DO NOTHING
 )
 SELECT noted(
@@ -504,7 +534,7 @@ SELECT noted(
         END)::outcome,
         'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id
     )::outcome AS outcome,
-    p.id AS authorization_id, p.user_id, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
+    p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
     w.poll_interval
 FROM (VALUES (true)) AS one (n)
@@ -516,28 +546,30 @@ LEFT JOIN granted AS g ON true
 `
 
 type PollDeviceCodeParams struct {
-	ClientID             ClientID
-	Resources            []string
-	Confirmation         *token.Confirmation
-	ClientAuthMethod     string
-	ClientSecret         token.Digest
-	DeviceCode           token.Digest
-	Proof                *token.Digest
-	ProofExpiresAt       *time.Time
-	AccessTokenID        AccessTokenID
-	RefreshToken         *token.Digest
-	FamilyLifetime       time.Duration
-	Grace                time.Duration
-	RefreshTokenID       *RefreshTokenID
-	AccessTokenLifetime  time.Duration
-	RefreshTokenLifetime time.Duration
-	AccessToken          *token.Digest
+	ClientID              ClientID
+	RefreshToken          *token.Digest
+	Resources             []string
+	Confirmation          *token.Confirmation
+	ClientAuthMethod      string
+	ClientSecret          token.Digest
+	DeviceCode            token.Digest
+	AccessTokenLifetime   time.Duration
+	RefreshTokenLifetime  time.Duration
+	FamilyLifetime        time.Duration
+	Proof                 *token.Digest
+	ProofExpiresAt        *time.Time
+	AccessTokenID         AccessTokenID
+	AccessTokenWithoutRow bool
+	AccessToken           *token.Digest
+	Grace                 time.Duration
+	RefreshTokenID        *RefreshTokenID
 }
 
 type PollDeviceCodeRow struct {
 	Outcome               Outcome
 	AuthorizationID       *AuthorizationID
 	UserID                *UserID
+	Sub                   *Subject
 	SessionID             *SessionID
 	ReferenceID           *ReferenceID
 	GrantedScopes         []string
@@ -562,7 +594,9 @@ type PollDeviceCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
+// access_token_without_row is that of RedeemAuthorizationCode.
 // resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+// sub is the subject by which the client knows the user.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 //   - redeemed: the tokens are written
 //   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
@@ -588,27 +622,29 @@ type PollDeviceCodeRow struct {
 func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error) {
 	row := q.db.QueryRow(ctx, PollDeviceCode,
 		arg.ClientID,
+		arg.RefreshToken,
 		arg.Resources,
 		arg.Confirmation,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.DeviceCode,
+		arg.AccessTokenLifetime,
+		arg.RefreshTokenLifetime,
+		arg.FamilyLifetime,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.AccessTokenID,
-		arg.RefreshToken,
-		arg.FamilyLifetime,
+		arg.AccessTokenWithoutRow,
+		arg.AccessToken,
 		arg.Grace,
 		arg.RefreshTokenID,
-		arg.AccessTokenLifetime,
-		arg.RefreshTokenLifetime,
-		arg.AccessToken,
 	)
 	var i PollDeviceCodeRow
 	err := row.Scan(
 		&i.Outcome,
 		&i.AuthorizationID,
 		&i.UserID,
+		&i.Sub,
 		&i.SessionID,
 		&i.ReferenceID,
 		&i.GrantedScopes,

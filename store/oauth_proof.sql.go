@@ -49,6 +49,8 @@ type RememberProofParams struct {
 // expires_at is when the proof becomes too old to be accepted, clock skew included. A time that is past is an error.
 //   - remembered: the proof had not been presented before
 //   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
+//
+// Run this call on the pool: a transaction that is rolled back would forget the proof.
 func (q *Queries) RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RememberProof, arg.ID, arg.ExpiresAt)
 	var outcome Outcome

@@ -338,18 +338,36 @@ WITH presented AS MATERIALIZED (
         a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
         sector_of(c) AS sector,
         coalesce(c.refresh_grace, $2::interval) AS grace, coalesce(c.refresh_grace_until_used, $3::boolean) AS until_used,
-        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END)::text[] AS access_scopes,
-        (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE r.resources END)::text[] AS access_resources,
-        coalesce($6::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
+        kept_within(
+            CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END, coalesce(c.scopes, $5::text[])
+        )::text[] AS access_scopes,
+        kept_within(
+            CASE WHEN cardinality($6::text[]) > 0 THEN as_set($6::text[]) ELSE r.resources END,
+            coalesce(c.resources, $7::text[])
+        )::text[] AS access_resources,
+        details_of_types(
+            coalesce(details_as_set($8::jsonb), r.authorization_details), c.authorization_details_types
+        )::jsonb AS access_details,
+        coalesce($9::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $10::text, $11::token_digest) THEN 'unauthenticated'
             WHEN r.id IS NULL THEN 'unknown'
             WHEN c.disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $6::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $9::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, $9::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
+            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
             WHEN NOT is_within(coalesce($4::text[], '{}'), r.scopes) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(c.scopes, $5::text[], '{}')) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.resources, $7::text[], '{}')) THEN 'invalid_target'
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $5::text[]))) = 0 THEN 'invalid_scope'
+            -- a token without resources would be good at any of them
+            WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, $7::text[]))) = 0 THEN 'invalid_target'
+            WHEN NOT details_within(
+                $8::jsonb, details_of_types(r.authorization_details, c.authorization_details_types), $12::text[]
+            ) THEN 'invalid_authorization_details'
             ELSE 'rotated'
         END)::outcome AS outcome
     FROM oauth_client AS c
@@ -358,17 +376,17 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $9::token_digest AND r.client_id = c.client_id
-    WHERE c.client_id = $10::client_id
+    ) ON r.token = $13::token_digest AND r.client_id = c.client_id
+    WHERE c.client_id = $14::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh($11::token_digest, $12::timestamptz) OR p.is_repeated AS fresh
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+        proof_is_fresh($15::token_digest, $16::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
-    WHERE p.outcome IN ('rotated', 'invalid_scope', 'invalid_target')
+    WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
-    SET revoked = now(), successor = $13::token_digest, successor_id = $1::refresh_token_id, updated_at = now()
+    SET revoked = now(), successor = $17::token_digest, successor_id = $1::refresh_token_id, updated_at = now()
     FROM admitted AS p
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
     RETURNING r.id
@@ -379,22 +397,22 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, $13::token_digest)::token_digest AS successor,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+        coalesce(j.successor, $17::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $1::refresh_token_id)::refresh_token_id AS successor_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE WHEN t.id IS NOT NULL THEN t.expires_at WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
-            expiry(coalesce(j.since, now()), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
+            expiry(coalesce(j.since, now()), $18::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
         ) END)::timestamptz AS access_token_expires_at,
         (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
-            expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+            expiry(now(), $19::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
         ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $16::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $20::access_token_id END
     LEFT JOIN oauth_refresh_token AS n
-        ON n.id = CASE WHEN $17::boolean AND j.successor_id = $1::refresh_token_id THEN j.successor_id END
+        ON n.id = CASE WHEN $21::boolean AND j.successor_id = $1::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), successor AS (
     INSERT INTO oauth_refresh_token (
@@ -403,29 +421,29 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
-        CASE WHEN $17::boolean THEN expiry_without_row(g.access_token_expires_at, $18::token_digest) END
+        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
     FROM granted AS g
     WHERE g.is_new
 ), presented_again AS (
     -- for an access token without a row, a retry raises the expiry on the token presented
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $18::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $22::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $1::refresh_token_id AND $17::boolean
+    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $1::refresh_token_id AND $21::boolean
 ), access AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id
     )
-    SELECT $16::access_token_id, $18::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $20::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.authorization_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
-    WHERE NOT $17::boolean
+    WHERE NOT $21::boolean
     ON CONFLICT (id) DO NOTHING
 )
 SELECT (CASE
@@ -435,7 +453,7 @@ SELECT (CASE
         ELSE j.verdict
     END)::outcome AS outcome,
     p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
-    g.access_resources AS resources, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
+    g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true
@@ -448,10 +466,14 @@ type RotateRefreshTokenParams struct {
 	Grace                 time.Duration
 	GraceUntilUsed        bool
 	Scopes                []string
+	DefaultScopes         []string
 	Resources             []string
+	DefaultResources      []string
+	AuthorizationDetails  json.RawMessage
 	Confirmation          *token.Confirmation
 	ClientAuthMethod      string
 	ClientSecret          token.Digest
+	ComparedTypes         []string
 	Token                 token.Digest
 	ClientID              ClientID
 	Proof                 *token.Digest
@@ -475,6 +497,7 @@ type RotateRefreshTokenRow struct {
 	SuccessorID           *RefreshTokenID
 	Scopes                []string
 	Resources             []string
+	AuthorizationDetails  json.RawMessage
 	AuthTime              *time.Time
 	ACR                   *string
 	AMR                   []string
@@ -487,7 +510,11 @@ type RotateRefreshTokenRow struct {
 // (token.Successor). The client is authenticated as in AuthenticateClient.
 // A spent token may be presented again only while its successor is unused: within grace of the rotation, or at any time if grace_until_used
 // is set. The client's refresh_grace and refresh_grace_until_used take precedence.
-// scopes and resources narrow the access token; empty leaves all that was granted. The refresh token keeps what it has.
+// scopes, resources and authorization_details narrow the access token; empty leaves all that was granted. Elements of authorization_details
+// are compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The refresh token keeps what
+// it has.
+// The client's registration counts as it is now: what the client may no longer ask for drops out of the access token. default_scopes and
+// default_resources are those of CreateAuthorization.
 // confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
 // one (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
@@ -499,14 +526,19 @@ type RotateRefreshTokenRow struct {
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (invalid_grant)
 //   - disabled: the client is disabled (invalid_client)
-//   - mismatched: the key is another one (invalid_grant)
+//   - mismatched: the key is another one, or the client's tokens have to be bound and there is no key (invalid_grant)
 //   - revoked: the family had been ended (invalid_grant)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 //     client (invalid_grant)
 //   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-//   - invalid_scope: the scopes go beyond those of the token (invalid_scope)
-//   - invalid_target: the resources go beyond the grant (invalid_target)
+//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+//   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
+//     (invalid_scope)
+//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
+//     (invalid_target)
+//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the types
+//     (invalid_authorization_details)
 //
 // Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
 // that is rolled back would undo replayed.
@@ -516,10 +548,14 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.Grace,
 		arg.GraceUntilUsed,
 		arg.Scopes,
+		arg.DefaultScopes,
 		arg.Resources,
+		arg.DefaultResources,
+		arg.AuthorizationDetails,
 		arg.Confirmation,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
+		arg.ComparedTypes,
 		arg.Token,
 		arg.ClientID,
 		arg.Proof,
@@ -543,6 +579,7 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		&i.SuccessorID,
 		&i.Scopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.AuthTime,
 		&i.ACR,
 		&i.AMR,

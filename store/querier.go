@@ -11,6 +11,10 @@ import (
 type Querier interface {
 	// ApproveAuthorization records that a user approves a pending request, and gives it its code. code is the digest of the code. If it is
 	// NULL, IssueAuthorizationCode gives the code later; the approval lasts for code_lifetime either way.
+	// What is granted is what is passed: scopes that the request asked for, and elements of its authorization_details. Elements are compared
+	// whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1).
+	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
+	// redirect_uri is where the answer to the client goes.
 	// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
 	//   - approved: the approval is recorded
 	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -22,7 +26,12 @@ type Querier interface {
 	//   - disabled: the client is disabled (unauthorized_client)
 	//   - suspended: the user is suspended (access_denied)
 	//   - signed_out: the session is not a live session of the user (login_required)
-	//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
+	//   - redirect_uri_mismatched: the request's redirect URI is no longer registered (an error page)
+	//   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+	//   - invalid_scope: the granted scopes go beyond the request, or beyond what the client may ask for now (invalid_scope)
+	//   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
+	//   - invalid_authorization_details: the granted authorization_details go beyond the request, or the client may no longer use one of their
+	//     types (invalid_authorization_details)
 	// Only approved and retried change anything.
 	ApproveAuthorization(ctx context.Context, arg ApproveAuthorizationParams) (ApproveAuthorizationRow, error)
 	// AuthenticateClient says whether a caller is the client that it claims to be (RFC 6749, section 2.3). It is for libraries that authenticate
@@ -37,6 +46,25 @@ type Querier interface {
 	//   - unauthenticated: there is no such client, the secret is wrong, or the method is not of the registered kind (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	AuthenticateClient(ctx context.Context, arg AuthenticateClientParams) (Outcome, error)
+	// CheckAuthorizationRequest says what CreateAuthorization or GrantAuthorization would say about a request, by the client's registration, for
+	// the authorization endpoint's first look, before a user has signed in (RFC 6749, section 4.1.1). default_scopes, default_resources and
+	// default_authorization_details_types are what a client may ask for that has nothing registered. pushed says that the request came through
+	// the pushed authorization request endpoint (RFC 9126).
+	// The answer's redirect_uri is where the answer goes, errors included: the request's own or, if that carried none, the only one registered.
+	// While it is NULL the user gets an error page, and nothing is redirected (RFC 6749, section 4.1.2.1).
+	//   - accepted: the client may make this request
+	//   - unknown: there is no such client (an error page)
+	//   - disabled: the client is disabled (an error page)
+	//   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page)
+	//   - request_must_be_pushed: the client has to push its requests (invalid_request; RFC 9126, section 5)
+	//   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+	//   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+	//   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+	//   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+	//   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
+	//   - invalid_target: the client may not ask for refused_resources (invalid_target)
+	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+	CheckAuthorizationRequest(ctx context.Context, arg CheckAuthorizationRequestParams) (CheckAuthorizationRequestRow, error)
 	// CheckConsent says whether a client may go on without asking the user. It takes what the request asks for. covered is true if the user has
 	// agreed to all of it in this tenant, or if the client skips consent.
 	// With resources, each scope has to be agreed to at each resource (RFC 8707); without, it has to be agreed to without a resource.
@@ -65,12 +93,25 @@ type Querier interface {
 	CountAttempt(ctx context.Context, arg CountAttemptParams) (CountAttemptRow, error)
 	// CreateAccount adds a way for a user to sign in. If the identity is taken, it violates account_provider_account_uidx.
 	CreateAccount(ctx context.Context, arg CreateAccountParams) (Account, error)
-	// CreateAuthorization records an authorization request that waits for the user's decision (RFC 6749, section 4.1.1). The request lapses
-	// after lifetime. redirect_uri is what the request carried, NULL if it carried none. For a pushed request (RFC 9126) request_uri is the
+	// CreateAuthorization judges an authorization request by the client's registration and records it, so that it waits for the user's decision
+	// (RFC 6749, section 4.1.1). The request lapses after lifetime. redirect_uri is what the request carried, NULL if it carried none; the
+	// answer says where the answer to the client goes, as in CheckAuthorizationRequest. For a pushed request (RFC 9126) request_uri is the
 	// digest of its request_uri, which can be used for request_uri_lifetime.
+	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 	//   - created: the request is stored
 	//   - unknown: there is no such client (an error page, not a redirect; invalid_client at the PAR endpoint)
-	//   - disabled: the client is disabled (unauthorized_client)
+	//   - disabled: the client is disabled (an error page; invalid_client at the PAR endpoint)
+	//   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page;
+	//     invalid_request at the PAR endpoint)
+	//   - request_must_be_pushed: the client has to push its requests, and there is no request_uri (invalid_request; RFC 9126, section 5)
+	//   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+	//   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+	//   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+	//   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+	//   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
+	//   - invalid_target: the client may not ask for refused_resources (invalid_target)
+	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+	// Only created writes anything.
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
 	// CreateBackchannelAuthentication records a request that a client makes about a user (CIBA Core, section 7.1). The server has found the user
 	// by the hint. Only that user can approve or deny the request. The client is authenticated as in AuthenticateClient. auth_req_id is the
@@ -250,6 +291,7 @@ type Querier interface {
 	DeleteUser(ctx context.Context, id UserID) (DeleteUserRow, error)
 	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 	// or of CIBA, which belong to a user; NULL will do for others.
+	// The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
 	//   - denied: the denial is recorded (access_denied)
 	//   - retried: the request had been denied before (access_denied)
 	//   - decided: the request had been approved before (an error page)
@@ -433,13 +475,23 @@ type Querier interface {
 	// GetUser returns one user, suspended or not. Zero rows: there is no such user, or the user is deleted.
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
-	// users who need not be asked, because a consent covers the request or the client skips consent.
+	// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
+	// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
 	//   - granted: the authorization is written
 	//   - unknown: there is no such client or user (an error page)
-	//   - disabled: the client is disabled (unauthorized_client)
+	//   - disabled: the client is disabled (an error page)
+	//   - redirect_uri_mismatched: the redirect URI isn't registered, or it is left out and not exactly one is registered (an error page)
+	//   - request_must_be_pushed: the client has to push its requests, and pushed isn't set (invalid_request; RFC 9126, section 5)
+	//   - unsupported_response_type: the response type is missing, or the client isn't registered for it (unsupported_response_type)
+	//   - unauthorized_client: the client isn't registered for the grant type (unauthorized_client)
+	//   - pkce_required: there is no code_challenge, and the client is public, or its require_pkce isn't false (invalid_request)
+	//   - pkce_method_refused: the code_challenge isn't one by S256; plain takes the client's allow_plain_pkce (invalid_request)
+	//   - invalid_scope: the client may not ask for the scopes, or what is granted goes beyond them (invalid_scope)
+	//   - invalid_target: the client may not ask for the resources (invalid_target)
+	//   - invalid_authorization_details: the client may not use one of the types, or an element has none, or what is granted goes beyond the
+	//     request (invalid_authorization_details)
 	//   - suspended: the user is suspended (access_denied)
 	//   - signed_out: the session is not a live session of the user (login_required)
-	//   - invalid_scope: the granted scopes go beyond the request (invalid_scope)
 	// Only granted writes anything.
 	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
 	// GrantConsent records what a user has agreed to for a client, in a tenant or in none.
@@ -499,6 +551,7 @@ type Querier interface {
 	// Only issued writes anything, apart from the proof, which is remembered.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
 	// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
+	// The client's registration counts as it is now, as in ApproveAuthorization.
 	//   - issued: the code is written, and replaces one that was not redeemed
 	//   - undecided: the user has not approved yet (ask the user)
 	//   - denied: the user has denied the request (access_denied)
@@ -506,6 +559,11 @@ type Querier interface {
 	//   - revoked: the grant has been ended (access_denied)
 	//   - expired: the approval has lapsed (an error page)
 	//   - disabled: the client is disabled (unauthorized_client)
+	//   - redirect_uri_mismatched: the request's redirect URI is no longer registered (an error page)
+	//   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+	//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+	//   - invalid_target: the client may no longer ask for one of the resources (invalid_target)
+	//   - invalid_authorization_details: the client may no longer use one of the types (invalid_authorization_details)
 	//   - unknown: there is no such authorization (an error page)
 	// Only issued changes anything.
 	IssueAuthorizationCode(ctx context.Context, arg IssueAuthorizationCodeParams) (IssueAuthorizationCodeRow, error)
@@ -657,7 +715,9 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// access_token_without_row is that of RedeemAuthorizationCode.
 	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	//   - redeemed: the tokens are written
 	//   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
@@ -710,22 +770,31 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
+	// granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
+	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
+	// registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
 	// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
-	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: there is no such code (invalid_grant)
-	//   - mismatched: the client, redirect_uri, challenge or key is another one (invalid_grant)
+	//   - mismatched: the client, redirect_uri, challenge or key is another one, or the client's tokens have to be bound and there is no key
+	//     (invalid_grant)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant; RFC 6749, section 4.1.2)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - revoked: the grant had been ended (invalid_grant)
 	//   - expired: the code has expired (invalid_grant)
-	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	//   - redirect_uri_mismatched: the redirect URI that the code was sent to is no longer registered (invalid_grant)
+	//   - unauthorized_client: the client is no longer registered for authorization_code (unauthorized_client)
+	//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
+	//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
+	//     (invalid_authorization_details)
 	// Only redeemed and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is
 	// rolled back would undo replayed.
 	RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error)
@@ -771,6 +840,7 @@ type Querier interface {
 	//   - proof_replayed: the assertion had been presented before (invalid_client)
 	//   - expired: the assertion has expired (invalid_client)
 	//   - too_far: exp is further away than max_lifetime (invalid_client; RFC 7523, section 3, item 4)
+	// Run this call on the pool: a transaction that is rolled back would forget the assertion.
 	RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error)
 	// RememberProof records that a DPoP proof was presented (RFC 9449, section 11.1). It is for resource servers; the calls of the token endpoint
 	// do this themselves.
@@ -778,6 +848,7 @@ type Querier interface {
 	// expires_at is when the proof becomes too old to be accepted, clock skew included. A time that is past is an error.
 	//   - remembered: the proof had not been presented before
 	//   - proof_replayed: the proof had been presented before (invalid_dpop_proof)
+	// Run this call on the pool: a transaction that is rolled back would forget the proof.
 	RememberProof(ctx context.Context, arg RememberProofParams) (Outcome, error)
 	// ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
 	// checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
@@ -858,7 +929,11 @@ type Querier interface {
 	// (token.Successor). The client is authenticated as in AuthenticateClient.
 	// A spent token may be presented again only while its successor is unused: within grace of the rotation, or at any time if grace_until_used
 	// is set. The client's refresh_grace and refresh_grace_until_used take precedence.
-	// scopes and resources narrow the access token; empty leaves all that was granted. The refresh token keeps what it has.
+	// scopes, resources and authorization_details narrow the access token; empty leaves all that was granted. Elements of authorization_details
+	// are compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The refresh token keeps what
+	// it has.
+	// The client's registration counts as it is now: what the client may no longer ask for drops out of the access token. default_scopes and
+	// default_resources are those of CreateAuthorization.
 	// confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
 	// one (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
@@ -870,14 +945,19 @@ type Querier interface {
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (invalid_grant)
 	//   - disabled: the client is disabled (invalid_client)
-	//   - mismatched: the key is another one (invalid_grant)
+	//   - mismatched: the key is another one, or the client's tokens have to be bound and there is no key (invalid_grant)
 	//   - revoked: the family had been ended (invalid_grant)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 	//     client (invalid_grant)
 	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-	//   - invalid_scope: the scopes go beyond those of the token (invalid_scope)
-	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+	//   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
+	//     (invalid_scope)
+	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
+	//     (invalid_target)
+	//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the types
+	//     (invalid_authorization_details)
 	// Only rotated, retried and replayed change anything, apart from the proof, which is remembered. Run this call on the pool: a transaction
 	// that is rolled back would undo replayed.
 	RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error)
@@ -912,8 +992,7 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
-	// error that names the parameter. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and

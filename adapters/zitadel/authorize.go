@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -37,9 +38,9 @@ func unsupportedResponseType() *oidc.Error {
 	return &oidc.Error{ErrorType: "unsupported_response_type", Description: "only response_type code is served"}
 }
 
-// CreateAuthRequest records a request that awaits the user's decision: [store.Queries.CreateAuthorization]. It refuses what
-// OAuth 2.1 does: a response_type other than code, no code_challenge where one is needed, and another method than S256
-// (sections 4.1.1 and 7.5.1). Scopes that the client may not ask for are left out, as the library does with those it doesn't
+// CreateAuthRequest records a request that awaits the user's decision: [store.Queries.CreateAuthorization], which judges it by the
+// client's registration. Only response_type code and code_challenge_method S256 are served. A client needs a code_challenge unless
+// it is confidential and its require_pkce is false. Scopes that the client may not ask for are left out, as the library does with those it doesn't
 // know (OpenID Connect Core 1.0, section 3.1.2.1); none left is invalid_scope.
 func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, userID string) (op.AuthRequest, error) {
 	c, err := s.client(ctx, r.ClientID)
@@ -63,8 +64,6 @@ func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		return nil, unsupportedResponseType()
 	case !slices.Contains([]oidc.ResponseMode{"", oidc.ResponseModeQuery, oidc.ResponseModeFragment, oidc.ResponseModeFormPost}, r.ResponseMode):
 		return nil, oidc.ErrInvalidRequest().WithDescription("unknown response_mode")
-	case r.CodeChallenge == "" && c.needsPKCE():
-		return nil, oidc.ErrInvalidRequest().WithDescription("code_challenge required")
 	case r.CodeChallenge != "" && r.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return nil, oidc.ErrInvalidRequest().WithDescription("code_challenge_method must be S256")
 	}
@@ -87,6 +86,12 @@ func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		Nonce:        optional(r.Nonce),
 		Request:      rest,
 		Lifetime:     s.opts.RequestLifetime,
+
+		DefaultScopes: s.opts.defaultScopes(),
+		ACRValues:     r.ACRValues,
+	}
+	if r.MaxAge != nil {
+		p.MaxAge = new(int64(min(uint64(*r.MaxAge), math.MaxInt64)))
 	}
 	if r.CodeChallenge != "" {
 		p.CodeChallenge, p.CodeChallengeMethod = optional(r.CodeChallenge), optional(r.CodeChallengeMethod)
@@ -95,8 +100,8 @@ func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	switch {
 	case err != nil:
 		return nil, s.fault(ctx, err)
-	case created.Outcome != store.OutcomeCreated: // the client was deleted or disabled a moment ago
-		return nil, unknownClient()
+	case created.Outcome != store.OutcomeCreated:
+		return nil, requestError(created)
 	}
 	return &authRequest{skew: s.opts.ClockSkew, row: store.OAuthAuthorization{
 		ID: p.ID, ClientID: p.ClientID, Status: store.AuthorizationStatusPending, RedirectURI: p.RedirectURI,
@@ -147,6 +152,7 @@ func (s *Storage) authRequestByCode(ctx context.Context, code string) (op.AuthRe
 func (s *Storage) SaveAuthCode(ctx context.Context, id, code string) error {
 	issued, err := s.store.IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{
 		ID: store.AuthorizationID(id), Code: token.DigestOf(code), CodeLifetime: s.opts.CodeLifetime,
+		DefaultScopes: s.opts.defaultScopes(),
 	})
 	switch {
 	case err != nil:

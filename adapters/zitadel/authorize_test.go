@@ -22,11 +22,14 @@ import (
 
 func TestAuthorizationRequestIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.opts.PKCEOptional = true })
+	w := newWorld(t)
 	c, spa := w.register(), w.register(public)
 	strict := w.register(func(p *store.CreateClientParams) { p.RequirePKCE = new(true) })
 	lax := w.register(func(p *store.CreateClientParams) { p.RequirePKCE = new(false) })
 	narrow := w.register(func(p *store.CreateClientParams) { p.Scopes = []string{"openid"} })
+	pushing := w.register()
+	_, err := w.db.Pool.Exec(w.ctx, `UPDATE oauth_client SET require_pushed_authorization_requests = true WHERE client_id = $1`, pushing.id)
+	w.ok(err)
 	request := func(c registered, change func(url.Values)) fetched {
 		form := url.Values{
 			"client_id": {c.id}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid email"}, "state": {"s"},
@@ -46,7 +49,9 @@ func TestAuthorizationRequestIsRefused(t *testing.T) {
 		"plain":                            {c, func(f url.Values) { f.Set("code_challenge_method", "plain") }, "invalid_request"},
 		"plain by default":                 {c, func(f url.Values) { f.Del("code_challenge_method") }, "invalid_request"},
 		"unknown challenge method":         {c, func(f url.Values) { f.Set("code_challenge_method", "S512") }, "invalid_request"},
-		"no challenge where optional":      {c, func(f url.Values) { f.Del("code_challenge") }, ""},
+		"no challenge":                     {c, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
+		"a challenge that isn't by S256":   {c, func(f url.Values) { f.Set("code_challenge", "verifier") }, "invalid_request"},
+		"a request that must be pushed":    {pushing, func(url.Values) {}, "invalid_request"},
 		"no challenge, public":             {spa, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
 		"no challenge where required":      {strict, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
 		"no challenge where not required":  {lax, func(f url.Values) { f.Del("code_challenge") }, ""},

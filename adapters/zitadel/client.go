@@ -108,8 +108,11 @@ func (c *client) IsScopeAllowed(scope string) bool {
 	if c.row.Scopes != nil {
 		return slices.Contains(c.row.Scopes, scope)
 	}
-	return slices.Contains(servedScopes, scope) || slices.Contains(c.opts.Scopes, scope)
+	return slices.Contains(c.opts.defaultScopes(), scope)
 }
+
+// defaultScopes are those that a client may ask for on behalf of a user which has none registered.
+func (o *Options) defaultScopes() []string { return slices.Concat(servedScopes, o.Scopes) }
 
 // ownScopes are those that the client may have for itself.
 func (c *client) ownScopes() []string {
@@ -127,18 +130,6 @@ var servedScopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail
 // by itself.
 func aboutUser(scope string) bool {
 	return slices.Contains(servedScopes, scope) || scope == oidc.ScopePhone || scope == oidc.ScopeAddress
-}
-
-// needsPKCE says whether a request of the client must have a code_challenge.
-func (c *client) needsPKCE() bool {
-	switch {
-	case c.public():
-		return true
-	case c.row.RequirePKCE != nil:
-		return *c.row.RequirePKCE
-	default:
-		return !c.opts.PKCEOptional
-	}
 }
 
 // key is the client's public key by its id; an empty id is enough where there is one key only (RFC 7515, section 4.1.4).

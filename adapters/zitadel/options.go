@@ -75,10 +75,6 @@ type Options struct {
 	// openid, profile, email and offline_access go without saying; a client that acts for itself never gets a scope about users.
 	Scopes []string
 
-	// PKCEOptional lets confidential clients that registered neither way (oauth_client.require_pkce is NULL) send requests
-	// without a code_challenge. Public clients need one always (OAuth 2.1, section 7.5.1).
-	PKCEOptional bool
-
 	// DevMode allows redirect URIs with http for clients that run in a browser. For development only.
 	DevMode bool
 

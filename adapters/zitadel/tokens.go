@@ -94,6 +94,7 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 		AccessTokenID:       r.minted.accessTokenID,
 		AccessToken:         r.minted.accessToken,
 		AccessTokenLifetime: s.opts.AccessTokenLifetime,
+		DefaultScopes:       s.opts.defaultScopes(),
 	}
 	if x := exchangeFrom(ctx); x != nil {
 		// What the client presented, not what the library has compared it with.
@@ -119,6 +120,9 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 	row, err := s.store.RedeemAuthorizationCode(ctx, p)
 	if err := s.granted(ctx, by, row.Outcome, err, "authorization code", row.AuthorizationID); err != nil {
 		return "", "", time.Time{}, err
+	}
+	if row.RefreshTokenID == nil { // the client isn't registered for refresh_token
+		refreshToken = ""
 	}
 	r.row.GrantedScopes, r.row.UserID, r.row.SessionID = row.GrantedScopes, row.UserID, row.SessionID
 	return r.minted.answer, refreshToken, deref(row.AccessTokenExpiresAt), nil
@@ -231,6 +235,7 @@ func (s *Storage) rotate(ctx context.Context, r *refreshRequest, presented strin
 		AccessTokenID:        r.minted.accessTokenID,
 		AccessToken:          r.minted.accessToken,
 		AccessTokenLifetime:  s.opts.AccessTokenLifetime,
+		DefaultScopes:        s.opts.defaultScopes(),
 	})
 	if err := s.granted(ctx, by, row.Outcome, err, "refresh token", row.AuthorizationID); err != nil {
 		return "", "", time.Time{}, err

@@ -51,9 +51,9 @@ func forEachPeer(t *testing.T, test func(w *world)) {
 			w.exec(`INSERT INTO "user" (id, name, email) VALUES ($1, 'Ada', 'ada@bench.example')`, dataset.User(0))
 			for n := range int64(2) {
 				w.exec(`
-					INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, token_endpoint_auth_method, public)
-					VALUES ($1, $2, ARRAY[$3], ARRAY['authorization_code', 'refresh_token'], 'none', true)`,
-					"ocl_"+fmt.Sprint(n), dataset.Client(n), dataset.RedirectURI)
+					INSERT INTO oauth_client (id, client_id, redirect_uris, scopes, grant_types, token_endpoint_auth_method, public)
+					VALUES ($1, $2, ARRAY[$3], $4, ARRAY['authorization_code', 'refresh_token'], 'none', true)`,
+					"ocl_"+fmt.Sprint(n), dataset.Client(n), dataset.RedirectURI, dataset.Scopes)
 				client, err := json.Marshal(models.Client{ID: string(dataset.Client(n)), Domain: dataset.RedirectURI, Public: true})
 				w.ok(err)
 				w.exec(`INSERT INTO oauth2_client (id, secret, domain, data) VALUES ($1, '', $2, $3)`, dataset.Client(n), dataset.RedirectURI, client)
@@ -542,10 +542,11 @@ func endSessionRound(w *world, _ int) bool {
 		}
 		for n := int64(0); ; n++ {
 			session, code := f.session(), dataset.Digest(fmt.Sprintf("g%d.%d.", f, i), n, 0)
-			redirectURI := dataset.RedirectURI
+			redirectURI, responseType, challenge, method := dataset.RedirectURI, "code", token.S256("verifier"), "S256"
 			granted, err := w.db.Store.GrantAuthorization(w.Context(), store.GrantAuthorizationParams{
 				ID: store.AuthorizationID(fmt.Sprintf("azn_granted_%d_%d_%d", f, i, n)), ClientID: dataset.Client(0), UserID: dataset.User(0),
 				SessionID: &session, RedirectURI: &redirectURI, Scopes: []string{"openid"}, GrantedScopes: []string{"openid"},
+				DefaultScopes: []string{"openid"}, ResponseType: &responseType, CodeChallenge: &challenge, CodeChallengeMethod: &method,
 				Code: code, CodeLifetime: time.Minute,
 			})
 			if err != nil || granted != store.OutcomeGranted {

@@ -82,6 +82,7 @@ func (w *world) newClient(change func(*store.CreateClientParams)) store.ClientID
 	arg := store.CreateClientParams{
 		ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), RedirectURIs: []string{"https://client.example/cb"},
 		GrantTypes: []string{"authorization_code", "refresh_token"}, TokenEndpointAuthMethod: &method,
+		Scopes: []string{"openid", "profile", "email", "offline_access"},
 	}
 	change(&arg)
 	c, err := w.q.CreateClient(w.Context(), arg)
@@ -103,7 +104,11 @@ func (w *world) approved(scopes ...string) token.Digest {
 	w.Helper()
 	id := store.NewAuthorizationID()
 	code := token.DigestOf("code of " + string(id))
-	created, err := w.q.CreateAuthorization(w.Context(), store.CreateAuthorizationParams{ID: id, ClientID: w.client, Scopes: scopes, Lifetime: time.Minute})
+	responseType, challenge, method := "code", token.S256("verifier"), "S256"
+	created, err := w.q.CreateAuthorization(w.Context(), store.CreateAuthorizationParams{
+		ID: id, ClientID: w.client, ResponseType: &responseType, Scopes: scopes, CodeChallenge: &challenge, CodeChallengeMethod: &method,
+		Lifetime: time.Minute,
+	})
 	w.noError(err)
 	w.is(created.Outcome, store.OutcomeCreated)
 	approved, err := w.q.ApproveAuthorization(w.Context(), store.ApproveAuthorizationParams{
@@ -117,9 +122,9 @@ func (w *world) approved(scopes ...string) token.Digest {
 // redemption is a call that exchanges a code for tokens of its own.
 func (w *world) redemption(code token.Digest) store.RedeemAuthorizationCodeParams {
 	id, refreshID := store.NewAccessTokenID(), store.NewRefreshTokenID()
-	access, refresh := token.DigestOf(string(id)), token.DigestOf(string(refreshID))
+	access, refresh, challenge := token.DigestOf(string(id)), token.DigestOf(string(refreshID)), token.S256("verifier")
 	return store.RedeemAuthorizationCodeParams{
-		ClientID: w.client, ClientAuthMethod: "none", Code: code, AccessTokenID: id, AccessToken: &access, RefreshTokenID: &refreshID,
+		ClientID: w.client, ClientAuthMethod: "none", Code: code, CodeChallenge: &challenge, AccessTokenID: id, AccessToken: &access, RefreshTokenID: &refreshID,
 		RefreshToken: &refresh, AccessTokenLifetime: time.Hour, RefreshTokenLifetime: time.Hour, FamilyLifetime: store.Never,
 	}
 }

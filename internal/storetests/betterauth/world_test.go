@@ -221,7 +221,7 @@ func (w *world) grantHere(p person, c client, scope string) tokens {
 	code, access, refresh := token.Mint(token.AuthorizationCode), token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
 	scopes := strings.Fields(scope)
 	outcome, err := w.q.GrantAuthorization(w.ctx, store.GrantAuthorizationParams{
-		ID: store.NewAuthorizationID(), UserID: p.id, ClientID: c.id, SessionID: &p.session, Scopes: scopes, GrantedScopes: scopes,
+		ID: store.NewAuthorizationID(), UserID: p.id, ClientID: c.id, SessionID: &p.session, Scopes: scopes, GrantedScopes: scopes, DefaultScopes: scopes,
 		RedirectURI: new(redirectURI), ResponseType: new("code"), CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"),
 		Code: code.Digest(), CodeLifetime: time.Minute,
 	})
@@ -234,7 +234,7 @@ func (w *world) grantHere(p person, c client, scope string) tokens {
 		Code: code.Digest(), ClientID: c.id, ClientAuthMethod: method, ClientSecret: digest, RedirectURI: new(redirectURI),
 		CodeChallenge: new(token.S256(verifier)), AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()),
 		AccessTokenLifetime: 10 * time.Minute, RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(refresh.Digest()),
-		RefreshTokenLifetime: time.Hour, FamilyLifetime: 24 * time.Hour,
+		RefreshTokenLifetime: time.Hour, FamilyLifetime: 24 * time.Hour, DefaultScopes: scopes,
 	})
 	w.ok(err)
 	if r.Outcome != store.OutcomeRedeemed {
@@ -252,6 +252,7 @@ func (w *world) rotateHere(c client, refresh string, want store.Outcome) tokens 
 		ClientID: c.id, ClientAuthMethod: method, ClientSecret: digest, Token: token.DigestOf(refresh), Grace: grace,
 		Successor: successor.Digest(), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: time.Hour,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: 10 * time.Minute,
+		DefaultScopes: []string{"openid", "profile", "email", "offline_access"},
 	})
 	w.ok(err)
 	if r.Outcome != want {

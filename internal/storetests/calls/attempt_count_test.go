@@ -191,6 +191,44 @@ func TestCallersRollbackForgetsNothingThatRanOnThePool(t *testing.T) {
 	}
 }
 
+// Other calls whose verdict has to outlast the request.
+func TestCallersRollbackRevivesNothingThatWasEndedOnThePool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	f := w.Redeem()
+	w.Rotate(f.Refresh, store.OutcomeRotated)
+	w.Rotate(fixture.SuccessorOf(f.Refresh), store.OutcomeRotated)
+	last := fixture.SuccessorOf(fixture.SuccessorOf(f.Refresh))
+	w.rolledBack(func(tx *store.Queries) error {
+		p, _ := w.RotateParams(f.Refresh)
+		row, err := tx.RotateRefreshToken(w.Ctx, p)
+		w.want("in the request's transaction", row.Outcome, store.OutcomeReplayed)
+		return err
+	})
+	w.WantLive(last) // which is why the contract says so
+	w.rolledBack(func(*store.Queries) error {
+		w.Rotate(f.Refresh, store.OutcomeReplayed)
+		return nil
+	})
+	w.WantDead(last)
+
+	_, code := w.Grant()
+	w.redeem(code, store.OutcomeRedeemed)
+	w.rolledBack(func(*store.Queries) error {
+		w.redeem(code, store.OutcomeReplayed)
+		return nil
+	})
+	w.WantDead("at-"+code, "rt-"+code)
+
+	proof := store.RememberProofParams{ID: fixture.Digest("proof"), ExpiresAt: time.Now().Add(time.Minute)}
+	for _, want := range []store.Outcome{store.OutcomeRemembered, store.OutcomeProofReplayed} {
+		w.rolledBack(func(*store.Queries) error {
+			w.want("RememberProof", w.outcome(w.Q.RememberProof(w.Ctx, proof)), want)
+			return nil
+		})
+	}
+}
+
 func TestAttemptCountsAreCollectedInBatches(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

@@ -333,6 +333,7 @@ func TestManyScopesAreComparedInLinearTime(t *testing.T) {
 		wantEqual(t, "covered", row.Covered, true)
 	})
 	fastest("GrantConsent", func() { w.consent("", true, reversed...) })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Scopes = scopes })
 	asked := func(p *store.GrantAuthorizationParams) { p.Scopes, p.GrantedScopes = scopes, reversed }
 	fastest("GrantAuthorization", func() { w.Grant(asked) })
 	fastest("ApproveAuthorization", func() {
@@ -388,11 +389,23 @@ func TestListsHoldNoDuplicate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	twice, once := []string{"b", "a", "b", "a"}, []string{"b", "a"}
-	id := w.pending(func(p *store.CreateAuthorizationParams) { p.Scopes, p.Resources = twice, twice })
-	w.approve(id, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = twice })
+	id := w.pending(func(p *store.CreateAuthorizationParams) {
+		p.Scopes, p.Resources, p.DefaultScopes, p.DefaultResources = twice, twice, twice, twice
+		p.AuthorizationDetails, p.DefaultAuthorizationDetailsTypes = json.RawMessage(`[{"type": "b"}, {"type": "a"}, {"type": "b"}]`), twice
+		p.ACRValues = twice
+	})
+	wantEqual(t, "acr_values", w.authorizationOf(id).ACRValues, once)
+	wantEqual(t, "authorization_details", string(w.authorizationOf(id).AuthorizationDetails), `[{"type": "b"}, {"type": "a"}]`)
+	w.approve(id, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) {
+		p.GrantedScopes, p.DefaultScopes, p.DefaultResources = twice, twice, twice
+		p.AuthorizationDetails = json.RawMessage(`[{"type": "a"}, {"type": "a"}]`)
+	})
+	wantEqual(t, "granted authorization_details", string(w.authorizationOf(id).AuthorizationDetails), `[{"type": "a"}]`)
 	a := w.authorizationOf(id)
 	wantEqual(t, "a request", [][]string{a.Scopes, a.Resources, a.GrantedScopes}, [][]string{once, once, once})
-	id, _ = w.Grant(func(p *store.GrantAuthorizationParams) { p.Scopes, p.Resources, p.GrantedScopes = twice, twice, twice })
+	id, _ = w.Grant(func(p *store.GrantAuthorizationParams) {
+		p.Scopes, p.Resources, p.GrantedScopes, p.DefaultScopes, p.DefaultResources = twice, twice, twice, twice, twice
+	})
 	a = w.authorizationOf(id)
 	wantEqual(t, "a grant", [][]string{a.Scopes, a.Resources, a.GrantedScopes}, [][]string{once, once, once})
 	wantEqual(t, "a consent", w.consent("", true, twice...).Scopes, once)
@@ -436,11 +449,15 @@ func TestOddJSONIsRefusedWhenItIsWritten(t *testing.T) {
 			return err
 		},
 		"CreateAuthorization.Claims": func(j json.RawMessage) error {
-			_, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Lifetime: time.Hour, Claims: j})
+			p := w.RequestParams()
+			p.Claims = j
+			_, err := w.Q.CreateAuthorization(w.Ctx, p)
 			return err
 		},
 		"CreateAuthorization.Request": func(j json.RawMessage) error {
-			_, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: "x", ClientID: w.Client, Lifetime: time.Hour, Request: j})
+			p := w.RequestParams()
+			p.Request = j
+			_, err := w.Q.CreateAuthorization(w.Ctx, p)
 			return err
 		},
 		"GrantAuthorization.Claims": func(j json.RawMessage) error {

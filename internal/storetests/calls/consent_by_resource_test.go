@@ -270,6 +270,7 @@ func TestConnectionsAreWhatIsLivePerClientAndTenant(t *testing.T) {
 	w.Client = w.NewClient(func(p *store.CreateClientParams) {
 		p.ClientID, p.Name, p.URI, p.Icon, p.TOS, p.Policy = "b", new("B"), new("https://b"), new("https://b/i"), new("https://b/t"), new("https://b/p")
 	})
+	w.Exec(`UPDATE oauth_client SET resources = $2 WHERE client_id = $1`, w.Client, []string{bankAPI, calendarAPI, "https://api.example", "https://files.example"})
 	acme := new(store.ReferenceID("acme"))
 	first := w.Redeem(func(p *store.GrantAuthorizationParams) {
 		p.ReferenceID, p.GrantedScopes, p.Resources = acme, []string{"openid", "offline_access"}, []string{bankAPI}

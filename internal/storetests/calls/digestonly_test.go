@@ -198,7 +198,7 @@ func (v *vault) live() {
 	secret, registration := v.mint(token.ClientSecret, "client secret"), v.mint(token.RegistrationAccessToken, "registration token")
 	client, err := q.CreateClient(ctx, store.CreateClientParams{
 		ID: store.NewOAuthClientID(), ClientID: store.NewClientID(), ClientSecret: new(secret.Digest()),
-		GrantTypes:              []string{"authorization_code", "client_credentials"},
+		GrantTypes:              []string{"authorization_code", "refresh_token", "client_credentials"},
 		RegistrationAccessToken: new(registration.Digest()), RedirectURIs: []string{fixture.RedirectURI},
 	})
 	v.did(err, client)

@@ -133,7 +133,7 @@ func TestClientExchangesItsOwnTokensAndThoseForIt(t *testing.T) {
 	none := func(p *store.ExchangeTokenParams) { p.ClientResources = nil }
 	other := func(p *store.ExchangeTokenParams) { p.ClientResources = []string{"https://other.example"} }
 	of := func(resources ...string) string {
-		return w.Redeem(func(p *store.GrantAuthorizationParams) { p.Resources = resources }).Access
+		return w.Redeem(func(p *store.GrantAuthorizationParams) { p.Resources, p.DefaultResources = resources, resources }).Access
 	}
 	elsewhere := of("https://x.example")
 	for _, c := range []struct {

@@ -72,7 +72,7 @@ func (w *world) machine() store.ClientID {
 	w.Helper()
 	if w.machineClient == "" {
 		w.machineClient = w.NewClient(func(p *store.CreateClientParams) {
-			p.GrantTypes = []string{"client_credentials", "authorization_code"}
+			p.GrantTypes = []string{"client_credentials", "authorization_code", "refresh_token"}
 		})
 	}
 	return w.machineClient

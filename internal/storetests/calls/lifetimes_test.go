@@ -28,9 +28,8 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		_, err := w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: id, PrivateKey: "x", Alg: new("ES256")})
 		w.OK(err)
 	}
-	create := store.CreateAuthorizationParams{
-		ID: store.NewAuthorizationID(), ClientID: w.Client, Lifetime: time.Minute, RequestURILifetime: time.Minute, RequestURI: new(fixture.Digest("other")),
-	}
+	create := w.RequestParams()
+	create.RequestURI, create.RequestURILifetime = new(fixture.Digest("other")), time.Minute
 	rotate, _ := w.RotateParams(k.Refresh)
 	approve := w.approveParams(asked)
 	approve.Code = new(fixture.Digest("its code"))
@@ -52,7 +51,7 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"CreateAuthorization":           create,
 		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
 		"ApproveAuthorization":          approve,
-		"IssueAuthorizationCode":        store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute},
+		"IssueAuthorizationCode":        store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute, DefaultScopes: fixture.Scopes},
 		"GrantAuthorization":            w.GrantParams("granted"),
 		"RedeemAuthorizationCode":       w.RedeemParams(code),
 		"RotateRefreshToken":            rotate,
@@ -143,7 +142,7 @@ func TestLifetimesOfTheClientBoundThoseOfTheServer(t *testing.T) {
 	w := newWorld(t, 2)
 	w.Client = w.NewClient(func(p *store.CreateClientParams) {
 		p.AccessTokenLifetime, p.RefreshTokenLifetime, p.AuthorizationLifetime, p.CodeLifetime = new(time.Minute), new(2*time.Minute), new(3*time.Minute), new(10*time.Second)
-		p.GrantTypes = []string{"client_credentials", "authorization_code"}
+		p.GrantTypes = []string{"client_credentials", "authorization_code", "refresh_token"}
 	})
 	of := func(p *store.GrantAuthorizationParams) { p.ClientID = w.Client }
 	id, code := w.Grant(of)

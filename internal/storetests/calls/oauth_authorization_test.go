@@ -98,11 +98,7 @@ func (w *world) refreshTokenOf(raw string) store.OAuthRefreshToken {
 // pending makes a request that awaits a decision.
 func (w *world) pending(change ...func(*store.CreateAuthorizationParams)) store.AuthorizationID {
 	w.Helper()
-	p := store.CreateAuthorizationParams{
-		ID: store.NewAuthorizationID(), ClientID: w.Client, RedirectURI: new(fixture.RedirectURI), ResponseType: new("code"),
-		ResponseMode: new("form_post"), State: new("the state"), Scopes: []string{"openid", "email", "offline_access"},
-		CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Lifetime: 10 * time.Minute,
-	}
+	p := w.RequestParams()
 	for _, c := range change {
 		c(&p)
 	}
@@ -118,6 +114,7 @@ func (w *world) approveParams(id store.AuthorizationID) store.ApproveAuthorizati
 		ReferenceID: new(store.ReferenceID("acme")), AuthTime: new(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 		ACR: new("urn:mace:incommon:iap:silver"), AMR: []string{"pwd", "otp"},
 		Code: new(fixture.Digest("code of " + string(id))), CodeLifetime: time.Minute,
+		DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources,
 	}
 }
 
@@ -162,12 +159,14 @@ func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	p := store.CreateAuthorizationParams{
-		ID: store.NewAuthorizationID(), ClientID: w.Client, RedirectURI: new(fixture.RedirectURI), ResponseType: new("code id_token"),
+		ID: store.NewAuthorizationID(), ClientID: w.Client, RedirectURI: new(fixture.RedirectURI), ResponseType: new("code"),
 		ResponseMode: new("fragment"), Scopes: []string{"openid", "email"}, State: new("s"), Nonce: new("n"),
 		CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Resources: []string{"https://api.example"},
 		Claims: json.RawMessage(`{"id_token": {"acr": null}}`), Request: json.RawMessage(`{"prompt": "login"}`),
 		RequestURI: new(fixture.Digest("a request_uri")), RequestURILifetime: 60 * time.Second, Lifetime: 90 * time.Second,
-		Confirmation: &token.Confirmation{JKT: "thumbprint"},
+		Confirmation: &token.Confirmation{JKT: "thumbprint"}, AuthorizationDetails: json.RawMessage(`[{"type": "pay"}]`),
+		ACRValues: []string{"silver", "bronze"}, MaxAge: new(int64(60)),
+		DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources, DefaultAuthorizationDetailsTypes: []string{"pay"},
 	}
 	var row store.CreateAuthorizationRow
 	w.changesRows(func() {
@@ -179,13 +178,14 @@ func TestCreateAuthorizationRecordsTheWholeRequest(t *testing.T) {
 	got := w.authorizationOf(p.ID)
 	wantAt(t, "expires_at", got.ExpiresAt, got.CreatedAt, 90*time.Second)
 	wantAt(t, "request_uri_expires_at", got.RequestURIExpiresAt, got.CreatedAt, 60*time.Second)
-	wantEqual(t, "row", row, store.CreateAuthorizationRow{Outcome: store.OutcomeCreated, ExpiresAt: got.ExpiresAt})
+	wantEqual(t, "row", row, store.CreateAuthorizationRow{Outcome: store.OutcomeCreated, ExpiresAt: got.ExpiresAt, RedirectURI: p.RedirectURI})
 	want := store.OAuthAuthorization{
 		ID: p.ID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, ClientID: w.Client, Status: store.AuthorizationStatusPending,
 		Kind: store.AuthorizationKindCode, RequestURIExpiresAt: got.RequestURIExpiresAt,
 		RedirectURI: p.RedirectURI, ResponseType: p.ResponseType, ResponseMode: p.ResponseMode, Scopes: p.Scopes, State: p.State,
 		Nonce: p.Nonce, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Resources: p.Resources,
 		Claims: p.Claims, Request: p.Request, RequestURI: p.RequestURI, ExpiresAt: got.ExpiresAt, Confirmation: p.Confirmation,
+		AuthorizationDetails: p.AuthorizationDetails, ACRValues: p.ACRValues, MaxAge: p.MaxAge,
 	}
 	wantEqual(t, "the authorization", got, want)
 }
@@ -471,6 +471,7 @@ func TestIssueAuthorizationCodeFollowsAnApproval(t *testing.T) {
 		w.changesRows(func() {
 			row, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{
 				ID: id, Code: fixture.Digest(raw), CodeLifetime: 42 * time.Second,
+				DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources,
 			})
 			w.OK(err)
 			wantEqual(t, "row", row, store.IssueAuthorizationCodeRow{
@@ -495,6 +496,7 @@ func TestIssueAuthorizationCodeThatCannotBeChangesNothing(t *testing.T) {
 	issue := func(id store.AuthorizationID) (store.IssueAuthorizationCodeRow, error) {
 		return w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{
 			ID: id, Code: fixture.Digest(fixture.Unique("code")), CodeLifetime: time.Minute,
+			DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources,
 		})
 	}
 	approved := func() store.AuthorizationID {
@@ -647,6 +649,7 @@ func TestRedemptionCarriesTheGrantToItsTokens(t *testing.T) {
 		Outcome: store.OutcomeRedeemed, AuthorizationID: &id, UserID: &w.User, Sub: w.publicSubject(), SessionID: &w.Session,
 		ReferenceID: a.ReferenceID, GrantedScopes: a.GrantedScopes, Resources: a.Resources, Nonce: a.Nonce, Claims: a.Claims,
 		AuthTime: a.AuthTime, ACR: a.ACR, AMR: a.AMR, AccessTokenExpiresAt: access.ExpiresAt, RefreshTokenExpiresAt: refresh.ExpiresAt,
+		RefreshTokenID: &refresh.ID,
 	})
 
 	found, err := w.Q.ListAuthorizationAccessTokens(w.Ctx, id)
@@ -753,6 +756,7 @@ func TestSecondUseOfACodeEndsItsFamily(t *testing.T) {
 func TestRedemptionThatDoesNotMatchChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.RequirePKCE = new(false) })
 	other := w.NewClient()
 	jkt := &token.Confirmation{JKT: "thumbprint"}
 	type granted = func(*store.GrantAuthorizationParams)
@@ -919,7 +923,7 @@ func TestRedemptionAsksForNoResourceThatWasNotGranted(t *testing.T) {
 		{"none of an empty list", []string{}, []string{}, store.OutcomeRedeemed, nil},
 		{"one where none was granted", nil, []string{"https://api.example"}, store.OutcomeInvalidTarget, nil},
 		{"another", []string{"https://api.example"}, []string{"https://bank.example"}, store.OutcomeInvalidTarget, nil},
-		{"one of two", []string{"https://api.example", "https://b.example"}, []string{"https://b.example"}, store.OutcomeRedeemed, []string{"https://b.example"}},
+		{"one of two", []string{"https://api.example", "https://files.example"}, []string{"https://files.example"}, store.OutcomeRedeemed, []string{"https://files.example"}},
 		{"all", []string{"https://api.example"}, nil, store.OutcomeRedeemed, []string{"https://api.example"}},
 	} {
 		id, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.Resources = c.granted })

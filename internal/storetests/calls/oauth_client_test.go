@@ -539,7 +539,7 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	w.Exec(`UPDATE oauth_client SET unused_since = now(), unused_checked_at = now(), client_credentials_scopes = '{x}', client_discovery_id = 'x',
 		previous_registration_access_token = registration_access_token, document_uri = 'x', document_etag = 'x', document_fetched_at = now(),
-		document_fresh_until = now(), document_changes = '{name}' WHERE client_id = $1`, p.ClientID)
+		document_fresh_until = now(), document_changes = '{name}', resources = '{x}', authorization_details_types = '{x}' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
 		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "foreign_secret_hash", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
@@ -702,7 +702,9 @@ func TestDeletedClientIsGoneAtOnceAndBlank(t *testing.T) {
 	created, err := w.Q.CreateClient(w.Ctx, p)
 	w.OK(err)
 	w.rotateSecret(w.Q, p.ClientID, "new", time.Hour, store.OutcomeRotated)
-	k := w.Redeem(func(g *store.GrantAuthorizationParams) { g.ClientID = p.ClientID })
+	k := w.Redeem(func(g *store.GrantAuthorizationParams) {
+		g.ClientID, g.RedirectURI, g.Scopes, g.GrantedScopes = p.ClientID, &p.RedirectURIs[0], p.Scopes, p.Scopes
+	})
 	w.changesRows(func() { w.deleteClient(p.ClientID) }, rowName("~", "oauth_client", created.ID))
 	w.WantDead(k.Access, k.Refresh)
 	columns := w.columns(p.ClientID)

@@ -19,16 +19,19 @@ func (w *world) pairwiseClient(redirectURIs ...string) store.ClientID {
 	})
 }
 
-// to grants to a client.
-func to(client store.ClientID) func(*store.GrantAuthorizationParams) {
-	return func(p *store.GrantAuthorizationParams) { p.ClientID = client }
+// to grants to a client, at the first of its redirect URIs.
+func (w *world) to(client store.ClientID) func(*store.GrantAuthorizationParams) {
+	w.Helper()
+	c, err := w.Q.GetClient(w.Ctx, client)
+	w.OK(err)
+	return func(p *store.GrantAuthorizationParams) { p.ClientID, p.RedirectURI = client, &c.RedirectURIs[0] }
 }
 
 // subjectAt is the subject that a redemption gives the world's user at a client.
 func (w *world) subjectAt(client store.ClientID) store.Subject {
 	w.Helper()
-	_, code := w.Grant(to(client))
-	row := w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = client })
+	_, code := w.Grant(w.to(client))
+	row := w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) { p.ClientID, p.RedirectURI = client, nil })
 	if row.Sub == nil {
 		w.Fatal("a redemption gives no subject")
 	}
@@ -97,7 +100,7 @@ func TestEveryCallSaysTheSameSubject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	client := w.pairwiseClient("https://a.example/cb")
-	id, code := w.Grant(to(client))
+	id, code := w.Grant(w.to(client))
 	s, err := w.Q.ListSessionClients(w.Ctx, w.Session)
 	w.OK(err)
 	sub := store.Subject(s[0].Sub)
@@ -116,7 +119,7 @@ func TestEveryCallSaysTheSameSubject(t *testing.T) {
 		wantEqual(t, what, of(got), sub)
 	}
 	redeem := w.RedeemParams(code)
-	redeem.ClientID = client
+	redeem.ClientID, redeem.RedirectURI = client, nil
 	for range 2 {
 		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, redeem)
 		w.OK(err)
@@ -139,8 +142,21 @@ func TestEveryCallSaysTheSameSubject(t *testing.T) {
 	issued, _ := w.issueGrant("issued", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.ClientID = client })
 	same("IssueGrant", issued.Sub)
 
+	client = w.Client
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.SubjectType, p.RedirectURIs = new("pairwise"), []string{"https://a.example/device"}
+		p.GrantTypes = []string{"urn:ietf:params:oauth:grant-type:device_code", "authorization_code"}
+	})
+	d := w.approvedDevice()
+	for _, want := range []store.Outcome{store.OutcomeRedeemed, store.OutcomeRetried} {
+		same("PollDeviceCode: "+string(want), w.poll(d.code, want).Sub)
+	}
+	w.Client = client
+
 	approving := w.pairwiseClient("https://b.example/cb")
-	request := w.pending(func(p *store.CreateAuthorizationParams) { p.ClientID = approving })
+	request := w.pending(func(p *store.CreateAuthorizationParams) {
+		p.ClientID, p.RedirectURI = approving, new("https://b.example/cb")
+	})
 	w.approve(request, store.OutcomeApproved)
 	clients, err := w.Q.ListSessionClients(w.Ctx, w.Session)
 	w.OK(err)

@@ -20,7 +20,9 @@ const (
 func newDeviceWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.Public, p.GrantTypes = new(true), []string{deviceGrant} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.Public, p.GrantTypes = new(true), []string{deviceGrant, "refresh_token"}
+	})
 	return w
 }
 
@@ -151,7 +153,7 @@ func TestDeviceGrantFromTheRequestToTheTokens(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	wantEqual(t, "scopes", found.Scopes, []string{"openid", "offline_access"})
-	w.approve(d.id, store.OutcomeApproved, withoutCode)
+	w.approve(d.id, store.OutcomeApproved, withoutCode, func(p *store.ApproveAuthorizationParams) { p.AuthorizationDetails = details })
 	if a := w.authorizationOf(d.id); a.Code != nil || !a.ExpiresAt.Equal(*created.ExpiresAt) {
 		t.Errorf("the approval is %+v", a)
 	}
@@ -626,7 +628,7 @@ func (w *world) denyAs(id store.AuthorizationID, user store.UserID, want store.O
 func newCIBAWorld(t testing.TB, conns int) *world {
 	t.Helper()
 	w := newWorld(t, conns)
-	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant, "refresh_token"} })
 	return w
 }
 
@@ -741,4 +743,57 @@ func TestExpiredPolledRequestsAreDeleted(t *testing.T) {
 	}
 	requests(1)
 	w.WantLive("rt-" + redeemed.code)
+}
+
+// A JWT may have no row. Its refresh token, or the family, is kept until it has expired.
+func TestPollDeviceCodeForAnAccessTokenWithoutARow(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	jwt := func(p *store.PollDeviceCodeParams) { p.AccessToken, p.AccessTokenWithoutRow = nil, true }
+	longer := func(p *store.PollDeviceCodeParams) { jwt(p); p.AccessTokenLifetime = 10 * time.Minute }
+	alone := func(p *store.PollDeviceCodeParams) { p.RefreshToken, p.RefreshTokenID = nil, nil }
+	for _, c := range []struct {
+		what   string
+		change func(*store.PollDeviceCodeParams)
+		kept   func(d device) *time.Time
+	}{
+		{"with a refresh token", func(*store.PollDeviceCodeParams) {}, func(d device) *time.Time { return w.refreshTokenOf("rt-" + d.code).AccessTokenExpiresAt }},
+		{"without one", alone, func(d device) *time.Time { return w.authorizationOf(d.id).ExpiresAt }},
+	} {
+		d := w.approvedDevice()
+		p := w.pollParams(d.code)
+		jwt(&p)
+		c.change(&p)
+		first, err := w.Q.PollDeviceCode(w.Ctx, p)
+		w.OK(err)
+		w.want("PollDeviceCode", first.Outcome, store.OutcomeRedeemed)
+		wantEqual(t, "kept until, "+c.what, c.kept(d), first.AccessTokenExpiresAt)
+		w.Unchanged(func() {
+			again, err := w.Q.PollDeviceCode(w.Ctx, p)
+			w.OK(err)
+			first.Outcome = store.OutcomeRetried
+			wantEqual(t, "the same call, "+c.what, again, first)
+		})
+		later := w.poll(d.code, store.OutcomeRetried, longer, c.change)
+		wantEqual(t, "kept until after a retry, "+c.what, c.kept(d), later.AccessTokenExpiresAt)
+		if !later.AccessTokenExpiresAt.After(*first.AccessTokenExpiresAt) {
+			t.Errorf("%s: the retry's token expires at %s, the first one at %s", c.what, later.AccessTokenExpiresAt, first.AccessTokenExpiresAt)
+		}
+		if access, _ := w.CountLive(d.id); access != 0 {
+			t.Errorf("%s: %d access tokens have a row", c.what, access)
+		}
+	}
+}
+
+// A retry's access token is bound by the family's life like the first one.
+func TestRetryOfADeviceCodeLivesNoLongerThanTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	d := w.approvedDevice()
+	short := func(p *store.PollDeviceCodeParams) { p.FamilyLifetime = time.Minute }
+	first := w.poll(d.code, store.OutcomeRedeemed, short)
+	again := w.poll(d.code, store.OutcomeRetried)
+	if !again.AccessTokenExpiresAt.Equal(*first.RefreshTokenExpiresAt) || !first.AccessTokenExpiresAt.Equal(*first.RefreshTokenExpiresAt) {
+		t.Errorf("the access tokens expire at %s and %s, the family at %s", first.AccessTokenExpiresAt, again.AccessTokenExpiresAt, first.RefreshTokenExpiresAt)
+	}
 }

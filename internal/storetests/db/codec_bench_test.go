@@ -37,6 +37,7 @@ func grantToken(tb testing.TB, queries *store.Queries) token.Digest {
 	ok(err)
 	_, err = queries.CreateClient(ctx, store.CreateClientParams{
 		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"https://client.example/callback"},
+		Scopes: []string{"openid", "email", "offline_access", "calendar"},
 	})
 	ok(err)
 	scopes := []string{"openid", "email", "offline_access", "calendar"}

@@ -236,6 +236,7 @@ func (w *world) rotate(r row) (store.Outcome, row, row) {
 		ClientID: r.client, ClientAuthMethod: "none", Token: token.DigestOf(r.raw), Grace: 10 * time.Second,
 		Successor: token.DigestOf(successor.raw), SuccessorID: store.RefreshTokenID(successor.id), RefreshTokenLifetime: time.Hour,
 		AccessTokenID: store.AccessTokenID(access.id), AccessToken: new(token.DigestOf(access.raw)), AccessTokenLifetime: time.Minute,
+		DefaultScopes: []string{"openid", "offline_access", "email", "profile"},
 	})
 	w.ok(err)
 	return answer.Outcome, access, successor

@@ -65,6 +65,7 @@ func (s *scene) rotation(presented, successor, access string) store.RotateRefres
 		Token: fixture.Digest(presented), ClientID: s.client, ClientAuthMethod: "verified", Grace: time.Hour,
 		Successor: fixture.Digest(successor), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: time.Hour,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(access)), AccessTokenLifetime: time.Hour,
+		DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources,
 	}
 }
 
@@ -73,7 +74,7 @@ func (s *scene) redemption(code, access, refresh string) store.RedeemAuthorizati
 		Code: fixture.Digest(code), ClientID: s.client, ClientAuthMethod: "verified",
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(access)), AccessTokenLifetime: time.Hour,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest(refresh)), RefreshTokenLifetime: time.Hour,
-		FamilyLifetime: store.Never,
+		FamilyLifetime: store.Never, DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources,
 	}
 }
 
@@ -134,7 +135,7 @@ var grantActs = []grantAct{
 			g := granted{code: fixture.Unique("code")}
 			r, err := store.New(c).ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
 				ID: s.pending, UserID: s.user, SessionID: &s.session, ReferenceID: s.tenant, GrantedScopes: s.scopes(),
-				Code: new(fixture.Digest(g.code)), CodeLifetime: time.Hour,
+				Code: new(fixture.Digest(g.code)), CodeLifetime: time.Hour, DefaultScopes: fixture.Scopes,
 			})
 			g.outcome = r.Outcome
 			return g, err
@@ -145,7 +146,7 @@ var grantActs = []grantAct{
 			g := granted{code: fixture.Unique("code")}
 			r, err := store.New(c).ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
 				ID: s.coded.id, UserID: s.user, SessionID: &s.session, ReferenceID: s.tenant, GrantedScopes: s.scopes(),
-				Code: new(fixture.Digest(g.code)), CodeLifetime: time.Hour,
+				Code: new(fixture.Digest(g.code)), CodeLifetime: time.Hour, DefaultScopes: fixture.Scopes,
 			})
 			g.outcome = r.Outcome
 			return g, err
@@ -154,7 +155,7 @@ var grantActs = []grantAct{
 		name: "IssueAuthorizationCode", want: store.OutcomeIssued, family: func(s *scene) family { return family{id: s.approved} }, writes: "family",
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
 			g := granted{code: fixture.Unique("code")}
-			r, err := store.New(c).IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{ID: s.approved, Code: fixture.Digest(g.code), CodeLifetime: time.Hour})
+			r, err := store.New(c).IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{ID: s.approved, Code: fixture.Digest(g.code), CodeLifetime: time.Hour, DefaultScopes: fixture.Scopes})
 			g.outcome = r.Outcome
 			return g, err
 		},
@@ -164,7 +165,9 @@ var grantActs = []grantAct{
 			g.code = fixture.Unique("code")
 			g.outcome, err = store.New(c).GrantAuthorization(ctx, store.GrantAuthorizationParams{
 				ID: store.NewAuthorizationID(), UserID: s.user, ClientID: s.client, SessionID: &s.session, ReferenceID: s.tenant,
-				Scopes: []string{"openid", "offline_access"}, GrantedScopes: s.scopes(), Code: fixture.Digest(g.code), CodeLifetime: time.Hour,
+				Scopes: []string{"openid", "offline_access"}, GrantedScopes: s.scopes(), DefaultScopes: fixture.Scopes,
+				ResponseType: new("code"),
+				Code:         fixture.Digest(g.code), CodeLifetime: time.Hour,
 			})
 			return g, err
 		},

@@ -202,7 +202,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	}
 	cases := []lockCase{
 		{"CreateAuthorization", []string{client}, func(c conn) error {
-			_, err := store.New(c).CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, Lifetime: time.Minute})
+			_, err := store.New(c).CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, DefaultScopes: fixture.Scopes, CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Lifetime: time.Minute})
 			return err
 		}},
 		{"TakeAuthorizationByRequestURI", []string{family}, func(c conn) error {
@@ -253,6 +253,18 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		}},
 		{"UpdateClient", []string{client}, func(c conn) error {
 			_, err := store.New(c).UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: s.client, Name: new("Bob")})
+			return err
+		}},
+		{"ReplaceForeignSecretHash", []string{client}, func(c conn) error {
+			_, err := store.New(c).ReplaceForeignSecretHash(w.Ctx, store.ReplaceForeignSecretHashParams{ClientID: s.client, ForeignSecretHash: "$1$x", ClientSecret: fixture.Digest("new")})
+			return err
+		}},
+		{"RotateSigningKeyIfDue", nil, func(c conn) error {
+			_, err := store.New(c).RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{ID: "new", PrivateKey: "x", Alg: "ES256", MaxAge: time.Hour})
+			return err
+		}},
+		{"RetireReplacedSigningKeys", nil, func(c conn) error {
+			_, err := store.New(c).RetireReplacedSigningKeys(w.Ctx, store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour})
 			return err
 		}},
 		{"RotateClientSecret", []string{client}, func(c conn) error {

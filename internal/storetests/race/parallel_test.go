@@ -204,7 +204,7 @@ func TestRaceDecisions(t *testing.T) {
 			if i == 0 {
 				return approve(s)
 			}
-			r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: s.pending, Code: fixture.Digest(fixture.Unique("code")), CodeLifetime: time.Minute})
+			r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: s.pending, Code: fixture.Digest(fixture.Unique("code")), CodeLifetime: time.Minute, DefaultScopes: fixture.Scopes})
 			return r.Outcome, err
 		})
 		if got[store.OutcomeApproved] != 1 || got[store.OutcomeIssued]+got[store.OutcomeUndecided] != 7 {
@@ -216,7 +216,7 @@ func TestRaceDecisions(t *testing.T) {
 			if i == 0 {
 				return w.Q.DeleteClient(w.Ctx, s.client)
 			}
-			r, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, Lifetime: time.Minute})
+			r, err := w.Q.CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, DefaultScopes: fixture.Scopes, CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Lifetime: time.Minute})
 			return r.Outcome, err
 		})
 		if got[store.OutcomeDeleted] != 1 {
@@ -535,6 +535,10 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 		r, err := q.DeleteExpiredSessions(ctx, 5)
 		return r.Deleted + r.Detached, err
 	},
+	"MarkUnusedClients": func(ctx context.Context, q *store.Queries) (int64, error) {
+		r, err := q.MarkUnusedClients(ctx, store.MarkUnusedClientsParams{PageSize: 1000, UnusedFor: 24 * time.Hour, Retention: time.Hour})
+		return r.Deleted, err
+	},
 	"EraseDeletedUsers": func(ctx context.Context, q *store.Queries) (int64, error) {
 		r, err := q.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{BatchSize: 100})
 		return r.Deleted + r.Cleared, err
@@ -562,6 +566,9 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
 			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
 			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
+			unused := fixture.Unique("unused")
+			w.Exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, registration_access_token, unused_since, unused_checked_at)
+				SELECT u, u, '{x}', $2, now() - interval '1 year', now() FROM (VALUES ($1::text)) AS v (u)`, unused, string(fixture.Digest(unused)))
 			w.Exec(`INSERT INTO passkey (id, user_id, public_key) VALUES ($1, $2, '')`, fixture.Unique("key"), s.user)
 			switch i {
 			case 0, 1:

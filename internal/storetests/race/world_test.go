@@ -181,8 +181,8 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		INSERT INTO session (id, user_id, token, created_at, expires_at) VALUES
 			('s$n', 'u$n', $cookie, now(), now() + interval '1 hour'),
 			('o$n', 'u$n', $othercookie, now() - interval '1 hour', now() + interval '1 hour');
-		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret, backchannel_logout_uri) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba,$exchange,$bearer}', $own, 'https://a.example/logout'),
-			('e$n', 'e$n', '{}', '{$exchange}', $own, NULL);
+		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret, require_pkce, backchannel_logout_uri) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba,$exchange,$bearer}', $own, false, 'https://a.example/logout'),
+			('e$n', 'e$n', '{}', '{$exchange}', $own, NULL, NULL);
 		INSERT INTO account (id, provider_id, account_id, user_id) VALUES ('i$n', '$issuer', 'u$n', 'u$n');
 		INSERT INTO oauth_trusted_issuer (id, issuer, audiences, signing_algorithms, any_client) VALUES ('$issuer', '$issuer', '{$audience}', '{ES256}', true) ON CONFLICT (id) DO NOTHING;
 		INSERT INTO oauth_authorization (id, client_id, scopes, expires_at) VALUES ('p$n', 'c$n', '{openid,offline_access}', now() + interval '1 hour');

@@ -527,7 +527,9 @@ var schemaTables = []tableSpec{
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
 			expires_at finite_timestamptz (timestamp with time zone) NOT NULL`,
-		added: `access_token_id access_token_id (text)`,
+		added: `
+			access_token_id access_token_id (text)
+			authorization_id authorization_id (text)`,
 		indexes: `
 			oauth_client_assertion_pkey UNIQUE (id)
 			oauth_client_assertion_expires_at_idx (expires_at)`,
@@ -803,6 +805,7 @@ const schemaFunctions = `
 	is_public(oauth_client)
 	is_redirect_uri(text)
 	is_within(text[],text[])
+	judge_assertion(text,timestamp with time zone,text,text)
 	judge_client_document(client_id,timestamp with time zone)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
 	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
@@ -1191,7 +1194,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
 		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
 		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},

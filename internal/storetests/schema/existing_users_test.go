@@ -76,7 +76,7 @@ func grant(t *testing.T, q *store.Queries, user store.UserID) token.Digest {
 		}
 	}
 	_, err := q.CreateClient(ctx, store.CreateClientParams{
-		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"https://client.example/callback"}, Public: new(true),
+		ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"https://client.example/callback"}, Public: new(true), Scopes: []string{"openid"},
 	})
 	must(err)
 	created, err := q.CreateSession(ctx, store.CreateSessionParams{ID: session, UserID: user, Token: token.DigestOf(string(session)), Lifetime: time.Hour})

@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION judge_asked(
+    c oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
+        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
+            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
+            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+        ) THEN 'invalid_authorization_details'
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION judge_asked(oauth_client, text[], text[], text[], text[], jsonb, text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for: invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is. The defaults are what a client may ask for that has nothing registered.';
