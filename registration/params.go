@@ -17,7 +17,7 @@ func (m Metadata) CreateClientParams() store.CreateClientParams {
 		RequirePushedAuthorizationRequests: m.RequirePushedAuthorizationRequests, DPoPBoundAccessTokens: m.DPoPBoundAccessTokens,
 		TLSClientCertificateBoundAccessTokens: m.TLSClientCertificateBoundAccessTokens, TLSClientAuthSubjectDN: m.TLSClientAuthSubjectDN,
 		TLSClientAuthSANDNS: m.TLSClientAuthSANDNS, TLSClientAuthSANURI: m.TLSClientAuthSANURI, TLSClientAuthSANIP: m.TLSClientAuthSANIP,
-		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, Metadata: m.Other,
+		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, AuthorizationDetailsTypes: m.AuthorizationDetailsTypes, Metadata: m.Other,
 	}
 	if p.RedirectURIs == nil {
 		p.RedirectURIs = []string{} // the column is NOT NULL
@@ -41,7 +41,7 @@ func (m Metadata) RegisterClientParams() store.RegisterClientParams {
 		RequirePushedAuthorizationRequests: m.RequirePushedAuthorizationRequests, DPoPBoundAccessTokens: m.DPoPBoundAccessTokens,
 		TLSClientCertificateBoundAccessTokens: m.TLSClientCertificateBoundAccessTokens, TLSClientAuthSubjectDN: m.TLSClientAuthSubjectDN,
 		TLSClientAuthSANDNS: m.TLSClientAuthSANDNS, TLSClientAuthSANURI: m.TLSClientAuthSANURI, TLSClientAuthSANIP: m.TLSClientAuthSANIP,
-		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, Metadata: m.Other,
+		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, AuthorizationDetailsTypes: m.AuthorizationDetailsTypes, Metadata: m.Other,
 	}
 }
 
@@ -58,7 +58,7 @@ func (m Metadata) UpdateRegistrationParams() store.UpdateRegistrationParams {
 		RequirePushedAuthorizationRequests: m.RequirePushedAuthorizationRequests, DPoPBoundAccessTokens: m.DPoPBoundAccessTokens,
 		TLSClientCertificateBoundAccessTokens: m.TLSClientCertificateBoundAccessTokens, TLSClientAuthSubjectDN: m.TLSClientAuthSubjectDN,
 		TLSClientAuthSANDNS: m.TLSClientAuthSANDNS, TLSClientAuthSANURI: m.TLSClientAuthSANURI, TLSClientAuthSANIP: m.TLSClientAuthSANIP,
-		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, Metadata: m.Other,
+		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, AuthorizationDetailsTypes: m.AuthorizationDetailsTypes, Metadata: m.Other,
 	}
 }
 
@@ -75,6 +75,6 @@ func (m Metadata) PutClientDocumentParams() store.PutClientDocumentParams {
 		RequirePushedAuthorizationRequests: m.RequirePushedAuthorizationRequests, DPoPBoundAccessTokens: m.DPoPBoundAccessTokens,
 		TLSClientCertificateBoundAccessTokens: m.TLSClientCertificateBoundAccessTokens, TLSClientAuthSubjectDN: m.TLSClientAuthSubjectDN,
 		TLSClientAuthSANDNS: m.TLSClientAuthSANDNS, TLSClientAuthSANURI: m.TLSClientAuthSANURI, TLSClientAuthSANIP: m.TLSClientAuthSANIP,
-		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, Metadata: m.Other,
+		TLSClientAuthSANEmail: m.TLSClientAuthSANEmail, AuthorizationDetailsTypes: m.AuthorizationDetailsTypes, Metadata: m.Other,
 	}
 }

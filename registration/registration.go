@@ -70,6 +70,8 @@ type Metadata struct {
 	TLSClientAuthSANIP                    *string
 	TLSClientAuthSANEmail                 *string
 
+	AuthorizationDetailsTypes []string // RFC 9396, section 10
+
 	// Other is a JSON object of the members that have no field here, such as those with a language tag (RFC 7591, section 2.2). Nil if
 	// there are none.
 	Other json.RawMessage
@@ -89,6 +91,7 @@ var issued = []string{"client_id_issued_at", "client_secret_expires_at", "regist
 func (m *Metadata) columns() map[string]any {
 	return map[string]any{
 		"application_type":                      &m.ApplicationType,
+		"authorization_details_types":           &m.AuthorizationDetailsTypes,
 		"backchannel_logout_session_required":   &m.BackchannelLogoutSessionRequired,
 		"backchannel_logout_uri":                &m.BackchannelLogoutURI,
 		"client_name":                           &m.Name,
@@ -407,7 +410,7 @@ func Render(c store.OAuthClient) (map[string]any, error) {
 		RequirePushedAuthorizationRequests: c.RequirePushedAuthorizationRequests, DPoPBoundAccessTokens: c.DPoPBoundAccessTokens,
 		TLSClientCertificateBoundAccessTokens: c.TLSClientCertificateBoundAccessTokens, TLSClientAuthSubjectDN: c.TLSClientAuthSubjectDN,
 		TLSClientAuthSANDNS: c.TLSClientAuthSANDNS, TLSClientAuthSANURI: c.TLSClientAuthSANURI, TLSClientAuthSANIP: c.TLSClientAuthSANIP,
-		TLSClientAuthSANEmail: c.TLSClientAuthSANEmail,
+		TLSClientAuthSANEmail: c.TLSClientAuthSANEmail, AuthorizationDetailsTypes: c.AuthorizationDetailsTypes,
 	}
 	hasSecret := c.ClientSecret != nil || c.ForeignSecretHash != nil
 	if m.GrantTypes == nil {
