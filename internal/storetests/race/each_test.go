@@ -25,6 +25,7 @@ var raceOf = map[string]string{
 	"CreateDeviceAuthorization":        "TestRaceDeviceCodes",
 	"CreateOneTimeCode":                "TestRaceOneTimeCodeIsAcceptedOnce",
 	"CreatePasskey":                    "TestRaceSecondFactorsAreUsedOnce",
+	"CreatePairwiseSubject":            "TestRacePairwiseSubjectIsGivenOnce",
 	"CreateSession":                    "TestRaceSessionsWithAMaximum",
 	"CreateTOTP":                       "TestRaceSecondFactorsAreUsedOnce",
 	"DeleteAccount":                    "TestRaceUpdatesLoseNothing",

@@ -341,6 +341,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "IssueGrant": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
 		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
+		"RedeemAuthorizationCode without a row": {user, client, session, family}, "RotateRefreshToken retried without a row": {user, client, session, refresh},
 		foreignRotatedByUs: {user, client, session, refresh, family},
 		"ExchangeToken":    {user, client, session, access, family}, "ExchangeToken by another client": {user, client, session, access, family},
 		"IssueTokenByAssertion": {user, client},
