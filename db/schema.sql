@@ -615,15 +615,15 @@ COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the c
 
 COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators that the request asked for (RFC 8707); NULL if none.';
 
-COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
+COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request and, once it is approved, of the grant (RFC 9396).';
 
 COMMENT ON COLUMN public.oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
 
 COMMENT ON COLUMN public.oauth_authorization.request IS 'Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once the user has decided, or it was taken.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'Until when a request_uri has to be opened; NULL once it was. From then on expires_at counts.';
 
 COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
 
@@ -1757,7 +1757,7 @@ $$;
 
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
-CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
+CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1784,7 +1784,8 @@ BEGIN
         refresh_token := r.token;
         refresh_token_id := r.id;
         refresh_token_expires_at := r.expires_at;
-        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+        -- of an access token without a row; the expiry of another stands in its row
+        access_token_expires_at := CASE WHEN a.redeemed_as = issued_as THEN coalesce(r.access_token_expires_at, a.expires_at) END;
     ELSIF verdict = 'replayed' THEN
         UPDATE oauth_authorization AS f
         SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
@@ -1793,7 +1794,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
+COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
 
 CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -802,7 +802,7 @@ COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDeliv
 CREATE FUNCTION judge_redeemed_request(
     polled authorization_id, issued_as access_token_id, grace interval, proof_is_fresh boolean,
     OUT verdict outcome, OUT refresh_token token_digest, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
-    OUT since timestamptz
+    OUT access_token_expires_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -830,7 +830,8 @@ BEGIN
         refresh_token := r.token;
         refresh_token_id := r.id;
         refresh_token_expires_at := r.expires_at;
-        since := CASE WHEN a.redeemed_as = issued_as THEN a.redeemed_at ELSE now() END;
+        -- of an access token without a row; the expiry of another stands in its row
+        access_token_expires_at := CASE WHEN a.redeemed_as = issued_as THEN coalesce(r.access_token_expires_at, a.expires_at) END;
     ELSIF verdict = 'replayed' THEN
         UPDATE oauth_authorization AS f
         SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()

@@ -99,6 +99,12 @@
 // client. A user who clicks on Allow twice approves twice, and the browser gets the code of the second click. Consents, sessions and what a
 // settings page lists are plain calls of package store.
 //
+// # Telling clients of a sign-out
+//
+// The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
+// sign its tokens with [Storage.SigningKey], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
+// examples/authserver has the whole of it in logout.go.
+//
 // # Without the Provider
 //
 // A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no place

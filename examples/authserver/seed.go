@@ -66,6 +66,10 @@ func parseRegistration(document []byte) (registration, error) {
 			into = &p.RedirectURIs
 		case "post_logout_redirect_uris":
 			into = &p.PostLogoutRedirectURIs
+		case "backchannel_logout_uri":
+			into = &p.BackchannelLogoutURI
+		case "backchannel_logout_session_required":
+			into = &p.BackchannelLogoutSessionRequired
 		case "application_type":
 			into = &p.ApplicationType
 		case "token_endpoint_auth_method":
@@ -176,7 +180,7 @@ func seedDemo(ctx context.Context, q *store.Queries, hashing *passwords, home st
 			if !created {
 				_, err := q.UpdateClient(ctx, store.UpdateClientParams{
 					ClientID: store.ClientID(r.ID), URI: r.params.URI, RedirectURIs: r.params.RedirectURIs,
-					PostLogoutRedirectURIs: r.params.PostLogoutRedirectURIs,
+					PostLogoutRedirectURIs: r.params.PostLogoutRedirectURIs, BackchannelLogoutURI: r.params.BackchannelLogoutURI,
 				})
 				if err != nil {
 					return d, err

@@ -77,8 +77,8 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	}
 	s.provider, err = zitadel.NewProvider(s.storage, &op.Config{
 		CodeMethodS256: true, AuthMethodPost: true, AuthMethodPrivateKeyJWT: true, GrantTypeRefreshToken: true,
-		DefaultLogoutRedirectURI: signedOutPath,
-		SupportedScopes:          []string{"openid", "profile", "email", "offline_access"},
+		DefaultLogoutRedirectURI: signedOutPath, BackChannelLogoutSupported: true, BackChannelLogoutSessionSupported: true,
+		SupportedScopes: []string{"openid", "profile", "email", "offline_access"},
 	}, op.StaticIssuer(o.issuer), more...)
 	if err != nil {
 		return nil, err

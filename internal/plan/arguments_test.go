@@ -43,6 +43,9 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'consent_id', (SELECT g.id FROM oauth_consent AS g WHERE g.user_id = l.user_id ORDER BY g.id LIMIT 1),
 			'consent_client', (SELECT g.client_id FROM oauth_consent AS g WHERE g.user_id = l.user_id AND g.reference_id IS NULL AND g.user_epoch = 1 ORDER BY g.id LIMIT 1),
 			'jwk_id', (SELECT k.id FROM jwks AS k ORDER BY k.id LIMIT 1),
+			'trusted_issuer_id', (SELECT i.id FROM oauth_trusted_issuer AS i ORDER BY i.id LIMIT 1),
+			'provider_subject', (SELECT c.account_id FROM account AS c WHERE c.user_id = l.user_id AND c.provider_id = 'google'),
+			'assertion', (SELECT g.id FROM oauth_client_assertion AS g ORDER BY g.id LIMIT 1),
 			'soon', extract(epoch FROM now() + interval '5 minutes')::bigint::text,
 			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
 			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
@@ -205,11 +208,14 @@ var special = map[string]map[string]string{
 	"FindAuthorizationByCode":            {"Code": "code"},
 	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"FindAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"CheckAuthorizationRequest":          {"RedirectURI": null},
+	"CreateAuthorization":                {"RedirectURI": null},
 	"ApproveAuthorization":               {"ID": "pending_id"},
 	"DenyAuthorization":                  {"ID": "pending_id"},
 	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
 	"EndUserSessions":                    {"Keep": null},
-	"GrantAuthorization":                 {"ID": "'new"},
+	"GrantAuthorization":                 {"ID": "'new", "RedirectURI": null},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
 	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
 	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
@@ -217,6 +223,15 @@ var special = map[string]map[string]string{
 	"GetPolledRequest":                   {"ID": "asking_request"},
 	"PollDeviceCode":                     {"DeviceCode": "device_code", "ClientID": "device_client", "ClientSecret": "device_secret", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"IssueAccessToken":                   {"ID": "'new"},
+	"ExchangeToken":                      {"SubjectToken": "access_token", "SubjectTokenID": null, "ActorToken": null, "ActorTokenID": null, "AccessTokenID": "'new", "Scopes": null, "Resources": null, "AuthorizationDetails": null, "MayAct": null},
+	"IssueTokenByAssertion":              {"Issuer": "'google", "Subject": "provider_subject", "AssertionExpiresAt": "soon", "AssertionClientID": null, "AccessTokenID": "'new", "Audiences": "'{https://server.example}", "SigningAlgorithm": "'ES256", "Resources": null, "AccessTokenWithoutRow": "'false"},
+	"FindTrustedIssuerByIssuer":          {"Issuer": "'google"},
+	"CreateTrustedIssuer":                {"JWKS": null},
+	"UpdateTrustedIssuer":                {"JWKS": null},
+	"function find_issued_access_token":  {"Of_token": "access_token_id", "Issued_to": "client_id", "Presented_as": "access_token", "Exchanged_for": null, "Name": "'ID"},
+	"function find_issued (collected)":   {"ID": "'none"},
+	"function judge_assertion":           {"Assertion": "assertion", "Until": "'tomorrow", "Issued_as": "'new", "Family": "'new"},
+	"function lock_live_access_token":    {"Of_token": "access_token_id"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null, "ForeignSecretHash": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
@@ -302,8 +317,14 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return "-infinity"
 	case "Email":
 		return focus["email"]
+	case "CodeChallenge":
+		return fresh(name)
 	case "CodeChallengeMethod":
 		return "S256"
+	case "ResponseType":
+		return "code"
+	case "AuthorizationDetails", "GrantedAuthorizationDetails":
+		return "[]"
 	case "ClientAuthMethod":
 		return "client_secret_basic"
 	case "ClientSecret":

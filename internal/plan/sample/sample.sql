@@ -54,7 +54,7 @@ SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' |
     CASE WHEN n % 3 = 1 THEN pg_temp.id('usr', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 20))::bigint) END,
     'Client number ' || n, 'https://client' || n || '.example', ARRAY['admin@client' || n || '.example'],
     ARRAY['https://client' || n || '.example/callback'], CASE WHEN n % 3 > 0 THEN 'client_secret_basic' ELSE 'none' END,
-    CASE WHEN n % 5 = 4 THEN '{authorization_code,refresh_token}' ELSE '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}' END::text[], '{code}', n % 3 = 0, 'web',
+    CASE WHEN n % 5 = 4 THEN '{authorization_code,refresh_token}' ELSE '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba,urn:ietf:params:oauth:grant-type:token-exchange,urn:ietf:params:oauth:grant-type:jwt-bearer}' END::text[], '{code}', n % 3 = 0, 'web',
     CASE WHEN n % 3 = 2 THEN 'org_' || floor(pg_temp.r(n, 2) * ($2::bigint / 100))::bigint END, '{"tier": "standard"}',
     CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END,
     CASE WHEN n > 100 AND n % 10 = 3 THEN pg_temp.digest('previous registration' || n) END,
@@ -187,6 +187,12 @@ FROM (
     WHERE a.status = 'approved' AND a.session_id >= pg_temp.id('ses', $1::bigint / 4 + 1) AND $2::bigint > 0
     GROUP BY a.session_id, a.client_id, a.user_id
 ) AS k;
+
+INSERT INTO oauth_trusted_issuer (id, created_at, updated_at, issuer, jwks_uri, audiences, signing_algorithms, any_client)
+SELECT pg_temp.id('iss', n), pg_temp.at(n), pg_temp.at(n),
+    CASE n WHEN 1 THEN 'google' ELSE 'https://issuer' || n || '.example' END, 'https://issuer' || n || '.example/keys',
+    '{https://server.example}', '{ES256}', true
+FROM generate_series($1::bigint / 100 + 1, $2::bigint / 100) AS n;
 
 INSERT INTO oauth_client_assertion (id, created_at, updated_at, expires_at)
 SELECT pg_temp.digest('assertion' || n), pg_temp.at(n), pg_temp.at(n), now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'

@@ -209,6 +209,10 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
 			return err
 		}},
+		{"FindAuthorizationByRequestURI", []string{family}, func(c conn) error {
+			_, err := store.New(c).FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
+			return err
+		}},
 		{"DenyAuthorization", []string{family}, func(c conn) error {
 			_, err := store.New(c).DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
 			return err
@@ -341,6 +345,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "IssueGrant": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
 		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
+		"RedeemAuthorizationCode without a row": {user, client, session, family}, "RotateRefreshToken retried without a row": {user, client, session, refresh},
 		foreignRotatedByUs: {user, client, session, refresh, family},
 		"ExchangeToken":    {user, client, session, access, family}, "ExchangeToken by another client": {user, client, session, access, family},
 		"IssueTokenByAssertion": {user, client},
