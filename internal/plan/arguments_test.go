@@ -208,11 +208,14 @@ var special = map[string]map[string]string{
 	"FindAuthorizationByCode":            {"Code": "code"},
 	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"FindAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"CheckAuthorizationRequest":          {"RedirectURI": null},
+	"CreateAuthorization":                {"RedirectURI": null},
 	"ApproveAuthorization":               {"ID": "pending_id"},
 	"DenyAuthorization":                  {"ID": "pending_id"},
 	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
 	"EndUserSessions":                    {"Keep": null},
-	"GrantAuthorization":                 {"ID": "'new"},
+	"GrantAuthorization":                 {"ID": "'new", "RedirectURI": null},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
 	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
 	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
@@ -314,8 +317,14 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return "-infinity"
 	case "Email":
 		return focus["email"]
+	case "CodeChallenge":
+		return fresh(name)
 	case "CodeChallengeMethod":
 		return "S256"
+	case "ResponseType":
+		return "code"
+	case "AuthorizationDetails", "GrantedAuthorizationDetails":
+		return "[]"
 	case "ClientAuthMethod":
 		return "client_secret_basic"
 	case "ClientSecret":

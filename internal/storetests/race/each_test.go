@@ -65,6 +65,7 @@ var raceOf = map[string]string{
 	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
 	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
 	"FindAuthorizationByUserCode":      "TestRaceDeviceCodes",
+	"FindAuthorizationByRequestURI":    "TestRacePushedRequestIsFoundByAll",
 	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
 	"GrantConsent":                     "TestRaceSameCallIsRetried",
 	"IssueAccessToken":                 "TestRaceSameCallIsRetried",

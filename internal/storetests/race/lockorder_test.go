@@ -212,6 +212,10 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
 			return err
 		}},
+		{"FindAuthorizationByRequestURI", []string{family}, func(c conn) error {
+			_, err := store.New(c).FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
+			return err
+		}},
 		{"DenyAuthorization", []string{family}, func(c conn) error {
 			_, err := store.New(c).DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
 			return err
