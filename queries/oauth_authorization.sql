@@ -114,8 +114,9 @@ FROM oauth_authorization AS a
 WHERE a.code = @code::token_digest;
 
 -- TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
--- of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
--- unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
+-- of callers one gets it (RFC 9126, section 4). FindAuthorizationByRequestURI lets the user reload the page. The request then waits for the
+-- user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
+-- or the request was revoked (invalid_request_uri).
 -- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
 SET request_uri = NULL, expires_at = deadline(@lifetime::interval, NULL, 'Lifetime'), updated_at = now()
@@ -153,6 +154,22 @@ LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
     AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL;
+
+-- FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
+-- the page and link scanners do no harm (RFC 9126, section 4). The life of the request_uri bounds the first call only. From that one on the
+-- request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
+-- to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
+-- name: FindAuthorizationByRequestURI :one
+UPDATE oauth_authorization AS a
+SET expires_at = CASE WHEN a.request_uri_expires_at IS NULL THEN a.expires_at ELSE deadline(@lifetime::interval, NULL, 'Lifetime') END,
+    request_uri_expires_at = NULL, -- opened
+    updated_at = now()
+WHERE a.request_uri = @request_uri::token_digest
+  AND a.client_id = @client_id::client_id
+  AND a.status = 'pending'
+  AND a.revoked_at IS NULL
+  AND coalesce(a.request_uri_expires_at, a.expires_at) > now()
+RETURNING a.*;
 
 -- ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 -- Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.

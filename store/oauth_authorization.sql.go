@@ -637,6 +637,86 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 	return i, err
 }
 
+const FindAuthorizationByRequestURI = `-- name: FindAuthorizationByRequestURI :one
+UPDATE oauth_authorization AS a
+SET expires_at = CASE WHEN a.request_uri_expires_at IS NULL THEN a.expires_at ELSE deadline($1::interval, NULL, 'Lifetime') END,
+    request_uri_expires_at = NULL, -- opened
+    updated_at = now()
+WHERE a.request_uri = $2::token_digest
+  AND a.client_id = $3::client_id
+  AND a.status = 'pending'
+  AND a.revoked_at IS NULL
+  AND coalesce(a.request_uri_expires_at, a.expires_at) > now()
+RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
+`
+
+type FindAuthorizationByRequestURIParams struct {
+	Lifetime   time.Duration
+	RequestURI token.Digest
+	ClientID   ClientID
+}
+
+// FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
+// the page and link scanners do no harm (RFC 9126, section 4). The life of the request_uri bounds the first call only. From that one on the
+// request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
+// to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
+func (q *Queries) FindAuthorizationByRequestURI(ctx context.Context, arg FindAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
+	row := q.db.QueryRow(ctx, FindAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
+	var i OAuthAuthorization
+	err := row.Scan(
+		&i.ID,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.ClientID,
+		&i.Kind,
+		&i.Status,
+		&i.RedirectURI,
+		&i.ResponseType,
+		&i.ResponseMode,
+		&i.Scopes,
+		&i.State,
+		&i.Nonce,
+		&i.CodeChallenge,
+		&i.CodeChallengeMethod,
+		&i.Resources,
+		&i.AuthorizationDetails,
+		&i.Claims,
+		&i.Request,
+		&i.RequestURI,
+		&i.RequestURIExpiresAt,
+		&i.ExpiresAt,
+		&i.UserID,
+		&i.SessionID,
+		&i.ReferenceID,
+		&i.GrantedScopes,
+		&i.AuthTime,
+		&i.ACR,
+		&i.AMR,
+		&i.DecidedAt,
+		&i.Bound,
+		&i.UserEpoch,
+		&i.ClientEpoch,
+		&i.PairEpoch,
+		&i.Code,
+		&i.CodeExpiresAt,
+		&i.RedeemedAt,
+		&i.RedeemedAs,
+		&i.Confirmation,
+		&i.Act,
+		&i.MayAct,
+		&i.MaxExpiresAt,
+		&i.RevokedAt,
+		&i.RevokedReason,
+		&i.Data,
+		&i.ACRValues,
+		&i.MaxAge,
+	)
+	if err != nil {
+		err = fmt.Errorf("query FindAuthorizationByRequestURI: %w", err)
+	}
+	return i, err
+}
+
 const GetAuthorization = `-- name: GetAuthorization :one
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
@@ -1934,8 +2014,9 @@ type TakeAuthorizationByRequestURIParams struct {
 }
 
 // TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
-// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
-// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
+// of callers one gets it (RFC 9126, section 4). FindAuthorizationByRequestURI lets the user reload the page. The request then waits for the
+// user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
+// or the request was revoked (invalid_request_uri).
 func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, TakeAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
 	var i OAuthAuthorization

@@ -396,6 +396,11 @@ type Querier interface {
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
+	// FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
+	// the page and link scanners do no harm (RFC 9126, section 4). The life of the request_uri bounds the first call only. From that one on the
+	// request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
+	// to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
+	FindAuthorizationByRequestURI(ctx context.Context, arg FindAuthorizationByRequestURIParams) (OAuthAuthorization, error)
 	// FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
 	// code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
 	// and of an address before you call this (RFC 8628, section 5.1).
@@ -995,8 +1000,9 @@ type Querier interface {
 	// rows that are locked.
 	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
 	// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
-	// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
-	// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
+	// of callers one gets it (RFC 9126, section 4). FindAuthorizationByRequestURI lets the user reload the page. The request then waits for the
+	// user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
+	// or the request was revoked (invalid_request_uri).
 	TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error)
 	// UpdateAccountPassword replaces the hash of a user's password. Zero rows: the user has no password account.
 	UpdateAccountPassword(ctx context.Context, arg UpdateAccountPasswordParams) (Account, error)
