@@ -170,7 +170,7 @@ func some(d draw, all []string, more string) []string {
 			picked = append(picked, s)
 		}
 	}
-	if d.once(8) {
+	if d.once(8) && !slices.Contains(picked, more) {
 		picked = append(picked, more)
 	}
 	return picked

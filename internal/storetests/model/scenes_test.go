@@ -599,16 +599,23 @@ var scenes = []scene{
 	{"a request that the client is not registered for", func(s *stage) {
 		s.push(func(p *store.CreateAuthorizationParams) { p.RedirectURI = new("https://attacker.example") })
 		s.push(func(p *store.CreateAuthorizationParams) { p.ResponseType = nil })
-		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = "c2", nil, nil })
+		s.push(func(p *store.CreateAuthorizationParams) {
+			p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = "c2", nil, nil
+		})
 		s.push(func(p *store.CreateAuthorizationParams) { p.Scopes = []string{"email"} }) // which is among the defaults
 		s.push(func(p *store.CreateAuthorizationParams) { p.Resources = []string{"https://bank.example"} })
 		s.grant(func(p *store.GrantAuthorizationParams) { p.RedirectURI = new("https://attacker.example") })
 		s.grant(func(p *store.GrantAuthorizationParams) { p.ResponseType = nil })
-		s.grant(func(p *store.GrantAuthorizationParams) { p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = "c2", nil, nil })
+		s.grant(func(p *store.GrantAuthorizationParams) {
+			p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = "c2", nil, nil
+		})
 		s.grant(func(p *store.GrantAuthorizationParams) { p.Scopes = []string{"email"} })
 		s.grant(func(p *store.GrantAuthorizationParams) { p.Resources = []string{"https://bank.example"} })
 	}},
 	{"scopes that a client has lost", func(s *stage) {
+		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.Scopes = "c3", defaults[:2] })
+		s.approve(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = defaults })
+		s.approve(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes, p.DefaultScopes = defaults[:1], defaults[:1] })
 		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.Resources = "c3", apis })
 		for _, lost := range []func(*store.ApproveAuthorizationParams){
 			func(p *store.ApproveAuthorizationParams) { p.DefaultScopes = []string{"openid"} },

@@ -87,6 +87,7 @@ type family struct {
 	code           token.Digest
 	codeExpires    time.Time
 	redeemedAs     store.AccessTokenID
+	codeless       bool // granted without a code, here or by another server
 	over           bool // an ending came after it
 	marked         bool // its row says so
 	markedAt       time.Time
@@ -539,7 +540,7 @@ func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
 func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) store.Outcome {
 	f := m.familyByID(p.ID)
 	switch {
-	case f == nil:
+	case f == nil || f.codeless:
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeDenied
@@ -1074,7 +1075,7 @@ func (m *model) foreign(t *issued, refresh *issued, id store.AuthorizationID, se
 		return f
 	}
 	f := &family{
-		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now,
+		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now, codeless: true,
 		marked: sessionGiven && !(t.session != nil && t.session.user == t.user && m.sessionIsLive(t.session)),
 	}
 	if t.session != nil && t.session.user != t.user {
