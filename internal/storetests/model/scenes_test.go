@@ -615,7 +615,9 @@ var scenes = []scene{
 	{"scopes that a client has lost", func(s *stage) {
 		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.Scopes = "c3", defaults[:2] })
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = defaults })
-		s.approve(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes, p.DefaultScopes = defaults[:1], defaults[:1] })
+		s.approve(func(p *store.ApproveAuthorizationParams) {
+			p.GrantedScopes, p.DefaultScopes = defaults[:1], defaults[:1]
+		})
 		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.Resources = "c3", apis })
 		for _, lost := range []func(*store.ApproveAuthorizationParams){
 			func(p *store.ApproveAuthorizationParams) { p.DefaultScopes = []string{"openid"} },
