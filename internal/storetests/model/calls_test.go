@@ -151,6 +151,7 @@ func (h *history) tenant(d draw) *store.ReferenceID {
 
 var (
 	apis     = []string{"https://api.example", "https://files.example"}
+	defaults = []string{"openid", "email", "offline_access"} // what a client may ask for that has no scopes registered
 	askedFor = [][]string{{"openid", "offline_access"}, {"openid"}, {"openid", "email", "offline_access"}, {"openid", "email"}}
 	keyA     = &token.Confirmation{JKT: "keyA"}
 	keyB     = &token.Confirmation{JKT: "keyB"}
@@ -169,7 +170,7 @@ func some(d draw, all []string, more string) []string {
 			picked = append(picked, s)
 		}
 	}
-	if d.once(8) {
+	if d.once(8) && !slices.Contains(picked, more) {
 		picked = append(picked, more)
 	}
 	return picked
@@ -274,15 +275,32 @@ func (h *history) createAuthorization(d draw) {
 		Lifetime: oneOf(d, time.Minute, 10*time.Second), Confirmation: h.key(d),
 	}
 	if !d.once(4) {
-		p.RedirectURI = new(fixture.RedirectURI)
+		p.RedirectURI = oneOf(d, new(fixture.RedirectURI), new(fixture.RedirectURI), new(fixture.RedirectURI), new("https://attacker.example"))
+	}
+	if !d.once(16) {
+		p.ResponseType = new("code")
 	}
 	if !d.once(4) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	if d.once(2) {
 		p.RequestURI, p.RequestURILifetime = new(h.digest(h.name("q"))), oneOf(d, time.Minute, 5*time.Second)
 	}
 	h.createAuthorizationWith(p)
+}
+
+// byDefault are the server's defaults, from which a scope or a resource is missing now and then.
+func byDefault(d draw) (scopes, resources []string) {
+	switch d.below(24) {
+	case 21:
+		return defaults[:1], apis
+	case 22:
+		return defaults, apis[:1]
+	case 23:
+		return nil, nil
+	}
+	return defaults, apis
 }
 
 func (h *history) createAuthorizationWith(p store.CreateAuthorizationParams) {
@@ -325,7 +343,7 @@ func (h *history) approveAuthorization(d draw) {
 	p.SessionID = h.sessionOf(d, p.UserID)
 	f := h.m.familyByID(p.ID)
 	if f != nil {
-		p.GrantedScopes = some(d, f.asked, "admin")
+		p.GrantedScopes = some(d, f.asked, oneOf(d, "admin", "email"))
 	}
 	if approved := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return f.user == "" || f.redeemedAs != "" }); d.once(4) && len(approved) > 0 {
 		f, _ = recent(d, approved) // a second click
@@ -337,6 +355,7 @@ func (h *history) approveAuthorization(d draw) {
 	if !d.once(3) {
 		p.Code = new(h.newCode())
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.approveAuthorizationWith(p)
 }
 
@@ -362,6 +381,7 @@ func (h *history) denyAuthorizationOf(id store.AuthorizationID) {
 
 func (h *history) issueAuthorizationCode(d draw) {
 	p := store.IssueAuthorizationCodeParams{ID: h.authorization(d), Code: h.newCode(), CodeLifetime: oneOf(d, time.Minute, 10*time.Second)}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.issueAuthorizationCodeWith(p)
 }
 
@@ -381,11 +401,15 @@ func (h *history) grantAuthorization(d draw) {
 		p.GrantedScopes = some(d, p.Scopes, "admin")
 	}
 	if !d.once(4) {
-		p.RedirectURI = new(fixture.RedirectURI)
+		p.RedirectURI = oneOf(d, new(fixture.RedirectURI), new(fixture.RedirectURI), new(fixture.RedirectURI), new("https://attacker.example"))
+	}
+	if !d.once(16) {
+		p.ResponseType = new("code")
 	}
 	if !d.once(4) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	p.SessionID = h.sessionOf(d, p.UserID)
 	h.grantAuthorizationWith(p)
 }
@@ -463,6 +487,7 @@ func (h *history) redeem(d draw) {
 		id := h.name("r")
 		p.RefreshTokenID, p.RefreshToken = new(store.RefreshTokenID(id)), new(h.digest(id))
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.redeemWith(p)
 }
 
@@ -529,7 +554,7 @@ func (h *history) rotate(d draw) {
 		p.Confirmation = r.family.key
 	}
 	if d.once(3) {
-		p.Scopes = some(d, r.scopes, "admin")
+		p.Scopes = some(d, r.scopes, oneOf(d, "admin", "email"))
 	}
 	if d.once(4) {
 		p.Resources = some(d, r.resources, apis[1])
@@ -539,6 +564,7 @@ func (h *history) rotate(d draw) {
 	if !d.once(6) {
 		p.AccessToken = new(h.digest(id))
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.rotateWith(p)
 }
 

@@ -82,13 +82,13 @@ func mustReach() []string {
 }
 
 var answers = map[string]string{
-	"CreateAuthorization":              "created disabled unknown",
+	"CreateAuthorization":              "created disabled unknown redirect_uri_mismatched unsupported_response_type pkce_required invalid_scope invalid_target",
 	"TakeAuthorizationByRequestURI":    "taken unknown",
-	"ApproveAuthorization":             "approved retried decided expired revoked unknown invalid_scope disabled suspended signed_out",
+	"ApproveAuthorization":             "approved retried decided expired revoked unknown invalid_scope invalid_target disabled suspended signed_out",
 	"DenyAuthorization":                "denied decided expired retried revoked unknown",
-	"IssueAuthorizationCode":           "issued undecided decided revoked expired unknown denied",
-	"GrantAuthorization":               "granted unknown disabled suspended signed_out invalid_scope",
-	"RedeemAuthorizationCode":          "redeemed retried unauthenticated unknown mismatched proof_replayed replayed disabled revoked expired invalid_target",
+	"IssueAuthorizationCode":           "issued undecided decided revoked expired unknown denied invalid_scope",
+	"GrantAuthorization":               "granted unknown disabled suspended signed_out redirect_uri_mismatched unsupported_response_type pkce_required invalid_scope invalid_target",
+	"RedeemAuthorizationCode":          "redeemed retried unauthenticated unknown mismatched proof_replayed replayed disabled revoked expired invalid_scope invalid_target",
 	"RotateRefreshToken":               "rotated retried unauthenticated unknown disabled mismatched revoked proof_replayed replayed expired invalid_scope invalid_target",
 	"IssueAccessToken":                 "issued retried unauthenticated disabled unauthorized_client invalid_scope",
 	"IssueGrant":                       "issued retried unknown disabled suspended signed_out unauthorized_client invalid_scope revoked",
@@ -129,6 +129,7 @@ var situations = []string{
 	"a family revoked by a spent token",
 	"a retry after grace",
 	"a retry that asks for more",
+	"a scope that the client has lost",
 	"a session deleted by another server",
 	"a session over by its epoch alone",
 	"a session that ends later",

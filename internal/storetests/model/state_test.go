@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -34,7 +35,8 @@ type client struct {
 	older         map[token.Digest]time.Time // secrets that were rotated out
 	methodless    bool                       // registered without a method
 	ownTokens     bool                       // registered for client_credentials
-	scopes        []string                   // nil: any
+	scopes        []string                   // nil: the server's default
+	needsPKCE     bool
 	skipsConsent  bool
 	owner         store.UserID
 	accessLimit   time.Duration // 0: none
@@ -85,6 +87,7 @@ type family struct {
 	code           token.Digest
 	codeExpires    time.Time
 	redeemedAs     store.AccessTokenID
+	codeless       bool // granted without a code, here or by another server
 	over           bool // an ending came after it
 	marked         bool // its row says so
 	markedAt       time.Time
@@ -357,12 +360,56 @@ func (m *model) rotateClientSecret(p store.RotateClientSecretParams) store.Outco
 
 // Requests and decisions.
 
-func (m *model) createAuthorization(p store.CreateAuthorizationParams) store.Outcome {
-	switch c := m.clients[p.ClientID]; {
+// asked is what a client asks for at the authorization endpoint.
+type asked struct {
+	client                                             store.ClientID
+	redirect, responseType, challenge                  *string
+	scopes, defaultScopes, resources, defaultResources []string
+}
+
+// judge says what is amiss with a request, and "" if nothing is. Each client has one redirect URI and no resources of its own.
+func (m *model) judge(a asked) store.Outcome {
+	c := m.clients[a.client]
+	switch {
 	case c == nil || c.deleted:
 		return store.OutcomeUnknown
 	case c.disabled:
 		return store.OutcomeDisabled
+	case a.redirect != nil && *a.redirect != fixture.RedirectURI:
+		return store.OutcomeRedirectURIMismatched
+	case deref(a.responseType) != "code":
+		return store.OutcomeUnsupportedResponseType
+	case a.challenge == nil && c.needsPKCE:
+		return store.OutcomePKCERequired
+	}
+	return m.judgeAgain(a)
+}
+
+// judgeAgain says what is amiss later, as what the server lets a client ask for has changed.
+func (m *model) judgeAgain(a asked) store.Outcome {
+	switch {
+	case !within(a.scopes, m.allowed(a.client, a.defaultScopes)):
+		return store.OutcomeInvalidScope
+	case !within(a.resources, a.defaultResources):
+		return store.OutcomeInvalidTarget
+	}
+	return ""
+}
+
+func (m *model) allowed(client store.ClientID, byDefault []string) []string {
+	if c := m.clients[client]; c.scopes != nil {
+		return c.scopes
+	}
+	return byDefault
+}
+
+func kept(list, allowed []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return !slices.Contains(allowed, s) })
+}
+
+func (m *model) createAuthorization(p store.CreateAuthorizationParams) store.Outcome {
+	if o := m.judge(asked{p.ClientID, p.RedirectURI, p.ResponseType, p.CodeChallenge, p.Scopes, p.DefaultScopes, p.Resources, p.DefaultResources}); o != "" {
+		return o
 	}
 	f := &family{
 		id: p.ID, pair: pair{client: p.ClientID}, status: store.AuthorizationStatusPending, asked: p.Scopes, resources: p.Resources,
@@ -432,6 +479,9 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		case m.familyIsOver(f):
 			return store.OutcomeRevoked
 		}
+		if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
+			return o
+		}
 		f.expires = new(m.now.Add(p.CodeLifetime))
 		if p.Code != nil { // without one the code of before stays
 			f.setCode(*p.Code, *f.expires)
@@ -450,9 +500,16 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 	if !within(p.GrantedScopes, f.asked) {
 		return store.OutcomeInvalidScope
 	}
+	if o := m.judgeAgain(f.asks(p.GrantedScopes, p.DefaultScopes, p.DefaultResources)); o != "" {
+		return o
+	}
 	f.approve(p.UserID, m.session(p.SessionID), p.ReferenceID, p.GrantedScopes)
 	f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
 	return store.OutcomeApproved
+}
+
+func (f *family) asks(scopes, defaultScopes, defaultResources []string) asked {
+	return asked{client: f.client, scopes: scopes, defaultScopes: defaultScopes, resources: f.resources, defaultResources: defaultResources}
 }
 
 func deref[T any](p *T) (v T) {
@@ -483,7 +540,7 @@ func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
 func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) store.Outcome {
 	f := m.familyByID(p.ID)
 	switch {
-	case f == nil:
+	case f == nil || f.codeless:
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeDenied
@@ -500,6 +557,9 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) sto
 	case !m.familyIsLive(f):
 		return store.OutcomeRevoked
 	}
+	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
+		return o
+	}
 	m.saw("a code replaced", f.code != "")
 	f.setCode(p.Code, m.now.Add(p.CodeLifetime))
 	return store.OutcomeIssued
@@ -508,6 +568,9 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) sto
 func (m *model) grantAuthorization(p store.GrantAuthorizationParams) store.Outcome {
 	if m.users[p.UserID] == nil {
 		return store.OutcomeUnknown
+	}
+	if o := m.judge(asked{p.ClientID, p.RedirectURI, p.ResponseType, p.CodeChallenge, p.Scopes, p.DefaultScopes, p.Resources, p.DefaultResources}); o != "" {
+		return o
 	}
 	if o := m.grantable(p.ClientID, p.UserID, p.SessionID); o != store.OutcomeGranted {
 		return o
@@ -562,6 +625,9 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	case !within(p.Resources, f.resources):
 		return store.OutcomeInvalidTarget
 	}
+	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
+		return o
+	}
 	access := &issued{
 		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
 		scopes: f.granted, resources: or(p.Resources, f.resources), key: cmp.Or(p.Confirmation, f.key),
@@ -609,12 +675,14 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	case !spent && m.past(r.expires):
 		return store.OutcomeExpired
 	}
-	outcome := store.OutcomeRotated
-	if !within(p.Scopes, r.scopes) {
+	outcome, allowed := store.OutcomeRotated, m.allowed(p.ClientID, p.DefaultScopes)
+	switch {
+	case !within(p.Scopes, kept(r.scopes, allowed)), len(r.scopes) > 0 && len(kept(r.scopes, allowed)) == 0:
 		outcome = store.OutcomeInvalidScope
-	} else if !within(p.Resources, r.resources) {
+	case !within(p.Resources, kept(r.resources, p.DefaultResources)), len(r.resources) > 0 && len(kept(r.resources, p.DefaultResources)) == 0:
 		outcome = store.OutcomeInvalidTarget
 	}
+	m.saw("a scope that the client has lost", outcome == store.OutcomeRotated && !within(r.scopes, allowed))
 	again := spent && r.successor != nil && r.successor.id == string(p.SuccessorID)
 	if !m.fresh(p.Proof) && !again {
 		return store.OutcomeProofReplayed
@@ -667,7 +735,7 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	if m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) == nil {
 		m.tokens = append(m.tokens, &issued{
 			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: r.pair, reference: r.reference, family: f, session: r.session,
-			codeID: cmp.Or(r.codeID, &f.id), scopes: or(p.Scopes, r.scopes), resources: or(p.Resources, r.resources),
+			codeID: cmp.Or(r.codeID, &f.id), scopes: kept(or(p.Scopes, r.scopes), allowed), resources: kept(or(p.Resources, r.resources), p.DefaultResources),
 			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd()),
 		})
 	}
@@ -1007,7 +1075,7 @@ func (m *model) foreign(t *issued, refresh *issued, id store.AuthorizationID, se
 		return f
 	}
 	f := &family{
-		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now,
+		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now, codeless: true,
 		marked: sessionGiven && !(t.session != nil && t.session.user == t.user && m.sessionIsLive(t.session)),
 	}
 	if t.session != nil && t.session.user != t.user {
