@@ -34,7 +34,7 @@ type client struct {
 	secretExpires *time.Time
 	older         map[token.Digest]time.Time // secrets that were rotated out
 	methodless    bool                       // registered without a method
-	ownTokens     bool                       // registered for client_credentials
+	grants        []string                   // that it is registered for; nil: those with codes
 	scopes        []string                   // nil: the server's default
 	needsPKCE     bool
 	skipsConsent  bool
@@ -87,9 +87,12 @@ type family struct {
 	code           token.Digest
 	codeExpires    time.Time
 	redeemedAs     store.AccessTokenID
-	codeless       bool // granted without a code, here or by another server
-	over           bool // an ending came after it
-	marked         bool // its row says so
+	redeemedAt     time.Time
+	codeless       bool    // granted without a code, here or by another server
+	device         *device // of a device's request
+	first          *issued // the refresh token that was issued first, if one was
+	over           bool    // an ending came after it
+	marked         bool    // its row says so
 	markedAt       time.Time
 }
 
@@ -112,6 +115,9 @@ type issued struct {
 	spent     time.Time
 	successor *issued // of a refresh token that was rotated here
 	gone      bool    // collected
+
+	withoutRow bool       // an access token that the database doesn't have
+	keptUntil  *time.Time // of a refresh token: when the last of those expires that were issued with it
 }
 
 // Liveness.
@@ -471,6 +477,8 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 	switch {
 	case f == nil:
 		return store.OutcomeUnknown
+	case f.device != nil && f.user != p.UserID:
+		return store.OutcomeMismatched
 	case f.status == store.AuthorizationStatusApproved && f.redeemedAs == "" && f.expires != nil && f.expires.After(m.now) &&
 		f.user == p.UserID && (p.SessionID == nil && f.session == nil || f.session != nil && is(p.SessionID, f.session.id)):
 		switch {
@@ -481,6 +489,9 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		}
 		if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
 			return o
+		}
+		if f.device != nil {
+			return store.OutcomeRetried
 		}
 		f.expires = new(m.now.Add(p.CodeLifetime))
 		if p.Code != nil { // without one the code of before stays
@@ -504,7 +515,9 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		return o
 	}
 	f.approve(p.UserID, m.session(p.SessionID), p.ReferenceID, p.GrantedScopes)
-	f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
+	if f.device == nil {
+		f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
+	}
 	return store.OutcomeApproved
 }
 
@@ -519,11 +532,13 @@ func deref[T any](p *T) (v T) {
 	return v
 }
 
-func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
-	f := m.familyByID(id)
+func (m *model) denyAuthorization(p store.DenyAuthorizationParams) store.Outcome {
+	f := m.familyByID(p.ID)
 	switch {
 	case f == nil:
 		return store.OutcomeUnknown
+	case f.device != nil && (f.user == "" || !is(p.UserID, f.user)):
+		return store.OutcomeMismatched
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeRetried
 	case f.status != store.AuthorizationStatusPending:
@@ -540,7 +555,7 @@ func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
 func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) store.Outcome {
 	f := m.familyByID(p.ID)
 	switch {
-	case f == nil || f.codeless:
+	case f == nil || f.codeless || f.device != nil:
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeDenied
@@ -628,29 +643,11 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
 		return o
 	}
-	access := &issued{
-		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
-		scopes: f.granted, resources: or(p.Resources, f.resources), key: cmp.Or(p.Confirmation, f.key),
-		expires: earliest(in(m.now, p.AccessTokenLifetime, c.accessLimit), f.sessionEnd()),
-	}
-	m.saw("an access token cut to its session", f.sessionEnd() != nil && same(access.expires, f.sessionEnd()))
-	f.redeemedAs, f.expires = p.AccessTokenID, nil
-	if c.kind == "none" {
-		f.key = cmp.Or(f.key, p.Confirmation)
-	} else {
-		f.key = nil
-	}
-	if p.RefreshToken != nil {
-		f.limit = in(m.now, p.FamilyLifetime, 0)
-		m.saw("a token cut to the family's limit", f.limit != nil && (access.expires == nil || f.limit.Before(*access.expires)))
-		access.expires = earliest(access.expires, f.limit)
-		m.tokens = append(m.tokens, &issued{
-			refresh: true, id: string(*p.RefreshTokenID), digest: *p.RefreshToken, pair: f.pair, reference: f.reference, family: f,
-			session: f.session, codeID: &f.id, scopes: f.granted, resources: f.resources, key: f.key,
-			expires: earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit),
-		})
-	}
-	m.tokens = append(m.tokens, access)
+	m.issueFirst(f, firstTokens{
+		access: p.AccessTokenID, accessDigest: p.AccessToken, accessLifetime: p.AccessTokenLifetime, withoutRow: p.AccessTokenWithoutRow,
+		refresh: p.RefreshTokenID, refreshDigest: p.RefreshToken, refreshLifetime: p.RefreshTokenLifetime, familyLifetime: p.FamilyLifetime,
+		resources: p.Resources, key: p.Confirmation,
+	})
 	return store.OutcomeRedeemed
 }
 
@@ -727,17 +724,24 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	}
 	if outcome == store.OutcomeRotated {
 		n := *r
-		n.id, n.digest, n.expires = string(p.SuccessorID), p.Successor, earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit)
+		n.id, n.digest, n.keptUntil, n.expires = string(p.SuccessorID), p.Successor, nil, earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit)
 		r.over, r.spent, r.successor = true, m.now, &n
 		n.codeID = cmp.Or(r.codeID, &f.id)
 		m.tokens = append(m.tokens, &n)
 	}
 	if m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) == nil {
-		m.tokens = append(m.tokens, &issued{
+		access := &issued{
 			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: r.pair, reference: r.reference, family: f, session: r.session,
 			codeID: cmp.Or(r.codeID, &f.id), scopes: kept(or(p.Scopes, r.scopes), allowed), resources: kept(or(p.Resources, r.resources), p.DefaultResources),
 			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd()),
-		})
+			withoutRow: p.AccessTokenWithoutRow,
+		}
+		m.tokens = append(m.tokens, access)
+		if outcome == store.OutcomeRotated {
+			r.successor.keepFor(access)
+		} else {
+			r.keepFor(access)
+		}
 	}
 	return outcome
 }
@@ -749,7 +753,7 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 	switch c := m.clients[p.ClientID]; {
 	case c.disabled:
 		return store.OutcomeDisabled
-	case c.kind == "none" || !c.ownTokens:
+	case c.kind == "none" || !c.uses("client_credentials"):
 		return store.OutcomeUnauthorizedClient
 	case c.scopes != nil && !within(p.Scopes, c.scopes), c.scopes == nil && !within(p.Scopes, p.DefaultScopes):
 		return store.OutcomeInvalidScope
@@ -773,6 +777,14 @@ func (m *model) introspect(client store.ClientID, method string, secret token.Di
 		return store.OutcomeInactive
 	}
 	return store.OutcomeActive
+}
+
+// uses says whether a client is registered for a grant type.
+func (c *client) uses(grant string) bool {
+	if c.grants == nil {
+		return grant == "authorization_code" || grant == "refresh_token"
+	}
+	return slices.Contains(c.grants, grant)
 }
 
 func (m *model) revokeToken(client store.ClientID, method string, secret token.Digest, t *issued) store.Outcome {
@@ -1029,10 +1041,11 @@ func (m *model) consent(of pair, reference *store.ReferenceID) *consent {
 
 func (m *model) checkConsent(p store.CheckConsentParams) store.CheckConsentRow {
 	c := m.clients[p.ClientID]
-	row := store.CheckConsentRow{Outcome: store.OutcomeUnknown, Missing: asSet(p.Scopes)}
+	row := store.CheckConsentRow{Outcome: store.OutcomeUnknown}
 	if c == nil || c.deleted {
 		return row
 	}
+	row.Missing = asSet(p.Scopes)
 	g := m.consent(pair{p.ClientID, p.UserID}, p.ReferenceID)
 	if g != nil {
 		row.Missing = slices.DeleteFunc(row.Missing, func(s string) bool { return slices.Contains(g.scopes, s) })
