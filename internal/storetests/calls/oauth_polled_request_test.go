@@ -537,6 +537,20 @@ func TestEndingReachesAnApprovalThatWasNotPolled(t *testing.T) {
 	}
 }
 
+func TestRequestThatWasEndedIsPolledNoMore(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	unclaimed, claimed := w.device(), w.device()
+	w.find(claimed.user, store.OutcomeClaimed)
+	w.revokeFamily(unclaimed.id)
+	w.revokeFamily(claimed.id)
+	w.Unchanged(func() {
+		w.poll(unclaimed.code, store.OutcomeRevoked)
+		w.poll(claimed.code, store.OutcomeRevoked)
+		w.approve(claimed.id, store.OutcomeRevoked, withoutCode)
+	})
+}
+
 func TestDeniedDeviceIsToldSo(t *testing.T) {
 	t.Parallel()
 	w := newDeviceWorld(t, 2)
