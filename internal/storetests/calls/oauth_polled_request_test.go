@@ -595,6 +595,7 @@ func TestPollDeviceCodeWithAProof(t *testing.T) {
 	}
 	d := w.device()
 	w.poll(d.code, store.OutcomeAuthorizationPending, with("p1", key))
+	w.ago(d, time.Minute) // a poll would be in time
 	before := w.polledRequest(d.id)
 	w.Unchanged(func() { w.poll(d.code, store.OutcomeProofReplayed, with("p1", key)) })
 	wantEqual(t, "the request after a replayed proof", w.polledRequest(d.id), before)
