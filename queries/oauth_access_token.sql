@@ -135,7 +135,6 @@ WITH presented AS MATERIALIZED (
                 OR (x.client_id = k.client_id AND NOT key_fits(x.confirmation, sqlc.narg('confirmation')::token_confirmation))
             THEN 'mismatched'
             WHEN t.expires_at <= now() OR x.expires_at <= now() THEN 'expired'
-            WHEN NOT access_token_is_live(t, a, c, u, s) THEN 'revoked'
             -- an empty may_act names nobody
             WHEN coalesce(t.may_act, a.may_act) = '{}' OR NOT jsonb_build_object(
                 'sub', coalesce(x.user_id::text, x.client_id::text, k.client_id::text), 'client_id', coalesce(x.client_id, k.client_id)
@@ -161,7 +160,6 @@ WITH presented AS MATERIALIZED (
     END
     LEFT JOIN oauth_access_token AS n ON n.id = @access_token_id::access_token_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE k.client_id = @client_id::client_id
