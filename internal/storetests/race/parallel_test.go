@@ -541,6 +541,9 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 		return q.DeleteExpiredClientAssertions(ctx, 5)
 	},
 	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(ctx, 5) },
+	"DeleteExpiredInitialAccessTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
+		return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: 5})
+	},
 	"DeleteExpiredClientSecrets": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredClientSecrets(ctx, 5)
 	},
@@ -611,6 +614,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.does(w.Q.RememberProof(w.Ctx, store.RememberProofParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Hour)}))
 			w.does(w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour}))
 			w.does(w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Hour)}))
+			w.initialToken(1)
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
 			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
 			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
@@ -636,7 +640,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 				w.Exec(`UPDATE session SET expires_at = now() WHERE user_id = $1`, s.user)
 			}
 		}
-		for _, table := range []string{"oauth_client_secret", "oauth_polled_request", "oauth_proof", "oauth_client_assertion", "jwks"} {
+		for _, table := range []string{"oauth_client_secret", "oauth_initial_access_token", "oauth_polled_request", "oauth_proof", "oauth_client_assertion", "jwks"} {
 			w.Exec(`UPDATE ` + table + ` SET expires_at = now()`)
 		}
 		for pass := 0; ; pass++ {
