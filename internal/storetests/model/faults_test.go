@@ -316,7 +316,7 @@ var faults = []fault{
 	{in: "consent_gaps", name: "agreed to at another resource", mood: "consents", right: "jsonb_array_elements_text(agreed -> resource)", wrong: "jsonb_path_query(agreed, '$.*[*]') #>> '{}'"},
 	{in: "consent_gaps", name: "a resource without a scope", mood: "consents", right: " OR (agreed ? resource) IS NOT TRUE", wrong: ""},
 	{in: "consent_gaps", name: "agreed to without a resource", mood: "consents", right: "unnest(agreed_scopes(g))", wrong: "jsonb_path_query(agreed, '$.*[*]') #>> '{}' UNION ALL SELECT unnest(agreed_scopes(g))"},
-	{in: "stamp_consent", name: "revived by another server", mood: "consents", right: "(written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch)", wrong: "false"},
+	{in: "stamp_consent", name: "revived by another server", scene: "a consent that another server writes again", right: "(written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch)", wrong: "false"},
 	{in: "CheckConsent", name: "another tenant's", mood: "consents", right: "AND g.reference_id IS NOT DISTINCT FROM $3::reference_id", wrong: "AND ($3::text IS NULL OR true)"},
 	{in: "CheckConsent", name: "what counts no more", mood: "consents", right: "AND consent_counts(g, u)", wrong: ""},
 	{in: "WithdrawConsent", name: "in all tenants", mood: "consents", right: "tenant_key($3::reference_id)", wrong: "coalesce($3::text || NULL, '')", times: 2},
