@@ -311,8 +311,12 @@ var faults = []fault{
 	{in: "make_room_for_session", name: "one too many", mood: "sessions", right: "OFFSET max_sessions - 1", wrong: "OFFSET max_sessions"},
 
 	// Consents.
-	{in: "GrantConsent", name: "scopes merged across tenants", mood: "consents", right: "AND g.reference_id IS NOT DISTINCT FROM excluded.reference_id", wrong: ""},
-	{in: "GrantConsent", name: "merged with what counts no more", mood: "consents", right: "AND g.user_epoch = excluded.user_epoch AND g.pair_epoch = excluded.pair_epoch", wrong: ""},
+	{in: "consent_goes_on", name: "scopes merged across tenants", mood: "consents", right: "g.reference_id IS NOT DISTINCT FROM n.reference_id AND", wrong: ""},
+	{in: "consent_goes_on", name: "merged with what counts no more", mood: "consents", right: "AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch", wrong: ""},
+	{in: "consent_gaps", name: "agreed to at another resource", mood: "consents", right: "jsonb_array_elements_text(agreed -> resource)", wrong: "jsonb_path_query(agreed, '$.*[*]') #>> '{}'"},
+	{in: "consent_gaps", name: "a resource without a scope", mood: "consents", right: " OR (agreed ? resource) IS NOT TRUE", wrong: ""},
+	{in: "consent_gaps", name: "agreed to without a resource", mood: "consents", right: "unnest(agreed_scopes(g))", wrong: "jsonb_path_query(agreed, '$.*[*]') #>> '{}' UNION ALL SELECT unnest(agreed_scopes(g))"},
+	{in: "stamp_consent", name: "revived by another server", scene: "a consent that another server writes again", right: "(written.user_epoch, written.pair_epoch) <> (NEW.user_epoch, NEW.pair_epoch)", wrong: "false"},
 	{in: "CheckConsent", name: "another tenant's", mood: "consents", right: "AND g.reference_id IS NOT DISTINCT FROM $3::reference_id", wrong: "AND ($3::text IS NULL OR true)"},
 	{in: "CheckConsent", name: "what counts no more", mood: "consents", right: "AND consent_counts(g, u)", wrong: ""},
 	{in: "WithdrawConsent", name: "in all tenants", mood: "consents", right: "tenant_key($3::reference_id)", wrong: "coalesce($3::text || NULL, '')", times: 2},

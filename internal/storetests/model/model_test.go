@@ -126,6 +126,8 @@ var situations = []string{
 	"a code replayed, tokens live",
 	"a consent moved to another tenant",
 	"a consent that covers",
+	"a consent that covers a scope at a resource",
+	"a scope that is agreed to at another resource alone",
 	"a family revoked by a spent token",
 	"a retry after grace",
 	"a retry that asks for more",
