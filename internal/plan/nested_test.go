@@ -77,6 +77,7 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
+	"expiry_without_row", "give_subject", "own_sector", "sector_of", "subject_of",
 	"access_token_is_live", "assertion_ends_at", "binds_as_registered", "judge_assertion_time", "may_present", "uses_grant_type",
 	"authenticates", "client_key", "consent_counts", "expiry", "has_logout_uri", "is_ended", "is_live",
 	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
