@@ -37,7 +37,7 @@
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
-//	SigningKey                     FindCurrentSigningKey, CreateSigningKey
+//	SigningKey                     FindCurrentSigningKey, RotateSigningKeyIfDue
 //	TerminateSession               GetClient, RevokeUserAuthorizationsByClient
 //	TerminateSessionFromRequest    GetClient, EndSession
 //	TokenRequestByRefreshToken     FindRefreshTokenByToken
@@ -47,8 +47,8 @@
 //
 //	Approve                        ApproveAuthorization
 //	PendingRequest                 GetAuthorization
-//	RetireSigningKeys              FindCurrentSigningKey, ListSigningKeys, RetireSigningKey
-//	RotateSigningKey               FindCurrentSigningKey, ListSigningKeys, RetireSigningKey, CreateSigningKey
+//	RetireSigningKeys              RetireReplacedSigningKeys
+//	RotateSigningKey               RetireReplacedSigningKeys, RotateSigningKeyIfDue
 //	Provider.Approve               ApproveAuthorization
 //	Provider.Deny                  DenyAuthorization
 //	Provider.JWTProfileVerifier    GetClient, RememberClientAssertion
@@ -116,7 +116,7 @@
 // # Signing keys
 //
 // They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed.
-// Have a timer call [Storage.RotateSigningKey], once a month say, and [Storage.RetireSigningKeys] more often. To change the
+// Have a timer call [Storage.RotateSigningKey] each hour, with the age at which a key is replaced, a month say. To change the
 // algorithm, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
 // passed. Another server that keeps its own keys in the table must use another algorithm: what it has encrypted can't sign
 // here.

@@ -102,7 +102,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			_ = db.NewCollector(server.store, db.CollectorOptions{Logger: logger}).Run(ctx) // ends when ctx does
 		},
 		func(ctx context.Context) { _ = server.logoutWorker().Run(ctx) },
-		server.rotateKeys,
+		server.tendKeys,
 	})
 }
 

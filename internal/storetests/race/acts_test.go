@@ -124,7 +124,7 @@ func (s *scene) poll(f family, access string) store.PollDeviceCodeParams {
 		DeviceCode: fixture.Digest(f.code), ClientID: s.client, ClientAuthMethod: "verified", Grace: time.Hour,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(access)), AccessTokenLifetime: time.Hour,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest(f.code + "+")), RefreshTokenLifetime: time.Hour,
-		FamilyLifetime: store.Never,
+		FamilyLifetime: store.Never, DefaultScopes: s.scopes(),
 	}
 }
 

@@ -65,6 +65,7 @@ var raceOf = map[string]string{
 	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
 	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
 	"FindAuthorizationByUserCode":      "TestRaceDeviceCodes",
+	"FindAuthorizationByRequestURI":    "TestRacePushedRequestIsFoundByAll",
 	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
 	"GrantConsent":                     "TestRaceSameCallIsRetried",
 	"IssueAccessToken":                 "TestRaceSameCallIsRetried",
@@ -108,6 +109,13 @@ var raceOf = map[string]string{
 	"UseRecoveryCode":                  "TestRaceRecoveryCodes",
 	"UseTOTP":                          "TestRaceSecondFactorsAreUsedOnce",
 	"WithdrawConsent":                  "TestRaceEachEndIsToldOnce",
+	"RegisterClient":                   "TestRaceInitialAccessTokenIsSpentOnceForEachClient",
+	"RevokeInitialAccessToken":         "TestRaceInitialAccessTokenIsSpentOnceForEachClient",
+	"DeleteExpiredInitialAccessTokens": "TestRaceCollectorsShareTheWork",
+	"UpdateRegistration":               "TestRaceRegistrationIsManagedByOneToken",
+	"FindClientByRegistrationToken":    "TestRaceRegistrationIsManagedByOneToken",
+	"DeleteRegistration":               "TestRaceRegistrationIsManagedByOneToken",
+	"PutClientDocument":                "TestRaceLatestFetchOfADocumentStays",
 }
 
 // conditionalWrites are the queries that write by what they find.
