@@ -54,12 +54,15 @@ WITH client AS MATERIALIZED (
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN c.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN c.outcome::text
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN c.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN c.outcome::text
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueAccessToken', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
@@ -204,14 +207,18 @@ WITH presented AS MATERIALIZED (
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM earlier_access_token AS e
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN p.outcome::text
-        WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
-        WHEN NOT m.live THEN 'revoked'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN p.outcome::text
+            WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
+            WHEN NOT m.live THEN 'revoked'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'ExchangeToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     g.authorization_id, g.user_id, g.sub, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
     g.auth_time, g.acr, g.amr, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -341,13 +348,17 @@ WITH asked AS MATERIALIZED (
     FROM judged AS j
     WHERE j.verdict IN ('issued', 'retried')
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN q.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN q.outcome::text
-        WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN q.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN q.outcome::text
+            WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueTokenByAssertion', of_user => q.user_id, of_client => @client_id::client_id,
+        why => CASE WHEN m.fresh THEN 'assertion' END, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, d.sub, w.scopes, w.resources, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
@@ -505,7 +516,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)
@@ -557,7 +569,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.authorization_id
 FROM (VALUES (true)) AS one (n)

@@ -296,7 +296,11 @@ WITH asked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'ApproveAuthorization', of_user => @user_id::user_id, of_client => q.client_id,
+        of_session => sqlc.narg('session_id')::session_id, of_family => q.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    q.client_id, q.redirect_uri, q.response_mode, q.state
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
@@ -334,7 +338,11 @@ WITH request AS MATERIALIZED (
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'denied'
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'DenyAuthorization', of_user => sqlc.narg('user_id')::user_id, of_client => q.client_id,
+        of_family => q.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    q.client_id, q.redirect_uri, q.response_mode, q.state
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
@@ -466,7 +474,10 @@ WITH locked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome;
+SELECT noted(
+        coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome, 'GrantAuthorization', of_user => @user_id::user_id,
+        of_client => @client_id::client_id, of_session => sqlc.narg('session_id')::session_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome;
 
 -- RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
 -- The client is authenticated as in AuthenticateClient.
@@ -517,7 +528,7 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
@@ -611,7 +622,19 @@ WITH caller AS MATERIALIZED (
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
 )
-SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
+SELECT noted(
+        coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+        'RedeemAuthorizationCode', of_user => f.user_id, of_client => @client_id::client_id, of_session => f.session_id, of_family => f.id,
+        why => CASE
+            WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
+            WHEN f.client_id <> @client_id::client_id THEN 'client'
+            WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
+            WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
+                IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
+            ELSE 'key'
+        END,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
     g.access_token_expires_at, g.refresh_token_expires_at

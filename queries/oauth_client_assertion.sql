@@ -18,7 +18,10 @@ WITH assertion AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-SELECT (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome,
+        'RememberClientAssertion', of_client => sqlc.narg('client_id')::client_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome
 FROM assertion AS a;
 
 -- DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.

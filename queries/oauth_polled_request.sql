@@ -173,7 +173,7 @@ WITH asked AS MATERIALIZED (
 )
 SELECT noted(
         coalesce(q.outcome, 'unknown')::outcome, 'FindAuthorizationByUserCode', of_user => @user_id::user_id, of_client => q.client_id,
-        of_session => sqlc.narg('session_id')::session_id, of_family => q.id
+        of_session => sqlc.narg('session_id')::session_id, of_family => q.id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request, n.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -365,7 +365,9 @@ SELECT noted(
             WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
             ELSE p.outcome
         END)::outcome,
-        'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id
+        'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id,
+        why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> @client_id::client_id THEN 'client' ELSE 'key' END,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,

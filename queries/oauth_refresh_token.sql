@@ -198,12 +198,16 @@ WITH presented AS MATERIALIZED (
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT (id) DO NOTHING
 )
-SELECT (CASE
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN NOT m.fresh THEN 'proof_replayed'
-        WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-        ELSE j.verdict
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN NOT m.fresh THEN 'proof_replayed'
+            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
+            ELSE j.verdict
+        END)::outcome,
+        'RotateRefreshToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id,
+        of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
     g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)

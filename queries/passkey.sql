@@ -17,7 +17,10 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
     RETURNING id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey', of_user => @user_id::user_id,
+        of_item => @id::passkey_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN created AS n ON true;
@@ -67,7 +70,10 @@ WITH presented AS MATERIALIZED (
     WHERE p.id = x.id AND x.outcome = 'accepted'
     RETURNING p.user_id
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome, s.user_id
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    s.user_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS x ON true
 LEFT JOIN used AS s ON true;
@@ -81,5 +87,7 @@ WITH deleted AS (
     WHERE p.id = @id::passkey_id AND p.user_id = @user_id::user_id
     RETURNING p.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => @user_id::user_id, of_item => @id::passkey_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

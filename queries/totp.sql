@@ -18,7 +18,10 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
     RETURNING id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreateTOTP', of_user => @user_id::user_id,
+        of_item => @id::totp_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN created AS n ON true;
@@ -62,7 +65,10 @@ WITH presented AS MATERIALIZED (
     FROM presented AS x
     WHERE o.id = x.id AND x.outcome = 'accepted'
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UseTOTP', of_user => @user_id::user_id, of_item => x.id,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS x ON true;
 
@@ -75,5 +81,7 @@ WITH deleted AS (
     WHERE o.id = @id::totp_id AND o.user_id = @user_id::user_id
     RETURNING o.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTOTP', of_user => @user_id::user_id, of_item => @id::totp_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

@@ -262,7 +262,7 @@ const FindAuthorizationByUserCode = `-- name: FindAuthorizationByUserCode :one
 WITH asked AS MATERIALIZED (
     SELECT p.id, p.expires_at, lock_parents($1::user_id, NULL, $2::session_id) AS parents
     FROM oauth_polled_request AS p
-    WHERE p.user_code = $3::token_digest
+    WHERE p.user_code = $4::token_digest
 ), request AS MATERIALIZED (
     SELECT a.id, a.client_id, u.id AS user_id, $2::session_id AS session_id,
         (
@@ -294,7 +294,7 @@ WITH asked AS MATERIALIZED (
 )
 SELECT noted(
         coalesce(q.outcome, 'unknown')::outcome, 'FindAuthorizationByUserCode', of_user => $1::user_id, of_client => q.client_id,
-        of_session => $2::session_id, of_family => q.id
+        of_session => $2::session_id, of_family => q.id, from_address => $3::text
     )::outcome AS outcome,
     n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request, n.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -305,6 +305,7 @@ LEFT JOIN claimed AS n ON true
 type FindAuthorizationByUserCodeParams struct {
 	UserID    UserID
 	SessionID *SessionID
+	IPAddress *string
 	UserCode  token.Digest
 }
 
@@ -335,7 +336,12 @@ type FindAuthorizationByUserCodeRow struct {
 //
 // Only claimed and retried answer the request. Only they change anything.
 func (q *Queries) FindAuthorizationByUserCode(ctx context.Context, arg FindAuthorizationByUserCodeParams) (FindAuthorizationByUserCodeRow, error) {
-	row := q.db.QueryRow(ctx, FindAuthorizationByUserCode, arg.UserID, arg.SessionID, arg.UserCode)
+	row := q.db.QueryRow(ctx, FindAuthorizationByUserCode,
+		arg.UserID,
+		arg.SessionID,
+		arg.IPAddress,
+		arg.UserCode,
+	)
 	var i FindAuthorizationByUserCodeRow
 	err := row.Scan(
 		&i.Outcome,
@@ -386,12 +392,12 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
-        $2::token_digest AS refresh_token,
-        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce($4::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $4::token_confirmation) END AS family_confirmation,
+        $3::token_digest AS refresh_token,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce($5::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $5::token_confirmation) END AS family_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $5::text, $6::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $6::text, $7::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
@@ -401,9 +407,9 @@ WITH presented AS MATERIALIZED (
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
-            WHEN NOT key_fits(a.confirmation, $4::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(a.confirmation, $5::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($3::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
             ELSE 'redeemed'
         END)::outcome AS outcome
     FROM oauth_client AS c
@@ -412,20 +418,20 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = p.id
         LEFT JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON p.code = $7::token_digest
+    ) ON p.code = $8::token_digest
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.confirmation, p.family_confirmation, p.outcome,
-        least(expiry(now(), $8::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
+        least(expiry(now(), $9::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
         CASE WHEN p.refresh_token IS NOT NULL
-            THEN expiry(now(), $9::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), $10::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         CASE
             WHEN p.is_redeemed THEN p.max_expires_at
-            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $10::interval, p.authorization_lifetime, 'FamilyLifetime')
+            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $11::interval, p.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
-        proof_is_fresh($11::token_digest, $12::timestamptz) AS fresh
+        proof_is_fresh($12::token_digest, $13::timestamptz) AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_target')
 ), polled AS (
@@ -442,10 +448,10 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     -- the gate: of all calls that present the code, one updates the row
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $13::access_token_id, confirmation = p.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $14::access_token_id, confirmation = p.family_confirmation,
         max_expires_at = p.family_ends_at,
-        expires_at = CASE WHEN $14::boolean AND p.refresh_token IS NULL
-            THEN expiry_without_row(p.access_token_ends_at, $15::token_digest)
+        expires_at = CASE WHEN $15::boolean AND p.refresh_token IS NULL
+            THEN expiry_without_row(p.access_token_ends_at, $16::token_digest)
         END,
         updated_at = now()
     FROM admitted AS p
@@ -454,7 +460,7 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.access_token_expires_at
     FROM admitted AS p
-    CROSS JOIN judge_redeemed_request(p.id, $13::access_token_id, $16::interval, p.fresh)
+    CROSS JOIN judge_redeemed_request(p.id, $14::access_token_id, $17::interval, p.fresh)
         AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, access_token_expires_at)
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
@@ -464,7 +470,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
         (CASE
             WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
-            WHEN p.refresh_token IS NOT NULL THEN $17::refresh_token_id
+            WHEN p.refresh_token IS NOT NULL THEN $18::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE
@@ -477,7 +483,7 @@ WITH presented AS MATERIALIZED (
     FROM admitted AS p
     LEFT JOIN redeemed AS n ON true
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $13::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $14::access_token_id END
     WHERE p.outcome = 'redeemed' AND (n.id IS NOT NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -486,7 +492,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $14::boolean THEN expiry_without_row(g.access_token_expires_at, $15::token_digest) END
+        CASE WHEN $15::boolean THEN expiry_without_row(g.access_token_expires_at, $16::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
@@ -499,29 +505,29 @@ WITH presented AS MATERIALIZED (
     -- the row is kept until the last access token without a row has expired
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $15::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $16::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $14::boolean
+    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $15::boolean
       AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
 ), raised_family AS (
     UPDATE oauth_authorization AS a
-    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $15::token_digest)),
+    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $16::token_digest)),
         updated_at = now()
     FROM granted AS g
-    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $14::boolean
+    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $15::boolean
       AND a.expires_at IS DISTINCT FROM g.access_token_expires_at
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $13::access_token_id, $15::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $14::access_token_id, $16::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.authorization_details,
         g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE NOT $14::boolean
+    WHERE NOT $15::boolean
     ON CONFLICT (id) DO NOTHING
 )
 SELECT noted(
@@ -532,7 +538,9 @@ SELECT noted(
             WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
             ELSE p.outcome
         END)::outcome,
-        'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id
+        'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id,
+        why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> $1::client_id THEN 'client' ELSE 'key' END,
+        from_address => $2::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
@@ -547,6 +555,7 @@ LEFT JOIN granted AS g ON true
 
 type PollDeviceCodeParams struct {
 	ClientID              ClientID
+	IPAddress             *string
 	RefreshToken          *token.Digest
 	Resources             []string
 	Confirmation          *token.Confirmation
@@ -622,6 +631,7 @@ type PollDeviceCodeRow struct {
 func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error) {
 	row := q.db.QueryRow(ctx, PollDeviceCode,
 		arg.ClientID,
+		arg.IPAddress,
 		arg.RefreshToken,
 		arg.Resources,
 		arg.Confirmation,

@@ -38,7 +38,7 @@ func (q *Queries) DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExp
 }
 
 const ListClientSecurityEvents = `-- name: ListClientSecurityEvents :many
-SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.ip_address
+SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.client_id = $1::client_id AND e.id > $2::bigint
 ORDER BY e.id
@@ -72,6 +72,7 @@ func (q *Queries) ListClientSecurityEvents(ctx context.Context, arg ListClientSe
 			&i.ClientID,
 			&i.SessionID,
 			&i.AuthorizationID,
+			&i.ItemID,
 			&i.IPAddress,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientSecurityEvents: %w", err)
@@ -85,7 +86,7 @@ func (q *Queries) ListClientSecurityEvents(ctx context.Context, arg ListClientSe
 }
 
 const ListSecurityEvents = `-- name: ListSecurityEvents :many
-SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.ip_address
+SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.id > $1::bigint
 ORDER BY e.id
@@ -119,6 +120,7 @@ func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEvents
 			&i.ClientID,
 			&i.SessionID,
 			&i.AuthorizationID,
+			&i.ItemID,
 			&i.IPAddress,
 		); err != nil {
 			return nil, fmt.Errorf("query ListSecurityEvents: %w", err)
@@ -132,7 +134,7 @@ func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEvents
 }
 
 const ListUserSecurityEvents = `-- name: ListUserSecurityEvents :many
-SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.ip_address
+SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.user_id = $1::user_id AND e.id > $2::bigint
 ORDER BY e.id
@@ -166,6 +168,7 @@ func (q *Queries) ListUserSecurityEvents(ctx context.Context, arg ListUserSecuri
 			&i.ClientID,
 			&i.SessionID,
 			&i.AuthorizationID,
+			&i.ItemID,
 			&i.IPAddress,
 		); err != nil {
 			return nil, fmt.Errorf("query ListUserSecurityEvents: %w", err)
