@@ -1,5 +1,6 @@
 // Package db holds what a server needs around package store: a pool with sane limits, transactions that are retried where that
-// is safe, functions that tell errors apart, and a collector that deletes expired and ended rows.
+// is safe, functions that tell errors apart, a collector that deletes expired and ended rows, and a worker that tells clients
+// of sign-outs.
 //
 // # Opening
 //
@@ -45,6 +46,14 @@
 //
 // An error of the server may contain values of a row, such as e-mail addresses and digests, in its detail and sometimes in its
 // message. No error of this package prints a detail. [Describe] leaves out such messages as well.
+//
+// # Background work
+//
+// A [Collector] deletes what has expired or was ended. A [LogoutWorker] tells clients that a session is over (OpenID Connect
+// Back-Channel Logout 1.0). Run both in every server, or in one of them:
+//
+//	go db.NewCollector(queries, db.CollectorOptions{Logger: logger}).Run(ctx)
+//	go db.NewLogoutWorker(queries, postLogoutToken, db.LogoutOptions{Logger: logger}).Run(ctx)
 //
 // # What it must not do
 //

@@ -615,15 +615,15 @@ COMMENT ON COLUMN public.oauth_authorization.code_challenge_method IS 'How the c
 
 COMMENT ON COLUMN public.oauth_authorization.resources IS 'Resource indicators that the request asked for (RFC 8707); NULL if none.';
 
-COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
+COMMENT ON COLUMN public.oauth_authorization.authorization_details IS 'authorization_details of the request and, once it is approved, of the grant (RFC 9396).';
 
 COMMENT ON COLUMN public.oauth_authorization.claims IS 'The claims parameter (OpenID Connect Core, section 5.5).';
 
 COMMENT ON COLUMN public.oauth_authorization.request IS 'Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once the user has decided, or it was taken.';
 
-COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
+COMMENT ON COLUMN public.oauth_authorization.request_uri_expires_at IS 'Until when a request_uri has to be opened; NULL once it was. From then on expires_at counts.';
 
 COMMENT ON COLUMN public.oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
 

@@ -16,6 +16,9 @@ ALTER TABLE oauth_authorization
 
 COMMENT ON COLUMN oauth_authorization.acr_values IS 'acr_values of the request, in order of preference (OpenID Connect Core, section 3.1.2.1).';
 COMMENT ON COLUMN oauth_authorization.max_age IS 'max_age of the request, in seconds (OpenID Connect Core, section 3.1.2.1).';
+COMMENT ON COLUMN oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once the user has decided, or it was taken.';
+COMMENT ON COLUMN oauth_authorization.request_uri_expires_at IS 'Until when a request_uri has to be opened; NULL once it was. From then on expires_at counts.';
+COMMENT ON COLUMN oauth_authorization.authorization_details IS 'authorization_details of the request and, once it is approved, of the grant (RFC 9396).';
 COMMENT ON COLUMN oauth_authorization.request IS 'Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.';
 
 -- +goose Down
@@ -28,6 +31,9 @@ ALTER TABLE oauth_client
     DROP COLUMN authorization_details_types,
     DROP COLUMN resources;
 
+COMMENT ON COLUMN oauth_authorization.authorization_details IS 'authorization_details of the request (RFC 9396).';
+COMMENT ON COLUMN oauth_authorization.request_uri_expires_at IS 'When the request_uri expires.';
+COMMENT ON COLUMN oauth_authorization.request_uri IS 'Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.';
 COMMENT ON COLUMN oauth_authorization.request IS 'Other parameters of the request, such as prompt, max_age, login_hint and ui_locales: a JSON object.';
 COMMENT ON COLUMN oauth_client.require_pkce IS 'Whether a request without a code_challenge is refused. NULL leaves the choice to the server.';
 COMMENT ON COLUMN oauth_client.grant_types IS 'grant_types of RFC 7591; NULL means authorization_code.';

@@ -114,8 +114,9 @@ FROM oauth_authorization AS a
 WHERE a.code = @code::token_digest;
 
 -- TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
--- of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
--- unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
+-- of callers one gets it (RFC 9126, section 4). FindAuthorizationByRequestURI lets the user reload the page. The request then waits for the
+-- user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
+-- or the request was revoked (invalid_request_uri).
 -- name: TakeAuthorizationByRequestURI :one
 UPDATE oauth_authorization AS a
 SET request_uri = NULL, expires_at = deadline(@lifetime::interval, NULL, 'Lifetime'), updated_at = now()
@@ -153,6 +154,22 @@ LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
     AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL;
+
+-- FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
+-- the page and link scanners do no harm (RFC 9126, section 4). The life of the request_uri bounds the first call only. From that one on the
+-- request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
+-- to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
+-- name: FindAuthorizationByRequestURI :one
+UPDATE oauth_authorization AS a
+SET expires_at = CASE WHEN a.request_uri_expires_at IS NULL THEN a.expires_at ELSE deadline(@lifetime::interval, NULL, 'Lifetime') END,
+    request_uri_expires_at = NULL, -- opened
+    updated_at = now()
+WHERE a.request_uri = @request_uri::token_digest
+  AND a.client_id = @client_id::client_id
+  AND a.status = 'pending'
+  AND a.revoked_at IS NULL
+  AND coalesce(a.request_uri_expires_at, a.expires_at) > now()
+RETURNING a.*;
 
 -- ListUserAuthorizations returns a page of what a user has approved and is in force: live, with a code or token that has not expired.
 -- Oldest first. Begin with the zero time and the empty id; for the next page pass created_at and id of the last row.
@@ -646,13 +663,14 @@ LEFT JOIN granted AS g ON true;
 -- for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
 -- client may get.
 -- grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
--- default_scopes are the scopes that a client may ask for if none are registered for it.
+-- default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 -- With session_id and without offline_access the grant lasts as long as the session.
 -- act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
 -- confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 -- the family as well (RFC 9449, section 5).
 -- id and access_token_id are made once for a request and kept for its retries.
--- Without refresh_token and refresh_token_id no refresh token is issued.
+-- Without refresh_token and refresh_token_id no refresh token is issued. A client that is registered for grant types without refresh_token
+-- gets none either: the answer's refresh_token_id is NULL.
 -- access_token_without_row is that of RedeemAuthorizationCode.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 -- sub is the subject by which the client knows the user.
@@ -663,7 +681,10 @@ LEFT JOIN granted AS g ON true;
 --   - suspended: the user is suspended (access_denied)
 --   - signed_out: the session is not a live session of the user (login_required)
 --   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
---   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
+--   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+--   - invalid_target: the client may not ask for the resources (invalid_target)
+--   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 --   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 -- Only issued changes anything. The id of another grant is an error.
 -- name: IssueGrant :one
@@ -676,17 +697,17 @@ WITH locked AS MATERIALIZED (
         pair_epoch(u.ended_grants, c.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         l.session_id, l.bound, sqlc.narg('reference_id')::reference_id AS reference_id,
         as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
-        sqlc.narg('authorization_details')::jsonb AS authorization_details, sqlc.narg('auth_time')::timestamptz AS auth_time,
-        sqlc.narg('act')::jsonb AS act, l.refresh_token,
-        sqlc.narg('refresh_token_id')::refresh_token_id AS refresh_token_id,
+        details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details, sqlc.narg('auth_time')::timestamptz AS auth_time,
+        sqlc.narg('act')::jsonb AS act, sqlc.narg('refresh_token_id')::refresh_token_id AS refresh_token_id,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN l.refresh_token END)::token_digest AS refresh_token,
         sqlc.narg('confirmation')::token_confirmation AS confirmation,
         CASE WHEN is_public(c) THEN sqlc.narg('confirmation')::token_confirmation END AS family_confirmation,
         CASE WHEN l.bound THEN s.expires_at END AS session_ends_at,
         expiry(now(), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
-        CASE WHEN l.refresh_token IS NOT NULL
+        CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN l.refresh_token IS NOT NULL
+        CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(now(), @family_lifetime::interval, c.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         (
@@ -695,9 +716,15 @@ WITH locked AS MATERIALIZED (
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT @grant_type::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
-                WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'issued'
+                WHEN @grant_type::text <> 'server' AND NOT uses_grant_type(c, @grant_type::text) THEN 'unauthorized_client'
+                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+                ELSE coalesce(
+                    judge_asked(
+                        c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                        sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
+                    ),
+                    'issued'
+                )
             END
         )::outcome AS outcome
     FROM locked AS l
@@ -730,8 +757,10 @@ WITH locked AS MATERIALIZED (
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
-    SELECT @id::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
-        q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
+    SELECT @id::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub,
+        q.session_id, q.reference_id, q.scopes, q.resources, q.authorization_details, q.auth_time, q.act, q.refresh_token,
+        (CASE WHEN q.refresh_token IS NOT NULL THEN q.refresh_token_id END)::refresh_token_id AS refresh_token_id, q.confirmation,
+        q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
         (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
@@ -755,8 +784,7 @@ WITH locked AS MATERIALIZED (
         confirmation, act, authorization_id, authorization_code_id
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
-        g.authorization_details, g.confirmation, g.act, g.id, g.id
+        g.refresh_token_id, g.access_token_expires_at, g.scopes, g.resources, g.authorization_details, g.confirmation, g.act, g.id, g.id
     FROM granted AS g
     WHERE g.is_new AND NOT @access_token_without_row::boolean
 ), known AS (
@@ -771,7 +799,7 @@ SELECT noted(
         coalesce(j.verdict, q.outcome, 'unknown')::outcome, 'IssueGrant', of_user => @user_id::user_id, of_client => @client_id::client_id,
         of_session => sqlc.narg('session_id')::session_id, of_family => @id::authorization_id
     )::outcome AS outcome,
-    g.sub, g.access_token_expires_at, g.refresh_token_expires_at
+    g.sub, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN judged AS j ON true

@@ -15,7 +15,8 @@ INSERT INTO oauth_client (
     backchannel_logout_uri, backchannel_logout_session_required,
     sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
-    tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
+    tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash, resources,
+    authorization_details_types
 )
 VALUES (
     @id::oauth_client_id, @client_id::client_id, sqlc.narg('client_secret')::token_digest,
@@ -37,7 +38,8 @@ VALUES (
     sqlc.narg('require_pushed_authorization_requests')::boolean, sqlc.narg('dpop_bound_access_tokens')::boolean,
     sqlc.narg('tls_client_certificate_bound_access_tokens')::boolean, sqlc.narg('tls_client_auth_subject_dn')::text,
     sqlc.narg('tls_client_auth_san_dns')::text, sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
-    sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('foreign_secret_hash')::text
+    sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('foreign_secret_hash')::text, sqlc.narg('resources')::text[],
+    sqlc.narg('authorization_details_types')::text[]
 )
 RETURNING *;
 
@@ -94,7 +96,7 @@ WITH stated AS MATERIALIZED (
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
         tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
-        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
     SELECT @id::oauth_client_id, @client_id::client_id, a.secret,
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), @client_secret_lifetime::interval, NULL, 'ClientSecretLifetime') END,
@@ -111,7 +113,7 @@ WITH stated AS MATERIALIZED (
         sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
         sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
         sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('backchannel_logout_uri')::text,
-        sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb
+        sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb, sqlc.narg('authorization_details_types')::text[]
     FROM admitted AS a
     WHERE a.verdict = 'registered'
     ON CONFLICT (client_id) DO NOTHING
@@ -218,8 +220,7 @@ ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
 -- UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
--- an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
--- error that names the parameter. Zero rows: there is no such client, or it is deleted.
+-- an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 -- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET
@@ -268,6 +269,8 @@ SET
     tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_uri')::text, c.tls_client_auth_san_uri) END,
     tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_ip')::text, c.tls_client_auth_san_ip) END,
     tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('tls_client_auth_san_email')::text, c.tls_client_auth_san_email) END,
+    resources = CASE WHEN 'resources' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('resources')::text[], c.resources) END,
+    authorization_details_types = CASE WHEN 'authorization_details_types' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('authorization_details_types')::text[], c.authorization_details_types) END,
     updated_at = now()
 FROM (SELECT coalesce(@cleared::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
 WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
@@ -352,6 +355,7 @@ WITH stated AS MATERIALIZED (
         backchannel_logout_uri = sqlc.narg('backchannel_logout_uri')::text,
         backchannel_logout_session_required = sqlc.narg('backchannel_logout_session_required')::boolean,
         metadata = sqlc.narg('metadata')::jsonb,
+        authorization_details_types = sqlc.narg('authorization_details_types')::text[],
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
@@ -433,7 +437,7 @@ WITH stated AS MATERIALIZED (
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
         tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
-        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
     SELECT @id::oauth_client_id, j.client_id, coalesce(sqlc.narg('document_uri')::text, j.client_id), sqlc.narg('document_etag')::text,
         j.fetched_at, deadline(@fresh_for::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
@@ -447,7 +451,7 @@ WITH stated AS MATERIALIZED (
         sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
         sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
         sqlc.narg('tls_client_auth_san_email')::text, sqlc.narg('backchannel_logout_uri')::text,
-        sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb
+        sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb, sqlc.narg('authorization_details_types')::text[]
     FROM judged AS j
     WHERE j.refused IS NULL
     ON CONFLICT (client_id) DO UPDATE
@@ -489,6 +493,7 @@ WITH stated AS MATERIALIZED (
         backchannel_logout_uri = excluded.backchannel_logout_uri,
         backchannel_logout_session_required = excluded.backchannel_logout_session_required,
         metadata = excluded.metadata,
+        authorization_details_types = excluded.authorization_details_types,
         updated_at = now()
     WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
     RETURNING c.id = @id::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until

@@ -2,12 +2,14 @@
 -- AuthenticateClient. device_code and user_code are the digests of the codes. Make the user code from an alphabet of your own
 -- (RFC 8628, section 6.1), and normalise what users type before you hash it.
 -- Both codes expire after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
--- default_scopes are the scopes that a client may ask for if none are registered for it.
+-- default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 --   - created: the request waits for a user to enter the user code
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:device_code (unauthorized_client)
---   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+--   - invalid_target: the client may not ask for the resources (invalid_target)
+--   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 --   - taken: the user code belongs to a request that has not expired; call again with another one
 -- Only created writes anything. A user code can be used again once its request has expired.
 -- name: CreateDeviceAuthorization :one
@@ -17,9 +19,14 @@ WITH client AS MATERIALIZED (
             CASE
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN NOT 'urn:ietf:params:oauth:grant-type:device_code' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'created'
+                WHEN NOT uses_grant_type(c, 'urn:ietf:params:oauth:grant-type:device_code') THEN 'unauthorized_client'
+                ELSE coalesce(
+                    judge_asked(
+                        c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                        sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
+                    ),
+                    'created'
+                )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
@@ -43,7 +50,7 @@ WITH client AS MATERIALIZED (
 ), created AS (
     INSERT INTO oauth_authorization (id, client_id, kind, scopes, resources, authorization_details, request, expires_at)
     SELECT n.id, c.client_id, 'device', as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
-        sqlc.narg('authorization_details')::jsonb, sqlc.narg('request')::jsonb, n.expires_at
+        details_as_set(sqlc.narg('authorization_details')::jsonb), sqlc.narg('request')::jsonb, n.expires_at
     FROM new_request AS n
     CROSS JOIN client AS c
 )
@@ -64,14 +71,16 @@ LEFT JOIN new_request AS n ON true;
 -- digest of the auth_req_id. request keeps other parameters, such as binding_message and login_hint. notification_token is the
 -- client_notification_token of the ping and push modes, encrypted by the caller.
 -- The request expires after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
--- default_scopes are the scopes that a client may ask for if none are registered for it.
+-- default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 --   - created: the request waits for the user
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for urn:openid:params:grant-type:ciba (unauthorized_client)
 --   - unknown: there is no such user (unknown_user_id)
 --   - suspended: the user is suspended (access_denied)
---   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+--   - invalid_target: the client may not ask for the resources (invalid_target)
+--   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 -- Only created writes anything.
 -- name: CreateBackchannelAuthentication :one
 WITH caller AS MATERIALIZED (
@@ -83,11 +92,16 @@ WITH caller AS MATERIALIZED (
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
-                WHEN is_public(c) OR NOT 'urn:openid:params:grant-type:ciba' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN is_public(c) OR NOT uses_grant_type(c, 'urn:openid:params:grant-type:ciba') THEN 'unauthorized_client'
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR k.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'created'
+                ELSE coalesce(
+                    judge_asked(
+                        c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                        sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
+                    ),
+                    'created'
+                )
             END
         )::outcome AS outcome
     FROM caller AS k
@@ -96,7 +110,7 @@ WITH caller AS MATERIALIZED (
 ), created AS (
     INSERT INTO oauth_authorization (id, client_id, kind, user_id, scopes, resources, authorization_details, request, expires_at)
     SELECT @id::authorization_id, q.client_id, 'ciba', q.user_id, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
-        sqlc.narg('authorization_details')::jsonb, sqlc.narg('request')::jsonb, q.expires_at
+        details_as_set(sqlc.narg('authorization_details')::jsonb), sqlc.narg('request')::jsonb, q.expires_at
     FROM asked AS q
     WHERE q.outcome = 'created'
 ), new_request AS (
@@ -190,8 +204,9 @@ LEFT JOIN claimed AS n ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
--- access_token_without_row is that of RedeemAuthorizationCode.
--- resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+-- resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
+-- RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+-- gets no refresh token.
 -- sub is the subject by which the client knows the user.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 --   - redeemed: the tokens are written
@@ -202,7 +217,7 @@ LEFT JOIN claimed AS n ON true;
 --     (slow_down)
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - unknown: there is no such code (invalid_grant)
---   - mismatched: the client or the key is another one (invalid_grant)
+--   - mismatched: the client or the key is another one, or the client's tokens have to be bound and there is no key (invalid_grant)
 --   - expired: the code has expired, whatever was decided, or the refresh token that a retry would get (expired_token)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is no longer registered for the grant type (unauthorized_client)
@@ -210,7 +225,10 @@ LEFT JOIN claimed AS n ON true;
 --   - revoked: the request or the grant had been ended (access_denied)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 --   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
---   - invalid_target: the resources go beyond the grant (invalid_target)
+--   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+--   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
+--   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
+--     (invalid_authorization_details)
 -- Only redeemed, retried, authorization_pending, slow_down and replayed change anything, apart from the proof, which is remembered. A poll that
 -- comes too early leaves the time from which the next one is counted. Run this call on the pool: a transaction that is rolled back would undo
 -- replayed.
@@ -219,8 +237,9 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
-        sqlc.narg('refresh_token')::token_digest AS refresh_token,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         (CASE
@@ -229,15 +248,18 @@ WITH presented AS MATERIALIZED (
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
             WHEN c.disabled THEN 'disabled'
-            WHEN NOT (CASE WHEN a.kind = 'ciba' THEN 'urn:openid:params:grant-type:ciba' ELSE 'urn:ietf:params:oauth:grant-type:device_code' END)
-                = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+            WHEN NOT uses_grant_type(c, CASE WHEN a.kind = 'ciba' THEN 'urn:openid:params:grant-type:ciba' ELSE 'urn:ietf:params:oauth:grant-type:device_code' END)
+            THEN 'unauthorized_client'
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
             WHEN NOT key_fits(a.confirmation, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-            ELSE 'redeemed'
+            WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
+            THEN 'invalid_authorization_details'
+            ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
         END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (
@@ -260,7 +282,7 @@ WITH presented AS MATERIALIZED (
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
         proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) AS fresh
     FROM presented AS p
-    WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_target')
+    WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), polled AS (
     -- the gate: of all calls within an interval, one updates the row
     UPDATE oauth_polled_request AS r
@@ -292,7 +314,7 @@ WITH presented AS MATERIALIZED (
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
-        p.access_resources, p.authorization_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
+        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
         (CASE
@@ -351,7 +373,7 @@ WITH presented AS MATERIALIZED (
         confirmation, authorization_id, authorization_code_id
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
-        g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.authorization_details,
+        g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
         g.confirmation, g.id, g.id
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
@@ -370,7 +392,7 @@ SELECT noted(
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
-    p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
+    g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
     w.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true

@@ -836,15 +836,15 @@ type OAuthAuthorization struct {
 	CodeChallengeMethod *string
 	// Resource indicators that the request asked for (RFC 8707); NULL if none.
 	Resources []string
-	// authorization_details of the request (RFC 9396).
+	// authorization_details of the request and, once it is approved, of the grant (RFC 9396).
 	AuthorizationDetails json.RawMessage
 	// The claims parameter (OpenID Connect Core, section 5.5).
 	Claims json.RawMessage
 	// Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.
 	Request json.RawMessage
-	// Digest of the request_uri of a pushed request (RFC 9126); NULL once it is used.
+	// Digest of the request_uri of a pushed request (RFC 9126); NULL once the user has decided, or it was taken.
 	RequestURI *token.Digest
-	// When the request_uri expires.
+	// Until when a request_uri has to be opened; NULL once it was. From then on expires_at counts.
 	RequestURIExpiresAt *time.Time
 	// When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.
 	ExpiresAt *time.Time

@@ -648,6 +648,86 @@ func (q *Queries) FindAuthorizationByCode(ctx context.Context, code token.Digest
 	return i, err
 }
 
+const FindAuthorizationByRequestURI = `-- name: FindAuthorizationByRequestURI :one
+UPDATE oauth_authorization AS a
+SET expires_at = CASE WHEN a.request_uri_expires_at IS NULL THEN a.expires_at ELSE deadline($1::interval, NULL, 'Lifetime') END,
+    request_uri_expires_at = NULL, -- opened
+    updated_at = now()
+WHERE a.request_uri = $2::token_digest
+  AND a.client_id = $3::client_id
+  AND a.status = 'pending'
+  AND a.revoked_at IS NULL
+  AND coalesce(a.request_uri_expires_at, a.expires_at) > now()
+RETURNING a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
+`
+
+type FindAuthorizationByRequestURIParams struct {
+	Lifetime   time.Duration
+	RequestURI token.Digest
+	ClientID   ClientID
+}
+
+// FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
+// the page and link scanners do no harm (RFC 9126, section 4). The life of the request_uri bounds the first call only. From that one on the
+// request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
+// to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
+func (q *Queries) FindAuthorizationByRequestURI(ctx context.Context, arg FindAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
+	row := q.db.QueryRow(ctx, FindAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
+	var i OAuthAuthorization
+	err := row.Scan(
+		&i.ID,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.ClientID,
+		&i.Kind,
+		&i.Status,
+		&i.RedirectURI,
+		&i.ResponseType,
+		&i.ResponseMode,
+		&i.Scopes,
+		&i.State,
+		&i.Nonce,
+		&i.CodeChallenge,
+		&i.CodeChallengeMethod,
+		&i.Resources,
+		&i.AuthorizationDetails,
+		&i.Claims,
+		&i.Request,
+		&i.RequestURI,
+		&i.RequestURIExpiresAt,
+		&i.ExpiresAt,
+		&i.UserID,
+		&i.SessionID,
+		&i.ReferenceID,
+		&i.GrantedScopes,
+		&i.AuthTime,
+		&i.ACR,
+		&i.AMR,
+		&i.DecidedAt,
+		&i.Bound,
+		&i.UserEpoch,
+		&i.ClientEpoch,
+		&i.PairEpoch,
+		&i.Code,
+		&i.CodeExpiresAt,
+		&i.RedeemedAt,
+		&i.RedeemedAs,
+		&i.Confirmation,
+		&i.Act,
+		&i.MayAct,
+		&i.MaxExpiresAt,
+		&i.RevokedAt,
+		&i.RevokedReason,
+		&i.Data,
+		&i.ACRValues,
+		&i.MaxAge,
+	)
+	if err != nil {
+		err = fmt.Errorf("query FindAuthorizationByRequestURI: %w", err)
+	}
+	return i, err
+}
+
 const GetAuthorization = `-- name: GetAuthorization :one
 SELECT a.id, a.created_at, a.updated_at, a.client_id, a.kind, a.status, a.redirect_uri, a.response_type, a.response_mode, a.scopes, a.state, a.nonce, a.code_challenge, a.code_challenge_method, a.resources, a.authorization_details, a.claims, a.request, a.request_uri, a.request_uri_expires_at, a.expires_at, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.auth_time, a.acr, a.amr, a.decided_at, a.bound, a.user_epoch, a.client_epoch, a.pair_epoch, a.code, a.code_expires_at, a.redeemed_at, a.redeemed_as, a.confirmation, a.act, a.may_act, a.max_expires_at, a.revoked_at, a.revoked_reason, a.data, a.acr_values, a.max_age
 FROM oauth_authorization AS a
@@ -1062,17 +1142,17 @@ WITH locked AS MATERIALIZED (
         pair_epoch(u.ended_grants, c.client_id, $7::reference_id) AS pair_epoch,
         l.session_id, l.bound, $7::reference_id AS reference_id,
         as_set($6::text[]) AS scopes, nullif(as_set($8::text[]), '{}') AS resources,
-        $9::jsonb AS authorization_details, $10::timestamptz AS auth_time,
-        $11::jsonb AS act, l.refresh_token,
-        $12::refresh_token_id AS refresh_token_id,
+        details_as_set($9::jsonb) AS authorization_details, $10::timestamptz AS auth_time,
+        $11::jsonb AS act, $12::refresh_token_id AS refresh_token_id,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN l.refresh_token END)::token_digest AS refresh_token,
         $13::token_confirmation AS confirmation,
         CASE WHEN is_public(c) THEN $13::token_confirmation END AS family_confirmation,
         CASE WHEN l.bound THEN s.expires_at END AS session_ends_at,
         expiry(now(), $14::interval, c.access_token_lifetime, 'AccessTokenLifetime') AS access_token_ends_at,
-        CASE WHEN l.refresh_token IS NOT NULL
+        CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(now(), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN l.refresh_token IS NOT NULL
+        CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(now(), $16::interval, c.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         (
@@ -1081,9 +1161,15 @@ WITH locked AS MATERIALIZED (
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT $17::text = ANY (coalesce(c.grant_types, '{authorization_code}') || 'server'::text) THEN 'unauthorized_client'
-                WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.scopes, $18::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'issued'
+                WHEN $17::text <> 'server' AND NOT uses_grant_type(c, $17::text) THEN 'unauthorized_client'
+                WHEN NOT binds_as_registered(c, $13::token_confirmation) THEN 'mismatched'
+                ELSE coalesce(
+                    judge_asked(
+                        c, $6::text[], $18::text[], $8::text[], $19::text[],
+                        $9::jsonb, $20::text[]
+                    ),
+                    'issued'
+                )
             END
         )::outcome AS outcome
     FROM locked AS l
@@ -1098,11 +1184,11 @@ WITH locked AS MATERIALIZED (
         act, may_act, data, expires_at
     )
     SELECT $4::authorization_id, q.client_id, 'direct', 'approved', q.scopes, q.scopes, q.resources, q.authorization_details, q.user_id,
-        q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, $19::text,
-        $20::text[], now(), now(), $21::access_token_id, q.family_ends_at, q.family_confirmation,
-        q.act, $22::jsonb, $23::jsonb,
-        CASE WHEN $24::boolean AND q.refresh_token IS NULL
-            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), $25::token_digest)
+        q.session_id, q.reference_id, q.bound, q.user_epoch, q.client_epoch, q.pair_epoch, q.auth_time, $21::text,
+        $22::text[], now(), now(), $23::access_token_id, q.family_ends_at, q.family_confirmation,
+        q.act, $24::jsonb, $25::jsonb,
+        CASE WHEN $26::boolean AND q.refresh_token IS NULL
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), $27::token_digest)
         END
     FROM asked AS q
     WHERE q.outcome = 'issued'
@@ -1112,12 +1198,14 @@ WITH locked AS MATERIALIZED (
     SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
     FROM asked AS q
     CROSS JOIN judge_repeated_grant(
-        $4::authorization_id, q.client_id, q.user_id, $21::access_token_id, q.refresh_token_id
+        $4::authorization_id, q.client_id, q.user_id, $23::access_token_id, q.refresh_token_id
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
-    SELECT $4::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub, q.session_id, q.reference_id, q.scopes, q.resources,
-        q.authorization_details, q.auth_time, q.act, q.refresh_token, q.refresh_token_id, q.confirmation, q.family_confirmation,
+    SELECT $4::authorization_id AS id, j.verdict IS NULL AS is_new, q.client_id, q.user_id, give_subject(q.sector, q.user_id) AS sub,
+        q.session_id, q.reference_id, q.scopes, q.resources, q.authorization_details, q.auth_time, q.act, q.refresh_token,
+        (CASE WHEN q.refresh_token IS NOT NULL THEN q.refresh_token_id END)::refresh_token_id AS refresh_token_id, q.confirmation,
+        q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
         (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
@@ -1132,7 +1220,7 @@ WITH locked AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $24::boolean THEN expiry_without_row(g.access_token_expires_at, $25::token_digest) END
+        CASE WHEN $26::boolean THEN expiry_without_row(g.access_token_expires_at, $27::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
 ), new_access_token AS (
@@ -1140,11 +1228,10 @@ WITH locked AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id
     )
-    SELECT $21::access_token_id, $25::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        CASE WHEN g.refresh_token IS NOT NULL THEN g.refresh_token_id END, g.access_token_expires_at, g.scopes, g.resources,
-        g.authorization_details, g.confirmation, g.act, g.id, g.id
+    SELECT $23::access_token_id, $27::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+        g.refresh_token_id, g.access_token_expires_at, g.scopes, g.resources, g.authorization_details, g.confirmation, g.act, g.id, g.id
     FROM granted AS g
-    WHERE g.is_new AND NOT $24::boolean
+    WHERE g.is_new AND NOT $26::boolean
 ), known AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
@@ -1157,7 +1244,7 @@ SELECT noted(
         coalesce(j.verdict, q.outcome, 'unknown')::outcome, 'IssueGrant', of_user => $1::user_id, of_client => $2::client_id,
         of_session => $3::session_id, of_family => $4::authorization_id
     )::outcome AS outcome,
-    g.sub, g.access_token_expires_at, g.refresh_token_expires_at
+    g.sub, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
 LEFT JOIN judged AS j ON true
@@ -1165,36 +1252,39 @@ LEFT JOIN granted AS g ON true
 `
 
 type IssueGrantParams struct {
-	UserID                UserID
-	ClientID              ClientID
-	SessionID             *SessionID
-	ID                    AuthorizationID
-	RefreshToken          *token.Digest
-	Scopes                []string
-	ReferenceID           *ReferenceID
-	Resources             []string
-	AuthorizationDetails  json.RawMessage
-	AuthTime              *time.Time
-	Act                   json.RawMessage
-	RefreshTokenID        *RefreshTokenID
-	Confirmation          *token.Confirmation
-	AccessTokenLifetime   time.Duration
-	RefreshTokenLifetime  time.Duration
-	FamilyLifetime        time.Duration
-	GrantType             string
-	DefaultScopes         []string
-	ACR                   *string
-	AMR                   []string
-	AccessTokenID         AccessTokenID
-	MayAct                json.RawMessage
-	Data                  json.RawMessage
-	AccessTokenWithoutRow bool
-	AccessToken           *token.Digest
+	UserID                           UserID
+	ClientID                         ClientID
+	SessionID                        *SessionID
+	ID                               AuthorizationID
+	RefreshToken                     *token.Digest
+	Scopes                           []string
+	ReferenceID                      *ReferenceID
+	Resources                        []string
+	AuthorizationDetails             json.RawMessage
+	AuthTime                         *time.Time
+	Act                              json.RawMessage
+	RefreshTokenID                   *RefreshTokenID
+	Confirmation                     *token.Confirmation
+	AccessTokenLifetime              time.Duration
+	RefreshTokenLifetime             time.Duration
+	FamilyLifetime                   time.Duration
+	GrantType                        string
+	DefaultScopes                    []string
+	DefaultResources                 []string
+	DefaultAuthorizationDetailsTypes []string
+	ACR                              *string
+	AMR                              []string
+	AccessTokenID                    AccessTokenID
+	MayAct                           json.RawMessage
+	Data                             json.RawMessage
+	AccessTokenWithoutRow            bool
+	AccessToken                      *token.Digest
 }
 
 type IssueGrantRow struct {
 	Outcome               Outcome
 	Sub                   *Subject
+	RefreshTokenID        *RefreshTokenID
 	AccessTokenExpiresAt  *time.Time
 	RefreshTokenExpiresAt *time.Time
 }
@@ -1203,13 +1293,14 @@ type IssueGrantRow struct {
 // for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
 // client may get.
 // grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
-// default_scopes are the scopes that a client may ask for if none are registered for it.
+// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 // With session_id and without offline_access the grant lasts as long as the session.
 // act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
 // confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 // the family as well (RFC 9449, section 5).
 // id and access_token_id are made once for a request and kept for its retries.
-// Without refresh_token and refresh_token_id no refresh token is issued.
+// Without refresh_token and refresh_token_id no refresh token is issued. A client that is registered for grant types without refresh_token
+// gets none either: the answer's refresh_token_id is NULL.
 // access_token_without_row is that of RedeemAuthorizationCode.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // sub is the subject by which the client knows the user.
@@ -1220,7 +1311,10 @@ type IssueGrantRow struct {
 //   - suspended: the user is suspended (access_denied)
 //   - signed_out: the session is not a live session of the user (login_required)
 //   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
-//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
+//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+//   - invalid_target: the client may not ask for the resources (invalid_target)
+//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 //   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 //
 // Only issued changes anything. The id of another grant is an error.
@@ -1244,6 +1338,8 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 		arg.FamilyLifetime,
 		arg.GrantType,
 		arg.DefaultScopes,
+		arg.DefaultResources,
+		arg.DefaultAuthorizationDetailsTypes,
 		arg.ACR,
 		arg.AMR,
 		arg.AccessTokenID,
@@ -1256,6 +1352,7 @@ func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGr
 	err := row.Scan(
 		&i.Outcome,
 		&i.Sub,
+		&i.RefreshTokenID,
 		&i.AccessTokenExpiresAt,
 		&i.RefreshTokenExpiresAt,
 	)
@@ -1947,8 +2044,9 @@ type TakeAuthorizationByRequestURIParams struct {
 }
 
 // TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
-// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
-// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
+// of callers one gets it (RFC 9126, section 4). FindAuthorizationByRequestURI lets the user reload the page. The request then waits for the
+// user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
+// or the request was revoked (invalid_request_uri).
 func (q *Queries) TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error) {
 	row := q.db.QueryRow(ctx, TakeAuthorizationByRequestURI, arg.Lifetime, arg.RequestURI, arg.ClientID)
 	var i OAuthAuthorization

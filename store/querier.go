@@ -118,14 +118,16 @@ type Querier interface {
 	// digest of the auth_req_id. request keeps other parameters, such as binding_message and login_hint. notification_token is the
 	// client_notification_token of the ping and push modes, encrypted by the caller.
 	// The request expires after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
-	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 	//   - created: the request waits for the user
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for urn:openid:params:grant-type:ciba (unauthorized_client)
 	//   - unknown: there is no such user (unknown_user_id)
 	//   - suspended: the user is suspended (access_denied)
-	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+	//   - invalid_target: the client may not ask for the resources (invalid_target)
+	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 	// Only created writes anything.
 	CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
@@ -140,12 +142,14 @@ type Querier interface {
 	// AuthenticateClient. device_code and user_code are the digests of the codes. Make the user code from an alphabet of your own
 	// (RFC 8628, section 6.1), and normalise what users type before you hash it.
 	// Both codes expire after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
-	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 	//   - created: the request waits for a user to enter the user code
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:device_code (unauthorized_client)
-	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+	//   - invalid_target: the client may not ask for the resources (invalid_target)
+	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 	//   - taken: the user code belongs to a request that has not expired; call again with another one
 	// Only created writes anything. A user code can be used again once its request has expired.
 	CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error)
@@ -392,6 +396,11 @@ type Querier interface {
 	// FindAuthorizationByCode returns an authorization by the digest of its code, in any state. Use it to display an authorization;
 	// RedeemAuthorizationCode decides about the code. Zero rows: there is no such code.
 	FindAuthorizationByCode(ctx context.Context, code token.Digest) (OAuthAuthorization, error)
+	// FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
+	// the page and link scanners do no harm (RFC 9126, section 4). The life of the request_uri bounds the first call only. From that one on the
+	// request waits for the user's decision for lifetime. The decision uses the request_uri up. Zero rows: the request_uri is unknown, belongs
+	// to another client, has expired before it was opened, or has been used, or the request has lapsed or was revoked (invalid_request_uri).
+	FindAuthorizationByRequestURI(ctx context.Context, arg FindAuthorizationByRequestURIParams) (OAuthAuthorization, error)
 	// FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
 	// code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
 	// and of an address before you call this (RFC 8628, section 5.1).
@@ -571,13 +580,14 @@ type Querier interface {
 	// for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
 	// client may get.
 	// grant_type is what the client has to be registered for. A server that grants of its own accord passes server.
-	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 	// With session_id and without offline_access the grant lasts as long as the session.
 	// act says who acts for the user, may_act who may (RFC 8693, sections 4.1 and 4.4). Both stay with the grant through every refresh.
 	// confirmation is the key that the caller has proven to hold. It binds the access token and, if the client is public, the refresh token and
 	// the family as well (RFC 9449, section 5).
 	// id and access_token_id are made once for a request and kept for its retries.
-	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// Without refresh_token and refresh_token_id no refresh token is issued. A client that is registered for grant types without refresh_token
+	// gets none either: the answer's refresh_token_id is NULL.
 	// access_token_without_row is that of RedeemAuthorizationCode.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// sub is the subject by which the client knows the user.
@@ -588,7 +598,10 @@ type Querier interface {
 	//   - suspended: the user is suspended (access_denied)
 	//   - signed_out: the session is not a live session of the user (login_required)
 	//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
-	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
+	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+	//   - invalid_target: the client may not ask for the resources (invalid_target)
+	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 	// Only issued changes anything. The id of another grant is an error.
 	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
@@ -715,8 +728,9 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
-	// access_token_without_row is that of RedeemAuthorizationCode.
-	// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+	// resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
+	// RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+	// gets no refresh token.
 	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	//   - redeemed: the tokens are written
@@ -727,7 +741,7 @@ type Querier interface {
 	//     (slow_down)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: there is no such code (invalid_grant)
-	//   - mismatched: the client or the key is another one (invalid_grant)
+	//   - mismatched: the client or the key is another one, or the client's tokens have to be bound and there is no key (invalid_grant)
 	//   - expired: the code has expired, whatever was decided, or the refresh token that a retry would get (expired_token)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is no longer registered for the grant type (unauthorized_client)
@@ -735,7 +749,10 @@ type Querier interface {
 	//   - revoked: the request or the grant had been ended (access_denied)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
-	//   - invalid_target: the resources go beyond the grant (invalid_target)
+	//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
+	//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
+	//     (invalid_authorization_details)
 	// Only redeemed, retried, authorization_pending, slow_down and replayed change anything, apart from the proof, which is remembered. A poll that
 	// comes too early leaves the time from which the next one is counted. Run this call on the pool: a transaction that is rolled back would undo
 	// replayed.
@@ -983,8 +1000,9 @@ type Querier interface {
 	// rows that are locked.
 	SweepSessionClients(ctx context.Context, arg SweepSessionClientsParams) (SweepSessionClientsRow, error)
 	// TakeAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, and uses the request_uri up: of any number
-	// of callers one gets it (RFC 9126, section 4). The request then waits for the user's decision for lifetime. Zero rows: the request_uri is
-	// unknown, belongs to another client, has expired, or has been used, or the request was revoked (invalid_request_uri).
+	// of callers one gets it (RFC 9126, section 4). FindAuthorizationByRequestURI lets the user reload the page. The request then waits for the
+	// user's decision for lifetime. Zero rows: the request_uri is unknown, belongs to another client, has expired, or has been used or opened,
+	// or the request was revoked (invalid_request_uri).
 	TakeAuthorizationByRequestURI(ctx context.Context, arg TakeAuthorizationByRequestURIParams) (OAuthAuthorization, error)
 	// UpdateAccountPassword replaces the hash of a user's password. Zero rows: the user has no password account.
 	UpdateAccountPassword(ctx context.Context, arg UpdateAccountPasswordParams) (Account, error)
@@ -992,8 +1010,7 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
-	// error that names the parameter. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and

@@ -12,6 +12,8 @@ const (
 	ClientSecret                            // RFC 6749 §2.3.1: odb_cs_
 	SessionToken                            // the cookie of a user's browser session: odb_st_
 	RegistrationAccessToken                 // RFC 7592 §3: odb_ra_
+	DeviceCode                              // RFC 8628 §3.2: odb_dc_
+	AuthReqID                               // CIBA Core §7.3: odb_ar_
 )
 
 // kinds holds the code of each kind, which stands in its prefix, and its name. Codes are two characters long, and once
@@ -24,6 +26,8 @@ var kinds = [...]struct{ code, name string }{
 	ClientSecret:            {"cs", "client_secret"},
 	SessionToken:            {"st", "session_token"},
 	RegistrationAccessToken: {"ra", "registration_access_token"},
+	DeviceCode:              {"dc", "device_code"},
+	AuthReqID:               {"ar", "auth_req_id"},
 }
 
 const codeLength = 2
@@ -32,7 +36,7 @@ func (k Kind) known() bool { return k != 0 && int(k) < len(kinds) }
 
 // String returns the name of the kind, which is that of the OAuth parameter that carries it: "access_token",
 // "refresh_token" (so also the token_type_hint of RFC 7009 §2.1), "authorization_code", "request_uri", "client_secret",
-// "session_token", "registration_access_token"; and "unknown" for any other value.
+// "session_token", "registration_access_token", "device_code", "auth_req_id"; and "unknown" for any other value.
 func (k Kind) String() string {
 	if !k.known() {
 		return "unknown"

@@ -21,7 +21,8 @@ const successorLabel = "oauthdb/token successor v1\x00"
 // Successor returns the refresh token that follows the presented one under the key: a refresh token of the default
 // scheme, with the 256 bits of HMAC-SHA-256(key, label || presented) in it. The same token and key always give the same
 // successor, so parallel and repeated refreshes converge, and only who holds the key can tell it. The presented token
-// may be foreign. The zero Raw has no successor but the zero Raw.
+// may be foreign, and it may be a device code or an auth_req_id: so polls converge, too. The zero Raw has no successor but
+// the zero Raw.
 //
 // It panics if the key is shorter than [MinKeyLength]. Servers whose keys change use [Successors].
 func Successor(key []byte, presented Raw) Raw { return Scheme{}.Successor(key, presented) }

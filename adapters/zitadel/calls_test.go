@@ -234,7 +234,7 @@ func asError(err *oidc.Error) error {
 
 // retireOne leaves a key to retire, and retires it.
 func retireOne(w *world) error {
-	if _, err := w.storage.RotateSigningKey(w.ctx); err != nil {
+	if _, err := w.storage.RotateSigningKey(w.ctx, 0); err != nil {
 		return err
 	}
 	w.calls.take()
@@ -243,11 +243,11 @@ func retireOne(w *world) error {
 
 // rotateTwice rotates once more when a key has been replaced.
 func rotateTwice(w *world) error {
-	if _, err := w.storage.RotateSigningKey(w.ctx); err != nil {
+	if _, err := w.storage.RotateSigningKey(w.ctx, 0); err != nil {
 		return err
 	}
 	w.calls.take()
-	_, err := w.storage.RotateSigningKey(w.ctx)
+	_, err := w.storage.RotateSigningKey(w.ctx, 0)
 	return err
 }
 

@@ -37,7 +37,7 @@
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
-//	SigningKey                     FindCurrentSigningKey, CreateSigningKey
+//	SigningKey                     FindCurrentSigningKey, RotateSigningKeyIfDue
 //	TerminateSession               RevokeUserAuthorizationsByClient
 //	TerminateSessionFromRequest    GetClient, EndSession
 //	TokenRequestByRefreshToken     FindRefreshTokenByToken
@@ -47,8 +47,8 @@
 //
 //	Approve                        ApproveAuthorization
 //	PendingRequest                 GetAuthorization
-//	RetireSigningKeys              FindCurrentSigningKey, ListSigningKeys, RetireSigningKey
-//	RotateSigningKey               FindCurrentSigningKey, ListSigningKeys, RetireSigningKey, CreateSigningKey
+//	RetireSigningKeys              RetireReplacedSigningKeys
+//	RotateSigningKey               RetireReplacedSigningKeys, RotateSigningKeyIfDue
 //	Provider.Approve               ApproveAuthorization
 //	Provider.Deny                  DenyAuthorization
 //	Provider.JWTProfileVerifier    GetClient, RememberClientAssertion
@@ -99,6 +99,12 @@
 // client. A user who clicks on Allow twice approves twice, and the browser gets the code of the second click. Consents, sessions and what a
 // settings page lists are plain calls of package store.
 //
+// # Telling clients of a sign-out
+//
+// The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
+// sign its tokens with [Storage.SigningKey], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
+// examples/authserver has the whole of it in logout.go.
+//
 // # Without the Provider
 //
 // A Storage also serves an op.Provider of your own: have [Storage.Approve] make the ticket for its callback. There is no place
@@ -110,7 +116,7 @@
 // # Signing keys
 //
 // They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed.
-// Have a timer call [Storage.RotateSigningKey], once a month say, and [Storage.RetireSigningKeys] more often. To change the
+// Have a timer call [Storage.RotateSigningKey] each hour, with the age at which a key is replaced, a month say. To change the
 // algorithm, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
 // passed. Another server that keeps its own keys in the table must use another algorithm: what it has encrypted can't sign
 // here.

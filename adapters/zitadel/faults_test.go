@@ -226,7 +226,7 @@ func TestServerWithoutDatabaseIsAtFault(t *testing.T) {
 	wantFault(t, "Provider.Approve", provider.Approve(nil, w.get("/"), "id", approval))
 	wantFault(t, "Provider.Deny", provider.Deny(nil, w.get("/"), "id", nil))
 	wantFault(t, "TerminateSession", storage.TerminateSession(w.ctx, "user", "client"))
-	_, err = storage.RotateSigningKey(w.ctx)
+	_, err = storage.RotateSigningKey(w.ctx, 0)
 	wantFault(t, "RotateSigningKey", err)
 	wantFault(t, "RetireSigningKeys", storage.RetireSigningKeys(w.ctx))
 	wantFault(t, "Health", storage.Health(w.ctx))

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -79,8 +80,8 @@ func (c *keyCache) put(row store.SigningKey, k *signingKey) {
 	c.keys[row.ID] = k
 }
 
-// SigningKey returns the key to sign with: [store.Queries.FindCurrentSigningKey]. If there is none yet, it makes one
-// ([store.Queries.CreateSigningKey]) and asks again: servers that start together may each make one, all of which are published.
+// SigningKey returns the key to sign with: [store.Queries.FindCurrentSigningKey]. If there is none yet, it makes one and asks again. Of
+// servers that start together, one makes it ([store.Queries.RotateSigningKeyIfDue]).
 func (s *Storage) SigningKey(ctx context.Context) (op.SigningKey, error) {
 	x := exchangeFrom(ctx)
 	if x != nil && x.key != nil {
@@ -88,7 +89,7 @@ func (s *Storage) SigningKey(ctx context.Context) (op.SigningKey, error) {
 	}
 	row, err := s.currentKey(ctx)
 	if db.IsNotFound(err) {
-		if _, err := s.createKey(ctx); err != nil {
+		if _, err := s.createKeyIfDue(ctx, store.Never); err != nil {
 			return nil, err
 		}
 		row, err = s.currentKey(ctx)
@@ -115,6 +116,9 @@ func (s *Storage) openKey(row store.SigningKey) (*signingKey, error) {
 	if k := s.keys.get(row); k != nil {
 		return k, nil
 	}
+	if row.PrivateKeyURI != nil {
+		return nil, errors.New("the signing key is kept in a key management service, which this package doesn't ask")
+	}
 	der, err := s.sealer.open(string(row.ID), row.PrivateKey)
 	if err != nil {
 		return nil, err
@@ -132,7 +136,8 @@ func (s *Storage) openKey(row store.SigningKey) (*signingKey, error) {
 	return k, nil
 }
 
-func (s *Storage) createKey(ctx context.Context) (store.SigningKeyID, error) {
+// createKeyIfDue makes a key if the newest one is older than maxAge, or if there is none, and returns the id of the newest.
+func (s *Storage) createKeyIfDue(ctx context.Context, maxAge time.Duration) (store.SigningKeyID, error) {
 	var key crypto.Signer
 	var curve *string
 	var err error
@@ -157,13 +162,13 @@ func (s *Storage) createKey(ctx context.Context) (store.SigningKeyID, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode a signing key: %w", err)
 	}
-	_, err = s.store.CreateSigningKey(ctx, store.CreateSigningKeyParams{
-		ID: id, PublicKey: string(public), PrivateKey: s.sealer.seal(string(id), der), Alg: new(string(s.opts.SigningAlgorithm)), Curve: curve,
+	newest, err := s.store.RotateSigningKeyIfDue(ctx, store.RotateSigningKeyIfDueParams{
+		ID: id, PublicKey: string(public), PrivateKey: s.sealer.seal(string(id), der), Alg: string(s.opts.SigningAlgorithm), Curve: curve, MaxAge: maxAge,
 	})
 	if err != nil {
 		return "", s.fault(ctx, err)
 	}
-	return id, nil
+	return newest.ID, nil
 }
 
 // SignatureAlgorithms returns, for the discovery document, the algorithm that signs, first, and those of other published keys:
@@ -216,61 +221,27 @@ func (s *Storage) publicKeys(ctx context.Context) ([]*publicKey, error) {
 	return keys, nil
 }
 
-// RotateSigningKey brings a new signing key into use without a failed verification, and returns its id: it is published at
-// once, and signs when it has been published for KeyLeadTime. Keys that an earlier one has replaced by then are retired, as
-// by RetireSigningKeys. A new key that does not sign yet is not followed by another: its id is returned. Call it as often as
-// keys should change, from one server or several.
-func (s *Storage) RotateSigningKey(ctx context.Context) (store.SigningKeyID, error) {
+// RotateSigningKey brings a new signing key into use without a failed verification, if the newest one is older than maxAge, and returns
+// the id of the newest: [store.Queries.RotateSigningKeyIfDue]. A new key is published at once, and signs when it has been published for
+// KeyLeadTime; a new key that does not sign yet is not followed by another. Keys that have been replaced by then are retired, as by
+// RetireSigningKeys. Call it as often as you like, from one server or several: one of them makes the key.
+func (s *Storage) RotateSigningKey(ctx context.Context, maxAge time.Duration) (store.SigningKeyID, error) {
 	if err := s.RetireSigningKeys(ctx); err != nil {
 		return "", err
 	}
-	rows, current, err := s.usableKeys(ctx)
-	if err != nil {
-		return "", err
-	}
-	if current != nil && rows[0].ID != current.ID {
-		return rows[0].ID, nil // newest first
-	}
-	return s.createKey(ctx)
+	return s.createKeyIfDue(ctx, max(maxAge, s.opts.KeyLeadTime, time.Microsecond))
 }
 
 // RetireSigningKeys lets the keys that have been replaced be published only as long as the last token that they signed
-// lives, and KeyLeadTime more for what still signs with them at this moment: [store.Queries.RetireSigningKey] for each. A
+// lives, and KeyLeadTime more for what still signs with them at this moment: [store.Queries.RetireReplacedSigningKeys]. A
 // key counts as replaced when a newer one signs, so this may be called at any time and from any number of servers.
 func (s *Storage) RetireSigningKeys(ctx context.Context) error {
-	rows, current, err := s.usableKeys(ctx)
-	if err != nil || current == nil {
-		return err
-	}
-	lifetime := max(s.opts.AccessTokenLifetime, s.opts.IDTokenLifetime) + s.opts.ClockSkew + s.opts.KeyLeadTime
-	replaced := slices.IndexFunc(rows, func(k store.SigningKey) bool { return k.ID == current.ID }) + 1
-	for _, row := range rows[replaced:] {
-		_, err := s.store.RetireSigningKey(ctx, store.RetireSigningKeyParams{ID: row.ID, Lifetime: lifetime})
-		if err != nil && !db.IsNotFound(err) {
-			return s.fault(ctx, err)
-		}
+	_, err := s.store.RetireReplacedSigningKeys(ctx, store.RetireReplacedSigningKeysParams{
+		Alg: string(s.opts.SigningAlgorithm), LeadTime: s.opts.KeyLeadTime,
+		Lifetime: max(s.opts.AccessTokenLifetime, s.opts.IDTokenLifetime) + s.opts.ClockSkew + s.opts.KeyLeadTime,
+	})
+	if err != nil {
+		return s.fault(ctx, err)
 	}
 	return nil
-}
-
-// usableKeys are those of the algorithm that do not expire, newest first, and the one of them that signs.
-func (s *Storage) usableKeys(ctx context.Context) (rows []store.SigningKey, current *store.SigningKey, err error) {
-	signing, err := s.currentKey(ctx)
-	if db.IsNotFound(err) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, s.fault(ctx, err)
-	}
-	rows, err = s.store.ListSigningKeys(ctx)
-	if err != nil {
-		return nil, nil, s.fault(ctx, err)
-	}
-	rows = slices.DeleteFunc(rows, func(k store.SigningKey) bool {
-		return k.ExpiresAt != nil || deref(k.Alg) != string(s.opts.SigningAlgorithm)
-	})
-	if !slices.ContainsFunc(rows, func(k store.SigningKey) bool { return k.ID == signing.ID }) {
-		return nil, nil, nil // retired between the two statements
-	}
-	return rows, &signing, nil
 }

@@ -85,9 +85,10 @@ func TestKeysRotateWithoutAFailedVerification(t *testing.T) {
 	first := kid(t, signed[0])
 	for range 3 {
 		old := kid(t, idToken())
-		next, err := w.storage.RotateSigningKey(w.ctx)
+		time.Sleep(w.opts.KeyLeadTime) // a younger key is not followed by another
+		next, err := w.storage.RotateSigningKey(w.ctx, 0)
 		w.ok(err)
-		again, err := w.storage.RotateSigningKey(w.ctx)
+		again, err := w.storage.RotateSigningKey(w.ctx, 0)
 		w.ok(err)
 		wantEqual(t, "a second rotation at once", again, next)
 		check()
@@ -194,7 +195,7 @@ func TestSigningKeysAreEncryptedAtRest(t *testing.T) {
 	same, err := w.storage.SigningKey(w.ctx)
 	w.ok(err)
 	wantEqual(t, "key", same.ID(), before.ID())
-	_, err = w.storage.RotateSigningKey(w.ctx)
+	_, err = w.storage.RotateSigningKey(w.ctx, 0)
 	w.ok(err)
 	w.opts.KeyEncryptionKeys = [][]byte{next}
 	w.serve()

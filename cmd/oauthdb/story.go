@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/registration"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -41,9 +42,11 @@ func (w *walk) registration() chapter {
 			if err != nil {
 				return "", err
 			}
-			if app.CreateClientParams, err = clientOf(text); err != nil {
+			metadata, err := registration.Parse(text)
+			if err != nil {
 				return "", err
 			}
+			app.CreateClientParams = metadata.CreateClientParams()
 			app.ID, app.ClientID = store.NewOAuthClientID(), store.NewClientID()
 			if method := app.TokenEndpointAuthMethod; method != nil && strings.HasPrefix(*method, "client_secret_") {
 				app.secret = token.Mint(token.ClientSecret)

@@ -101,7 +101,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		func(ctx context.Context) {
 			_ = db.NewCollector(server.store, db.CollectorOptions{Logger: logger}).Run(ctx) // ends when ctx does
 		},
-		server.rotateKeys,
+		func(ctx context.Context) { _ = server.logoutWorker().Run(ctx) },
+		server.tendKeys,
 	})
 }
 

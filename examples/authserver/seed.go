@@ -8,12 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/registration"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -27,76 +26,34 @@ const (
 	demoOrigin   = "http://127.0.0.1:8081" // of the demo app, as clients/web.json has it
 )
 
-// registration is a client's document (RFC 7591, section 2), with the identifier and the secret that it is to have, if any.
-type registration struct {
+// application is a client's document, with the identifier and the secret that it is to have, if any.
+type application struct {
 	ID     string
 	Secret string
 	Scopes []string
 	params store.CreateClientParams
 }
 
-func parseRegistration(document []byte) (registration, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(document, &members); err != nil {
-		return registration{}, fmt.Errorf("reading a registration document: %w", err)
+func parseApplication(document []byte) (application, error) {
+	metadata, err := registration.Parse(document)
+	if err != nil {
+		return application{}, fmt.Errorf("reading a registration document: %w", err)
 	}
-	var r registration
-	var scope string
-	p := &r.params
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		var into any
-		switch name {
-		case "client_id":
-			into = &r.ID
-		case "client_secret":
-			into = &r.Secret
-		case "client_name":
-			into = &p.Name
-		case "client_uri":
-			into = &p.URI
-		case "logo_uri":
-			into = &p.Icon
-		case "tos_uri":
-			into = &p.TOS
-		case "policy_uri":
-			into = &p.Policy
-		case "contacts":
-			into = &p.Contacts
-		case "redirect_uris":
-			into = &p.RedirectURIs
-		case "post_logout_redirect_uris":
-			into = &p.PostLogoutRedirectURIs
-		case "application_type":
-			into = &p.ApplicationType
-		case "token_endpoint_auth_method":
-			into = &p.TokenEndpointAuthMethod
-		case "grant_types":
-			into = &p.GrantTypes
-		case "response_types":
-			into = &p.ResponseTypes
-		case "scope":
-			into = &scope
-		case "jwks":
-			into = &p.JWKS
-		default:
-			return registration{}, fmt.Errorf("reading a registration document: %s is not supported here", name)
-		}
-		if err := json.Unmarshal(members[name], into); err != nil {
-			return registration{}, fmt.Errorf("reading a registration document: %s: %w", name, err)
-		}
+	// Parse keeps no secret, but an operator's document may state the one that the client is to have
+	var given struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
 	}
-	r.Scopes = strings.Fields(scope)
-	p.Scopes = r.Scopes
-	if p.RedirectURIs == nil {
-		p.RedirectURIs = []string{}
+	if err := json.Unmarshal(document, &given); err != nil {
+		return application{}, fmt.Errorf("reading a registration document: %w", err)
 	}
-	p.Public = new(p.TokenEndpointAuthMethod != nil && *p.TokenEndpointAuthMethod == "none")
+	p := metadata.CreateClientParams()
 	p.EnableEndSession = new(len(p.PostLogoutRedirectURIs) > 0)
-	return r, nil
+	return application{given.ID, given.Secret, p.Scopes, p}, nil
 }
 
 // register creates the client, or answers with false if there is one of that identifier.
-func register(ctx context.Context, q *store.Queries, r registration) (bool, error) {
+func register(ctx context.Context, q *store.Queries, r application) (bool, error) {
 	p := r.params
 	p.ID, p.ClientID = store.NewOAuthClientID(), store.ClientID(r.ID)
 	if r.Secret != "" {
@@ -132,7 +89,7 @@ func addPassword(ctx context.Context, q *store.Queries, user store.UserID, hash 
 // demo is what was seeded.
 type demo struct {
 	email, password string
-	web, machine    registration
+	web, machine    application
 	user            store.UserID
 }
 
@@ -160,7 +117,7 @@ func seedDemo(ctx context.Context, q *store.Queries, hashing *passwords, home st
 		if name == "web" {
 			document = []byte(strings.ReplaceAll(string(document), demoOrigin, home))
 		}
-		r, err := parseRegistration(document)
+		r, err := parseApplication(document)
 		if err != nil {
 			return d, fmt.Errorf("clients/%s.json: %w", name, err)
 		}
@@ -176,7 +133,7 @@ func seedDemo(ctx context.Context, q *store.Queries, hashing *passwords, home st
 			if !created {
 				_, err := q.UpdateClient(ctx, store.UpdateClientParams{
 					ClientID: store.ClientID(r.ID), URI: r.params.URI, RedirectURIs: r.params.RedirectURIs,
-					PostLogoutRedirectURIs: r.params.PostLogoutRedirectURIs,
+					PostLogoutRedirectURIs: r.params.PostLogoutRedirectURIs, BackchannelLogoutURI: r.params.BackchannelLogoutURI,
 				})
 				if err != nil {
 					return d, err
@@ -225,7 +182,7 @@ func administer(ctx context.Context, q *store.Queries, c *config, stdin io.Reade
 		if err != nil {
 			return err
 		}
-		r, err := parseRegistration(document)
+		r, err := parseApplication(document)
 		if err != nil {
 			return err
 		}

@@ -77,8 +77,8 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	}
 	s.provider, err = zitadel.NewProvider(s.storage, &op.Config{
 		CodeMethodS256: true, AuthMethodPost: true, AuthMethodPrivateKeyJWT: true, GrantTypeRefreshToken: true,
-		DefaultLogoutRedirectURI: signedOutPath,
-		SupportedScopes:          []string{"openid", "profile", "email", "offline_access"},
+		DefaultLogoutRedirectURI: signedOutPath, BackChannelLogoutSupported: true, BackChannelLogoutSessionSupported: true,
+		SupportedScopes: []string{"openid", "profile", "email", "offline_access"},
 	}, op.StaticIssuer(o.issuer), more...)
 	if err != nil {
 		return nil, err
@@ -264,31 +264,22 @@ func (e *errorCatcher) Write(b []byte) (int, error) {
 }
 
 const (
-	rotateKeysEvery = 24 * time.Hour
-	retireKeysEvery = time.Hour
+	signingKeyMaxAge = 24 * time.Hour
+	tendKeysEvery    = time.Hour
 )
 
-// rotateKeys brings a new signing key into use at each start and each day, of which no more than one is in waiting at any time.
-func (s *server) rotateKeys(ctx context.Context) {
-	rotate, retire := time.NewTicker(rotateKeysEvery), time.NewTicker(retireKeysEvery)
-	defer rotate.Stop()
-	defer retire.Stop()
-	for first := true; ; first = false {
-		var err error
-		if first {
-			_, err = s.storage.RotateSigningKey(ctx)
-		} else {
-			select {
-			case <-ctx.Done():
-				return
-			case <-rotate.C:
-				_, err = s.storage.RotateSigningKey(ctx)
-			case <-retire.C:
-				err = s.storage.RetireSigningKeys(ctx)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
+// tendKeys brings a new signing key into use each day, whichever server comes to it, and lets those go that it has replaced.
+func (s *server) tendKeys(ctx context.Context) {
+	tick := time.NewTicker(tendKeysEvery)
+	defer tick.Stop()
+	for {
+		if _, err := s.storage.RotateSigningKey(ctx, signingKeyMaxAge); err != nil && ctx.Err() == nil {
 			s.logger.LogAttrs(ctx, slog.LevelError, "signing keys", slog.String("error", fmt.Sprint(err)))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -27,7 +27,7 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			JOIN "user" AS u ON u.id = a.user_id
 			WHERE r.revoked IS NULL AND r.expires_at > now() + interval '1 hour' AND t.revoked IS NULL AND t.token IS NOT NULL AND t.expires_at > now() + interval '1 hour'
 				AND is_live(a, c, u, s) AND session_is_live(s, u) AND s.expires_at > now() + interval '1 hour' AND c.client_secret IS NOT NULL
-				AND a.reference_id IS NULL
+				AND a.reference_id IS NULL AND 'client_credentials' = ANY (c.grant_types) AND c.subject_type IS NULL
 		), average AS (
 			SELECT l.user_id
 			FROM live AS l
@@ -43,9 +43,13 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			'consent_id', (SELECT g.id FROM oauth_consent AS g WHERE g.user_id = l.user_id ORDER BY g.id LIMIT 1),
 			'consent_client', (SELECT g.client_id FROM oauth_consent AS g WHERE g.user_id = l.user_id AND g.reference_id IS NULL AND g.user_epoch = 1 ORDER BY g.id LIMIT 1),
 			'jwk_id', (SELECT k.id FROM jwks AS k ORDER BY k.id LIMIT 1),
+			'trusted_issuer_id', (SELECT i.id FROM oauth_trusted_issuer AS i ORDER BY i.id LIMIT 1),
+			'provider_subject', (SELECT c.account_id FROM account AS c WHERE c.user_id = l.user_id AND c.provider_id = 'google'),
+			'assertion', (SELECT g.id FROM oauth_client_assertion AS g ORDER BY g.id LIMIT 1),
 			'soon', extract(epoch FROM now() + interval '5 minutes')::bigint::text,
 			'suspended', (SELECT u.id FROM "user" AS u WHERE u.suspended_at IS NOT NULL AND u.deleted_at IS NULL ORDER BY u.id LIMIT 1),
 			'deleted', (SELECT u.id FROM "user" AS u WHERE u.deleted_at IS NOT NULL ORDER BY u.id LIMIT 1),
+			'last_used_client', (SELECT c.id FROM oauth_client AS c WHERE c.client_id = 'client-100'), -- the first hundred are those of authorizations
 			'client_with_secrets', (SELECT o.client_id FROM oauth_client_secret AS o WHERE o.expires_at > now() + interval '1 hour' ORDER BY o.id LIMIT 1),
 			'imported_client', (SELECT c.client_id FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
 			'foreign_hash', (SELECT c.foreign_secret_hash FROM oauth_client AS c WHERE c.foreign_secret_hash IS NOT NULL AND c.deleted_at IS NULL ORDER BY c.id LIMIT 1),
@@ -109,6 +113,13 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			FROM oauth_initial_access_token AS t
 			WHERE t.expires_at > now() + interval '1 hour' AND t.uses < t.max_uses
 			ORDER BY t.id
+			LIMIT 1
+		) || (
+			SELECT jsonb_build_object('pairwise_client', c.client_id, 'pairwise_sector', p.sector, 'pairwise_user', p.user_id, 'pairwise_subject', p.subject)
+			FROM oauth_pairwise_subject AS p
+			JOIN oauth_client AS c ON c.sector_identifier = p.sector
+			WHERE NOT c.disabled
+			ORDER BY p.id
 			LIMIT 1
 		) || (
 			SELECT jsonb_build_object('owner', c.user_id)
@@ -194,7 +205,7 @@ var special = map[string]map[string]string{
 	"SetRegistrationAccessToken":         {"RegistrationAccessToken": null},
 	"RotateClientSecret":                 {"ClientSecret": "'" + fresh("secret")},
 	"ReplaceForeignSecretHash":           {"ClientID": "imported_client", "ForeignSecretHash": "foreign_hash", "ClientSecret": "'" + fresh("secret")},
-	"MarkUnusedClients":                  {"AfterID": "oauth_client_id"},
+	"MarkUnusedClients":                  {"AfterID": "last_used_client"},
 	"ListClientSecrets":                  {"ClientID": "client_with_secrets"},
 	"ListClientsByUser":                  {"UserID": "owner"},
 	"ListUserConnections":                {"AfterClientID": "'", "AfterReferenceID": null},
@@ -205,11 +216,14 @@ var special = map[string]map[string]string{
 	"FindAuthorizationByCode":            {"Code": "code"},
 	"RedeemAuthorizationCode":            {"Code": "code", "ClientID": "code_client", "ClientSecret": "code_secret", "RedirectURI": "code_redirect_uri", "CodeChallenge": "code_challenge", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"TakeAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"FindAuthorizationByRequestURI":      {"RequestURI": "request_uri", "ClientID": "request_client"},
+	"CheckAuthorizationRequest":          {"RedirectURI": null},
+	"CreateAuthorization":                {"RedirectURI": null},
 	"ApproveAuthorization":               {"ID": "pending_id"},
 	"DenyAuthorization":                  {"ID": "pending_id"},
 	"FindAccountByProvider":              {"ProviderID": "'credential", "AccountID": "user_id"},
 	"EndUserSessions":                    {"Keep": null},
-	"GrantAuthorization":                 {"ID": "'new"},
+	"GrantAuthorization":                 {"ID": "'new", "RedirectURI": null},
 	"IssueAuthorizationCode":             {"ID": "code_authorization"},
 	"CreateBackchannelAuthentication":    {"AuthorizationDetails": "'[]"},
 	"CreateDeviceAuthorization":          {"AuthorizationDetails": "'[]"},
@@ -217,6 +231,16 @@ var special = map[string]map[string]string{
 	"GetPolledRequest":                   {"ID": "asking_request"},
 	"PollDeviceCode":                     {"DeviceCode": "device_code", "ClientID": "device_client", "ClientSecret": "device_secret", "RefreshTokenID": "'new", "AccessTokenID": "'new", "Resources": null},
 	"IssueAccessToken":                   {"ID": "'new"},
+	"ExchangeToken":                      {"SubjectToken": "access_token", "SubjectTokenID": null, "ActorToken": null, "ActorTokenID": null, "AccessTokenID": "'new", "Scopes": null, "Resources": null, "AuthorizationDetails": null, "MayAct": null},
+	"IssueTokenByAssertion":              {"Issuer": "'google", "Subject": "provider_subject", "AssertionExpiresAt": "soon", "AssertionClientID": null, "AccessTokenID": "'new", "Audiences": "'{https://server.example}", "SigningAlgorithm": "'ES256", "Resources": null},
+	"FindTrustedIssuerByIssuer":          {"Issuer": "'google"},
+	"CreateTrustedIssuer":                {"JWKS": null},
+	"UpdateTrustedIssuer":                {"JWKS": null},
+	"function find_issued_access_token":  {"Of_token": "access_token_id", "Issued_to": "client_id", "Presented_as": "access_token", "Exchanged_for": null, "Name": "'ID"},
+	"function find_issued (collected)":   {"ID": "'none"},
+	"function judge_assertion":           {"Assertion": "assertion", "Until": "'tomorrow", "Issued_as": "'new", "Family": "'new"},
+	"function find_grant_by_assertion":   {"Assertion": "assertion"},
+	"function lock_live_access_token":    {"Of_token": "access_token_id"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},
 	"CreateClient":                       {"ClientID": "'new", "JWKS": null, "ForeignSecretHash": null},
 	"UpdateClient":                       {"Cleared": "'{}", "JWKS": null},
@@ -237,6 +261,14 @@ var special = map[string]map[string]string{
 	"UseTOTP":                            {"Steps": "'{1000000}"},
 	"ReplaceRecoveryCodes":               {"Digests": "'{" + fresh("one") + "," + fresh("two") + "}"},
 	"UseRecoveryCode":                    {"Digest": "recovery_digest"},
+	"ListSecurityEvents":                 {"AfterID": "'0"},
+	"ListUserSecurityEvents":             {"AfterID": "'0"},
+	"ListClientSecurityEvents":           {"AfterID": "'0"},
+	"FindUserBySubject":                  {"ClientID": "pairwise_client", "Subject": "pairwise_subject"},
+	"CreatePairwiseSubject":              {"ClientID": "pairwise_client", "UserID": "suspended", "Subject": "'measured"},
+	"function keep_subject":              {"Of_sector": "'other.example", "Of_user": "user_id"},
+	"function known_subject":             {"Of_client": "pairwise_client", "Of_user": "pairwise_user"},
+	"function noted":                     {"Of_user": "user_id", "Of_client": "client_id"},
 	"FindCurrentSigningKey":              {"Alg": "'ES256"},
 	"CreateSigningKey":                   {"PrivateKeyURI": null},
 	"RotateSigningKeyIfDue":              {"ID": "'new", "Alg": "'ES256", "PrivateKeyURI": null},
@@ -302,8 +334,14 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return "-infinity"
 	case "Email":
 		return focus["email"]
+	case "CodeChallenge":
+		return fresh(name)
 	case "CodeChallengeMethod":
 		return "S256"
+	case "ResponseType":
+		return "code"
+	case "AuthorizationDetails", "GrantedAuthorizationDetails":
+		return "[]"
 	case "ClientAuthMethod":
 		return "client_secret_basic"
 	case "ClientSecret":
@@ -312,6 +350,8 @@ func ordinary(name, typ string, focus map[string]string) string {
 		return "tomorrow"
 	case "MaxAttempts":
 		return "5"
+	case "AccessTokenWithoutRow":
+		return "false"
 	}
 	switch typ {
 	case "token_digest":

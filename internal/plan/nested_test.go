@@ -38,6 +38,14 @@ var called = []plan.Statement{
 	{Name: "function client_is_used", Text: "SELECT client_is_used($1::text, now())", Args: []string{"of_client"}},
 	{Name: "function is_older_secret", Text: "SELECT 1 WHERE is_older_secret($1::text, $2::text)", Args: []string{"of_client", "presented"}},
 	{Name: "function own_client_is_live", Text: "SELECT own_client_is_live(t) FROM oauth_access_token AS t WHERE t.id = $1::access_token_id", Args: []string{"access_token_id"}},
+	{Name: "function lock_live_access_token", Text: "SELECT lock_live_access_token($1::text)", Args: []string{"of_token"}},
+	{Name: "function find_issued_access_token", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, $4::access_token_id, $5::text) AS f", Args: []string{"of_token", "issued_to", "presented_as", "exchanged_for", "name"}},
+	{Name: "function find_issued (collected)", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, NULL, 'ID') AS f", Args: []string{"ID", "client_id", "presented_as"}},
+	{Name: "function judge_assertion", Text: "SELECT judge_assertion($1::text, $2::timestamptz, $3::text, $4::text)", Args: []string{"assertion", "until", "issued_as", "family"}},
+	{Name: "function keep_subject", Text: "SELECT k.held FROM keep_subject($1::text, $2::text, NULL) AS k", Args: []string{"of_sector", "of_user"}},
+	{Name: "function known_subject", Text: "SELECT known_subject($1::text, $2::text)", Args: []string{"of_client", "of_user"}},
+	{Name: "function noted", Text: "SELECT noted('ended', 'measured', $1::text, $2::text) FROM set_config('oauthdb.events', 'on', true)", Args: []string{"of_user", "of_client"}},
+	{Name: "function find_grant_by_assertion", Text: "SELECT g.authorization_id FROM find_grant_by_assertion($1::text) AS g", Args: []string{"assertion"}},
 	{Name: "function lock_parents", Text: "SELECT lock_parents($1::text, $2::text, $3::text)", Args: []string{"of_user", "of_client", "of_session"}},
 	{
 		Name: "another server's refresh token",
@@ -73,12 +81,10 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
-	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "has_logout_uri", "is_ended", "is_live",
-	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
-	"is_public", "is_within", "key_fits", "may_decide", "pair_epoch", "session_is_live", "tenant_key",
-	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
-	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
-	"is_public", "is_within", "key_fits", "manages", "pair_epoch", "session_is_live", "tenant_key",
+	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "assertion_ends_at", "authenticates", "binds_as_registered",
+	"client_key", "consent_counts", "consent_goes_on", "expiry", "has_logout_uri", "is_ended", "is_live", "is_public", "is_within",
+	"judge_assertion_time", "key_fits", "manages", "may_decide", "may_present", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
+	"uses_grant_type",
 }
 
 var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`)
@@ -201,7 +207,7 @@ var (
 	spaces      = regexp.MustCompile(`\s+`)
 	comment     = regexp.MustCompile(`--.*`)
 	intoTarget  = regexp.MustCompile(`\bINTO (NEW\.)?[a-z_]+(, (NEW\.)?[a-z_]+)* FROM\b`)
-	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks|one_time_code|attempt_count|passkey|totp|recovery_code)\b`)
+	namesATable = regexp.MustCompile(`\b(FROM|JOIN|UPDATE|INSERT INTO) "?(user|session|account|verification|session_client|oauth_\w+|jwks|one_time_code|attempt_count|passkey|totp|recovery_code|security_event)\b`)
 )
 
 // plain is a statement as it is compared: without comments, line breaks and what PL/pgSQL puts around it.

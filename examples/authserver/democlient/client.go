@@ -95,6 +95,7 @@ func New(config Config) *Client {
 	mux.HandleFunc("POST /reuse", c.do(c.reuse))
 	mux.HandleFunc("POST /signout", c.signOut)
 	mux.HandleFunc("GET /signed-out", c.signedOut)
+	mux.HandleFunc("POST /backchannel-logout", c.toldOfSignOut)
 	mux.Handle("GET /static/", http.FileServerFS(static))
 	c.handler = http.NewCrossOriginProtection().Handler(mux)
 	return c
@@ -421,6 +422,41 @@ func (c *Client) signedOut(w http.ResponseWriter, r *http.Request) {
 		v.say("Signed out", true, "here and at the provider", "")
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// logoutEvent is what a logout token says has happened.
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// toldOfSignOut forgets the users of a session that is over, as the provider says (OpenID Connect Back-Channel Logout 1.0, sections 2.6 to
+// 2.8). A real app also refuses a jti that it has seen.
+func (c *Client) toldOfSignOut(w http.ResponseWriter, r *http.Request) {
+	p, err := c.discover(r.Context())
+	if err != nil {
+		http.Error(w, "the provider can't be reached", http.StatusServiceUnavailable)
+		return
+	}
+	token, err := p.verifier.Verify(r.Context(), r.PostFormValue("logout_token"))
+	var claims struct {
+		SID    string         `json:"sid"`
+		Nonce  *string        `json:"nonce"`
+		Events map[string]any `json:"events"`
+	}
+	if err == nil {
+		err = token.Claims(&claims)
+	}
+	if _, isLogout := claims.Events[logoutEvent]; err != nil || !isLogout || claims.Nonce != nil || claims.SID == "" {
+		http.Error(w, `{"error": "invalid_request"}`, http.StatusBadRequest)
+		return
+	}
+	for _, v := range c.visits.Values() {
+		v.mu.Lock()
+		if v.claims["sid"] == claims.SID && v.claims["sub"] == token.Subject {
+			v.token, v.idToken, v.claims, v.name, v.spent, v.steps, v.state = nil, "", nil, "", nil, nil, ""
+			v.say("Signed out", true, "The provider has signed you out", "")
+		}
+		v.mu.Unlock()
+	}
+	w.WriteHeader(http.StatusOK)
 }
 
 //go:embed static

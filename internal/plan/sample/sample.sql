@@ -46,7 +46,8 @@ FROM generate_series($1::bigint / 4 + 1, $2::bigint / 4) AS n;
 INSERT INTO oauth_client (
     id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri,
     contacts, redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata,
-    registration_access_token, previous_registration_access_token, backchannel_logout_uri, deleted_at, foreign_secret_hash
+    registration_access_token, previous_registration_access_token, backchannel_logout_uri, deleted_at, foreign_secret_hash,
+    subject_type, sector_identifier
 )
 SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' || n,
     CASE WHEN n % 3 > 0 THEN pg_temp.digest('client secret' || n) END, n % 50 = 49, n % 20 = 0, n % 2 = 0,
@@ -54,13 +55,14 @@ SELECT pg_temp.id('cli', n), pg_temp.at(20 * n), pg_temp.at(20 * n), 'client-' |
     CASE WHEN n % 3 = 1 THEN pg_temp.id('usr', 1 + floor(pg_temp.r(n, 1) * ($2::bigint / 20))::bigint) END,
     'Client number ' || n, 'https://client' || n || '.example', ARRAY['admin@client' || n || '.example'],
     ARRAY['https://client' || n || '.example/callback'], CASE WHEN n % 3 > 0 THEN 'client_secret_basic' ELSE 'none' END,
-    CASE WHEN n % 5 = 4 THEN '{authorization_code,refresh_token}' ELSE '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba}' END::text[], '{code}', n % 3 = 0, 'web',
+    CASE WHEN n % 5 = 4 THEN '{authorization_code,refresh_token}' ELSE '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba,urn:ietf:params:oauth:grant-type:token-exchange,urn:ietf:params:oauth:grant-type:jwt-bearer}' END::text[], '{code}', n % 3 = 0, 'web',
     CASE WHEN n % 3 = 2 THEN 'org_' || floor(pg_temp.r(n, 2) * ($2::bigint / 100))::bigint END, '{"tier": "standard"}',
     CASE WHEN n > 100 THEN pg_temp.digest('registration' || n) END,
     CASE WHEN n > 100 AND n % 10 = 3 THEN pg_temp.digest('previous registration' || n) END,
     CASE WHEN n % 2 = 0 THEN 'https://client' || n || '.example/logout' END,
     CASE WHEN n % 100 = 99 AND n < 300 THEN now() - pg_temp.r(n, 3) * interval '24 hours' END,
-    CASE WHEN n % 30 = 21 THEN '$2b$12$' || pg_temp.digest('foreign secret' || n) END
+    CASE WHEN n % 30 = 21 THEN '$2b$12$' || pg_temp.digest('foreign secret' || n) END,
+    CASE WHEN n % 20 = 19 THEN 'pairwise' END, CASE WHEN n % 20 = 19 THEN 'client' || n || '.example' END
 FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 101 ELSE 1 END, $2::bigint / 20 + 100) AS n;
 
 -- One client in ten of those is known by its metadata document. One document in five has to be fetched again.
@@ -69,11 +71,18 @@ SET document_uri = c.uri, document_etag = '"1"', document_fetched_at = c.created
     document_fresh_until = now() + (pg_temp.r(substr(c.client_id, 8)::bigint, 5) * 10 - 2) * interval '1 hour', registration_access_token = NULL
 WHERE c.client_id ~ '^client-[0-9]*7$' AND c.document_fetched_at IS NULL AND c.registration_access_token IS NOT NULL;
 
--- An operator hands out an initial access token for a hundred registrations or so.
+-- An operator hands out an initial access token for each client or so.
 INSERT INTO oauth_initial_access_token (id, created_at, updated_at, token, label, max_uses, uses, expires_at)
-SELECT pg_temp.id('iat', n), pg_temp.at(2000 * n), pg_temp.at(2000 * n), pg_temp.digest('initial access token' || n), 'team ' || n, 100,
+SELECT pg_temp.id('iat', n), pg_temp.at(20 * n), pg_temp.at(20 * n), pg_temp.digest('initial access token' || n), 'team ' || n, 100,
     floor(pg_temp.r(n, 1) * 90)::bigint, CASE WHEN n % 4 > 0 THEN now() + (pg_temp.r(n, 2) * 720 - 120) * interval '1 hour' END
-FROM generate_series($1::bigint / 2000 + CASE WHEN $1::bigint > 0 THEN 11 ELSE 1 END, $2::bigint / 2000 + 10) AS n;
+FROM generate_series($1::bigint / 20 + CASE WHEN $1::bigint > 0 THEN 11 ELSE 1 END, $2::bigint / 20 + 10) AS n;
+
+-- One client in twenty has pairwise subjects; two users in three have been at one of the first four of those.
+INSERT INTO oauth_pairwise_subject (id, created_at, updated_at, sector, user_id, subject)
+SELECT pg_temp.id('pws', n), pg_temp.at(5 * n), pg_temp.at(5 * n), 'client' || 19 + 20 * (n % 4) || '.example', pg_temp.id('usr', n),
+    pg_temp.id('sub', n)
+FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n
+WHERE n % 3 > 0;
 
 -- One client in four has rotated its secret, some twice.
 INSERT INTO oauth_client_secret (id, created_at, updated_at, client_id, digest, expires_at)
@@ -188,6 +197,12 @@ FROM (
     GROUP BY a.session_id, a.client_id, a.user_id
 ) AS k;
 
+INSERT INTO oauth_trusted_issuer (id, created_at, updated_at, issuer, jwks_uri, audiences, signing_algorithms, any_client)
+SELECT pg_temp.id('iss', n), pg_temp.at(n), pg_temp.at(n),
+    CASE n WHEN 1 THEN 'google' ELSE 'https://issuer' || n || '.example' END, 'https://issuer' || n || '.example/keys',
+    '{https://server.example}', '{ES256}', true
+FROM generate_series($1::bigint / 100 + 1, $2::bigint / 100) AS n;
+
 INSERT INTO oauth_client_assertion (id, created_at, updated_at, expires_at)
 SELECT pg_temp.digest('assertion' || n), pg_temp.at(n), pg_temp.at(n), now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
 FROM generate_series($1::bigint / 2 + 1, $2::bigint / 2) AS n;
@@ -244,3 +259,8 @@ SELECT pg_temp.id('rcv', 2 * n + k), pg_temp.at(5 * n), pg_temp.at(5 * n), pg_te
     CASE WHEN k = 1 AND n % 5 = 0 THEN now() END
 FROM generate_series($1::bigint / 5 + 1, $2::bigint / 5) AS n
 CROSS JOIN generate_series(0, 1) AS k;
+
+INSERT INTO security_event (created_at, updated_at, call, outcome, user_id, client_id)
+SELECT pg_temp.at(n), pg_temp.at(n), 'RotateRefreshToken', 'replayed', pg_temp.id('usr', 1 + n / 3 % ($2::bigint / 5)), 'client-' || 1 + n / 3 % 100
+FROM generate_series($1::bigint + 1, $2::bigint) AS n
+WHERE n % 3 = 0;

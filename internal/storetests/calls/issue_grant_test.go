@@ -18,7 +18,7 @@ func (w *world) issueGrantParams(name string) store.IssueGrantParams {
 		Scopes: []string{"openid", "offline_access"}, DefaultScopes: []string{"openid", "email", "offline_access"},
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest("at-" + name)), AccessTokenLifetime: 5 * time.Minute,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest("rt-" + name)), RefreshTokenLifetime: time.Hour,
-		FamilyLifetime: fixture.Long,
+		FamilyLifetime: fixture.Long, DefaultResources: bothResources, DefaultAuthorizationDetailsTypes: []string{"pay"},
 	}
 }
 
@@ -111,6 +111,7 @@ func TestIssueGrantOnlyToWhomItMayBeIssued(t *testing.T) {
 	over := w.NewSession(w.User)
 	w.endSession(over)
 	narrow := w.NewClient(func(p *store.CreateClientParams) { p.Scopes = []string{"openid"} })
+	bound := w.NewClient(func(p *store.CreateClientParams) { p.DPoPBoundAccessTokens = new(true) })
 	none := w.NewClient(func(p *store.CreateClientParams) { p.Scopes = []string{} })
 	registered := w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{"authorization_code", "urn:example:grant"} })
 	for name, c := range map[string]struct {
@@ -130,6 +131,9 @@ func TestIssueGrantOnlyToWhomItMayBeIssued(t *testing.T) {
 		"more than the client is registered for":    {store.OutcomeInvalidScope, func(p *store.IssueGrantParams) { p.ClientID, p.Scopes = narrow, []string{"openid", "email"} }},
 		"a client that is registered for no scopes": {store.OutcomeInvalidScope, func(p *store.IssueGrantParams) { p.ClientID = none }},
 		"more than the server's default":            {store.OutcomeInvalidScope, func(p *store.IssueGrantParams) { p.Scopes = []string{"admin"} }},
+		"another resource":                          {store.OutcomeInvalidTarget, func(p *store.IssueGrantParams) { p.Resources = []string{"https://bank.example"} }},
+		"another type of details":                   {store.OutcomeInvalidAuthorizationDetails, func(p *store.IssueGrantParams) { p.AuthorizationDetails = json.RawMessage(`[{"type": "x"}]`) }},
+		"tokens that have to be bound":              {store.OutcomeMismatched, func(p *store.IssueGrantParams) { p.ClientID = bound }},
 		"no default":                                {store.OutcomeInvalidScope, func(p *store.IssueGrantParams) { p.DefaultScopes = nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +141,10 @@ func TestIssueGrantOnlyToWhomItMayBeIssued(t *testing.T) {
 			w.Unchanged(func() { w.issueGrant(name, c.want, c.change) })
 		})
 	}
-	w.issueGrant("registered", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.ClientID, p.GrantType = registered, "urn:example:grant" })
+	row, _ := w.issueGrant("registered", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.ClientID, p.GrantType = registered, "urn:example:grant" })
+	if row.RefreshTokenID != nil || row.RefreshTokenExpiresAt != nil {
+		t.Errorf("a client that isn't registered for refresh tokens got one: %+v", row)
+	}
 	w.issueGrant("no scopes", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.ClientID, p.Scopes = none, nil })
 }
 

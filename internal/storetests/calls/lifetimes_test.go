@@ -43,11 +43,13 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	w.NewAccount(w.User, fixture.Issuer, "7")
 	asserted, _ := w.AssertionParams(fixture.Issuer, "7", "jti", exchanger)
 	device, ciba := w.forSubtest(t), w.forSubtest(t)
-	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
 	ciba.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
 	approvedDevice := device.approvedDevice()
+	w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid, due_at) VALUES ('gone', $1, 'u', 'u', 'gone', now())`, string(w.NewClient(withLogoutURI)))
 	// calls that would work
 	calls := map[string]any{
+		"ClaimLogoutDeliveries":         store.ClaimLogoutDeliveriesParams{PageSize: 1, LeaseLifetime: time.Minute},
 		"CreateAuthorization":           create,
 		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
 		"ApproveAuthorization":          approve,

@@ -35,6 +35,7 @@ func fullClient(user store.UserID) store.CreateClientParams {
 		AllowPlainPKCE: new(false), DefaultMaxAge: new(time.Hour), RequirePushedAuthorizationRequests: new(true),
 		DPoPBoundAccessTokens: new(true), TLSClientCertificateBoundAccessTokens: new(true), TLSClientAuthSubjectDN: new("CN=shop"),
 		TLSClientAuthSANDNS: new("shop.example"), TLSClientAuthSANURI: new("spiffe://shop"), TLSClientAuthSANIP: new("192.0.2.1"), TLSClientAuthSANEmail: new("ops@shop.example"),
+		Resources: []string{"https://api.example"}, AuthorizationDetailsTypes: []string{"payment"},
 	}
 }
 
@@ -525,6 +526,8 @@ func clientUpdates(other store.UserID) map[string]store.UpdateClientParams {
 		"tls_client_auth_san_dns":                    {TLSClientAuthSANDNS: new("new.example")},
 		"tls_client_auth_san_uri":                    {TLSClientAuthSANURI: new("spiffe://new")},
 		"tls_client_auth_san_ip":                     {TLSClientAuthSANIP: new("192.0.2.2")},
+		"resources":                                  {Resources: []string{}},
+		"authorization_details_types":                {AuthorizationDetailsTypes: []string{"other"}},
 		"tls_client_auth_san_email":                  {TLSClientAuthSANEmail: new("ops@new.example")},
 	}
 }
@@ -539,7 +542,7 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 	w.OK(err)
 	w.Exec(`UPDATE oauth_client SET unused_since = now(), unused_checked_at = now(), client_credentials_scopes = '{x}', client_discovery_id = 'x',
 		previous_registration_access_token = registration_access_token, document_uri = 'x', document_etag = 'x', document_fetched_at = now(),
-		document_fresh_until = now(), document_changes = '{name}', resources = '{x}', authorization_details_types = '{x}' WHERE client_id = $1`, p.ClientID)
+		document_fresh_until = now(), document_changes = '{name}' WHERE client_id = $1`, p.ClientID)
 	for column, value := range w.columns(p.ClientID) {
 		if value == "null" && !slices.Contains([]string{"jwks_uri", "client_secret_expires_at", "foreign_secret_hash", "deleted_at"}, column) {
 			t.Errorf("%s is NULL to begin with: whether an update keeps it would not show", column)
@@ -699,6 +702,7 @@ func TestDeletedClientIsGoneAtOnceAndBlank(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	p := fullClient(w.User)
+	p.RequirePushedAuthorizationRequests, p.DPoPBoundAccessTokens, p.TLSClientCertificateBoundAccessTokens, p.Resources = nil, nil, nil, nil
 	created, err := w.Q.CreateClient(w.Ctx, p)
 	w.OK(err)
 	w.rotateSecret(w.Q, p.ClientID, "new", time.Hour, store.OutcomeRotated)

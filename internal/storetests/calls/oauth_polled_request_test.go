@@ -16,6 +16,12 @@ const (
 	cibaGrant   = "urn:openid:params:grant-type:ciba"
 )
 
+// What a client may ask for that has nothing registered.
+var (
+	threeScopes   = []string{"openid", "email", "offline_access"}
+	bothResources = []string{"https://api.example", "https://files.example"}
+)
+
 // newDeviceWorld is a world whose client is a device: public, and registered for the device grant.
 func newDeviceWorld(t testing.TB, conns int) *world {
 	t.Helper()
@@ -35,8 +41,8 @@ type device struct {
 func (w *world) deviceParams(d device) store.CreateDeviceAuthorizationParams {
 	return store.CreateDeviceAuthorizationParams{
 		ID: d.id, ClientID: w.Client, ClientAuthMethod: fixture.Verified, DeviceCode: fixture.Digest(d.code), UserCode: fixture.Digest(d.user),
-		Lifetime: 10 * time.Minute, Scopes: []string{"openid", "offline_access"}, DefaultScopes: []string{"openid", "email", "offline_access"},
-		Resources: []string{"https://api.example", "https://files.example"},
+		Lifetime: 10 * time.Minute, Scopes: []string{"openid", "offline_access"}, DefaultScopes: threeScopes,
+		Resources: bothResources, DefaultResources: bothResources, DefaultAuthorizationDetailsTypes: []string{"pay"},
 	}
 }
 
@@ -93,7 +99,9 @@ func (w *world) approvedDevice(change ...func(*store.ApproveAuthorizationParams)
 }
 
 // withoutCode approves as a request of a device is approved.
-func withoutCode(p *store.ApproveAuthorizationParams) { p.Code, p.CodeLifetime = nil, 0 }
+func withoutCode(p *store.ApproveAuthorizationParams) {
+	p.Code, p.CodeLifetime, p.DefaultScopes, p.DefaultResources = nil, 0, threeScopes, bothResources
+}
 
 // pollParams polls a device code, for an access token "at-" and a refresh token "rt-" with its name.
 func (w *world) pollParams(code string) store.PollDeviceCodeParams {
@@ -101,7 +109,7 @@ func (w *world) pollParams(code string) store.PollDeviceCodeParams {
 		DeviceCode: fixture.Digest(code), ClientID: w.Client, ClientAuthMethod: fixture.Verified, Grace: fixture.Grace,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(fixture.Unique("at-" + code))), AccessTokenLifetime: 5 * time.Minute,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest("rt-" + code)), RefreshTokenLifetime: time.Hour,
-		FamilyLifetime: fixture.Long,
+		FamilyLifetime: fixture.Long, DefaultScopes: threeScopes, DefaultResources: bothResources,
 	}
 }
 
@@ -193,6 +201,10 @@ func TestCreateDeviceAuthorizationOnlyForTheDeviceGrant(t *testing.T) {
 		"a client of another grant":              {store.OutcomeUnauthorizedClient, func(p *store.CreateDeviceAuthorizationParams) { p.ClientID = coded }},
 		"more than the client is registered for": {store.OutcomeInvalidScope, func(p *store.CreateDeviceAuthorizationParams) { p.ClientID = narrow }},
 		"more than the server's default":         {store.OutcomeInvalidScope, func(p *store.CreateDeviceAuthorizationParams) { p.Scopes = []string{"admin"} }},
+		"another resource":                       {store.OutcomeInvalidTarget, func(p *store.CreateDeviceAuthorizationParams) { p.Resources = []string{"https://bank.example"} }},
+		"another type of details": {store.OutcomeInvalidAuthorizationDetails, func(p *store.CreateDeviceAuthorizationParams) {
+			p.AuthorizationDetails = json.RawMessage(`[{"type": "admin"}]`)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := w.forSubtest(t)
@@ -545,7 +557,9 @@ func TestDeviceGetsNoAuthorizationCode(t *testing.T) {
 	w := newDeviceWorld(t, 2)
 	d := w.device()
 	w.find(d.user, store.OutcomeClaimed)
-	w.approve(d.id, store.OutcomeApproved) // with a code, by a server that passes one for every request
+	w.approve(d.id, store.OutcomeApproved, withoutCode, func(p *store.ApproveAuthorizationParams) { // by a server that makes a code for every request
+		p.Code, p.CodeLifetime = new(fixture.Digest("code of "+string(d.id))), time.Minute
+	})
 	w.Unchanged(func() {
 		r, err := w.Q.IssueAuthorizationCode(w.Ctx, store.IssueAuthorizationCodeParams{ID: d.id, Code: fixture.Digest("code"), CodeLifetime: time.Minute})
 		w.OK(err)
@@ -635,7 +649,7 @@ func newCIBAWorld(t testing.TB, conns int) *world {
 func (w *world) backchannelParams(authReqID string) store.CreateBackchannelAuthenticationParams {
 	return store.CreateBackchannelAuthenticationParams{
 		ID: store.NewAuthorizationID(), ClientID: w.Client, ClientAuthMethod: fixture.Verified, UserID: w.User, AuthReqID: fixture.Digest(authReqID),
-		Lifetime: 10 * time.Minute, Scopes: []string{"openid", "offline_access"}, DefaultScopes: []string{"openid", "offline_access"},
+		Lifetime: 10 * time.Minute, Scopes: []string{"openid", "offline_access"}, DefaultScopes: threeScopes,
 		Request: json.RawMessage(`{"binding_message": "W4SCT"}`), NotificationToken: new("sealed"),
 	}
 }
@@ -688,7 +702,11 @@ func TestBackchannelAuthenticationOnlyForCIBA(t *testing.T) {
 		"a user who is not there":            {store.OutcomeUnknown, func(p *store.CreateBackchannelAuthenticationParams) { p.UserID = "nobody" }},
 		"a deleted user":                     {store.OutcomeUnknown, func(p *store.CreateBackchannelAuthenticationParams) { p.UserID = deleted }},
 		"a suspended user":                   {store.OutcomeSuspended, func(p *store.CreateBackchannelAuthenticationParams) { p.UserID = suspended }},
-		"scopes beyond the default":          {store.OutcomeInvalidScope, func(p *store.CreateBackchannelAuthenticationParams) { p.Scopes = []string{"admin"} }},
+		"another resource":                   {store.OutcomeInvalidTarget, func(p *store.CreateBackchannelAuthenticationParams) { p.Resources = []string{"https://bank.example"} }},
+		"details without a type": {store.OutcomeInvalidAuthorizationDetails, func(p *store.CreateBackchannelAuthenticationParams) {
+			p.AuthorizationDetails = json.RawMessage(`[{"amount": 1}]`)
+		}},
+		"scopes beyond the default": {store.OutcomeInvalidScope, func(p *store.CreateBackchannelAuthenticationParams) { p.Scopes = []string{"admin"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := w.forSubtest(t)
@@ -796,4 +814,55 @@ func TestRetryOfADeviceCodeLivesNoLongerThanTheFamily(t *testing.T) {
 	if !again.AccessTokenExpiresAt.Equal(*first.RefreshTokenExpiresAt) || !first.AccessTokenExpiresAt.Equal(*first.RefreshTokenExpiresAt) {
 		t.Errorf("the access tokens expire at %s and %s, the family at %s", first.AccessTokenExpiresAt, again.AccessTokenExpiresAt, first.RefreshTokenExpiresAt)
 	}
+}
+
+// What was taken from the client counts when the tokens are issued, first and again.
+func TestPollDeviceCodeGivesNothingThatWasTakenFromTheClient(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	approved, redeemed := w.approvedDevice(), w.approvedDevice()
+	w.poll(redeemed.code, store.OutcomeRedeemed)
+	for _, c := range []struct {
+		taken string
+		want  store.Outcome
+	}{
+		{`scopes = '{openid}'`, store.OutcomeInvalidScope},
+		{`scopes = NULL, resources = '{https://api.example}'`, store.OutcomeInvalidTarget},
+		{`resources = NULL, dpop_bound_access_tokens = true`, store.OutcomeMismatched},
+	} {
+		w.Exec(`UPDATE oauth_client SET `+c.taken+` WHERE client_id = $1`, string(w.Client))
+		w.Unchanged(func() {
+			w.poll(approved.code, c.want)
+			w.poll(redeemed.code, c.want)
+		})
+	}
+	w.Exec(`UPDATE oauth_client SET dpop_bound_access_tokens = NULL, grant_types = $2 WHERE client_id = $1`, string(w.Client), []string{deviceGrant})
+	if row := w.poll(approved.code, store.OutcomeRedeemed); row.RefreshToken != nil || row.RefreshTokenID != nil || row.RefreshTokenExpiresAt != nil {
+		t.Errorf("a client that isn't registered for refresh tokens got one: %+v", row)
+	}
+}
+
+// RFC 9396, section 6.1: the token request may narrow authorization_details, not widen them.
+func TestPollDeviceCodeKeepsToTheAuthorizationDetails(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	two, one := json.RawMessage(`[{"type": "pay", "to": "a"}, {"type": "pay", "to": "b"}]`), json.RawMessage(`[{"to": "a", "type": "pay"}]`)
+	wider := json.RawMessage(`[{"type": "pay"}]`)
+	d := w.device(func(p *store.CreateDeviceAuthorizationParams) { p.AuthorizationDetails = two })
+	w.find(d.user, store.OutcomeClaimed)
+	w.approve(d.id, store.OutcomeApproved, withoutCode, func(p *store.ApproveAuthorizationParams) { p.AuthorizationDetails = two })
+	with := func(details json.RawMessage, types ...string) func(*store.PollDeviceCodeParams) {
+		return func(p *store.PollDeviceCodeParams) { p.AuthorizationDetails, p.ComparedTypes = details, types }
+	}
+	w.Unchanged(func() { w.poll(d.code, store.OutcomeInvalidAuthorizationDetails, with(wider)) })
+	row := w.poll(d.code, store.OutcomeRedeemed, with(one))
+	var got, want any
+	w.OK(json.Unmarshal(row.AuthorizationDetails, &got))
+	w.OK(json.Unmarshal(one, &want))
+	wantEqual(t, "authorization_details", got, want)
+	w.Unchanged(func() { w.poll(d.code, store.OutcomeInvalidAuthorizationDetails, with(wider)) })
+	w.poll(d.code, store.OutcomeRetried, with(wider, "pay"))
+	w.OK(json.Unmarshal(w.Introspect("rt-"+d.code).AuthorizationDetails, &got))
+	w.OK(json.Unmarshal(two, &want))
+	wantEqual(t, "authorization_details of the refresh token", got, want)
 }

@@ -2,6 +2,8 @@ package calls
 
 import (
 	"encoding/json"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -619,4 +621,199 @@ func TestTokenIsBoundAsRegistered(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The life of a request_uri bounds its opening, not the sign-in that follows (RFC 9126, section 4).
+func TestPushedRequestIsFoundUntilItIsDecided(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	push := func(name string) store.AuthorizationID {
+		return w.pending(func(p *store.CreateAuthorizationParams) {
+			p.RequestURI, p.RequestURILifetime, p.Lifetime = new(fixture.Digest(name)), time.Minute, time.Minute
+		})
+	}
+	find := func(name string) (store.OAuthAuthorization, error) {
+		return w.Q.FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{
+			RequestURI: fixture.Digest(name), ClientID: w.Client, Lifetime: 10 * time.Minute,
+		})
+	}
+	none := func(name string) {
+		t.Helper()
+		w.Unchanged(func() {
+			_, err := find(name)
+			w.None(err)
+		})
+	}
+	later := func(id store.AuthorizationID, by string) {
+		w.Exec(`UPDATE oauth_authorization SET request_uri_expires_at = request_uri_expires_at - $2::interval, expires_at = expires_at - $2::interval WHERE id = $1`, string(id), by)
+	}
+
+	slow, late := push("slow"), push("late")
+	later(slow, "55 seconds")
+	first, err := find("slow")
+	w.OK(err)
+	wantAt(t, "expires_at", first.ExpiresAt, first.UpdatedAt, 10*time.Minute)
+	wantEqual(t, "request_uri", first.RequestURI, new(fixture.Digest("slow")))
+	later(slow, "245 seconds")
+	again, err := find("slow")
+	w.OK(err)
+	wantEqual(t, "the request", again.ID, slow)
+	if left := again.ExpiresAt.Sub(again.UpdatedAt); left > 6*time.Minute {
+		t.Errorf("a second look leaves %s", left)
+	}
+	w.approve(slow, store.OutcomeApproved)
+	none("slow")
+	later(late, "61 seconds")
+	none("late")
+
+	opened := push("opened")
+	_, err = find("opened")
+	w.OK(err)
+	other := w.NewClient()
+	w.Unchanged(func() {
+		_, err := w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{
+			RequestURI: fixture.Digest("opened"), ClientID: w.Client, Lifetime: time.Minute,
+		})
+		w.None(err)
+		_, err = w.Q.FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{
+			RequestURI: fixture.Digest("opened"), ClientID: other, Lifetime: time.Minute,
+		})
+		w.None(err)
+	})
+	later(opened, "10 minutes")
+	none("opened")
+	none("never pushed")
+	w.revokeFamily(push("revoked"))
+	none("revoked")
+	w.deny(push("denied"), store.OutcomeDenied)
+	none("denied")
+	push("taken")
+	_, err = w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{
+		RequestURI: fixture.Digest("taken"), ClientID: w.Client, Lifetime: time.Minute,
+	})
+	w.OK(err)
+	none("taken")
+
+	push("many")
+	found := make([]store.OAuthAuthorization, 8)
+	errs := make([]error, len(found))
+	var wg sync.WaitGroup
+	for i := range found {
+		wg.Go(func() { found[i], errs[i] = find("many") })
+	}
+	wg.Wait()
+	w.OK(errors.Join(errs...))
+	for _, f := range found {
+		if !f.ExpiresAt.Equal(*found[0].ExpiresAt) {
+			t.Errorf("several openings: until %s and %s", f.ExpiresAt, found[0].ExpiresAt)
+		}
+	}
+}
+
+// Elements stay whole and equal, but those that the caller has compared (RFC 9396, section 6.1): an element that leaves a limit out, or a
+// member, grants more.
+func TestAuthorizationDetailsOnlyGetNarrower(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	const pay, fly = `{"type": "pay", "amount": "500"}`, `{"to": ["FRA"], "type": "fly"}`
+	for _, c := range []struct {
+		name, asked string
+		compared    []string
+		want        string // what is granted; empty: it is refused
+	}{
+		{"all", `[` + pay + `,` + fly + `]`, nil, `[` + pay + `, ` + fly + `]`},
+		{"members in another order", `[{"amount": "500", "type": "pay"}]`, nil, `[` + pay + `]`},
+		{"one", `[` + fly + `]`, nil, `[` + fly + `]`},
+		{"one twice", `[` + fly + `,` + fly + `]`, nil, `[` + fly + `]`},
+		{"a limit left out", `[{"type": "pay"}]`, nil, ""},
+		{"a lower limit", `[{"type": "pay", "amount": "400"}]`, nil, ""},
+		{"a lower limit that the caller has compared", `[{"type": "pay", "amount": "400"}]`, []string{"pay"}, `[{"type": "pay", "amount": "400"}]`},
+		{"a lower limit, and another type compared", `[{"type": "pay", "amount": "400"}]`, []string{"fly"}, ""},
+		{"a type that was not granted, though compared", `[{"type": "swim"}]`, []string{"swim", "pay"}, ""},
+		{"an empty list inside", `[{"type": "fly", "to": []}]`, nil, ""},
+		{"an element of an element", `["FRA"]`, nil, ""},
+		{"an empty element", `[{}]`, nil, ""},
+		{"an object", pay, nil, ""},
+		{"null", `null`, nil, ""},
+	} {
+		list := json.RawMessage(c.asked)
+		request := details(`[`+pay+`,`+fly+`]`, "pay", "fly")
+		or := func(done store.Outcome) store.Outcome {
+			if c.want == "" {
+				return store.OutcomeInvalidAuthorizationDetails
+			}
+			return done
+		}
+		asked := w.pending(request)
+		w.approve(asked, or(store.OutcomeApproved), func(p *store.ApproveAuthorizationParams) {
+			p.AuthorizationDetails, p.ComparedTypes = list, c.compared
+		})
+		g := w.GrantParams(fixture.Unique("code"))
+		g.AuthorizationDetails, g.DefaultAuthorizationDetailsTypes = json.RawMessage(`[`+pay+`,`+fly+`]`), []string{"pay", "fly"}
+		g.GrantedAuthorizationDetails, g.ComparedTypes = list, c.compared
+		outcome, err := w.Q.GrantAuthorization(w.Ctx, g)
+		w.OK(err)
+		wantEqual(t, c.name+": GrantAuthorization", outcome, or(store.OutcomeGranted))
+		all := func(p *store.GrantAuthorizationParams) {
+			p.AuthorizationDetails, p.DefaultAuthorizationDetailsTypes = json.RawMessage(`[`+pay+`,`+fly+`]`), []string{"pay", "fly"}
+			p.GrantedAuthorizationDetails = p.AuthorizationDetails
+		}
+		_, code := w.Grant(all)
+		redeemed := w.redeem(code, or(store.OutcomeRedeemed), func(p *store.RedeemAuthorizationCodeParams) {
+			p.AuthorizationDetails, p.ComparedTypes = list, c.compared
+		})
+		k := w.Redeem(all)
+		rotated, access := w.Rotate(k.Refresh, or(store.OutcomeRotated), func(p *store.RotateRefreshTokenParams) {
+			p.AuthorizationDetails, p.ComparedTypes = list, c.compared
+		})
+		if c.want == "" {
+			continue
+		}
+		for what, got := range map[string]json.RawMessage{
+			"approved": w.authorizationOf(asked).AuthorizationDetails, "granted": w.authorizationOf(g.ID).AuthorizationDetails,
+			"redeemed": redeemed.AuthorizationDetails, "access token": w.accessTokenOf("at-" + code).AuthorizationDetails,
+			"rotated": rotated.AuthorizationDetails, "access token of the rotation": w.accessTokenOf(access).AuthorizationDetails,
+		} {
+			wantEqual(t, c.name+": "+what, asJSON(got), asJSON(json.RawMessage(c.want)))
+		}
+		whole := asJSON(json.RawMessage(`[` + pay + `, ` + fly + `]`))
+		wantEqual(t, c.name+": refresh token", asJSON(w.refreshTokenOf("rt-"+code).AuthorizationDetails), whole)
+		wantEqual(t, c.name+": successor", asJSON(w.refreshTokenOf(fixture.SuccessorOf(k.Refresh)).AuthorizationDetails), whole)
+	}
+
+	// what is not passed is not granted, and nothing comes from nothing
+	none := w.pending(details(`[`+pay+`]`, "pay"))
+	w.approve(none, store.OutcomeApproved)
+	wantEqual(t, "granted without a word", len(w.authorizationOf(none).AuthorizationDetails), 0)
+	plain := func(p *store.RedeemAuthorizationCodeParams) {
+		p.AuthorizationDetails, p.ComparedTypes = json.RawMessage(`[`+pay+`]`), []string{"pay"}
+	}
+	w.redeem("code of "+string(none), store.OutcomeInvalidAuthorizationDetails, plain)
+	k := w.Redeem()
+	w.Rotate(k.Refresh, store.OutcomeInvalidAuthorizationDetails, func(p *store.RotateRefreshTokenParams) {
+		p.AuthorizationDetails, p.ComparedTypes = json.RawMessage(`[`+pay+`]`), []string{"pay"}
+	})
+}
+
+// A subset of what was granted, and nothing from nothing (RFC 8707, section 2.2).
+func TestResourcesFromNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	_, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.Resources = nil })
+	w.redeem(code, store.OutcomeInvalidTarget, func(p *store.RedeemAuthorizationCodeParams) { p.Resources = []string{"https://api.example"} })
+	w.redeem(code, store.OutcomeRedeemed)
+	w.Rotate("rt-"+code, store.OutcomeInvalidTarget, func(p *store.RotateRefreshTokenParams) { p.Resources = []string{"https://api.example"} })
+}
+
+// The second click's approval may come after the code was redeemed.
+func TestApprovalAfterTheRedemptionIsDecided(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	id := w.pending()
+	w.approve(id, store.OutcomeApproved)
+	w.redeem("code of "+string(id), store.OutcomeRedeemed)
+	w.Unchanged(func() {
+		w.approve(id, store.OutcomeDecided, func(p *store.ApproveAuthorizationParams) { p.Code = new(fixture.Digest("another")) })
+	})
+	w.WantLive("at-code of "+string(id), "rt-code of "+string(id))
 }

@@ -498,3 +498,57 @@ func TestTokenByAssertionWithoutARow(t *testing.T) {
 	w.OK(err)
 	w.want("after the family is gone", gone.Outcome, store.OutcomeExpired)
 }
+
+func TestPollWithoutARow(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	withoutRow := func(p *store.PollDeviceCodeParams) { p.AccessTokenWithoutRow, p.AccessToken = true, nil }
+	alone := func(p *store.PollDeviceCodeParams) {
+		withoutRow(p)
+		p.RefreshToken, p.RefreshTokenID = nil, nil
+	}
+	for name, shape := range map[string]func(*store.PollDeviceCodeParams){"with a refresh token": withoutRow, "without": alone} {
+		d := w.approvedDevice()
+		for parameter, change := range map[string]func(*store.PollDeviceCodeParams){
+			"AccessTokenLifetime": func(p *store.PollDeviceCodeParams) {
+				p.AccessTokenLifetime, p.FamilyLifetime = store.Never, store.Never
+			},
+			"AccessToken": func(p *store.PollDeviceCodeParams) { p.AccessToken = new(fixture.Digest("opaque")) },
+		} {
+			p := w.pollParams(d.code)
+			shape(&p)
+			change(&p)
+			_, err := w.Q.PollDeviceCode(w.Ctx, p)
+			if e := pgErrorOf(err); e.Code != "22023" || !strings.HasPrefix(e.Message, parameter+" ") {
+				t.Errorf("%s: %s: got %v, want it refused by name", name, parameter, err)
+			}
+		}
+		kept := func() *time.Time {
+			if name == "without" {
+				return w.authorizationOf(d.id).ExpiresAt
+			}
+			wantEqual(t, name+": expires_at of the family", w.authorizationOf(d.id).ExpiresAt, nil)
+			return w.refreshTokenOf("rt-" + d.code).AccessTokenExpiresAt
+		}
+		p := w.pollParams(d.code)
+		shape(&p)
+		row, err := w.Q.PollDeviceCode(w.Ctx, p)
+		w.OK(err)
+		w.want(name, row.Outcome, store.OutcomeRedeemed)
+		wantEqual(t, name+": rows of access tokens", w.rowsOf("oauth_access_token", d.id), 0)
+		wantEqual(t, name+": until when it lives", kept(), row.AccessTokenExpiresAt)
+		wantEqual(t, name+": live", w.familyIsLive(d.id), true)
+		w.Unchanged(func() {
+			again, err := w.Q.PollDeviceCode(w.Ctx, p)
+			w.OK(err)
+			want := row
+			want.Outcome = store.OutcomeRetried
+			wantEqual(t, name+": the same call again", again, want)
+		})
+		retried := w.poll(d.code, store.OutcomeRetried, shape, func(p *store.PollDeviceCodeParams) { p.AccessTokenLifetime = time.Hour })
+		wantEqual(t, name+": after a retry", kept(), retried.AccessTokenExpiresAt)
+		w.poll(d.code, store.OutcomeRetried, shape, func(p *store.PollDeviceCodeParams) { p.AccessTokenLifetime = time.Second })
+		wantEqual(t, name+": after a retry for a shorter time", kept(), retried.AccessTokenExpiresAt)
+		wantEqual(t, name+": rows of access tokens", w.rowsOf("oauth_access_token", d.id), 0)
+	}
+}

@@ -23,6 +23,7 @@ var actions = []struct {
 }{
 	{[8]int{13, 12, 10, 12, 10, 6, 5, 12}, (*history).grantAuthorization},
 	{[8]int{24, 12, 14, 12, 8, 4, 4, 14}, (*history).redeem},
+	{[8]int{8, 6, 4, 6, 6, 2, 1, 4}, (*history).issueGrant},
 	{[8]int{3, 8, 40, 5, 0, 0, 8, 18}, (*history).rotate},
 	{[8]int{9, 8, 14, 3, 7, 0, 3, 18}, (*history).timePasses},
 	{[8]int{12, 0, 0, 0, 0, 0, 0, 2}, (*history).createAuthorization},

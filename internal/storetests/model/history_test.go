@@ -51,6 +51,7 @@ type history struct {
 	redemptions    []store.RedeemAuthorizationCodeParams // that were answered with tokens, like the following
 	rotations      []store.RotateRefreshTokenParams
 	issues         []store.IssueAccessTokenParams
+	directGrants   []store.IssueGrantParams
 
 	lines []string
 	err   error          // the first disagreement; nothing is called after it

@@ -91,6 +91,7 @@ var answers = map[string]string{
 	"RedeemAuthorizationCode":          "redeemed retried unauthenticated unknown mismatched proof_replayed replayed disabled revoked expired invalid_target",
 	"RotateRefreshToken":               "rotated retried unauthenticated unknown disabled mismatched revoked proof_replayed replayed expired invalid_scope invalid_target",
 	"IssueAccessToken":                 "issued retried unauthenticated disabled unauthorized_client invalid_scope",
+	"IssueGrant":                       "issued retried unknown disabled suspended signed_out unauthorized_client invalid_scope revoked",
 	"IntrospectToken":                  "active inactive unauthenticated",
 	"IntrospectAccessToken":            "active inactive unauthenticated",
 	"IntrospectRefreshToken":           "active inactive unauthenticated",

@@ -570,6 +570,8 @@ var scenes = []scene{
 		s.pass(30 * time.Second)
 	}},
 
+	{"grants without a code", grantsWithoutACode},
+
 	// Requests.
 	{"a request", func(s *stage) {
 		s.push()

@@ -24,11 +24,12 @@ type conn interface {
 // granted is what a grant has given.
 type granted struct {
 	outcome store.Outcome
-	token   string          // an access token, raw
-	refresh string          // a refresh token, raw
-	code    string          // a code, raw
-	session store.SessionID // that goes on or has begun
-	consent bool            // to "email"
+	token   string                // an access token, raw
+	refresh string                // a refresh token, raw
+	code    string                // a code, raw
+	family  store.AuthorizationID // of an access token without a row
+	session store.SessionID       // that goes on or has begun
+	consent bool                  // to "email"
 }
 
 // grantAct is a call, or another server's statements, by which something of a scene is granted.
@@ -123,7 +124,7 @@ func (s *scene) poll(f family, access string) store.PollDeviceCodeParams {
 		DeviceCode: fixture.Digest(f.code), ClientID: s.client, ClientAuthMethod: "verified", Grace: time.Hour,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(fixture.Digest(access)), AccessTokenLifetime: time.Hour,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(fixture.Digest(f.code + "+")), RefreshTokenLifetime: time.Hour,
-		FamilyLifetime: store.Never,
+		FamilyLifetime: store.Never, DefaultScopes: s.scopes(),
 	}
 }
 
@@ -210,6 +211,22 @@ var grantActs = []grantAct{
 			r, err := store.New(c).RotateRefreshToken(ctx, s.rotation(s.rotated.refresh, s.rotated.next, g.token))
 			g.outcome = r.Outcome
 			return g, err
+		},
+	}, {
+		name: "RedeemAuthorizationCode without a row", want: store.OutcomeRedeemed, family: func(s *scene) family { return s.coded }, writes: "family", parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			p := s.redemption(s.coded.code, "", "")
+			p.AccessTokenWithoutRow, p.AccessToken, p.RefreshToken, p.RefreshTokenID = true, nil, nil, nil
+			r, err := store.New(c).RedeemAuthorizationCode(ctx, p)
+			return granted{outcome: r.Outcome, family: s.coded.id}, err
+		},
+	}, {
+		name: "RotateRefreshToken retried without a row", want: store.OutcomeRetried, family: func(s *scene) family { return s.rotated }, parents: true,
+		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
+			p := s.rotation(s.rotated.refresh, s.rotated.next, "")
+			p.AccessTokenWithoutRow, p.AccessToken = true, nil
+			r, err := store.New(c).RotateRefreshToken(ctx, p)
+			return granted{outcome: r.Outcome, family: s.rotated.id}, err
 		},
 	}, {
 		name: foreignRotatedByUs, want: store.OutcomeRotated, family: func(s *scene) family { return s.foreign }, parents: true,
@@ -493,6 +510,13 @@ func (w *world) alive(s *scene, g granted) (alive []string) {
 		w.OK(err)
 		if r.Outcome == store.OutcomeActive {
 			alive = append(alive, kind)
+		}
+	}
+	if g.family != "" {
+		r, err := w.Q.IntrospectAuthorization(w.Ctx, store.IntrospectAuthorizationParams{ClientAuthMethod: "server", ID: g.family})
+		w.OK(err)
+		if r.Outcome == store.OutcomeActive {
+			alive = append(alive, "family")
 		}
 	}
 	introspect("access token", g.token)

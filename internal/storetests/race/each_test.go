@@ -25,6 +25,7 @@ var raceOf = map[string]string{
 	"CreateDeviceAuthorization":        "TestRaceDeviceCodes",
 	"CreateOneTimeCode":                "TestRaceOneTimeCodeIsAcceptedOnce",
 	"CreatePasskey":                    "TestRaceSecondFactorsAreUsedOnce",
+	"CreatePairwiseSubject":            "TestRacePairwiseSubjectIsGivenOnce",
 	"CreateSession":                    "TestRaceSessionsWithAMaximum",
 	"CreateTOTP":                       "TestRaceSecondFactorsAreUsedOnce",
 	"DeleteAccount":                    "TestRaceUpdatesLoseNothing",
@@ -64,6 +65,7 @@ var raceOf = map[string]string{
 	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
 	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
 	"FindAuthorizationByUserCode":      "TestRaceDeviceCodes",
+	"FindAuthorizationByRequestURI":    "TestRacePushedRequestIsFoundByAll",
 	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
 	"GrantConsent":                     "TestRaceSameCallIsRetried",
 	"IssueAccessToken":                 "TestRaceSameCallIsRetried",
@@ -107,6 +109,13 @@ var raceOf = map[string]string{
 	"UseRecoveryCode":                  "TestRaceRecoveryCodes",
 	"UseTOTP":                          "TestRaceSecondFactorsAreUsedOnce",
 	"WithdrawConsent":                  "TestRaceEachEndIsToldOnce",
+	"RegisterClient":                   "TestRaceInitialAccessTokenIsSpentOnceForEachClient",
+	"RevokeInitialAccessToken":         "TestRaceInitialAccessTokenIsSpentOnceForEachClient",
+	"DeleteExpiredInitialAccessTokens": "TestRaceCollectorsShareTheWork",
+	"UpdateRegistration":               "TestRaceRegistrationIsManagedByOneToken",
+	"FindClientByRegistrationToken":    "TestRaceRegistrationIsManagedByOneToken",
+	"DeleteRegistration":               "TestRaceRegistrationIsManagedByOneToken",
+	"PutClientDocument":                "TestRaceLatestFetchOfADocumentStays",
 }
 
 // conditionalWrites are the queries that write by what they find.

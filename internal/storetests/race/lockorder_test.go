@@ -195,6 +195,9 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	} {
 		w.Exec(sql)
 	}
+	_, initial := w.initialToken(8)
+	w.Exec(`UPDATE oauth_client SET registration_access_token = $2, previous_registration_access_token = $2 WHERE client_id = $1`, s.client, string(fixture.Digest("managed")))
+	w.does(w.Q.PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", FetchedAt: time.Now().Add(-time.Minute), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}}))
 	type lockCase struct {
 		call string
 		want []string
@@ -207,6 +210,10 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		}},
 		{"TakeAuthorizationByRequestURI", []string{family}, func(c conn) error {
 			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
+			return err
+		}},
+		{"FindAuthorizationByRequestURI", []string{family}, func(c conn) error {
+			_, err := store.New(c).FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
 			return err
 		}},
 		{"DenyAuthorization", []string{family}, func(c conn) error {
@@ -334,6 +341,28 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).ResetAttempts(w.Ctx, store.ResetAttemptsParams{Purpose: "x", Subject: subject})
 			return err
 		}},
+		{"RegisterClient", []string{user}, func(c conn) error {
+			p := registration(initial)
+			p.UserID = &s.user
+			_, err := store.New(c).RegisterClient(w.Ctx, p)
+			return err
+		}},
+		{"UpdateRegistration", []string{client}, func(c conn) error {
+			_, err := store.New(c).UpdateRegistration(w.Ctx, store.UpdateRegistrationParams{ClientID: s.client, RegistrationAccessToken: fixture.Digest("managed"), RedirectURIs: []string{fixture.RedirectURI}, TokenEndpointAuthMethod: new("none")})
+			return err
+		}},
+		{"FindClientByRegistrationToken", []string{client}, func(c conn) error {
+			_, err := store.New(c).FindClientByRegistrationToken(w.Ctx, store.FindClientByRegistrationTokenParams{ClientID: s.client, RegistrationAccessToken: fixture.Digest("managed")})
+			return err
+		}},
+		{"DeleteRegistration", []string{client}, func(c conn) error {
+			_, err := store.New(c).DeleteRegistration(w.Ctx, store.DeleteRegistrationParams{ClientID: s.client, RegistrationAccessToken: fixture.Digest("managed")})
+			return err
+		}},
+		{"PutClientDocument", []string{client}, func(c conn) error {
+			_, err := store.New(c).PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", FetchedAt: time.Now(), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}})
+			return err
+		}},
 		{"ReinstateUser", nil, func(c conn) error { _, err := store.New(c).ReinstateUser(w.Ctx, s.user); return err }},
 	}
 	grants := map[string][]string{
@@ -341,6 +370,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 		"IssueAuthorizationCode": {family}, "GrantAuthorization": {user, client, session}, "IssueGrant": {user, client, session}, "RedeemAuthorizationCode": {user, client, session, family},
 		"PollDeviceCode":     {user, client, session, family, polled},
 		"RotateRefreshToken": {user, client, session, refresh, family}, "RotateRefreshToken retried": {user, client, session, refresh, family},
+		"RedeemAuthorizationCode without a row": {user, client, session, family}, "RotateRefreshToken retried without a row": {user, client, session, refresh},
 		foreignRotatedByUs: {user, client, session, refresh, family},
 		"ExchangeToken":    {user, client, session, access, family}, "ExchangeToken by another client": {user, client, session, access, family},
 		"IssueTokenByAssertion": {user, client},

@@ -309,6 +309,54 @@ func TestRaceSameCallIsRetried(t *testing.T) {
 	}
 }
 
+// TestRacePushedRequestIsFoundByAll: everybody who opens a pushed request while it is pending finds it, and the first one alone sets how
+// long it waits. Who takes it, or decides, is one.
+func TestRacePushedRequestIsFoundByAll(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 8)
+	for range roundsOf(10) {
+		s := w.newScene(false, false)
+		uri := fixture.Digest(fixture.Unique("uri"))
+		push := func() {
+			w.Exec(`UPDATE oauth_authorization SET request_uri = $2, request_uri_expires_at = now() + interval '1 minute' WHERE id = $1`, s.pending, string(uri))
+		}
+		push()
+		var until tally[int64]
+		find := func(int) {
+			a, err := w.Q.FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{RequestURI: uri, ClientID: s.client, Lifetime: time.Hour})
+			if w.Raced("FindAuthorizationByRequestURI", err) {
+				until.add(a.ExpiresAt.UnixMicro())
+			}
+		}
+		fixture.Together(fixture.Times(8, find)...)
+		if len(until.m) != 1 {
+			w.Errorf("FindAuthorizationByRequestURI: the request waits until %v", until.m)
+		}
+		push()
+		var found, taken tally[bool]
+		fixture.Together(fixture.Times(8, func(i int) {
+			var err error
+			if i%2 == 0 {
+				_, err = w.Q.FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{RequestURI: uri, ClientID: s.client, Lifetime: time.Hour})
+			} else {
+				_, err = w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: s.client, Lifetime: time.Hour})
+			}
+			switch {
+			case errors.Is(err, pgx.ErrNoRows):
+			case !w.Raced("a pushed request", err):
+			case i%2 == 0:
+				found.add(true)
+			default:
+				taken.add(true)
+			}
+		})...)
+		// whoever came first: all find it, or one takes it
+		if taken.m[true] > 1 || taken.m[true] == 1 && found.m[true] > 0 || taken.m[true] == 0 && found.m[true] != 4 {
+			w.Errorf("found %d times, taken %d times", found.m[true], taken.m[true])
+		}
+	}
+}
+
 // TestRaceSessionsWithAMaximum: sign-ins that come together never make more sessions than the maximum, and none fails.
 func TestRaceSessionsWithAMaximum(t *testing.T) {
 	t.Parallel()
@@ -493,6 +541,9 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 		return q.DeleteExpiredClientAssertions(ctx, 5)
 	},
 	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(ctx, 5) },
+	"DeleteExpiredInitialAccessTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
+		return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: 5})
+	},
 	"DeleteExpiredClientSecrets": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredClientSecrets(ctx, 5)
 	},
@@ -563,6 +614,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.does(w.Q.RememberProof(w.Ctx, store.RememberProofParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Hour)}))
 			w.does(w.Q.RememberClientAssertion(w.Ctx, store.RememberClientAssertionParams{ID: fixture.Digest(string(s.user)), ExpiresAt: time.Now().Add(time.Minute).Unix(), MaxLifetime: time.Hour}))
 			w.does(w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Hour)}))
+			w.initialToken(1)
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
 			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
 			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
@@ -588,7 +640,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 				w.Exec(`UPDATE session SET expires_at = now() WHERE user_id = $1`, s.user)
 			}
 		}
-		for _, table := range []string{"oauth_client_secret", "oauth_polled_request", "oauth_proof", "oauth_client_assertion", "jwks"} {
+		for _, table := range []string{"oauth_client_secret", "oauth_initial_access_token", "oauth_polled_request", "oauth_proof", "oauth_client_assertion", "jwks"} {
 			w.Exec(`UPDATE ` + table + ` SET expires_at = now()`)
 		}
 		for pass := 0; ; pass++ {

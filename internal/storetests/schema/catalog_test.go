@@ -184,6 +184,8 @@ var schemaTables = []tableSpec{
 			backchannel_logout_session_required boolean
 			client_discovery_id text
 			client_credentials_scopes text_list (text[])
+			resources text_list (text[])
+			authorization_details_types text_list (text[])
 			previous_registration_access_token stored_token_digest (text)
 			document_uri short_text (text)
 			document_etag short_text (text)
@@ -331,7 +333,9 @@ var schemaTables = []tableSpec{
 			max_expires_at timestamp with time zone
 			revoked_at timestamp with time zone
 			revoked_reason revocation_reason
-			data stored_object (jsonb)`,
+			data stored_object (jsonb)
+			acr_values text_list (text[])
+			max_age bigint`,
 		indexes: `
 			oauth_authorization_pkey UNIQUE (id)
 			oauth_authorization_code_uidx UNIQUE (code) WHERE (code IS NOT NULL)
@@ -527,7 +531,9 @@ var schemaTables = []tableSpec{
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
 			expires_at finite_timestamptz (timestamp with time zone) NOT NULL`,
-		added: `access_token_id access_token_id (text)`,
+		added: `
+			access_token_id access_token_id (text)
+			authorization_id authorization_id (text)`,
 		indexes: `
 			oauth_client_assertion_pkey UNIQUE (id)
 			oauth_client_assertion_expires_at_idx (expires_at)`,
@@ -764,7 +770,7 @@ const schemaEnums = `
 	authorization_kind code device ciba assertion direct foreign
 	revocation_reason code_replayed refresh_token_reused token_revoked authorization_revoked session_ended grants_ended expired
 	token_kind access_token refresh_token
-	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken claimed exchanged registered exhausted accepted inserted changed fresh stale replaced delivered postponed abandoned counted spent regressed untrusted too_many_actors invalid_redirect_uri invalid_client_metadata`
+	outcome created approved denied issued granted redeemed rotated updated extended withdrawn ended reinstated enabled deleted authenticated remembered active retried unauthenticated unknown expired revoked replayed proof_replayed mismatched disabled suspended signed_out unauthorized_client invalid_scope invalid_target decided undecided unsupported_token_type too_far inactive last redirect_uri_mismatched unsupported_response_type invalid_authorization_details pkce_required pkce_method_refused request_must_be_pushed authorization_pending slow_down taken claimed exchanged registered exhausted accepted inserted changed fresh stale replaced delivered postponed abandoned superseded counted spent regressed untrusted too_many_actors invalid_redirect_uri invalid_client_metadata`
 
 // schemaFunctions are the rules that several statements share, and what triggers do.
 const schemaFunctions = `
@@ -772,7 +778,6 @@ const schemaFunctions = `
 	add_actor(jsonb,text)
 	agreed_resource_scopes(oauth_consent)
 	agreed_scopes(oauth_consent)
-	are_details_within(jsonb,jsonb)
 	as_set(text[])
 	assertion_ends_at(bigint,interval)
 	authenticates(oauth_client,text,token_digest)
@@ -786,32 +791,38 @@ const schemaFunctions = `
 	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
 	delete_client(text,boolean,text)
-	document_changes(oauth_client,oauth_client)
+	details_as_set(jsonb)
+	details_of_types(jsonb,text[])
+	details_within(jsonb,jsonb,text[])
 	disable_client_of_deleted_user()
+	document_changes(oauth_client,oauth_client)
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
 	end_user_sessions(text,text)
 	expiry(timestamp with time zone,interval,interval,text)
 	expiry_without_row(timestamp with time zone,text)
+	find_grant_by_assertion(text)
 	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	give_family()
-	has_logout_uri(oauth_client)
 	give_subject(text,text)
+	has_logout_uri(oauth_client)
 	is_ended(oauth_authorization,oauth_client,"user",session)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
 	is_redirect_uri(text)
 	is_within(text[],text[])
-	judge_client_document(client_id,timestamp with time zone)
-	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
-	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
-	judge_assertion(text,timestamp with time zone,text)
+	judge_again(oauth_client,oauth_authorization,text[],text[],text[])
+	judge_asked(oauth_client,text[],text[],text[],text[],jsonb,text[])
+	judge_assertion(text,timestamp with time zone,text,text)
 	judge_assertion_time(bigint,interval,interval,interval)
-	find_grant_by_assertion(text)
+	judge_client_document(client_id,timestamp with time zone)
 	judge_logout_lease(text,text)
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
+	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
+	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
 	judge_repeated_grant(authorization_id,client_id,user_id,access_token_id,refresh_token_id)
+	judge_request(oauth_client,text,text,text,text,boolean,text[],text[],text[],text[],jsonb,text[])
 	judge_spent_refresh_token(refresh_token_id,refresh_token_id,interval,boolean)
 	keep_finite()
 	keep_sector()
@@ -836,15 +847,16 @@ const schemaFunctions = `
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
 	refuse_dead_rotation()
-	registered_before(client_id,oauth_client_id,token_digest,token_digest)
-	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	refuse_parameter(text,text)
+	registered_before(client_id,oauth_client_id,token_digest,token_digest)
 	replace_recovery_codes(text,text[])
+	resolve_redirect_uri(text,text[])
+	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	scopes_at(text[],text[])
 	sector_of(oauth_client)
 	session_is_live(session,"user")
-	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	slow_down(authorization_id)
+	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	stamp_consent()
 	stamp_session()
 	subject_of(oauth_client,text,text)
@@ -1191,7 +1203,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"session_client":         {"session_id": "'s'", "client_id": "'app'", "user_id": "'u'", "sub": "'u'", "sid": "'s'"},
 		"oauth_polled_request":   {"id": "'z'", "code": "'" + string(fixture.Digest("d")) + "'", "expires_at": "now()", "poll_interval": "'5 seconds'"},
 		"oauth_proof":            {"id": "'" + string(fixture.Digest("p")) + "'", "expires_at": "now()"},
-		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "''"},
+		"jwks":                   {"id": "'k'", "public_key": "''", "private_key": "'x'"},
 		"oauth_trusted_issuer":   {"id": "'i'", "issuer": "'https://issuer.example'"},
 		"one_time_code":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "digest": "'" + string(fixture.Digest("1")) + "'", "expires_at": "now()"},
 		"attempt_count":          {"purpose": "'p'", "subject": "'" + string(fixture.Digest("u")) + "'", "attempts": "1", "resets_at": "now()"},

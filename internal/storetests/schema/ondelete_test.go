@@ -86,7 +86,6 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('guesses', 'sign-in', $1, 1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO oauth_proof (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("proof")))
 	w.Exec(`INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('issuer', 'https://issuer.example')`)
-	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', '')`)
 	w.Exec(`INSERT INTO jwks (id, public_key, private_key) VALUES ('key', '', 'ciphertext')`)
 	w.Exec(`INSERT INTO oauth_client_assertion (id, expires_at) VALUES ($1, now() + interval '1 minute')`, string(fixture.Digest("assertion")))
 
