@@ -61,7 +61,8 @@ INSERT INTO oauth_client (
     backchannel_logout_uri, backchannel_logout_session_required,
     sector_identifier, allow_plain_pkce, default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens,
     tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri,
-    tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash
+    tls_client_auth_san_ip, tls_client_auth_san_email, foreign_secret_hash, resources,
+    authorization_details_types
 )
 VALUES (
     $1::oauth_client_id, $2::client_id, $3::token_digest,
@@ -83,7 +84,8 @@ VALUES (
     $44::boolean, $45::boolean,
     $46::boolean, $47::text,
     $48::text, $49::text, $50::text,
-    $51::text, $52::text
+    $51::text, $52::text, $53::text[],
+    $54::text[]
 )
 RETURNING id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes, user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris, post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata, grants_epoch, deleted_at, client_secret_expires_at, foreign_secret_hash, registration_access_token, subject_type, sector_identifier, require_pkce, allow_plain_pkce, jwks, jwks_uri, application_type, default_max_age, access_token_lifetime, refresh_token_lifetime, authorization_lifetime, code_lifetime, refresh_grace, refresh_grace_until_used, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens, tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, client_discovery_id, client_credentials_scopes, resources, authorization_details_types, previous_registration_access_token, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, unused_since, unused_checked_at
 `
@@ -141,6 +143,8 @@ type CreateClientParams struct {
 	TLSClientAuthSANIP                    *string
 	TLSClientAuthSANEmail                 *string
 	ForeignSecretHash                     *string
+	Resources                             []string
+	AuthorizationDetailsTypes             []string
 }
 
 // CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
@@ -204,6 +208,8 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 		arg.TLSClientAuthSANIP,
 		arg.TLSClientAuthSANEmail,
 		arg.ForeignSecretHash,
+		arg.Resources,
+		arg.AuthorizationDetailsTypes,
 	)
 	var i OAuthClient
 	err := row.Scan(
@@ -1295,7 +1301,7 @@ WITH stated AS MATERIALIZED (
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
         tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
-        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
     SELECT $19::oauth_client_id, j.client_id, coalesce($20::text, j.client_id), $21::text,
         j.fetched_at, deadline($22::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
@@ -1309,7 +1315,7 @@ WITH stated AS MATERIALIZED (
         $9::text, $10::text,
         $11::text, $12::text,
         $13::text, $18::text,
-        $36::boolean, $37::jsonb
+        $36::boolean, $37::jsonb, $38::text[]
     FROM judged AS j
     WHERE j.refused IS NULL
     ON CONFLICT (client_id) DO UPDATE
@@ -1351,6 +1357,7 @@ WITH stated AS MATERIALIZED (
         backchannel_logout_uri = excluded.backchannel_logout_uri,
         backchannel_logout_session_required = excluded.backchannel_logout_session_required,
         metadata = excluded.metadata,
+        authorization_details_types = excluded.authorization_details_types,
         updated_at = now()
     WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
     RETURNING c.id = $19::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
@@ -1423,6 +1430,7 @@ type PutClientDocumentParams struct {
 	TLSClientCertificateBoundAccessTokens *bool
 	BackchannelLogoutSessionRequired      *bool
 	Metadata                              json.RawMessage
+	AuthorizationDetailsTypes             []string
 }
 
 type PutClientDocumentRow struct {
@@ -1487,6 +1495,7 @@ func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentPa
 		arg.TLSClientCertificateBoundAccessTokens,
 		arg.BackchannelLogoutSessionRequired,
 		arg.Metadata,
+		arg.AuthorizationDetailsTypes,
 	)
 	var i PutClientDocumentRow
 	err := row.Scan(
@@ -1537,7 +1546,7 @@ WITH stated AS MATERIALIZED (
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
         tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
-        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata
+        tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
     SELECT $23::oauth_client_id, $2::client_id, a.secret,
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $25::interval, NULL, 'ClientSecretLifetime') END,
@@ -1554,7 +1563,7 @@ WITH stated AS MATERIALIZED (
         $11::text, $12::text,
         $13::text, $14::text,
         $15::text, $20::text,
-        $41::boolean, $42::jsonb
+        $41::boolean, $42::jsonb, $43::text[]
     FROM admitted AS a
     WHERE a.verdict = 'registered'
     ON CONFLICT (client_id) DO NOTHING
@@ -1626,6 +1635,7 @@ type RegisterClientParams struct {
 	TLSClientCertificateBoundAccessTokens *bool
 	BackchannelLogoutSessionRequired      *bool
 	Metadata                              json.RawMessage
+	AuthorizationDetailsTypes             []string
 }
 
 type RegisterClientRow struct {
@@ -1696,6 +1706,7 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 		arg.TLSClientCertificateBoundAccessTokens,
 		arg.BackchannelLogoutSessionRequired,
 		arg.Metadata,
+		arg.AuthorizationDetailsTypes,
 	)
 	var i RegisterClientRow
 	err := row.Scan(&i.Outcome, &i.ClientIDIssuedAt, &i.ClientSecretExpiresAt)
@@ -1891,9 +1902,11 @@ SET
     tls_client_auth_san_uri = CASE WHEN 'tls_client_auth_san_uri' = ANY (f.cleared) THEN NULL ELSE coalesce($43::text, c.tls_client_auth_san_uri) END,
     tls_client_auth_san_ip = CASE WHEN 'tls_client_auth_san_ip' = ANY (f.cleared) THEN NULL ELSE coalesce($44::text, c.tls_client_auth_san_ip) END,
     tls_client_auth_san_email = CASE WHEN 'tls_client_auth_san_email' = ANY (f.cleared) THEN NULL ELSE coalesce($45::text, c.tls_client_auth_san_email) END,
+    resources = CASE WHEN 'resources' = ANY (f.cleared) THEN NULL ELSE coalesce($46::text[], c.resources) END,
+    authorization_details_types = CASE WHEN 'authorization_details_types' = ANY (f.cleared) THEN NULL ELSE coalesce($47::text[], c.authorization_details_types) END,
     updated_at = now()
-FROM (SELECT coalesce($47::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
-WHERE c.client_id = $46::client_id AND c.deleted_at IS NULL
+FROM (SELECT coalesce($49::text[], ARRAY[]::text[])::oauth_client_field[]::text[] AS cleared) AS f
+WHERE c.client_id = $48::client_id AND c.deleted_at IS NULL
 RETURNING c.id, c.created_at, c.updated_at, c.client_id, c.client_secret, c.disabled, c.skip_consent, c.enable_end_session, c.scopes, c.user_id, c.name, c.uri, c.icon, c.contacts, c.tos, c.policy, c.software_id, c.software_version, c.software_statement, c.redirect_uris, c.post_logout_redirect_uris, c.token_endpoint_auth_method, c.grant_types, c.response_types, c.public, c.type, c.reference_id, c.metadata, c.grants_epoch, c.deleted_at, c.client_secret_expires_at, c.foreign_secret_hash, c.registration_access_token, c.subject_type, c.sector_identifier, c.require_pkce, c.allow_plain_pkce, c.jwks, c.jwks_uri, c.application_type, c.default_max_age, c.access_token_lifetime, c.refresh_token_lifetime, c.authorization_lifetime, c.code_lifetime, c.refresh_grace, c.refresh_grace_until_used, c.require_pushed_authorization_requests, c.dpop_bound_access_tokens, c.tls_client_certificate_bound_access_tokens, c.tls_client_auth_subject_dn, c.tls_client_auth_san_dns, c.tls_client_auth_san_uri, c.tls_client_auth_san_ip, c.tls_client_auth_san_email, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.client_discovery_id, c.client_credentials_scopes, c.resources, c.authorization_details_types, c.previous_registration_access_token, c.document_uri, c.document_etag, c.document_fetched_at, c.document_fresh_until, c.document_changes, c.unused_since, c.unused_checked_at
 `
 
@@ -1943,13 +1956,14 @@ type UpdateClientParams struct {
 	TLSClientAuthSANURI                   *string
 	TLSClientAuthSANIP                    *string
 	TLSClientAuthSANEmail                 *string
+	Resources                             []string
+	AuthorizationDetailsTypes             []string
 	ClientID                              ClientID
 	Cleared                               []string
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-// an error. It changes neither client_id nor secrets. A sector_identifier that is set stays: clearing it does nothing, and another one is an
-// error that names the parameter. Zero rows: there is no such client, or it is deleted.
+// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,
@@ -1997,6 +2011,8 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 		arg.TLSClientAuthSANURI,
 		arg.TLSClientAuthSANIP,
 		arg.TLSClientAuthSANEmail,
+		arg.Resources,
+		arg.AuthorizationDetailsTypes,
 		arg.ClientID,
 		arg.Cleared,
 	)
@@ -2144,6 +2160,7 @@ WITH stated AS MATERIALIZED (
         backchannel_logout_uri = $21::text,
         backchannel_logout_session_required = $36::boolean,
         metadata = $37::jsonb,
+        authorization_details_types = $38::text[],
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
@@ -2205,6 +2222,7 @@ type UpdateRegistrationParams struct {
 	TLSClientCertificateBoundAccessTokens *bool
 	BackchannelLogoutSessionRequired      *bool
 	Metadata                              json.RawMessage
+	AuthorizationDetailsTypes             []string
 }
 
 type UpdateRegistrationRow struct {
@@ -2266,6 +2284,7 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.TLSClientCertificateBoundAccessTokens,
 		arg.BackchannelLogoutSessionRequired,
 		arg.Metadata,
+		arg.AuthorizationDetailsTypes,
 	)
 	var i UpdateRegistrationRow
 	err := row.Scan(

@@ -22,11 +22,16 @@ WITH caller AS MATERIALIZED (
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
-                WHEN is_public(c) OR NOT 'urn:openid:params:grant-type:ciba' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+                WHEN is_public(c) OR NOT uses_grant_type(c, 'urn:openid:params:grant-type:ciba') THEN 'unauthorized_client'
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR k.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.scopes, $7::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'created'
+                ELSE coalesce(
+                    judge_asked(
+                        c, $6::text[], $7::text[], $8::text[], $9::text[],
+                        $10::jsonb, $11::text[]
+                    ),
+                    'created'
+                )
             END
         )::outcome AS outcome
     FROM caller AS k
@@ -34,15 +39,15 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN "user" AS u ON u.id = $1::user_id
 ), created AS (
     INSERT INTO oauth_authorization (id, client_id, kind, user_id, scopes, resources, authorization_details, request, expires_at)
-    SELECT $8::authorization_id, q.client_id, 'ciba', q.user_id, as_set($6::text[]), nullif(as_set($9::text[]), '{}'),
-        $10::jsonb, $11::jsonb, q.expires_at
+    SELECT $12::authorization_id, q.client_id, 'ciba', q.user_id, as_set($6::text[]), nullif(as_set($8::text[]), '{}'),
+        details_as_set($10::jsonb), $13::jsonb, q.expires_at
     FROM asked AS q
     WHERE q.outcome = 'created'
 ), new_request AS (
     INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval, notification_token)
-    SELECT $8::authorization_id, $12::token_digest, q.expires_at,
-        least(coalesce(nullif($13::interval, interval '0'), interval '5 seconds'), q.expires_at - now()),
-        $14::text
+    SELECT $12::authorization_id, $14::token_digest, q.expires_at,
+        least(coalesce(nullif($15::interval, interval '0'), interval '5 seconds'), q.expires_at - now()),
+        $16::text
     FROM asked AS q
     WHERE q.outcome = 'created'
     RETURNING id, expires_at, poll_interval
@@ -58,20 +63,22 @@ LEFT JOIN new_request AS n ON true
 `
 
 type CreateBackchannelAuthenticationParams struct {
-	UserID               UserID
-	ClientID             ClientID
-	ClientAuthMethod     string
-	ClientSecret         token.Digest
-	Lifetime             time.Duration
-	Scopes               []string
-	DefaultScopes        []string
-	ID                   AuthorizationID
-	Resources            []string
-	AuthorizationDetails json.RawMessage
-	Request              json.RawMessage
-	AuthReqID            token.Digest
-	PollInterval         time.Duration
-	NotificationToken    *string
+	UserID                           UserID
+	ClientID                         ClientID
+	ClientAuthMethod                 string
+	ClientSecret                     token.Digest
+	Lifetime                         time.Duration
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	ID                               AuthorizationID
+	Request                          json.RawMessage
+	AuthReqID                        token.Digest
+	PollInterval                     time.Duration
+	NotificationToken                *string
 }
 
 type CreateBackchannelAuthenticationRow struct {
@@ -85,14 +92,16 @@ type CreateBackchannelAuthenticationRow struct {
 // digest of the auth_req_id. request keeps other parameters, such as binding_message and login_hint. notification_token is the
 // client_notification_token of the ping and push modes, encrypted by the caller.
 // The request expires after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
-// default_scopes are the scopes that a client may ask for if none are registered for it.
+// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 //   - created: the request waits for the user
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - disabled: the client is disabled (invalid_client)
 //   - unauthorized_client: the client is public, or not registered for urn:openid:params:grant-type:ciba (unauthorized_client)
 //   - unknown: there is no such user (unknown_user_id)
 //   - suspended: the user is suspended (access_denied)
-//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+//   - invalid_target: the client may not ask for the resources (invalid_target)
+//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 //
 // Only created writes anything.
 func (q *Queries) CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error) {
@@ -104,9 +113,11 @@ func (q *Queries) CreateBackchannelAuthentication(ctx context.Context, arg Creat
 		arg.Lifetime,
 		arg.Scopes,
 		arg.DefaultScopes,
-		arg.ID,
 		arg.Resources,
+		arg.DefaultResources,
 		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
+		arg.ID,
 		arg.Request,
 		arg.AuthReqID,
 		arg.PollInterval,
@@ -127,33 +138,38 @@ WITH client AS MATERIALIZED (
             CASE
                 WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
-                WHEN NOT 'urn:ietf:params:oauth:grant-type:device_code' = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
-                WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(c.scopes, $5::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'created'
+                WHEN NOT uses_grant_type(c, 'urn:ietf:params:oauth:grant-type:device_code') THEN 'unauthorized_client'
+                ELSE coalesce(
+                    judge_asked(
+                        c, $4::text[], $5::text[], $6::text[], $7::text[],
+                        $8::jsonb, $9::text[]
+                    ),
+                    'created'
+                )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $6::client_id
+    WHERE c.client_id = $10::client_id
     FOR KEY SHARE
 ), expired_request AS (
     UPDATE oauth_polled_request AS p
     SET user_code = NULL, updated_at = now()
     FROM client AS c
-    WHERE p.user_code = $7::token_digest AND p.expires_at <= now() AND c.outcome = 'created'
+    WHERE p.user_code = $11::token_digest AND p.expires_at <= now() AND c.outcome = 'created'
     RETURNING p.id
 ), new_request AS (
     -- the gate: a user code belongs to one request. The count makes PostgreSQL free the code first.
     INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval)
-    SELECT $8::authorization_id, $9::token_digest, $7::token_digest, c.expires_at,
-        least(coalesce(nullif($10::interval, interval '0'), interval '5 seconds'), c.expires_at - now())
+    SELECT $12::authorization_id, $13::token_digest, $11::token_digest, c.expires_at,
+        least(coalesce(nullif($14::interval, interval '0'), interval '5 seconds'), c.expires_at - now())
     FROM client AS c
     WHERE c.outcome = 'created' AND (SELECT count(*) FROM expired_request) >= 0
     ON CONFLICT (user_code) DO NOTHING
     RETURNING id, expires_at, poll_interval
 ), created AS (
     INSERT INTO oauth_authorization (id, client_id, kind, scopes, resources, authorization_details, request, expires_at)
-    SELECT n.id, c.client_id, 'device', as_set($4::text[]), nullif(as_set($11::text[]), '{}'),
-        $12::jsonb, $13::jsonb, n.expires_at
+    SELECT n.id, c.client_id, 'device', as_set($4::text[]), nullif(as_set($6::text[]), '{}'),
+        details_as_set($8::jsonb), $15::jsonb, n.expires_at
     FROM new_request AS n
     CROSS JOIN client AS c
 )
@@ -171,19 +187,21 @@ LEFT JOIN new_request AS n ON true
 `
 
 type CreateDeviceAuthorizationParams struct {
-	Lifetime             time.Duration
-	ClientAuthMethod     string
-	ClientSecret         token.Digest
-	Scopes               []string
-	DefaultScopes        []string
-	ClientID             ClientID
-	UserCode             token.Digest
-	ID                   AuthorizationID
-	DeviceCode           token.Digest
-	PollInterval         time.Duration
-	Resources            []string
-	AuthorizationDetails json.RawMessage
-	Request              json.RawMessage
+	Lifetime                         time.Duration
+	ClientAuthMethod                 string
+	ClientSecret                     token.Digest
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	ClientID                         ClientID
+	UserCode                         token.Digest
+	ID                               AuthorizationID
+	DeviceCode                       token.Digest
+	PollInterval                     time.Duration
+	Request                          json.RawMessage
 }
 
 type CreateDeviceAuthorizationRow struct {
@@ -196,12 +214,14 @@ type CreateDeviceAuthorizationRow struct {
 // AuthenticateClient. device_code and user_code are the digests of the codes. Make the user code from an alphabet of your own
 // (RFC 8628, section 6.1), and normalise what users type before you hash it.
 // Both codes expire after lifetime. A poll_interval of zero is 5 seconds; it is no longer than lifetime.
-// default_scopes are the scopes that a client may ask for if none are registered for it.
+// default_scopes, default_resources and default_authorization_details_types are what a client may ask for that has nothing registered.
 //   - created: the request waits for a user to enter the user code
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - disabled: the client is disabled (invalid_client)
 //   - unauthorized_client: the client is not registered for urn:ietf:params:oauth:grant-type:device_code (unauthorized_client)
-//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
+//   - invalid_target: the client may not ask for the resources (invalid_target)
+//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 //   - taken: the user code belongs to a request that has not expired; call again with another one
 //
 // Only created writes anything. A user code can be used again once its request has expired.
@@ -212,13 +232,15 @@ func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDevic
 		arg.ClientSecret,
 		arg.Scopes,
 		arg.DefaultScopes,
+		arg.Resources,
+		arg.DefaultResources,
+		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
 		arg.ClientID,
 		arg.UserCode,
 		arg.ID,
 		arg.DeviceCode,
 		arg.PollInterval,
-		arg.Resources,
-		arg.AuthorizationDetails,
 		arg.Request,
 	)
 	var i CreateDeviceAuthorizationRow
@@ -392,25 +414,29 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
-        $3::token_digest AS refresh_token,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $3::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce($5::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $5::token_confirmation) END AS family_confirmation,
+        coalesce(details_as_set($5::jsonb), a.authorization_details)::jsonb AS access_details,
+        coalesce($6::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $6::token_confirmation) END AS family_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $6::text, $7::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
             WHEN c.disabled THEN 'disabled'
-            WHEN NOT (CASE WHEN a.kind = 'ciba' THEN 'urn:openid:params:grant-type:ciba' ELSE 'urn:ietf:params:oauth:grant-type:device_code' END)
-                = ANY (coalesce(c.grant_types, '{authorization_code}')) THEN 'unauthorized_client'
+            WHEN NOT uses_grant_type(c, CASE WHEN a.kind = 'ciba' THEN 'urn:openid:params:grant-type:ciba' ELSE 'urn:ietf:params:oauth:grant-type:device_code' END)
+            THEN 'unauthorized_client'
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
-            WHEN NOT key_fits(a.confirmation, $5::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(a.confirmation, $6::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-            ELSE 'redeemed'
+            WHEN NOT details_within($5::jsonb, a.authorization_details, $9::text[])
+            THEN 'invalid_authorization_details'
+            ELSE coalesce(judge_again(c, a, a.granted_scopes, $10::text[], $11::text[]), 'redeemed')
         END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (
@@ -418,22 +444,22 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = p.id
         LEFT JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON p.code = $8::token_digest
+    ) ON p.code = $12::token_digest
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.confirmation, p.family_confirmation, p.outcome,
-        least(expiry(now(), $9::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.access_details, p.confirmation, p.family_confirmation, p.outcome,
+        least(expiry(now(), $13::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
         CASE WHEN p.refresh_token IS NOT NULL
-            THEN expiry(now(), $10::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), $14::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         CASE
             WHEN p.is_redeemed THEN p.max_expires_at
-            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $11::interval, p.authorization_lifetime, 'FamilyLifetime')
+            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $15::interval, p.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
-        proof_is_fresh($12::token_digest, $13::timestamptz) AS fresh
+        proof_is_fresh($16::token_digest, $17::timestamptz) AS fresh
     FROM presented AS p
-    WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_target')
+    WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), polled AS (
     -- the gate: of all calls within an interval, one updates the row
     UPDATE oauth_polled_request AS r
@@ -448,10 +474,10 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     -- the gate: of all calls that present the code, one updates the row
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $14::access_token_id, confirmation = p.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $18::access_token_id, confirmation = p.family_confirmation,
         max_expires_at = p.family_ends_at,
-        expires_at = CASE WHEN $15::boolean AND p.refresh_token IS NULL
-            THEN expiry_without_row(p.access_token_ends_at, $16::token_digest)
+        expires_at = CASE WHEN $19::boolean AND p.refresh_token IS NULL
+            THEN expiry_without_row(p.access_token_ends_at, $20::token_digest)
         END,
         updated_at = now()
     FROM admitted AS p
@@ -460,17 +486,17 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.access_token_expires_at
     FROM admitted AS p
-    CROSS JOIN judge_redeemed_request(p.id, $14::access_token_id, $17::interval, p.fresh)
+    CROSS JOIN judge_redeemed_request(p.id, $18::access_token_id, $21::interval, p.fresh)
         AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, access_token_expires_at)
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
-        p.access_resources, p.authorization_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
+        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
         (CASE
             WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
-            WHEN p.refresh_token IS NOT NULL THEN $18::refresh_token_id
+            WHEN p.refresh_token IS NOT NULL THEN $22::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE
@@ -483,7 +509,7 @@ WITH presented AS MATERIALIZED (
     FROM admitted AS p
     LEFT JOIN redeemed AS n ON true
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $14::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $18::access_token_id END
     WHERE p.outcome = 'redeemed' AND (n.id IS NOT NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -492,7 +518,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $15::boolean THEN expiry_without_row(g.access_token_expires_at, $16::token_digest) END
+        CASE WHEN $19::boolean THEN expiry_without_row(g.access_token_expires_at, $20::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
@@ -505,29 +531,29 @@ WITH presented AS MATERIALIZED (
     -- the row is kept until the last access token without a row has expired
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $16::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $20::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $15::boolean
+    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $19::boolean
       AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
 ), raised_family AS (
     UPDATE oauth_authorization AS a
-    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $16::token_digest)),
+    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $20::token_digest)),
         updated_at = now()
     FROM granted AS g
-    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $15::boolean
+    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $19::boolean
       AND a.expires_at IS DISTINCT FROM g.access_token_expires_at
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $14::access_token_id, $16::token_digest, g.client_id, g.live_session_id, g.user_id,
-        g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.authorization_details,
+    SELECT $18::access_token_id, $20::token_digest, g.client_id, g.live_session_id, g.user_id,
+        g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
         g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE NOT $15::boolean
+    WHERE NOT $19::boolean
     ON CONFLICT (id) DO NOTHING
 )
 SELECT noted(
@@ -543,7 +569,7 @@ SELECT noted(
         from_address => $2::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
-    p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
+    g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
     w.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
@@ -558,9 +584,13 @@ type PollDeviceCodeParams struct {
 	IPAddress             *string
 	RefreshToken          *token.Digest
 	Resources             []string
+	AuthorizationDetails  json.RawMessage
 	Confirmation          *token.Confirmation
 	ClientAuthMethod      string
 	ClientSecret          token.Digest
+	ComparedTypes         []string
+	DefaultScopes         []string
+	DefaultResources      []string
 	DeviceCode            token.Digest
 	AccessTokenLifetime   time.Duration
 	RefreshTokenLifetime  time.Duration
@@ -583,6 +613,7 @@ type PollDeviceCodeRow struct {
 	ReferenceID           *ReferenceID
 	GrantedScopes         []string
 	Resources             []string
+	AuthorizationDetails  json.RawMessage
 	AuthTime              *time.Time
 	ACR                   *string
 	AMR                   []string
@@ -603,8 +634,9 @@ type PollDeviceCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
-// access_token_without_row is that of RedeemAuthorizationCode.
-// resources narrows the access token (RFC 8707, section 2.2); empty leaves all that was granted.
+// resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
+// RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+// gets no refresh token.
 // sub is the subject by which the client knows the user.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 //   - redeemed: the tokens are written
@@ -615,7 +647,7 @@ type PollDeviceCodeRow struct {
 //     (slow_down)
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: there is no such code (invalid_grant)
-//   - mismatched: the client or the key is another one (invalid_grant)
+//   - mismatched: the client or the key is another one, or the client's tokens have to be bound and there is no key (invalid_grant)
 //   - expired: the code has expired, whatever was decided, or the refresh token that a retry would get (expired_token)
 //   - disabled: the client is disabled (invalid_client)
 //   - unauthorized_client: the client is no longer registered for the grant type (unauthorized_client)
@@ -623,7 +655,10 @@ type PollDeviceCodeRow struct {
 //   - revoked: the request or the grant had been ended (access_denied)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
-//   - invalid_target: the resources go beyond the grant (invalid_target)
+//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
+//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
+//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
+//     (invalid_authorization_details)
 //
 // Only redeemed, retried, authorization_pending, slow_down and replayed change anything, apart from the proof, which is remembered. A poll that
 // comes too early leaves the time from which the next one is counted. Run this call on the pool: a transaction that is rolled back would undo
@@ -634,9 +669,13 @@ func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) 
 		arg.IPAddress,
 		arg.RefreshToken,
 		arg.Resources,
+		arg.AuthorizationDetails,
 		arg.Confirmation,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
+		arg.ComparedTypes,
+		arg.DefaultScopes,
+		arg.DefaultResources,
 		arg.DeviceCode,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
@@ -659,6 +698,7 @@ func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) 
 		&i.ReferenceID,
 		&i.GrantedScopes,
 		&i.Resources,
+		&i.AuthorizationDetails,
 		&i.AuthTime,
 		&i.ACR,
 		&i.AMR,
