@@ -62,6 +62,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
 -- access_token_id and successor_id are made once for a request and kept for its retries.
 -- No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - rotated: the successor and the access token are written
 --   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
 --   - unauthenticated: the client is not authenticated (invalid_client)

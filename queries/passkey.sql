@@ -43,6 +43,7 @@ ORDER BY p.created_at, p.id;
 -- UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
 -- signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
 -- none is known. backed_up is flag BS of the authenticator data.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - accepted: the counter is stored; user_id is who signed in
 --   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
 --   - unknown: there is no such passkey, or its user is deleted

@@ -32,6 +32,7 @@ WHERE c.user_id = @user_id::user_id
 ORDER BY c.created_at, c.id;
 
 -- UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - accepted: the code is spent; codes_left says how many are not
 --   - spent: the code was used before
 --   - unknown: the user has no such code, or is deleted

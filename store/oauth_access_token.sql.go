@@ -271,6 +271,7 @@ type ExchangeTokenRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // sub is the subject by which the client knows the user.
+// ip_address is for the security event (ListSecurityEvents).
 //   - exchanged: the token is written
 //   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -794,6 +795,7 @@ type IssueAccessTokenRow struct {
 // none are registered for it. The client is authenticated as in AuthenticateClient.
 // confirmation is the key that the caller has proven to hold. It binds the token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+// ip_address is for the security event (ListSecurityEvents).
 //   - issued: the token is written
 //   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -995,6 +997,7 @@ type IssueTokenByAssertionRow struct {
 // access_token_without_row is that of RedeemAuthorizationCode.
 // The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 // sub is the subject by which the client knows the user.
+// ip_address is for the security event (ListSecurityEvents).
 //   - issued: the token is written, and the assertion is remembered
 //   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1177,6 +1180,7 @@ type RevokeAccessTokenByIDRow struct {
 // RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
 // issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
 // in AuthenticateClient; a disabled client may revoke.
+// ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token is revoked (200)
 //   - revoked: it, or its family, had been revoked before (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1266,6 +1270,7 @@ type RevokeTokenRow struct {
 // RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 // token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 // client may revoke.
+// ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token, or its family, is revoked (200)
 //   - revoked: it had been revoked before (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)

@@ -125,6 +125,7 @@ type ApproveAuthorizationRow struct {
 // The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 // redirect_uri is where the answer to the client goes.
 // A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+// ip_address is for the security event (ListSecurityEvents).
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 //   - decided: another decision stands (an error page)
@@ -558,6 +559,7 @@ type DenyAuthorizationRow struct {
 // DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 // or of CIBA, which belong to a user; NULL will do for others.
 // The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
+// ip_address is for the security event (ListSecurityEvents).
 //   - denied: the denial is recorded (access_denied)
 //   - retried: the request had been denied before (access_denied)
 //   - decided: the request had been approved before (an error page)
@@ -893,6 +895,7 @@ type GrantAuthorizationParams struct {
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 // users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 // CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+// ip_address is for the security event (ListSecurityEvents).
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
 //   - disabled: the client is disabled (an error page)
@@ -1827,6 +1830,7 @@ type RedeemAuthorizationCodeRow struct {
 // IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+// ip_address is for the security event (ListSecurityEvents).
 //   - redeemed: the tokens are written
 //   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)

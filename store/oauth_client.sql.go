@@ -329,6 +329,7 @@ type DeleteRegistrationParams struct {
 
 // DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 // section 2.3). A disabled client can be deleted.
+// ip_address is for the security event (ListSecurityEvents).
 //   - deleted: the client is deleted (204)
 //   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
 func (q *Queries) DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error) {
@@ -1652,6 +1653,7 @@ type RegisterClientRow struct {
 // server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 // registration_access_token is the digest of the token that manages the registration (RFC 7592).
 // Keep id, client_id and the digests for a retry.
+// ip_address is for the security event (ListSecurityEvents).
 //   - registered: the client is registered, and one use is spent (201)
 //   - retried: the same call has registered the client
 //   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
@@ -2240,6 +2242,7 @@ type UpdateRegistrationRow struct {
 // token is used.
 // token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 // client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+// ip_address is for the security event (ListSecurityEvents).
 //   - updated: the registration is replaced, or was by the same call before
 //   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 //   - disabled: the client is disabled; nothing changes (403)

@@ -345,6 +345,7 @@ type FindAuthorizationByUserCodeRow struct {
 // FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
 // code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
 // and of an address before you call this (RFC 8628, section 5.1).
+// ip_address is for the security event (ListSecurityEvents).
 //   - claimed: the request waits for this user's decision
 //   - retried: the same user had claimed it before, and it still waits
 //   - unknown: there is no such user code or user (ask for the code again)
@@ -639,6 +640,7 @@ type PollDeviceCodeRow struct {
 // gets no refresh token.
 // sub is the subject by which the client knows the user.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+// ip_address is for the security event (ListSecurityEvents).
 //   - redeemed: the tokens are written
 //   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
 //     repeated

@@ -178,6 +178,7 @@ type UseTOTPParams struct {
 // the attempt before, with CountAttempt.
 // steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
 // that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+// ip_address is for the security event (ListSecurityEvents).
 //   - accepted: the code is spent, with all steps up to the highest that it fits
 //   - spent: the code fits a step that is spent
 //   - mismatched: the code fits no step: steps is empty
