@@ -7,11 +7,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/queryfile"
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 )
@@ -175,6 +177,245 @@ func TestEveryCallThatComesToAnEventWritesItUnderItsName(t *testing.T) {
 	for call := range eventless {
 		if _, found := all[call]; found {
 			t.Errorf("%s is said to write no event, and calls noted", call)
+		}
+	}
+}
+
+// TestEventsSayWho looks at what the events of each kind say. That each call writes its own is held by writesEvents.
+func TestEventsSayWho(t *testing.T) {
+	t.Parallel()
+	base := newDeviceWorld(t, 2)
+	address := new("203.0.113.7")
+	type event = store.SecurityEvent
+	for _, c := range []struct {
+		name string
+		do   func(w *world) []event
+	}{
+		{"the code of another client", func(w *world) []event {
+			id, code := w.Grant()
+			other := w.NewClient()
+			w.redeem(code, store.OutcomeMismatched, func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = other })
+			return []event{{
+				Call: "RedeemAuthorizationCode", Outcome: store.OutcomeMismatched, Reason: new("client"), UserID: &w.User, ClientID: &other,
+				SessionID: &w.Session, AuthorizationID: &id,
+			}}
+		}},
+		{"a code with another verifier, redirect URI and key", func(w *world) []event {
+			id, code := w.Grant()
+			want := func(reason string) event {
+				return event{
+					Call: "RedeemAuthorizationCode", Outcome: store.OutcomeMismatched, Reason: &reason, UserID: &w.User, ClientID: &w.Client,
+					SessionID: &w.Session, AuthorizationID: &id, IPAddress: address,
+				}
+			}
+			for _, change := range []func(*store.RedeemAuthorizationCodeParams){
+				func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = new("another") },
+				func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = new("https://evil.example") },
+			} {
+				w.redeem(code, store.OutcomeMismatched, change, func(p *store.RedeemAuthorizationCodeParams) { p.IPAddress = address })
+			}
+			w.Exec(`UPDATE oauth_client SET dpop_bound_access_tokens = true WHERE client_id = $1`, string(w.Client))
+			for _, change := range []func(*store.RedeemAuthorizationCodeParams){
+				func(*store.RedeemAuthorizationCodeParams) {},
+				func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = nil }, // which will do beside a challenge
+			} {
+				w.redeem(code, store.OutcomeMismatched, change, func(p *store.RedeemAuthorizationCodeParams) { p.IPAddress = address })
+			}
+			return []event{want("code_challenge"), want("redirect_uri"), want("key"), want("key")}
+		}},
+		// what a header says about the address can't make the call fail, and so can't hide a replay
+		{"a code that comes back, from an address of any length", func(w *world) []event {
+			id, code := w.Grant()
+			w.redeem(code, store.OutcomeRedeemed)
+			w.redeem(code, store.OutcomeReplayed, func(p *store.RedeemAuthorizationCodeParams) { p.IPAddress = new(strings.Repeat("ä", 5000)) })
+			return []event{{
+				Call: "RedeemAuthorizationCode", Outcome: store.OutcomeReplayed, UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session,
+				AuthorizationID: &id, IPAddress: new(strings.Repeat("ä", 255)),
+			}}
+		}},
+		{"a refresh token that comes back", func(w *world) []event {
+			k := w.Redeem()
+			w.Rotate(k.Refresh, store.OutcomeRotated)
+			w.Rotate(fixture.SuccessorOf(k.Refresh), store.OutcomeRotated)
+			w.Rotate(k.Refresh, store.OutcomeReplayed, func(p *store.RotateRefreshTokenParams) { p.IPAddress = address })
+			return []event{{
+				Call: "RotateRefreshToken", Outcome: store.OutcomeReplayed, UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session,
+				AuthorizationID: &k.Authorization, IPAddress: address,
+			}}
+		}},
+		{"a device code, once a user has to do with it", func(w *world) []event {
+			pending, claimed := w.device(), w.device()
+			w.find(claimed.user, store.OutcomeClaimed)
+			other := w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+			for _, d := range []device{pending, claimed} {
+				w.poll(d.code, store.OutcomeMismatched, func(p *store.PollDeviceCodeParams) { p.ClientID = other })
+			}
+			return []event{{
+				Call: "PollDeviceCode", Outcome: store.OutcomeMismatched, Reason: new("client"), UserID: &w.User, ClientID: &other,
+				SessionID: &w.Session, AuthorizationID: &claimed.id,
+			}}
+		}},
+		{"an approval by another user", func(w *world) []event {
+			d, other := w.device(), w.NewUser()
+			w.find(d.user, store.OutcomeClaimed)
+			w.approve(d.id, store.OutcomeMismatched, func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID, p.IPAddress = other, nil, address })
+			return []event{{
+				Call: "ApproveAuthorization", Outcome: store.OutcomeMismatched, UserID: &other, ClientID: &w.Client, AuthorizationID: &d.id, IPAddress: address,
+			}}
+		}},
+		{"endings", func(w *world) []event {
+			k := w.Redeem()
+			w.revokeFamily(k.Authorization)
+			w.endSession(w.Session)
+			if r, err := w.Q.EndSession(w.Ctx, w.Session); err != nil || r.Outcome != store.OutcomeRevoked {
+				w.Errorf("EndSession again: %s, %v", r.Outcome, err)
+			}
+			w.suspend(w.User)
+			w.deleteUser(w.User)
+			w.disable(w.Client)
+			w.deleteClient(w.Client)
+			return []event{
+				{Call: "RevokeAuthorization", Outcome: store.OutcomeEnded, UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session, AuthorizationID: &k.Authorization},
+				{Call: "EndSession", Outcome: store.OutcomeEnded, UserID: &w.User, SessionID: &w.Session},
+				{Call: "SuspendUser", Outcome: store.OutcomeEnded, UserID: &w.User},
+				{Call: "DeleteUser", Outcome: store.OutcomeDeleted, UserID: &w.User},
+				{Call: "DisableClient", Outcome: store.OutcomeEnded, ClientID: &w.Client},
+				{Call: "DeleteClient", Outcome: store.OutcomeDeleted, ClientID: &w.Client},
+			}
+		}},
+		{"a new secret", func(w *world) []event {
+			client := w.NewClient()
+			w.rotateSecret(w.Q, client, "new", 0, store.OutcomeRotated)
+			w.rotateSecret(w.Q, client, "new", 0, store.OutcomeRetried)
+			return []event{{Call: "RotateClientSecret", Outcome: store.OutcomeRotated, ClientID: &client}}
+		}},
+		{"an issuer", func(w *world) []event {
+			issuer := w.TrustIssuer("https://" + fixture.Unique("issuer") + ".example")
+			w.want("DisableTrustedIssuer", w.outcome(w.Q.DisableTrustedIssuer(w.Ctx, issuer)), store.OutcomeEnded)
+			return []event{{Call: "DisableTrustedIssuer", Outcome: store.OutcomeEnded, ItemID: new(string(issuer))}}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := base.forSubtest(t)
+			w.User = w.NewUser()
+			w.Session = w.NewSession(w.User)
+			w.Client = w.NewClient(func(p *store.CreateClientParams) {
+				p.Public, p.GrantTypes = new(true), []string{"authorization_code", "refresh_token", deviceGrant}
+			})
+			before := int64(0)
+			for _, e := range w.eventsAfter(0) {
+				before = max(before, e.ID)
+			}
+			want := c.do(w)
+			got := w.eventsAfter(before)
+			for i := range got {
+				got[i].ID, got[i].CreatedAt, got[i].UpdatedAt = 0, time.Time{}, time.Time{}
+			}
+			wantEqual(t, "events", got, want)
+		})
+	}
+}
+
+func (w *world) eventsAfter(id int64) []store.SecurityEvent {
+	w.Helper()
+	all, err := w.Q.ListSecurityEvents(w.Ctx, store.ListSecurityEventsParams{AfterID: id, PageSize: 1000})
+	w.OK(err)
+	return all
+}
+
+func TestNoEventIsWrittenUnlessTheyAreOn(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"", "off", "true", "ON"} {
+		opts := []storetest.Option{}
+		if setting != "" {
+			opts = append(opts, storetest.Setting("oauthdb.events", setting))
+		}
+		w := worldOf(t, fixture.NewPool(t, 1, opts...))
+		w.User = w.NewUser()
+		w.endSession(w.NewSession(w.User))
+		w.suspend(w.User)
+		if got := w.eventsAfter(0); len(got) > 0 {
+			t.Errorf("%q: %+v", setting, got)
+		}
+	}
+}
+
+func TestRolledBackCallLeavesNoEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	tx, err := w.Pool.Begin(w.Ctx)
+	w.OK(err)
+	r, err := w.Q.WithTx(tx).EndSession(w.Ctx, w.Session)
+	w.OK(err)
+	w.want("EndSession", r.Outcome, store.OutcomeEnded)
+	w.OK(tx.Rollback(w.Ctx))
+	if got := w.eventsAfter(0); len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// An event is there as long as whoever investigates may need it, whatever became of the user and the client.
+func TestEventsOutliveTheUserAndTheClientAndGoByAge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	other := w.NewUser()
+	for range 2 {
+		w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{
+			UserID: w.User, ClientID: w.Client,
+		})), store.OutcomeEnded)
+		w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, other)), store.OutcomeEnded)
+	}
+	w.Exec(`DELETE FROM "user"`)
+	w.Exec(`DELETE FROM oauth_client`)
+
+	all := w.eventsAfter(0)
+	if len(all) != 4 {
+		t.Fatalf("%+v", all)
+	}
+	var ofUser, ofClient []store.SecurityEvent
+	for after := int64(0); ; after = ofUser[len(ofUser)-1].ID {
+		page, err := w.Q.ListUserSecurityEvents(w.Ctx, store.ListUserSecurityEventsParams{UserID: w.User, AfterID: after, PageSize: 1})
+		w.OK(err)
+		if len(page) == 0 {
+			break
+		}
+		ofUser = append(ofUser, page...)
+	}
+	ofClient, err := w.Q.ListClientSecurityEvents(w.Ctx, store.ListClientSecurityEventsParams{ClientID: w.Client, PageSize: 10})
+	w.OK(err)
+	wantEqual(t, "the user's", ofUser, []store.SecurityEvent{all[0], all[2]})
+	wantEqual(t, "the client's", ofClient, []store.SecurityEvent{all[0], all[2]})
+
+	w.Exec(`UPDATE security_event SET created_at = created_at - interval '2 days' WHERE id <> $1`, all[3].ID)
+	collect := func(want int64) {
+		t.Helper()
+		n, err := w.Q.DeleteExpiredSecurityEvents(w.Ctx, store.DeleteExpiredSecurityEventsParams{Retention: 24 * time.Hour, BatchSize: 2})
+		w.OK(err)
+		if n != want {
+			t.Errorf("collected %d, want %d", n, want)
+		}
+	}
+	collect(2)
+	collect(1)
+	collect(0)
+	wantEqual(t, "what is left", w.eventsAfter(0), all[3:])
+	w.diary.noted = map[string]int{"RevokeUserAuthorizations ended": 1}
+}
+
+func TestNoCredentialIsInAnEvent(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	v.live()
+	all := v.eventsAfter(0)
+	if len(all) < 5 {
+		t.Fatalf("only %d events", len(all))
+	}
+	for _, e := range all {
+		text := asJSON(e)
+		for name, raw := range v.minted {
+			if strings.Contains(text, string(raw.Digest())) || strings.Contains(text, randomPart(raw)) {
+				t.Errorf("%s is in %s", name, text)
+			}
 		}
 	}
 }

@@ -33,7 +33,9 @@ func worldOf(t testing.TB, pool *pgxpool.Pool) *world {
 }
 
 // forSubtest is the same world, whose helpers fail a subtest.
-func (w *world) forSubtest(t testing.TB) *world { return &world{w.ForSubtest(t), w.machineClient, w.diary} }
+func (w *world) forSubtest(t testing.TB) *world {
+	return &world{w.ForSubtest(t), w.machineClient, w.diary}
+}
 
 // want fails the test unless a call has come to an outcome.
 func (w *world) want(what string, got, want store.Outcome) {
