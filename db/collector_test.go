@@ -455,3 +455,39 @@ func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 		t.Errorf("pages are %v, want %v", pages, want)
 	}
 }
+
+// Only a collector that is asked to deletes clients that nobody uses, and only those that were registered dynamically.
+func TestCollectDeletesUnusedClientsByChoice(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	if _, err := d.Pool.Exec(t.Context(), `
+		INSERT INTO oauth_client (id, client_id, redirect_uris, registration_access_token, unused_since, unused_checked_at)
+		SELECT n, n, '{x}', CASE WHEN n = 'registered' THEN rpad(n, 43, '-') END, now() - interval '91 days', now() - interval '1 hour'
+		FROM unnest(ARRAY['registered', 'by hand']) AS n`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		opts db.CollectorOptions
+		left int
+	}{
+		{db.CollectorOptions{}, 2},
+		{db.CollectorOptions{UnusedClients: 92 * 24 * time.Hour}, 2},
+		{db.CollectorOptions{UnusedClients: 90 * 24 * time.Hour, Retention: -1}, 2},
+		{db.CollectorOptions{UnusedClients: 90 * 24 * time.Hour}, 1},
+		{db.CollectorOptions{UnusedClients: 90 * 24 * time.Hour, AnyUnusedClient: true}, 0},
+	} {
+		if c.left < 2 { // whoever did not count the time begins anew
+			if _, err := d.Pool.Exec(t.Context(), `UPDATE oauth_client SET unused_since = now() - interval '91 days', unused_checked_at = now() - interval '1 hour'`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // the second pass erases what the first one has marked
+			if _, err := db.NewCollector(d.Store, c.opts).Collect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := rows(t, d.Pool, "oauth_client"); n != c.left {
+			t.Errorf("%+v: %d clients are left, want %d", c.opts, n, c.left)
+		}
+	}
+}

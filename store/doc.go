@@ -23,8 +23,8 @@
 //
 // A call needs no transaction. It may run in one; docs/locking.md describes the locks it takes. Use READ COMMITTED, which is
 // PostgreSQL's default: at a stricter level, a call that would have waited for a row and then decided fails with SQLSTATE
-// 40001. RedeemAuthorizationCode and RotateRefreshToken end a family when a code or token is replayed. A rollback would undo
-// that, so run them on the pool.
+// 40001. RedeemAuthorizationCode, RotateRefreshToken and PollDeviceCode end a family when a code or token is replayed. A
+// rollback would undo that, so run them on the pool.
 //
 // # Endings
 //
@@ -41,10 +41,18 @@
 //
 // # What the server checks
 //
-// This package doesn't validate authorization requests. CreateAuthorization and GrantAuthorization store the redirect URI,
-// response type, scopes, resources and code challenge as they are passed, so compare them with the client's registration
-// (GetClient) first. From then on the request is binding: no more can be approved than it asked for, and
-// RedeemAuthorizationCode compares the redirect URI and the challenge.
+// CreateAuthorization and GrantAuthorization judge a request by the client's registration: redirect URI, response and grant
+// type, PKCE, scopes, resources, types of authorization_details, and whether it had to be pushed. CheckAuthorizationRequest
+// says the same without writing anything. Each of them says in RedirectURI where the answer to the client goes, errors
+// included. While that is nil, the user gets an error page: nothing is redirected. What a client may ask for that has no
+// scopes, resources or types registered is passed by the caller as DefaultScopes and so on. Without them that is nothing.
+//
+// What is taken from a client later counts, too. ApproveAuthorization, IssueAuthorizationCode and RedeemAuthorizationCode
+// refuse what is no longer registered; RotateRefreshToken leaves it out of the access token. So these calls take the same
+// defaults.
+//
+// The server itself verifies what the database can't: the signatures of request objects, assertions and proofs, the
+// certificate of a connection, and who the user is. It derives the challenge that RedeemAuthorizationCode compares.
 //
 // # Time
 //

@@ -25,10 +25,11 @@ import (
 type Server struct {
 	Store      *store.Queries
 	Successors *token.Successors // token.NewSuccessors(newestKey, previousKey)
+	Scopes     []string          // of clients that have none registered
 }
 
-// approve is called when the user has clicked on Allow, and returns the code for the client. The authorization endpoint has checked
-// the request against the client's row (GetClient) and stored it (CreateAuthorization).
+// approve is called when the user has clicked on Allow, and returns the code for the client. The authorization endpoint has recorded
+// the request (CreateAuthorization), which the client's registration allows.
 func (s *Server) approve(ctx context.Context, session store.Session, request store.AuthorizationID, scopes []string) (token.Raw, error) {
 	code := token.Mint(token.AuthorizationCode)
 	approved, err := s.Store.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
@@ -36,6 +37,7 @@ func (s *Server) approve(ctx context.Context, session store.Session, request sto
 		UserID:        session.UserID,
 		SessionID:     &session.ID,
 		GrantedScopes: scopes,
+		DefaultScopes: s.Scopes,
 		Code:          new(code.Digest()),
 		CodeLifetime:  time.Minute,
 	})
@@ -78,11 +80,15 @@ func (s *Server) exchangeCode(w http.ResponseWriter, r *http.Request) {
 		RefreshToken:         new(refresh.Digest()),
 		RefreshTokenLifetime: 30 * 24 * time.Hour,
 		FamilyLifetime:       store.Never, // as long as it is refreshed
+		DefaultScopes:        s.Scopes,
 	})
 	switch {
 	case err != nil:
 		http.Error(w, "server_error", http.StatusInternalServerError) // a fault, never a verdict on the grant
 	case redeemed.Outcome == store.OutcomeRedeemed:
+		if redeemed.RefreshTokenID == nil {
+			refresh = token.Raw{} // the client is not registered for refresh_token
+		}
 		answer(w, access, refresh, redeemed.GrantedScopes)
 	default:
 		fail(w, errorOf(redeemed.Outcome)) // unknown, replayed, expired, mismatched, revoked …
@@ -109,6 +115,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 		AccessTokenID:        store.NewAccessTokenID(),
 		AccessToken:          new(access.Digest()),
 		AccessTokenLifetime:  10 * time.Minute,
+		DefaultScopes:        s.Scopes,
 	})
 	switch {
 	case err != nil:
@@ -132,7 +139,7 @@ func errorOf(outcome store.Outcome) string {
 	switch outcome {
 	case store.OutcomeUnauthenticated, store.OutcomeDisabled:
 		return "invalid_client"
-	case store.OutcomeInvalidScope, store.OutcomeInvalidTarget:
+	case store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope, store.OutcomeInvalidTarget:
 		return string(outcome)
 	}
 	return "invalid_grant"
@@ -142,10 +149,13 @@ func errorOf(outcome store.Outcome) string {
 
 func answer(w http.ResponseWriter, access, refresh token.Raw, scopes []string) {
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"token_type": "Bearer", "access_token": access.Reveal(), "refresh_token": refresh.Reveal(),
-		"scope": strings.Join(scopes, " "), "expires_in": 600,
-	})
+	body := map[string]any{
+		"token_type": "Bearer", "access_token": access.Reveal(), "scope": strings.Join(scopes, " "), "expires_in": 600,
+	}
+	if refresh.Reveal() != "" {
+		body["refresh_token"] = refresh.Reveal()
+	}
+	_ = json.NewEncoder(w).Encode(body)
 }
 
 func fail(w http.ResponseWriter, code string) {
@@ -171,7 +181,7 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 	}
 	successors, err := token.NewSuccessors([]byte(strings.Repeat("k", 32)))
 	ok(err)
-	endpoints := &Server{Store: db.Store, Successors: successors}
+	endpoints := &Server{Store: db.Store, Successors: successors, Scopes: []string{"openid", "profile", "email", "offline_access", "phone"}}
 	server := httptest.NewServer(http.HandlerFunc(endpoints.Token))
 	defer server.Close()
 
@@ -206,7 +216,8 @@ func TestReadmesTokenEndpoint(t *testing.T) {
 	request := store.NewAuthorizationID()
 	created, err := db.Store.CreateAuthorization(t.Context(), store.CreateAuthorizationParams{
 		ID: request, ClientID: client, Scopes: scopes, RedirectURI: new(callback), ResponseType: new("code"),
-		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), Lifetime: 10 * time.Minute,
+		CodeChallenge: new(token.S256(verifier)), CodeChallengeMethod: new("S256"), DefaultScopes: endpoints.Scopes,
+		Lifetime: 10 * time.Minute,
 	})
 	ok(err)
 	if created.Outcome != store.OutcomeCreated {

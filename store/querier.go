@@ -356,8 +356,9 @@ type Querier interface {
 	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 	// alone is revoked later. There is no refresh token.
 	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
-	// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
-	// subject token.
+	// not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
+	// compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
+	// than the subject token.
 	// act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
 	// token of another client. With impersonate no actor is added where no actor token is presented.
 	// If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
@@ -551,8 +552,8 @@ type Querier interface {
 	// token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.
 	IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error)
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
-	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
-	// none are registered for it. The client is authenticated as in AuthenticateClient.
+	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes and default_resources are what a client may
+	// ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 	// confirmation is the key that the caller has proven to hold. It binds the token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// ip_address is for the security event (ListSecurityEvents).
@@ -563,6 +564,7 @@ type Querier interface {
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 	//   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	// Only issued writes anything, apart from the proof, which is remembered.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
@@ -621,7 +623,7 @@ type Querier interface {
 	// assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
 	// be.
 	// assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
-	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 	// confirmation is the key that the caller has proven to hold. It binds the access token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
@@ -643,6 +645,7 @@ type Querier interface {
 	//   - suspended: the user is suspended (invalid_grant)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+	//   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 	//     which
 	// Only issued writes anything, apart from the proof, which is remembered.

@@ -470,11 +470,11 @@ func (w *walk) signOut(lasting *grant) chapter {
 				row, err := w.calls.EndSession(ctx, w.session)
 				return string(row.Outcome), err
 			}),
-			call("listed", "to be told of it: Framed and Pocket Album", func(ctx context.Context) (string, error) {
+			call("listed", "Framed is to be told; Pocket Album has no address for that", func(ctx context.Context) (string, error) {
 				rows, err := w.calls.ListSessionClients(ctx, w.session)
 				if err == nil && (len(rows) != 2 || rows[0].ClientID != w.framed.ClientID || rows[1].ClientID != w.album.ClientID ||
-					rows[0].DueAt == nil || rows[1].DueAt == nil) {
-					return "", untrue("it names %d clients, or others, or they are not due", len(rows))
+					rows[0].DueAt == nil || rows[1].DueAt != nil) {
+					return "", untrue("it names %d clients, or others, or others are due", len(rows))
 				}
 				return "listed", err
 			}),

@@ -60,6 +60,8 @@ func (w *world) violation(err error, call string, want store.Constraint) {
 func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	_, err := w.Q.CreateAuthorization(w.Ctx, w.RequestParams()) // or MarkUnusedClients writes down that the client is unused
+	w.OK(err)
 	fields := 0
 	w.refused(func() {
 		for _, bad := range []string{"x\x00y", "\x00", "x\xff", "\xed\xa0\x80"} {

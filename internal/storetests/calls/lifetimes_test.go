@@ -18,6 +18,8 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 	w.machine()
 	uri := fixture.Digest("request_uri")
 	pushed := w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI, p.RequestURILifetime = &uri, time.Minute })
+	opened := fixture.Digest("opened")
+	w.pending(func(p *store.CreateAuthorizationParams) { p.RequestURI, p.RequestURILifetime = &opened, time.Minute })
 	approved, asked := w.pending(), w.pending()
 	w.approve(approved, store.OutcomeApproved)
 	_, code := w.Grant()
@@ -52,6 +54,7 @@ func TestForgottenLifetimeIsRefusedByName(t *testing.T) {
 		"ClaimLogoutDeliveries":         store.ClaimLogoutDeliveriesParams{PageSize: 1, LeaseLifetime: time.Minute},
 		"CreateAuthorization":           create,
 		"TakeAuthorizationByRequestURI": store.TakeAuthorizationByRequestURIParams{RequestURI: uri, ClientID: w.Client, Lifetime: time.Minute},
+		"FindAuthorizationByRequestURI": store.FindAuthorizationByRequestURIParams{RequestURI: opened, ClientID: w.Client, Lifetime: time.Minute},
 		"ApproveAuthorization":          approve,
 		"IssueAuthorizationCode":        store.IssueAuthorizationCodeParams{ID: approved, Code: fixture.Digest("new"), CodeLifetime: time.Minute, DefaultScopes: fixture.Scopes},
 		"GrantAuthorization":            w.GrantParams("granted"),

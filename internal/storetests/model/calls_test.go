@@ -151,6 +151,7 @@ func (h *history) tenant(d draw) *store.ReferenceID {
 
 var (
 	apis     = []string{"https://api.example", "https://files.example"}
+	defaults = []string{"openid", "email", "offline_access"} // what a client may ask for that has no scopes registered
 	askedFor = [][]string{{"openid", "offline_access"}, {"openid"}, {"openid", "email", "offline_access"}, {"openid", "email"}}
 	keyA     = &token.Confirmation{JKT: "keyA"}
 	keyB     = &token.Confirmation{JKT: "keyB"}
@@ -169,7 +170,7 @@ func some(d draw, all []string, more string) []string {
 			picked = append(picked, s)
 		}
 	}
-	if d.once(8) {
+	if d.once(8) && !slices.Contains(picked, more) {
 		picked = append(picked, more)
 	}
 	return picked
@@ -274,15 +275,32 @@ func (h *history) createAuthorization(d draw) {
 		Lifetime: oneOf(d, time.Minute, 10*time.Second), Confirmation: h.key(d),
 	}
 	if !d.once(4) {
-		p.RedirectURI = new(fixture.RedirectURI)
+		p.RedirectURI = oneOf(d, new(fixture.RedirectURI), new(fixture.RedirectURI), new(fixture.RedirectURI), new("https://attacker.example"))
+	}
+	if !d.once(16) {
+		p.ResponseType = new("code")
 	}
 	if !d.once(4) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	if d.once(2) {
 		p.RequestURI, p.RequestURILifetime = new(h.digest(h.name("q"))), oneOf(d, time.Minute, 5*time.Second)
 	}
 	h.createAuthorizationWith(p)
+}
+
+// byDefault are the server's defaults, from which a scope or a resource is missing now and then.
+func byDefault(d draw) (scopes, resources []string) {
+	switch d.below(24) {
+	case 21:
+		return defaults[:1], apis
+	case 22:
+		return defaults, apis[:1]
+	case 23:
+		return nil, nil
+	}
+	return defaults, apis
 }
 
 func (h *history) createAuthorizationWith(p store.CreateAuthorizationParams) {
@@ -325,7 +343,7 @@ func (h *history) approveAuthorization(d draw) {
 	p.SessionID = h.sessionOf(d, p.UserID)
 	f := h.m.familyByID(p.ID)
 	if f != nil {
-		p.GrantedScopes = some(d, f.asked, "admin")
+		p.GrantedScopes = some(d, f.asked, oneOf(d, "admin", "email"))
 	}
 	if approved := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return f.user == "" || f.redeemedAs != "" }); d.once(4) && len(approved) > 0 {
 		f, _ = recent(d, approved) // a second click
@@ -337,6 +355,7 @@ func (h *history) approveAuthorization(d draw) {
 	if !d.once(3) {
 		p.Code = new(h.newCode())
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.approveAuthorizationWith(p)
 }
 
@@ -362,6 +381,7 @@ func (h *history) denyAuthorizationOf(id store.AuthorizationID) {
 
 func (h *history) issueAuthorizationCode(d draw) {
 	p := store.IssueAuthorizationCodeParams{ID: h.authorization(d), Code: h.newCode(), CodeLifetime: oneOf(d, time.Minute, 10*time.Second)}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.issueAuthorizationCodeWith(p)
 }
 
@@ -381,11 +401,15 @@ func (h *history) grantAuthorization(d draw) {
 		p.GrantedScopes = some(d, p.Scopes, "admin")
 	}
 	if !d.once(4) {
-		p.RedirectURI = new(fixture.RedirectURI)
+		p.RedirectURI = oneOf(d, new(fixture.RedirectURI), new(fixture.RedirectURI), new(fixture.RedirectURI), new("https://attacker.example"))
+	}
+	if !d.once(16) {
+		p.ResponseType = new("code")
 	}
 	if !d.once(4) {
 		p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("S256")
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	p.SessionID = h.sessionOf(d, p.UserID)
 	h.grantAuthorizationWith(p)
 }
@@ -463,6 +487,7 @@ func (h *history) redeem(d draw) {
 		id := h.name("r")
 		p.RefreshTokenID, p.RefreshToken = new(store.RefreshTokenID(id)), new(h.digest(id))
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.redeemWith(p)
 }
 
@@ -529,7 +554,7 @@ func (h *history) rotate(d draw) {
 		p.Confirmation = r.family.key
 	}
 	if d.once(3) {
-		p.Scopes = some(d, r.scopes, "admin")
+		p.Scopes = some(d, r.scopes, oneOf(d, "admin", "email"))
 	}
 	if d.once(4) {
 		p.Resources = some(d, r.resources, apis[1])
@@ -539,6 +564,7 @@ func (h *history) rotate(d draw) {
 	if !d.once(6) {
 		p.AccessToken = new(h.digest(id))
 	}
+	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.rotateWith(p)
 }
 
@@ -889,11 +915,15 @@ func (h *history) consented(d draw) (pair, *store.ReferenceID) {
 	return h.pairOf(d)
 }
 
+func (h *history) consentResources(d draw) []string {
+	return oneOf(d, nil, []string{"https://a.example"}, []string{"https://b.example"}, []string{"https://b.example", "https://a.example"})
+}
+
 func (h *history) grantConsent(d draw) {
 	of, reference := h.consented(d)
 	p := store.GrantConsentParams{
 		ID: store.ConsentID(h.name("n")), ClientID: of.client, UserID: of.user, ReferenceID: reference,
-		Scopes: some(d, consentScopes, "openid"), Merge: d.once(2),
+		Scopes: some(d, consentScopes, "openid"), Merge: d.once(2), Resources: h.consentResources(d),
 	}
 	h.grantConsentWith(p)
 }
@@ -909,7 +939,7 @@ func (h *history) grantConsentWith(p store.GrantConsentParams) {
 
 func (h *history) checkConsent(d draw) {
 	of, reference := h.consented(d)
-	p := store.CheckConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference, Scopes: some(d, consentScopes, "admin")}
+	p := store.CheckConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference, Scopes: some(d, consentScopes, "admin"), Resources: h.consentResources(d)}
 	h.checkConsentWith(p)
 }
 
@@ -917,8 +947,8 @@ func (h *history) checkConsentWith(p store.CheckConsentParams) {
 	want := h.m.checkConsent(p)
 	r, err := h.q.CheckConsent(h.ctx, p)
 	h.answered("CheckConsent", p, want.Outcome, r.Outcome, err)
-	if h.err == nil && (r.Covered != want.Covered || !slices.Equal(r.Missing, want.Missing)) {
-		h.fail(fmt.Errorf("CheckConsent: got %v %v, want %v %v", r.Covered, r.Missing, want.Covered, want.Missing))
+	if h.err == nil && (r.Covered != want.Covered || !slices.Equal(r.Missing, want.Missing) || !slices.Equal(r.MissingResources, want.MissingResources)) {
+		h.fail(fmt.Errorf("CheckConsent: got %v %v %v, want %v %v %v", r.Covered, r.Missing, r.MissingResources, want.Covered, want.Missing, want.MissingResources))
 	}
 }
 
@@ -1111,6 +1141,9 @@ func (h *history) foreignConsentOf(of pair, reference *store.ReferenceID, scopes
 	if g == nil {
 		g = &consent{pair: of, id: store.ConsentID(h.name("n")), reference: reference}
 		h.m.consents[of] = g
+	}
+	if g.over { // what the other server doesn't know of isn't revived
+		g.at = nil
 	}
 	g.scopes, g.over = scopes, false
 	_, err := h.tx.Exec(h.ctx, `INSERT INTO oauth_consent (id, client_id, user_id, reference_id, scopes) VALUES ($1, $2, $3, $4, $5)

@@ -74,7 +74,7 @@ func (m *model) issueGrant(p store.IssueGrantParams) store.Outcome {
 		}
 		return store.OutcomeRetried
 	}
-	f := &family{id: p.ID, pair: pair{client: p.ClientID}, asked: p.Scopes, resources: p.Resources, redeemedAs: p.AccessTokenID}
+	f := &family{id: p.ID, pair: pair{client: p.ClientID}, asked: p.Scopes, resources: p.Resources, redeemedAs: p.AccessTokenID, codeless: true}
 	if c.kind == "none" {
 		f.key = p.Confirmation
 	}

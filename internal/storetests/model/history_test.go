@@ -148,12 +148,13 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 	} {
 		p.ClientID = store.ClientID(fmt.Sprint("c", i+1))
 		p.ID, p.RedirectURIs = store.OAuthClientID(p.ClientID), []string{fixture.RedirectURI}
+		p.RequirePKCE = new(false) // which means nothing for a public one
 		_, err := h.q.CreateClient(ctx, p)
 		h.fail(err)
 		h.clients = append(h.clients, p.ClientID)
 		h.m.clients[p.ClientID] = &client{
 			kind: []string{"secret", "none", "key", "secret", "certificate", "key"}[i], secret: deref(p.ClientSecret), older: map[token.Digest]time.Time{},
-			methodless: p.TokenEndpointAuthMethod == nil, ownTokens: p.GrantTypes != nil, scopes: p.Scopes, skipsConsent: deref(p.SkipConsent),
+			methodless: p.TokenEndpointAuthMethod == nil, ownTokens: p.GrantTypes != nil, scopes: p.Scopes, needsPKCE: i == 1, skipsConsent: deref(p.SkipConsent),
 			owner: deref(p.UserID), accessLimit: deref(p.AccessTokenLifetime), grace: p.RefreshGrace, untilUsed: deref(p.RefreshGraceUntilUsed),
 		}
 	}

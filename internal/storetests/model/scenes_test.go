@@ -65,6 +65,7 @@ func (s *stage) push(changes ...func(*store.CreateAuthorizationParams)) {
 		h.createAuthorizationWith(changed(store.CreateAuthorizationParams{
 			ID: store.AuthorizationID(h.name("a")), ClientID: "c1", Scopes: []string{"openid", "offline_access"}, Lifetime: time.Minute,
 			RequestURI: new(h.digest(h.name("q"))), RequestURILifetime: time.Minute, RedirectURI: new(fixture.RedirectURI),
+			ResponseType: new("code"), CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), DefaultScopes: defaults, DefaultResources: apis,
 		}, changes))
 	})
 }
@@ -82,6 +83,7 @@ func (s *stage) approve(changes ...func(*store.ApproveAuthorizationParams)) {
 	s.do(func(h *history) {
 		h.approveAuthorizationWith(changed(store.ApproveAuthorizationParams{
 			ID: h.latest(), UserID: "u1", GrantedScopes: []string{"openid", "offline_access"}, Code: new(h.newCode()), CodeLifetime: time.Minute,
+			DefaultScopes: defaults, DefaultResources: apis,
 		}, changes))
 	})
 }
@@ -92,7 +94,7 @@ func (s *stage) deny() { s.do(func(h *history) { h.denyAuthorizationOf(h.latest(
 
 func (s *stage) issueCode() {
 	s.do(func(h *history) {
-		h.issueAuthorizationCodeWith(store.IssueAuthorizationCodeParams{ID: h.latest(), Code: h.newCode(), CodeLifetime: time.Minute})
+		h.issueAuthorizationCodeWith(store.IssueAuthorizationCodeParams{ID: h.latest(), Code: h.newCode(), CodeLifetime: time.Minute, DefaultScopes: defaults, DefaultResources: apis})
 	})
 }
 
@@ -105,6 +107,7 @@ func (s *stage) grant(changes ...func(*store.GrantAuthorizationParams)) {
 		p := changed(store.GrantAuthorizationParams{
 			ID: store.AuthorizationID(h.name("a")), UserID: "u1", ClientID: "c1", Scopes: []string{"openid", "offline_access"}, Resources: apis[:1],
 			RedirectURI: new(fixture.RedirectURI), Code: h.newCode(), CodeLifetime: time.Minute,
+			ResponseType: new("code"), CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), DefaultScopes: defaults, DefaultResources: apis,
 		}, changes)
 		if p.GrantedScopes == nil {
 			p.GrantedScopes = p.Scopes
@@ -130,6 +133,7 @@ func (s *stage) redeem(changes ...func(*redemption)) {
 			Code: code, ClientID: "c1", AccessTokenID: store.AccessTokenID(id), AccessToken: new(h.digest(id)),
 			RefreshTokenID: new(store.RefreshTokenID(r)), RefreshToken: new(h.digest(r)),
 			AccessTokenLifetime: time.Minute, RefreshTokenLifetime: time.Hour, FamilyLifetime: store.Never,
+			DefaultScopes: defaults, DefaultResources: apis,
 		}
 		if f := h.m.family(func(f *family) bool { return f.code == code }); f != nil {
 			p.ClientID, p.CodeChallenge, p.RedirectURI = f.client, f.challenge, f.redirect
@@ -152,7 +156,7 @@ func (s *stage) rotate(id string, changes ...func(*rotation)) {
 		p := rotation{
 			Token: r.digest, ClientID: r.client, Grace: 10 * time.Second, Successor: h.digest(h.names[r.digest] + "'"),
 			SuccessorID: store.RefreshTokenID(h.name("r")), AccessTokenID: store.AccessTokenID(access), AccessToken: new(h.digest(access)),
-			AccessTokenLifetime: time.Minute, RefreshTokenLifetime: time.Hour,
+			AccessTokenLifetime: time.Minute, RefreshTokenLifetime: time.Hour, DefaultScopes: defaults, DefaultResources: apis,
 		}
 		p.ClientAuthMethod, p.ClientSecret = h.m.clients[p.ClientID].registered(draw{})
 		h.rotateWith(changed(p, changes))
@@ -414,7 +418,7 @@ var scenes = []scene{
 		s.redeem()
 		s.grant()
 		s.do(func(h *history) {
-			h.approveAuthorizationWith(store.ApproveAuthorizationParams{ID: "a2", UserID: "u1", Code: new(h.newCode()), CodeLifetime: time.Minute})
+			h.approveAuthorizationWith(store.ApproveAuthorizationParams{ID: "a2", UserID: "u1", Code: new(h.newCode()), CodeLifetime: time.Minute, DefaultScopes: defaults, DefaultResources: apis})
 		})
 		s.authenticate("c1", "client_secret_basic", "x1")
 		s.checkConsent(nil)
@@ -471,6 +475,26 @@ var scenes = []scene{
 		s.consent(org2)
 		on(s, (*history).revokeUserAuthorizationsByClientOf, pair{"c1", "u1"}, pair{"c1", "u0"})
 		s.checkConsent(org2)
+	}},
+
+	{"a consent that another server writes again", func(s *stage) {
+		bank := []string{"https://bank.example"}
+		check := func() {
+			s.do(func(h *history) {
+				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes, Resources: bank})
+				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes})
+			})
+		}
+		again := func() {
+			s.do(func(h *history) { h.foreignConsentOf(pair{"c1", "u1"}, nil, bothScopes) })
+			check()
+		}
+		s.consent(nil, func(p *store.GrantConsentParams) { p.Resources = bank })
+		check()
+		again()
+		on(s, (*history).revokeUserAuthorizationsByClientOf, pair{"c1", "u1"})
+		check()
+		again()
 	}},
 
 	// Callers.
@@ -592,6 +616,54 @@ var scenes = []scene{
 		s.approve()
 		s.approve(func(p *store.ApproveAuthorizationParams) { p.ID = "a0" })
 	}},
+	{"a request that the client is not registered for", func(s *stage) {
+		s.push(func(p *store.CreateAuthorizationParams) { p.RedirectURI = new("https://attacker.example") })
+		s.push(func(p *store.CreateAuthorizationParams) { p.ResponseType = nil })
+		s.push(func(p *store.CreateAuthorizationParams) {
+			p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = "c2", nil, nil
+		})
+		s.push(func(p *store.CreateAuthorizationParams) { p.Scopes = []string{"email"} }) // which is among the defaults
+		s.push(func(p *store.CreateAuthorizationParams) { p.Resources = []string{"https://bank.example"} })
+		s.grant(func(p *store.GrantAuthorizationParams) { p.RedirectURI = new("https://attacker.example") })
+		s.grant(func(p *store.GrantAuthorizationParams) { p.ResponseType = nil })
+		s.grant(func(p *store.GrantAuthorizationParams) {
+			p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = "c2", nil, nil
+		})
+		s.grant(func(p *store.GrantAuthorizationParams) { p.Scopes = []string{"email"} })
+		s.grant(func(p *store.GrantAuthorizationParams) { p.Resources = []string{"https://bank.example"} })
+	}},
+	{"scopes that a client has lost", func(s *stage) {
+		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.Scopes = "c3", defaults[:2] })
+		s.approve(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = defaults })
+		s.approve(func(p *store.ApproveAuthorizationParams) {
+			p.GrantedScopes, p.DefaultScopes = defaults[:1], defaults[:1]
+		})
+		s.push(func(p *store.CreateAuthorizationParams) { p.ClientID, p.Resources = "c3", apis })
+		for _, lost := range []func(*store.ApproveAuthorizationParams){
+			func(p *store.ApproveAuthorizationParams) { p.DefaultScopes = []string{"openid"} },
+			func(p *store.ApproveAuthorizationParams) { p.DefaultResources = apis[:1] },
+			func(*store.ApproveAuthorizationParams) {},
+			func(p *store.ApproveAuthorizationParams) { p.DefaultScopes = []string{"openid"} }, // a second click
+			func(p *store.ApproveAuthorizationParams) { p.DefaultResources = nil },
+		} {
+			s.approve(lost)
+		}
+		for _, scopes := range [][]string{{"openid"}, defaults} {
+			s.do(func(h *history) {
+				h.issueAuthorizationCodeWith(store.IssueAuthorizationCodeParams{
+					ID: h.latest(), Code: h.newCode(), CodeLifetime: time.Minute, DefaultScopes: scopes, DefaultResources: apis[:len(scopes)-1],
+				})
+			})
+		}
+		s.redeem(func(p *redemption) { p.DefaultScopes = nil })
+		s.redeem(func(p *redemption) { p.DefaultResources = apis[1:] })
+		s.redeem()
+		s.rotate("r3", func(p *rotation) { p.DefaultScopes = nil })
+		s.rotate("r3", func(p *rotation) { p.DefaultResources = nil })
+		s.rotate("r3", func(p *rotation) { p.DefaultScopes, p.Scopes = defaults[:1], []string{"offline_access"} })
+		s.rotate("r3", func(p *rotation) { p.DefaultResources, p.Resources = apis[:1], apis[1:] })
+		s.rotate("r3", func(p *rotation) { p.DefaultScopes, p.DefaultResources = defaults[:1], apis[1:] })
+	}},
 	{"a second click without a code", func(s *stage) {
 		s.push()
 		s.approve()
@@ -602,7 +674,7 @@ var scenes = []scene{
 		on(s, (*history).revokeAuthorizationOf, "a0")
 		on(s, (*history).denyAuthorizationOf, "a0")
 		s.do(func(h *history) {
-			h.issueAuthorizationCodeWith(store.IssueAuthorizationCodeParams{ID: "a0", Code: h.newCode(), CodeLifetime: time.Minute})
+			h.issueAuthorizationCodeWith(store.IssueAuthorizationCodeParams{ID: "a0", Code: h.newCode(), CodeLifetime: time.Minute, DefaultScopes: defaults, DefaultResources: apis})
 		})
 		for _, client := range []store.ClientID{"c0", "c3"} {
 			s.push(func(p *store.CreateAuthorizationParams) { p.ClientID = client })

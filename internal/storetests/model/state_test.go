@@ -2,9 +2,11 @@ package model
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -34,7 +36,8 @@ type client struct {
 	older         map[token.Digest]time.Time // secrets that were rotated out
 	methodless    bool                       // registered without a method
 	ownTokens     bool                       // registered for client_credentials
-	scopes        []string                   // nil: any
+	scopes        []string                   // nil: the server's default
+	needsPKCE     bool
 	skipsConsent  bool
 	owner         store.UserID
 	accessLimit   time.Duration // 0: none
@@ -62,6 +65,7 @@ type consent struct {
 	id        store.ConsentID
 	reference *store.ReferenceID
 	scopes    []string
+	at        map[string][]string // scopes by resource
 	over      bool
 }
 
@@ -85,6 +89,7 @@ type family struct {
 	code           token.Digest
 	codeExpires    time.Time
 	redeemedAs     store.AccessTokenID
+	codeless       bool // granted without a code, here or by another server
 	over           bool // an ending came after it
 	marked         bool // its row says so
 	markedAt       time.Time
@@ -357,12 +362,56 @@ func (m *model) rotateClientSecret(p store.RotateClientSecretParams) store.Outco
 
 // Requests and decisions.
 
-func (m *model) createAuthorization(p store.CreateAuthorizationParams) store.Outcome {
-	switch c := m.clients[p.ClientID]; {
+// asked is what a client asks for at the authorization endpoint.
+type asked struct {
+	client                                             store.ClientID
+	redirect, responseType, challenge                  *string
+	scopes, defaultScopes, resources, defaultResources []string
+}
+
+// judge says what is amiss with a request, and "" if nothing is. Each client has one redirect URI and no resources of its own.
+func (m *model) judge(a asked) store.Outcome {
+	c := m.clients[a.client]
+	switch {
 	case c == nil || c.deleted:
 		return store.OutcomeUnknown
 	case c.disabled:
 		return store.OutcomeDisabled
+	case a.redirect != nil && *a.redirect != fixture.RedirectURI:
+		return store.OutcomeRedirectURIMismatched
+	case deref(a.responseType) != "code":
+		return store.OutcomeUnsupportedResponseType
+	case a.challenge == nil && c.needsPKCE:
+		return store.OutcomePKCERequired
+	}
+	return m.judgeAgain(a)
+}
+
+// judgeAgain says what is amiss later, as what the server lets a client ask for has changed.
+func (m *model) judgeAgain(a asked) store.Outcome {
+	switch {
+	case !within(a.scopes, m.allowed(a.client, a.defaultScopes)):
+		return store.OutcomeInvalidScope
+	case !within(a.resources, a.defaultResources):
+		return store.OutcomeInvalidTarget
+	}
+	return ""
+}
+
+func (m *model) allowed(client store.ClientID, byDefault []string) []string {
+	if c := m.clients[client]; c.scopes != nil {
+		return c.scopes
+	}
+	return byDefault
+}
+
+func kept(list, allowed []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return !slices.Contains(allowed, s) })
+}
+
+func (m *model) createAuthorization(p store.CreateAuthorizationParams) store.Outcome {
+	if o := m.judge(asked{p.ClientID, p.RedirectURI, p.ResponseType, p.CodeChallenge, p.Scopes, p.DefaultScopes, p.Resources, p.DefaultResources}); o != "" {
+		return o
 	}
 	f := &family{
 		id: p.ID, pair: pair{client: p.ClientID}, status: store.AuthorizationStatusPending, asked: p.Scopes, resources: p.Resources,
@@ -432,6 +481,9 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		case m.familyIsOver(f):
 			return store.OutcomeRevoked
 		}
+		if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
+			return o
+		}
 		f.expires = new(m.now.Add(p.CodeLifetime))
 		if p.Code != nil { // without one the code of before stays
 			f.setCode(*p.Code, *f.expires)
@@ -450,9 +502,16 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 	if !within(p.GrantedScopes, f.asked) {
 		return store.OutcomeInvalidScope
 	}
+	if o := m.judgeAgain(f.asks(p.GrantedScopes, p.DefaultScopes, p.DefaultResources)); o != "" {
+		return o
+	}
 	f.approve(p.UserID, m.session(p.SessionID), p.ReferenceID, p.GrantedScopes)
 	f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
 	return store.OutcomeApproved
+}
+
+func (f *family) asks(scopes, defaultScopes, defaultResources []string) asked {
+	return asked{client: f.client, scopes: scopes, defaultScopes: defaultScopes, resources: f.resources, defaultResources: defaultResources}
 }
 
 func deref[T any](p *T) (v T) {
@@ -483,7 +542,7 @@ func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
 func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) store.Outcome {
 	f := m.familyByID(p.ID)
 	switch {
-	case f == nil:
+	case f == nil || f.codeless:
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeDenied
@@ -500,6 +559,9 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) sto
 	case !m.familyIsLive(f):
 		return store.OutcomeRevoked
 	}
+	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
+		return o
+	}
 	m.saw("a code replaced", f.code != "")
 	f.setCode(p.Code, m.now.Add(p.CodeLifetime))
 	return store.OutcomeIssued
@@ -508,6 +570,9 @@ func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) sto
 func (m *model) grantAuthorization(p store.GrantAuthorizationParams) store.Outcome {
 	if m.users[p.UserID] == nil {
 		return store.OutcomeUnknown
+	}
+	if o := m.judge(asked{p.ClientID, p.RedirectURI, p.ResponseType, p.CodeChallenge, p.Scopes, p.DefaultScopes, p.Resources, p.DefaultResources}); o != "" {
+		return o
 	}
 	if o := m.grantable(p.ClientID, p.UserID, p.SessionID); o != store.OutcomeGranted {
 		return o
@@ -562,6 +627,9 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	case !within(p.Resources, f.resources):
 		return store.OutcomeInvalidTarget
 	}
+	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
+		return o
+	}
 	access := &issued{
 		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
 		scopes: f.granted, resources: or(p.Resources, f.resources), key: cmp.Or(p.Confirmation, f.key),
@@ -609,12 +677,14 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	case !spent && m.past(r.expires):
 		return store.OutcomeExpired
 	}
-	outcome := store.OutcomeRotated
-	if !within(p.Scopes, r.scopes) {
+	outcome, allowed := store.OutcomeRotated, m.allowed(p.ClientID, p.DefaultScopes)
+	switch {
+	case !within(p.Scopes, kept(r.scopes, allowed)), len(r.scopes) > 0 && len(kept(r.scopes, allowed)) == 0:
 		outcome = store.OutcomeInvalidScope
-	} else if !within(p.Resources, r.resources) {
+	case !within(p.Resources, kept(r.resources, p.DefaultResources)), len(r.resources) > 0 && len(kept(r.resources, p.DefaultResources)) == 0:
 		outcome = store.OutcomeInvalidTarget
 	}
+	m.saw("a scope that the client has lost", outcome == store.OutcomeRotated && !within(r.scopes, allowed))
 	again := spent && r.successor != nil && r.successor.id == string(p.SuccessorID)
 	if !m.fresh(p.Proof) && !again {
 		return store.OutcomeProofReplayed
@@ -667,7 +737,7 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	if m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) == nil {
 		m.tokens = append(m.tokens, &issued{
 			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: r.pair, reference: r.reference, family: f, session: r.session,
-			codeID: cmp.Or(r.codeID, &f.id), scopes: or(p.Scopes, r.scopes), resources: or(p.Resources, r.resources),
+			codeID: cmp.Or(r.codeID, &f.id), scopes: kept(or(p.Scopes, r.scopes), allowed), resources: kept(or(p.Resources, r.resources), p.DefaultResources),
 			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd()),
 		})
 	}
@@ -929,15 +999,25 @@ func (m *model) grantConsent(p store.GrantConsentParams) (store.Outcome, []strin
 	}
 	k := pair{p.ClientID, p.UserID}
 	g := m.consents[k]
-	scopes := p.Scopes
 	if g == nil {
 		g = &consent{pair: k, id: p.ID}
 		m.consents[k] = g
-	} else if p.Merge && !g.over && same(g.reference, p.ReferenceID) {
-		scopes = slices.Concat(g.scopes, scopes)
 	}
 	m.saw("a consent moved to another tenant", g.scopes != nil && !same(g.reference, p.ReferenceID))
-	g.scopes, g.reference, g.over = asSet(scopes), p.ReferenceID, false
+	if !p.Merge || g.over || !same(g.reference, p.ReferenceID) {
+		g.scopes, g.at = nil, nil
+	}
+	if len(p.Resources) == 0 {
+		g.scopes = slices.Concat(g.scopes, p.Scopes)
+	}
+	for _, r := range p.Resources {
+		g.at = maps.Clone(g.at)
+		if g.at == nil {
+			g.at = map[string][]string{}
+		}
+		g.at[r] = asSet(slices.Concat(g.at[r], p.Scopes))
+	}
+	g.scopes, g.reference, g.over = asSet(g.scopes), p.ReferenceID, false
 	return store.OutcomeGranted, g.scopes
 }
 
@@ -961,21 +1041,41 @@ func (m *model) consent(of pair, reference *store.ReferenceID) *consent {
 
 func (m *model) checkConsent(p store.CheckConsentParams) store.CheckConsentRow {
 	c := m.clients[p.ClientID]
-	row := store.CheckConsentRow{Outcome: store.OutcomeUnknown, Missing: asSet(p.Scopes)}
+	row := store.CheckConsentRow{Outcome: store.OutcomeUnknown}
 	if c == nil || c.deleted {
 		return row
 	}
 	g := m.consent(pair{p.ClientID, p.UserID}, p.ReferenceID)
-	if g != nil {
-		row.Missing = slices.DeleteFunc(row.Missing, func(s string) bool { return slices.Contains(g.scopes, s) })
+	missing := map[string]bool{}
+	if len(p.Resources) == 0 {
+		for _, s := range p.Scopes {
+			missing[s] = g == nil || !slices.Contains(g.scopes, s)
+		}
 	}
-	row.Outcome, row.Covered = store.OutcomeActive, c.skipsConsent || g != nil && len(row.Missing) == 0
+	row.Missing, row.MissingResources = asSet(p.Scopes), asSet(p.Resources)
+	row.MissingResources = slices.DeleteFunc(row.MissingResources, func(r string) bool {
+		var agreed []string
+		known := false
+		if g != nil {
+			agreed, known = g.at[r]
+		}
+		for _, s := range p.Scopes {
+			if !slices.Contains(agreed, s) {
+				missing[s], known = true, false
+			}
+		}
+		return known
+	})
+	row.Missing = slices.DeleteFunc(row.Missing, func(s string) bool { return !missing[s] })
+	row.Outcome, row.Covered = store.OutcomeActive, c.skipsConsent || g != nil && len(row.Missing)+len(row.MissingResources) == 0
 	if c.skipsConsent {
-		row.Missing = []string{}
+		row.Missing, row.MissingResources = []string{}, []string{}
 	}
 	if c.disabled {
 		row.Outcome, row.Covered = store.OutcomeDisabled, false
 	}
+	m.saw("a consent that covers a scope at a resource", row.Covered && g != nil && len(p.Resources) > 0)
+	m.saw("a scope that is agreed to at another resource alone", g != nil && len(row.MissingResources) > 0 && len(g.at) > 0)
 	m.saw("a consent that covers", row.Covered && g != nil)
 	return row
 }
@@ -1007,7 +1107,7 @@ func (m *model) foreign(t *issued, refresh *issued, id store.AuthorizationID, se
 		return f
 	}
 	f := &family{
-		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now,
+		id: id, asked: t.scopes, resources: t.resources, key: t.key, markedAt: m.now, codeless: true,
 		marked: sessionGiven && !(t.session != nil && t.session.user == t.user && m.sessionIsLive(t.session)),
 	}
 	if t.session != nil && t.session.user != t.user {

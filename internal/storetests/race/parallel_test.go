@@ -438,6 +438,7 @@ func TestRaceUpdatesLoseNothing(t *testing.T) {
 	for range roundsOf(10) {
 		s := w.newScene(true, false)
 		word := fixture.Unique("word")
+		w.Exec(`DELETE FROM account WHERE user_id = $1`, s.user) // the one by which assertions know the user
 		accounts := []store.AccountID{store.NewAccountID(), store.NewAccountID()}
 		for i, id := range accounts {
 			_, err := w.Q.CreateAccount(w.Ctx, store.CreateAccountParams{ID: id, AccountID: word, ProviderID: []string{"credential", "other"}[i], UserID: s.user})
