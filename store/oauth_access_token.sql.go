@@ -121,7 +121,6 @@ WITH presented AS MATERIALIZED (
                 OR (x.client_id = k.client_id AND NOT key_fits(x.confirmation, $14::token_confirmation))
             THEN 'mismatched'
             WHEN t.expires_at <= now() OR x.expires_at <= now() THEN 'expired'
-            WHEN NOT access_token_is_live(t, a, c, u, s) THEN 'revoked'
             -- an empty may_act names nobody
             WHEN coalesce(t.may_act, a.may_act) = '{}' OR NOT jsonb_build_object(
                 'sub', coalesce(x.user_id::text, x.client_id::text, k.client_id::text), 'client_id', coalesce(x.client_id, k.client_id)
@@ -131,23 +130,22 @@ WITH presented AS MATERIALIZED (
             WHEN NOT is_within(coalesce($3::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce($3::text[], '{}'), coalesce(k.scopes, $4::text[], '{}')) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT details_within($6::jsonb, t.authorization_details, '{}') THEN 'invalid_authorization_details'
+            WHEN NOT details_within($6::jsonb, t.authorization_details, $15::text[]) THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
     FROM oauth_client AS k
     LEFT JOIN oauth_access_token AS t ON t.id = CASE
-        WHEN $15::token_digest IS NOT NULL
-        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $15::token_digest)
-        ELSE $16::access_token_id
+        WHEN $16::token_digest IS NOT NULL
+        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $16::token_digest)
+        ELSE $17::access_token_id
     END
     LEFT JOIN oauth_access_token AS x ON x.id = CASE
         WHEN $12::token_digest IS NOT NULL
         THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $12::token_digest)
         ELSE $13::access_token_id
     END
-    LEFT JOIN oauth_access_token AS n ON n.id = $17::access_token_id
+    LEFT JOIN oauth_access_token AS n ON n.id = $18::access_token_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE k.client_id = $1::client_id
@@ -155,13 +153,13 @@ WITH presented AS MATERIALIZED (
     -- two clients, in the order of client_id
     SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.access_act, p.access_may_act, p.is_repeated, p.outcome, lock_parents(p.user_id, least(p.client_id, p.family_client_id), NULL) AS first_parents,
         lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
-        proof_is_fresh($18::token_digest, $19::timestamptz) OR p.is_repeated AS fresh,
+        proof_is_fresh($19::token_digest, $20::timestamptz) OR p.is_repeated AS fresh,
         lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), granted AS MATERIALIZED (
     SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.access_act, m.access_may_act, m.is_repeated, m.outcome, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, m.user_id) AS sub, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
-        least(expiry(now(), $20::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
+        least(expiry(now(), $21::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.first_parents = 'locked' AND m.parents <> 'unknown'
 ), new_access_token AS (
@@ -169,7 +167,7 @@ WITH presented AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation,
         authorization_id, authorization_code_id, act, may_act, client_epoch, pair_epoch, subject_token_id
     )
-    SELECT $17::access_token_id, $21::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $18::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.expires_at, g.access_scopes, g.access_resources, nullif(g.access_details, '[]'),
         $14::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
         g.client_epoch, g.pair_epoch, g.id
@@ -179,7 +177,7 @@ WITH presented AS MATERIALIZED (
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM granted AS g
-    CROSS JOIN find_issued_access_token($17::access_token_id, g.client_id, $21::token_digest, g.id, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $22::token_digest, g.id, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), access_token AS (
@@ -226,6 +224,7 @@ type ExchangeTokenParams struct {
 	ActorToken           *token.Digest
 	ActorTokenID         *AccessTokenID
 	Confirmation         *token.Confirmation
+	ComparedTypes        []string
 	SubjectToken         *token.Digest
 	SubjectTokenID       *AccessTokenID
 	AccessTokenID        AccessTokenID
@@ -260,8 +259,9 @@ type ExchangeTokenRow struct {
 // The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 // alone is revoked later. There is no refresh token.
 // scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
-// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
-// subject token.
+// not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
+// compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
+// than the subject token.
 // act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
 // token of another client. With impersonate no actor is added where no actor token is presented.
 // If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
@@ -305,6 +305,7 @@ func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (E
 		arg.ActorToken,
 		arg.ActorTokenID,
 		arg.Confirmation,
+		arg.ComparedTypes,
 		arg.SubjectToken,
 		arg.SubjectTokenID,
 		arg.AccessTokenID,
@@ -721,22 +722,23 @@ WITH client AS MATERIALIZED (
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
                 WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
-                WHEN NOT is_within(coalesce($7::text[], '{}'), coalesce(c.scopes, $8::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'issued'
+                ELSE coalesce(
+                    judge_asked(c, $7::text[], $8::text[], $9::text[], $10::text[], NULL, NULL), 'issued'
+                )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    LEFT JOIN oauth_access_token AS n ON n.id = $9::access_token_id
+    LEFT JOIN oauth_access_token AS n ON n.id = $11::access_token_id
     WHERE c.client_id = $1::client_id
     FOR KEY SHARE OF c
 ), admitted AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($10::token_digest, $11::timestamptz) OR c.is_repeated AS fresh
+    SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($12::token_digest, $13::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
 ), issued AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT $9::access_token_id, $12::token_digest, m.client_id,
-        $13::reference_id, m.expires_at, as_set($7::text[]), nullif(as_set($14::text[]), '{}'),
+    SELECT $11::access_token_id, $14::token_digest, m.client_id,
+        $15::reference_id, m.expires_at, as_set($7::text[]), nullif(as_set($9::text[]), '{}'),
         $6::token_confirmation, m.grants_epoch
     FROM admitted AS m
     WHERE m.fresh
@@ -748,7 +750,7 @@ WITH client AS MATERIALIZED (
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NULL THEN 'retried' ELSE refuse_parameter('ID', 'is that of another token') END, e.expires_at
     FROM admitted AS m
-    CROSS JOIN find_issued_access_token($9::access_token_id, m.client_id, $12::token_digest, NULL, 'ID')
+    CROSS JOIN find_issued_access_token($11::access_token_id, m.client_id, $14::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
@@ -777,12 +779,13 @@ type IssueAccessTokenParams struct {
 	Confirmation     *token.Confirmation
 	Scopes           []string
 	DefaultScopes    []string
+	Resources        []string
+	DefaultResources []string
 	ID               AccessTokenID
 	Proof            *token.Digest
 	ProofExpiresAt   *time.Time
 	AccessToken      *token.Digest
 	ReferenceID      *ReferenceID
-	Resources        []string
 }
 
 type IssueAccessTokenRow struct {
@@ -791,8 +794,8 @@ type IssueAccessTokenRow struct {
 }
 
 // IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
-// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
-// none are registered for it. The client is authenticated as in AuthenticateClient.
+// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes and default_resources are what a client may
+// ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 // confirmation is the key that the caller has proven to hold. It binds the token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // ip_address is for the security event (ListSecurityEvents).
@@ -803,6 +806,7 @@ type IssueAccessTokenRow struct {
 //   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 //   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 //   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //
 // Only issued writes anything, apart from the proof, which is remembered.
@@ -816,12 +820,13 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 		arg.Confirmation,
 		arg.Scopes,
 		arg.DefaultScopes,
+		arg.Resources,
+		arg.DefaultResources,
 		arg.ID,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.AccessToken,
 		arg.ReferenceID,
-		arg.Resources,
 	)
 	var i IssueAccessTokenRow
 	err := row.Scan(&i.Outcome, &i.ExpiresAt)
@@ -850,55 +855,61 @@ WITH asked AS MATERIALIZED (
                 CASE
                     WHEN u.id IS NULL THEN 'unknown'
                     WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                    WHEN NOT is_within(coalesce($14::text[], '{}'), coalesce(k.scopes, $15::text[], '{}')) THEN 'invalid_scope'
-                    WHEN NOT is_within(coalesce($16::text[], '{}'), coalesce($17::text[], '{}')) THEN 'invalid_target'
-                    ELSE 'issued'
+                    ELSE coalesce(
+                        judge_asked(
+                            k, $14::text[], $15::text[], $16::text[], $17::text[],
+                            $18::jsonb, $19::text[]
+                        )::text,
+                        'issued'
+                    )
                 END
             )
         END)::outcome AS outcome
     FROM oauth_client AS k
-    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $18::text
-    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $19::text
+    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $20::text
+    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $21::text
     LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
-    LEFT JOIN oauth_client_assertion AS g ON g.id = $20::token_digest
+    LEFT JOIN oauth_client_assertion AS g ON g.id = $22::token_digest
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT q.client_id, q.sector, q.client_epoch, q.access_token_lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
-        proof_is_fresh($21::token_digest, $22::timestamptz) OR q.is_repeated AS fresh
+        proof_is_fresh($23::token_digest, $24::timestamptz) OR q.is_repeated AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
     SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
-            $20::token_digest, assertion_ends_at($11::bigint, $12::interval), $4::access_token_id,
+            $22::token_digest, assertion_ends_at($11::bigint, $12::interval), $4::access_token_id,
             m.authorization_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
     SELECT j.client_id, j.sector, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
+        details_as_set($18::jsonb) AS authorization_details,
         $3::reference_id AS reference_id,
-        expiry(now(), $23::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+        expiry(now(), $25::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
     INSERT INTO oauth_authorization (
-        id, client_id, kind, status, scopes, granted_scopes, resources, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
         auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
-    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.user_id, g.reference_id, g.user_epoch,
-        g.client_epoch, g.pair_epoch, $24::timestamptz, $25::text, $26::text[], now(), now(),
-        $4::access_token_id, g.expires_at, $27::jsonb,
-        CASE WHEN $28::boolean THEN expiry_without_row(g.expires_at, $29::token_digest) END
+    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id, g.reference_id, g.user_epoch,
+        g.client_epoch, g.pair_epoch, $26::timestamptz, $27::text, $28::text[], now(), now(),
+        $4::access_token_id, g.expires_at, $29::jsonb,
+        CASE WHEN $30::boolean THEN expiry_without_row(g.expires_at, $31::token_digest) END
     FROM granted AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
-        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, confirmation, authorization_id, authorization_code_id
+        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation, authorization_id,
+        authorization_code_id
     )
-    SELECT $4::access_token_id, $29::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
-        g.scopes, g.resources, $10::token_confirmation, g.authorization_id, g.authorization_id
+    SELECT $4::access_token_id, $31::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
+        g.scopes, g.resources, g.authorization_details, $10::token_confirmation, g.authorization_id, g.authorization_id
     FROM granted AS g
-    WHERE NOT $28::boolean
+    WHERE NOT $30::boolean
 ), access_token AS (
     SELECT 'issued' AS outcome, g.authorization_id::authorization_id AS authorization_id, g.scopes::text[] AS scopes,
         g.resources::text[] AS resources, g.expires_at::timestamptz AS expires_at
@@ -906,14 +917,14 @@ WITH asked AS MATERIALIZED (
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_issued_access_token($4::access_token_id, j.client_id, $29::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($4::access_token_id, j.client_id, $31::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE j.verdict = 'retried' AND NOT $28::boolean
+    WHERE j.verdict = 'retried' AND NOT $30::boolean
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_grant_by_assertion($20::token_digest) AS e (authorization_id, expires_at, scopes, resources)
-    WHERE j.verdict = 'retried' AND $28::boolean
+    CROSS JOIN find_grant_by_assertion($22::token_digest) AS e (authorization_id, expires_at, scopes, resources)
+    WHERE j.verdict = 'retried' AND $30::boolean
 ), named AS MATERIALIZED (
     SELECT give_subject(j.sector, j.user_id) AS sub
     FROM judged AS j
@@ -939,35 +950,37 @@ LEFT JOIN named AS d ON true
 `
 
 type IssueTokenByAssertionParams struct {
-	ClientID              ClientID
-	IPAddress             *string
-	ReferenceID           *ReferenceID
-	AccessTokenID         AccessTokenID
-	ClientAuthMethod      string
-	ClientSecret          token.Digest
-	Audiences             []string
-	SigningAlgorithm      string
-	AssertionClientID     *ClientID
-	Confirmation          *token.Confirmation
-	AssertionExpiresAt    int64
-	ClockSkew             time.Duration
-	MaxLifetime           time.Duration
-	Scopes                []string
-	DefaultScopes         []string
-	Resources             []string
-	DefaultResources      []string
-	Issuer                string
-	Subject               string
-	AssertionID           token.Digest
-	Proof                 *token.Digest
-	ProofExpiresAt        *time.Time
-	AccessTokenLifetime   time.Duration
-	AuthTime              *time.Time
-	ACR                   *string
-	AMR                   []string
-	Data                  json.RawMessage
-	AccessTokenWithoutRow bool
-	AccessToken           *token.Digest
+	ClientID                         ClientID
+	IPAddress                        *string
+	ReferenceID                      *ReferenceID
+	AccessTokenID                    AccessTokenID
+	ClientAuthMethod                 string
+	ClientSecret                     token.Digest
+	Audiences                        []string
+	SigningAlgorithm                 string
+	AssertionClientID                *ClientID
+	Confirmation                     *token.Confirmation
+	AssertionExpiresAt               int64
+	ClockSkew                        time.Duration
+	MaxLifetime                      time.Duration
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	Issuer                           string
+	Subject                          string
+	AssertionID                      token.Digest
+	Proof                            *token.Digest
+	ProofExpiresAt                   *time.Time
+	AccessTokenLifetime              time.Duration
+	AuthTime                         *time.Time
+	ACR                              *string
+	AMR                              []string
+	Data                             json.RawMessage
+	AccessTokenWithoutRow            bool
+	AccessToken                      *token.Digest
 }
 
 type IssueTokenByAssertionRow struct {
@@ -990,7 +1003,7 @@ type IssueTokenByAssertionRow struct {
 // assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
 // be.
 // assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
-// default_scopes are the scopes that a client may ask for if none are registered for it.
+// default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 // confirmation is the key that the caller has proven to hold. It binds the access token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
@@ -1012,6 +1025,7 @@ type IssueTokenByAssertionRow struct {
 //   - suspended: the user is suspended (invalid_grant)
 //   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 //   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+//   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 //   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 //     which
 //
@@ -1035,6 +1049,8 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 		arg.DefaultScopes,
 		arg.Resources,
 		arg.DefaultResources,
+		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
 		arg.Issuer,
 		arg.Subject,
 		arg.AssertionID,
