@@ -2264,26 +2264,33 @@ $$;
 
 COMMENT ON FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
 
-CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
+CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, of_item text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
         verdict IN (
-            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
-            'enabled', 'registered'
+            'replayed', 'proof_replayed', 'mismatched', 'regressed', 'suspended', 'ended', 'withdrawn', 'deleted', 'reinstated', 'enabled',
+            'registered', 'spent'
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
-    ) THEN
-        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, ip_address)
-        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, from_address);
+        OR (verdict = 'updated' AND of_call IN ('UpdateRegistration', 'SetRegistrationAccessToken'))
+        OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP', 'ReplaceRecoveryCodes'))
+        OR (verdict = 'accepted' AND of_call = 'UseRecoveryCode')
+    )
+    -- Not what anybody can repeat without a credential: polling for a device that no user has to do with, guessing at a code.
+    AND NOT (of_call = 'PollDeviceCode' AND of_user IS NULL)
+    AND NOT (of_call = 'UseTOTP' AND verdict <> 'spent') THEN
+        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, item_id, ip_address)
+        -- Cut, because an address may be what a request's header says, and no header may make the call fail.
+        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, of_item, left(from_address, 255));
     END IF;
     RETURN verdict;
 END
 $$;
 
-COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
+COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, of_item text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
 
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -3106,6 +3113,7 @@ CREATE TABLE public.security_event (
     client_id public.client_id,
     session_id public.session_id,
     authorization_id public.authorization_id,
+    item_id text,
     ip_address public.short_text
 );
 
@@ -3117,7 +3125,7 @@ COMMENT ON COLUMN public.security_event.call IS 'The call that wrote the event, 
 
 COMMENT ON COLUMN public.security_event.outcome IS 'What the call answered.';
 
-COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge; or, if a proof was replayed, that it was the assertion.';
 
 COMMENT ON COLUMN public.security_event.user_id IS 'The user concerned, if one is.';
 
@@ -3127,7 +3135,9 @@ COMMENT ON COLUMN public.security_event.session_id IS 'The session concerned, if
 
 COMMENT ON COLUMN public.security_event.authorization_id IS 'The family concerned, if one is.';
 
-COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+COMMENT ON COLUMN public.security_event.item_id IS 'The account, passkey, authenticator app, trusted issuer or initial access token concerned by its id, if one is.';
+
+COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it; its first 255 characters.';
 
 ALTER TABLE public.security_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.security_event_id_seq

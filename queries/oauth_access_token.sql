@@ -3,6 +3,7 @@
 -- ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 -- confirmation is the key that the caller has proven to hold. It binds the token.
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - issued: the token is written
 --   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -56,12 +57,15 @@ WITH client AS MATERIALIZED (
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN c.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN c.outcome::text
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN c.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN c.outcome::text
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueAccessToken', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
@@ -88,6 +92,7 @@ LEFT JOIN access_token AS w ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- sub is the subject by which the client knows the user.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - exchanged: the token is written
 --   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -205,14 +210,18 @@ WITH presented AS MATERIALIZED (
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM earlier_access_token AS e
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN p.outcome::text
-        WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
-        WHEN NOT m.live THEN 'revoked'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN p.outcome::text
+            WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
+            WHEN NOT m.live THEN 'revoked'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'ExchangeToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     g.authorization_id, g.user_id, g.sub, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
     g.auth_time, g.acr, g.amr, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -237,6 +246,7 @@ LEFT JOIN access_token AS w ON true;
 -- access_token_without_row is that of RedeemAuthorizationCode.
 -- The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 -- sub is the subject by which the client knows the user.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - issued: the token is written, and the assertion is remembered
 --   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -349,13 +359,17 @@ WITH asked AS MATERIALIZED (
     FROM judged AS j
     WHERE j.verdict IN ('issued', 'retried')
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN q.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN q.outcome::text
-        WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN q.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN q.outcome::text
+            WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueTokenByAssertion', of_user => q.user_id, of_client => @client_id::client_id,
+        why => CASE WHEN m.fresh THEN 'assertion' END, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, d.sub, w.scopes, w.resources, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
@@ -472,6 +486,7 @@ LIMIT 1;
 -- RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 -- token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 -- client may revoke.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - ended: the token, or its family, is revoked (200)
 --   - revoked: it had been revoked before (200)
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -513,7 +528,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)
@@ -523,6 +539,7 @@ LIMIT 1;
 -- RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
 -- issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
 -- in AuthenticateClient; a disabled client may revoke.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - ended: the token is revoked (200)
 --   - revoked: it, or its family, had been revoked before (200)
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -565,7 +582,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.authorization_id
 FROM (VALUES (true)) AS one (n)

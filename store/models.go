@@ -1361,7 +1361,7 @@ type SecurityEvent struct {
 	Call string
 	// What the call answered.
 	Outcome Outcome
-	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.
+	// What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge; or, if a proof was replayed, that it was the assertion.
 	Reason *string
 	// The user concerned, if one is.
 	UserID *UserID
@@ -1371,7 +1371,9 @@ type SecurityEvent struct {
 	SessionID *SessionID
 	// The family concerned, if one is.
 	AuthorizationID *AuthorizationID
-	// Where the request came from, if the caller passed it.
+	// The account, passkey, authenticator app, trusted issuer or initial access token concerned by its id, if one is.
+	ItemID *string
+	// Where the request came from, if the caller passed it; its first 255 characters.
 	IPAddress *string
 }
 

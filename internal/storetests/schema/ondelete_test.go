@@ -92,6 +92,9 @@ func newNeighbours(t *testing.T) *world {
 
 	rows := w.Snapshot()
 	for _, table := range fixture.Tables {
+		if table == "security_event" {
+			continue
+		}
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(rows)), func(key string) bool { return strings.HasPrefix(key, table+" ") }) {
 			t.Fatalf("table %s is empty: what a delete does to it would not show", table)
 		}
