@@ -44,6 +44,7 @@ func fillExpired(t *testing.T, pool *pgxpool.Pool, n int) {
 		`INSERT INTO oauth_client_secret (client_id, digest, expires_at) SELECT 'c', rpad(due || n, 43, '-'), now() + after FROM ` + due,
 		`INSERT INTO jwks (id, public_key, private_key, expires_at) SELECT due || n, '{}', 'x', now() + after FROM ` + due,
 		`INSERT INTO verification (id, identifier, value, expires_at) SELECT due || n, due || n, 'x', now() + after FROM ` + due,
+		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) SELECT due || n, due || n, due || n, 'pending', now() + after FROM ` + due,
 	} {
 		if _, err := pool.Exec(t.Context(), sql, n); err != nil {
 			t.Fatalf("%v\n%s", err, sql)
@@ -55,7 +56,7 @@ func wantCollected(n int) db.Collected {
 	m := int64(n)
 	return db.Collected{
 		"oauth_access_token": 2 * m, "oauth_refresh_token": 2 * m, "oauth_authorization": m, "session": m, "oauth_client_secret": m,
-		"oauth_client_assertion": m, "oauth_proof": m, "oauth_polled_request": m, "jwks": m, "verification": m,
+		"oauth_client_assertion": m, "oauth_proof": m, "oauth_polled_request": m, "jwks": m, "verification": m, "device_code": m,
 	}
 }
 
@@ -453,5 +454,41 @@ func TestAWalkGoesOnInTheNextPass(t *testing.T) {
 	}
 	if !slices.Equal(pages, want) {
 		t.Errorf("pages are %v, want %v", pages, want)
+	}
+}
+
+// Only a collector that is asked to deletes clients that nobody uses, and only those that were registered dynamically.
+func TestCollectDeletesUnusedClientsByChoice(t *testing.T) {
+	t.Parallel()
+	d := testdb.New(t, testdb.Options{})
+	if _, err := d.Pool.Exec(t.Context(), `
+		INSERT INTO oauth_client (id, client_id, redirect_uris, registration_access_token, unused_since, unused_checked_at)
+		SELECT n, n, '{x}', CASE WHEN n = 'registered' THEN rpad(n, 43, '-') END, now() - interval '91 days', now() - interval '1 hour'
+		FROM unnest(ARRAY['registered', 'by hand']) AS n`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		opts db.CollectorOptions
+		left int
+	}{
+		{db.CollectorOptions{}, 2},
+		{db.CollectorOptions{UnusedClients: 92 * 24 * time.Hour}, 2},
+		{db.CollectorOptions{UnusedClients: 90 * 24 * time.Hour, Retention: -1}, 2},
+		{db.CollectorOptions{UnusedClients: 90 * 24 * time.Hour}, 1},
+		{db.CollectorOptions{UnusedClients: 90 * 24 * time.Hour, AnyUnusedClient: true}, 0},
+	} {
+		if c.left < 2 { // whoever did not count the time begins anew
+			if _, err := d.Pool.Exec(t.Context(), `UPDATE oauth_client SET unused_since = now() - interval '91 days', unused_checked_at = now() - interval '1 hour'`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // the second pass erases what the first one has marked
+			if _, err := db.NewCollector(d.Store, c.opts).Collect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := rows(t, d.Pool, "oauth_client"); n != c.left {
+			t.Errorf("%+v: %d clients are left, want %d", c.opts, n, c.left)
+		}
 	}
 }

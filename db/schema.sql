@@ -2264,26 +2264,33 @@ $$;
 
 COMMENT ON FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) IS 'Part of RotateSigningKeyIfDue: the newest key of an algorithm that has no expiry and is younger than max_age. If there is none, nobody else adds one until the transaction ends. VOLATILE, so that it sees the key of whoever had the turn before.';
 
-CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
+CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, of_item text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
         verdict IN (
-            'replayed', 'proof_replayed', 'mismatched', 'suspended', 'exhausted', 'ended', 'withdrawn', 'deleted', 'reinstated',
-            'enabled', 'registered'
+            'replayed', 'proof_replayed', 'mismatched', 'regressed', 'suspended', 'ended', 'withdrawn', 'deleted', 'reinstated', 'enabled',
+            'registered', 'spent'
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
-    ) THEN
-        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, ip_address)
-        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, from_address);
+        OR (verdict = 'updated' AND of_call IN ('UpdateRegistration', 'SetRegistrationAccessToken'))
+        OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP', 'ReplaceRecoveryCodes'))
+        OR (verdict = 'accepted' AND of_call = 'UseRecoveryCode')
+    )
+    -- Not what anybody can repeat without a credential: polling for a device that no user has to do with, guessing at a code.
+    AND NOT (of_call = 'PollDeviceCode' AND of_user IS NULL)
+    AND NOT (of_call = 'UseTOTP' AND verdict <> 'spent') THEN
+        INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, item_id, ip_address)
+        -- Cut, because an address may be what a request's header says, and no header may make the call fail.
+        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, of_item, left(from_address, 255));
     END IF;
     RETURN verdict;
 END
 $$;
 
-COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
+COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, of_item text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
 
 CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -2670,6 +2677,39 @@ COMMENT ON COLUMN public.attempt_count.subject IS 'Digest of whom it is counted 
 COMMENT ON COLUMN public.attempt_count.attempts IS 'Attempts since the window began, those included that were refused because there were too many.';
 
 COMMENT ON COLUMN public.attempt_count.resets_at IS 'When the window ends. It begins with the first attempt, and no attempt prolongs it.';
+
+CREATE TABLE public.device_code (
+    id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    device_code public.short_text NOT NULL,
+    user_code public.short_text NOT NULL,
+    user_id public.short_text,
+    expires_at public.finite_timestamptz NOT NULL,
+    status public.short_text NOT NULL,
+    last_polled_at timestamp with time zone,
+    polling_interval integer,
+    client_id public.short_text,
+    scope text
+);
+
+COMMENT ON TABLE public.device_code IS 'Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.';
+
+COMMENT ON COLUMN public.device_code.device_code IS 'The device code, as that server stores it.';
+
+COMMENT ON COLUMN public.device_code.user_code IS 'The user code, as that server stores it.';
+
+COMMENT ON COLUMN public.device_code.user_id IS 'The user who has looked the code up.';
+
+COMMENT ON COLUMN public.device_code.status IS 'pending, approved or denied.';
+
+COMMENT ON COLUMN public.device_code.last_polled_at IS 'When the device last asked.';
+
+COMMENT ON COLUMN public.device_code.polling_interval IS 'Milliseconds between two polls.';
+
+COMMENT ON COLUMN public.device_code.client_id IS 'The client, by its client_id.';
+
+COMMENT ON COLUMN public.device_code.scope IS 'The scopes asked for, separated by spaces.';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -3073,6 +3113,7 @@ CREATE TABLE public.security_event (
     client_id public.client_id,
     session_id public.session_id,
     authorization_id public.authorization_id,
+    item_id text,
     ip_address public.short_text
 );
 
@@ -3084,7 +3125,7 @@ COMMENT ON COLUMN public.security_event.call IS 'The call that wrote the event, 
 
 COMMENT ON COLUMN public.security_event.outcome IS 'What the call answered.';
 
-COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+COMMENT ON COLUMN public.security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge; or, if a proof was replayed, that it was the assertion.';
 
 COMMENT ON COLUMN public.security_event.user_id IS 'The user concerned, if one is.';
 
@@ -3094,7 +3135,9 @@ COMMENT ON COLUMN public.security_event.session_id IS 'The session concerned, if
 
 COMMENT ON COLUMN public.security_event.authorization_id IS 'The family concerned, if one is.';
 
-COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+COMMENT ON COLUMN public.security_event.item_id IS 'The account, passkey, authenticator app, trusted issuer or initial access token concerned by its id, if one is.';
+
+COMMENT ON COLUMN public.security_event.ip_address IS 'Where the request came from, if the caller passed it; its first 255 characters.';
 
 ALTER TABLE public.security_event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.security_event_id_seq
@@ -3196,6 +3239,15 @@ ALTER TABLE ONLY public.attempt_count
 
 ALTER TABLE ONLY public.attempt_count
     ADD CONSTRAINT attempt_count_purpose_subject_uidx UNIQUE (purpose, subject);
+
+ALTER TABLE ONLY public.device_code
+    ADD CONSTRAINT device_code_device_code_uidx UNIQUE (device_code);
+
+ALTER TABLE ONLY public.device_code
+    ADD CONSTRAINT device_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.device_code
+    ADD CONSTRAINT device_code_user_code_uidx UNIQUE (user_code);
 
 ALTER TABLE ONLY public.jwks
     ADD CONSTRAINT jwks_pkey PRIMARY KEY (id);
@@ -3323,6 +3375,8 @@ ALTER TABLE ONLY public.verification
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
 
 CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (resets_at);
+
+CREATE INDEX device_code_expires_at_idx ON public.device_code USING btree (expires_at);
 
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 

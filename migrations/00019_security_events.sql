@@ -11,6 +11,7 @@ CREATE TABLE security_event (
     client_id        client_id,
     session_id       session_id,
     authorization_id authorization_id,
+    item_id          text,
     ip_address       short_text,
     CONSTRAINT security_event_pkey PRIMARY KEY (id)
 );
@@ -22,12 +23,13 @@ COMMENT ON TABLE security_event IS 'What happened to users and clients, for whoe
 COMMENT ON COLUMN security_event.id IS 'In the order in which the events were written.';
 COMMENT ON COLUMN security_event.call IS 'The call that wrote the event, by its name in package store.';
 COMMENT ON COLUMN security_event.outcome IS 'What the call answered.';
-COMMENT ON COLUMN security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge.';
+COMMENT ON COLUMN security_event.reason IS 'What was amiss, where the outcome leaves it open: key, client, redirect_uri or code_challenge; or, if a proof was replayed, that it was the assertion.';
 COMMENT ON COLUMN security_event.user_id IS 'The user concerned, if one is.';
 COMMENT ON COLUMN security_event.client_id IS 'The client concerned, if one is.';
 COMMENT ON COLUMN security_event.session_id IS 'The session concerned, if one is.';
 COMMENT ON COLUMN security_event.authorization_id IS 'The family concerned, if one is.';
-COMMENT ON COLUMN security_event.ip_address IS 'Where the request came from, if the caller passed it.';
+COMMENT ON COLUMN security_event.item_id IS 'The account, passkey, authenticator app, trusted issuer or initial access token concerned by its id, if one is.';
+COMMENT ON COLUMN security_event.ip_address IS 'Where the request came from, if the caller passed it; its first 255 characters.';
 
 -- +goose Down
 

@@ -95,5 +95,5 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'DeleteAccount', of_user => @user_id::user_id
+        'DeleteAccount', of_user => @user_id::user_id, of_item => @id::account_id
     )::outcome AS outcome;

@@ -1,8 +1,9 @@
 -- IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
--- token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
--- none are registered for it. The client is authenticated as in AuthenticateClient.
+-- token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes and default_resources are what a client may
+-- ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 -- confirmation is the key that the caller has proven to hold. It binds the token.
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - issued: the token is written
 --   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -10,6 +11,7 @@
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 --   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+--   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 -- Only issued writes anything, apart from the proof, which is remembered.
 -- name: IssueAccessToken :one
@@ -23,8 +25,9 @@ WITH client AS MATERIALIZED (
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
                 WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
-                WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'issued'
+                ELSE coalesce(
+                    judge_asked(c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[], NULL, NULL), 'issued'
+                )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
@@ -54,12 +57,15 @@ WITH client AS MATERIALIZED (
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN c.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN c.outcome::text
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN c.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN c.outcome::text
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueAccessToken', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
@@ -74,8 +80,9 @@ LEFT JOIN access_token AS w ON true;
 -- The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 -- alone is revoked later. There is no refresh token.
 -- scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
--- not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
--- subject token.
+-- not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
+-- compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
+-- than the subject token.
 -- act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
 -- token of another client. With impersonate no actor is added where no actor token is presented.
 -- If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
@@ -85,6 +92,7 @@ LEFT JOIN access_token AS w ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- sub is the subject by which the client knows the user.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - exchanged: the token is written
 --   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -135,7 +143,6 @@ WITH presented AS MATERIALIZED (
                 OR (x.client_id = k.client_id AND NOT key_fits(x.confirmation, sqlc.narg('confirmation')::token_confirmation))
             THEN 'mismatched'
             WHEN t.expires_at <= now() OR x.expires_at <= now() THEN 'expired'
-            WHEN NOT access_token_is_live(t, a, c, u, s) THEN 'revoked'
             -- an empty may_act names nobody
             WHEN coalesce(t.may_act, a.may_act) = '{}' OR NOT jsonb_build_object(
                 'sub', coalesce(x.user_id::text, x.client_id::text, k.client_id::text), 'client_id', coalesce(x.client_id, k.client_id)
@@ -145,7 +152,7 @@ WITH presented AS MATERIALIZED (
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, t.authorization_details, '{}') THEN 'invalid_authorization_details'
+            WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, t.authorization_details, @compared_types::text[]) THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
     FROM oauth_client AS k
@@ -161,7 +168,6 @@ WITH presented AS MATERIALIZED (
     END
     LEFT JOIN oauth_access_token AS n ON n.id = @access_token_id::access_token_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE k.client_id = @client_id::client_id
@@ -204,14 +210,18 @@ WITH presented AS MATERIALIZED (
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM earlier_access_token AS e
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN p.outcome::text
-        WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
-        WHEN NOT m.live THEN 'revoked'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN p.outcome::text
+            WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
+            WHEN NOT m.live THEN 'revoked'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'ExchangeToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     g.authorization_id, g.user_id, g.sub, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
     g.auth_time, g.acr, g.amr, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -229,13 +239,14 @@ LEFT JOIN access_token AS w ON true;
 -- assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
 -- be.
 -- assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
--- default_scopes are the scopes that a client may ask for if none are registered for it.
+-- default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 -- confirmation is the key that the caller has proven to hold. It binds the access token.
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- access_token_without_row is that of RedeemAuthorizationCode.
 -- The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 -- sub is the subject by which the client knows the user.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - issued: the token is written, and the assertion is remembered
 --   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -250,6 +261,7 @@ LEFT JOIN access_token AS w ON true;
 --   - suspended: the user is suspended (invalid_grant)
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 --   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+--   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 --     which
 -- Only issued writes anything, apart from the proof, which is remembered.
@@ -272,9 +284,13 @@ WITH asked AS MATERIALIZED (
                 CASE
                     WHEN u.id IS NULL THEN 'unknown'
                     WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                    WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-                    WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(@default_resources::text[], '{}')) THEN 'invalid_target'
-                    ELSE 'issued'
+                    ELSE coalesce(
+                        judge_asked(
+                            k, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                            sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
+                        )::text,
+                        'issued'
+                    )
                 END
             )
         END)::outcome AS outcome
@@ -299,26 +315,28 @@ WITH asked AS MATERIALIZED (
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
     SELECT j.*, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
+        details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details,
         sqlc.narg('reference_id')::reference_id AS reference_id,
         expiry(now(), @access_token_lifetime::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
     INSERT INTO oauth_authorization (
-        id, client_id, kind, status, scopes, granted_scopes, resources, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
         auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
-    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.user_id, g.reference_id, g.user_epoch,
+    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id, g.reference_id, g.user_epoch,
         g.client_epoch, g.pair_epoch, sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text, sqlc.narg('amr')::text[], now(), now(),
         @access_token_id::access_token_id, g.expires_at, sqlc.narg('data')::jsonb,
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
-        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, confirmation, authorization_id, authorization_code_id
+        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation, authorization_id,
+        authorization_code_id
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
-        g.scopes, g.resources, sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_id
+        g.scopes, g.resources, g.authorization_details, sqlc.narg('confirmation')::token_confirmation, g.authorization_id, g.authorization_id
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
 ), access_token AS (
@@ -341,13 +359,17 @@ WITH asked AS MATERIALIZED (
     FROM judged AS j
     WHERE j.verdict IN ('issued', 'retried')
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN q.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN q.outcome::text
-        WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN q.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN q.outcome::text
+            WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueTokenByAssertion', of_user => q.user_id, of_client => @client_id::client_id,
+        why => CASE WHEN m.fresh THEN 'assertion' END, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, d.sub, w.scopes, w.resources, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
@@ -464,6 +486,7 @@ LIMIT 1;
 -- RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 -- token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 -- client may revoke.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - ended: the token, or its family, is revoked (200)
 --   - revoked: it had been revoked before (200)
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -505,7 +528,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)
@@ -515,6 +539,7 @@ LIMIT 1;
 -- RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
 -- issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
 -- in AuthenticateClient; a disabled client may revoke.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - ended: the token is revoked (200)
 --   - revoked: it, or its family, had been revoked before (200)
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -557,7 +582,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id
+        'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.authorization_id
 FROM (VALUES (true)) AS one (n)

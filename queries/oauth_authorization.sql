@@ -225,6 +225,7 @@ LIMIT @page_size::integer;
 -- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 -- redirect_uri is where the answer to the client goes.
 -- A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - approved: the approval is recorded
 --   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 --   - decided: another decision stands (an error page)
@@ -313,13 +314,18 @@ WITH asked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'ApproveAuthorization', of_user => @user_id::user_id, of_client => q.client_id,
+        of_session => sqlc.narg('session_id')::session_id, of_family => q.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    q.client_id, q.redirect_uri, q.response_mode, q.state
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
 -- DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 -- or of CIBA, which belong to a user; NULL will do for others.
 -- The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - denied: the denial is recorded (access_denied)
 --   - retried: the request had been denied before (access_denied)
 --   - decided: the request had been approved before (an error page)
@@ -351,7 +357,11 @@ WITH request AS MATERIALIZED (
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'denied'
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'DenyAuthorization', of_user => sqlc.narg('user_id')::user_id, of_client => q.client_id,
+        of_family => q.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    q.client_id, q.redirect_uri, q.response_mode, q.state
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
@@ -411,6 +421,7 @@ LEFT JOIN request AS q ON true;
 -- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 -- CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
 --   - disabled: the client is disabled (an error page)
@@ -483,7 +494,10 @@ WITH locked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome;
+SELECT noted(
+        coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome, 'GrantAuthorization', of_user => @user_id::user_id,
+        of_client => @client_id::client_id, of_session => sqlc.narg('session_id')::session_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome;
 
 -- RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
 -- The client is authenticated as in AuthenticateClient.
@@ -502,6 +516,7 @@ SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS out
 -- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 -- sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - redeemed: the tokens are written
 --   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -534,7 +549,7 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
@@ -628,7 +643,19 @@ WITH caller AS MATERIALIZED (
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
 )
-SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
+SELECT noted(
+        coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+        'RedeemAuthorizationCode', of_user => f.user_id, of_client => @client_id::client_id, of_session => f.session_id, of_family => f.id,
+        why => CASE
+            WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
+            WHEN f.client_id <> @client_id::client_id THEN 'client'
+            WHEN sqlc.narg('code_challenge')::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
+            WHEN coalesce(sqlc.narg('redirect_uri')::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
+                IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
+            ELSE 'key'
+        END,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
     g.access_token_expires_at, g.refresh_token_expires_at

@@ -51,6 +51,7 @@ RETURNING *;
 -- server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 -- registration_access_token is the digest of the token that manages the registration (RFC 7592).
 -- Keep id, client_id and the digests for a retry.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - registered: the client is registered, and one use is spent (201)
 --   - retried: the same call has registered the client
 --   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
@@ -133,7 +134,11 @@ WITH stated AS MATERIALIZED (
     LEFT JOIN new_client AS n ON true
     LEFT JOIN preceded AS b ON true
 )
-SELECT w.outcome::outcome AS outcome, w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
+SELECT noted(
+        w.outcome::outcome, 'RegisterClient', of_user => sqlc.narg('user_id')::user_id, of_client => @client_id::client_id,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN answer AS w ON true;
 
@@ -280,6 +285,7 @@ RETURNING c.*;
 -- token is used.
 -- token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 -- client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - updated: the registration is replaced, or was by the same call before
 --   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 --   - disabled: the client is disabled; nothing changes (403)
@@ -359,13 +365,16 @@ WITH stated AS MATERIALIZED (
       AND (NOT j.uses_secret OR sqlc.narg('client_secret')::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
-SELECT (CASE
-        WHEN u.created_at IS NOT NULL THEN 'updated'
-        ELSE judge_registration_update(
-            @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest, j.refused,
-            j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL
-        )
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN u.created_at IS NOT NULL THEN 'updated'
+            ELSE judge_registration_update(
+                @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest,
+                j.refused, j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL
+            )
+        END)::outcome,
+        'UpdateRegistration', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
 FROM judged AS j
 LEFT JOIN updated AS u ON true
@@ -373,11 +382,15 @@ LIMIT 1;
 
 -- DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 -- section 2.3). A disabled client can be deleted.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - deleted: the client is deleted (204)
 --   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
 -- name: DeleteRegistration :one
-SELECT (
-        CASE WHEN delete_client(@client_id::client_id, true, @registration_access_token::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
+SELECT noted(
+        (
+            CASE WHEN delete_client(@client_id::client_id, true, @registration_access_token::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
+        )::outcome,
+        'DeleteRegistration', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);
 
@@ -560,7 +573,9 @@ WITH client AS MATERIALIZED (
     USING client AS k
     WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = @client_secret::token_digest
 )
-SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
+SELECT noted(
+        coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome, 'RotateClientSecret', of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
 -- checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
@@ -602,7 +617,10 @@ WITH updated AS (
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM updated) THEN 'updated' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM updated) THEN 'updated' ELSE 'unknown' END)::outcome, 'SetRegistrationAccessToken',
+        of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- DisableClient disables a client. It is issued nothing, and none of its tokens is live, until EnableClient. RevokeClientAuthorizations ends
 -- the tokens for good.
@@ -615,7 +633,9 @@ WITH disabled AS (
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableClient', of_client => @client_id::client_id
+    )::outcome AS outcome;
 
 -- EnableClient enables a client that was disabled. Its tokens are live again, unless they have expired or been ended.
 --   - enabled: the client is enabled
@@ -628,7 +648,10 @@ WITH enabled AS (
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     RETURNING c.disabled
 )
-SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'disabled' ELSE 'enabled' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'disabled' ELSE 'enabled' END)::outcome, 'EnableClient',
+        of_client => @client_id::client_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN enabled AS e ON true;
 
@@ -637,7 +660,10 @@ LEFT JOIN enabled AS e ON true;
 --   - deleted: the client is deleted
 --   - unknown: there is no such client
 -- name: DeleteClient :one
-SELECT (CASE WHEN delete_client(@client_id::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN delete_client(@client_id::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteClient',
+        of_client => @client_id::client_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);
 
 -- MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector

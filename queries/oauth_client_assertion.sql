@@ -2,6 +2,7 @@
 -- id is the digest of the client and the jti (token.AssertionID).
 -- expires_at is the assertion's exp, in seconds since 1970 (RFC 7519, section 4.1.4). It is accepted, and remembered, until clock_skew later.
 -- max_lifetime bounds how far from now exp may be.
+-- client_id and ip_address are for the security event (ListSecurityEvents); without them it names nobody.
 --   - remembered: the assertion had not been presented before
 --   - proof_replayed: the assertion had been presented before (invalid_client)
 --   - expired: the assertion has expired (invalid_client)
@@ -18,7 +19,10 @@ WITH assertion AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-SELECT (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome,
+        'RememberClientAssertion', of_client => sqlc.narg('client_id')::client_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome
 FROM assertion AS a;
 
 -- DeleteExpiredClientAssertions deletes up to batch_size assertions that have expired, and returns how many.

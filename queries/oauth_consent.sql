@@ -48,7 +48,10 @@ WITH locked AS MATERIALIZED (
         updated_at = now()
     RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
-SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes, g.resource_scopes, g.authorization_details
+SELECT noted(
+        coalesce(p.outcome, 'unknown')::outcome, 'GrantConsent', of_user => @user_id::user_id, of_client => @client_id::client_id
+    )::outcome AS outcome,
+    g.id, g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true;
@@ -207,12 +210,15 @@ WITH ended AS MATERIALIZED (
         FOR UPDATE OF x SKIP LOCKED
     ))
 )
-SELECT (
-        CASE
-            WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
-            WHEN g.id IS NOT NULL THEN 'withdrawn'
-            ELSE 'ended'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
+                WHEN g.id IS NOT NULL THEN 'withdrawn'
+                ELSE 'ended'
+            END
+        )::outcome,
+        'WithdrawConsent', of_user => @user_id::user_id, of_client => @client_id::client_id
     )::outcome AS outcome,
     g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)

@@ -34,7 +34,10 @@ WITH revoked AS (
     WHERE t.id = @id::initial_access_token_id
     RETURNING t.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeInitialAccessToken',
+        of_item => @id::initial_access_token_id
+    )::outcome AS outcome;
 
 -- DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 -- returns how many.

@@ -140,6 +140,7 @@ WHERE p.id = @id::authorization_id;
 -- FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
 -- code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
 -- and of an address before you call this (RFC 8628, section 5.1).
+-- ip_address is for the security event (ListSecurityEvents).
 --   - claimed: the request waits for this user's decision
 --   - retried: the same user had claimed it before, and it still waits
 --   - unknown: there is no such user code or user (ask for the code again)
@@ -187,7 +188,7 @@ WITH asked AS MATERIALIZED (
 )
 SELECT noted(
         coalesce(q.outcome, 'unknown')::outcome, 'FindAuthorizationByUserCode', of_user => @user_id::user_id, of_client => q.client_id,
-        of_session => sqlc.narg('session_id')::session_id, of_family => q.id
+        of_session => sqlc.narg('session_id')::session_id, of_family => q.id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request, n.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -209,6 +210,7 @@ LEFT JOIN claimed AS n ON true;
 -- gets no refresh token.
 -- sub is the subject by which the client knows the user.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - redeemed: the tokens are written
 --   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
 --     repeated
@@ -387,7 +389,9 @@ SELECT noted(
             WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
             ELSE p.outcome
         END)::outcome,
-        'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id
+        'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id,
+        why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> @client_id::client_id THEN 'client' ELSE 'key' END,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,

@@ -62,6 +62,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
 -- access_token_id and successor_id are made once for a request and kept for its retries.
 -- No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - rotated: the successor and the access token are written
 --   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
 --   - unauthenticated: the client is not authenticated (invalid_client)
@@ -198,12 +199,16 @@ WITH presented AS MATERIALIZED (
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT (id) DO NOTHING
 )
-SELECT (CASE
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN NOT m.fresh THEN 'proof_replayed'
-        WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-        ELSE j.verdict
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN NOT m.fresh THEN 'proof_replayed'
+            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
+            ELSE j.verdict
+        END)::outcome,
+        'RotateRefreshToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id,
+        of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
     g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)

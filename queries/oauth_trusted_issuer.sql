@@ -55,7 +55,9 @@ WITH disabled AS (
     WHERE i.id = @id::trusted_issuer_id
     RETURNING i.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableTrustedIssuer', of_item => @id::trusted_issuer_id
+    )::outcome AS outcome;
 
 -- EnableTrustedIssuer accepts the assertions of an issuer that was disabled.
 --   - enabled: the issuer is enabled
@@ -67,7 +69,9 @@ WITH enabled AS (
     WHERE i.id = @id::trusted_issuer_id
     RETURNING i.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome, 'EnableTrustedIssuer', of_item => @id::trusted_issuer_id
+    )::outcome AS outcome;
 
 -- DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
 --   - deleted: the issuer is deleted
@@ -78,4 +82,6 @@ WITH deleted AS (
     WHERE i.id = @id::trusted_issuer_id
     RETURNING i.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome;
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer', of_item => @id::trusted_issuer_id
+    )::outcome AS outcome;

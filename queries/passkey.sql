@@ -17,7 +17,10 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
     RETURNING id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey', of_user => @user_id::user_id,
+        of_item => @id::passkey_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN created AS n ON true;
@@ -40,6 +43,7 @@ ORDER BY p.created_at, p.id;
 -- UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
 -- signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
 -- none is known. backed_up is flag BS of the authenticator data.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - accepted: the counter is stored; user_id is who signed in
 --   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
 --   - unknown: there is no such passkey, or its user is deleted
@@ -67,7 +71,10 @@ WITH presented AS MATERIALIZED (
     WHERE p.id = x.id AND x.outcome = 'accepted'
     RETURNING p.user_id
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome, s.user_id
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    s.user_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS x ON true
 LEFT JOIN used AS s ON true;
@@ -81,5 +88,7 @@ WITH deleted AS (
     WHERE p.id = @id::passkey_id AND p.user_id = @user_id::user_id
     RETURNING p.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => @user_id::user_id, of_item => @id::passkey_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

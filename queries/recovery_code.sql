@@ -15,7 +15,10 @@ WITH owner AS MATERIALIZED (
     FROM owner AS o
     WHERE o.refusal IS NULL
 )
-SELECT (CASE WHEN r.codes IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN r.codes IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'ReplaceRecoveryCodes',
+        of_user => @user_id::user_id
+    )::outcome AS outcome,
     coalesce(r.codes, 0)::bigint AS codes
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
@@ -29,6 +32,7 @@ WHERE c.user_id = @user_id::user_id
 ORDER BY c.created_at, c.id;
 
 -- UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - accepted: the code is spent; codes_left says how many are not
 --   - spent: the code was used before
 --   - unknown: the user has no such code, or is deleted
@@ -51,7 +55,10 @@ WITH presented AS MATERIALIZED (
     FROM recovery_code AS c
     WHERE c.user_id = @user_id::user_id AND c.used_at IS NULL AND c.digest IS DISTINCT FROM @digest::token_digest
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome, l.codes AS codes_left
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UseRecoveryCode', of_user => @user_id::user_id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
+    l.codes AS codes_left
 FROM (VALUES (true)) AS one (n)
 CROSS JOIN unused AS l
 LEFT JOIN presented AS x ON true;
@@ -65,5 +72,7 @@ WITH deleted AS (
     WHERE c.user_id = @user_id::user_id
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

@@ -1,5 +1,13 @@
 -- ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
 -- the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+-- A call writes its event itself, in its own transaction, if the setting oauthdb.events is on. Turn it on for the database or the server's
+-- role: ALTER DATABASE … SET oauthdb.events = 'on', as a superuser or with GRANT SET ON PARAMETER oauthdb.events. A server that is connected
+-- to PostgreSQL without PgBouncer can pass it in its connection URL instead, as oauthdb.events=on.
+-- Written are reuse (replayed, proof_replayed, spent, regressed), a credential that another one presents (mismatched), suspended users who
+-- try, and what was ended, withdrawn, deleted, enabled, reinstated or registered; also a client's new secret, a change of a registration or
+-- of its token, and passkeys, authenticator apps and recovery codes that are added or, for the codes, used.
+-- Not written is what anybody can repeat without a credential: a client that is not authenticated, a code or token that is unknown, a wrong
+-- guess, a limit that is reached, a DPoP proof at a resource server. Count those in metrics.
 -- name: ListSecurityEvents :many
 SELECT e.*
 FROM security_event AS e

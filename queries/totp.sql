@@ -18,7 +18,10 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
     RETURNING id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreateTOTP', of_user => @user_id::user_id,
+        of_item => @id::totp_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN created AS n ON true;
@@ -34,6 +37,7 @@ ORDER BY o.created_at, o.id;
 -- the attempt before, with CountAttempt.
 -- steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
 -- that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+-- ip_address is for the security event (ListSecurityEvents).
 --   - accepted: the code is spent, with all steps up to the highest that it fits
 --   - spent: the code fits a step that is spent
 --   - mismatched: the code fits no step: steps is empty
@@ -62,7 +66,10 @@ WITH presented AS MATERIALIZED (
     FROM presented AS x
     WHERE o.id = x.id AND x.outcome = 'accepted'
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UseTOTP', of_user => @user_id::user_id, of_item => x.id,
+        from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS x ON true;
 
@@ -75,5 +82,7 @@ WITH deleted AS (
     WHERE o.id = @id::totp_id AND o.user_id = @user_id::user_id
     RETURNING o.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTOTP', of_user => @user_id::user_id, of_item => @id::totp_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

@@ -101,7 +101,7 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'DeleteAccount', of_user => $2::user_id
+        'DeleteAccount', of_user => $2::user_id, of_item => $1::account_id
     )::outcome AS outcome
 `
 

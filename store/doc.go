@@ -23,8 +23,8 @@
 //
 // A call needs no transaction. It may run in one; docs/locking.md describes the locks it takes. Use READ COMMITTED, which is
 // PostgreSQL's default: at a stricter level, a call that would have waited for a row and then decided fails with SQLSTATE
-// 40001. RedeemAuthorizationCode and RotateRefreshToken end a family when a code or token is replayed. A rollback would undo
-// that, so run them on the pool.
+// 40001. RedeemAuthorizationCode, RotateRefreshToken and PollDeviceCode end a family when a code or token is replayed. A
+// rollback would undo that, so run them on the pool.
 //
 // # Endings
 //

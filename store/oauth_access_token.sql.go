@@ -94,74 +94,72 @@ WITH presented AS MATERIALIZED (
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         (CASE
-            WHEN cardinality($1::text[]) > 0 THEN as_set($1::text[])
-            ELSE kept_within(t.scopes, coalesce(k.scopes, $2::text[]))
+            WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[])
+            ELSE kept_within(t.scopes, coalesce(k.scopes, $4::text[]))
         END)::text[] AS access_scopes,
-        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE t.resources END)::text[] AS access_resources,
-        coalesce($4::jsonb, t.authorization_details) AS access_details,
+        (CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE t.resources END)::text[] AS access_resources,
+        coalesce($6::jsonb, t.authorization_details) AS access_details,
         add_actor(
             coalesce(t.act, a.act),
             CASE
                 WHEN x.id IS NOT NULL THEN coalesce(x.user_id::text, x.client_id::text)
-                WHEN t.client_id <> k.client_id AND NOT $5::boolean THEN k.client_id::text
+                WHEN t.client_id <> k.client_id AND NOT $7::boolean THEN k.client_id::text
             END
         ) AS access_act,
-        coalesce($6::jsonb, t.may_act) AS access_may_act,
+        coalesce($8::jsonb, t.may_act) AS access_may_act,
         (n.client_id = k.client_id AND n.subject_token_id = t.id) IS TRUE AS is_repeated,
         (CASE
-            WHEN NOT authenticates(k, $7::text, $8::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(k, $9::text, $10::token_digest) THEN 'unauthenticated'
             WHEN k.disabled THEN 'disabled'
             WHEN NOT uses_grant_type(k, 'urn:ietf:params:oauth:grant-type:token-exchange') THEN 'unauthorized_client'
-            WHEN NOT may_present(k, t, $9::text[]) THEN 'unknown'
-            WHEN ($10::token_digest IS NOT NULL OR $11::access_token_id IS NOT NULL)
-                AND NOT may_present(k, x, $9::text[]) THEN 'unknown'
+            WHEN NOT may_present(k, t, $11::text[]) THEN 'unknown'
+            WHEN ($12::token_digest IS NOT NULL OR $13::access_token_id IS NOT NULL)
+                AND NOT may_present(k, x, $11::text[]) THEN 'unknown'
             WHEN t.authorization_id IS NULL THEN 'unsupported_token_type'
-            WHEN NOT binds_as_registered(k, $12::token_confirmation)
-                OR (t.client_id = k.client_id AND NOT key_fits(t.confirmation, $12::token_confirmation))
-                OR (x.client_id = k.client_id AND NOT key_fits(x.confirmation, $12::token_confirmation))
+            WHEN NOT binds_as_registered(k, $14::token_confirmation)
+                OR (t.client_id = k.client_id AND NOT key_fits(t.confirmation, $14::token_confirmation))
+                OR (x.client_id = k.client_id AND NOT key_fits(x.confirmation, $14::token_confirmation))
             THEN 'mismatched'
             WHEN t.expires_at <= now() OR x.expires_at <= now() THEN 'expired'
-            WHEN NOT access_token_is_live(t, a, c, u, s) THEN 'revoked'
             -- an empty may_act names nobody
             WHEN coalesce(t.may_act, a.may_act) = '{}' OR NOT jsonb_build_object(
                 'sub', coalesce(x.user_id::text, x.client_id::text, k.client_id::text), 'client_id', coalesce(x.client_id, k.client_id)
             ) @> coalesce(t.may_act, a.may_act) THEN 'mismatched'
             WHEN jsonb_path_exists(coalesce(t.act, a.act), 'strict $.**{16}')
-                AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT $5::boolean)) THEN 'too_many_actors'
-            WHEN NOT is_within(coalesce($1::text[], '{}'), t.scopes)
-                OR NOT is_within(coalesce($1::text[], '{}'), coalesce(k.scopes, $2::text[], '{}')) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($3::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT details_within($4::jsonb, t.authorization_details, '{}') THEN 'invalid_authorization_details'
+                AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT $7::boolean)) THEN 'too_many_actors'
+            WHEN NOT is_within(coalesce($3::text[], '{}'), t.scopes)
+                OR NOT is_within(coalesce($3::text[], '{}'), coalesce(k.scopes, $4::text[], '{}')) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT details_within($6::jsonb, t.authorization_details, $15::text[]) THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
     FROM oauth_client AS k
     LEFT JOIN oauth_access_token AS t ON t.id = CASE
-        WHEN $13::token_digest IS NOT NULL
-        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $13::token_digest)
-        ELSE $14::access_token_id
+        WHEN $16::token_digest IS NOT NULL
+        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $16::token_digest)
+        ELSE $17::access_token_id
     END
     LEFT JOIN oauth_access_token AS x ON x.id = CASE
-        WHEN $10::token_digest IS NOT NULL
-        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $10::token_digest)
-        ELSE $11::access_token_id
+        WHEN $12::token_digest IS NOT NULL
+        THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $12::token_digest)
+        ELSE $13::access_token_id
     END
-    LEFT JOIN oauth_access_token AS n ON n.id = $15::access_token_id
+    LEFT JOIN oauth_access_token AS n ON n.id = $18::access_token_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
-    LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE k.client_id = $16::client_id
+    WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     -- two clients, in the order of client_id
     SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.access_act, p.access_may_act, p.is_repeated, p.outcome, lock_parents(p.user_id, least(p.client_id, p.family_client_id), NULL) AS first_parents,
         lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
-        proof_is_fresh($17::token_digest, $18::timestamptz) OR p.is_repeated AS fresh,
+        proof_is_fresh($19::token_digest, $20::timestamptz) OR p.is_repeated AS fresh,
         lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), granted AS MATERIALIZED (
     SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.access_act, m.access_may_act, m.is_repeated, m.outcome, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, m.user_id) AS sub, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
-        least(expiry(now(), $19::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
+        least(expiry(now(), $21::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.first_parents = 'locked' AND m.parents <> 'unknown'
 ), new_access_token AS (
@@ -169,9 +167,9 @@ WITH presented AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation,
         authorization_id, authorization_code_id, act, may_act, client_epoch, pair_epoch, subject_token_id
     )
-    SELECT $15::access_token_id, $20::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $18::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.expires_at, g.access_scopes, g.access_resources, nullif(g.access_details, '[]'),
-        $12::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
+        $14::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
         g.client_epoch, g.pair_epoch, g.id
     FROM granted AS g
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -179,7 +177,7 @@ WITH presented AS MATERIALIZED (
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM granted AS g
-    CROSS JOIN find_issued_access_token($15::access_token_id, g.client_id, $20::token_digest, g.id, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $22::token_digest, g.id, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), access_token AS (
@@ -190,14 +188,18 @@ WITH presented AS MATERIALIZED (
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM earlier_access_token AS e
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN p.outcome::text
-        WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
-        WHEN NOT m.live THEN 'revoked'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN p.outcome::text
+            WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
+            WHEN NOT m.live THEN 'revoked'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'ExchangeToken', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.authorization_id,
+        from_address => $2::text
+    )::outcome AS outcome,
     g.authorization_id, g.user_id, g.sub, g.live_session_id AS session_id, g.reference_id, w.scopes, w.resources, w.authorization_details, w.act,
     g.auth_time, g.acr, g.amr, w.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -208,6 +210,8 @@ LEFT JOIN access_token AS w ON true
 `
 
 type ExchangeTokenParams struct {
+	ClientID             ClientID
+	IPAddress            *string
 	Scopes               []string
 	DefaultScopes        []string
 	Resources            []string
@@ -220,10 +224,10 @@ type ExchangeTokenParams struct {
 	ActorToken           *token.Digest
 	ActorTokenID         *AccessTokenID
 	Confirmation         *token.Confirmation
+	ComparedTypes        []string
 	SubjectToken         *token.Digest
 	SubjectTokenID       *AccessTokenID
 	AccessTokenID        AccessTokenID
-	ClientID             ClientID
 	Proof                *token.Digest
 	ProofExpiresAt       *time.Time
 	AccessTokenLifetime  time.Duration
@@ -255,8 +259,9 @@ type ExchangeTokenRow struct {
 // The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 // alone is revoked later. There is no refresh token.
 // scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
-// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
-// subject token.
+// not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
+// compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
+// than the subject token.
 // act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
 // token of another client. With impersonate no actor is added where no actor token is presented.
 // If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
@@ -266,6 +271,7 @@ type ExchangeTokenRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // sub is the subject by which the client knows the user.
+// ip_address is for the security event (ListSecurityEvents).
 //   - exchanged: the token is written
 //   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -285,6 +291,8 @@ type ExchangeTokenRow struct {
 // Only exchanged writes anything, apart from the proof, which is remembered.
 func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error) {
 	row := q.db.QueryRow(ctx, ExchangeToken,
+		arg.ClientID,
+		arg.IPAddress,
 		arg.Scopes,
 		arg.DefaultScopes,
 		arg.Resources,
@@ -297,10 +305,10 @@ func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (E
 		arg.ActorToken,
 		arg.ActorTokenID,
 		arg.Confirmation,
+		arg.ComparedTypes,
 		arg.SubjectToken,
 		arg.SubjectTokenID,
 		arg.AccessTokenID,
-		arg.ClientID,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.AccessTokenLifetime,
@@ -706,31 +714,32 @@ func (q *Queries) IntrospectToken(ctx context.Context, arg IntrospectTokenParams
 const IssueAccessToken = `-- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
-        expiry(now(), $1::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
+        expiry(now(), $3::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
         (n.client_id = c.client_id AND n.user_id IS NULL) IS TRUE AS is_repeated,
         (
             CASE
-                WHEN NOT authenticates(c, $2::text, $3::token_digest) THEN 'unauthenticated'
+                WHEN NOT authenticates(c, $4::text, $5::token_digest) THEN 'unauthenticated'
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
-                WHEN NOT binds_as_registered(c, $4::token_confirmation) THEN 'mismatched'
-                WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(c.scopes, $6::text[], '{}')) THEN 'invalid_scope'
-                ELSE 'issued'
+                WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
+                ELSE coalesce(
+                    judge_asked(c, $7::text[], $8::text[], $9::text[], $10::text[], NULL, NULL), 'issued'
+                )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    LEFT JOIN oauth_access_token AS n ON n.id = $7::access_token_id
-    WHERE c.client_id = $8::client_id
+    LEFT JOIN oauth_access_token AS n ON n.id = $11::access_token_id
+    WHERE c.client_id = $1::client_id
     FOR KEY SHARE OF c
 ), admitted AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($9::token_digest, $10::timestamptz) OR c.is_repeated AS fresh
+    SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($12::token_digest, $13::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
 ), issued AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT $7::access_token_id, $11::token_digest, m.client_id,
-        $12::reference_id, m.expires_at, as_set($5::text[]), nullif(as_set($13::text[]), '{}'),
-        $4::token_confirmation, m.grants_epoch
+    SELECT $11::access_token_id, $14::token_digest, m.client_id,
+        $15::reference_id, m.expires_at, as_set($7::text[]), nullif(as_set($9::text[]), '{}'),
+        $6::token_confirmation, m.grants_epoch
     FROM admitted AS m
     WHERE m.fresh
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -741,16 +750,19 @@ WITH client AS MATERIALIZED (
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NULL THEN 'retried' ELSE refuse_parameter('ID', 'is that of another token') END, e.expires_at
     FROM admitted AS m
-    CROSS JOIN find_issued_access_token($7::access_token_id, m.client_id, $11::token_digest, NULL, 'ID')
+    CROSS JOIN find_issued_access_token($11::access_token_id, m.client_id, $14::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN c.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN c.outcome::text
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN c.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN c.outcome::text
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueAccessToken', of_client => $1::client_id, from_address => $2::text
+    )::outcome AS outcome,
     w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
@@ -759,19 +771,21 @@ LEFT JOIN access_token AS w ON true
 `
 
 type IssueAccessTokenParams struct {
+	ClientID         ClientID
+	IPAddress        *string
 	Lifetime         time.Duration
 	ClientAuthMethod string
 	ClientSecret     token.Digest
 	Confirmation     *token.Confirmation
 	Scopes           []string
 	DefaultScopes    []string
+	Resources        []string
+	DefaultResources []string
 	ID               AccessTokenID
-	ClientID         ClientID
 	Proof            *token.Digest
 	ProofExpiresAt   *time.Time
 	AccessToken      *token.Digest
 	ReferenceID      *ReferenceID
-	Resources        []string
 }
 
 type IssueAccessTokenRow struct {
@@ -780,10 +794,11 @@ type IssueAccessTokenRow struct {
 }
 
 // IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
-// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
-// none are registered for it. The client is authenticated as in AuthenticateClient.
+// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes and default_resources are what a client may
+// ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 // confirmation is the key that the caller has proven to hold. It binds the token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+// ip_address is for the security event (ListSecurityEvents).
 //   - issued: the token is written
 //   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -791,24 +806,27 @@ type IssueAccessTokenRow struct {
 //   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 //   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 //   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //
 // Only issued writes anything, apart from the proof, which is remembered.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IssueAccessToken,
+		arg.ClientID,
+		arg.IPAddress,
 		arg.Lifetime,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Confirmation,
 		arg.Scopes,
 		arg.DefaultScopes,
+		arg.Resources,
+		arg.DefaultResources,
 		arg.ID,
-		arg.ClientID,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.AccessToken,
 		arg.ReferenceID,
-		arg.Resources,
 	)
 	var i IssueAccessTokenRow
 	err := row.Scan(&i.Outcome, &i.ExpiresAt)
@@ -821,71 +839,77 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 const IssueTokenByAssertion = `-- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
-        pair_epoch(u.ended_grants, k.client_id, $1::reference_id) AS pair_epoch,
-        (g.access_token_id = $2::access_token_id) IS TRUE AS is_repeated,
+        pair_epoch(u.ended_grants, k.client_id, $3::reference_id) AS pair_epoch,
+        (g.access_token_id = $4::access_token_id) IS TRUE AS is_repeated,
         (CASE
-            WHEN NOT authenticates(k, $3::text, $4::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(k, $5::text, $6::token_digest) THEN 'unauthenticated'
             WHEN k.disabled THEN 'disabled'
             WHEN is_public(k) OR NOT uses_grant_type(k, 'urn:ietf:params:oauth:grant-type:jwt-bearer') THEN 'unauthorized_client'
             WHEN i.disabled IS NOT FALSE THEN 'untrusted'
             WHEN NOT i.any_client AND NOT k.client_id = ANY (i.client_ids) THEN 'unauthorized_client'
-            WHEN NOT i.audiences && coalesce($5::text[], '{}') OR NOT $6::text = ANY (i.signing_algorithms)
-                OR k.client_id <> $7::client_id
-                OR NOT binds_as_registered(k, $8::token_confirmation) THEN 'mismatched'
+            WHEN NOT i.audiences && coalesce($7::text[], '{}') OR NOT $8::text = ANY (i.signing_algorithms)
+                OR k.client_id <> $9::client_id
+                OR NOT binds_as_registered(k, $10::token_confirmation) THEN 'mismatched'
             ELSE coalesce(
-                judge_assertion_time($9::bigint, $10::interval, $11::interval, i.max_lifetime)::text,
+                judge_assertion_time($11::bigint, $12::interval, $13::interval, i.max_lifetime)::text,
                 CASE
                     WHEN u.id IS NULL THEN 'unknown'
                     WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                    WHEN NOT is_within(coalesce($12::text[], '{}'), coalesce(k.scopes, $13::text[], '{}')) THEN 'invalid_scope'
-                    WHEN NOT is_within(coalesce($14::text[], '{}'), coalesce($15::text[], '{}')) THEN 'invalid_target'
-                    ELSE 'issued'
+                    ELSE coalesce(
+                        judge_asked(
+                            k, $14::text[], $15::text[], $16::text[], $17::text[],
+                            $18::jsonb, $19::text[]
+                        )::text,
+                        'issued'
+                    )
                 END
             )
         END)::outcome AS outcome
     FROM oauth_client AS k
-    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $16::text
-    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $17::text
+    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $20::text
+    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $21::text
     LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
-    LEFT JOIN oauth_client_assertion AS g ON g.id = $18::token_digest
-    WHERE k.client_id = $19::client_id
+    LEFT JOIN oauth_client_assertion AS g ON g.id = $22::token_digest
+    WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT q.client_id, q.sector, q.client_epoch, q.access_token_lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
-        proof_is_fresh($20::token_digest, $21::timestamptz) OR q.is_repeated AS fresh
+        proof_is_fresh($23::token_digest, $24::timestamptz) OR q.is_repeated AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
     SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
-            $18::token_digest, assertion_ends_at($9::bigint, $10::interval), $2::access_token_id,
+            $22::token_digest, assertion_ends_at($11::bigint, $12::interval), $4::access_token_id,
             m.authorization_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
-    SELECT j.client_id, j.sector, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($12::text[]) AS scopes, nullif(as_set($14::text[]), '{}') AS resources,
-        $1::reference_id AS reference_id,
-        expiry(now(), $22::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+    SELECT j.client_id, j.sector, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
+        details_as_set($18::jsonb) AS authorization_details,
+        $3::reference_id AS reference_id,
+        expiry(now(), $25::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
     INSERT INTO oauth_authorization (
-        id, client_id, kind, status, scopes, granted_scopes, resources, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
         auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
-    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.user_id, g.reference_id, g.user_epoch,
-        g.client_epoch, g.pair_epoch, $23::timestamptz, $24::text, $25::text[], now(), now(),
-        $2::access_token_id, g.expires_at, $26::jsonb,
-        CASE WHEN $27::boolean THEN expiry_without_row(g.expires_at, $28::token_digest) END
+    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id, g.reference_id, g.user_epoch,
+        g.client_epoch, g.pair_epoch, $26::timestamptz, $27::text, $28::text[], now(), now(),
+        $4::access_token_id, g.expires_at, $29::jsonb,
+        CASE WHEN $30::boolean THEN expiry_without_row(g.expires_at, $31::token_digest) END
     FROM granted AS g
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
-        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, confirmation, authorization_id, authorization_code_id
+        id, token, client_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation, authorization_id,
+        authorization_code_id
     )
-    SELECT $2::access_token_id, $28::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
-        g.scopes, g.resources, $8::token_confirmation, g.authorization_id, g.authorization_id
+    SELECT $4::access_token_id, $31::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
+        g.scopes, g.resources, g.authorization_details, $10::token_confirmation, g.authorization_id, g.authorization_id
     FROM granted AS g
-    WHERE NOT $27::boolean
+    WHERE NOT $30::boolean
 ), access_token AS (
     SELECT 'issued' AS outcome, g.authorization_id::authorization_id AS authorization_id, g.scopes::text[] AS scopes,
         g.resources::text[] AS resources, g.expires_at::timestamptz AS expires_at
@@ -893,26 +917,30 @@ WITH asked AS MATERIALIZED (
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_issued_access_token($2::access_token_id, j.client_id, $28::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($4::access_token_id, j.client_id, $31::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE j.verdict = 'retried' AND NOT $27::boolean
+    WHERE j.verdict = 'retried' AND NOT $30::boolean
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_grant_by_assertion($18::token_digest) AS e (authorization_id, expires_at, scopes, resources)
-    WHERE j.verdict = 'retried' AND $27::boolean
+    CROSS JOIN find_grant_by_assertion($22::token_digest) AS e (authorization_id, expires_at, scopes, resources)
+    WHERE j.verdict = 'retried' AND $30::boolean
 ), named AS MATERIALIZED (
     SELECT give_subject(j.sector, j.user_id) AS sub
     FROM judged AS j
     WHERE j.verdict IN ('issued', 'retried')
 )
-SELECT (CASE
-        WHEN w.outcome IS NOT NULL THEN w.outcome
-        WHEN q.outcome IS NULL THEN 'unauthenticated'
-        WHEN m.outcome IS NULL THEN q.outcome::text
-        WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
-        ELSE 'proof_replayed'
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN w.outcome IS NOT NULL THEN w.outcome
+            WHEN q.outcome IS NULL THEN 'unauthenticated'
+            WHEN m.outcome IS NULL THEN q.outcome::text
+            WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
+            ELSE 'proof_replayed'
+        END)::outcome,
+        'IssueTokenByAssertion', of_user => q.user_id, of_client => $1::client_id,
+        why => CASE WHEN m.fresh THEN 'assertion' END, from_address => $2::text
+    )::outcome AS outcome,
     coalesce(NOT m.fresh, false)::boolean AS replayed_proof, w.authorization_id, q.user_id, d.sub, w.scopes, w.resources, w.expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN asked AS q ON true
@@ -922,34 +950,37 @@ LEFT JOIN named AS d ON true
 `
 
 type IssueTokenByAssertionParams struct {
-	ReferenceID           *ReferenceID
-	AccessTokenID         AccessTokenID
-	ClientAuthMethod      string
-	ClientSecret          token.Digest
-	Audiences             []string
-	SigningAlgorithm      string
-	AssertionClientID     *ClientID
-	Confirmation          *token.Confirmation
-	AssertionExpiresAt    int64
-	ClockSkew             time.Duration
-	MaxLifetime           time.Duration
-	Scopes                []string
-	DefaultScopes         []string
-	Resources             []string
-	DefaultResources      []string
-	Issuer                string
-	Subject               string
-	AssertionID           token.Digest
-	ClientID              ClientID
-	Proof                 *token.Digest
-	ProofExpiresAt        *time.Time
-	AccessTokenLifetime   time.Duration
-	AuthTime              *time.Time
-	ACR                   *string
-	AMR                   []string
-	Data                  json.RawMessage
-	AccessTokenWithoutRow bool
-	AccessToken           *token.Digest
+	ClientID                         ClientID
+	IPAddress                        *string
+	ReferenceID                      *ReferenceID
+	AccessTokenID                    AccessTokenID
+	ClientAuthMethod                 string
+	ClientSecret                     token.Digest
+	Audiences                        []string
+	SigningAlgorithm                 string
+	AssertionClientID                *ClientID
+	Confirmation                     *token.Confirmation
+	AssertionExpiresAt               int64
+	ClockSkew                        time.Duration
+	MaxLifetime                      time.Duration
+	Scopes                           []string
+	DefaultScopes                    []string
+	Resources                        []string
+	DefaultResources                 []string
+	AuthorizationDetails             json.RawMessage
+	DefaultAuthorizationDetailsTypes []string
+	Issuer                           string
+	Subject                          string
+	AssertionID                      token.Digest
+	Proof                            *token.Digest
+	ProofExpiresAt                   *time.Time
+	AccessTokenLifetime              time.Duration
+	AuthTime                         *time.Time
+	ACR                              *string
+	AMR                              []string
+	Data                             json.RawMessage
+	AccessTokenWithoutRow            bool
+	AccessToken                      *token.Digest
 }
 
 type IssueTokenByAssertionRow struct {
@@ -972,13 +1003,14 @@ type IssueTokenByAssertionRow struct {
 // assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
 // be.
 // assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
-// default_scopes are the scopes that a client may ask for if none are registered for it.
+// default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 // confirmation is the key that the caller has proven to hold. It binds the access token.
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // access_token_without_row is that of RedeemAuthorizationCode.
 // The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 // sub is the subject by which the client knows the user.
+// ip_address is for the security event (ListSecurityEvents).
 //   - issued: the token is written, and the assertion is remembered
 //   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -993,12 +1025,15 @@ type IssueTokenByAssertionRow struct {
 //   - suspended: the user is suspended (invalid_grant)
 //   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 //   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+//   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 //   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 //     which
 //
 // Only issued writes anything, apart from the proof, which is remembered.
 func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error) {
 	row := q.db.QueryRow(ctx, IssueTokenByAssertion,
+		arg.ClientID,
+		arg.IPAddress,
 		arg.ReferenceID,
 		arg.AccessTokenID,
 		arg.ClientAuthMethod,
@@ -1014,10 +1049,11 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 		arg.DefaultScopes,
 		arg.Resources,
 		arg.DefaultResources,
+		arg.AuthorizationDetails,
+		arg.DefaultAuthorizationDetailsTypes,
 		arg.Issuer,
 		arg.Subject,
 		arg.AssertionID,
-		arg.ClientID,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.AccessTokenLifetime,
@@ -1102,18 +1138,18 @@ const RevokeAccessTokenByID = `-- name: RevokeAccessTokenByID :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
+    WHERE c.client_id = $1::client_id AND authenticates(c, $3::text, $4::token_digest)
 ), access AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM caller AS k
-    WHERE t.id = $4::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
+    WHERE t.id = $5::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
     RETURNING t.id
 ), presented AS (
     SELECT t.authorization_id, t.user_id, true AS has_row, false AS is_ended
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
-    WHERE t.id = $4::access_token_id
+    WHERE t.id = $5::access_token_id
     UNION ALL
     SELECT a.id, a.user_id, false, is_ended(a, c, u, s)
     FROM caller AS k
@@ -1121,7 +1157,7 @@ WITH caller AS MATERIALIZED (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = $5::authorization_id
+    WHERE a.id = $6::authorization_id
 )
 SELECT noted(
         (
@@ -1133,7 +1169,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeAccessTokenByID', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id
+        'RevokeAccessTokenByID', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id,
+        from_address => $2::text
     )::outcome AS outcome,
     p.authorization_id
 FROM (VALUES (true)) AS one (n)
@@ -1144,6 +1181,7 @@ LIMIT 1
 
 type RevokeAccessTokenByIDParams struct {
 	ClientID         ClientID
+	IPAddress        *string
 	ClientAuthMethod string
 	ClientSecret     token.Digest
 	ID               AccessTokenID
@@ -1158,6 +1196,7 @@ type RevokeAccessTokenByIDRow struct {
 // RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
 // issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
 // in AuthenticateClient; a disabled client may revoke.
+// ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token is revoked (200)
 //   - revoked: it, or its family, had been revoked before (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1169,6 +1208,7 @@ type RevokeAccessTokenByIDRow struct {
 func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAccessTokenByID,
 		arg.ClientID,
+		arg.IPAddress,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.ID,
@@ -1186,17 +1226,17 @@ const RevokeToken = `-- name: RevokeToken :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
+    WHERE c.client_id = $1::client_id AND authenticates(c, $3::text, $4::token_digest)
 ), presented AS MATERIALIZED (
     SELECT 'refresh_token'::token_kind AS kind, r.authorization_id, NULL::access_token_id AS access_token_id, r.user_id
     FROM caller AS k
     JOIN oauth_refresh_token AS r ON r.client_id = k.client_id
-    WHERE r.token = $4::token_digest
+    WHERE r.token = $5::token_digest
     UNION ALL
     SELECT 'access_token', t.authorization_id, t.id, t.user_id
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
-    WHERE t.token = $4::token_digest
+    WHERE t.token = $5::token_digest
 ), family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'token_revoked', updated_at = now()
@@ -1219,7 +1259,8 @@ SELECT noted(
                 ELSE 'unknown'
             END
         )::outcome,
-        'RevokeToken', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id
+        'RevokeToken', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id,
+        from_address => $2::text
     )::outcome AS outcome,
     p.kind, p.authorization_id, p.access_token_id
 FROM (VALUES (true)) AS one (n)
@@ -1229,6 +1270,7 @@ LIMIT 1
 
 type RevokeTokenParams struct {
 	ClientID         ClientID
+	IPAddress        *string
 	ClientAuthMethod string
 	ClientSecret     token.Digest
 	Token            token.Digest
@@ -1244,6 +1286,7 @@ type RevokeTokenRow struct {
 // RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 // token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 // client may revoke.
+// ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token, or its family, is revoked (200)
 //   - revoked: it had been revoked before (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1251,6 +1294,7 @@ type RevokeTokenRow struct {
 func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error) {
 	row := q.db.QueryRow(ctx, RevokeToken,
 		arg.ClientID,
+		arg.IPAddress,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Token,

@@ -16,19 +16,19 @@ const ApproveAuthorization = `-- name: ApproveAuthorization :one
 WITH asked AS MATERIALIZED (
     SELECT a.id, lock_parents($1::user_id, a.client_id, $2::session_id) AS parents
     FROM oauth_authorization AS a
-    WHERE a.id = $3::authorization_id
+    WHERE a.id = $4::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
     SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
         u.id AS user_id,
         sector_of(c) AS sector,
-        coalesce(a.granted_scopes, as_set($4::text[])) AS granted_scopes,
+        coalesce(a.granted_scopes, as_set($5::text[])) AS granted_scopes,
         coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
         coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
-        coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $5::reference_id)) AS pair_epoch,
+        coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $6::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
-        CASE WHEN a.kind = 'code' THEN $6::token_digest END AS code,
-        CASE WHEN a.kind = 'code' THEN deadline($7::interval, c.code_lifetime, 'CodeLifetime') ELSE a.expires_at END AS code_expires_at,
+        CASE WHEN a.kind = 'code' THEN $7::token_digest END AS code,
+        CASE WHEN a.kind = 'code' THEN deadline($8::interval, c.code_lifetime, 'CodeLifetime') ELSE a.expires_at END AS code_expires_at,
         (
             CASE
                 WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
@@ -37,7 +37,7 @@ WITH asked AS MATERIALIZED (
                 THEN CASE
                     WHEN c.disabled THEN 'disabled'
                     WHEN is_ended(a, c, u, s) THEN 'revoked'
-                    ELSE coalesce(judge_again(c, a, a.granted_scopes, $8::text[], $9::text[]), 'retried')
+                    ELSE coalesce(judge_again(c, a, a.granted_scopes, $9::text[], $10::text[]), 'retried')
                 END
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
@@ -46,10 +46,10 @@ WITH asked AS MATERIALIZED (
                 WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT is_within(coalesce($4::text[], '{}'), a.scopes) THEN 'invalid_scope'
-                WHEN NOT details_within($10::jsonb, a.authorization_details, $11::text[])
+                WHEN NOT is_within(coalesce($5::text[], '{}'), a.scopes) THEN 'invalid_scope'
+                WHEN NOT details_within($11::jsonb, a.authorization_details, $12::text[])
                 THEN 'invalid_authorization_details'
-                ELSE coalesce(judge_again(c, a, $4::text[], $8::text[], $9::text[]), 'approved')
+                ELSE coalesce(judge_again(c, a, $5::text[], $9::text[], $10::text[]), 'approved')
             END
         )::outcome AS outcome
     FROM asked AS q
@@ -61,14 +61,14 @@ WITH asked AS MATERIALIZED (
 ), approved AS (
     UPDATE oauth_authorization AS a
     SET status = 'approved', user_id = q.user_id, session_id = $2::session_id,
-        reference_id = CASE WHEN q.outcome = 'approved' THEN $5::reference_id ELSE a.reference_id END,
+        reference_id = CASE WHEN q.outcome = 'approved' THEN $6::reference_id ELSE a.reference_id END,
         granted_scopes = q.granted_scopes,
-        authorization_details = CASE WHEN q.outcome = 'approved' THEN details_as_set($10::jsonb) ELSE a.authorization_details END,
+        authorization_details = CASE WHEN q.outcome = 'approved' THEN details_as_set($11::jsonb) ELSE a.authorization_details END,
         bound = $2::session_id IS NOT NULL AND NOT 'offline_access' = ANY (q.granted_scopes),
         user_epoch = q.user_epoch, client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        auth_time = CASE WHEN q.outcome = 'approved' THEN $12::timestamptz ELSE a.auth_time END,
-        acr = CASE WHEN q.outcome = 'approved' THEN $13::text ELSE a.acr END,
-        amr = CASE WHEN q.outcome = 'approved' THEN $14::text[] ELSE a.amr END,
+        auth_time = CASE WHEN q.outcome = 'approved' THEN $13::timestamptz ELSE a.auth_time END,
+        acr = CASE WHEN q.outcome = 'approved' THEN $14::text ELSE a.acr END,
+        amr = CASE WHEN q.outcome = 'approved' THEN $15::text[] ELSE a.amr END,
         decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
         code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
@@ -83,7 +83,11 @@ WITH asked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $2::session_id AND k.client_id = q.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'ApproveAuthorization', of_user => $1::user_id, of_client => q.client_id,
+        of_session => $2::session_id, of_family => q.id, from_address => $3::text
+    )::outcome AS outcome,
+    q.client_id, q.redirect_uri, q.response_mode, q.state
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true
 `
@@ -91,6 +95,7 @@ LEFT JOIN request AS q ON true
 type ApproveAuthorizationParams struct {
 	UserID               UserID
 	SessionID            *SessionID
+	IPAddress            *string
 	ID                   AuthorizationID
 	GrantedScopes        []string
 	ReferenceID          *ReferenceID
@@ -120,6 +125,7 @@ type ApproveAuthorizationRow struct {
 // The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 // redirect_uri is where the answer to the client goes.
 // A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+// ip_address is for the security event (ListSecurityEvents).
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 //   - decided: another decision stands (an error page)
@@ -142,6 +148,7 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 	row := q.db.QueryRow(ctx, ApproveAuthorization,
 		arg.UserID,
 		arg.SessionID,
+		arg.IPAddress,
 		arg.ID,
 		arg.GrantedScopes,
 		arg.ReferenceID,
@@ -518,7 +525,7 @@ WITH request AS MATERIALIZED (
         )::outcome AS outcome
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
-    WHERE a.id = $2::authorization_id
+    WHERE a.id = $3::authorization_id
     FOR NO KEY UPDATE OF a
 ), denied AS (
     UPDATE oauth_authorization AS a
@@ -526,14 +533,19 @@ WITH request AS MATERIALIZED (
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'denied'
 )
-SELECT coalesce(q.outcome, 'unknown')::outcome AS outcome, q.client_id, q.redirect_uri, q.response_mode, q.state
+SELECT noted(
+        coalesce(q.outcome, 'unknown')::outcome, 'DenyAuthorization', of_user => $1::user_id, of_client => q.client_id,
+        of_family => q.id, from_address => $2::text
+    )::outcome AS outcome,
+    q.client_id, q.redirect_uri, q.response_mode, q.state
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true
 `
 
 type DenyAuthorizationParams struct {
-	UserID *UserID
-	ID     AuthorizationID
+	UserID    *UserID
+	IPAddress *string
+	ID        AuthorizationID
 }
 
 type DenyAuthorizationRow struct {
@@ -547,6 +559,7 @@ type DenyAuthorizationRow struct {
 // DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 // or of CIBA, which belong to a user; NULL will do for others.
 // The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
+// ip_address is for the security event (ListSecurityEvents).
 //   - denied: the denial is recorded (access_denied)
 //   - retried: the request had been denied before (access_denied)
 //   - decided: the request had been approved before (an error page)
@@ -557,7 +570,7 @@ type DenyAuthorizationRow struct {
 //
 // Only denied changes anything.
 func (q *Queries) DenyAuthorization(ctx context.Context, arg DenyAuthorizationParams) (DenyAuthorizationRow, error) {
-	row := q.db.QueryRow(ctx, DenyAuthorization, arg.UserID, arg.ID)
+	row := q.db.QueryRow(ctx, DenyAuthorization, arg.UserID, arg.IPAddress, arg.ID)
 	var i DenyAuthorizationRow
 	err := row.Scan(
 		&i.Outcome,
@@ -786,20 +799,20 @@ WITH locked AS MATERIALIZED (
     SELECT lock_parents($1::user_id, $2::client_id, $3::session_id) AS parents
 ), parents AS MATERIALIZED (
     SELECT c.client_id, sector_of(c) AS sector, c.grants_epoch AS client_epoch, u.id AS user_id, u.grants_epoch AS user_epoch,
-        pair_epoch(u.ended_grants, c.client_id, $4::reference_id) AS pair_epoch,
-        deadline($5::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+        pair_epoch(u.ended_grants, c.client_id, $5::reference_id) AS pair_epoch,
+        deadline($6::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         coalesce(
             judge_request(
-                c, $6::text, $7::text, $8::text,
-                $9::text, $10::boolean, $11::text[], $12::text[], $13::text[],
-                $14::text[], $15::jsonb, $16::text[]
+                c, $7::text, $8::text, $9::text,
+                $10::text, $11::boolean, $12::text[], $13::text[], $14::text[],
+                $15::text[], $16::jsonb, $17::text[]
             ),
             CASE
                 WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
                 WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 WHEN $3::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT is_within(coalesce($17::text[], '{}'), coalesce($11::text[], '{}')) THEN 'invalid_scope'
-                WHEN NOT details_within($18::jsonb, $15::jsonb, $19::text[])
+                WHEN NOT is_within(coalesce($18::text[], '{}'), coalesce($12::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT details_within($19::jsonb, $16::jsonb, $20::text[])
                 THEN 'invalid_authorization_details'
                 ELSE 'granted'
             END::outcome
@@ -815,18 +828,18 @@ WITH locked AS MATERIALIZED (
         reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
         confirmation
     )
-    SELECT $20::authorization_id, p.client_id, 'approved', $6::text,
-        $7::text, $21::text, as_set($11::text[]), $22::text,
-        $23::text, $8::text,
-        CASE WHEN $8::text IS NOT NULL THEN coalesce($9::text, 'plain') END,
-        nullif(as_set($13::text[]), '{}'), details_as_set($18::jsonb),
-        $24::jsonb, nullif(as_set($25::text[]), '{}'), $26::bigint, $27::jsonb,
-        p.code_expires_at, p.user_id, $3::session_id, $4::reference_id,
-        as_set($17::text[]),
-        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($17::text[], '{}')),
+    SELECT $21::authorization_id, p.client_id, 'approved', $7::text,
+        $8::text, $22::text, as_set($12::text[]), $23::text,
+        $24::text, $9::text,
+        CASE WHEN $9::text IS NOT NULL THEN coalesce($10::text, 'plain') END,
+        nullif(as_set($14::text[]), '{}'), details_as_set($19::jsonb),
+        $25::jsonb, nullif(as_set($26::text[]), '{}'), $27::bigint, $28::jsonb,
+        p.code_expires_at, p.user_id, $3::session_id, $5::reference_id,
+        as_set($18::text[]),
+        $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($18::text[], '{}')),
         p.user_epoch, p.client_epoch, p.pair_epoch,
-        $28::timestamptz, $29::text, $30::text[],
-        now(), $31::token_digest, p.code_expires_at, $32::token_confirmation
+        $29::timestamptz, $30::text, $31::text[],
+        now(), $32::token_digest, p.code_expires_at, $33::token_confirmation
     FROM parents AS p
     WHERE p.outcome = 'granted'
 ), known AS (
@@ -837,13 +850,17 @@ WITH locked AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $3::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
-SELECT coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome AS outcome
+SELECT noted(
+        coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome, 'GrantAuthorization', of_user => $1::user_id,
+        of_client => $2::client_id, of_session => $3::session_id, from_address => $4::text
+    )::outcome AS outcome
 `
 
 type GrantAuthorizationParams struct {
 	UserID                           UserID
 	ClientID                         ClientID
 	SessionID                        *SessionID
+	IPAddress                        *string
 	ReferenceID                      *ReferenceID
 	CodeLifetime                     time.Duration
 	RedirectURI                      *string
@@ -878,6 +895,7 @@ type GrantAuthorizationParams struct {
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 // users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 // CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+// ip_address is for the security event (ListSecurityEvents).
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
 //   - disabled: the client is disabled (an error page)
@@ -900,6 +918,7 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 		arg.UserID,
 		arg.ClientID,
 		arg.SessionID,
+		arg.IPAddress,
 		arg.ReferenceID,
 		arg.CodeLifetime,
 		arg.RedirectURI,
@@ -1624,52 +1643,52 @@ const RedeemAuthorizationCode = `-- name: RedeemAuthorizationCode :one
 WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id AND authenticates(c, $2::text, $3::token_digest)
+    WHERE c.client_id = $1::client_id AND authenticates(c, $5::text, $6::token_digest)
 ), presented AS MATERIALIZED (
     SELECT a.id, lock_parents(a.user_id, a.client_id, a.session_id) AS parents,
-        proof_is_fresh($4::token_digest, $5::timestamptz) AS fresh
+        proof_is_fresh($7::token_digest, $8::timestamptz) AS fresh
     FROM caller AS k
     CROSS JOIN oauth_authorization AS a
-    WHERE a.code = $6::token_digest
+    WHERE a.code = $9::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
+        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $7::token_digest END)::token_digest AS refresh_token,
-        (CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce(details_as_set($9::jsonb), a.authorization_details)::jsonb AS access_details,
-        coalesce($10::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $10::token_confirmation) END AS family_confirmation,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $10::token_digest END)::token_digest AS refresh_token,
+        (CASE WHEN cardinality($11::text[]) > 0 THEN as_set($11::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce(details_as_set($12::jsonb), a.authorization_details)::jsonb AS access_details,
+        coalesce($13::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $13::token_confirmation) END AS family_confirmation,
         -- counted from the redemption, so that a repeated call gets the same answer
         least(
-            expiry(coalesce(a.redeemed_at, now()), $11::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
+            expiry(coalesce(a.redeemed_at, now()), $14::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
-        CASE WHEN $7::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), $12::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        CASE WHEN $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            THEN expiry(coalesce(a.redeemed_at, now()), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN $7::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), $13::interval, c.authorization_lifetime, 'FamilyLifetime')
+        CASE WHEN $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            THEN expiry(coalesce(a.redeemed_at, now()), $16::interval, c.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         (
             CASE
                 WHEN a.client_id <> c.client_id THEN 'mismatched'
-                WHEN a.code IS DISTINCT FROM $6::token_digest THEN 'unknown'
-                WHEN $14::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
-                WHEN $15::text IS DISTINCT FROM a.redirect_uri
-                    AND NOT ($15::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh AND (a.redeemed_as = $16::access_token_id) IS NOT TRUE THEN 'proof_replayed'
-                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $16::access_token_id THEN 'replayed'
-                WHEN NOT key_fits(a.confirmation, $10::token_confirmation) THEN 'mismatched'
-                WHEN NOT binds_as_registered(c, $10::token_confirmation) THEN 'mismatched'
+                WHEN a.code IS DISTINCT FROM $9::token_digest THEN 'unknown'
+                WHEN $2::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
+                WHEN $3::text IS DISTINCT FROM a.redirect_uri
+                    AND NOT ($3::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
+                WHEN NOT p.fresh AND (a.redeemed_as = $17::access_token_id) IS NOT TRUE THEN 'proof_replayed'
+                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $17::access_token_id THEN 'replayed'
+                WHEN NOT key_fits(a.confirmation, $13::token_confirmation) THEN 'mismatched'
+                WHEN NOT binds_as_registered(c, $13::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 WHEN a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-                WHEN NOT details_within($9::jsonb, a.authorization_details, $17::text[])
+                WHEN NOT is_within(coalesce($11::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+                WHEN NOT details_within($12::jsonb, a.authorization_details, $18::text[])
                 THEN 'invalid_authorization_details'
-                ELSE coalesce(judge_again(c, a, a.granted_scopes, $18::text[], $19::text[]), 'redeemed')
+                ELSE coalesce(judge_again(c, a, a.granted_scopes, $19::text[], $20::text[]), 'redeemed')
             END
         )::outcome AS outcome
     FROM presented AS p
@@ -1680,24 +1699,24 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
-        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN $20::refresh_token_id END)::refresh_token_id AS refresh_token_id,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.redirect_uri, f.code_challenge, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
+        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN $21::refresh_token_id END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
-            WHEN f.outcome = 'retried' AND $21::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            WHEN f.outcome = 'retried' AND $22::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $16::access_token_id END
-    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $20::refresh_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $17::access_token_id END
+    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $21::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $16::access_token_id, confirmation = g.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $17::access_token_id, confirmation = g.family_confirmation,
         max_expires_at = g.family_ends_at,
-        expires_at = CASE WHEN $21::boolean AND g.refresh_token IS NULL
-            THEN expiry_without_row(g.access_token_expires_at, $22::token_digest)
+        expires_at = CASE WHEN $22::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, $23::token_digest)
         END,
         updated_at = now()
     FROM granted AS g
@@ -1714,7 +1733,7 @@ WITH caller AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
+        CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), access AS (
@@ -1722,12 +1741,24 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $16::access_token_id, $22::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+    SELECT $17::access_token_id, $23::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
         g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed' AND NOT $21::boolean
+    WHERE g.outcome = 'redeemed' AND NOT $22::boolean
 )
-SELECT coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome AS outcome,
+SELECT noted(
+        coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
+        'RedeemAuthorizationCode', of_user => f.user_id, of_client => $1::client_id, of_session => f.session_id, of_family => f.id,
+        why => CASE
+            WHEN f.outcome IS DISTINCT FROM 'mismatched' THEN NULL
+            WHEN f.client_id <> $1::client_id THEN 'client'
+            WHEN $2::text IS DISTINCT FROM f.code_challenge THEN 'code_challenge'
+            WHEN coalesce($3::text, CASE WHEN f.code_challenge IS NOT NULL THEN f.redirect_uri END)
+                IS DISTINCT FROM f.redirect_uri THEN 'redirect_uri'
+            ELSE 'key'
+        END,
+        from_address => $4::text
+    )::outcome AS outcome,
     f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
     f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
     g.access_token_expires_at, g.refresh_token_expires_at
@@ -1738,6 +1769,9 @@ LEFT JOIN granted AS g ON true
 
 type RedeemAuthorizationCodeParams struct {
 	ClientID              ClientID
+	CodeChallenge         *string
+	RedirectURI           *string
+	IPAddress             *string
 	ClientAuthMethod      string
 	ClientSecret          token.Digest
 	Proof                 *token.Digest
@@ -1750,8 +1784,6 @@ type RedeemAuthorizationCodeParams struct {
 	AccessTokenLifetime   time.Duration
 	RefreshTokenLifetime  time.Duration
 	FamilyLifetime        time.Duration
-	CodeChallenge         *string
-	RedirectURI           *string
 	AccessTokenID         AccessTokenID
 	ComparedTypes         []string
 	DefaultScopes         []string
@@ -1798,6 +1830,7 @@ type RedeemAuthorizationCodeRow struct {
 // IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+// ip_address is for the security event (ListSecurityEvents).
 //   - redeemed: the tokens are written
 //   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1821,6 +1854,9 @@ type RedeemAuthorizationCodeRow struct {
 func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthorizationCodeParams) (RedeemAuthorizationCodeRow, error) {
 	row := q.db.QueryRow(ctx, RedeemAuthorizationCode,
 		arg.ClientID,
+		arg.CodeChallenge,
+		arg.RedirectURI,
+		arg.IPAddress,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Proof,
@@ -1833,8 +1869,6 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
 		arg.FamilyLifetime,
-		arg.CodeChallenge,
-		arg.RedirectURI,
 		arg.AccessTokenID,
 		arg.ComparedTypes,
 		arg.DefaultScopes,

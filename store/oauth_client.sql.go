@@ -290,7 +290,10 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 }
 
 const DeleteClient = `-- name: DeleteClient :one
-SELECT (CASE WHEN delete_client($1::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN delete_client($1::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteClient',
+        of_client => $1::client_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
 
@@ -309,8 +312,11 @@ func (q *Queries) DeleteClient(ctx context.Context, clientID ClientID) (Outcome,
 }
 
 const DeleteRegistration = `-- name: DeleteRegistration :one
-SELECT (
-        CASE WHEN delete_client($1::client_id, true, $2::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
+SELECT noted(
+        (
+            CASE WHEN delete_client($1::client_id, true, $2::token_digest) THEN 'deleted' ELSE 'unauthenticated' END
+        )::outcome,
+        'DeleteRegistration', of_client => $1::client_id, from_address => $3::text
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
@@ -318,14 +324,16 @@ FROM (VALUES (true)) AS one (n)
 type DeleteRegistrationParams struct {
 	ClientID                ClientID
 	RegistrationAccessToken token.Digest
+	IPAddress               *string
 }
 
 // DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 // section 2.3). A disabled client can be deleted.
+// ip_address is for the security event (ListSecurityEvents).
 //   - deleted: the client is deleted (204)
 //   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
 func (q *Queries) DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteRegistration, arg.ClientID, arg.RegistrationAccessToken)
+	row := q.db.QueryRow(ctx, DeleteRegistration, arg.ClientID, arg.RegistrationAccessToken, arg.IPAddress)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -341,7 +349,9 @@ WITH disabled AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableClient', of_client => $1::client_id
+    )::outcome AS outcome
 `
 
 // DisableClient disables a client. It is issued nothing, and none of its tokens is live, until EnableClient. RevokeClientAuthorizations ends
@@ -365,7 +375,10 @@ WITH enabled AS (
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.disabled
 )
-SELECT (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'disabled' ELSE 'enabled' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN e.disabled IS NULL THEN 'unknown' WHEN e.disabled THEN 'disabled' ELSE 'enabled' END)::outcome, 'EnableClient',
+        of_client => $1::client_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN enabled AS e ON true
 `
@@ -1502,20 +1515,20 @@ func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentPa
 const RegisterClient = `-- name: RegisterClient :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
-    FROM (SELECT coalesce($1::text, 'client_secret_basic')::text AS auth_method) AS m
+    FROM (SELECT coalesce($4::text, 'client_secret_basic')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
-    SELECT d.auth_method, (CASE WHEN d.uses_secret THEN $2::token_digest END)::token_digest AS secret,
-        (CASE WHEN d.uses_secret AND $2::token_digest IS NULL THEN 'invalid_client_metadata' ELSE judge_registration(
-            $3::text[], $4::text[], $5::text[], d.auth_method,
-            $6::jsonb, $7::text,
+    SELECT d.auth_method, (CASE WHEN d.uses_secret THEN $5::token_digest END)::token_digest AS secret,
+        (CASE WHEN d.uses_secret AND $5::token_digest IS NULL THEN 'invalid_client_metadata' ELSE judge_registration(
+            $6::text[], $7::text[], $8::text[], d.auth_method,
+            $9::jsonb, $10::text,
             num_nonnulls(
-                $8::text, $9::text,
-                $10::text, $11::text,
-                $12::text
+                $11::text, $12::text,
+                $13::text, $14::text,
+                $15::text
             ),
             ARRAY[
-                $13::text, $14::text, $15::text, $16::text,
-                $7::text, $17::text
+                $16::text, $17::text, $18::text, $19::text,
+                $10::text, $20::text
             ]
         ) END)::outcome AS refused
     FROM stated AS d
@@ -1523,8 +1536,8 @@ WITH stated AS MATERIALIZED (
     SELECT j.auth_method, j.secret, i.verdict, i.owner, i.issued_at, i.secret_expires_at
     FROM judged AS j
     CROSS JOIN spend_initial_access_token(
-        $18::token_digest, $19::boolean, j.refused, $20::client_id, $21::oauth_client_id, j.secret,
-        $22::token_digest
+        $21::token_digest, $22::boolean, j.refused, $2::client_id, $23::oauth_client_id, j.secret,
+        $24::token_digest
     ) AS i (verdict, owner, issued_at, secret_expires_at)
 ), new_client AS (
     INSERT INTO oauth_client (
@@ -1536,22 +1549,22 @@ WITH stated AS MATERIALIZED (
         tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
         tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
-    SELECT $21::oauth_client_id, $20::client_id, a.secret,
-        CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $23::interval, NULL, 'ClientSecretLifetime') END,
-        $22::token_digest, $24::user_id,
-        coalesce(a.owner, $25::reference_id), a.auth_method = 'none', a.auth_method,
-        $26::text,
-        $27::text, $13::text, $14::text, $28::text[],
-        $15::text, $16::text, $29::text, $30::text,
-        $31::text, coalesce($3::text[], '{}'), $4::text[],
-        $5::text[], $32::text[], $33::text[], $6::jsonb,
-        $7::text, $34::text, $35::text,
-        $36::interval, $37::boolean,
-        $38::boolean, $39::boolean,
-        $8::text, $9::text,
-        $10::text, $11::text,
-        $12::text, $17::text,
-        $40::boolean, $41::jsonb, $42::text[]
+    SELECT $23::oauth_client_id, $2::client_id, a.secret,
+        CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $25::interval, NULL, 'ClientSecretLifetime') END,
+        $24::token_digest, $1::user_id,
+        coalesce(a.owner, $26::reference_id), a.auth_method = 'none', a.auth_method,
+        $27::text,
+        $28::text, $16::text, $17::text, $29::text[],
+        $18::text, $19::text, $30::text, $31::text,
+        $32::text, coalesce($6::text[], '{}'), $7::text[],
+        $8::text[], $33::text[], $34::text[], $9::jsonb,
+        $10::text, $35::text, $36::text,
+        $37::interval, $38::boolean,
+        $39::boolean, $40::boolean,
+        $11::text, $12::text,
+        $13::text, $14::text,
+        $15::text, $20::text,
+        $41::boolean, $42::jsonb, $43::text[]
     FROM admitted AS a
     WHERE a.verdict = 'registered'
     ON CONFLICT (client_id) DO NOTHING
@@ -1560,8 +1573,8 @@ WITH stated AS MATERIALIZED (
     SELECT b.verdict, b.issued_at, b.secret_expires_at
     FROM admitted AS a
     CROSS JOIN return_initial_access_token(
-        $18::token_digest, $20::client_id, $21::oauth_client_id, a.secret,
-        $22::token_digest
+        $21::token_digest, $2::client_id, $23::oauth_client_id, a.secret,
+        $24::token_digest
     ) AS b (verdict, issued_at, secret_expires_at)
     WHERE a.verdict = 'registered' AND NOT EXISTS (SELECT FROM new_client)
 ), answer AS (
@@ -1571,12 +1584,19 @@ WITH stated AS MATERIALIZED (
     LEFT JOIN new_client AS n ON true
     LEFT JOIN preceded AS b ON true
 )
-SELECT w.outcome::outcome AS outcome, w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
+SELECT noted(
+        w.outcome::outcome, 'RegisterClient', of_user => $1::user_id, of_client => $2::client_id,
+        from_address => $3::text
+    )::outcome AS outcome,
+    w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN answer AS w ON true
 `
 
 type RegisterClientParams struct {
+	UserID                                *UserID
+	ClientID                              ClientID
+	IPAddress                             *string
 	TokenEndpointAuthMethod               *string
 	ClientSecret                          *token.Digest
 	RedirectURIs                          []string
@@ -1596,11 +1616,9 @@ type RegisterClientParams struct {
 	BackchannelLogoutURI                  *string
 	InitialAccessToken                    *token.Digest
 	Open                                  bool
-	ClientID                              ClientID
 	ID                                    OAuthClientID
 	RegistrationAccessToken               *token.Digest
 	ClientSecretLifetime                  time.Duration
-	UserID                                *UserID
 	ReferenceID                           *ReferenceID
 	SectorIdentifier                      *string
 	Name                                  *string
@@ -1635,6 +1653,7 @@ type RegisterClientRow struct {
 // server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 // registration_access_token is the digest of the token that manages the registration (RFC 7592).
 // Keep id, client_id and the digests for a retry.
+// ip_address is for the security event (ListSecurityEvents).
 //   - registered: the client is registered, and one use is spent (201)
 //   - retried: the same call has registered the client
 //   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
@@ -1647,6 +1666,9 @@ type RegisterClientRow struct {
 //   - taken: the client_id is that of another client
 func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error) {
 	row := q.db.QueryRow(ctx, RegisterClient,
+		arg.UserID,
+		arg.ClientID,
+		arg.IPAddress,
 		arg.TokenEndpointAuthMethod,
 		arg.ClientSecret,
 		arg.RedirectURIs,
@@ -1666,11 +1688,9 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 		arg.BackchannelLogoutURI,
 		arg.InitialAccessToken,
 		arg.Open,
-		arg.ClientID,
 		arg.ID,
 		arg.RegistrationAccessToken,
 		arg.ClientSecretLifetime,
-		arg.UserID,
 		arg.ReferenceID,
 		arg.SectorIdentifier,
 		arg.Name,
@@ -1746,14 +1766,14 @@ func (q *Queries) ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForei
 
 const RotateClientSecret = `-- name: RotateClientSecret :one
 WITH client AS MATERIALIZED (
-    SELECT c.id, c.client_id, c.client_secret, least(c.client_secret_expires_at, now() + $1::interval) AS replaced_expires_at,
-        (CASE WHEN c.client_secret = $2::token_digest THEN 'retried' ELSE 'rotated' END)::outcome AS outcome
+    SELECT c.id, c.client_id, c.client_secret, least(c.client_secret_expires_at, now() + $2::interval) AS replaced_expires_at,
+        (CASE WHEN c.client_secret = $3::token_digest THEN 'retried' ELSE 'rotated' END)::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $3::client_id AND c.deleted_at IS NULL
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     FOR NO KEY UPDATE
 ), rotated AS (
     UPDATE oauth_client AS c
-    SET client_secret = coalesce($2::token_digest, refuse_parameter('ClientSecret', 'is missing')),
+    SET client_secret = coalesce($3::token_digest, refuse_parameter('ClientSecret', 'is missing')),
         client_secret_expires_at = expiry(now(), $4::interval, NULL, 'Lifetime'),
         foreign_secret_hash = NULL, updated_at = now()
     FROM client AS k
@@ -1769,15 +1789,17 @@ WITH client AS MATERIALIZED (
     -- the new secret had been used before and was rotated out: its old row no longer counts
     DELETE FROM oauth_client_secret AS o
     USING client AS k
-    WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = $2::token_digest
+    WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = $3::token_digest
 )
-SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome
+SELECT noted(
+        coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome, 'RotateClientSecret', of_client => $1::client_id
+    )::outcome AS outcome
 `
 
 type RotateClientSecretParams struct {
+	ClientID     ClientID
 	Overlap      time.Duration
 	ClientSecret token.Digest
-	ClientID     ClientID
 	Lifetime     time.Duration
 }
 
@@ -1789,9 +1811,9 @@ type RotateClientSecretParams struct {
 //   - unknown: there is no such client
 func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecretParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RotateClientSecret,
+		arg.ClientID,
 		arg.Overlap,
 		arg.ClientSecret,
-		arg.ClientID,
 		arg.Lifetime,
 	)
 	var outcome Outcome
@@ -1805,24 +1827,27 @@ func (q *Queries) RotateClientSecret(ctx context.Context, arg RotateClientSecret
 const SetRegistrationAccessToken = `-- name: SetRegistrationAccessToken :one
 WITH updated AS (
     UPDATE oauth_client AS c
-    SET registration_access_token = $1::token_digest, previous_registration_access_token = NULL,
+    SET registration_access_token = $2::token_digest, previous_registration_access_token = NULL,
         updated_at = now()
-    WHERE c.client_id = $2::client_id AND c.deleted_at IS NULL
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM updated) THEN 'updated' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM updated) THEN 'updated' ELSE 'unknown' END)::outcome, 'SetRegistrationAccessToken',
+        of_client => $1::client_id
+    )::outcome AS outcome
 `
 
 type SetRegistrationAccessTokenParams struct {
-	RegistrationAccessToken *token.Digest
 	ClientID                ClientID
+	RegistrationAccessToken *token.Digest
 }
 
 // SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
 //   - updated: the token is replaced or removed
 //   - unknown: there is no such client
 func (q *Queries) SetRegistrationAccessToken(ctx context.Context, arg SetRegistrationAccessTokenParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, SetRegistrationAccessToken, arg.RegistrationAccessToken, arg.ClientID)
+	row := q.db.QueryRow(ctx, SetRegistrationAccessToken, arg.ClientID, arg.RegistrationAccessToken)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -2074,20 +2099,20 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 const UpdateRegistration = `-- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
-    FROM (SELECT coalesce($5::text, 'client_secret_basic')::text AS auth_method) AS m
+    FROM (SELECT coalesce($6::text, 'client_secret_basic')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.uses_secret,
         judge_registration(
-            $6::text[], $7::text[], $8::text[], d.auth_method,
-            $9::jsonb, $10::text,
+            $7::text[], $8::text[], $9::text[], d.auth_method,
+            $10::jsonb, $11::text,
             num_nonnulls(
-                $11::text, $12::text,
-                $13::text, $14::text,
-                $15::text
+                $12::text, $13::text,
+                $14::text, $15::text,
+                $16::text
             ),
             ARRAY[
-                $16::text, $17::text, $18::text, $19::text,
-                $10::text, $20::text
+                $17::text, $18::text, $19::text, $20::text,
+                $11::text, $21::text
             ]
         )::outcome AS refused
     FROM stated AS d
@@ -2098,7 +2123,7 @@ WITH stated AS MATERIALIZED (
         client_secret_expires_at = CASE
             WHEN NOT j.uses_secret THEN NULL
             WHEN $4::token_digest IS NULL THEN c.client_secret_expires_at
-            ELSE expiry(now(), $21::interval, NULL, 'ClientSecretLifetime')
+            ELSE expiry(now(), $22::interval, NULL, 'ClientSecretLifetime')
         END,
         foreign_secret_hash = CASE WHEN j.uses_secret AND $4::token_digest IS NULL THEN c.foreign_secret_hash END,
         registration_access_token = coalesce($3::token_digest, c.registration_access_token),
@@ -2107,37 +2132,37 @@ WITH stated AS MATERIALIZED (
         END,
         public = j.auth_method = 'none',
         token_endpoint_auth_method = j.auth_method,
-        name = $22::text,
-        uri = $16::text,
-        icon = $17::text,
-        contacts = $23::text[],
-        tos = $18::text,
-        policy = $19::text,
-        software_id = $24::text,
-        software_version = $25::text,
-        software_statement = $26::text,
-        redirect_uris = coalesce($6::text[], '{}'),
-        post_logout_redirect_uris = $7::text[],
-        grant_types = $8::text[],
-        response_types = $27::text[],
-        scopes = $28::text[],
-        jwks = $9::jsonb,
-        jwks_uri = $10::text,
-        application_type = $29::text,
-        subject_type = $30::text,
-        default_max_age = $31::interval,
-        require_pushed_authorization_requests = $32::boolean,
-        dpop_bound_access_tokens = $33::boolean,
-        tls_client_certificate_bound_access_tokens = $34::boolean,
-        tls_client_auth_subject_dn = $11::text,
-        tls_client_auth_san_dns = $12::text,
-        tls_client_auth_san_uri = $13::text,
-        tls_client_auth_san_ip = $14::text,
-        tls_client_auth_san_email = $15::text,
-        backchannel_logout_uri = $20::text,
-        backchannel_logout_session_required = $35::boolean,
-        metadata = $36::jsonb,
-        authorization_details_types = $37::text[],
+        name = $23::text,
+        uri = $17::text,
+        icon = $18::text,
+        contacts = $24::text[],
+        tos = $19::text,
+        policy = $20::text,
+        software_id = $25::text,
+        software_version = $26::text,
+        software_statement = $27::text,
+        redirect_uris = coalesce($7::text[], '{}'),
+        post_logout_redirect_uris = $8::text[],
+        grant_types = $9::text[],
+        response_types = $28::text[],
+        scopes = $29::text[],
+        jwks = $10::jsonb,
+        jwks_uri = $11::text,
+        application_type = $30::text,
+        subject_type = $31::text,
+        default_max_age = $32::interval,
+        require_pushed_authorization_requests = $33::boolean,
+        dpop_bound_access_tokens = $34::boolean,
+        tls_client_certificate_bound_access_tokens = $35::boolean,
+        tls_client_auth_subject_dn = $12::text,
+        tls_client_auth_san_dns = $13::text,
+        tls_client_auth_san_uri = $14::text,
+        tls_client_auth_san_ip = $15::text,
+        tls_client_auth_san_email = $16::text,
+        backchannel_logout_uri = $21::text,
+        backchannel_logout_session_required = $36::boolean,
+        metadata = $37::jsonb,
+        authorization_details_types = $38::text[],
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
@@ -2145,13 +2170,16 @@ WITH stated AS MATERIALIZED (
       AND (NOT j.uses_secret OR $4::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
-SELECT (CASE
-        WHEN u.created_at IS NOT NULL THEN 'updated'
-        ELSE judge_registration_update(
-            $1::client_id, $2::token_digest, $3::token_digest, j.refused,
-            j.uses_secret AND $4::token_digest IS NULL
-        )
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN u.created_at IS NOT NULL THEN 'updated'
+            ELSE judge_registration_update(
+                $1::client_id, $2::token_digest, $3::token_digest,
+                j.refused, j.uses_secret AND $4::token_digest IS NULL
+            )
+        END)::outcome,
+        'UpdateRegistration', of_client => $1::client_id, from_address => $5::text
+    )::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
 FROM judged AS j
 LEFT JOIN updated AS u ON true
@@ -2163,6 +2191,7 @@ type UpdateRegistrationParams struct {
 	RegistrationAccessToken               token.Digest
 	NewRegistrationAccessToken            *token.Digest
 	ClientSecret                          *token.Digest
+	IPAddress                             *string
 	TokenEndpointAuthMethod               *string
 	RedirectURIs                          []string
 	PostLogoutRedirectURIs                []string
@@ -2213,6 +2242,7 @@ type UpdateRegistrationRow struct {
 // token is used.
 // token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 // client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+// ip_address is for the security event (ListSecurityEvents).
 //   - updated: the registration is replaced, or was by the same call before
 //   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 //   - disabled: the client is disabled; nothing changes (403)
@@ -2224,6 +2254,7 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.RegistrationAccessToken,
 		arg.NewRegistrationAccessToken,
 		arg.ClientSecret,
+		arg.IPAddress,
 		arg.TokenEndpointAuthMethod,
 		arg.RedirectURIs,
 		arg.PostLogoutRedirectURIs,

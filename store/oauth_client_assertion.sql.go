@@ -35,20 +35,25 @@ func (q *Queries) DeleteExpiredClientAssertions(ctx context.Context, batchSize i
 
 const RememberClientAssertion = `-- name: RememberClientAssertion :one
 WITH assertion AS MATERIALIZED (
-    SELECT coalesce(judge_assertion_time($1::bigint, $2::interval, $3::interval, NULL), 'remembered')::outcome AS outcome
+    SELECT coalesce(judge_assertion_time($3::bigint, $4::interval, $5::interval, NULL), 'remembered')::outcome AS outcome
 ), remembered AS (
     INSERT INTO oauth_client_assertion (id, expires_at)
-    SELECT $4::token_digest, assertion_ends_at($1::bigint, $2::interval)
+    SELECT $6::token_digest, assertion_ends_at($3::bigint, $4::interval)
     FROM assertion AS a
     WHERE a.outcome = 'remembered'
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-SELECT (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN a.outcome = 'remembered' AND NOT EXISTS (SELECT FROM remembered) THEN 'proof_replayed' ELSE a.outcome END)::outcome,
+        'RememberClientAssertion', of_client => $1::client_id, from_address => $2::text
+    )::outcome AS outcome
 FROM assertion AS a
 `
 
 type RememberClientAssertionParams struct {
+	ClientID    *ClientID
+	IPAddress   *string
 	ExpiresAt   int64
 	ClockSkew   time.Duration
 	MaxLifetime time.Duration
@@ -59,6 +64,7 @@ type RememberClientAssertionParams struct {
 // id is the digest of the client and the jti (token.AssertionID).
 // expires_at is the assertion's exp, in seconds since 1970 (RFC 7519, section 4.1.4). It is accepted, and remembered, until clock_skew later.
 // max_lifetime bounds how far from now exp may be.
+// client_id and ip_address are for the security event (ListSecurityEvents); without them it names nobody.
 //   - remembered: the assertion had not been presented before
 //   - proof_replayed: the assertion had been presented before (invalid_client)
 //   - expired: the assertion has expired (invalid_client)
@@ -67,6 +73,8 @@ type RememberClientAssertionParams struct {
 // Run this call on the pool: a transaction that is rolled back would forget the assertion.
 func (q *Queries) RememberClientAssertion(ctx context.Context, arg RememberClientAssertionParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RememberClientAssertion,
+		arg.ClientID,
+		arg.IPAddress,
 		arg.ExpiresAt,
 		arg.ClockSkew,
 		arg.MaxLifetime,

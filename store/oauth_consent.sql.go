@@ -222,7 +222,10 @@ WITH locked AS MATERIALIZED (
         updated_at = now()
     RETURNING g.id, g.scopes, g.resource_scopes, g.authorization_details
 )
-SELECT coalesce(p.outcome, 'unknown')::outcome AS outcome, g.id, g.scopes, g.resource_scopes, g.authorization_details
+SELECT noted(
+        coalesce(p.outcome, 'unknown')::outcome, 'GrantConsent', of_user => $1::user_id, of_client => $2::client_id
+    )::outcome AS outcome,
+    g.id, g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN parents AS p ON true
 LEFT JOIN granted AS g ON true
@@ -511,12 +514,15 @@ WITH ended AS MATERIALIZED (
         FOR UPDATE OF x SKIP LOCKED
     ))
 )
-SELECT (
-        CASE
-            WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
-            WHEN g.id IS NOT NULL THEN 'withdrawn'
-            ELSE 'ended'
-        END
+SELECT noted(
+        (
+            CASE
+                WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
+                WHEN g.id IS NOT NULL THEN 'withdrawn'
+                ELSE 'ended'
+            END
+        )::outcome,
+        'WithdrawConsent', of_user => $1::user_id, of_client => $2::client_id
     )::outcome AS outcome,
     g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)

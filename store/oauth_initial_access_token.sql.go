@@ -170,7 +170,10 @@ WITH revoked AS (
     WHERE t.id = $1::initial_access_token_id
     RETURNING t.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeInitialAccessToken',
+        of_item => $1::initial_access_token_id
+    )::outcome AS outcome
 `
 
 // RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.

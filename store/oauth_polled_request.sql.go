@@ -284,7 +284,7 @@ const FindAuthorizationByUserCode = `-- name: FindAuthorizationByUserCode :one
 WITH asked AS MATERIALIZED (
     SELECT p.id, p.expires_at, lock_parents($1::user_id, NULL, $2::session_id) AS parents
     FROM oauth_polled_request AS p
-    WHERE p.user_code = $3::token_digest
+    WHERE p.user_code = $4::token_digest
 ), request AS MATERIALIZED (
     SELECT a.id, a.client_id, u.id AS user_id, $2::session_id AS session_id,
         (
@@ -316,7 +316,7 @@ WITH asked AS MATERIALIZED (
 )
 SELECT noted(
         coalesce(q.outcome, 'unknown')::outcome, 'FindAuthorizationByUserCode', of_user => $1::user_id, of_client => q.client_id,
-        of_session => $2::session_id, of_family => q.id
+        of_session => $2::session_id, of_family => q.id, from_address => $3::text
     )::outcome AS outcome,
     n.id, n.client_id, n.scopes, n.resources, n.authorization_details, n.request, n.expires_at
 FROM (VALUES (true)) AS one (n)
@@ -327,6 +327,7 @@ LEFT JOIN claimed AS n ON true
 type FindAuthorizationByUserCodeParams struct {
 	UserID    UserID
 	SessionID *SessionID
+	IPAddress *string
 	UserCode  token.Digest
 }
 
@@ -344,6 +345,7 @@ type FindAuthorizationByUserCodeRow struct {
 // FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
 // code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
 // and of an address before you call this (RFC 8628, section 5.1).
+// ip_address is for the security event (ListSecurityEvents).
 //   - claimed: the request waits for this user's decision
 //   - retried: the same user had claimed it before, and it still waits
 //   - unknown: there is no such user code or user (ask for the code again)
@@ -357,7 +359,12 @@ type FindAuthorizationByUserCodeRow struct {
 //
 // Only claimed and retried answer the request. Only they change anything.
 func (q *Queries) FindAuthorizationByUserCode(ctx context.Context, arg FindAuthorizationByUserCodeParams) (FindAuthorizationByUserCodeRow, error) {
-	row := q.db.QueryRow(ctx, FindAuthorizationByUserCode, arg.UserID, arg.SessionID, arg.UserCode)
+	row := q.db.QueryRow(ctx, FindAuthorizationByUserCode,
+		arg.UserID,
+		arg.SessionID,
+		arg.IPAddress,
+		arg.UserCode,
+	)
 	var i FindAuthorizationByUserCodeRow
 	err := row.Scan(
 		&i.Outcome,
@@ -408,13 +415,13 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $2::token_digest END)::token_digest AS refresh_token,
-        (CASE WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[]) ELSE a.resources END)::text[] AS access_resources,
-        coalesce(details_as_set($4::jsonb), a.authorization_details)::jsonb AS access_details,
-        coalesce($5::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $5::token_confirmation) END AS family_confirmation,
+        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $3::token_digest END)::token_digest AS refresh_token,
+        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE a.resources END)::text[] AS access_resources,
+        coalesce(details_as_set($5::jsonb), a.authorization_details)::jsonb AS access_details,
+        coalesce($6::token_confirmation, a.confirmation) AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $6::token_confirmation) END AS family_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $6::text, $7::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
@@ -424,13 +431,13 @@ WITH presented AS MATERIALIZED (
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
-            WHEN NOT key_fits(a.confirmation, $5::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(c, $5::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(a.confirmation, $6::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($3::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT details_within($4::jsonb, a.authorization_details, $8::text[])
+            WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT details_within($5::jsonb, a.authorization_details, $9::text[])
             THEN 'invalid_authorization_details'
-            ELSE coalesce(judge_again(c, a, a.granted_scopes, $9::text[], $10::text[]), 'redeemed')
+            ELSE coalesce(judge_again(c, a, a.granted_scopes, $10::text[], $11::text[]), 'redeemed')
         END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (
@@ -438,20 +445,20 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = p.id
         LEFT JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON p.code = $11::token_digest
+    ) ON p.code = $12::token_digest
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.access_details, p.confirmation, p.family_confirmation, p.outcome,
-        least(expiry(now(), $12::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
+        least(expiry(now(), $13::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
         CASE WHEN p.refresh_token IS NOT NULL
-            THEN expiry(now(), $13::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), $14::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         CASE
             WHEN p.is_redeemed THEN p.max_expires_at
-            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $14::interval, p.authorization_lifetime, 'FamilyLifetime')
+            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $15::interval, p.authorization_lifetime, 'FamilyLifetime')
         END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
-        proof_is_fresh($15::token_digest, $16::timestamptz) AS fresh
+        proof_is_fresh($16::token_digest, $17::timestamptz) AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), polled AS (
@@ -468,10 +475,10 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     -- the gate: of all calls that present the code, one updates the row
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $17::access_token_id, confirmation = p.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $18::access_token_id, confirmation = p.family_confirmation,
         max_expires_at = p.family_ends_at,
-        expires_at = CASE WHEN $18::boolean AND p.refresh_token IS NULL
-            THEN expiry_without_row(p.access_token_ends_at, $19::token_digest)
+        expires_at = CASE WHEN $19::boolean AND p.refresh_token IS NULL
+            THEN expiry_without_row(p.access_token_ends_at, $20::token_digest)
         END,
         updated_at = now()
     FROM admitted AS p
@@ -480,7 +487,7 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.access_token_expires_at
     FROM admitted AS p
-    CROSS JOIN judge_redeemed_request(p.id, $17::access_token_id, $20::interval, p.fresh)
+    CROSS JOIN judge_redeemed_request(p.id, $18::access_token_id, $21::interval, p.fresh)
         AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, access_token_expires_at)
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
@@ -490,7 +497,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
         (CASE
             WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
-            WHEN p.refresh_token IS NOT NULL THEN $21::refresh_token_id
+            WHEN p.refresh_token IS NOT NULL THEN $22::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE
@@ -503,7 +510,7 @@ WITH presented AS MATERIALIZED (
     FROM admitted AS p
     LEFT JOIN redeemed AS n ON true
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $17::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $18::access_token_id END
     WHERE p.outcome = 'redeemed' AND (n.id IS NOT NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -512,7 +519,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $18::boolean THEN expiry_without_row(g.access_token_expires_at, $19::token_digest) END
+        CASE WHEN $19::boolean THEN expiry_without_row(g.access_token_expires_at, $20::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
@@ -525,29 +532,29 @@ WITH presented AS MATERIALIZED (
     -- the row is kept until the last access token without a row has expired
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $19::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $20::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $18::boolean
+    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $19::boolean
       AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
 ), raised_family AS (
     UPDATE oauth_authorization AS a
-    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $19::token_digest)),
+    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $20::token_digest)),
         updated_at = now()
     FROM granted AS g
-    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $18::boolean
+    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $19::boolean
       AND a.expires_at IS DISTINCT FROM g.access_token_expires_at
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $17::access_token_id, $19::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $18::access_token_id, $20::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
         g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE NOT $18::boolean
+    WHERE NOT $19::boolean
     ON CONFLICT (id) DO NOTHING
 )
 SELECT noted(
@@ -558,7 +565,9 @@ SELECT noted(
             WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
             ELSE p.outcome
         END)::outcome,
-        'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id
+        'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id,
+        why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> $1::client_id THEN 'client' ELSE 'key' END,
+        from_address => $2::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes, g.access_resources AS resources,
     g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.refresh_token, g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
@@ -573,6 +582,7 @@ LEFT JOIN granted AS g ON true
 
 type PollDeviceCodeParams struct {
 	ClientID              ClientID
+	IPAddress             *string
 	RefreshToken          *token.Digest
 	Resources             []string
 	AuthorizationDetails  json.RawMessage
@@ -630,6 +640,7 @@ type PollDeviceCodeRow struct {
 // gets no refresh token.
 // sub is the subject by which the client knows the user.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+// ip_address is for the security event (ListSecurityEvents).
 //   - redeemed: the tokens are written
 //   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
 //     repeated
@@ -657,6 +668,7 @@ type PollDeviceCodeRow struct {
 func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error) {
 	row := q.db.QueryRow(ctx, PollDeviceCode,
 		arg.ClientID,
+		arg.IPAddress,
 		arg.RefreshToken,
 		arg.Resources,
 		arg.AuthorizationDetails,

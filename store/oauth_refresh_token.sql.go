@@ -334,39 +334,39 @@ const RotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.revoked IS NOT NULL AS spent, (r.successor_id = $1::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
+        r.revoked IS NOT NULL AS spent, (r.successor_id = $3::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
         a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
         sector_of(c) AS sector,
-        coalesce(c.refresh_grace, $2::interval) AS grace, coalesce(c.refresh_grace_until_used, $3::boolean) AS until_used,
+        coalesce(c.refresh_grace, $4::interval) AS grace, coalesce(c.refresh_grace_until_used, $5::boolean) AS until_used,
         kept_within(
-            CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE r.scopes END, coalesce(c.scopes, $5::text[])
+            CASE WHEN cardinality($6::text[]) > 0 THEN as_set($6::text[]) ELSE r.scopes END, coalesce(c.scopes, $7::text[])
         )::text[] AS access_scopes,
         kept_within(
-            CASE WHEN cardinality($6::text[]) > 0 THEN as_set($6::text[]) ELSE r.resources END,
-            coalesce(c.resources, $7::text[])
+            CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE r.resources END,
+            coalesce(c.resources, $9::text[])
         )::text[] AS access_resources,
         details_of_types(
-            coalesce(details_as_set($8::jsonb), r.authorization_details), c.authorization_details_types
+            coalesce(details_as_set($10::jsonb), r.authorization_details), c.authorization_details_types
         )::jsonb AS access_details,
-        coalesce($9::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
+        coalesce($11::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $10::text, $11::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $12::text, $13::token_digest) THEN 'unauthenticated'
             WHEN r.id IS NULL THEN 'unknown'
             WHEN c.disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $9::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(c, $9::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $11::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, $11::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
             WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
-            WHEN NOT is_within(coalesce($4::text[], '{}'), r.scopes) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(c.scopes, $5::text[], '{}')) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.resources, $7::text[], '{}')) THEN 'invalid_target'
-            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $5::text[]))) = 0 THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce($6::text[], '{}'), r.scopes) THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.scopes, $7::text[], '{}')) THEN 'invalid_scope'
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $7::text[]))) = 0 THEN 'invalid_scope'
+            WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(c.resources, $9::text[], '{}')) THEN 'invalid_target'
             -- a token without resources would be good at any of them
-            WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, $7::text[]))) = 0 THEN 'invalid_target'
+            WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, $9::text[]))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(
-                $8::jsonb, details_of_types(r.authorization_details, c.authorization_details_types), $12::text[]
+                $10::jsonb, details_of_types(r.authorization_details, c.authorization_details_types), $14::text[]
             ) THEN 'invalid_authorization_details'
             ELSE 'rotated'
         END)::outcome AS outcome
@@ -376,43 +376,43 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = r.authorization_id
         JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON r.token = $13::token_digest AND r.client_id = c.client_id
-    WHERE c.client_id = $14::client_id
+    ) ON r.token = $15::token_digest AND r.client_id = c.client_id
+    WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh($15::token_digest, $16::timestamptz) OR p.is_repeated AS fresh
+        proof_is_fresh($16::token_digest, $17::timestamptz) OR p.is_repeated AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (
     -- the gate: of all calls that present the token, one updates the row
     UPDATE oauth_refresh_token AS r
-    SET revoked = now(), successor = $17::token_digest, successor_id = $1::refresh_token_id, updated_at = now()
+    SET revoked = now(), successor = $18::token_digest, successor_id = $3::refresh_token_id, updated_at = now()
     FROM admitted AS p
     WHERE r.id = p.id AND p.outcome = 'rotated' AND p.fresh AND r.revoked IS NULL
     RETURNING r.id
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.successor, j.successor_id, j.successor_expires_at, j.since
     FROM admitted AS p
-    CROSS JOIN judge_spent_refresh_token(p.id, $1::refresh_token_id, p.grace, p.until_used)
+    CROSS JOIN judge_spent_refresh_token(p.id, $3::refresh_token_id, p.grace, p.until_used)
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
-        coalesce(j.successor, $17::token_digest)::token_digest AS successor,
-        coalesce(j.successor_id, $1::refresh_token_id)::refresh_token_id AS successor_id,
+        coalesce(j.successor, $18::token_digest)::token_digest AS successor,
+        coalesce(j.successor_id, $3::refresh_token_id)::refresh_token_id AS successor_id,
         -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE WHEN t.id IS NOT NULL THEN t.expires_at WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
-            expiry(coalesce(j.since, now()), $18::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
+            expiry(coalesce(j.since, now()), $19::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
         ) END)::timestamptz AS access_token_expires_at,
         (CASE WHEN j.verdict IS NOT NULL THEN j.successor_expires_at ELSE least(
-            expiry(now(), $19::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
+            expiry(now(), $20::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime'), p.max_expires_at
         ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $20::access_token_id END
+    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $21::access_token_id END
     LEFT JOIN oauth_refresh_token AS n
-        ON n.id = CASE WHEN $21::boolean AND j.successor_id = $1::refresh_token_id THEN j.successor_id END
+        ON n.id = CASE WHEN $22::boolean AND j.successor_id = $3::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), successor AS (
     INSERT INTO oauth_refresh_token (
@@ -421,37 +421,41 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
-        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
+        CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
     FROM granted AS g
     WHERE g.is_new
 ), presented_again AS (
     -- for an access token without a row, a retry raises the expiry on the token presented
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $22::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $23::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $1::refresh_token_id AND $21::boolean
+    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $3::refresh_token_id AND $22::boolean
 ), access AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id
     )
-    SELECT $20::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $21::access_token_id, $23::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
         g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
-    WHERE NOT $21::boolean
+    WHERE NOT $22::boolean
     ON CONFLICT (id) DO NOTHING
 )
-SELECT (CASE
-        WHEN p.outcome IS NULL THEN 'unauthenticated'
-        WHEN NOT m.fresh THEN 'proof_replayed'
-        WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-        ELSE j.verdict
-    END)::outcome AS outcome,
+SELECT noted(
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unauthenticated'
+            WHEN NOT m.fresh THEN 'proof_replayed'
+            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
+            ELSE j.verdict
+        END)::outcome,
+        'RotateRefreshToken', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id,
+        of_family => p.authorization_id, from_address => $2::text
+    )::outcome AS outcome,
     p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id, g.access_scopes AS scopes,
     g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.access_token_expires_at, g.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
@@ -462,6 +466,8 @@ LEFT JOIN granted AS g ON true
 `
 
 type RotateRefreshTokenParams struct {
+	ClientID              ClientID
+	IPAddress             *string
 	SuccessorID           RefreshTokenID
 	Grace                 time.Duration
 	GraceUntilUsed        bool
@@ -475,7 +481,6 @@ type RotateRefreshTokenParams struct {
 	ClientSecret          token.Digest
 	ComparedTypes         []string
 	Token                 token.Digest
-	ClientID              ClientID
 	Proof                 *token.Digest
 	ProofExpiresAt        *time.Time
 	Successor             token.Digest
@@ -521,6 +526,7 @@ type RotateRefreshTokenRow struct {
 // access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
 // access_token_id and successor_id are made once for a request and kept for its retries.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+// ip_address is for the security event (ListSecurityEvents).
 //   - rotated: the successor and the access token are written
 //   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
 //   - unauthenticated: the client is not authenticated (invalid_client)
@@ -544,6 +550,8 @@ type RotateRefreshTokenRow struct {
 // that is rolled back would undo replayed.
 func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshTokenParams) (RotateRefreshTokenRow, error) {
 	row := q.db.QueryRow(ctx, RotateRefreshToken,
+		arg.ClientID,
+		arg.IPAddress,
 		arg.SuccessorID,
 		arg.Grace,
 		arg.GraceUntilUsed,
@@ -557,7 +565,6 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.ClientSecret,
 		arg.ComparedTypes,
 		arg.Token,
-		arg.ClientID,
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.Successor,

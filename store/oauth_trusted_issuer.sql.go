@@ -79,7 +79,9 @@ WITH deleted AS (
     WHERE i.id = $1::trusted_issuer_id
     RETURNING i.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer', of_item => $1::trusted_issuer_id
+    )::outcome AS outcome
 `
 
 // DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
@@ -102,7 +104,9 @@ WITH disabled AS (
     WHERE i.id = $1::trusted_issuer_id
     RETURNING i.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableTrustedIssuer', of_item => $1::trusted_issuer_id
+    )::outcome AS outcome
 `
 
 // DisableTrustedIssuer refuses the assertions of an issuer until EnableTrustedIssuer. What was issued for them before is not ended.
@@ -125,7 +129,9 @@ WITH enabled AS (
     WHERE i.id = $1::trusted_issuer_id
     RETURNING i.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome, 'EnableTrustedIssuer', of_item => $1::trusted_issuer_id
+    )::outcome AS outcome
 `
 
 // EnableTrustedIssuer accepts the assertions of an issuer that was disabled.

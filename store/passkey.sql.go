@@ -22,7 +22,10 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
     RETURNING id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey', of_user => $1::user_id,
+        of_item => $2::passkey_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN created AS n ON true
@@ -68,23 +71,25 @@ func (q *Queries) CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (O
 const DeletePasskey = `-- name: DeletePasskey :one
 WITH deleted AS (
     DELETE FROM passkey AS p
-    WHERE p.id = $1::passkey_id AND p.user_id = $2::user_id
+    WHERE p.id = $2::passkey_id AND p.user_id = $1::user_id
     RETURNING p.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => $1::user_id, of_item => $2::passkey_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
 
 type DeletePasskeyParams struct {
-	ID     PasskeyID
 	UserID UserID
+	ID     PasskeyID
 }
 
 // DeletePasskey deletes a passkey of a user.
 //   - deleted: the passkey is gone
 //   - unknown: the user has no such passkey
 func (q *Queries) DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeletePasskey, arg.ID, arg.UserID)
+	row := q.db.QueryRow(ctx, DeletePasskey, arg.UserID, arg.ID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -189,29 +194,33 @@ WITH presented AS MATERIALIZED (
         coalesce(
             user_refusal(u),
             CASE
-                WHEN p.sign_count IS NULL OR $1::bigint > p.sign_count OR (p.sign_count = 0 AND $1::bigint = 0)
+                WHEN p.sign_count IS NULL OR $2::bigint > p.sign_count OR (p.sign_count = 0 AND $2::bigint = 0)
                 THEN 'accepted'::outcome
                 ELSE 'regressed'::outcome
             END
         )::outcome AS outcome
     FROM passkey AS p
     JOIN "user" AS u ON u.id = p.user_id
-    WHERE p.id = $2::passkey_id
+    WHERE p.id = $3::passkey_id
     FOR NO KEY UPDATE OF p
 ), used AS (
     UPDATE passkey AS p
-    SET sign_count = $1::bigint, backed_up = $3::boolean, last_used_at = now(), updated_at = now()
+    SET sign_count = $2::bigint, backed_up = $4::boolean, last_used_at = now(), updated_at = now()
     FROM presented AS x
     WHERE p.id = x.id AND x.outcome = 'accepted'
     RETURNING p.user_id
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome, s.user_id
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id, from_address => $1::text
+    )::outcome AS outcome,
+    s.user_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS x ON true
 LEFT JOIN used AS s ON true
 `
 
 type UsePasskeyParams struct {
+	IPAddress *string
 	SignCount int64
 	ID        PasskeyID
 	BackedUp  bool
@@ -225,6 +234,7 @@ type UsePasskeyRow struct {
 // UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
 // signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
 // none is known. backed_up is flag BS of the authenticator data.
+// ip_address is for the security event (ListSecurityEvents).
 //   - accepted: the counter is stored; user_id is who signed in
 //   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
 //   - unknown: there is no such passkey, or its user is deleted
@@ -232,7 +242,12 @@ type UsePasskeyRow struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the counter.
 func (q *Queries) UsePasskey(ctx context.Context, arg UsePasskeyParams) (UsePasskeyRow, error) {
-	row := q.db.QueryRow(ctx, UsePasskey, arg.SignCount, arg.ID, arg.BackedUp)
+	row := q.db.QueryRow(ctx, UsePasskey,
+		arg.IPAddress,
+		arg.SignCount,
+		arg.ID,
+		arg.BackedUp,
+	)
 	var i UsePasskeyRow
 	err := row.Scan(&i.Outcome, &i.UserID)
 	if err != nil {

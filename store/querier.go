@@ -16,6 +16,7 @@ type Querier interface {
 	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 	// redirect_uri is where the answer to the client goes.
 	// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - approved: the approval is recorded
 	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
 	//   - decided: another decision stands (an error page)
@@ -235,6 +236,8 @@ type Querier interface {
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredDeviceCodes deletes up to batch_size requests of a better-auth server's devices that have expired, and returns how many.
+	DeleteExpiredDeviceCodes(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 	// returns how many.
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)
@@ -271,6 +274,7 @@ type Querier interface {
 	DeleteRecoveryCodes(ctx context.Context, userID UserID) (Outcome, error)
 	// DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,
 	// section 2.3). A disabled client can be deleted.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - deleted: the client is deleted (204)
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted (invalid_token, 401)
 	DeleteRegistration(ctx context.Context, arg DeleteRegistrationParams) (Outcome, error)
@@ -296,6 +300,7 @@ type Querier interface {
 	// DenyAuthorization records that a user denies a pending request (RFC 6749, section 4.1.2.1). user_id is needed for the requests of a device
 	// or of CIBA, which belong to a user; NULL will do for others.
 	// The answer's redirect_uri is where the answer to the client goes. While it is NULL the user gets an error page.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - denied: the denial is recorded (access_denied)
 	//   - retried: the request had been denied before (access_denied)
 	//   - decided: the request had been approved before (an error page)
@@ -353,8 +358,9 @@ type Querier interface {
 	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 	// alone is revoked later. There is no refresh token.
 	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
-	// not ask for. default_scopes are those that a client may ask for if none are registered for it. The new token expires no later than the
-	// subject token.
+	// not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
+	// compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
+	// than the subject token.
 	// act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
 	// token of another client. With impersonate no actor is added where no actor token is presented.
 	// If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
@@ -364,6 +370,7 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// sub is the subject by which the client knows the user.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - exchanged: the token is written
 	//   - retried: the same call, for the same subject token, had issued it before; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -404,6 +411,7 @@ type Querier interface {
 	// FindAuthorizationByUserCode returns the request of a device by the digest of its user code, and claims it for the user who entered the
 	// code (RFC 8628, section 3.3). From then on only that user can find, approve or deny it. User codes are short: limit the attempts of a user
 	// and of an address before you call this (RFC 8628, section 5.1).
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - claimed: the request waits for this user's decision
 	//   - retried: the same user had claimed it before, and it still waits
 	//   - unknown: there is no such user code or user (ask for the code again)
@@ -486,6 +494,7 @@ type Querier interface {
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 	// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 	// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - granted: the authorization is written
 	//   - unknown: there is no such client or user (an error page)
 	//   - disabled: the client is disabled (an error page)
@@ -545,10 +554,11 @@ type Querier interface {
 	// token_type_hint is only a hint (RFC 7662, section 2.1). kind says which it is.
 	IntrospectToken(ctx context.Context, arg IntrospectTokenParams) (IntrospectTokenRow, error)
 	// IssueAccessToken issues a token to a client that acts for itself (client credentials, RFC 6749, section 4.4). access_token is the
-	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes are the scopes that a client may ask for if
-	// none are registered for it. The client is authenticated as in AuthenticateClient.
+	// token's digest; NULL if the token is a JWT, which is known by its id (jti). default_scopes and default_resources are what a client may
+	// ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 	// confirmation is the key that the caller has proven to hold. It binds the token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - issued: the token is written
 	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -556,6 +566,7 @@ type Querier interface {
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
 	//   - mismatched: the client's tokens have to be bound to a key, and none was proven (invalid_request)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
+	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	// Only issued writes anything, apart from the proof, which is remembered.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
@@ -614,13 +625,14 @@ type Querier interface {
 	// assertion_expires_at is its exp, in seconds since 1970. It is accepted until clock_skew later. max_lifetime bounds how far from now it may
 	// be.
 	// assertion_client_id is the client_id that it names, NULL if it names none. audiences is its aud, signing_algorithm its alg.
-	// default_scopes are the scopes that a client may ask for if none are registered for it.
+	// default_scopes, default_resources and default_authorization_details_types are what a client may ask for if nothing is registered for it.
 	// confirmation is the key that the caller has proven to hold. It binds the access token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// access_token_without_row is that of RedeemAuthorizationCode.
 	// The token has a family of its own, which ends with it. There is no refresh token: the client presents another assertion.
 	// sub is the subject by which the client knows the user.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - issued: the token is written, and the assertion is remembered
 	//   - retried: the same call, with the same access_token_id, had issued it before; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -635,6 +647,7 @@ type Querier interface {
 	//   - suspended: the user is suspended (invalid_grant)
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
+	//   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 	//     which
 	// Only issued writes anything, apart from the proof, which is remembered.
@@ -661,6 +674,14 @@ type Querier interface {
 	ListInitialAccessTokens(ctx context.Context, arg ListInitialAccessTokensParams) ([]OAuthInitialAccessToken, error)
 	// ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
 	// the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+	// A call writes its event itself, in its own transaction, if the setting oauthdb.events is on. Turn it on for the database or the server's
+	// role: ALTER DATABASE … SET oauthdb.events = 'on', as a superuser or with GRANT SET ON PARAMETER oauthdb.events. A server that is connected
+	// to PostgreSQL without PgBouncer can pass it in its connection URL instead, as oauthdb.events=on.
+	// Written are reuse (replayed, proof_replayed, spent, regressed), a credential that another one presents (mismatched), suspended users who
+	// try, and what was ended, withdrawn, deleted, enabled, reinstated or registered; also a client's new secret, a change of a registration or
+	// of its token, and passkeys, authenticator apps and recovery codes that are added or, for the codes, used.
+	// Not written is what anybody can repeat without a credential: a client that is not authenticated, a code or token that is unknown, a wrong
+	// guess, a limit that is reached, a DPoP proof at a resource server. Count those in metrics.
 	ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error)
 	// ListSessionClients lists the clients that know a session, in the order in which they came to know it: those to notify when it ends (OpenID
 	// Connect Back-Channel Logout 1.0; Front-Channel Logout 1.0). It works for a session that is deleted, too, while a client has to be notified.
@@ -733,6 +754,7 @@ type Querier interface {
 	// gets no refresh token.
 	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - redeemed: the tokens are written
 	//   - retried: the tokens had been written before; the refresh token is the same, the access token is new, unless the very same call is
 	//     repeated
@@ -795,6 +817,7 @@ type Querier interface {
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -833,6 +856,7 @@ type Querier interface {
 	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
 	// Keep id, client_id and the digests for a retry.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - registered: the client is registered, and one use is spent (201)
 	//   - retried: the same call has registered the client
 	//   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
@@ -853,6 +877,7 @@ type Querier interface {
 	// id is the digest of the client and the jti (token.AssertionID).
 	// expires_at is the assertion's exp, in seconds since 1970 (RFC 7519, section 4.1.4). It is accepted, and remembered, until clock_skew later.
 	// max_lifetime bounds how far from now exp may be.
+	// client_id and ip_address are for the security event (ListSecurityEvents); without them it names nobody.
 	//   - remembered: the assertion had not been presented before
 	//   - proof_replayed: the assertion had been presented before (invalid_client)
 	//   - expired: the assertion has expired (invalid_client)
@@ -896,6 +921,7 @@ type Querier interface {
 	// RevokeAccessTokenByID revokes one access token by its id, which is the jti of a JWT (RFC 7519, section 4.1.7), for the client that it was
 	// issued to (RFC 7009, section 2.1). authorization_id is the family that the JWT names, NULL if it names none. The client is authenticated as
 	// in AuthenticateClient; a disabled client may revoke.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - ended: the token is revoked (200)
 	//   - revoked: it, or its family, had been revoked before (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -920,6 +946,7 @@ type Querier interface {
 	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
 	// token is revoked alone. A refresh token, spent or not, ends its family. The client is authenticated as in AuthenticateClient; a disabled
 	// client may revoke.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - ended: the token, or its family, is revoked (200)
 	//   - revoked: it had been revoked before (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -957,6 +984,7 @@ type Querier interface {
 	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
 	// access_token_id and successor_id are made once for a request and kept for its retries.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - rotated: the successor and the access token are written
 	//   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
 	//   - unauthenticated: the client is not authenticated (invalid_client)
@@ -1020,6 +1048,7 @@ type Querier interface {
 	// token is used.
 	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - updated: the registration is replaced, or was by the same call before
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 	//   - disabled: the client is disabled; nothing changes (403)
@@ -1035,6 +1064,7 @@ type Querier interface {
 	// UsePasskey records that a user has signed in with a passkey, whose signature the caller has verified (WebAuthn Level 3, section 7.2). The
 	// signature counter has to grow with each use. One that was 0 may stay 0, for authenticators that don't count, and any counter will do where
 	// none is known. backed_up is flag BS of the authenticator data.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - accepted: the counter is stored; user_id is who signed in
 	//   - regressed: the counter has not grown, which is a sign of a copy of the authenticator; the stored counter stays
 	//   - unknown: there is no such passkey, or its user is deleted
@@ -1042,6 +1072,7 @@ type Querier interface {
 	// Run this call on the pool: a transaction that is rolled back would forget the counter.
 	UsePasskey(ctx context.Context, arg UsePasskeyParams) (UsePasskeyRow, error)
 	// UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - accepted: the code is spent; codes_left says how many are not
 	//   - spent: the code was used before
 	//   - unknown: the user has no such code, or is deleted
@@ -1052,6 +1083,7 @@ type Querier interface {
 	// the attempt before, with CountAttempt.
 	// steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
 	// that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+	// ip_address is for the security event (ListSecurityEvents).
 	//   - accepted: the code is spent, with all steps up to the highest that it fits
 	//   - spent: the code fits a step that is spent
 	//   - mismatched: the code fits no step: steps is empty

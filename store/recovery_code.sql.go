@@ -16,7 +16,9 @@ WITH deleted AS (
     WHERE c.user_id = $1::user_id
     RETURNING c.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteRecoveryCodes', of_user => $1::user_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
 
@@ -80,7 +82,10 @@ WITH owner AS MATERIALIZED (
     FROM owner AS o
     WHERE o.refusal IS NULL
 )
-SELECT (CASE WHEN r.codes IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN r.codes IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'ReplaceRecoveryCodes',
+        of_user => $1::user_id
+    )::outcome AS outcome,
     coalesce(r.codes, 0)::bigint AS codes
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
@@ -117,7 +122,7 @@ WITH presented AS MATERIALIZED (
     SELECT c.id, coalesce(user_refusal(u), CASE WHEN c.used_at IS NULL THEN 'accepted'::outcome ELSE 'spent'::outcome END)::outcome AS outcome
     FROM recovery_code AS c
     JOIN "user" AS u ON u.id = c.user_id
-    WHERE c.user_id = $1::user_id AND c.digest = $2::token_digest
+    WHERE c.user_id = $1::user_id AND c.digest = $3::token_digest
     FOR NO KEY UPDATE OF c
 ), used AS (
     UPDATE recovery_code AS c
@@ -127,17 +132,21 @@ WITH presented AS MATERIALIZED (
 ), unused AS (
     SELECT count(*)::bigint AS codes
     FROM recovery_code AS c
-    WHERE c.user_id = $1::user_id AND c.used_at IS NULL AND c.digest IS DISTINCT FROM $2::token_digest
+    WHERE c.user_id = $1::user_id AND c.used_at IS NULL AND c.digest IS DISTINCT FROM $3::token_digest
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome, l.codes AS codes_left
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UseRecoveryCode', of_user => $1::user_id, from_address => $2::text
+    )::outcome AS outcome,
+    l.codes AS codes_left
 FROM (VALUES (true)) AS one (n)
 CROSS JOIN unused AS l
 LEFT JOIN presented AS x ON true
 `
 
 type UseRecoveryCodeParams struct {
-	UserID UserID
-	Digest token.Digest
+	UserID    UserID
+	IPAddress *string
+	Digest    token.Digest
 }
 
 type UseRecoveryCodeRow struct {
@@ -146,6 +155,7 @@ type UseRecoveryCodeRow struct {
 }
 
 // UseRecoveryCode accepts a recovery code once. Count the attempt before, with CountAttempt.
+// ip_address is for the security event (ListSecurityEvents).
 //   - accepted: the code is spent; codes_left says how many are not
 //   - spent: the code was used before
 //   - unknown: the user has no such code, or is deleted
@@ -153,7 +163,7 @@ type UseRecoveryCodeRow struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget that the code was used.
 func (q *Queries) UseRecoveryCode(ctx context.Context, arg UseRecoveryCodeParams) (UseRecoveryCodeRow, error) {
-	row := q.db.QueryRow(ctx, UseRecoveryCode, arg.UserID, arg.Digest)
+	row := q.db.QueryRow(ctx, UseRecoveryCode, arg.UserID, arg.IPAddress, arg.Digest)
 	var i UseRecoveryCodeRow
 	err := row.Scan(&i.Outcome, &i.CodesLeft)
 	if err != nil {

@@ -38,7 +38,7 @@ func (q *Queries) DeleteExpiredSecurityEvents(ctx context.Context, arg DeleteExp
 }
 
 const ListClientSecurityEvents = `-- name: ListClientSecurityEvents :many
-SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.ip_address
+SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.client_id = $1::client_id AND e.id > $2::bigint
 ORDER BY e.id
@@ -72,6 +72,7 @@ func (q *Queries) ListClientSecurityEvents(ctx context.Context, arg ListClientSe
 			&i.ClientID,
 			&i.SessionID,
 			&i.AuthorizationID,
+			&i.ItemID,
 			&i.IPAddress,
 		); err != nil {
 			return nil, fmt.Errorf("query ListClientSecurityEvents: %w", err)
@@ -85,7 +86,7 @@ func (q *Queries) ListClientSecurityEvents(ctx context.Context, arg ListClientSe
 }
 
 const ListSecurityEvents = `-- name: ListSecurityEvents :many
-SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.ip_address
+SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.id > $1::bigint
 ORDER BY e.id
@@ -99,6 +100,14 @@ type ListSecurityEventsParams struct {
 
 // ListSecurityEvents returns a page of all events, in the order in which they were written. Begin with 0 as after_id; for the next page pass
 // the id of the last row. An event appears when its transaction commits, so one with a lower id may still appear after one with a higher id.
+// A call writes its event itself, in its own transaction, if the setting oauthdb.events is on. Turn it on for the database or the server's
+// role: ALTER DATABASE … SET oauthdb.events = 'on', as a superuser or with GRANT SET ON PARAMETER oauthdb.events. A server that is connected
+// to PostgreSQL without PgBouncer can pass it in its connection URL instead, as oauthdb.events=on.
+// Written are reuse (replayed, proof_replayed, spent, regressed), a credential that another one presents (mismatched), suspended users who
+// try, and what was ended, withdrawn, deleted, enabled, reinstated or registered; also a client's new secret, a change of a registration or
+// of its token, and passkeys, authenticator apps and recovery codes that are added or, for the codes, used.
+// Not written is what anybody can repeat without a credential: a client that is not authenticated, a code or token that is unknown, a wrong
+// guess, a limit that is reached, a DPoP proof at a resource server. Count those in metrics.
 func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEventsParams) ([]SecurityEvent, error) {
 	rows, err := q.db.Query(ctx, ListSecurityEvents, arg.AfterID, arg.PageSize)
 	if err != nil {
@@ -119,6 +128,7 @@ func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEvents
 			&i.ClientID,
 			&i.SessionID,
 			&i.AuthorizationID,
+			&i.ItemID,
 			&i.IPAddress,
 		); err != nil {
 			return nil, fmt.Errorf("query ListSecurityEvents: %w", err)
@@ -132,7 +142,7 @@ func (q *Queries) ListSecurityEvents(ctx context.Context, arg ListSecurityEvents
 }
 
 const ListUserSecurityEvents = `-- name: ListUserSecurityEvents :many
-SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.ip_address
+SELECT e.id, e.created_at, e.updated_at, e.call, e.outcome, e.reason, e.user_id, e.client_id, e.session_id, e.authorization_id, e.item_id, e.ip_address
 FROM security_event AS e
 WHERE e.user_id = $1::user_id AND e.id > $2::bigint
 ORDER BY e.id
@@ -166,6 +176,7 @@ func (q *Queries) ListUserSecurityEvents(ctx context.Context, arg ListUserSecuri
 			&i.ClientID,
 			&i.SessionID,
 			&i.AuthorizationID,
+			&i.ItemID,
 			&i.IPAddress,
 		); err != nil {
 			return nil, fmt.Errorf("query ListUserSecurityEvents: %w", err)

@@ -22,7 +22,10 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
     RETURNING id
 )
-SELECT (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreateTOTP', of_user => $1::user_id,
+        of_item => $2::totp_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN created AS n ON true
@@ -67,23 +70,25 @@ func (q *Queries) CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome
 const DeleteTOTP = `-- name: DeleteTOTP :one
 WITH deleted AS (
     DELETE FROM totp AS o
-    WHERE o.id = $1::totp_id AND o.user_id = $2::user_id
+    WHERE o.id = $2::totp_id AND o.user_id = $1::user_id
     RETURNING o.id
 )
-SELECT (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome AS outcome
+SELECT noted(
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTOTP', of_user => $1::user_id, of_item => $2::totp_id
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
 
 type DeleteTOTPParams struct {
-	ID     TOTPID
 	UserID UserID
+	ID     TOTPID
 }
 
 // DeleteTOTP deletes an authenticator app of a user.
 //   - deleted: the secret is gone
 //   - unknown: the user has no such authenticator app
 func (q *Queries) DeleteTOTP(ctx context.Context, arg DeleteTOTPParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, DeleteTOTP, arg.ID, arg.UserID)
+	row := q.db.QueryRow(ctx, DeleteTOTP, arg.UserID, arg.ID)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {
@@ -145,8 +150,8 @@ WITH presented AS MATERIALIZED (
         )::outcome AS outcome
     FROM totp AS o
     JOIN "user" AS u ON u.id = o.user_id
-    CROSS JOIN (SELECT min(s.step)::bigint AS lowest, max(s.step)::bigint AS highest FROM unnest($1::bigint[]) AS s (step)) AS f
-    WHERE o.id = $2::totp_id AND o.user_id = $3::user_id
+    CROSS JOIN (SELECT min(s.step)::bigint AS lowest, max(s.step)::bigint AS highest FROM unnest($3::bigint[]) AS s (step)) AS f
+    WHERE o.id = $4::totp_id AND o.user_id = $1::user_id
     FOR NO KEY UPDATE OF o
 ), used AS (
     UPDATE totp AS o
@@ -154,21 +159,26 @@ WITH presented AS MATERIALIZED (
     FROM presented AS x
     WHERE o.id = x.id AND x.outcome = 'accepted'
 )
-SELECT coalesce(x.outcome, 'unknown')::outcome AS outcome
+SELECT noted(
+        coalesce(x.outcome, 'unknown')::outcome, 'UseTOTP', of_user => $1::user_id, of_item => x.id,
+        from_address => $2::text
+    )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS x ON true
 `
 
 type UseTOTPParams struct {
-	Steps  []int64
-	ID     TOTPID
-	UserID UserID
+	UserID    UserID
+	IPAddress *string
+	Steps     []int64
+	ID        TOTPID
 }
 
 // UseTOTP accepts a code of an authenticator app once (RFC 6238, section 5.2). The caller holds the secret, so it compares the code. Count
 // the attempt before, with CountAttempt.
 // steps are all time steps within the server's tolerance that the code fits, not only the first one: now and then a code fits two. A code
 // that fits a step which is spent is refused, even if it fits a later one too. The highest step is stored.
+// ip_address is for the security event (ListSecurityEvents).
 //   - accepted: the code is spent, with all steps up to the highest that it fits
 //   - spent: the code fits a step that is spent
 //   - mismatched: the code fits no step: steps is empty
@@ -177,7 +187,12 @@ type UseTOTPParams struct {
 //
 // Run this call on the pool: a transaction that is rolled back would forget the step.
 func (q *Queries) UseTOTP(ctx context.Context, arg UseTOTPParams) (Outcome, error) {
-	row := q.db.QueryRow(ctx, UseTOTP, arg.Steps, arg.ID, arg.UserID)
+	row := q.db.QueryRow(ctx, UseTOTP,
+		arg.UserID,
+		arg.IPAddress,
+		arg.Steps,
+		arg.ID,
+	)
 	var outcome Outcome
 	err := row.Scan(&outcome)
 	if err != nil {

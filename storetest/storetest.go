@@ -38,6 +38,16 @@ func MaxConns(n int) Option { return func(c *testdb.Options) { c.MaxConns = int3
 // is Asia/Kathmandu, 5:45 hours ahead of UTC.
 func TimeZone(name string) Option { return func(c *testdb.Options) { c.TimeZone = name } }
 
+// Setting sets a run-time parameter of the pool's sessions, such as oauthdb.events.
+func Setting(name, value string) Option {
+	return func(c *testdb.Options) {
+		if c.Settings == nil {
+			c.Settings = map[string]string{}
+		}
+		c.Settings[name] = value
+	}
+}
+
 // Tracer traces everything that the pool's connections run, for tests that count round trips or look at what is sent.
 func Tracer(t pgx.QueryTracer) Option { return func(c *testdb.Options) { c.Tracer = t } }
 

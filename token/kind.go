@@ -14,6 +14,7 @@ const (
 	RegistrationAccessToken                 // RFC 7592 §3: odb_ra_
 	DeviceCode                              // RFC 8628 §3.2: odb_dc_
 	AuthReqID                               // CIBA Core §7.3: odb_ar_
+	InitialAccessToken                      // RFC 7591 §3: odb_ia_
 )
 
 // kinds holds the code of each kind, which stands in its prefix, and its name. Codes are two characters long, and once
@@ -28,6 +29,7 @@ var kinds = [...]struct{ code, name string }{
 	RegistrationAccessToken: {"ra", "registration_access_token"},
 	DeviceCode:              {"dc", "device_code"},
 	AuthReqID:               {"ar", "auth_req_id"},
+	InitialAccessToken:      {"ia", "initial_access_token"},
 }
 
 const codeLength = 2
@@ -36,7 +38,7 @@ func (k Kind) known() bool { return k != 0 && int(k) < len(kinds) }
 
 // String returns the name of the kind, which is that of the OAuth parameter that carries it: "access_token",
 // "refresh_token" (so also the token_type_hint of RFC 7009 §2.1), "authorization_code", "request_uri", "client_secret",
-// "session_token", "registration_access_token", "device_code", "auth_req_id"; and "unknown" for any other value.
+// "session_token", "registration_access_token", "device_code", "auth_req_id", "initial_access_token"; and "unknown" for any other value.
 func (k Kind) String() string {
 	if !k.known() {
 		return "unknown"

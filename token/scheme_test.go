@@ -13,7 +13,7 @@ import (
 
 var allKinds = []token.Kind{
 	token.AccessToken, token.RefreshToken, token.AuthorizationCode, token.RequestURI, token.ClientSecret,
-	token.SessionToken, token.RegistrationAccessToken, token.DeviceCode, token.AuthReqID,
+	token.SessionToken, token.RegistrationAccessToken, token.DeviceCode, token.AuthReqID, token.InitialAccessToken,
 }
 
 func mustScheme(tb testing.TB, vendor string) token.Scheme {
@@ -52,7 +52,7 @@ func TestPrefixes(t *testing.T) {
 	for kind, want := range map[token.Kind]string{
 		token.AccessToken: "odb_at_", token.RefreshToken: "odb_rt_", token.AuthorizationCode: "odb_ac_",
 		token.RequestURI: "odb_ru_", token.ClientSecret: "odb_cs_", token.SessionToken: "odb_st_",
-		token.RegistrationAccessToken: "odb_ra_", token.DeviceCode: "odb_dc_", token.AuthReqID: "odb_ar_",
+		token.RegistrationAccessToken: "odb_ra_", token.DeviceCode: "odb_dc_", token.AuthReqID: "odb_ar_", token.InitialAccessToken: "odb_ia_",
 	} {
 		raw := token.Mint(kind).Reveal()
 		if !strings.HasPrefix(raw, want) || len(raw) != len(want)+43+6 {
@@ -235,7 +235,7 @@ func TestKindOfLooksAtThePrefixAlone(t *testing.T) {
 func TestKindNames(t *testing.T) {
 	t.Parallel()
 	want := "[access_token refresh_token authorization_code request_uri client_secret session_token " +
-		"registration_access_token device_code auth_req_id]"
+		"registration_access_token device_code auth_req_id initial_access_token]"
 	if got := fmt.Sprint(allKinds); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -249,7 +249,7 @@ func TestMintAndPrefixPanicOnAnUnknownKind(t *testing.T) {
 	for name, call := range map[string]func(token.Kind){
 		"Mint": func(k token.Kind) { token.Mint(k) }, "Prefix": func(k token.Kind) { token.Scheme{}.Prefix(k) },
 	} {
-		for _, kind := range []token.Kind{0, 10, 255} {
+		for _, kind := range []token.Kind{0, token.InitialAccessToken + 1, 255} {
 			func() {
 				defer func() {
 					if recover() == nil {

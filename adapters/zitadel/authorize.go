@@ -51,6 +51,9 @@ func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		Prompt: r.Prompt, MaxAge: r.MaxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: r.ACRValues,
 		Subject: store.UserID(userID),
 	}
+	if request.Subject, err = s.userOf(ctx, c.row, userID); err != nil {
+		return nil, err
+	}
 	for _, locale := range r.UILocales {
 		request.UILocales = append(request.UILocales, locale.String())
 	}
@@ -172,6 +175,7 @@ type authRequest struct {
 	row    store.OAuthAuthorization
 	code   token.Digest // of the code by which it was found
 	skew   time.Duration
+	sub    *store.Subject // once the code is redeemed
 	minted minted
 }
 
@@ -187,11 +191,18 @@ func (r *authRequest) GetClientID() string    { return string(r.row.ClientID) }
 func (r *authRequest) GetNonce() string       { return deref(r.row.Nonce) }
 func (r *authRequest) GetRedirectURI() string { return deref(r.row.RedirectURI) }
 func (r *authRequest) GetState() string       { return deref(r.row.State) }
-func (r *authRequest) GetSubject() string     { return string(deref(r.row.UserID)) }
 
 func (r *authRequest) GetAudience() []string     { return audience(r.row.ClientID, r.row.Resources) }
 func (r *authRequest) GetAuthTime() time.Time    { return authTime(r.row.AuthTime, r.skew) }
 func (r *authRequest) session() *store.SessionID { return r.row.SessionID }
+
+// GetSubject is the user or, once the code is redeemed, the subject by which the client knows the user, as it stands in the tokens.
+func (r *authRequest) GetSubject() string {
+	if r.sub != nil {
+		return string(*r.sub)
+	}
+	return string(deref(r.row.UserID))
+}
 
 func (r *authRequest) about() (store.UserID, Subject) {
 	return deref(r.row.UserID), Subject{ClientID: r.row.ClientID, ReferenceID: r.row.ReferenceID}

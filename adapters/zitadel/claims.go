@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
@@ -91,6 +92,22 @@ func (s *Storage) user(ctx context.Context, id store.UserID) (store.User, error)
 	return user, nil
 }
 
+// userOf is the user whom a client calls by a subject: [store.Queries.FindUserBySubject] if the client has pairwise ones. A subject that is
+// nobody's becomes an id that no user of ours has, so that nobody who is signed in passes for it.
+func (s *Storage) userOf(ctx context.Context, c store.OAuthClient, subject string) (store.UserID, error) {
+	if subject == "" || c.SubjectType == nil || *c.SubjectType == "public" {
+		return store.UserID(subject), nil
+	}
+	u, err := s.store.FindUserBySubject(ctx, store.FindUserBySubjectParams{ClientID: c.ClientID, Subject: store.Subject(subject)})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return store.UserID("?" + subject), nil
+	case err != nil:
+		return "", s.fault(ctx, err)
+	}
+	return u.ID, nil
+}
+
 // SetUserinfoFromToken answers the userinfo endpoint for an access token that is live and has the scope openid:
 // [store.Queries.IntrospectAccessToken], or [store.Queries.IntrospectAccessTokenByID] for a JWT; then
 // [store.Queries.GetUser]. A token that is bound to a key is refused, since the library accepts it as a bearer token only
@@ -103,10 +120,10 @@ func (s *Storage) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo,
 		}
 		return err
 	}
-	if t.userID == nil || t.confirmation != nil || !slices.Contains(t.scopes, oidc.ScopeOpenID) {
+	if t.sub == nil || t.confirmation != nil || !slices.Contains(t.scopes, oidc.ScopeOpenID) {
 		return oidc.ErrAccessDenied().WithDescription("the token is not for this endpoint")
 	}
-	info.Subject = string(*t.userID)
+	info.Subject = string(deref(t.sub))
 	return s.describe(ctx, info, *t.userID, Subject{ClientID: t.clientID, ReferenceID: t.referenceID, Scopes: t.scopes})
 }
 
@@ -116,6 +133,7 @@ type liveToken struct {
 	kind         store.TokenKind
 	clientID     store.ClientID
 	userID       *store.UserID
+	sub          *store.Subject
 	referenceID  *store.ReferenceID
 	scopes       []string
 	resources    []string
@@ -149,7 +167,7 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 		return liveToken{}, err
 	}
 	return liveToken{
-		id: string(deref(row.ID)), kind: store.TokenKindAccessToken, clientID: deref(row.ClientID), userID: row.UserID, referenceID: row.ReferenceID,
+		id: string(deref(row.ID)), kind: store.TokenKindAccessToken, clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
 		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
 	}, nil
@@ -188,7 +206,7 @@ func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (li
 		id = string(deref(row.RefreshTokenID))
 	}
 	return liveToken{
-		id: id, kind: deref(row.Kind), clientID: deref(row.ClientID), userID: row.UserID, referenceID: row.ReferenceID,
+		id: id, kind: deref(row.Kind), clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
 		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
 	}, nil
@@ -218,7 +236,7 @@ func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.
 	response.AuthenticationMethodsReferences = t.amr
 	response.JWTID = t.id
 	if t.userID != nil {
-		response.Subject = string(*t.userID)
+		response.Subject = string(deref(t.sub))
 	}
 	if t.kind == store.TokenKindAccessToken {
 		response.TokenType = oidc.BearerToken

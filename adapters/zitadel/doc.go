@@ -38,7 +38,7 @@
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
 //	SigningKey                     FindCurrentSigningKey, RotateSigningKeyIfDue
-//	TerminateSession               RevokeUserAuthorizationsByClient
+//	TerminateSession               GetClient, RevokeUserAuthorizationsByClient
 //	TerminateSessionFromRequest    GetClient, EndSession
 //	TokenRequestByRefreshToken     FindRefreshTokenByToken
 //	ValidateJWTProfileScopes       GetClient
@@ -124,7 +124,7 @@
 // # What is not served
 //
 // The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), pushed requests
-// (RFC 9126), resource indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449), pairwise subjects and the claims
+// (RFC 9126), resource indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims
 // parameter: the library has none of them, or the store has no call for them. A token that was bound to a key by another server
 // is introspected with its cnf, and refused at userinfo and for refreshing. After a refresh an ID token lacks amr and acr.
 //

@@ -150,3 +150,28 @@ func TestRefreshedAccessTokenCanBeNarrower(t *testing.T) {
 	_, body = refresh(body["refresh_token"].(string), "")
 	wantEqual(t, "scope of the next one", body["scope"], "openid profile email offline_access calendar")
 }
+
+// A client with pairwise subjects never learns the user's id (OpenID Connect Core 1.0, section 8).
+func TestPairwiseClientIsToldTheSameSubjectEverywhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.register(func(p *store.CreateClientParams) { p.SubjectType = new("pairwise") })
+	cfg := c.oauth2()
+	tokens := c.login(cfg)
+	sub := c.verify(tokens.Extra("id_token")).Subject
+	if sub == "" || sub == string(w.user.ID) {
+		t.Fatalf("the client knows the user as %q", sub)
+	}
+	provider, err := gooidc.NewProvider(w.ctx, w.issuer)
+	w.ok(err)
+	info, err := provider.UserInfo(w.ctx, oauth2.StaticTokenSource(tokens))
+	w.ok(err)
+	wantEqual(t, "userinfo", info.Subject, sub)
+	refreshed, err := c.refreshWith(cfg, tokens.RefreshToken)
+	w.ok(err)
+	wantEqual(t, "sub after the refresh", c.verify(refreshed.Extra("id_token")).Subject, sub)
+	wantEqual(t, "sub at a second login", c.verify(c.login(cfg).Extra("id_token")).Subject, sub)
+	row, err := w.q.FindUserBySubject(w.ctx, store.FindUserBySubjectParams{ClientID: store.ClientID(c.id), Subject: store.Subject(sub)})
+	w.ok(err)
+	wantEqual(t, "the user", row.ID, w.user.ID)
+}

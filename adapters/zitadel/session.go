@@ -42,9 +42,15 @@ func (s *Storage) TerminateSessionFromRequest(ctx context.Context, r *op.EndSess
 // TerminateSession ends all that a user has granted to a client: [store.Queries.RevokeUserAuthorizationsByClient]. The library calls
 // TerminateSessionFromRequest instead.
 func (s *Storage) TerminateSession(ctx context.Context, userID, clientID string) error {
-	_, err := s.store.RevokeUserAuthorizationsByClient(ctx, store.RevokeUserAuthorizationsByClientParams{
-		UserID: store.UserID(userID), ClientID: store.ClientID(clientID),
-	})
+	c, err := s.client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	user, err := s.userOf(ctx, c.row, userID)
+	if err != nil {
+		return err
+	}
+	_, err = s.store.RevokeUserAuthorizationsByClient(ctx, store.RevokeUserAuthorizationsByClientParams{UserID: user, ClientID: c.row.ClientID})
 	if err != nil {
 		return s.fault(ctx, err)
 	}

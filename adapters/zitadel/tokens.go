@@ -124,7 +124,7 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 	if row.RefreshTokenID == nil { // the client isn't registered for refresh_token
 		refreshToken = ""
 	}
-	r.row.GrantedScopes, r.row.UserID, r.row.SessionID = row.GrantedScopes, row.UserID, row.SessionID
+	r.row.GrantedScopes, r.row.UserID, r.row.SessionID, r.sub = row.GrantedScopes, row.UserID, row.SessionID, row.Sub
 	return r.minted.answer, refreshToken, deref(row.AccessTokenExpiresAt), nil
 }
 
@@ -166,7 +166,8 @@ func (s *Storage) prepare(ctx context.Context, r *authRequest) error {
 // refreshRequest is a refresh token, in whatever state it is, as the library sees it.
 type refreshRequest struct {
 	row      store.OAuthRefreshToken
-	narrowed []string // scopes asked for now; nil: all
+	sub      store.Subject // by which the client knows the user; the user's id until the token is rotated
+	narrowed []string      // scopes asked for now; nil: all
 	skew     time.Duration
 	minted   minted
 }
@@ -178,7 +179,7 @@ func (r *refreshRequest) GetAudience() []string { return audience(r.row.ClientID
 
 func (r *refreshRequest) GetAuthTime() time.Time           { return authTime(r.row.AuthTime, r.skew) }
 func (r *refreshRequest) GetClientID() string              { return string(r.row.ClientID) }
-func (r *refreshRequest) GetSubject() string               { return string(r.row.UserID) }
+func (r *refreshRequest) GetSubject() string               { return string(r.sub) }
 func (r *refreshRequest) SetCurrentScopes(scopes []string) { r.narrowed = scopes }
 func (r *refreshRequest) session() *store.SessionID        { return r.row.SessionID }
 
@@ -209,7 +210,7 @@ func (s *Storage) TokenRequestByRefreshToken(ctx context.Context, refreshToken s
 	case err != nil:
 		return nil, s.fault(ctx, err)
 	}
-	return &refreshRequest{row: row, skew: s.opts.ClockSkew}, nil
+	return &refreshRequest{row: row, sub: store.Subject(row.UserID), skew: s.opts.ClockSkew}, nil
 }
 
 func (s *Storage) rotate(ctx context.Context, r *refreshRequest, presented string) (accessTokenID, refreshToken string, expiration time.Time, err error) {
@@ -240,6 +241,7 @@ func (s *Storage) rotate(ctx context.Context, r *refreshRequest, presented strin
 	if err := s.granted(ctx, by, row.Outcome, err, "refresh token", row.AuthorizationID); err != nil {
 		return "", "", time.Time{}, err
 	}
+	r.sub = deref(row.Sub)
 	// In a retry it is the successor that was written before, whichever of the keys it was derived with.
 	successor, found := s.successors.Match(current, deref(row.Successor))
 	if !found {

@@ -81,6 +81,14 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
+	"expiry_without_row", "give_subject", "own_sector", "sector_of", "subject_of",
+	"access_token_is_live", "assertion_ends_at", "binds_as_registered", "judge_assertion_time", "may_present", "uses_grant_type",
+	"authenticates", "client_key", "consent_counts", "expiry", "has_logout_uri", "is_ended", "is_live",
+	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
+	"is_public", "is_within", "key_fits", "may_decide", "pair_epoch", "session_is_live", "tenant_key",
+	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
+	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
+	"is_public", "is_within", "key_fits", "manages", "pair_epoch", "session_is_live", "tenant_key",
 	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "assertion_ends_at", "authenticates", "binds_as_registered",
 	"client_key", "consent_counts", "consent_goes_on", "expiry", "has_logout_uri", "is_ended", "is_live", "is_public", "is_within",
 	"judge_assertion_time", "key_fits", "manages", "may_decide", "may_present", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",

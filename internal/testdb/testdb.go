@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"io/fs"
+	"maps"
 	"testing"
 	"time"
 
@@ -38,6 +39,9 @@ type Options struct {
 
 	// TimeZone is that of the pool's sessions; "" means Asia/Kathmandu, 5:45 hours ahead of UTC.
 	TimeZone string
+
+	// Settings are run-time parameters of the pool's sessions.
+	Settings map[string]string
 
 	// Tracer traces everything that the pool's connections run; it may be nil.
 	Tracer pgx.QueryTracer
@@ -80,6 +84,7 @@ func New(t testing.TB, o Options) *DB {
 	}
 	pc.MaxConns = maxConns
 	pc.ConnConfig.RuntimeParams["timezone"] = timeZone
+	maps.Copy(pc.ConnConfig.RuntimeParams, o.Settings)
 	pc.ConnConfig.Tracer = o.Tracer
 	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {

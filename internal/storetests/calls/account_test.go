@@ -316,6 +316,7 @@ func TestDeleteOfAnAccountThatWaitedGoesByWhatIsLeft(t *testing.T) {
 			w.want("the second", <-answer, store.OutcomeDeleted)
 		} else {
 			w.OK(other.Commit(w.Ctx))
+			w.diary.note("DeleteAccount", store.OutcomeDeleted)
 			w.want("the second", <-answer, store.OutcomeLast)
 		}
 		w.Exec(`DELETE FROM account`)

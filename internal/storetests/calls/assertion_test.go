@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -28,6 +29,7 @@ func TestAssertionIsAGrant(t *testing.T) {
 	p, access := w.AssertionParams(fixture.Issuer, "7", "jti", client)
 	p.Confirmation, p.ReferenceID, p.ACR, p.AMR = &token.Confirmation{JKT: "key"}, new(store.ReferenceID("acme")), new("urn:mfa"), []string{"otp"}
 	p.AuthTime = new(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	p.AuthorizationDetails, p.DefaultAuthorizationDetailsTypes = json.RawMessage(`[{"type": "pay"}]`), []string{"pay"}
 	p.Resources, p.DefaultResources = []string{fixture.Resource}, []string{fixture.Resource, "https://x.example"}
 	row, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
 	w.OK(err)
@@ -36,7 +38,7 @@ func TestAssertionIsAGrant(t *testing.T) {
 	wantEqual(t, "the token", got, store.OAuthAccessToken{
 		ID: p.AccessTokenID, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt, Token: p.AccessToken, ClientID: client, UserID: &w.User,
 		ReferenceID: p.ReferenceID, ExpiresAt: got.ExpiresAt, Scopes: p.Scopes, Resources: p.Resources, Confirmation: p.Confirmation,
-		AuthorizationCodeID: got.AuthorizationID, AuthorizationID: got.AuthorizationID,
+		AuthorizationDetails: p.AuthorizationDetails, AuthorizationCodeID: got.AuthorizationID, AuthorizationID: got.AuthorizationID,
 	})
 	wantEqual(t, "the answer", row, store.IssueTokenByAssertionRow{
 		Outcome: store.OutcomeIssued, AuthorizationID: got.AuthorizationID, UserID: &w.User, Sub: w.publicSubject(), Scopes: p.Scopes, Resources: p.Resources,
@@ -151,6 +153,9 @@ func TestAssertionThatIsRefusedIsNotRemembered(t *testing.T) {
 		{"a deleted user", about("deleted"), store.OutcomeUnknown},
 		{"a suspended user", about("suspended"), store.OutcomeSuspended},
 		{"too many scopes", func(p *store.IssueTokenByAssertionParams) { p.Scopes = []string{"openid", "admin"} }, store.OutcomeInvalidScope},
+		{"details of a type that nobody may use", func(p *store.IssueTokenByAssertionParams) {
+			p.AuthorizationDetails = json.RawMessage(`[{"type": "pay"}]`)
+		}, store.OutcomeInvalidAuthorizationDetails},
 		{"a resource of nobody", func(p *store.IssueTokenByAssertionParams) { p.Resources = []string{fixture.Resource} }, store.OutcomeInvalidTarget},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -326,5 +331,10 @@ func TestIssueAccessTokenWithAProof(t *testing.T) {
 	})
 	w.Exec(`UPDATE oauth_client SET dpop_bound_access_tokens = true WHERE client_id = $1`, string(w.machine()))
 	w.Unchanged(func() { w.issue("unbound", store.OutcomeMismatched) })
+	w.Unchanged(func() {
+		w.issue("elsewhere", store.OutcomeInvalidTarget, func(q *store.IssueAccessTokenParams) {
+			q.Confirmation, q.Resources = p.Confirmation, []string{"https://elsewhere.example"}
+		})
+	})
 	w.issue("bound", store.OutcomeIssued, func(q *store.IssueAccessTokenParams) { q.Confirmation = p.Confirmation })
 }

@@ -377,6 +377,7 @@ var constraintViolations = []struct {
 	{store.ConstraintClientLifetimeIsPositive, `UPDATE oauth_client SET code_lifetime = '0'`},
 	{store.ConstraintClientGraceIsNotNegative, `UPDATE oauth_client SET refresh_grace = '-1 second'`},
 
+	{store.ConstraintSecurityEventPKey, `INSERT INTO security_event (id, call, outcome) OVERRIDING SYSTEM VALUE SELECT id, call, outcome FROM security_event`},
 	{store.ConstraintOAuthPairwiseSubjectPKey, `INSERT INTO oauth_pairwise_subject (id, sector, user_id, subject) VALUES ('p', 'b.example', 'u', 't')`},
 	{store.ConstraintOAuthPairwiseSubjectSectorUserUIdx, `INSERT INTO oauth_pairwise_subject (sector, user_id, subject) VALUES ('a.example', 'u', 't')`},
 	{store.ConstraintOAuthPairwiseSubjectSectorSubjectUIdx, `INSERT INTO oauth_pairwise_subject (sector, user_id, subject) VALUES ('a.example', 'v', 's')`},
@@ -403,6 +404,9 @@ var constraintViolations = []struct {
 	{store.ConstraintOAuthClientResourceClientResourceUIdx, `INSERT INTO oauth_client_resource (client_id, resource_id) VALUES ('app', 'https://a.example')`},
 	{store.ConstraintOAuthClientResourceClientIDFKey, `UPDATE oauth_client_resource SET client_id = 'c'`},
 	{store.ConstraintOAuthClientResourceResourceIDFKey, `UPDATE oauth_client_resource SET resource_id = 'e'`},
+	{store.ConstraintDeviceCodePKey, `INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ('tv', 'x', 'x', 'pending', now())`},
+	{store.ConstraintDeviceCodeDeviceCodeUIdx, `INSERT INTO device_code (device_code, user_code, status, expires_at) VALUES ('d', 'x', 'pending', now())`},
+	{store.ConstraintDeviceCodeUserCodeUIdx, `INSERT INTO device_code (device_code, user_code, status, expires_at) VALUES ('x', 'u', 'pending', now())`},
 	{store.ConstraintVerificationPKey, `INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`},
 	{store.ConstraintVerificationIDLength, `UPDATE verification SET id = ''`},
 
@@ -479,12 +483,14 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('i', DIGEST, 1)`,
 		`INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('i', 'https://a.example'), ('i2', 'https://b.example')`,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`,
+		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ('tv', 'd', 'u', 'pending', now())`,
 		`INSERT INTO oauth_pairwise_subject (id, sector, user_id, subject) VALUES ('p', 'a.example', 'u', 's')`,
 		`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('x', 'p', DIGEST, DIGEST, now())`,
 		`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('y', 'p', DIGEST, 1, now())`,
 		`INSERT INTO passkey (id, user_id, public_key) VALUES ('y', 'u', '')`,
 		`INSERT INTO totp (id, user_id, secret) VALUES ('q', 'u', '')`,
 		`INSERT INTO recovery_code (id, user_id, digest) VALUES ('d', 'u', DIGEST)`,
+		`INSERT INTO security_event (call, outcome) VALUES ('EndSession', 'ended')`,
 	} {
 		w.Exec(withDigests(sql))
 	}
@@ -527,7 +533,8 @@ func TestNullIsRefusedWithTheNameOfTheColumn(t *testing.T) {
 		SELECT c.relname || ' ' || a.attname
 		FROM pg_attribute AS a
 		JOIN pg_class AS c ON c.oid = a.attrelid
-		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'oauthdb_version' AND a.attnum > 0 AND a.attnotnull`)
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'oauthdb_version' AND a.attnum > 0 AND a.attnotnull
+		  AND a.attidentity = ''`) // which can't be updated at all
 	if len(columns) < 40 {
 		t.Fatalf("only %d columns are NOT NULL", len(columns))
 	}

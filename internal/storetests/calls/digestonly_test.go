@@ -65,7 +65,7 @@ func newVault(t *testing.T) *vault {
 			text.InfoContext(ctx, message, "data", fmt.Sprintf("%+v %#v", data, data))
 		},
 	)}
-	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer))
+	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer), withEvents)
 	v := &vault{
 		world: worldOf(t, db.Pool), url: db.URL, minted: map[string]token.Raw{},
 		logged: logged, logger: slog.New(slog.NewJSONHandler(logged, nil)),
@@ -220,6 +220,22 @@ func (v *vault) live() {
 		ClientID: v.Client, RegistrationAccessToken: new(nextRegistration.Digest()),
 	})
 	v.did(err)
+	initial, own, itsSecret, itsNext := v.mint(token.InitialAccessToken, "initial access token"), v.mint(token.RegistrationAccessToken, "its own registration token"),
+		v.mint(token.ClientSecret, "its own secret"), v.mint(token.RegistrationAccessToken, "its next registration token")
+	handedOut, err := q.CreateInitialAccessToken(ctx, store.CreateInitialAccessTokenParams{ID: store.NewInitialAccessTokenID(), Token: initial.Digest(), MaxUses: 1, Lifetime: time.Hour})
+	v.did(err, handedOut)
+	itsID := store.NewClientID()
+	registered, err := q.RegisterClient(ctx, store.RegisterClientParams{
+		ID: store.NewOAuthClientID(), ClientID: itsID, InitialAccessToken: new(initial.Digest()), RegistrationAccessToken: new(own.Digest()),
+		ClientSecret: new(itsSecret.Digest()), ClientSecretLifetime: store.Never, RedirectURIs: []string{fixture.RedirectURI},
+	})
+	v.did(err, registered)
+	v.want("RegisterClient", registered.Outcome, store.OutcomeRegistered)
+	updatedRegistration, err := q.UpdateRegistration(ctx, store.UpdateRegistrationParams{
+		ClientID: itsID, RegistrationAccessToken: own.Digest(), NewRegistrationAccessToken: new(itsNext.Digest()), RedirectURIs: []string{fixture.RedirectURI},
+	})
+	v.did(err, updatedRegistration)
+	v.want("UpdateRegistration", updatedRegistration.Outcome, store.OutcomeUpdated)
 	assertion, err := q.RememberClientAssertion(ctx, store.RememberClientAssertionParams{
 		ID: token.AssertionID(string(v.Client), v.mint(token.ClientSecret, "jti").Reveal()), ExpiresAt: time.Now().Add(time.Hour).Unix(), MaxLifetime: 2 * time.Hour,
 	})

@@ -82,7 +82,7 @@ func (w *world) machine() store.ClientID {
 func (w *world) issueParams(raw string) store.IssueAccessTokenParams {
 	return store.IssueAccessTokenParams{
 		ID: store.NewAccessTokenID(), ClientID: w.machine(), ClientAuthMethod: fixture.Verified, AccessToken: new(fixture.Digest(raw)),
-		Scopes: []string{"metrics"}, DefaultScopes: []string{"metrics", "logs"}, Lifetime: 10 * time.Minute,
+		Scopes: []string{"metrics"}, DefaultScopes: []string{"metrics", "logs"}, DefaultResources: []string{fixture.Resource}, Lifetime: 10 * time.Minute,
 	}
 }
 

@@ -537,6 +537,20 @@ func TestEndingReachesAnApprovalThatWasNotPolled(t *testing.T) {
 	}
 }
 
+func TestRequestThatWasEndedIsPolledNoMore(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	unclaimed, claimed := w.device(), w.device()
+	w.find(claimed.user, store.OutcomeClaimed)
+	w.revokeFamily(unclaimed.id)
+	w.revokeFamily(claimed.id)
+	w.Unchanged(func() {
+		w.poll(unclaimed.code, store.OutcomeRevoked)
+		w.poll(claimed.code, store.OutcomeRevoked)
+		w.approve(claimed.id, store.OutcomeRevoked, withoutCode)
+	})
+}
+
 func TestDeniedDeviceIsToldSo(t *testing.T) {
 	t.Parallel()
 	w := newDeviceWorld(t, 2)
@@ -581,6 +595,7 @@ func TestPollDeviceCodeWithAProof(t *testing.T) {
 	}
 	d := w.device()
 	w.poll(d.code, store.OutcomeAuthorizationPending, with("p1", key))
+	w.ago(d, time.Minute) // a poll would be in time
 	before := w.polledRequest(d.id)
 	w.Unchanged(func() { w.poll(d.code, store.OutcomeProofReplayed, with("p1", key)) })
 	wantEqual(t, "the request after a replayed proof", w.polledRequest(d.id), before)
@@ -865,4 +880,34 @@ func TestPollDeviceCodeKeepsToTheAuthorizationDetails(t *testing.T) {
 	w.OK(json.Unmarshal(w.Introspect("rt-"+d.code).AuthorizationDetails, &got))
 	w.OK(json.Unmarshal(two, &want))
 	wantEqual(t, "authorization_details of the refresh token", got, want)
+}
+
+// The client's limits, the session's end and the binding to a key are those of a code's redemption.
+func TestPollDeviceCodeKeepsToTheLimits(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	w.Client = w.NewClient(func(p *store.CreateClientParams) {
+		p.GrantTypes = []string{deviceGrant, "refresh_token"}
+		p.AccessTokenLifetime, p.RefreshTokenLifetime, p.AuthorizationLifetime = new(20*time.Second), new(time.Minute), new(30*time.Second)
+	})
+	key := &token.Confirmation{JKT: "key"}
+	d := w.approvedDevice()
+	row := w.poll(d.code, store.OutcomeRedeemed, func(p *store.PollDeviceCodeParams) { p.AccessToken, p.Confirmation = new(fixture.Digest("at")), key })
+	access, refresh := w.Introspect("at"), w.Introspect("rt-"+d.code)
+	wantEqual(t, "access token", row.AccessTokenExpiresAt.Sub(*access.IssuedAt), 20*time.Second)
+	wantEqual(t, "refresh token", row.RefreshTokenExpiresAt.Sub(*access.IssuedAt), 30*time.Second)
+	wantEqual(t, "the key of the access token", access.Confirmation, key)
+	if refresh.Confirmation != nil {
+		t.Errorf("a confidential client's refresh token is bound to %v", refresh.Confirmation)
+	}
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
+	bound := w.approvedDevice(func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = []string{"openid"} })
+	s, err := w.Q.GetSession(w.Ctx, w.Session)
+	w.OK(err)
+	long := func(p *store.PollDeviceCodeParams) { p.AccessTokenLifetime = 30 * 24 * time.Hour }
+	for _, want := range []store.Outcome{store.OutcomeRedeemed, store.OutcomeRetried} {
+		if row := w.poll(bound.code, want, long); !row.AccessTokenExpiresAt.Equal(s.ExpiresAt) {
+			t.Errorf("%s: the access token expires at %s, its session at %s", want, row.AccessTokenExpiresAt, s.ExpiresAt)
+		}
+	}
 }

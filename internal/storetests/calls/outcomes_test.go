@@ -26,14 +26,18 @@ var reached = struct {
 	outcomes map[string]map[store.Outcome]bool
 }{calls: map[string]bool{}, outcomes: map[string]map[store.Outcome]bool{}}
 
-// recorder is what a store works on, and notes in reached what its calls come to.
-type recorder struct{ store.DBTX }
+// recorder is what a store works on, and notes in reached what its calls come to, and what of it is an event in the world's diary.
+type recorder struct {
+	store.DBTX
+	*diary
+}
 
-func recorded(on store.DBTX) *store.Queries { return store.New(recorder{on}) }
+func recorded(on store.DBTX, in *diary) *store.Queries { return store.New(recorder{on, in}) }
 
 type recordedRow struct {
 	pgx.Row
 	call string
+	*diary
 }
 
 func called(sql string) string {
@@ -45,7 +49,7 @@ func called(sql string) string {
 }
 
 func (r recorder) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return recordedRow{r.DBTX.QueryRow(ctx, sql, args...), called(sql)}
+	return recordedRow{r.DBTX.QueryRow(ctx, sql, args...), called(sql), r.diary}
 }
 
 func (r recorder) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
@@ -63,6 +67,7 @@ func (r recordedRow) Scan(dest ...any) error {
 			reached.outcomes[r.call] = map[store.Outcome]bool{}
 		}
 		reached.outcomes[r.call][*o] = true
+		r.note(r.call, *o)
 	}
 	return err
 }

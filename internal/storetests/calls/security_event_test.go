@@ -1,71 +1,140 @@
 package calls
 
 import (
-	"os"
-	"regexp"
+	"context"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/queryfile"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/storetest"
 )
 
-// withEvents is the world as a server sees it whose role or database has oauthdb.events set.
-func (w *world) withEvents() *world {
-	w.Helper()
-	config := w.Pool.Config()
-	config.ConnConfig.RuntimeParams["oauthdb.events"] = "on"
-	pool, err := pgxpool.NewWithConfig(w.Ctx, config)
-	w.OK(err)
-	w.Cleanup(pool.Close)
-	sees := *w.World
-	sees.Pool, sees.Q = pool, recorded(pool)
-	return &world{&sees, w.machineClient}
+// eventsOf are the outcomes that write an event, whatever the call.
+var eventsOf = []store.Outcome{
+	store.OutcomeReplayed, store.OutcomeProofReplayed, store.OutcomeMismatched, store.OutcomeRegressed, store.OutcomeSuspended,
+	store.OutcomeEnded, store.OutcomeWithdrawn, store.OutcomeDeleted, store.OutcomeReinstated, store.OutcomeEnabled,
+	store.OutcomeRegistered, store.OutcomeSpent,
 }
 
-// events are all that were written, without their ids and times.
-func (w *world) events() []store.SecurityEvent {
-	w.Helper()
-	all, err := w.Q.ListSecurityEvents(w.Ctx, store.ListSecurityEventsParams{PageSize: 1000})
-	w.OK(err)
-	for i := range all {
-		if all[i].CreatedAt.IsZero() || all[i].ID == 0 {
-			w.Errorf("event %+v has no id or time", all[i])
+// eventsOfCall are those that write one for this call alone.
+var eventsOfCall = map[string]store.Outcome{
+	"RotateClientSecret":         store.OutcomeRotated,
+	"UpdateRegistration":         store.OutcomeUpdated,
+	"SetRegistrationAccessToken": store.OutcomeUpdated,
+	"CreatePasskey":              store.OutcomeCreated,
+	"CreateTOTP":                 store.OutcomeCreated,
+	"ReplaceRecoveryCodes":       store.OutcomeCreated,
+	"UseRecoveryCode":            store.OutcomeAccepted,
+}
+
+// eventless are the calls that write none although they come to such an outcome, and why.
+var eventless = map[string]string{
+	"ResetAttempts":            "is part of every sign-in",
+	"RememberProof":            "anybody can make a proof with a key of his own, and repeat it",
+	"RedeemOneTimeCode":        "anybody can ask for a code for an address, and guess",
+	"ReplaceForeignSecretHash": "mismatched says that another call of the client was faster",
+}
+
+// isEvent says whether a call writes an event of an outcome.
+func isEvent(call string, o store.Outcome) bool {
+	switch {
+	case eventless[call] != "", call == "UseTOTP" && o != store.OutcomeSpent:
+		return false
+	default:
+		return slices.Contains(eventsOf, o) || eventsOfCall[call] == o
+	}
+}
+
+// diary keeps what the calls of a world came to that is an event. It is nil for a world that writes none.
+type diary struct {
+	sync.Mutex
+	noted map[string]int
+}
+
+func (d *diary) note(call string, o store.Outcome) {
+	if d == nil || !isEvent(call, o) {
+		return
+	}
+	d.Lock()
+	defer d.Unlock()
+	d.noted[call+" "+string(o)]++
+}
+
+// withEvents makes a database whose calls write events.
+var withEvents = storetest.Setting("oauthdb.events", "on")
+
+// writesEvents wants in the end that one event was written of each outcome that the calls of a pool came to, and no other.
+func writesEvents(t testing.TB, pool *pgxpool.Pool) *diary {
+	t.Helper()
+	d := &diary{noted: map[string]int{}}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context()) // which is over by now
+		rows, err := pool.Query(ctx, `SELECT call || ' ' || outcome, count(*)::integer FROM security_event GROUP BY 1`)
+		if err != nil {
+			t.Errorf("the events: %v", err)
+			return
 		}
-		all[i].ID, all[i].CreatedAt, all[i].UpdatedAt = 0, time.Time{}, time.Time{}
+		written := map[string]int{}
+		var event string
+		var count int
+		if _, err := pgx.ForEachRow(rows, []any{&event, &count}, func() error { written[event] = count; return nil }); err != nil {
+			t.Errorf("the events: %v", err)
+		}
+		d.Lock()
+		defer d.Unlock()
+		for event, times := range d.noted {
+			if strings.HasPrefix(event, "PollDeviceCode ") { // which writes nothing while the request has no user
+				if d.noted[event] = min(times, written[event]); d.noted[event] == 0 {
+					delete(d.noted, event)
+				}
+			}
+		}
+		if !maps.Equal(written, d.noted) {
+			t.Errorf("events were written of %v, want %v", written, d.noted)
+		}
+	})
+	return d
+}
+
+// asks are the events that noted writes for each call of queries/ and each outcome of its contract.
+func asks(w *world, all map[string][]store.Outcome) map[string]bool {
+	w.Helper()
+	tx, err := w.Pool.Begin(w.Ctx)
+	w.OK(err)
+	defer tx.Rollback(w.Ctx)
+	for call, outcomes := range all {
+		_, err := tx.Exec(w.Ctx, `SELECT noted(o.outcome, $1::text, of_user => 'u') FROM unnest($2::text[]::outcome[]) AS o (outcome)`, call, words(outcomes))
+		w.OK(err)
+	}
+	rows, err := tx.Query(w.Ctx, `SELECT call || ' ' || outcome FROM security_event`)
+	w.OK(err)
+	events, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	w.OK(err)
+	found := map[string]bool{}
+	for _, e := range events {
+		found[e] = true
+	}
+	return found
+}
+
+func words(outcomes []store.Outcome) []string {
+	all := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		all[i] = string(o)
 	}
 	return all
 }
 
-// noted are the outcomes that write an event, as routines/noted.sql lists them.
-func noted(t *testing.T) []store.Outcome {
-	t.Helper()
-	source, err := os.ReadFile("../../../routines/noted.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := regexp.MustCompile(`(?s)verdict IN \((.*?)\)`).FindSubmatch(source)
-	if list == nil {
-		t.Fatal("routines/noted.sql has no list of outcomes")
-	}
-	var words []store.Outcome
-	for _, m := range regexp.MustCompile(`'(\w+)'`).FindAllSubmatch(list[1], -1) {
-		words = append(words, store.Outcome(m[1]))
-		if !words[len(words)-1].Valid() {
-			t.Errorf("%s is no outcome", m[1])
-		}
-	}
-	if len(words) < 5 {
-		t.Fatalf("routines/noted.sql lists only %v", words)
-	}
-	return words
-}
-
+// Every other test of this package wants an event of each outcome that it comes to and isEvent allows (writesEvents).
 func TestEveryCallThatComesToAnEventWritesItUnderItsName(t *testing.T) {
 	t.Parallel()
 	all, err := promised()
@@ -76,93 +145,277 @@ func TestEveryCallThatComesToAnEventWritesItUnderItsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := noted(t)
+	w := newWorld(t, 1)
+	want, events := map[string]bool{}, 0
 	for _, q := range queries {
-		matters := slices.ContainsFunc(all[q.Name], func(o store.Outcome) bool { return slices.Contains(words, o) }) || q.Name == "RotateClientSecret"
-		writes := strings.Contains(q.SQL, "noted(")
+		come := slices.ContainsFunc(all[q.Name], func(o store.Outcome) bool { return isEvent(q.Name, o) })
+		calls := strings.Count(q.SQL, "noted(")
 		switch {
-		case matters && !writes:
-			t.Errorf("%s:%d: %s may come to %v, and writes no event", q.File, q.Line, q.Name, all[q.Name])
-		case !matters && writes:
-			t.Errorf("%s:%d: %s writes an event of no outcome of its contract", q.File, q.Line, q.Name)
-		case writes && (strings.Count(q.SQL, "noted(") != 1 || !strings.Contains(q.SQL, "'"+q.Name+"'")):
-			t.Errorf("%s:%d: %s writes its event under another name, or twice", q.File, q.Line, q.Name)
+		case come && calls != 1:
+			t.Errorf("%s:%d: %s may come to %v, and calls noted %d times", q.File, q.Line, q.Name, all[q.Name], calls)
+		case !come && calls > 0:
+			t.Errorf("%s:%d: %s calls noted, and comes to no event", q.File, q.Line, q.Name)
+		case come && !strings.Contains(q.SQL, "'"+q.Name+"'"):
+			t.Errorf("%s:%d: %s writes its event under another name", q.File, q.Line, q.Name)
+		}
+		if calls == 0 {
+			delete(all, q.Name)
+		}
+		for _, o := range all[q.Name] {
+			if isEvent(q.Name, o) {
+				want[q.Name+" "+string(o)] = true
+				events++
+			}
+		}
+	}
+	if got := asks(w, all); !maps.Equal(got, want) {
+		t.Errorf("noted writes %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
+	if events < 60 {
+		t.Errorf("only %d events were looked at", events)
+	}
+	for call := range eventless {
+		if _, found := all[call]; found {
+			t.Errorf("%s is said to write no event, and calls noted", call)
 		}
 	}
 }
 
-func TestEndingsWriteTheirEvent(t *testing.T) {
+// TestEventsSayWho looks at what the events of each kind say. That each call writes its own is held by writesEvents.
+func TestEventsSayWho(t *testing.T) {
 	t.Parallel()
-	silent := newWorld(t, 2)
+	base := newDeviceWorld(t, 2)
+	address := new("203.0.113.7")
+	type event = store.SecurityEvent
 	for _, c := range []struct {
-		call string
-		end  func(w *world, k fixture.Tokens) store.Outcome
-		want func(w *world, k fixture.Tokens) store.SecurityEvent
+		name string
+		do   func(w *world) []event
 	}{
-		{"EndSession", func(w *world, _ fixture.Tokens) store.Outcome {
-			r, err := w.Q.EndSession(w.Ctx, w.Session)
-			return w.outcome(r.Outcome, err)
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent {
-			return store.SecurityEvent{UserID: &w.User, SessionID: &w.Session}
+		{"the code of another client", func(w *world) []event {
+			id, code := w.Grant()
+			other := w.NewClient()
+			w.redeem(code, store.OutcomeMismatched, func(p *store.RedeemAuthorizationCodeParams) { p.ClientID = other })
+			return []event{{
+				Call: "RedeemAuthorizationCode", Outcome: store.OutcomeMismatched, Reason: new("client"), UserID: &w.User, ClientID: &other,
+				SessionID: &w.Session, AuthorizationID: &id,
+			}}
 		}},
-		{"EndUserSessions", func(w *world, _ fixture.Tokens) store.Outcome {
-			r, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User})
-			return w.outcome(r.Outcome, err)
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent { return store.SecurityEvent{UserID: &w.User} }},
-		{"SuspendUser", func(w *world, _ fixture.Tokens) store.Outcome {
-			r, err := w.Q.SuspendUser(w.Ctx, w.User)
-			return w.outcome(r.Outcome, err)
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent { return store.SecurityEvent{UserID: &w.User} }},
-		{"DeleteUser", func(w *world, _ fixture.Tokens) store.Outcome {
-			r, err := w.Q.DeleteUser(w.Ctx, w.User)
-			return w.outcome(r.Outcome, err)
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent {
-			return store.SecurityEvent{Outcome: store.OutcomeDeleted, UserID: &w.User}
+		{"a code with another verifier, redirect URI and key", func(w *world) []event {
+			id, code := w.Grant()
+			want := func(reason string) event {
+				return event{
+					Call: "RedeemAuthorizationCode", Outcome: store.OutcomeMismatched, Reason: &reason, UserID: &w.User, ClientID: &w.Client,
+					SessionID: &w.Session, AuthorizationID: &id, IPAddress: address,
+				}
+			}
+			for _, change := range []func(*store.RedeemAuthorizationCodeParams){
+				func(p *store.RedeemAuthorizationCodeParams) { p.CodeChallenge = new("another") },
+				func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = new("https://evil.example") },
+			} {
+				w.redeem(code, store.OutcomeMismatched, change, func(p *store.RedeemAuthorizationCodeParams) { p.IPAddress = address })
+			}
+			w.Exec(`UPDATE oauth_client SET dpop_bound_access_tokens = true WHERE client_id = $1`, string(w.Client))
+			for _, change := range []func(*store.RedeemAuthorizationCodeParams){
+				func(*store.RedeemAuthorizationCodeParams) {},
+				func(p *store.RedeemAuthorizationCodeParams) { p.RedirectURI = nil }, // which will do beside a challenge
+			} {
+				w.redeem(code, store.OutcomeMismatched, change, func(p *store.RedeemAuthorizationCodeParams) { p.IPAddress = address })
+			}
+			return []event{want("code_challenge"), want("redirect_uri"), want("key"), want("key")}
 		}},
-		{"RevokeAuthorization", func(w *world, k fixture.Tokens) store.Outcome {
-			r, err := w.Q.RevokeAuthorization(w.Ctx, k.Authorization)
-			return w.outcome(r.Outcome, err)
-		}, func(w *world, k fixture.Tokens) store.SecurityEvent {
-			return store.SecurityEvent{UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session, AuthorizationID: &k.Authorization}
+		// what a header says about the address can't make the call fail, and so can't hide a replay
+		{"a code that comes back, from an address of any length", func(w *world) []event {
+			id, code := w.Grant()
+			w.redeem(code, store.OutcomeRedeemed)
+			w.redeem(code, store.OutcomeReplayed, func(p *store.RedeemAuthorizationCodeParams) { p.IPAddress = new(strings.Repeat("ä", 5000)) })
+			return []event{{
+				Call: "RedeemAuthorizationCode", Outcome: store.OutcomeReplayed, UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session,
+				AuthorizationID: &id, IPAddress: new(strings.Repeat("ä", 255)),
+			}}
 		}},
-		{"RevokeUserAuthorizations", func(w *world, _ fixture.Tokens) store.Outcome {
-			return w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User))
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent { return store.SecurityEvent{UserID: &w.User} }},
-		{"RevokeUserAuthorizationsByClient", func(w *world, _ fixture.Tokens) store.Outcome {
-			return w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: w.Client}))
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent {
-			return store.SecurityEvent{UserID: &w.User, ClientID: &w.Client}
+		{"a refresh token that comes back", func(w *world) []event {
+			k := w.Redeem()
+			w.Rotate(k.Refresh, store.OutcomeRotated)
+			w.Rotate(fixture.SuccessorOf(k.Refresh), store.OutcomeRotated)
+			w.Rotate(k.Refresh, store.OutcomeReplayed, func(p *store.RotateRefreshTokenParams) { p.IPAddress = address })
+			return []event{{
+				Call: "RotateRefreshToken", Outcome: store.OutcomeReplayed, UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session,
+				AuthorizationID: &k.Authorization, IPAddress: address,
+			}}
 		}},
-		{"RevokeClientAuthorizations", func(w *world, _ fixture.Tokens) store.Outcome {
-			return w.outcome(w.Q.RevokeClientAuthorizations(w.Ctx, w.Client))
-		}, func(w *world, _ fixture.Tokens) store.SecurityEvent { return store.SecurityEvent{ClientID: &w.Client} }},
-		{"RevokeToken", func(w *world, k fixture.Tokens) store.Outcome {
-			r, err := w.Q.RevokeToken(w.Ctx, w.RevokeParams(k.Refresh))
-			return w.outcome(r.Outcome, err)
-		}, func(w *world, k fixture.Tokens) store.SecurityEvent {
-			return store.SecurityEvent{UserID: &w.User, ClientID: &w.Client, AuthorizationID: &k.Authorization}
+		{"a device code, once a user has to do with it", func(w *world) []event {
+			pending, claimed := w.device(), w.device()
+			w.find(claimed.user, store.OutcomeClaimed)
+			other := w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant} })
+			for _, d := range []device{pending, claimed} {
+				w.poll(d.code, store.OutcomeMismatched, func(p *store.PollDeviceCodeParams) { p.ClientID = other })
+			}
+			return []event{{
+				Call: "PollDeviceCode", Outcome: store.OutcomeMismatched, Reason: new("client"), UserID: &w.User, ClientID: &other,
+				SessionID: &w.Session, AuthorizationID: &claimed.id,
+			}}
+		}},
+		{"an approval by another user", func(w *world) []event {
+			d, other := w.device(), w.NewUser()
+			w.find(d.user, store.OutcomeClaimed)
+			w.approve(d.id, store.OutcomeMismatched, func(p *store.ApproveAuthorizationParams) { p.UserID, p.SessionID, p.IPAddress = other, nil, address })
+			return []event{{
+				Call: "ApproveAuthorization", Outcome: store.OutcomeMismatched, UserID: &other, ClientID: &w.Client, AuthorizationID: &d.id, IPAddress: address,
+			}}
+		}},
+		{"endings", func(w *world) []event {
+			k := w.Redeem()
+			w.revokeFamily(k.Authorization)
+			w.endSession(w.Session)
+			if r, err := w.Q.EndSession(w.Ctx, w.Session); err != nil || r.Outcome != store.OutcomeRevoked {
+				w.Errorf("EndSession again: %s, %v", r.Outcome, err)
+			}
+			w.suspend(w.User)
+			w.deleteUser(w.User)
+			w.disable(w.Client)
+			w.deleteClient(w.Client)
+			return []event{
+				{Call: "RevokeAuthorization", Outcome: store.OutcomeEnded, UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session, AuthorizationID: &k.Authorization},
+				{Call: "EndSession", Outcome: store.OutcomeEnded, UserID: &w.User, SessionID: &w.Session},
+				{Call: "SuspendUser", Outcome: store.OutcomeEnded, UserID: &w.User},
+				{Call: "DeleteUser", Outcome: store.OutcomeDeleted, UserID: &w.User},
+				{Call: "DisableClient", Outcome: store.OutcomeEnded, ClientID: &w.Client},
+				{Call: "DeleteClient", Outcome: store.OutcomeDeleted, ClientID: &w.Client},
+			}
+		}},
+		{"a new secret", func(w *world) []event {
+			client := w.NewClient()
+			w.rotateSecret(w.Q, client, "new", 0, store.OutcomeRotated)
+			w.rotateSecret(w.Q, client, "new", 0, store.OutcomeRetried)
+			return []event{{Call: "RotateClientSecret", Outcome: store.OutcomeRotated, ClientID: &client}}
+		}},
+		{"an issuer", func(w *world) []event {
+			issuer := w.TrustIssuer("https://" + fixture.Unique("issuer") + ".example")
+			w.want("DisableTrustedIssuer", w.outcome(w.Q.DisableTrustedIssuer(w.Ctx, issuer)), store.OutcomeEnded)
+			return []event{{Call: "DisableTrustedIssuer", Outcome: store.OutcomeEnded, ItemID: new(string(issuer))}}
 		}},
 	} {
-		t.Run(c.call, func(t *testing.T) {
-			quiet := silent.forSubtest(t)
-			quiet.User = quiet.NewUser()
-			quiet.Session = quiet.NewSession(quiet.User)
-			quiet.Client = quiet.NewClient()
-			k := quiet.Redeem()
-			before := quiet.events()
-			if len(before) > 0 {
-				t.Fatalf("before: %+v", before)
+		t.Run(c.name, func(t *testing.T) {
+			w := base.forSubtest(t)
+			w.User = w.NewUser()
+			w.Session = w.NewSession(w.User)
+			w.Client = w.NewClient(func(p *store.CreateClientParams) {
+				p.Public, p.GrantTypes = new(true), []string{"authorization_code", "refresh_token", deviceGrant}
+			})
+			before := int64(0)
+			for _, e := range w.eventsAfter(0) {
+				before = max(before, e.ID)
 			}
-			loud := quiet.withEvents()
-			got := c.end(loud, k)
-			want := c.want(loud, k)
-			want.Call = c.call
-			if want.Outcome == "" {
-				want.Outcome = store.OutcomeEnded
+			want := c.do(w)
+			got := w.eventsAfter(before)
+			for i := range got {
+				got[i].ID, got[i].CreatedAt, got[i].UpdatedAt = 0, time.Time{}, time.Time{}
 			}
-			loud.want(c.call, got, want.Outcome)
-			wantEqual(t, "events", loud.events(), []store.SecurityEvent{want})
-			loud.Exec(`TRUNCATE security_event`)
+			wantEqual(t, "events", got, want)
 		})
+	}
+}
+
+func (w *world) eventsAfter(id int64) []store.SecurityEvent {
+	w.Helper()
+	all, err := w.Q.ListSecurityEvents(w.Ctx, store.ListSecurityEventsParams{AfterID: id, PageSize: 1000})
+	w.OK(err)
+	return all
+}
+
+func TestNoEventIsWrittenUnlessTheyAreOn(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"", "off", "true", "ON"} {
+		opts := []storetest.Option{}
+		if setting != "" {
+			opts = append(opts, storetest.Setting("oauthdb.events", setting))
+		}
+		w := worldOf(t, fixture.NewPool(t, 1, opts...))
+		w.User = w.NewUser()
+		w.endSession(w.NewSession(w.User))
+		w.suspend(w.User)
+		if got := w.eventsAfter(0); len(got) > 0 {
+			t.Errorf("%q: %+v", setting, got)
+		}
+	}
+}
+
+func TestRolledBackCallLeavesNoEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	tx, err := w.Pool.Begin(w.Ctx)
+	w.OK(err)
+	r, err := w.Q.WithTx(tx).EndSession(w.Ctx, w.Session)
+	w.OK(err)
+	w.want("EndSession", r.Outcome, store.OutcomeEnded)
+	w.OK(tx.Rollback(w.Ctx))
+	if got := w.eventsAfter(0); len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// An event is there as long as whoever investigates may need it, whatever became of the user and the client.
+func TestEventsOutliveTheUserAndTheClientAndGoByAge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	other := w.NewUser()
+	for range 2 {
+		w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{
+			UserID: w.User, ClientID: w.Client,
+		})), store.OutcomeEnded)
+		w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, other)), store.OutcomeEnded)
+	}
+	w.Exec(`DELETE FROM "user"`)
+	w.Exec(`DELETE FROM oauth_client`)
+
+	all := w.eventsAfter(0)
+	if len(all) != 4 {
+		t.Fatalf("%+v", all)
+	}
+	var ofUser, ofClient []store.SecurityEvent
+	for after := int64(0); ; after = ofUser[len(ofUser)-1].ID {
+		page, err := w.Q.ListUserSecurityEvents(w.Ctx, store.ListUserSecurityEventsParams{UserID: w.User, AfterID: after, PageSize: 1})
+		w.OK(err)
+		if len(page) == 0 {
+			break
+		}
+		ofUser = append(ofUser, page...)
+	}
+	ofClient, err := w.Q.ListClientSecurityEvents(w.Ctx, store.ListClientSecurityEventsParams{ClientID: w.Client, PageSize: 10})
+	w.OK(err)
+	wantEqual(t, "the user's", ofUser, []store.SecurityEvent{all[0], all[2]})
+	wantEqual(t, "the client's", ofClient, []store.SecurityEvent{all[0], all[2]})
+
+	w.Exec(`UPDATE security_event SET created_at = created_at - interval '2 days' WHERE id <> $1`, all[3].ID)
+	collect := func(want int64) {
+		t.Helper()
+		n, err := w.Q.DeleteExpiredSecurityEvents(w.Ctx, store.DeleteExpiredSecurityEventsParams{Retention: 24 * time.Hour, BatchSize: 2})
+		w.OK(err)
+		if n != want {
+			t.Errorf("collected %d, want %d", n, want)
+		}
+	}
+	collect(2)
+	collect(1)
+	collect(0)
+	wantEqual(t, "what is left", w.eventsAfter(0), all[3:])
+	w.diary.noted = map[string]int{"RevokeUserAuthorizations ended": 1}
+}
+
+func TestNoCredentialIsInAnEvent(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	v.live()
+	all := v.eventsAfter(0)
+	if len(all) < 5 {
+		t.Fatalf("only %d events", len(all))
+	}
+	for _, e := range all {
+		text := asJSON(e)
+		for name, raw := range v.minted {
+			if strings.Contains(text, string(raw.Digest())) || strings.Contains(text, randomPart(raw)) {
+				t.Errorf("%s is in %s", name, text)
+			}
+		}
 	}
 }

@@ -13,25 +13,29 @@ import (
 type world struct {
 	*fixture.World
 	machineClient store.ClientID
+	diary         *diary
 }
 
 // newWorld makes a world in a database of its own with at most conns connections.
 func newWorld(t testing.TB, conns int) *world {
 	t.Helper()
-	w := fixture.NewWorld(t, conns)
-	w.Q = recorded(w.Pool)
-	return &world{World: w}
+	w := fixture.NewWorld(t, conns, withEvents)
+	d := writesEvents(t, w.Pool)
+	w.Q = recorded(w.Pool, d)
+	return &world{World: w, diary: d}
 }
 
 // worldOf is a world in which nobody is yet.
 func worldOf(t testing.TB, pool *pgxpool.Pool) *world {
 	w := fixture.Of(t, pool)
-	w.Q = recorded(pool)
+	w.Q = recorded(pool, nil)
 	return &world{World: w}
 }
 
 // forSubtest is the same world, whose helpers fail a subtest.
-func (w *world) forSubtest(t testing.TB) *world { return &world{w.ForSubtest(t), w.machineClient} }
+func (w *world) forSubtest(t testing.TB) *world {
+	return &world{w.ForSubtest(t), w.machineClient, w.diary}
+}
 
 // want fails the test unless a call has come to an outcome.
 func (w *world) want(what string, got, want store.Outcome) {

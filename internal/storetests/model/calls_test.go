@@ -658,6 +658,11 @@ func (h *history) introspect(d draw) {
 
 // introspectAs asks of a token, by whichever call knows it, or by the one that looks for either kind.
 func (h *history) introspectAs(client store.ClientID, method string, secret token.Digest, t *issued, either bool) {
+	if t.family != nil && !t.gone {
+		p := store.IntrospectAuthorizationParams{ID: t.family.id, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.IntrospectAuthorization(h.ctx, p)
+		h.answered("IntrospectAuthorization", p, h.m.introspectFamily(client, method, secret, t.family), r.Outcome, err)
+	}
 	want := h.m.introspect(client, method, secret, there(t))
 	switch {
 	case t.digest == "":
@@ -931,11 +936,15 @@ func (h *history) consented(d draw) (pair, *store.ReferenceID) {
 	return h.pairOf(d)
 }
 
+func (h *history) consentResources(d draw) []string {
+	return oneOf(d, nil, []string{"https://a.example"}, []string{"https://b.example"}, []string{"https://b.example", "https://a.example"})
+}
+
 func (h *history) grantConsent(d draw) {
 	of, reference := h.consented(d)
 	p := store.GrantConsentParams{
 		ID: store.ConsentID(h.name("n")), ClientID: of.client, UserID: of.user, ReferenceID: reference,
-		Scopes: some(d, consentScopes, "openid"), Merge: d.once(2),
+		Scopes: some(d, consentScopes, "openid"), Merge: d.once(2), Resources: h.consentResources(d),
 	}
 	h.grantConsentWith(p)
 }
@@ -951,7 +960,7 @@ func (h *history) grantConsentWith(p store.GrantConsentParams) {
 
 func (h *history) checkConsent(d draw) {
 	of, reference := h.consented(d)
-	p := store.CheckConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference, Scopes: some(d, consentScopes, "admin")}
+	p := store.CheckConsentParams{ClientID: of.client, UserID: of.user, ReferenceID: reference, Scopes: some(d, consentScopes, "admin"), Resources: h.consentResources(d)}
 	h.checkConsentWith(p)
 }
 
@@ -959,8 +968,8 @@ func (h *history) checkConsentWith(p store.CheckConsentParams) {
 	want := h.m.checkConsent(p)
 	r, err := h.q.CheckConsent(h.ctx, p)
 	h.answered("CheckConsent", p, want.Outcome, r.Outcome, err)
-	if h.err == nil && (r.Covered != want.Covered || !slices.Equal(r.Missing, want.Missing)) {
-		h.fail(fmt.Errorf("CheckConsent: got %v %v, want %v %v", r.Covered, r.Missing, want.Covered, want.Missing))
+	if h.err == nil && (r.Covered != want.Covered || !slices.Equal(r.Missing, want.Missing) || !slices.Equal(r.MissingResources, want.MissingResources)) {
+		h.fail(fmt.Errorf("CheckConsent: got %v %v %v, want %v %v %v", r.Covered, r.Missing, r.MissingResources, want.Covered, want.Missing, want.MissingResources))
 	}
 }
 
@@ -1153,6 +1162,9 @@ func (h *history) foreignConsentOf(of pair, reference *store.ReferenceID, scopes
 	if g == nil {
 		g = &consent{pair: of, id: store.ConsentID(h.name("n")), reference: reference}
 		h.m.consents[of] = g
+	}
+	if g.over { // what the other server doesn't know of isn't revived
+		g.at = nil
 	}
 	g.scopes, g.over = scopes, false
 	_, err := h.tx.Exec(h.ctx, `INSERT INTO oauth_consent (id, client_id, user_id, reference_id, scopes) VALUES ($1, $2, $3, $4, $5)

@@ -466,6 +466,26 @@ var scenes = []scene{
 		s.checkConsent(org2)
 	}},
 
+	{"a consent that another server writes again", func(s *stage) {
+		bank := []string{"https://bank.example"}
+		check := func() {
+			s.do(func(h *history) {
+				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes, Resources: bank})
+				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes})
+			})
+		}
+		again := func() {
+			s.do(func(h *history) { h.foreignConsentOf(pair{"c1", "u1"}, nil, bothScopes) })
+			check()
+		}
+		s.consent(nil, func(p *store.GrantConsentParams) { p.Resources = bank })
+		check()
+		again()
+		on(s, (*history).revokeUserAuthorizationsByClientOf, pair{"c1", "u1"})
+		check()
+		again()
+	}},
+
 	// Callers.
 	{"who calls", func(s *stage) {
 		for _, client := range []store.ClientID{"c0", "c1", "c2", "c3", "c4", "c5", "c6"} {

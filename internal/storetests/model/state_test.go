@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -64,6 +65,7 @@ type consent struct {
 	id        store.ConsentID
 	reference *store.ReferenceID
 	scopes    []string
+	at        map[string][]string // scopes by resource
 	over      bool
 }
 
@@ -787,6 +789,17 @@ func (c *client) uses(grant string) bool {
 	return slices.Contains(c.grants, grant)
 }
 
+// introspectFamily is introspect for an access token without a row.
+func (m *model) introspectFamily(client store.ClientID, method string, secret token.Digest, f *family) store.Outcome {
+	switch {
+	case method != "server" && !(m.clientIsLive(client) && method != "none" && m.authenticates(client, method, secret)):
+		return store.OutcomeUnauthenticated
+	case !m.isInForce(f):
+		return store.OutcomeInactive
+	}
+	return store.OutcomeActive
+}
+
 func (m *model) revokeToken(client store.ClientID, method string, secret token.Digest, t *issued) store.Outcome {
 	switch {
 	case !m.authenticates(client, method, secret):
@@ -1009,15 +1022,25 @@ func (m *model) grantConsent(p store.GrantConsentParams) (store.Outcome, []strin
 	}
 	k := pair{p.ClientID, p.UserID}
 	g := m.consents[k]
-	scopes := p.Scopes
 	if g == nil {
 		g = &consent{pair: k, id: p.ID}
 		m.consents[k] = g
-	} else if p.Merge && !g.over && same(g.reference, p.ReferenceID) {
-		scopes = slices.Concat(g.scopes, scopes)
 	}
 	m.saw("a consent moved to another tenant", g.scopes != nil && !same(g.reference, p.ReferenceID))
-	g.scopes, g.reference, g.over = asSet(scopes), p.ReferenceID, false
+	if !p.Merge || g.over || !same(g.reference, p.ReferenceID) {
+		g.scopes, g.at = nil, nil
+	}
+	if len(p.Resources) == 0 {
+		g.scopes = slices.Concat(g.scopes, p.Scopes)
+	}
+	for _, r := range p.Resources {
+		g.at = maps.Clone(g.at)
+		if g.at == nil {
+			g.at = map[string][]string{}
+		}
+		g.at[r] = asSet(slices.Concat(g.at[r], p.Scopes))
+	}
+	g.scopes, g.reference, g.over = asSet(g.scopes), p.ReferenceID, false
 	return store.OutcomeGranted, g.scopes
 }
 
@@ -1045,18 +1068,37 @@ func (m *model) checkConsent(p store.CheckConsentParams) store.CheckConsentRow {
 	if c == nil || c.deleted {
 		return row
 	}
-	row.Missing = asSet(p.Scopes)
 	g := m.consent(pair{p.ClientID, p.UserID}, p.ReferenceID)
-	if g != nil {
-		row.Missing = slices.DeleteFunc(row.Missing, func(s string) bool { return slices.Contains(g.scopes, s) })
+	missing := map[string]bool{}
+	if len(p.Resources) == 0 {
+		for _, s := range p.Scopes {
+			missing[s] = g == nil || !slices.Contains(g.scopes, s)
+		}
 	}
-	row.Outcome, row.Covered = store.OutcomeActive, c.skipsConsent || g != nil && len(row.Missing) == 0
+	row.Missing, row.MissingResources = asSet(p.Scopes), asSet(p.Resources)
+	row.MissingResources = slices.DeleteFunc(row.MissingResources, func(r string) bool {
+		var agreed []string
+		known := false
+		if g != nil {
+			agreed, known = g.at[r]
+		}
+		for _, s := range p.Scopes {
+			if !slices.Contains(agreed, s) {
+				missing[s], known = true, false
+			}
+		}
+		return known
+	})
+	row.Missing = slices.DeleteFunc(row.Missing, func(s string) bool { return !missing[s] })
+	row.Outcome, row.Covered = store.OutcomeActive, c.skipsConsent || g != nil && len(row.Missing)+len(row.MissingResources) == 0
 	if c.skipsConsent {
-		row.Missing = []string{}
+		row.Missing, row.MissingResources = []string{}, []string{}
 	}
 	if c.disabled {
 		row.Outcome, row.Covered = store.OutcomeDisabled, false
 	}
+	m.saw("a consent that covers a scope at a resource", row.Covered && g != nil && len(p.Resources) > 0)
+	m.saw("a scope that is agreed to at another resource alone", g != nil && len(row.MissingResources) > 0 && len(g.at) > 0)
 	m.saw("a consent that covers", row.Covered && g != nil)
 	return row
 }

@@ -184,7 +184,7 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		INSERT INTO oauth_client (id, client_id, redirect_uris, grant_types, client_secret, require_pkce, backchannel_logout_uri) VALUES ('c$n', 'c$n', '{https://a.example/}', '{authorization_code,refresh_token,client_credentials,urn:ietf:params:oauth:grant-type:device_code,urn:openid:params:grant-type:ciba,$exchange,$bearer}', $own, false, 'https://a.example/logout'),
 			('e$n', 'e$n', '{}', '{$exchange}', $own, NULL, NULL);
 		INSERT INTO account (id, provider_id, account_id, user_id) VALUES ('i$n', '$issuer', 'u$n', 'u$n');
-		INSERT INTO oauth_trusted_issuer (id, issuer, audiences, signing_algorithms, any_client) VALUES ('$issuer', '$issuer', '{$audience}', '{ES256}', true) ON CONFLICT (id) DO NOTHING;
+		INSERT INTO oauth_trusted_issuer (id, issuer, audiences, signing_algorithms, any_client) VALUES ('$issuer', '$issuer', '{$audience}', '{ES256}', true) ON CONFLICT DO NOTHING;
 		INSERT INTO oauth_authorization (id, client_id, scopes, expires_at) VALUES ('p$n', 'c$n', '{openid,offline_access}', now() + interval '1 hour');
 		INSERT INTO oauth_authorization (id, client_id, scopes, status, user_id, session_id, reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, decided_at, expires_at, code, code_expires_at, redeemed_at)
 		SELECT v.id || '$n', 'c$n', '{openid,offline_access}', 'approved', 'u$n', 's$n', $tenant, $scopes, $bound, 0, 0, 0, now(),
