@@ -611,6 +611,7 @@ func (h *history) issueAccessToken(d draw) {
 		Lifetime: h.lifetime(d, time.Minute, 10*time.Second), Resources: apis[:d.below(2)], ReferenceID: h.tenant(d), Confirmation: h.key(d),
 		DefaultScopes: oneOf(d, nil, []string{"openid", "calendar"}, []string{"openid", "calendar"}),
 	}
+	_, p.DefaultResources = byDefault(d)
 	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
 	if !d.once(4) {
 		p.AccessToken = new(h.digest(id))

@@ -529,8 +529,6 @@ func (m *model) exchange(p store.ExchangeTokenParams) store.Outcome {
 		return store.OutcomeMismatched
 	case m.past(t.expires):
 		return store.OutcomeExpired
-	case !m.tokenIsLive(t):
-		return store.OutcomeRevoked
 	}
 	allowed := m.allowed(p.ClientID, p.DefaultScopes)
 	switch {
@@ -538,6 +536,8 @@ func (m *model) exchange(p store.ExchangeTokenParams) store.Outcome {
 		return store.OutcomeInvalidScope
 	case !within(p.Resources, t.resources):
 		return store.OutcomeInvalidTarget
+	case !m.tokenIsLive(t):
+		return store.OutcomeRevoked
 	case m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) != nil:
 		return store.OutcomeRetried
 	}

@@ -90,7 +90,7 @@ var answers = map[string]string{
 	"GrantAuthorization":               "granted unknown disabled suspended signed_out redirect_uri_mismatched unsupported_response_type pkce_required invalid_scope invalid_target",
 	"RedeemAuthorizationCode":          "redeemed retried unauthenticated unknown mismatched proof_replayed replayed disabled revoked expired invalid_scope invalid_target",
 	"RotateRefreshToken":               "rotated retried unauthenticated unknown disabled mismatched revoked proof_replayed replayed expired invalid_scope invalid_target",
-	"IssueAccessToken":                 "issued retried unauthenticated disabled unauthorized_client invalid_scope",
+	"IssueAccessToken":                 "issued retried unauthenticated disabled unauthorized_client invalid_scope invalid_target",
 	"IssueGrant":                       "issued retried unknown disabled suspended signed_out unauthorized_client invalid_scope revoked",
 	"ExchangeToken":                    "exchanged retried unauthenticated disabled unauthorized_client unknown unsupported_token_type mismatched expired revoked invalid_scope invalid_target",
 	"CreateDeviceAuthorization":        "created unauthenticated disabled unauthorized_client invalid_scope invalid_target taken",

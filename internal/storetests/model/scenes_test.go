@@ -576,6 +576,7 @@ var scenes = []scene{
 			s.issue(client, calendar, func(p *store.IssueAccessTokenParams) { p.DefaultScopes = nil })
 		}
 		s.do(func(h *history) { h.issueWith(h.issues[len(h.issues)-1]) })
+		s.issue("c1", func(p *store.IssueAccessTokenParams) { p.Resources = apis })
 		s.pass(30 * time.Second)
 		on(s, (*history).disableClientOf, "c3")
 		on(s, (*history).enableClientOf, "c3")

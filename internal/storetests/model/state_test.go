@@ -759,6 +759,8 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 		return store.OutcomeUnauthorizedClient
 	case c.scopes != nil && !within(p.Scopes, c.scopes), c.scopes == nil && !within(p.Scopes, p.DefaultScopes):
 		return store.OutcomeInvalidScope
+	case !within(p.Resources, p.DefaultResources):
+		return store.OutcomeInvalidTarget
 	case m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.ID) }) != nil:
 		return store.OutcomeRetried
 	default:
