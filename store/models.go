@@ -761,6 +761,30 @@ type AttemptCount struct {
 	ResetsAt time.Time
 }
 
+// Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.
+type DeviceCode struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The device code, as that server stores it.
+	DeviceCode string
+	// The user code, as that server stores it.
+	UserCode string
+	// The user who has looked the code up.
+	UserID    *string
+	ExpiresAt time.Time
+	// pending, approved or denied.
+	Status string
+	// When the device last asked.
+	LastPolledAt *time.Time
+	// Milliseconds between two polls.
+	PollingInterval *int32
+	// The client, by its client_id.
+	ClientID *string
+	// The scopes asked for, separated by spaces.
+	Scope *string
+}
+
 // Access tokens (RFC 6749, section 1.4), opaque or JWT.
 type OAuthAccessToken struct {
 	ID        AccessTokenID
