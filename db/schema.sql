@@ -218,7 +218,7 @@ CREATE TYPE public.outcome AS ENUM (
     'invalid_client_metadata'
 );
 
-COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
+COMMENT ON TYPE public.outcome IS 'The result of a call. A word means the same in every call; the documentation of package store lists them.';
 
 CREATE DOMAIN public.pairwise_subject_id AS text COLLATE pg_catalog."C";
 

@@ -335,7 +335,7 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 	}
 }
 
-// The result of a call. A value means the same in every call.
+// The result of a call. A word means the same in every call; the documentation of package store lists them.
 type Outcome string
 
 const (
