@@ -45,6 +45,7 @@ var raceOf = map[string]string{
 	"DeleteExpiredSessions":            "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredSigningKeys":         "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredVerifications":       "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredDeviceCodes":         "TestRaceCollectorsShareTheWork",
 	"DeletePasskey":                    "TestRaceSecondFactorsAreUsedOnce",
 	"DeleteRecoveryCodes":              "TestRaceRecoveryCodes",
 	"DeleteSigningKey":                 "TestRaceUpdatesLoseNothing",
@@ -116,6 +117,7 @@ var raceOf = map[string]string{
 	"FindClientByRegistrationToken":    "TestRaceRegistrationIsManagedByOneToken",
 	"DeleteRegistration":               "TestRaceRegistrationIsManagedByOneToken",
 	"PutClientDocument":                "TestRaceLatestFetchOfADocumentStays",
+	"RefreshClientDocument":            "TestRaceLatestFetchOfADocumentStays",
 }
 
 // conditionalWrites are the queries that write by what they find.
