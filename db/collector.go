@@ -113,7 +113,8 @@ type Progress struct {
 //     marked; it becomes due to tell clients of a sign-out (see [LogoutWorker]), and those that were told or given up on are
 //     forgotten once the retention is over; sessions that are over go, once nothing refers to them any more.
 //  7. DeleteDeadConsents, DeleteExpiredClientSecrets, DeleteExpiredClientAssertions, DeleteExpiredProofs,
-//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredOneTimeCodes, DeleteExpiredAttemptCounts,
+//     DeleteExpiredSigningKeys, DeleteExpiredVerifications, DeleteExpiredDeviceCodes, DeleteExpiredOneTimeCodes,
+//     DeleteExpiredAttemptCounts,
 //     DeleteExpiredSecurityEvents, DeleteExpiredInitialAccessTokens.
 //  8. EraseDeletedUsers, EraseDeletedClients, and users once more: a user goes after the clients that the user owned.
 //  9. MarkUnusedClients, if UnusedClients is set: clients that nobody has used for so long are marked as deleted, and erased by the
@@ -324,6 +325,7 @@ func (c *Collector) steps() []*step {
 		{call: "DeleteExpiredProofs", batch: simple("oauth_proof", q.DeleteExpiredProofs)},
 		{call: "DeleteExpiredSigningKeys", batch: simple("jwks", q.DeleteExpiredSigningKeys)},
 		{call: "DeleteExpiredVerifications", batch: simple("verification", q.DeleteExpiredVerifications)},
+		{call: "DeleteExpiredDeviceCodes", batch: simple("device_code", q.DeleteExpiredDeviceCodes)},
 		{call: "DeleteExpiredOneTimeCodes", batch: simple("one_time_code", q.DeleteExpiredOneTimeCodes)},
 		{call: "DeleteExpiredAttemptCounts", batch: simple("attempt_count", q.DeleteExpiredAttemptCounts)},
 		{call: "DeleteExpiredSecurityEvents", batch: simple("security_event", func(ctx context.Context, size int32) (int64, error) {

@@ -44,6 +44,7 @@ func fillExpired(t *testing.T, pool *pgxpool.Pool, n int) {
 		`INSERT INTO oauth_client_secret (client_id, digest, expires_at) SELECT 'c', rpad(due || n, 43, '-'), now() + after FROM ` + due,
 		`INSERT INTO jwks (id, public_key, private_key, expires_at) SELECT due || n, '{}', 'x', now() + after FROM ` + due,
 		`INSERT INTO verification (id, identifier, value, expires_at) SELECT due || n, due || n, 'x', now() + after FROM ` + due,
+		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) SELECT due || n, due || n, due || n, 'pending', now() + after FROM ` + due,
 	} {
 		if _, err := pool.Exec(t.Context(), sql, n); err != nil {
 			t.Fatalf("%v\n%s", err, sql)
@@ -55,7 +56,7 @@ func wantCollected(n int) db.Collected {
 	m := int64(n)
 	return db.Collected{
 		"oauth_access_token": 2 * m, "oauth_refresh_token": 2 * m, "oauth_authorization": m, "session": m, "oauth_client_secret": m,
-		"oauth_client_assertion": m, "oauth_proof": m, "oauth_polled_request": m, "jwks": m, "verification": m,
+		"oauth_client_assertion": m, "oauth_proof": m, "oauth_polled_request": m, "jwks": m, "verification": m, "device_code": m,
 	}
 }
 

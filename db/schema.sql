@@ -218,7 +218,7 @@ CREATE TYPE public.outcome AS ENUM (
     'invalid_client_metadata'
 );
 
-COMMENT ON TYPE public.outcome IS 'The result of a call. A value means the same in every call.';
+COMMENT ON TYPE public.outcome IS 'The result of a call. A word means the same in every call; the documentation of package store lists them.';
 
 CREATE DOMAIN public.pairwise_subject_id AS text COLLATE pg_catalog."C";
 
@@ -2678,6 +2678,39 @@ COMMENT ON COLUMN public.attempt_count.attempts IS 'Attempts since the window be
 
 COMMENT ON COLUMN public.attempt_count.resets_at IS 'When the window ends. It begins with the first attempt, and no attempt prolongs it.';
 
+CREATE TABLE public.device_code (
+    id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    device_code public.short_text NOT NULL,
+    user_code public.short_text NOT NULL,
+    user_id public.short_text,
+    expires_at public.finite_timestamptz NOT NULL,
+    status public.short_text NOT NULL,
+    last_polled_at timestamp with time zone,
+    polling_interval integer,
+    client_id public.short_text,
+    scope text
+);
+
+COMMENT ON TABLE public.device_code IS 'Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.';
+
+COMMENT ON COLUMN public.device_code.device_code IS 'The device code, as that server stores it.';
+
+COMMENT ON COLUMN public.device_code.user_code IS 'The user code, as that server stores it.';
+
+COMMENT ON COLUMN public.device_code.user_id IS 'The user who has looked the code up.';
+
+COMMENT ON COLUMN public.device_code.status IS 'pending, approved or denied.';
+
+COMMENT ON COLUMN public.device_code.last_polled_at IS 'When the device last asked.';
+
+COMMENT ON COLUMN public.device_code.polling_interval IS 'Milliseconds between two polls.';
+
+COMMENT ON COLUMN public.device_code.client_id IS 'The client, by its client_id.';
+
+COMMENT ON COLUMN public.device_code.scope IS 'The scopes asked for, separated by spaces.';
+
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -3207,6 +3240,15 @@ ALTER TABLE ONLY public.attempt_count
 ALTER TABLE ONLY public.attempt_count
     ADD CONSTRAINT attempt_count_purpose_subject_uidx UNIQUE (purpose, subject);
 
+ALTER TABLE ONLY public.device_code
+    ADD CONSTRAINT device_code_device_code_uidx UNIQUE (device_code);
+
+ALTER TABLE ONLY public.device_code
+    ADD CONSTRAINT device_code_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.device_code
+    ADD CONSTRAINT device_code_user_code_uidx UNIQUE (user_code);
+
 ALTER TABLE ONLY public.jwks
     ADD CONSTRAINT jwks_pkey PRIMARY KEY (id);
 
@@ -3333,6 +3375,8 @@ ALTER TABLE ONLY public.verification
 CREATE INDEX account_user_id_idx ON public.account USING btree (user_id);
 
 CREATE INDEX attempt_count_resets_at_idx ON public.attempt_count USING btree (resets_at);
+
+CREATE INDEX device_code_expires_at_idx ON public.device_code USING btree (expires_at);
 
 CREATE INDEX jwks_created_at_idx ON public.jwks USING btree (created_at, id);
 

@@ -33,7 +33,41 @@ COMMENT ON COLUMN oauth_polled_request.polled_at IS 'When the client last polled
 COMMENT ON COLUMN oauth_polled_request.refresh_token_id IS 'Primary key of the refresh token that was issued for the code. No foreign key: the token may be collected first.';
 COMMENT ON COLUMN oauth_polled_request.notification_token IS 'The client_notification_token (CIBA Core, section 7.1), encrypted by the caller.';
 
+-- A better-auth server keeps its own requests of devices here. Its driver reads a bigint as text, so the interval is an integer.
+CREATE TABLE device_code (
+    id               short_text         NOT NULL DEFAULT gen_random_uuid()::text,
+    created_at       timestamptz        NOT NULL DEFAULT now(),
+    updated_at       timestamptz        NOT NULL DEFAULT now(),
+    device_code      short_text         NOT NULL,
+    user_code        short_text         NOT NULL,
+    user_id          short_text,
+    expires_at       finite_timestamptz NOT NULL,
+    status           short_text         NOT NULL,
+    last_polled_at   timestamptz,
+    -- squawk-ignore prefer-bigint-over-int
+    polling_interval integer,
+    client_id        short_text,
+    scope            text,
+    CONSTRAINT device_code_pkey PRIMARY KEY (id),
+    CONSTRAINT device_code_device_code_uidx UNIQUE (device_code),
+    CONSTRAINT device_code_user_code_uidx UNIQUE (user_code)
+);
+
+CREATE INDEX device_code_expires_at_idx ON device_code (expires_at);
+
+COMMENT ON TABLE device_code IS 'Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.';
+COMMENT ON COLUMN device_code.device_code IS 'The device code, as that server stores it.';
+COMMENT ON COLUMN device_code.user_code IS 'The user code, as that server stores it.';
+COMMENT ON COLUMN device_code.user_id IS 'The user who has looked the code up.';
+COMMENT ON COLUMN device_code.status IS 'pending, approved or denied.';
+COMMENT ON COLUMN device_code.last_polled_at IS 'When the device last asked.';
+COMMENT ON COLUMN device_code.polling_interval IS 'Milliseconds between two polls.';
+COMMENT ON COLUMN device_code.client_id IS 'The client, by its client_id.';
+COMMENT ON COLUMN device_code.scope IS 'The scopes asked for, separated by spaces.';
+
 -- +goose Down
+
+DROP TABLE device_code;
 
 DROP TABLE oauth_polled_request;
 DROP DOMAIN poll_interval;

@@ -48,6 +48,16 @@ const (
 	ConstraintCodeChallengeMethodKnown Constraint = "code_challenge_method_known"
 )
 
+// What a row of device_code has to satisfy.
+const (
+	// UNIQUE (device_code)
+	ConstraintDeviceCodeDeviceCodeUIdx Constraint = "device_code_device_code_uidx"
+	// PRIMARY KEY (id)
+	ConstraintDeviceCodePKey Constraint = "device_code_pkey"
+	// UNIQUE (user_code)
+	ConstraintDeviceCodeUserCodeUIdx Constraint = "device_code_user_code_uidx"
+)
+
 // What a row of email_address has to satisfy.
 const (
 	// CHECK (((octet_length(VALUE) <= 320) AND ((VALUE COLLATE "C") ~ '^[^[:space:]@]+@[^[:space:]@]+$'::text)))

@@ -335,7 +335,7 @@ func AllOAuthClientFieldValues() []OAuthClientField {
 	}
 }
 
-// The result of a call. A value means the same in every call.
+// The result of a call. A word means the same in every call; the documentation of package store lists them.
 type Outcome string
 
 const (
@@ -759,6 +759,30 @@ type AttemptCount struct {
 	Attempts int64
 	// When the window ends. It begins with the first attempt, and no attempt prolongs it.
 	ResetsAt time.Time
+}
+
+// Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.
+type DeviceCode struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// The device code, as that server stores it.
+	DeviceCode string
+	// The user code, as that server stores it.
+	UserCode string
+	// The user who has looked the code up.
+	UserID    *string
+	ExpiresAt time.Time
+	// pending, approved or denied.
+	Status string
+	// When the device last asked.
+	LastPolledAt *time.Time
+	// Milliseconds between two polls.
+	PollingInterval *int32
+	// The client, by its client_id.
+	ClientID *string
+	// The scopes asked for, separated by spaces.
+	Scope *string
 }
 
 // Access tokens (RFC 6749, section 1.4), opaque or JWT.

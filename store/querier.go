@@ -236,6 +236,8 @@ type Querier interface {
 	DeleteExpiredClientAssertions(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredClientSecrets deletes up to batch_size secrets that no longer count, and returns how many.
 	DeleteExpiredClientSecrets(ctx context.Context, batchSize int32) (int64, error)
+	// DeleteExpiredDeviceCodes deletes up to batch_size requests of a better-auth server's devices that have expired, and returns how many.
+	DeleteExpiredDeviceCodes(ctx context.Context, batchSize int32) (int64, error)
 	// DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 	// returns how many.
 	DeleteExpiredInitialAccessTokens(ctx context.Context, arg DeleteExpiredInitialAccessTokensParams) (int64, error)

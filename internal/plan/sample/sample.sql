@@ -216,6 +216,11 @@ SELECT pg_temp.id('ver', n), pg_temp.at(n), pg_temp.at(n), pg_temp.digest('ident
     now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
 FROM generate_series($1::bigint / 4 + 1, $2::bigint / 4) AS n;
 
+INSERT INTO device_code (id, created_at, updated_at, device_code, user_code, status, expires_at)
+SELECT pg_temp.id('dev', n), pg_temp.at(n), pg_temp.at(n), pg_temp.digest('device' || n), pg_temp.digest('user code' || n), 'pending',
+    now() + (pg_temp.r(n, 1) * 20 - 10) * interval '1 hour'
+FROM generate_series($1::bigint / 4 + 1, $2::bigint / 4) AS n;
+
 -- Keys are rotated, so there are never more than a few.
 INSERT INTO jwks (id, created_at, updated_at, public_key, private_key, alg, crv, expires_at)
 SELECT pg_temp.id('jwk', n), pg_temp.at(n), pg_temp.at(n), '{"kty": "EC"}', pg_temp.digest('key' || n), 'ES256', 'P-256',

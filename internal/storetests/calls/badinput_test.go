@@ -404,6 +404,9 @@ var constraintViolations = []struct {
 	{store.ConstraintOAuthClientResourceClientResourceUIdx, `INSERT INTO oauth_client_resource (client_id, resource_id) VALUES ('app', 'https://a.example')`},
 	{store.ConstraintOAuthClientResourceClientIDFKey, `UPDATE oauth_client_resource SET client_id = 'c'`},
 	{store.ConstraintOAuthClientResourceResourceIDFKey, `UPDATE oauth_client_resource SET resource_id = 'e'`},
+	{store.ConstraintDeviceCodePKey, `INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ('tv', 'x', 'x', 'pending', now())`},
+	{store.ConstraintDeviceCodeDeviceCodeUIdx, `INSERT INTO device_code (device_code, user_code, status, expires_at) VALUES ('d', 'x', 'pending', now())`},
+	{store.ConstraintDeviceCodeUserCodeUIdx, `INSERT INTO device_code (device_code, user_code, status, expires_at) VALUES ('x', 'u', 'pending', now())`},
 	{store.ConstraintVerificationPKey, `INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`},
 	{store.ConstraintVerificationIDLength, `UPDATE verification SET id = ''`},
 
@@ -480,6 +483,7 @@ func newRowOfEach(t *testing.T) *world {
 		`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('i', DIGEST, 1)`,
 		`INSERT INTO oauth_trusted_issuer (id, issuer) VALUES ('i', 'https://a.example'), ('i2', 'https://b.example')`,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('v', '', '', now())`,
+		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ('tv', 'd', 'u', 'pending', now())`,
 		`INSERT INTO oauth_pairwise_subject (id, sector, user_id, subject) VALUES ('p', 'a.example', 'u', 's')`,
 		`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('x', 'p', DIGEST, DIGEST, now())`,
 		`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('y', 'p', DIGEST, 1, now())`,

@@ -85,6 +85,8 @@ var collectorCalls = []collectorCall{
 	byExpiry("DeleteExpiredProofs", "oauth_proof", (*store.Queries).DeleteExpiredProofs, `INSERT INTO oauth_proof (id, expires_at) VALUES (%s, %s)`),
 	byExpiry("DeleteExpiredVerifications", "verification", (*store.Queries).DeleteExpiredVerifications,
 		`INSERT INTO verification (id, identifier, value, expires_at) VALUES (%s, '', '', %s)`),
+	byExpiry("DeleteExpiredDeviceCodes", "device_code", (*store.Queries).DeleteExpiredDeviceCodes,
+		`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES (%[1]s, %[1]s, %[1]s, 'pending', %[2]s)`),
 	byExpiry("DeleteExpiredSigningKeys", "jwks", (*store.Queries).DeleteExpiredSigningKeys,
 		`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES (%s, '{}', 'x', %s)`),
 	{

@@ -81,6 +81,7 @@ func TestTheActorStaysThroughARefresh(t *testing.T) {
 	w.issueGrant("x", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.Act = act })
 	_, access := w.Rotate("rt-x", store.OutcomeRotated)
 	wantEqual(t, "act", string(w.Introspect(access).Act), string(act))
+	wantEqual(t, "act in the row, which is all that another server reads", string(w.accessTokenOf(access).Act), string(act))
 	_, access = w.Rotate("rt-x", store.OutcomeRetried)
 	wantEqual(t, "act after a retry", string(w.Introspect(access).Act), string(act))
 }

@@ -642,6 +642,11 @@ func (h *history) introspect(d draw) {
 
 // introspectAs asks of a token, by whichever call knows it, or by the one that looks for either kind.
 func (h *history) introspectAs(client store.ClientID, method string, secret token.Digest, t *issued, either bool) {
+	if t.family != nil && !t.gone {
+		p := store.IntrospectAuthorizationParams{ID: t.family.id, ClientID: client, ClientAuthMethod: method, ClientSecret: secret}
+		r, err := h.q.IntrospectAuthorization(h.ctx, p)
+		h.answered("IntrospectAuthorization", p, h.m.introspectFamily(client, method, secret, t.family), r.Outcome, err)
+	}
 	want := h.m.introspect(client, method, secret, there(t))
 	switch {
 	case t.digest == "":

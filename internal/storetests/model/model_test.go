@@ -96,6 +96,7 @@ var answers = map[string]string{
 	"IntrospectAccessToken":            "active inactive unauthenticated",
 	"IntrospectRefreshToken":           "active inactive unauthenticated",
 	"IntrospectAccessTokenByID":        "active unauthenticated inactive",
+	"IntrospectAuthorization":          "active inactive unauthenticated",
 	"RevokeToken":                      "ended revoked unauthenticated unknown",
 	"RevokeAccessTokenByID":            "ended revoked unauthenticated unknown",
 	"RevokeAuthorization":              "ended unknown revoked",

@@ -777,6 +777,17 @@ func (m *model) introspect(client store.ClientID, method string, secret token.Di
 	return store.OutcomeActive
 }
 
+// introspectFamily is introspect for an access token without a row.
+func (m *model) introspectFamily(client store.ClientID, method string, secret token.Digest, f *family) store.Outcome {
+	switch {
+	case method != "server" && !(m.clientIsLive(client) && method != "none" && m.authenticates(client, method, secret)):
+		return store.OutcomeUnauthenticated
+	case !m.familyIsLive(f) || m.past(f.expires) || m.past(f.limit):
+		return store.OutcomeInactive
+	}
+	return store.OutcomeActive
+}
+
 func (m *model) revokeToken(client store.ClientID, method string, secret token.Digest, t *issued) store.Outcome {
 	switch {
 	case !m.authenticates(client, method, secret):

@@ -45,6 +45,7 @@ var raceOf = map[string]string{
 	"DeleteExpiredSessions":            "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredSigningKeys":         "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredVerifications":       "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredDeviceCodes":         "TestRaceCollectorsShareTheWork",
 	"DeletePasskey":                    "TestRaceSecondFactorsAreUsedOnce",
 	"DeleteRecoveryCodes":              "TestRaceRecoveryCodes",
 	"DeleteSigningKey":                 "TestRaceUpdatesLoseNothing",

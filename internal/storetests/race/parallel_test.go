@@ -555,6 +555,7 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 	"DeleteExpiredVerifications": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredVerifications(ctx, 5)
 	},
+	"DeleteExpiredDeviceCodes": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredDeviceCodes(ctx, 5) },
 	"DeleteSpentRefreshTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
 		r, err := q.DeleteSpentRefreshTokens(ctx, store.DeleteSpentRefreshTokensParams{PageSize: 1000})
 		return r.Deleted, err
@@ -617,6 +618,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.does(w.Q.CreateSigningKey(w.Ctx, store.CreateSigningKeyParams{ID: store.NewSigningKeyID(), PublicKey: "{}", PrivateKey: "sealed", Lifetime: new(time.Hour)}))
 			w.initialToken(1)
 			w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, 'x', 'y', now())`, fixture.Unique("v"))
+			w.Exec(`INSERT INTO device_code (device_code, user_code, status, expires_at) VALUES ($1, $1, 'pending', now())`, fixture.Unique("d"))
 			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
 			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
 			unused := fixture.Unique("unused")

@@ -122,6 +122,27 @@ var schemaTables = []tableSpec{
 			verification_expires_at_idx (expires_at)`,
 	},
 	{
+		name: "device_code",
+		core: `
+			id short_text (text) NOT NULL DEFAULT (gen_random_uuid())::text
+			created_at timestamp with time zone NOT NULL DEFAULT now()
+			updated_at timestamp with time zone NOT NULL DEFAULT now()
+			device_code short_text (text) NOT NULL
+			user_code short_text (text) NOT NULL
+			user_id short_text (text)
+			expires_at finite_timestamptz (timestamp with time zone) NOT NULL
+			status short_text (text) NOT NULL
+			last_polled_at timestamp with time zone
+			polling_interval integer
+			client_id short_text (text)
+			scope text`,
+		indexes: `
+			device_code_pkey UNIQUE (id)
+			device_code_device_code_uidx UNIQUE (device_code)
+			device_code_user_code_uidx UNIQUE (user_code)
+			device_code_expires_at_idx (expires_at)`,
+	},
+	{
 		name: "oauth_client",
 		core: `
 			id stored_oauth_client_id (text) NOT NULL
@@ -1152,6 +1173,10 @@ var foreignInserts = []struct{ table, columns, values string }{
 		"'v1', now(), now(), 'qGf3', '{\"type\": \"authorization_code\"}', now() + interval '10 minutes'",
 	},
 	{
+		"device_code", "id, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
+		"'d1', 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
+	},
+	{
 		"oauth_client", `id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes,
 			user_id, name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
 			post_logout_redirect_uris, token_endpoint_auth_method, grant_types, response_types, public, type, reference_id, metadata`,
@@ -1218,6 +1243,7 @@ func TestOnlyCoreColumnsAreRequired(t *testing.T) {
 		"oauth_access_token":     {"id": "'t'", "client_id": "'app'", "scopes": "'{}'"},
 		"oauth_consent":          {"id": "'n'", "client_id": "'app'", "scopes": "'{}'"},
 		"verification":           {"id": "'v'", "identifier": "''", "value": "''", "expires_at": "now()"},
+		"device_code":            {"device_code": "'d'", "user_code": "'u'", "status": "'pending'", "expires_at": "now()"},
 		"oauth_client_secret":    {"client_id": "'app'", "digest": "'" + string(fixture.Digest("s")) + "'", "expires_at": "now()"},
 		"oauth_resource":         {"identifier": "'https://api.example'", "name": "''"},
 		"oauth_client_resource":  {"client_id": "'app'", "resource_id": "'https://api.example'"},

@@ -81,6 +81,7 @@ func newNeighbours(t *testing.T) *world {
 	w.Exec(`INSERT INTO oauth_client_resource (id, client_id, resource_id) SELECT a || '-api', a, 'https://api.example' FROM unnest(ARRAY['shop', 'adas']) AS a`)
 	w.Exec(`INSERT INTO oauth_initial_access_token (id, token, max_uses) VALUES ('initial', $1, 1)`, string(fixture.Digest("initial")))
 	w.Exec(`INSERT INTO verification (id, identifier, value, expires_at) VALUES ('code', 'i', 'v', now() + interval '1 minute')`)
+	w.Exec(`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ('tv', 'd', 'u', 'pending', now() + interval '1 minute')`)
 	w.Exec(`INSERT INTO oauth_pairwise_subject (sector, user_id, subject) SELECT 'shop.example', u, u || '-shop' FROM unnest(ARRAY['ada', 'bob']) AS u`)
 	w.Exec(`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ('mailed', 'sign-in', $1, $1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
 	w.Exec(`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ('guesses', 'sign-in', $1, 1, now() + interval '1 minute')`, string(fixture.Digest("ada")))
@@ -350,6 +351,7 @@ func TestDeletedLeavesTakeNothingAlong(t *testing.T) {
 		{"jwks", "key"},
 		{"oauth_trusted_issuer", "issuer"},
 		{"verification", "code"},
+		{"device_code", "tv"},
 		{"oauth_polled_request", "shop-pending"},
 		{"one_time_code", "mailed"},
 		{"attempt_count", "guesses"},
