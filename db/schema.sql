@@ -3103,6 +3103,8 @@ COMMENT ON COLUMN public.one_time_code.subject IS 'Digest of whom the code is fo
 
 COMMENT ON COLUMN public.one_time_code.digest IS 'Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.';
 
+COMMENT ON COLUMN public.one_time_code.expires_at IS 'Until when the code can be redeemed.';
+
 COMMENT ON COLUMN public.one_time_code.data IS 'What the server has to know when the code is redeemed, such as the address that it verifies.';
 
 CREATE TABLE public.passkey (
@@ -3257,6 +3259,12 @@ COMMENT ON TABLE public.totp IS 'Authenticator apps of users (RFC 6238).';
 COMMENT ON COLUMN public.totp.name IS 'What the user calls the app.';
 
 COMMENT ON COLUMN public.totp.secret IS 'The shared secret, encrypted by the caller.';
+
+COMMENT ON COLUMN public.totp.algorithm IS 'The hash function of the HMAC.';
+
+COMMENT ON COLUMN public.totp.digits IS 'How many digits a code has.';
+
+COMMENT ON COLUMN public.totp.period IS 'How many seconds a time step lasts.';
 
 COMMENT ON COLUMN public.totp.last_step IS 'The highest time step of which a code was accepted; NULL if none was.';
 

@@ -107,9 +107,9 @@ WITH presented AS MATERIALIZED (
             WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), r.scopes) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
             WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
             WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(c.resources, @default_resources::text[], '{}')) THEN 'invalid_target'
-            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
             -- a token without resources would be good at any of them
             WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, @default_resources::text[]))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(

@@ -354,9 +354,9 @@ WITH presented AS MATERIALIZED (
             WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
             WHEN NOT is_within(coalesce($6::text[], '{}'), r.scopes) THEN 'invalid_scope'
             WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.scopes, $7::text[], '{}')) THEN 'invalid_scope'
+            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $7::text[]))) = 0 THEN 'invalid_scope'
             WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
             WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(c.resources, $9::text[], '{}')) THEN 'invalid_target'
-            WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $7::text[]))) = 0 THEN 'invalid_scope'
             -- a token without resources would be good at any of them
             WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, $9::text[]))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(

@@ -117,6 +117,7 @@ var raceOf = map[string]string{
 	"FindClientByRegistrationToken":    "TestRaceRegistrationIsManagedByOneToken",
 	"DeleteRegistration":               "TestRaceRegistrationIsManagedByOneToken",
 	"PutClientDocument":                "TestRaceLatestFetchOfADocumentStays",
+	"RefreshClientDocument":            "TestRaceLatestFetchOfADocumentStays",
 }
 
 // conditionalWrites are the queries that write by what they find.
