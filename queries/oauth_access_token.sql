@@ -13,7 +13,8 @@
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 --   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
--- Only issued writes anything, apart from the proof, which is remembered.
+-- Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+-- forget the proof.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
@@ -74,9 +75,10 @@ LEFT JOIN access_token AS w ON true;
 
 -- ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 -- in AuthenticateClient.
--- The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
--- the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
--- client_resources, which are the resources that it serves: the server has to know them.
+-- The subject token is given by its digest (subject_token) or, if it is a JWT, by its id (subject_token_id, the jti); so is the actor
+-- token, if there is one. access_token is the new token's digest, NULL for a JWT. A client may present the tokens that were issued to it. A
+-- confidential client may also present those whose resources have its client_id or one of client_resources, which are the resources that it
+-- serves: the server has to know them.
 -- The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 -- alone is revoked later. There is no refresh token.
 -- scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
@@ -108,7 +110,8 @@ LEFT JOIN access_token AS w ON true;
 --   - invalid_target: the resources go beyond those of the subject token (invalid_target)
 --   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
--- Only exchanged writes anything, apart from the proof, which is remembered.
+-- Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
+-- would forget the proof.
 -- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
@@ -261,7 +264,8 @@ LEFT JOIN access_token AS w ON true;
 --   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 --     which
--- Only issued writes anything, apart from the proof, which is remembered.
+-- Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+-- forget the proof and the assertion.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,

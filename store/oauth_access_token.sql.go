@@ -250,9 +250,10 @@ type ExchangeTokenRow struct {
 
 // ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 // in AuthenticateClient.
-// The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
-// the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
-// client_resources, which are the resources that it serves: the server has to know them.
+// The subject token is given by its digest (subject_token) or, if it is a JWT, by its id (subject_token_id, the jti); so is the actor
+// token, if there is one. access_token is the new token's digest, NULL for a JWT. A client may present the tokens that were issued to it. A
+// confidential client may also present those whose resources have its client_id or one of client_resources, which are the resources that it
+// serves: the server has to know them.
 // The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 // alone is revoked later. There is no refresh token.
 // scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
@@ -285,7 +286,8 @@ type ExchangeTokenRow struct {
 //   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //
-// Only exchanged writes anything, apart from the proof, which is remembered.
+// Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
+// would forget the proof.
 func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error) {
 	row := q.db.QueryRow(ctx, ExchangeToken,
 		arg.ClientID,
@@ -803,7 +805,8 @@ type IssueAccessTokenRow struct {
 //   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //
-// Only issued writes anything, apart from the proof, which is remembered.
+// Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+// forget the proof.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IssueAccessToken,
 		arg.ClientID,
@@ -1018,7 +1021,8 @@ type IssueTokenByAssertionRow struct {
 //   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 //     which
 //
-// Only issued writes anything, apart from the proof, which is remembered.
+// Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+// forget the proof and the assertion.
 func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error) {
 	row := q.db.QueryRow(ctx, IssueTokenByAssertion,
 		arg.ClientID,
