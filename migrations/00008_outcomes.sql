@@ -32,6 +32,8 @@ ALTER TYPE outcome ADD VALUE 'too_many_actors';
 ALTER TYPE outcome ADD VALUE 'invalid_redirect_uri';
 ALTER TYPE outcome ADD VALUE 'invalid_client_metadata';
 
+COMMENT ON TYPE outcome IS 'The result of a call. A word means the same in every call; the documentation of package store lists them.';
+
 -- +goose Down
 
 -- An enum loses no word, so the type is made anew, and the function that returns it.

@@ -122,13 +122,8 @@ WITH presented AS MATERIALIZED (
         t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
-        (CASE
-            WHEN cardinality(@scopes::text[]) > 0 THEN as_set(@scopes::text[])
-            ELSE kept_within(t.scopes, coalesce(k.scopes, @default_scopes::text[]))
-        END)::text[] AS access_scopes,
-        kept_within(
-            CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE t.resources END, coalesce(k.resources, t.resources)
-        )::text[] AS access_resources,
+        asked_or_granted(@scopes::text[], kept_within(t.scopes, coalesce(k.scopes, @default_scopes::text[])))::text[] AS access_scopes,
+        kept_within(asked_or_granted(@resources::text[], t.resources), coalesce(k.resources, t.resources))::text[] AS access_resources,
         details_of_types(
             CASE
                 WHEN sqlc.narg('authorization_details')::jsonb IS NULL THEN t.authorization_details
@@ -307,18 +302,13 @@ WITH asked AS MATERIALIZED (
                 OR k.client_id <> sqlc.narg('assertion_client_id')::client_id
                 OR NOT binds_as_registered(k, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             ELSE coalesce(
-                judge_assertion_time(@assertion_expires_at::bigint, @clock_skew::interval, @max_lifetime::interval, i.max_lifetime)::text,
-                CASE
-                    WHEN u.id IS NULL THEN 'unknown'
-                    WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                    ELSE coalesce(
-                        judge_asked(
-                            k, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
-                            sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
-                        )::text,
-                        'issued'
-                    )
-                END
+                judge_assertion_time(@assertion_expires_at::bigint, @clock_skew::interval, @max_lifetime::interval, i.max_lifetime),
+                user_refusal(u),
+                judge_asked(
+                    k, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
+                    sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
+                ),
+                'issued'
             )
         END)::outcome AS outcome
     FROM oauth_client AS k
@@ -449,8 +439,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
-    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
 -- IntrospectAccessTokenByID is IntrospectAccessToken for a JWT, which is known by its jti (RFC 7519, section 4.1.7).
@@ -471,8 +460,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
-    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 
 -- IntrospectToken is IntrospectAccessToken and IntrospectRefreshToken in one call, for a caller that doesn't know which kind it holds: the
@@ -498,15 +486,14 @@ WITH live AS (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE r.token = @token::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
+    WHERE r.token = @token::token_digest AND refresh_token_is_live(r, a, c, u, s)
 )
 SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.sub, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
-    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1;
 

@@ -530,6 +530,34 @@ SELECT w.outcome::outcome AS outcome, w.changes::text[] AS changes,
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN answer AS w ON true;
 
+-- RefreshClientDocument records that a client's metadata document was asked for again and is the one stored: the answer to a request with
+-- document_etag was 304 (RFC 9110, section 15.4.5). It need not be fetched again for fresh_for.
+--   - fresh: the document is fresh again
+--   - retried: the fetch of this instant is stored already
+--   - stale: a later fetch, or a document with another ETag, is stored; nothing changes
+--   - taken: the client_id is that of a client without a document; nothing changes
+--   - revoked: the client is deleted; nothing changes
+--   - unknown: there is no such client
+-- name: RefreshClientDocument :one
+WITH refreshed AS (
+    UPDATE oauth_client AS c
+    SET document_fetched_at = least(@fetched_at::timestamptz, now()), document_fresh_until = deadline(@fresh_for::interval, NULL, 'FreshFor'),
+        updated_at = now()
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
+      AND c.document_fetched_at < least(@fetched_at::timestamptz, now()) AND c.document_etag = @document_etag::text
+    RETURNING c.disabled, c.document_fresh_until
+), answer AS (
+    SELECT 'fresh'::outcome AS outcome, r.disabled AS is_disabled, r.document_fresh_until AS fresh_until
+    FROM refreshed AS r
+    UNION ALL
+    SELECT u.verdict, u.is_disabled, u.fresh_until
+    FROM judge_client_document(@client_id::client_id, least(@fetched_at::timestamptz, now())::timestamptz) AS u (verdict, changes, is_disabled, fresh_until)
+    WHERE NOT EXISTS (SELECT FROM refreshed)
+)
+SELECT coalesce(w.outcome, 'unknown')::outcome AS outcome, coalesce(w.is_disabled, false)::boolean AS is_disabled, w.fresh_until
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN answer AS w ON true;
+
 -- FindStaleClients returns a page of the clients whose metadata document has to be fetched again, the longest overdue first. Disabled
 -- clients are left out. Begin with the zero time and the empty id; for the next page pass document_fresh_until and id of the last row.
 -- name: FindStaleClients :many
@@ -666,8 +694,7 @@ SELECT noted(
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);
 
--- MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector
--- erases the rest.
+-- MarkUnusedClients deletes clients that nobody has used for unused_for, as DeleteClient does.
 -- A client is used while there is anything that it has asked for or was granted: a request, a family, a token, a session that it knows, or a
 -- consent younger than unused_for. The call writes down since when it has found nothing (unused_since), and deletes only once that is
 -- unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
@@ -700,26 +727,25 @@ WITH bounds AS MATERIALIZED (
       AND (c.unused_since IS NOT NULL OR NOT client_is_used(c.client_id, b.unused_before))
     FOR UPDATE OF c SKIP LOCKED
 ), judged AS MATERIALIZED (
-    SELECT l.id, l.unused_before,
+    SELECT l.id, l.client_id, l.unused_before,
         CASE WHEN client_is_used(l.client_id, l.unused_before) THEN NULL WHEN l.is_watched THEN l.unused_since ELSE now() END AS unused_since
     FROM locked AS l
+), deleted AS MATERIALIZED (
+    SELECT j.id
+    FROM judged AS j
+    WHERE j.unused_since <= j.unused_before AND delete_client(j.client_id, false, NULL)
 ), marked AS (
     UPDATE oauth_client AS c
-    SET unused_since = j.unused_since, unused_checked_at = CASE WHEN j.unused_since IS NOT NULL THEN now() END,
-        deleted_at = CASE WHEN j.unused_since <= j.unused_before THEN now() END,
-        disabled = c.disabled OR coalesce(j.unused_since <= j.unused_before, false),
-        grants_epoch = c.grants_epoch + coalesce(j.unused_since <= j.unused_before, false)::integer,
-        updated_at = now()
+    SET unused_since = j.unused_since, unused_checked_at = CASE WHEN j.unused_since IS NOT NULL THEN now() END, updated_at = now()
     FROM judged AS j
-    WHERE c.id = j.id
-    RETURNING c.deleted_at
+    WHERE c.id = j.id AND (j.unused_since <= j.unused_before) IS NOT TRUE
 ), last AS (
     SELECT x.id
     FROM page AS x
     ORDER BY x.id DESC
     LIMIT 1
 )
-SELECT (SELECT count(*) FROM marked AS m WHERE m.deleted_at IS NOT NULL)::bigint AS deleted, l.id AS last_id
+SELECT (SELECT count(*) FROM deleted)::bigint AS deleted, l.id AS last_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN last AS l ON true;
 

@@ -94,13 +94,8 @@ WITH presented AS MATERIALIZED (
         t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
-        (CASE
-            WHEN cardinality($3::text[]) > 0 THEN as_set($3::text[])
-            ELSE kept_within(t.scopes, coalesce(k.scopes, $4::text[]))
-        END)::text[] AS access_scopes,
-        kept_within(
-            CASE WHEN cardinality($5::text[]) > 0 THEN as_set($5::text[]) ELSE t.resources END, coalesce(k.resources, t.resources)
-        )::text[] AS access_resources,
+        asked_or_granted($3::text[], kept_within(t.scopes, coalesce(k.scopes, $4::text[])))::text[] AS access_scopes,
+        kept_within(asked_or_granted($5::text[], t.resources), coalesce(k.resources, t.resources))::text[] AS access_resources,
         details_of_types(
             CASE
                 WHEN $6::jsonb IS NULL THEN t.authorization_details
@@ -464,8 +459,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
-    AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -559,8 +553,7 @@ SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
-    AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
 LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -652,15 +645,14 @@ WITH live AS (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
+    WHERE r.token = $4::token_digest AND refresh_token_is_live(r, a, c, u, s)
 )
 SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.sub, i.session_id, i.reference_id, i.authorization_id, i.scopes,
     i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
-    AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
 LEFT JOIN live AS i ON one.is_server OR k.id IS NOT NULL
 LIMIT 1
 `
@@ -879,18 +871,13 @@ WITH asked AS MATERIALIZED (
                 OR k.client_id <> $9::client_id
                 OR NOT binds_as_registered(k, $10::token_confirmation) THEN 'mismatched'
             ELSE coalesce(
-                judge_assertion_time($11::bigint, $12::interval, $13::interval, i.max_lifetime)::text,
-                CASE
-                    WHEN u.id IS NULL THEN 'unknown'
-                    WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                    ELSE coalesce(
-                        judge_asked(
-                            k, $14::text[], $15::text[], $16::text[], $17::text[],
-                            $18::jsonb, $19::text[]
-                        )::text,
-                        'issued'
-                    )
-                END
+                judge_assertion_time($11::bigint, $12::interval, $13::interval, i.max_lifetime),
+                user_refusal(u),
+                judge_asked(
+                    k, $14::text[], $15::text[], $16::text[], $17::text[],
+                    $18::jsonb, $19::text[]
+                ),
+                'issued'
             )
         END)::outcome AS outcome
     FROM oauth_client AS k

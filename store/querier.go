@@ -729,8 +729,7 @@ type Querier interface {
 	// looks at page_size sessions in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no session is left. It skips rows that are locked.
 	MarkEndedSessions(ctx context.Context, arg MarkEndedSessionsParams) (MarkEndedSessionsRow, error)
-	// MarkUnusedClients marks clients as deleted that nobody has used for unused_for. Everything that was granted to them is dead. The collector
-	// erases the rest.
+	// MarkUnusedClients deletes clients that nobody has used for unused_for, as DeleteClient does.
 	// A client is used while there is anything that it has asked for or was granted: a request, a family, a token, a session that it knows, or a
 	// consent younger than unused_for. The call writes down since when it has found nothing (unused_since), and deletes only once that is
 	// unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
@@ -851,6 +850,15 @@ type Querier interface {
 	//   - unknown: there is no code, or it was redeemed; the guess isn't counted
 	// Run this call on the pool: a transaction that is rolled back would forget the guess.
 	RedeemOneTimeCode(ctx context.Context, arg RedeemOneTimeCodeParams) (RedeemOneTimeCodeRow, error)
+	// RefreshClientDocument records that a client's metadata document was asked for again and is the one stored: the answer to a request with
+	// document_etag was 304 (RFC 9110, section 15.4.5). It need not be fetched again for fresh_for.
+	//   - fresh: the document is fresh again
+	//   - retried: the fetch of this instant is stored already
+	//   - stale: a later fetch, or a document with another ETag, is stored; nothing changes
+	//   - taken: the client_id is that of a client without a document; nothing changes
+	//   - revoked: the client is deleted; nothing changes
+	//   - unknown: there is no such client
+	RefreshClientDocument(ctx context.Context, arg RefreshClientDocumentParams) (RefreshClientDocumentRow, error)
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
 	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the

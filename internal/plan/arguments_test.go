@@ -115,6 +115,12 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			ORDER BY t.id
 			LIMIT 1
 		) || (
+			SELECT jsonb_build_object('document_client', c.client_id)
+			FROM oauth_client AS c
+			WHERE c.document_etag = '"1"' AND c.deleted_at IS NULL
+			ORDER BY c.id
+			LIMIT 1
+		) || (
 			SELECT jsonb_build_object('pairwise_client', c.client_id, 'pairwise_sector', p.sector, 'pairwise_user', p.user_id, 'pairwise_subject', p.subject)
 			FROM oauth_pairwise_subject AS p
 			JOIN oauth_client AS c ON c.sector_identifier = p.sector
@@ -292,6 +298,7 @@ var special = map[string]map[string]string{
 	"DeleteRegistration":                   {"ClientID": "registered_client", "RegistrationAccessToken": "registration"},
 	"RegisterClient":                       {"ID": "'new", "ClientID": "'new", "InitialAccessToken": "initial_access_token", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
 	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
+	"RefreshClientDocument":                {"ClientID": "document_client", "DocumentETag": "'\"1\""},
 	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
 	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null},
 	"function judge_client_document":       {"Of_client": "client_id"},

@@ -146,3 +146,40 @@ func (w *world) unreadable(err error, call string) {
 	w.Helper()
 	w.violation(err, call, store.ConstraintObjectIsSmall)
 }
+
+func TestDocumentThatHasNotChangedIsFreshAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	at := time.Now().Add(-time.Hour).Truncate(time.Second)
+	p := documentParams(at)
+	p.DocumentETag = new(`"v1"`)
+	first := w.put(p, store.OutcomeInserted)
+	refresh := func(client store.ClientID, etag string, fetched time.Time, want store.Outcome) store.RefreshClientDocumentRow {
+		t.Helper()
+		row, err := w.Q.RefreshClientDocument(w.Ctx, store.RefreshClientDocumentParams{ClientID: client, DocumentETag: etag, FetchedAt: fetched, FreshFor: 2 * time.Hour})
+		w.OK(err)
+		w.want("RefreshClientDocument", row.Outcome, want)
+		return row
+	}
+	w.Unchanged(func() {
+		refresh(p.ClientID, `"v1"`, at, store.OutcomeRetried)
+		refresh(p.ClientID, `"v1"`, at.Add(-time.Minute), store.OutcomeStale)
+		refresh(p.ClientID, `"v0"`, at.Add(time.Minute), store.OutcomeStale) // of another version
+		refresh(p.ClientID, "", at.Add(time.Minute), store.OutcomeStale)
+		refresh(w.Client, `"v1"`, at.Add(time.Minute), store.OutcomeTaken)
+		refresh("https://nobody.example/", `"v1"`, at, store.OutcomeUnknown)
+	})
+	again := refresh(p.ClientID, `"v1"`, at.Add(time.Minute), store.OutcomeFresh)
+	if first.FreshUntil == nil || again.FreshUntil == nil || !again.FreshUntil.After(*first.FreshUntil) {
+		t.Errorf("fresh until %v, then %v", first.FreshUntil, again.FreshUntil)
+	}
+	p.FetchedAt = at.Add(30 * time.Second)
+	w.put(p, store.OutcomeStale) // the older fetch
+
+	w.want("DisableClient", w.outcome(w.Q.DisableClient(w.Ctx, p.ClientID)), store.OutcomeEnded)
+	if row := refresh(p.ClientID, `"v1"`, at.Add(2*time.Minute), store.OutcomeFresh); !row.IsDisabled {
+		t.Error("an operator's no is lifted, or not said")
+	}
+	w.deleteClient(p.ClientID)
+	refresh(p.ClientID, `"v1"`, at.Add(3*time.Minute), store.OutcomeRevoked)
+}

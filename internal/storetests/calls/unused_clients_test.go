@@ -83,6 +83,9 @@ func TestClientThatNobodyUsesIsDeletedInTheEnd(t *testing.T) {
 	var epoch int64
 	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT disabled, grants_epoch FROM oauth_client WHERE client_id = $1`, id).Scan(&disabled, &epoch))
 	wantEqual(t, "as DeleteClient does", []any{disabled, epoch}, []any{true, before.GrantsEpoch + 1})
+	var secrets int
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT num_nonnulls(client_secret, registration_access_token, metadata, name) FROM oauth_client WHERE client_id = $1`, id).Scan(&secrets))
+	wantEqual(t, "what is blanked", secrets, 0)
 	row, err := w.Q.EraseDeletedClients(w.Ctx, store.EraseDeletedClientsParams{BatchSize: 10})
 	w.OK(err)
 	wantEqual(t, "erased", row.Deleted, 1)

@@ -59,7 +59,10 @@ var actions = []struct {
 	{[8]int{0, 0, 0, 0, 6, 0, 4, 0}, (*history).foreignSession},
 	{[8]int{1, 0, 0, 1, 4, 0, 4, 1}, (*history).foreignSignOut},
 	{[8]int{0, 0, 0, 0, 0, 8, 0, 1}, (*history).foreignConsent},
-	{[8]int{0, 0, 0, 6, 0, 0, 0, 1}, (*history).exchanged},
+	{[8]int{2, 4, 2, 8, 1, 0, 1, 2}, (*history).exchange},
+	{[8]int{12, 4, 2, 3, 3, 0, 0, 4}, (*history).createDeviceAuthorization},
+	{[8]int{14, 2, 2, 3, 3, 0, 0, 3}, (*history).claim},
+	{[8]int{24, 5, 4, 6, 4, 0, 0, 8}, (*history).poll},
 	{[8]int{0, 0, 0, 1, 8, 4, 5, 0}, (*history).byHand},
 	{[8]int{0, 0, 1, 2, 2, 1, 3, 24}, (*history).collect},
 	{[8]int{1, 0, 0, 3, 1, 0, 2, 1}, (*history).list},
@@ -352,6 +355,9 @@ func (h *history) approveAuthorization(d draw) {
 			p.SessionID = &f.session.id
 		}
 	}
+	if f := h.m.familyByID(p.ID); f != nil && f.device != nil && f.user != "" && !d.once(4) {
+		p.UserID, p.SessionID = f.user, h.sessionOf(d, f.user)
+	}
 	if !d.once(3) {
 		p.Code = new(h.newCode())
 	}
@@ -375,8 +381,12 @@ func (h *history) denyAuthorization(d draw) {
 }
 
 func (h *history) denyAuthorizationOf(id store.AuthorizationID) {
-	r, err := h.q.DenyAuthorization(h.ctx, store.DenyAuthorizationParams{ID: id})
-	h.answered("DenyAuthorization", id, h.m.denyAuthorization(id), r.Outcome, err)
+	p := store.DenyAuthorizationParams{ID: id}
+	if f := h.m.familyByID(id); f != nil && f.user != "" {
+		p.UserID = &f.user
+	}
+	r, err := h.q.DenyAuthorization(h.ctx, p)
+	h.answered("DenyAuthorization", p, h.m.denyAuthorization(p), r.Outcome, err)
 }
 
 func (h *history) issueAuthorizationCode(d draw) {
@@ -487,6 +497,9 @@ func (h *history) redeem(d draw) {
 		id := h.name("r")
 		p.RefreshTokenID, p.RefreshToken = new(store.RefreshTokenID(id)), new(h.digest(id))
 	}
+	if d.once(4) {
+		p.AccessTokenWithoutRow, p.AccessToken, p.AccessTokenLifetime = true, nil, withoutRowFor(p.AccessTokenLifetime)
+	}
 	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.redeemWith(p)
 }
@@ -506,7 +519,7 @@ func (h *history) redeemWith(p store.RedeemAuthorizationCodeParams) {
 
 // told compares the expiry that an answer names with that of the token, unless it has been collected.
 func (h *history) told(kind string, got *time.Time, t *issued) {
-	if t != nil && h.when(inward(h, got)) != h.when(t.expires) {
+	if t != nil && !(t.withoutRow && h.m.past(t.expires)) && h.when(inward(h, got)) != h.when(t.expires) {
 		h.fail(fmt.Errorf("the answer says that the %s token expires at %s, want %s", kind, h.when(inward(h, got)), h.when(t.expires)))
 	}
 }
@@ -564,6 +577,9 @@ func (h *history) rotate(d draw) {
 	if !d.once(6) {
 		p.AccessToken = new(h.digest(id))
 	}
+	if d.once(4) {
+		p.AccessTokenWithoutRow, p.AccessToken, p.AccessTokenLifetime = true, nil, withoutRowFor(p.AccessTokenLifetime)
+	}
 	p.DefaultScopes, p.DefaultResources = byDefault(d)
 	h.rotateWith(p)
 }
@@ -595,6 +611,7 @@ func (h *history) issueAccessToken(d draw) {
 		Lifetime: h.lifetime(d, time.Minute, 10*time.Second), Resources: apis[:d.below(2)], ReferenceID: h.tenant(d), Confirmation: h.key(d),
 		DefaultScopes: oneOf(d, nil, []string{"openid", "calendar"}, []string{"openid", "calendar"}),
 	}
+	_, p.DefaultResources = byDefault(d)
 	p.ClientAuthMethod, p.ClientSecret = h.caller(d, p.ClientID)
 	if !d.once(4) {
 		p.AccessToken = new(h.digest(id))
@@ -622,9 +639,9 @@ func (h *history) anyToken(d draw) *issued {
 	return t
 }
 
-// there is the token, unless it has been collected.
+// there is the token, unless it has been collected or has no row.
 func there(t *issued) *issued {
-	if t.gone {
+	if t.gone || t.withoutRow {
 		return nil
 	}
 	return t
@@ -1157,33 +1174,6 @@ func (h *history) foreignConsentOf(of pair, reference *store.ReferenceID, scopes
 	h.logf("another server writes a consent of %v %v in %q", of, g.scopes, deref(g.reference))
 }
 
-// exchanged inserts a token that was exchanged (RFC 8693): one of the family, but with a client of its own.
-func (h *history) exchanged(d draw) {
-	live := slices.DeleteFunc(slices.Clone(h.m.families), func(f *family) bool { return !h.m.familyIsLive(f) })
-	f, found := recent(d, live)
-	client := oneOf(d, h.clients...)
-	if found && h.m.clientIsLive(client) {
-		h.exchangedFor(client, f)
-	}
-}
-
-func (h *history) exchangedFor(client store.ClientID, f *family) {
-	id := h.name("t")
-	t := &issued{
-		id: id, digest: h.digest(id), pair: pair{client, f.user}, reference: f.reference, family: f, own: true, scopes: f.granted,
-		expires: in(h.m.now, time.Hour, 0),
-	}
-	_, err := h.tx.Exec(h.ctx, `
-		INSERT INTO oauth_access_token (id, token, client_id, user_id, reference_id, expires_at, scopes, authorization_id, client_epoch, pair_epoch)
-		SELECT $1, $2, c.client_id, u.id, $5::text, $6, $7, $8, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, $5::text)
-		FROM oauth_client AS c CROSS JOIN "user" AS u WHERE c.client_id = $3 AND u.id = $4`,
-		t.id, t.digest, client, f.user, t.reference, outward(h, t.expires), t.scopes, f.id)
-	h.fail(err)
-	h.logf("%s of %v in %q is issued in exchange for one of %s", id, t.pair, deref(t.reference), f.id)
-	h.said["exchanged token"]++
-	h.m.tokens = append(h.m.tokens, t)
-}
-
 // byHand leaves rows as an ending does that did not see them, or as an operator may.
 func (h *history) byHand(d draw) {
 	var unseen []*session
@@ -1245,7 +1235,7 @@ func (h *history) collect(d draw) {
 		"DeleteDeadAccessTokens", "DeleteSpentRefreshTokens", "DeleteEndedAuthorizations", "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens",
 		"DeleteExpiredSessions", "")
 	if call == "" {
-		call = oneOf(d, "DeleteExpiredAuthorizations", "DeleteExpiredClientSecrets", "EraseDeletedUsers", "EraseDeletedClients")
+		call = oneOf(d, "DeleteExpiredPolledRequests", "DeleteExpiredAuthorizations", "DeleteExpiredClientSecrets", "EraseDeletedUsers", "EraseDeletedClients")
 	}
 	h.collectBy(call, oneOf(d, 0, time.Minute))
 }
@@ -1257,7 +1247,7 @@ func (h *history) collectBy(call string, retention time.Duration) {
 	case "MarkDeadAuthorizations":
 		_, err = h.q.MarkDeadAuthorizations(h.ctx, store.MarkDeadAuthorizationsParams{PageSize: page})
 		for _, f := range h.m.families {
-			hasTokens := h.m.token(func(t *issued) bool { return t.family == f }) != nil
+			hasTokens := h.m.token(func(t *issued) bool { return t.family == f && !t.withoutRow }) != nil
 			if f.status == store.AuthorizationStatusApproved && (h.m.familyIsOver(f) || f.expires == nil && !hasTokens) {
 				h.m.mark(f)
 			}
@@ -1287,6 +1277,8 @@ func (h *history) collectBy(call string, retention time.Duration) {
 		_, err = h.q.DeleteExpiredSessions(h.ctx, page)
 	case "DeleteExpiredAuthorizations":
 		_, err = h.q.DeleteExpiredAuthorizations(h.ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: page, Retention: retention})
+	case "DeleteExpiredPolledRequests":
+		_, err = h.q.DeleteExpiredPolledRequests(h.ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: page, Retention: retention})
 	case "DeleteExpiredClientSecrets":
 		_, err = h.q.DeleteExpiredClientSecrets(h.ctx, page)
 	case "EraseDeletedUsers":
@@ -1328,19 +1320,26 @@ func (h *history) forget(call string, retention time.Duration) {
 		if t.refresh {
 			table = "refresh_token "
 		}
-		if t.gone || there[table+t.id] {
+		if t.gone || t.withoutRow || there[table+t.id] {
 			continue
 		}
 		due := t.over || h.m.past(t.expires) || t.family != nil && h.m.familyIsOver(t.family)
 		if t.refresh && t.family != nil && !t.family.marked {
 			// evidence of reuse is kept
 			due = due && (t.expires != nil && !t.expires.Add(retention).After(h.m.now) || t.expires == nil && t.over && !t.spent.Add(retention).After(h.m.now))
+			due = due && (t.keptUntil == nil || h.m.past(t.keptUntil))
 		}
 		if call == "DeleteEndedAuthorizations" {
 			due = t.family != nil && t.family.endedBefore(h.m.now.Add(-retention))
 		}
 		wrongly("token", t.id, due)
 		t.gone = true
+	}
+	for _, f := range h.m.families {
+		if p := f.device; p != nil && !p.gone && !there["polled_request "+string(f.id)] {
+			wrongly("code of a device", string(f.id), !p.expires.Add(retention).After(h.m.now))
+			p.gone = true
+		}
 	}
 	h.m.families = slices.DeleteFunc(h.m.families, func(f *family) bool {
 		if there["authorization "+string(f.id)] {

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/oauthdb/oauthdb/store"
@@ -23,6 +22,9 @@ func (h *history) issueGrant(d draw) {
 	p.FamilyLifetime = h.lifetime(d, 2*time.Hour, 30*time.Minute, 2*time.Minute)
 	if d.once(6) {
 		p.RefreshTokenID, p.RefreshToken = nil, nil
+	}
+	if d.once(3) {
+		p.AccessTokenWithoutRow, p.AccessToken, p.AccessTokenLifetime = true, nil, withoutRowFor(p.AccessTokenLifetime)
 	}
 	h.issueGrantWith(p)
 }
@@ -63,7 +65,7 @@ func (m *model) issueGrant(p store.IssueGrantParams) store.Outcome {
 	}
 	c := m.clients[p.ClientID]
 	switch {
-	case p.GrantType != "server" && !(p.GrantType == "client_credentials" && c.ownTokens):
+	case p.GrantType != "server" && !c.uses(p.GrantType):
 		return store.OutcomeUnauthorizedClient
 	case c.scopes != nil && !within(p.Scopes, c.scopes), c.scopes == nil && !within(p.Scopes, p.DefaultScopes):
 		return store.OutcomeInvalidScope
@@ -74,24 +76,13 @@ func (m *model) issueGrant(p store.IssueGrantParams) store.Outcome {
 		}
 		return store.OutcomeRetried
 	}
-	f := &family{id: p.ID, pair: pair{client: p.ClientID}, asked: p.Scopes, resources: p.Resources, redeemedAs: p.AccessTokenID, codeless: true}
-	if c.kind == "none" {
-		f.key = p.Confirmation
-	}
+	f := &family{id: p.ID, pair: pair{client: p.ClientID}, asked: p.Scopes, resources: p.Resources, codeless: true}
 	f.approve(p.UserID, m.session(p.SessionID), p.ReferenceID, p.Scopes)
 	m.families = append(m.families, f)
-	if p.RefreshToken != nil {
-		f.limit = in(m.now, p.FamilyLifetime, 0)
-		m.tokens = append(m.tokens, &issued{
-			refresh: true, id: string(*p.RefreshTokenID), digest: *p.RefreshToken, pair: f.pair, reference: f.reference, family: f,
-			session: f.session, codeID: &f.id, scopes: f.granted, resources: f.resources, key: f.key,
-			expires: earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit),
-		})
-	}
-	m.tokens = append(m.tokens, &issued{
-		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
-		scopes: f.granted, resources: f.resources, key: cmp.Or(p.Confirmation, f.key),
-		expires: earliest(in(m.now, p.AccessTokenLifetime, c.accessLimit), f.sessionEnd(), f.limit),
+	m.issueFirst(f, firstTokens{
+		access: p.AccessTokenID, accessDigest: p.AccessToken, accessLifetime: p.AccessTokenLifetime, withoutRow: p.AccessTokenWithoutRow,
+		refresh: p.RefreshTokenID, refreshDigest: p.RefreshToken, refreshLifetime: p.RefreshTokenLifetime, familyLifetime: p.FamilyLifetime,
+		key: p.Confirmation,
 	})
 	return store.OutcomeIssued
 }

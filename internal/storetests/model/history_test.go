@@ -38,6 +38,7 @@ type history struct {
 	written int64         // rows written so far, by the server's count
 	quiet   bool          // the last call was to write nothing
 
+	subjects       map[pair]store.Subject  // by which clients know users
 	names          map[token.Digest]string // what digests are digests of
 	counts         map[string]int          // of names, by prefix
 	users          []store.UserID          // all that ever were, like the following
@@ -52,6 +53,10 @@ type history struct {
 	rotations      []store.RotateRefreshTokenParams
 	issues         []store.IssueAccessTokenParams
 	directGrants   []store.IssueGrantParams
+	exchanges      []store.ExchangeTokenParams
+	polls          []store.PollDeviceCodeParams
+	deviceCodes    []token.Digest
+	userCodes      []token.Digest
 
 	lines []string
 	err   error          // the first disagreement; nothing is called after it
@@ -119,7 +124,7 @@ func newModelSQL(ctx context.Context, conn *pgx.Conn) (*modelSQL, error) {
 func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewrite func(string) string) *history {
 	h := &history{
 		ctx: ctx, q: store.New(rewritten{tx, rewrite}), tx: tx, sql: sql, mood: mood, rewrite: rewrite,
-		names: map[token.Digest]string{}, counts: map[string]int{}, said: map[string]int{}, users: []store.UserID{"u1", "u2"},
+		subjects: map[pair]store.Subject{}, names: map[token.Digest]string{}, counts: map[string]int{}, said: map[string]int{}, users: []store.UserID{"u1", "u2"},
 	}
 	h.fail(tx.QueryRow(ctx, "SELECT now()").Scan(&h.began))
 	h.m = &model{
@@ -137,7 +142,7 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 		h.m.createSession(p)
 		h.sessions = append(h.sessions, p.ID)
 	}
-	own := []string{"authorization_code", "refresh_token", "client_credentials"}
+	own := []string{"authorization_code", "refresh_token", "client_credentials", deviceGrant, fixture.TokenExchange}
 	for i, p := range []store.CreateClientParams{
 		{TokenEndpointAuthMethod: new("client_secret_basic"), ClientSecret: new(h.digest("x1")), Scopes: []string{"openid", "offline_access"}, GrantTypes: own},
 		{TokenEndpointAuthMethod: new("none"), JWKS: []byte(`{"keys": []}`), SkipConsent: new(true), UserID: &h.users[1], GrantTypes: own},
@@ -149,18 +154,24 @@ func newHistory(ctx context.Context, tx pgx.Tx, sql *modelSQL, mood string, rewr
 		p.ClientID = store.ClientID(fmt.Sprint("c", i+1))
 		p.ID, p.RedirectURIs = store.OAuthClientID(p.ClientID), []string{fixture.RedirectURI}
 		p.RequirePKCE = new(false) // which means nothing for a public one
+		if p.ClientID == pairwise {
+			p.SubjectType = new("pairwise")
+		}
 		_, err := h.q.CreateClient(ctx, p)
 		h.fail(err)
 		h.clients = append(h.clients, p.ClientID)
 		h.m.clients[p.ClientID] = &client{
 			kind: []string{"secret", "none", "key", "secret", "certificate", "key"}[i], secret: deref(p.ClientSecret), older: map[token.Digest]time.Time{},
-			methodless: p.TokenEndpointAuthMethod == nil, ownTokens: p.GrantTypes != nil, scopes: p.Scopes, needsPKCE: i == 1, skipsConsent: deref(p.SkipConsent),
+			methodless: p.TokenEndpointAuthMethod == nil, grants: p.GrantTypes, scopes: p.Scopes, needsPKCE: i == 1, skipsConsent: deref(p.SkipConsent),
 			owner: deref(p.UserID), accessLimit: deref(p.AccessTokenLifetime), grace: p.RefreshGrace, untilUsed: deref(p.RefreshGraceUntilUsed),
 		}
 	}
 	h.fail(tx.QueryRow(ctx, sql.written).Scan(&h.written))
 	return h
 }
+
+// pairwise is the client that knows users by pairwise subjects.
+const pairwise store.ClientID = "c4"
 
 // rewritten runs queries as rewrite changes them.
 type rewritten struct {
@@ -207,7 +218,7 @@ func (h *history) digest(raw string) token.Digest {
 var refusals = []store.Outcome{
 	store.OutcomeUnauthenticated, store.OutcomeUnknown, store.OutcomeExpired, store.OutcomeRevoked, store.OutcomeMismatched,
 	store.OutcomeDisabled, store.OutcomeSuspended, store.OutcomeSignedOut, store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope,
-	store.OutcomeInvalidTarget, store.OutcomeDecided, store.OutcomeUndecided, store.OutcomeActive, store.OutcomeInactive, store.OutcomeAuthenticated,
+	store.OutcomeInvalidTarget, store.OutcomeUnsupportedTokenType, store.OutcomeDecided, store.OutcomeUndecided, store.OutcomeActive, store.OutcomeInactive, store.OutcomeAuthenticated,
 }
 
 // answered compares what a call has answered with what the model wants.
@@ -271,9 +282,14 @@ func (h *history) compare() {
 		Token string
 		store.IntrospectAccessTokenByIDRow
 	}
+	type introspectedFamily struct {
+		ID string
+		store.IntrospectAuthorizationRow
+	}
 	var (
 		byDigest []introspected
 		byID     []introspectedByID
+		families []introspectedFamily
 		sessions []string
 		consents []string
 	)
@@ -281,7 +297,7 @@ func (h *history) compare() {
 	want, got := map[string]string{}, map[string]string{}
 	for _, t := range h.m.tokens {
 		state := "dead"
-		if h.m.tokenIsLive(t) {
+		if h.m.tokenIsLive(t) && !t.withoutRow {
 			user := string(t.user)
 			if t.family != nil && t.own {
 				user = string(t.family.user)
@@ -295,6 +311,16 @@ func (h *history) compare() {
 		if !t.refresh {
 			ids = append(ids, t.id)
 			want["access token by id "+t.id] = state
+		}
+	}
+	var familyIDs []string
+	for _, f := range h.m.families {
+		if f.status == store.AuthorizationStatusApproved {
+			familyIDs = append(familyIDs, string(f.id))
+			want["family "+string(f.id)] = "dead"
+			if h.m.isInForce(f) {
+				want["family "+string(f.id)] = familyState(f.client, f.user, f.granted, f.resources, f.key)
+			}
 		}
 	}
 	for _, id := range h.sessions {
@@ -314,6 +340,7 @@ func (h *history) compare() {
 	b.Queue(`SELECT s.id || ' ' || extract(epoch FROM s.expires_at - $2::timestamptz) FROM unnest($1::text[]) AS x (token)
 		JOIN session AS s ON s.token = x.token JOIN "user" AS u ON u.id = s.user_id WHERE session_is_live(s, u)`, cookies, h.began.Add(-h.passed)).Query(collectOne(&sessions))
 	b.Queue(`SELECT g.id FROM oauth_consent AS g JOIN "user" AS u ON u.id = g.user_id WHERE consent_counts(g, u)`).Query(collectOne(&consents))
+	b.Queue(ofEach(h.rewrite(store.IntrospectAuthorization), "$4::authorization_id"), "server", "", nil, familyIDs).Query(collect(&families))
 	b.Queue(h.sql.written).QueryRow(func(r pgx.Row) error { return r.Scan(&h.written) })
 	if err := h.tx.SendBatch(h.ctx, b).Close(); err != nil {
 		h.fail(err)
@@ -332,6 +359,19 @@ func (h *history) compare() {
 			state = h.state(false, *r.ClientID, string(deref(r.UserID)), h.named(r.AuthorizationID), r.Scopes, r.Resources, r.Confirmation, inward(h, r.ExpiresAt))
 		}
 		got["access token by id "+r.Token] = state
+	}
+	for _, r := range families {
+		state := "dead"
+		if r.Outcome == store.OutcomeActive {
+			state = familyState(*r.ClientID, *r.UserID, r.GrantedScopes, r.Resources, r.Confirmation)
+			h.knownBy(*r.ClientID, r.UserID, r.Sub)
+		}
+		got["family "+r.ID] = state
+	}
+	for _, r := range byDigest {
+		if r.Outcome == store.OutcomeActive {
+			h.knownBy(*r.ClientID, r.UserID, r.Sub)
+		}
 	}
 	for _, s := range sessions {
 		id, seconds, _ := strings.Cut(s, " ")
@@ -362,6 +402,27 @@ func (h *history) state(refresh bool, client store.ClientID, user string, f *fam
 	return fmt.Sprintf("refresh %v, %s %s %s %v %v %+v until %s", refresh, client, user, family, scopes, resources, deref(key), h.when(expires))
 }
 
+func familyState(client store.ClientID, user store.UserID, granted, resources []string, key *token.Confirmation) string {
+	return fmt.Sprintf("%s %s %v %v %+v", client, user, granted, resources, deref(key))
+}
+
+// knownBy holds a sub to what the client was told before: always the same of a user, and the id of the user unless the client is the
+// pairwise one. That one may have been told nothing yet.
+func (h *history) knownBy(client store.ClientID, user *store.UserID, sub *store.Subject) {
+	if user == nil {
+		return
+	}
+	of := pair{client, *user}
+	known, again := h.subjects[of]
+	if client == pairwise && !again && sub == nil {
+		return
+	}
+	if again && known != deref(sub) || (string(deref(sub)) == string(*user)) != (client != pairwise) {
+		h.fail(fmt.Errorf("%s knows %s as another one than before, or by the wrong kind of subject", client, *user))
+	}
+	h.subjects[of] = deref(sub)
+}
+
 func (h *history) named(id *store.AuthorizationID) *family {
 	if id == nil {
 		return nil
@@ -375,7 +436,7 @@ func (h *history) ids() (map[string]bool, error) {
 		SELECT 'access_token ' || x.id FROM oauth_access_token AS x UNION ALL SELECT 'refresh_token ' || x.id FROM oauth_refresh_token AS x UNION ALL
 		SELECT 'authorization ' || x.id FROM oauth_authorization AS x UNION ALL SELECT 'session ' || x.id FROM session AS x UNION ALL
 		SELECT 'consent ' || x.id FROM oauth_consent AS x UNION ALL SELECT 'user ' || x.id FROM "user" AS x UNION ALL
-		SELECT 'client ' || x.client_id FROM oauth_client AS x`)
+		SELECT 'polled_request ' || x.id FROM oauth_polled_request AS x UNION ALL SELECT 'client ' || x.client_id FROM oauth_client AS x`)
 	if err != nil {
 		return nil, err
 	}

@@ -310,11 +310,6 @@ func (s *stage) foreignConsent() {
 	s.do(func(h *history) { h.foreignConsentOf(pair{"c1", "u1"}, nil, bothScopes) })
 }
 
-// exchanged issues a token to c3 in exchange for one of the latest authorization.
-func (s *stage) exchanged() {
-	s.do(func(h *history) { h.exchangedFor("c3", h.m.families[len(h.m.families)-1]) })
-}
-
 func (s *stage) onSession(id store.SessionID, do func(*history, *session)) {
 	s.do(func(h *history) { do(h, h.m.sessions[id]) })
 }
@@ -445,18 +440,12 @@ var scenes = []scene{
 		s.authenticate("c1", "client_secret_basic", "", "x1")
 		s.collect(0, "DeleteDeadAccessTokens", "DeleteDeadConsents", "MarkDeadAuthorizations", "DeleteEndedAuthorizations", "EraseDeletedClients")
 	}},
-	{"a token is exchanged", func(s *stage) {
-		s.grant()
-		s.redeem()
-		s.exchanged()
-		on(s, (*history).disableClientOf, "c3")
-		on(s, (*history).enableClientOf, "c3")
-		on(s, (*history).revokeClientAuthorizationsOf, "c3")
-		s.exchanged()
-		on(s, (*history).revokeUserAuthorizationsByClientOf, pair{"c3", "u1"})
-		s.exchanged()
-		s.revokeLatest()
-	}},
+	{"a token is exchanged", aTokenIsExchanged},
+	{"a device", aDevice},
+	{"a device that polls too late", aDeviceThatPollsTooLate},
+	{"a device whose tokens have no row", aDeviceWhoseTokensHaveNoRow},
+	{"access tokens without a row", accessTokensWithoutARow},
+	{"access tokens that outlive their refresh token", accessTokensThatOutliveTheirRefreshToken},
 	{"tenants", func(s *stage) {
 		for _, tenant := range []*store.ReferenceID{nil, org1, org2} {
 			s.grant(inTenant(tenant))
@@ -587,6 +576,7 @@ var scenes = []scene{
 			s.issue(client, calendar, func(p *store.IssueAccessTokenParams) { p.DefaultScopes = nil })
 		}
 		s.do(func(h *history) { h.issueWith(h.issues[len(h.issues)-1]) })
+		s.issue("c1", func(p *store.IssueAccessTokenParams) { p.Resources = apis })
 		s.pass(30 * time.Second)
 		on(s, (*history).disableClientOf, "c3")
 		on(s, (*history).enableClientOf, "c3")

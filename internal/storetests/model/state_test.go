@@ -35,7 +35,7 @@ type client struct {
 	secretExpires *time.Time
 	older         map[token.Digest]time.Time // secrets that were rotated out
 	methodless    bool                       // registered without a method
-	ownTokens     bool                       // registered for client_credentials
+	grants        []string                   // that it is registered for; nil: those with codes
 	scopes        []string                   // nil: the server's default
 	needsPKCE     bool
 	skipsConsent  bool
@@ -89,9 +89,12 @@ type family struct {
 	code           token.Digest
 	codeExpires    time.Time
 	redeemedAs     store.AccessTokenID
-	codeless       bool // granted without a code, here or by another server
-	over           bool // an ending came after it
-	marked         bool // its row says so
+	redeemedAt     time.Time
+	codeless       bool    // granted without a code, here or by another server
+	device         *device // of a device's request
+	first          *issued // the refresh token that was issued first, if one was
+	over           bool    // an ending came after it
+	marked         bool    // its row says so
 	markedAt       time.Time
 }
 
@@ -114,6 +117,9 @@ type issued struct {
 	spent     time.Time
 	successor *issued // of a refresh token that was rotated here
 	gone      bool    // collected
+
+	withoutRow bool       // an access token that the database doesn't have
+	keptUntil  *time.Time // of a refresh token: when the last of those expires that were issued with it
 }
 
 // Liveness.
@@ -473,6 +479,8 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 	switch {
 	case f == nil:
 		return store.OutcomeUnknown
+	case f.device != nil && f.user != p.UserID:
+		return store.OutcomeMismatched
 	case f.status == store.AuthorizationStatusApproved && f.redeemedAs == "" && f.expires != nil && f.expires.After(m.now) &&
 		f.user == p.UserID && (p.SessionID == nil && f.session == nil || f.session != nil && is(p.SessionID, f.session.id)):
 		switch {
@@ -483,6 +491,9 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		}
 		if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
 			return o
+		}
+		if f.device != nil {
+			return store.OutcomeRetried
 		}
 		f.expires = new(m.now.Add(p.CodeLifetime))
 		if p.Code != nil { // without one the code of before stays
@@ -506,7 +517,9 @@ func (m *model) approveAuthorization(p store.ApproveAuthorizationParams) store.O
 		return o
 	}
 	f.approve(p.UserID, m.session(p.SessionID), p.ReferenceID, p.GrantedScopes)
-	f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
+	if f.device == nil {
+		f.setCode(deref(p.Code), m.now.Add(p.CodeLifetime))
+	}
 	return store.OutcomeApproved
 }
 
@@ -521,11 +534,13 @@ func deref[T any](p *T) (v T) {
 	return v
 }
 
-func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
-	f := m.familyByID(id)
+func (m *model) denyAuthorization(p store.DenyAuthorizationParams) store.Outcome {
+	f := m.familyByID(p.ID)
 	switch {
 	case f == nil:
 		return store.OutcomeUnknown
+	case f.device != nil && (f.user == "" || !is(p.UserID, f.user)):
+		return store.OutcomeMismatched
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeRetried
 	case f.status != store.AuthorizationStatusPending:
@@ -542,7 +557,7 @@ func (m *model) denyAuthorization(id store.AuthorizationID) store.Outcome {
 func (m *model) issueAuthorizationCode(p store.IssueAuthorizationCodeParams) store.Outcome {
 	f := m.familyByID(p.ID)
 	switch {
-	case f == nil || f.codeless:
+	case f == nil || f.codeless || f.device != nil:
 		return store.OutcomeUnknown
 	case f.status == store.AuthorizationStatusDenied:
 		return store.OutcomeDenied
@@ -630,29 +645,11 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
 		return o
 	}
-	access := &issued{
-		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
-		scopes: f.granted, resources: or(p.Resources, f.resources), key: cmp.Or(p.Confirmation, f.key),
-		expires: earliest(in(m.now, p.AccessTokenLifetime, c.accessLimit), f.sessionEnd()),
-	}
-	m.saw("an access token cut to its session", f.sessionEnd() != nil && same(access.expires, f.sessionEnd()))
-	f.redeemedAs, f.expires = p.AccessTokenID, nil
-	if c.kind == "none" {
-		f.key = cmp.Or(f.key, p.Confirmation)
-	} else {
-		f.key = nil
-	}
-	if p.RefreshToken != nil {
-		f.limit = in(m.now, p.FamilyLifetime, 0)
-		m.saw("a token cut to the family's limit", f.limit != nil && (access.expires == nil || f.limit.Before(*access.expires)))
-		access.expires = earliest(access.expires, f.limit)
-		m.tokens = append(m.tokens, &issued{
-			refresh: true, id: string(*p.RefreshTokenID), digest: *p.RefreshToken, pair: f.pair, reference: f.reference, family: f,
-			session: f.session, codeID: &f.id, scopes: f.granted, resources: f.resources, key: f.key,
-			expires: earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit),
-		})
-	}
-	m.tokens = append(m.tokens, access)
+	m.issueFirst(f, firstTokens{
+		access: p.AccessTokenID, accessDigest: p.AccessToken, accessLifetime: p.AccessTokenLifetime, withoutRow: p.AccessTokenWithoutRow,
+		refresh: p.RefreshTokenID, refreshDigest: p.RefreshToken, refreshLifetime: p.RefreshTokenLifetime, familyLifetime: p.FamilyLifetime,
+		resources: p.Resources, key: p.Confirmation,
+	})
 	return store.OutcomeRedeemed
 }
 
@@ -729,17 +726,24 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 	}
 	if outcome == store.OutcomeRotated {
 		n := *r
-		n.id, n.digest, n.expires = string(p.SuccessorID), p.Successor, earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit)
+		n.id, n.digest, n.keptUntil, n.expires = string(p.SuccessorID), p.Successor, nil, earliest(in(m.now, p.RefreshTokenLifetime, 0), f.limit)
 		r.over, r.spent, r.successor = true, m.now, &n
 		n.codeID = cmp.Or(r.codeID, &f.id)
 		m.tokens = append(m.tokens, &n)
 	}
 	if m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) == nil {
-		m.tokens = append(m.tokens, &issued{
+		access := &issued{
 			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: r.pair, reference: r.reference, family: f, session: r.session,
 			codeID: cmp.Or(r.codeID, &f.id), scopes: kept(or(p.Scopes, r.scopes), allowed), resources: kept(or(p.Resources, r.resources), p.DefaultResources),
 			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd()),
-		})
+			withoutRow: p.AccessTokenWithoutRow,
+		}
+		m.tokens = append(m.tokens, access)
+		if outcome == store.OutcomeRotated {
+			r.successor.keepFor(access)
+		} else {
+			r.keepFor(access)
+		}
 	}
 	return outcome
 }
@@ -751,10 +755,12 @@ func (m *model) issueAccessToken(p store.IssueAccessTokenParams) store.Outcome {
 	switch c := m.clients[p.ClientID]; {
 	case c.disabled:
 		return store.OutcomeDisabled
-	case c.kind == "none" || !c.ownTokens:
+	case c.kind == "none" || !c.uses("client_credentials"):
 		return store.OutcomeUnauthorizedClient
 	case c.scopes != nil && !within(p.Scopes, c.scopes), c.scopes == nil && !within(p.Scopes, p.DefaultScopes):
 		return store.OutcomeInvalidScope
+	case !within(p.Resources, p.DefaultResources):
+		return store.OutcomeInvalidTarget
 	case m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.ID) }) != nil:
 		return store.OutcomeRetried
 	default:
@@ -777,12 +783,20 @@ func (m *model) introspect(client store.ClientID, method string, secret token.Di
 	return store.OutcomeActive
 }
 
+// uses says whether a client is registered for a grant type.
+func (c *client) uses(grant string) bool {
+	if c.grants == nil {
+		return grant == "authorization_code" || grant == "refresh_token"
+	}
+	return slices.Contains(c.grants, grant)
+}
+
 // introspectFamily is introspect for an access token without a row.
 func (m *model) introspectFamily(client store.ClientID, method string, secret token.Digest, f *family) store.Outcome {
 	switch {
 	case method != "server" && !(m.clientIsLive(client) && method != "none" && m.authenticates(client, method, secret)):
 		return store.OutcomeUnauthenticated
-	case !m.familyIsLive(f) || m.past(f.expires) || m.past(f.limit):
+	case !m.isInForce(f):
 		return store.OutcomeInactive
 	}
 	return store.OutcomeActive

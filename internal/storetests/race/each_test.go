@@ -41,6 +41,7 @@ var raceOf = map[string]string{
 	"DeleteExpiredPolledRequests":      "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredOneTimeCodes":        "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredProofs":              "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredSecurityEvents":      "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredRefreshTokens":       "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredSessions":            "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredSigningKeys":         "TestRaceCollectorsShareTheWork",
@@ -117,6 +118,7 @@ var raceOf = map[string]string{
 	"FindClientByRegistrationToken":    "TestRaceRegistrationIsManagedByOneToken",
 	"DeleteRegistration":               "TestRaceRegistrationIsManagedByOneToken",
 	"PutClientDocument":                "TestRaceLatestFetchOfADocumentStays",
+	"RefreshClientDocument":            "TestRaceLatestFetchOfADocumentStays",
 }
 
 // conditionalWrites are the queries that write by what they find.

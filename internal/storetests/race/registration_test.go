@@ -166,7 +166,7 @@ func TestRaceLatestFetchOfADocumentStays(t *testing.T) {
 		put := func(i int) (store.Outcome, error) {
 			row, err := w.Q.PutClientDocument(w.Ctx, store.PutClientDocumentParams{
 				ID: store.NewOAuthClientID(), ClientID: client, FetchedAt: at.Add(time.Duration(i) * time.Second), FreshFor: time.Hour,
-				RedirectURIs: []string{fixture.RedirectURI}, Name: new(fmt.Sprint(i)),
+				RedirectURIs: []string{fixture.RedirectURI}, Name: new(fmt.Sprint(i)), DocumentETag: new(fmt.Sprint(i)),
 			})
 			return row.Outcome, err
 		}
@@ -175,6 +175,16 @@ func TestRaceLatestFetchOfADocumentStays(t *testing.T) {
 			w.Errorf("PutClientDocument: %v", got)
 		}
 		w.wantCount("the latest", 1, `SELECT count(*) FROM oauth_client WHERE client_id = $1 AND name = '7'`, string(client))
+		fresh := w.parallel("RefreshClientDocument", 8, nil, func(i int) (store.Outcome, error) {
+			row, err := w.Q.RefreshClientDocument(w.Ctx, store.RefreshClientDocumentParams{
+				ClientID: client, DocumentETag: "7", FetchedAt: at.Add(7*time.Second + time.Duration(i)*100*time.Millisecond), FreshFor: time.Hour,
+			})
+			return row.Outcome, err
+		})
+		if fresh[store.OutcomeFresh] == 0 || fresh[store.OutcomeFresh]+fresh[store.OutcomeStale]+fresh[store.OutcomeRetried] != 8 {
+			w.Errorf("RefreshClientDocument: %v", fresh)
+		}
+		w.wantCount("the latest answer", 1, `SELECT count(*) FROM oauth_client WHERE client_id = $1 AND document_fetched_at = $2`, string(client), at.Add(7700*time.Millisecond))
 
 		calls := fixture.Times(6, func(i int) {
 			_, err := put(8 + i)

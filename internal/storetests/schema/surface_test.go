@@ -112,10 +112,12 @@ func TestEveryQueryStatesItsContract(t *testing.T) {
 	}
 }
 
+// outcomeItem is a line of a contract that lists an outcome.
+var outcomeItem = regexp.MustCompile(`^\s*- (\w+): `)
+
 // A decision lists its outcomes, one a line.
 func TestEveryDecisionListsItsOutcomes(t *testing.T) {
 	t.Parallel()
-	item := regexp.MustCompile(`^\s*- (\w+)`)
 	literal := regexp.MustCompile(`(?:THEN|ELSE|,) '(\w+)'(?:\)|\s)`)
 	decisions := 0
 	for _, q := range readQueries(t) {
@@ -125,7 +127,7 @@ func TestEveryDecisionListsItsOutcomes(t *testing.T) {
 		decisions++
 		var listed []string
 		for _, line := range q.Contract {
-			if m := item.FindStringSubmatch(line); m != nil {
+			if m := outcomeItem.FindStringSubmatch(line); m != nil {
 				listed = append(listed, m[1])
 			}
 		}
@@ -145,6 +147,51 @@ func TestEveryDecisionListsItsOutcomes(t *testing.T) {
 	}
 	if decisions < 30 {
 		t.Errorf("only %d decisions were found", decisions)
+	}
+}
+
+// The package's documentation says once what each word means, and each word is in the contract of some call.
+func TestEveryOutcomeIsExplainedAndAnswered(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../../store/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "// # Outcomes\n")
+	table, _, found := strings.Cut(table, "// # ")
+	if !found {
+		t.Fatal("store/doc.go has no section about outcomes")
+	}
+	explained := map[string]int{}
+	for line := range strings.Lines(table) {
+		if line, ok := strings.CutPrefix(line, "//\t"); ok {
+			words, _, _ := strings.Cut(line, "  ") // two spaces end the column
+			for word := range strings.SplitSeq(words, ",") {
+				if word = strings.TrimSpace(word); word != "" {
+					explained[word]++
+				}
+			}
+		}
+	}
+	answered := map[string]bool{}
+	for _, q := range readQueries(t) {
+		for _, line := range q.Contract {
+			if m := outcomeItem.FindStringSubmatch(line); m != nil {
+				answered[m[1]] = true
+			}
+		}
+	}
+	for _, o := range store.AllOutcomeValues() {
+		if explained[string(o)] != 1 {
+			t.Errorf("store/doc.go explains %s %d times", o, explained[string(o)])
+		}
+		delete(explained, string(o))
+		if !answered[string(o)] {
+			t.Errorf("no call answers %s", o)
+		}
+	}
+	for word := range explained {
+		t.Errorf("store/doc.go explains %s, which is no outcome", word)
 	}
 }
 
