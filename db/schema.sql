@@ -1284,7 +1284,7 @@ CREATE FUNCTION public.details_of_types(details jsonb, types text[]) RETURNS jso
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    IF details IS NULL OR types IS NULL THEN
+    IF types IS NULL OR jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (
@@ -1295,7 +1295,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.details_of_types(details jsonb, types text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. NULL if there is none.';
+COMMENT ON FUNCTION public.details_of_types(details jsonb, types text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. What is no list stays as it is. NULL if there is none.';
 
 CREATE FUNCTION public.details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1733,7 +1733,7 @@ $$;
 
 COMMENT ON FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for: invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is. The defaults are what a client may ask for that has nothing registered.';
 
-CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) RETURNS public.outcome
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text, of_client text, of_user text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1743,13 +1743,18 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
-        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        WHEN EXISTS (
+            SELECT
+            FROM oauth_client_assertion AS g
+            LEFT JOIN oauth_authorization AS a ON a.id = g.authorization_id -- it may be collected
+            WHERE g.id = assertion AND g.access_token_id = issued_as AND (a.client_id <> of_client OR a.user_id <> of_user) IS NOT TRUE
+        ) THEN 'retried'
         ELSE 'proof_replayed'
     END;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text, of_client text, of_user text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it to the same client about the same user, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
     LANGUAGE sql

@@ -858,7 +858,7 @@ const schemaFunctions = `
 	is_within(text[],text[])
 	judge_again(oauth_client,oauth_authorization,text[],text[],text[])
 	judge_asked(oauth_client,text[],text[],text[],text[],jsonb,text[])
-	judge_assertion(text,timestamp with time zone,text,text)
+	judge_assertion(text,timestamp with time zone,text,text,text,text)
 	judge_assertion_time(bigint,interval,interval,interval)
 	judge_client_document(client_id,timestamp with time zone)
 	judge_logout_lease(text,text)
