@@ -1660,13 +1660,16 @@ CREATE FUNCTION public.judge_again(c public.oauth_client, a public.oauth_authori
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    RETURN CASE
-        WHEN a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
-        WHEN a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
-        -- a type that is the server's default can't be taken from a client
-        ELSE judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
-            ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)))
-    END;
+    IF a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF a.authorization_details IS NULL THEN
+        RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, NULL, NULL);
+    END IF;
+    -- a type that is the server's default can't be taken from a client
+    RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
+        ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)));
 END
 $$;
 
@@ -1677,15 +1680,23 @@ CREATE FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    RETURN CASE
-        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
-        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
-            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
-            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
-                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
-        ) THEN 'invalid_authorization_details'
-    END;
+    -- IF by IF, not one CASE: an expression without a subquery costs a tenth
+    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
 END
 $$;
 
