@@ -1006,11 +1006,11 @@ BEGIN
         RETURN 'pkce_required';
     ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
         RETURN 'pkce_required';
-    ELSIF code_challenge IS NOT NULL AND NOT CASE coalesce(code_challenge_method, 'plain')
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
         WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
         WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
         ELSE false
-    END THEN
+    END) THEN
         RETURN 'pkce_method_refused';
     END IF;
     RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
