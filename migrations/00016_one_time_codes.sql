@@ -28,6 +28,7 @@ COMMENT ON COLUMN one_time_code.created_at IS 'When the present code took the pl
 COMMENT ON COLUMN one_time_code.purpose IS 'What the code is for, such as sign-in or email-verification.';
 COMMENT ON COLUMN one_time_code.subject IS 'Digest of whom the code is for: of a user''s id, an address or a browser.';
 COMMENT ON COLUMN one_time_code.digest IS 'Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.';
+COMMENT ON COLUMN one_time_code.expires_at IS 'Until when the code can be redeemed.';
 COMMENT ON COLUMN one_time_code.data IS 'What the server has to know when the code is redeemed, such as the address that it verifies.';
 
 CREATE TABLE attempt_count (

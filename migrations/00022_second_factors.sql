@@ -75,6 +75,9 @@ CREATE INDEX totp_user_id_idx ON totp (user_id);
 COMMENT ON TABLE totp IS 'Authenticator apps of users (RFC 6238).';
 COMMENT ON COLUMN totp.name IS 'What the user calls the app.';
 COMMENT ON COLUMN totp.secret IS 'The shared secret, encrypted by the caller.';
+COMMENT ON COLUMN totp.algorithm IS 'The hash function of the HMAC.';
+COMMENT ON COLUMN totp.digits IS 'How many digits a code has.';
+COMMENT ON COLUMN totp.period IS 'How many seconds a time step lasts.';
 COMMENT ON COLUMN totp.last_step IS 'The highest time step of which a code was accepted; NULL if none was.';
 COMMENT ON COLUMN totp.last_used_at IS 'When a code was last accepted.';
 

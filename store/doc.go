@@ -115,6 +115,13 @@
 // The server itself verifies what the database can't: the signatures of request objects, assertions and proofs, the
 // certificate of a connection, and who the user is. It derives the challenge that RedeemAuthorizationCode compares.
 //
+// # Security events
+//
+// If the setting oauthdb.events is on, calls record what matters to whoever investigates abuse: reuse, mismatches, endings,
+// registrations, new secrets and second factors. The event is written by the call itself, in its transaction, and holds no
+// credential. [Queries.ListSecurityEvents] says how to turn it on and what isn't written. An IPAddress that is passed to a call
+// appears in its event.
+//
 // # Time
 //
 // Only the database's clock counts, so lifetimes are durations. A lifetime that is missing or under a second is an error that

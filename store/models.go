@@ -1309,7 +1309,8 @@ type OneTimeCode struct {
 	// Digest of whom the code is for: of a user's id, an address or a browser.
 	Subject token.Digest
 	// Digest of the code. The digest of a short code is a keyed one, or the code could be found from it.
-	Digest    token.Digest
+	Digest token.Digest
+	// Until when the code can be redeemed.
 	ExpiresAt time.Time
 	// What the server has to know when the code is redeemed, such as the address that it verifies.
 	Data json.RawMessage
@@ -1463,10 +1464,13 @@ type TOTP struct {
 	// What the user calls the app.
 	Name *string
 	// The shared secret, encrypted by the caller.
-	Secret    string
+	Secret string
+	// The hash function of the HMAC.
 	Algorithm string
-	Digits    int32
-	Period    int32
+	// How many digits a code has.
+	Digits int32
+	// How many seconds a time step lasts.
+	Period int32
 	// The highest time step of which a code was accepted; NULL if none was.
 	LastStep *int64
 	// When a code was last accepted.

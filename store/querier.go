@@ -213,8 +213,8 @@ type Querier interface {
 	//   - deleted: the client is deleted
 	//   - unknown: there is no such client
 	DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error)
-	// DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own that an ending has reached. It
-	// looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+	// DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own, or an exchanged one, that an
+	// ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 	// when no token is left. It skips rows that are locked.
 	DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error)
 	// DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
@@ -357,12 +357,13 @@ type Querier interface {
 	// client_resources, which are the resources that it serves: the server has to know them.
 	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 	// alone is revoked later. There is no refresh token.
-	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
-	// not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
-	// compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
-	// than the subject token.
+	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but what the client may not ask for.
+	// default_scopes are those that a client may ask for if none are registered for it; where it has no resources or types registered, it may
+	// keep all that the subject token has. Elements of authorization_details are compared whole; those of a type in compared_types the caller
+	// has compared itself (RFC 9396, section 6.1). The new token expires no later than the subject token.
 	// act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
-	// token of another client. With impersonate no actor is added where no actor token is presented.
+	// token of another client. A user is named by the subject by which the client knows the user. With impersonate no actor is added where no
+	// actor token is presented.
 	// If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
 	// is who may act with the new token; NULL leaves what the subject token has.
 	// confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
@@ -383,8 +384,10 @@ type Querier interface {
 	//   - revoked: the subject or actor token had been ended (invalid_request)
 	//   - too_many_actors: act would name more than 16 actors (invalid_request)
 	//   - invalid_scope: the scopes go beyond those of the subject token, or what the client may ask for (invalid_scope)
-	//   - invalid_target: the resources go beyond those of the subject token (invalid_target)
-	//   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
+	//   - invalid_target: the resources go beyond those of the subject token, or the client may not ask for one of them, or for any that the
+	//     subject token has (invalid_target)
+	//   - invalid_authorization_details: an element is not one of the subject token's, or the client may not use its type
+	//     (invalid_authorization_details)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	// Only exchanged writes anything, apart from the proof, which is remembered.
 	ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error)
@@ -560,7 +563,7 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - issued: the token is written
-	//   - retried: the same call, with the same id, had issued it before; the id of another token is an error
+	//   - retried: the same call, with the same id, had issued it before; the id of another token, or of one with other scopes, is an error
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - disabled: the client is disabled (invalid_client)
 	//   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)

@@ -55,26 +55,26 @@ func (s *pgxSession) Close() { s.pool.Close() }
 // Rows as one writes them without typed identifiers.
 type (
 	plainIntrospection struct {
-		outcome                                                                  string
-		id, clientID, userID, sessionID, referenceID, authorizationID, refreshID *string
-		scopes, resources                                                        []string
-		details, confirmation, act                                               []byte
-		issuedAt, expiresAt, authTime                                            *time.Time
-		acr                                                                      *string
-		amr                                                                      []string
-		username                                                                 *string
+		outcome                                                                       string
+		id, clientID, userID, sub, sessionID, referenceID, authorizationID, refreshID *string
+		scopes, resources                                                             []string
+		details, confirmation, act                                                    []byte
+		issuedAt, expiresAt, authTime                                                 *time.Time
+		acr                                                                           *string
+		amr                                                                           []string
+		username                                                                      *string
 	}
 	plainGrant struct {
-		outcome                                         string
-		authorizationID, userID, sessionID, referenceID *string
-		successor, successorID                          *string
-		scopes, resources                               []string
-		nonce                                           *string
-		claims                                          []byte
-		authTime                                        *time.Time
-		acr                                             *string
-		amr                                             []string
-		accessTokenExpires, refreshTokenExpires         *time.Time
+		outcome                                              string
+		authorizationID, userID, sub, sessionID, referenceID *string
+		successor, successorID, refreshTokenID               *string
+		scopes, resources                                    []string
+		nonce                                                *string
+		details, claims                                      []byte
+		authTime                                             *time.Time
+		acr                                                  *string
+		amr                                                  []string
+		accessTokenExpires, refreshTokenExpires              *time.Time
 	}
 	plainConsent struct {
 		id, clientID         string
@@ -84,6 +84,7 @@ type (
 		resourceScopes       []byte
 		heldFor, claims      []string
 		userEpoch, pairEpoch int64
+		details              []byte
 	}
 	plainClient struct {
 		id, clientID                                                string
@@ -114,6 +115,10 @@ type (
 		discoveryID                                                 *string
 		credentialsScopes                                           []string
 		logoutSession                                               *bool
+		resources, detailsTypes                                     []string
+		previousRegistrationToken, documentURI, documentETag        *string
+		documentFetched, documentFresh, unusedSince, unusedChecked  *time.Time
+		documentChanges                                             []string
 	}
 )
 
@@ -122,7 +127,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	case IntrospectHit, IntrospectMiss, IntrospectExpired:
 		var r plainIntrospection
 		err := s.pool.QueryRow(ctx, store.IntrospectAccessToken, itself, "", nil, string(c.Presented)).Scan(
-			&r.outcome, &r.id, &r.clientID, &r.userID, &r.sessionID, &r.referenceID, &r.authorizationID, &r.refreshID, &r.scopes,
+			&r.outcome, &r.id, &r.clientID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.authorizationID, &r.refreshID, &r.scopes,
 			&r.resources, &r.details, &r.confirmation, &r.act, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username)
 		if w != IntrospectHit {
 			return expect(r.outcome, "inactive", err)
@@ -133,19 +138,19 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return err
 	case Redeem:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.ClientID), authenticated, nil, nil, nil, string(c.Presented),
-			string(c.RefreshToken), nil, nil, AccessTokenLifetime, RefreshTokenLifetime, FamilyLifetime, c.CodeChallenge, c.RedirectURI,
-			string(c.AccessTokenID), string(c.RefreshTokenID), string(c.AccessToken)).Scan(
-			&r.outcome, &r.authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.scopes, &r.resources, &r.nonce, &r.claims,
-			&r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
+		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.ClientID), c.CodeChallenge, c.RedirectURI, nil, authenticated, nil,
+			nil, nil, string(c.Presented), string(c.RefreshToken), nil, nil, nil, AccessTokenLifetime, RefreshTokenLifetime, FamilyLifetime,
+			string(c.AccessTokenID), nil, nil, nil, string(c.RefreshTokenID), false, string(c.AccessToken)).Scan(
+			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.scopes, &r.resources, &r.details, &r.nonce,
+			&r.claims, &r.authTime, &r.acr, &r.amr, &r.refreshTokenID, &r.accessTokenExpires, &r.refreshTokenExpires)
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.RefreshTokenID), Grace, false, nil, nil, nil, authenticated, nil,
-			string(c.Presented), string(c.ClientID), nil, nil, string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
-			string(c.AccessTokenID), string(c.AccessToken)).Scan(
-			&r.outcome, &r.authorizationID, &r.userID, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes, &r.resources,
-			&r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
+		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, string(c.RefreshTokenID), Grace, false, nil, nil, nil, nil,
+			nil, nil, authenticated, nil, nil, string(c.Presented), nil, nil, string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
+			string(c.AccessTokenID), false, string(c.AccessToken)).Scan(
+			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,
+			&r.resources, &r.details, &r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
 		if w == Rotate {
 			return expect(r.outcome, "rotated", err)
 		}
@@ -153,14 +158,14 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	case Revoke:
 		var outcome string
 		var kind, authorizationID, accessTokenID *string
-		err := s.pool.QueryRow(ctx, store.RevokeToken, string(c.ClientID), authenticated, nil, string(c.Presented)).Scan(
+		err := s.pool.QueryRow(ctx, store.RevokeToken, string(c.ClientID), nil, authenticated, nil, string(c.Presented)).Scan(
 			&outcome, &kind, &authorizationID, &accessTokenID)
 		return expect(outcome, "ended", err)
 	case Consent:
 		var r plainConsent
 		return s.pool.QueryRow(ctx, store.FindConsent, string(c.ClientID), string(c.UserID), nil).Scan(
 			&r.id, &r.createdAt, &r.updatedAt, &r.clientID, &r.userID, &r.referenceID, &r.scopes, &r.resourceScopes,
-			&r.userEpoch, &r.pairEpoch, &r.heldFor, &r.claims)
+			&r.userEpoch, &r.pairEpoch, &r.heldFor, &r.claims, &r.details)
 	case Client:
 		var r plainClient
 		return s.pool.QueryRow(ctx, store.GetClient, string(c.ClientID)).Scan(
@@ -171,7 +176,8 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 			&r.requirePKCE, &r.allowPlainPKCE, &r.jwks, &r.jwksURI, &r.applicationType, &r.defaultMaxAge, &r.accessToken, &r.refreshToken,
 			&r.authorization, &r.code, &r.refreshGrace, &r.graceUntilUsed, &r.requirePAR, &r.dpop, &r.mtls, &r.subjectDN, &r.sanDNS,
 			&r.sanURI, &r.sanIP, &r.sanEmail, &r.logoutURI, &r.logoutSession, &r.discoveryID,
-			&r.credentialsScopes)
+			&r.credentialsScopes, &r.resources, &r.detailsTypes, &r.previousRegistrationToken, &r.documentURI, &r.documentETag,
+			&r.documentFetched, &r.documentFresh, &r.documentChanges, &r.unusedSince, &r.unusedChecked)
 	case EndSession:
 		var outcome string
 		var userID *string

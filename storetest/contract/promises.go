@@ -101,6 +101,8 @@ func endingsAreSeen(w *world) {
 }
 
 func sessionBindsGrants(w *world) {
+	uri := "https://client.example/logout"
+	w.client = w.newClient(func(c *store.CreateClientParams) { c.BackchannelLogoutURI = &uri })
 	bound, offline := w.granted("openid"), w.granted("openid", "offline_access")
 	ended, err := w.q.EndSession(w.Context(), w.session)
 	w.noError(err)
