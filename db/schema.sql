@@ -1063,6 +1063,14 @@ $$;
 
 COMMENT ON FUNCTION public.as_set(list text[]) IS 'The distinct values of a list, in the order of their first occurrence, without NULLs. A NULL list gives an empty one.';
 
+CREATE FUNCTION public.asked_or_granted(asked text[], granted text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN cardinality(asked) > 0 THEN as_set(asked) ELSE granted END
+$$;
+
+COMMENT ON FUNCTION public.asked_or_granted(asked text[], granted text[]) IS 'The scopes or resources that a token is asked for or, if the request names none, all that was granted (RFC 6749, section 6; RFC 8707, section 2.2).';
+
 CREATE FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1210,7 +1218,7 @@ BEGIN
     VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
     ON CONFLICT (purpose, subject) DO UPDATE
     SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
-        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE excluded.resets_at END,
         updated_at = now()
     RETURNING n.* INTO present;
     is_allowed := present.attempts <= most;
@@ -1255,7 +1263,7 @@ CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    IF jsonb_typeof(details) <> 'array' THEN
+    IF jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (
@@ -1276,7 +1284,7 @@ CREATE FUNCTION public.details_of_types(details jsonb, types text[]) RETURNS jso
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    IF details IS NULL OR types IS NULL THEN
+    IF types IS NULL OR jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (
@@ -1287,7 +1295,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.details_of_types(details jsonb, types text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. NULL if there is none.';
+COMMENT ON FUNCTION public.details_of_types(details jsonb, types text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. What is no list stays as it is. NULL if there is none.';
 
 CREATE FUNCTION public.details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1563,6 +1571,20 @@ $$;
 
 COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
+CREATE FUNCTION public.granter_refusal(parents text, u public."user", of_session text, s public.session) RETURNS public.outcome
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN parents = 'unknown' THEN 'unknown'::outcome
+        ELSE coalesce(
+            user_refusal(u),
+            CASE WHEN of_session IS NOT NULL AND (parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'::outcome END
+        )
+    END
+$$;
+
+COMMENT ON FUNCTION public.granter_refusal(parents text, u public."user", of_session text, s public.session) IS 'Why a user may grant nothing, in a session or without one: unknown, suspended or signed_out; NULL if the user may. parents is what lock_parents has answered, s the session if it is one of the user.';
+
 CREATE FUNCTION public.has_logout_uri(c public.oauth_client) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1587,6 +1609,26 @@ CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_cli
 $$;
 
 COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
+
+CREATE FUNCTION public.is_in_force(a public.oauth_authorization) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $$
+BEGIN
+    RETURN coalesce(a.expires_at > now(), false)
+        OR EXISTS (
+            SELECT FROM oauth_refresh_token AS r
+            WHERE r.authorization_id = a.id
+              AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+        )
+        OR EXISTS (
+            SELECT FROM oauth_access_token AS t
+            WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+        );
+END
+$$;
+
+COMMENT ON FUNCTION public.is_in_force(a public.oauth_authorization) IS 'Whether a live family has something that can still be used: a code, or a token that has neither expired nor been spent or revoked. Never NULL.';
 
 CREATE FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1660,13 +1702,16 @@ CREATE FUNCTION public.judge_again(c public.oauth_client, a public.oauth_authori
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    RETURN CASE
-        WHEN a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
-        WHEN a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
-        -- a type that is the server's default can't be taken from a client
-        ELSE judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
-            ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)))
-    END;
+    IF a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF a.authorization_details IS NULL THEN
+        RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, NULL, NULL);
+    END IF;
+    -- a type that is the server's default can't be taken from a client
+    RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
+        ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)));
 END
 $$;
 
@@ -1677,21 +1722,29 @@ CREATE FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default
     SET search_path TO '$user', 'public'
     AS $$
 BEGIN
-    RETURN CASE
-        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
-        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
-            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
-            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
-                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
-        ) THEN 'invalid_authorization_details'
-    END;
+    -- IF by IF, not one CASE: an expression without a subquery costs a tenth
+    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for: invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is. The defaults are what a client may ask for that has nothing registered.';
 
-CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) RETURNS public.outcome
+CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text, of_client text, of_user text) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1701,13 +1754,18 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
-        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        WHEN EXISTS (
+            SELECT
+            FROM oauth_client_assertion AS g
+            LEFT JOIN oauth_authorization AS a ON a.id = g.authorization_id -- it may be collected
+            WHERE g.id = assertion AND g.access_token_id = issued_as AND (a.client_id <> of_client OR a.user_id <> of_user) IS NOT TRUE
+        ) THEN 'retried'
         ELSE 'proof_replayed'
     END;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text, of_client text, of_user text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it to the same client about the same user, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
 CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
     LANGUAGE sql
@@ -1888,27 +1946,36 @@ CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, r
 DECLARE
     wanted text[] := string_to_array(response_type, ' ');
 BEGIN
-    RETURN CASE
-        WHEN c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN 'unknown'
-        WHEN c.disabled THEN 'disabled'
-        WHEN resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
-        WHEN c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN 'request_must_be_pushed'
-        -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
-        WHEN NOT EXISTS (
-            SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
-            WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
-        ) THEN 'unsupported_response_type'
-        WHEN 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
-        WHEN wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN 'unauthorized_client'
-        WHEN code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN 'pkce_required'
-        WHEN code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN 'pkce_required'
-        WHEN code_challenge IS NOT NULL AND NOT CASE coalesce(code_challenge_method, 'plain')
-            WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
-            WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
-            ELSE false
-        END THEN 'pkce_method_refused'
-        ELSE judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types)
-    END;
+    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+        RETURN 'unknown';
+    ELSIF c.disabled THEN
+        RETURN 'disabled';
+    ELSIF resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN
+        RETURN 'request_must_be_pushed';
+    -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+        WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+    ) THEN
+        RETURN 'unsupported_response_type';
+    ELSIF 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN
+        RETURN 'unauthorized_client';
+    ELSIF code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
+        WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+        WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+        ELSE false
+    END) THEN
+        RETURN 'pkce_method_refused';
+    END IF;
+    RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
 END
 $_$;
 
@@ -2158,6 +2225,14 @@ $$;
 
 COMMENT ON FUNCTION public.may_decide(a public.oauth_authorization, decider text) IS 'Whether a user may decide about a request. The request of a device is that of the user who claimed it with its user code, and one of CIBA that of the user whom the client named. Never NULL.';
 
+CREATE FUNCTION public.may_introspect(k public.oauth_client, method text, presented public.token_digest) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(NOT k.disabled AND method <> 'none' AND authenticates(k, method, presented), false)
+$$;
+
+COMMENT ON FUNCTION public.may_introspect(k public.oauth_client, method text, presented public.token_digest) IS 'Whether a client may ask about tokens (RFC 7662, section 2.1): it is authenticated, and not disabled. none is no authentication here. Never NULL.';
+
 CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2174,14 +2249,7 @@ BEGIN
     IF jsonb_typeof(more) <> 'array' THEN
         PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
     END IF;
-    RETURN (
-        SELECT jsonb_agg(m.element ORDER BY m.n)
-        FROM (
-            SELECT d.element, min(d.n) AS n
-            FROM jsonb_array_elements(coalesce(earlier, '[]') || coalesce(more, '[]')) WITH ORDINALITY AS d (element, n)
-            GROUP BY d.element
-        ) AS m
-    );
+    RETURN details_as_set(coalesce(earlier, '[]') || coalesce(more, '[]'));
 END
 $$;
 
@@ -2276,7 +2344,8 @@ BEGIN
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
         OR (verdict = 'updated' AND of_call IN ('UpdateRegistration', 'SetRegistrationAccessToken'))
-        OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP', 'ReplaceRecoveryCodes'))
+        OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP'))
+        OR (verdict = 'replaced' AND of_call = 'ReplaceRecoveryCodes')
         OR (verdict = 'accepted' AND of_call = 'UseRecoveryCode')
     )
     -- Not what anybody can repeat without a credential: polling for a device that no user has to do with, guessing at a code.
@@ -2348,6 +2417,84 @@ END
 $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
+
+CREATE TABLE public.oauth_refresh_token (
+    id public.stored_refresh_token_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    token public.stored_token_digest NOT NULL,
+    client_id public.client_id NOT NULL,
+    session_id public.session_id,
+    user_id public.user_id NOT NULL,
+    reference_id public.stored_reference_id,
+    expires_at timestamp with time zone,
+    revoked timestamp with time zone,
+    scopes public.text_list NOT NULL,
+    auth_time timestamp with time zone,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id NOT NULL,
+    successor public.stored_token_digest,
+    successor_id public.refresh_token_id,
+    access_token_expires_at timestamp with time zone,
+    data public.stored_object,
+    requested_user_info_claims public.text_list,
+    rotated_at timestamp with time zone,
+    rotation_replay_response text,
+    rotation_replay_expires_at timestamp with time zone,
+    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
+
+COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
+
+CREATE FUNCTION public.refresh_token_is_live(r public.oauth_refresh_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false)
+$$;
+
+COMMENT ON FUNCTION public.refresh_token_is_live(r public.oauth_refresh_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether a refresh token is live: neither spent nor expired, and its family a is live. c, u and s are those of is_live. Never NULL.';
 
 CREATE FUNCTION public.refuse_dead_rotation() RETURNS trigger
     LANGUAGE plpgsql
@@ -2878,76 +3025,6 @@ COMMENT ON TABLE public.oauth_proof IS 'DPoP proofs that were presented (RFC 944
 COMMENT ON COLUMN public.oauth_proof.id IS 'Digest of the proof''s key and jti.';
 
 COMMENT ON COLUMN public.oauth_proof.expires_at IS 'When the proof is too old to be accepted, and need not be remembered.';
-
-CREATE TABLE public.oauth_refresh_token (
-    id public.stored_refresh_token_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.stored_token_digest NOT NULL,
-    client_id public.client_id NOT NULL,
-    session_id public.session_id,
-    user_id public.user_id NOT NULL,
-    reference_id public.stored_reference_id,
-    expires_at timestamp with time zone,
-    revoked timestamp with time zone,
-    scopes public.text_list NOT NULL,
-    auth_time timestamp with time zone,
-    resources public.text_list,
-    authorization_details public.stored_array,
-    confirmation public.stored_confirmation,
-    authorization_code_id public.authorization_id,
-    authorization_id public.authorization_id NOT NULL,
-    successor public.stored_token_digest,
-    successor_id public.refresh_token_id,
-    access_token_expires_at timestamp with time zone,
-    data public.stored_object,
-    requested_user_info_claims public.text_list,
-    rotated_at timestamp with time zone,
-    rotation_replay_response text,
-    rotation_replay_expires_at timestamp with time zone,
-    CONSTRAINT oauth_refresh_token_rotated_is_revoked CHECK ((((successor IS NULL) = (successor_id IS NULL)) AND ((successor IS NULL) OR (revoked IS NOT NULL))))
-)
-WITH (fillfactor='80');
-
-COMMENT ON TABLE public.oauth_refresh_token IS 'Refresh tokens (RFC 6749, section 1.5). Spent ones are kept, so that reuse is recognised.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.token IS 'Digest of the refresh token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.reference_id IS 'The tenant in which the grant was made.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.expires_at IS 'When the token expires. NULL means never.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.revoked IS 'When the token was spent. A spent token has a successor, unless another server spent it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.scopes IS 'Scopes that the token can still grant.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.auth_time IS 'When the user last authenticated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.resources IS 'Resource indicators of the grant (RFC 8707).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_details IS 'authorization_details of the grant (RFC 9396).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_code_id IS 'Identifier of what the grant began with, carried through every rotation: another server''s own, or authorization_id.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.authorization_id IS 'The family. A trigger sets it for a server that doesn''t know the column.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor IS 'Digest of the token that replaced this one when it was rotated.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.successor_id IS 'Primary key of the successor. No foreign key: either row may be collected first.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.data IS 'Data that a library on top keeps with the token.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.requested_user_info_claims IS 'For a better-auth server, like the columns after it: what the claims parameter asked for.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotated_at IS 'When a better-auth server rotated the token. RotateRefreshToken sets revoked and successor instead.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_response IS 'The answer that a better-auth server repeats to a retry, encrypted by it.';
-
-COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How long a better-auth server repeats that answer.';
 
 CREATE TABLE public.oauth_resource (
     id public.short_text DEFAULT (gen_random_uuid())::text NOT NULL,

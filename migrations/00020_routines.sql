@@ -80,6 +80,18 @@ COMMENT ON FUNCTION agreed_scopes(oauth_consent) IS 'The scopes that a user has 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION asked_or_granted(asked text[], granted text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN cardinality(asked) > 0 THEN as_set(asked) ELSE granted END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION asked_or_granted(text[], text[]) IS 'The scopes or resources that a token is asked for or, if the request names none, all that was granted (RFC 6749, section 6; RFC 8707, section 2.2).';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
@@ -206,7 +218,7 @@ BEGIN
     VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
     ON CONFLICT (purpose, subject) DO UPDATE
     SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
-        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE excluded.resets_at END,
         updated_at = now()
     RETURNING n.* INTO present;
     is_allowed := present.attempts <= most;
@@ -251,7 +263,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF jsonb_typeof(details) <> 'array' THEN
+    IF jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (
@@ -276,7 +288,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF details IS NULL OR types IS NULL THEN
+    IF types IS NULL OR jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (
@@ -289,7 +301,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION details_of_types(jsonb, text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. NULL if there is none.';
+COMMENT ON FUNCTION details_of_types(jsonb, text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. What is no list stays as it is. NULL if there is none.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -598,6 +610,63 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION user_refusal(u "user") RETURNS outcome
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
+        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION user_refusal("user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION granter_refusal(parents text, u "user", of_session text, s session) RETURNS outcome
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN parents = 'unknown' THEN 'unknown'::outcome
+        ELSE coalesce(
+            user_refusal(u),
+            CASE WHEN of_session IS NOT NULL AND (parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'::outcome END
+        )
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION granter_refusal(text, "user", text, session) IS 'Why a user may grant nothing, in a session or without one: unknown, suspended or signed_out; NULL if the user may. parents is what lock_parents has answered, s the session if it is one of the user.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION is_in_force(a oauth_authorization) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN coalesce(a.expires_at > now(), false)
+        OR EXISTS (
+            SELECT FROM oauth_refresh_token AS r
+            WHERE r.authorization_id = a.id
+              AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
+        )
+        OR EXISTS (
+            SELECT FROM oauth_access_token AS t
+            WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+        );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION is_in_force(oauth_authorization) IS 'Whether a live family has something that can still be used: a code, or a token that has neither expired nor been spent or revoked. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION is_redirect_uri(uri text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
@@ -633,15 +702,23 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RETURN CASE
-        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
-        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
-            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
-            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
-                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
-        ) THEN 'invalid_authorization_details'
-    END;
+    -- IF by IF, not one CASE: an expression without a subquery costs a tenth
+    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
@@ -699,13 +776,16 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RETURN CASE
-        WHEN a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
-        WHEN a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
-        -- a type that is the server's default can't be taken from a client
-        ELSE judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
-            ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)))
-    END;
+    IF a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF a.authorization_details IS NULL THEN
+        RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, NULL, NULL);
+    END IF;
+    -- a type that is the server's default can't be taken from a client
+    RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
+        ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)));
 END
 $$;
 -- +goose StatementEnd
@@ -715,7 +795,7 @@ COMMENT ON FUNCTION judge_again(oauth_client, oauth_authorization, text[], text[
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text) RETURNS outcome
+CREATE FUNCTION judge_assertion(assertion text, until timestamptz, issued_as text, family text, of_client text, of_user text) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
@@ -725,7 +805,12 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
     RETURN CASE
         WHEN FOUND THEN 'issued'
-        WHEN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = issued_as) THEN 'retried'
+        WHEN EXISTS (
+            SELECT
+            FROM oauth_client_assertion AS g
+            LEFT JOIN oauth_authorization AS a ON a.id = g.authorization_id -- it may be collected
+            WHERE g.id = assertion AND g.access_token_id = issued_as AND (a.client_id <> of_client OR a.user_id <> of_user) IS NOT TRUE
+        ) THEN 'retried'
         ELSE 'proof_replayed'
     END;
 END
@@ -733,7 +818,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_assertion(text, timestamptz, text, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
+COMMENT ON FUNCTION judge_assertion(text, timestamptz, text, text, text, text) IS 'Part of IssueTokenByAssertion: records that an assertion was presented (RFC 7523, section 3, item 7). issued if it is the first time, retried if the same access token was issued for it to the same client about the same user, proof_replayed otherwise. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -973,27 +1058,36 @@ AS $$
 DECLARE
     wanted text[] := string_to_array(response_type, ' ');
 BEGIN
-    RETURN CASE
-        WHEN c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN 'unknown'
-        WHEN c.disabled THEN 'disabled'
-        WHEN resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
-        WHEN c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN 'request_must_be_pushed'
-        -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
-        WHEN NOT EXISTS (
-            SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
-            WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
-        ) THEN 'unsupported_response_type'
-        WHEN 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
-        WHEN wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN 'unauthorized_client'
-        WHEN code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN 'pkce_required'
-        WHEN code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN 'pkce_required'
-        WHEN code_challenge IS NOT NULL AND NOT CASE coalesce(code_challenge_method, 'plain')
-            WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
-            WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
-            ELSE false
-        END THEN 'pkce_method_refused'
-        ELSE judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types)
-    END;
+    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+        RETURN 'unknown';
+    ELSIF c.disabled THEN
+        RETURN 'disabled';
+    ELSIF resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN
+        RETURN 'request_must_be_pushed';
+    -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+        WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+    ) THEN
+        RETURN 'unsupported_response_type';
+    ELSIF 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN
+        RETURN 'unauthorized_client';
+    ELSIF code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
+        WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+        WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+        ELSE false
+    END) THEN
+        RETURN 'pkce_method_refused';
+    END IF;
+    RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
 END
 $$;
 -- +goose StatementEnd
@@ -1109,6 +1203,18 @@ COMMENT ON FUNCTION may_decide(oauth_authorization, text) IS 'Whether a user may
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION may_introspect(k oauth_client, method text, presented token_digest) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(NOT k.disabled AND method <> 'none' AND authenticates(k, method, presented), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION may_introspect(oauth_client, text, token_digest) IS 'Whether a client may ask about tokens (RFC 7662, section 2.1): it is authenticated, and not disabled. none is no authentication here. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION may_present(o oauth_client, t oauth_access_token, resources text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -1129,14 +1235,7 @@ BEGIN
     IF jsonb_typeof(more) <> 'array' THEN
         PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
     END IF;
-    RETURN (
-        SELECT jsonb_agg(m.element ORDER BY m.n)
-        FROM (
-            SELECT d.element, min(d.n) AS n
-            FROM jsonb_array_elements(coalesce(earlier, '[]') || coalesce(more, '[]')) WITH ORDINALITY AS d (element, n)
-            GROUP BY d.element
-        ) AS m
-    );
+    RETURN details_as_set(coalesce(earlier, '[]') || coalesce(more, '[]'));
 END
 $$;
 -- +goose StatementEnd
@@ -1213,7 +1312,8 @@ BEGIN
         )
         OR (verdict = 'rotated' AND of_call = 'RotateClientSecret')
         OR (verdict = 'updated' AND of_call IN ('UpdateRegistration', 'SetRegistrationAccessToken'))
-        OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP', 'ReplaceRecoveryCodes'))
+        OR (verdict = 'created' AND of_call IN ('CreatePasskey', 'CreateTOTP'))
+        OR (verdict = 'replaced' AND of_call = 'ReplaceRecoveryCodes')
         OR (verdict = 'accepted' AND of_call = 'UseRecoveryCode')
     )
     -- Not what anybody can repeat without a credential: polling for a device that no user has to do with, guessing at a code.
@@ -1230,6 +1330,18 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION noted(outcome, text, text, text, text, text, text, text, text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION refresh_token_is_live(r oauth_refresh_token, a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION refresh_token_is_live(oauth_refresh_token, oauth_authorization, oauth_client, "user", session) IS 'Whether a refresh token is live: neither spent nor expired, and its family a is live. c, u and s are those of is_live. Never NULL.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1404,26 +1516,7 @@ $$;
 COMMENT ON FUNCTION subject_of(oauth_client, text, text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
 -- +goose StatementEnd
 
--- +goose StatementBegin
-CREATE FUNCTION user_refusal(u "user") RETURNS outcome
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
-        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
-    END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION user_refusal("user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
--- +goose StatementEnd
-
 -- +goose Down
-
--- +goose StatementBegin
-DROP FUNCTION user_refusal;
--- +goose StatementEnd
 
 -- +goose StatementBegin
 DROP FUNCTION subject_of;
@@ -1470,6 +1563,10 @@ DROP FUNCTION registered_before;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION refresh_token_is_live;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION noted;
 -- +goose StatementEnd
 
@@ -1487,6 +1584,10 @@ DROP FUNCTION merge_authorization_details;
 
 -- +goose StatementBegin
 DROP FUNCTION may_present;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION may_introspect;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1567,6 +1668,18 @@ DROP FUNCTION judge_asked;
 
 -- +goose StatementBegin
 DROP FUNCTION is_redirect_uri;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION is_in_force;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION granter_refusal;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION user_refusal;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1747,6 +1860,10 @@ DROP FUNCTION beyond;
 
 -- +goose StatementBegin
 DROP FUNCTION assertion_ends_at;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION asked_or_granted;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

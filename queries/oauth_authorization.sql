@@ -151,8 +151,7 @@ SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     a.auth_time, a.acr, a.amr, a.username
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = @client_id::client_id AND NOT k.disabled AND @client_auth_method::text <> 'none'
-    AND authenticates(k, @client_auth_method::text, @client_secret::token_digest)
+    ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
 LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL;
 
 -- FindAuthorizationByRequestURI returns a pushed request by the digest of its request_uri, for as long as the user has not decided: reloads of
@@ -183,15 +182,7 @@ WHERE a.user_id = @user_id::user_id
   AND (a.created_at, a.id) > (@after_created_at::timestamptz, @after_id::authorization_id)
   AND a.status = 'approved'
   AND is_live(a, c, u, s)
-  AND (
-    a.expires_at > now()
-    OR EXISTS (
-        SELECT FROM oauth_refresh_token AS r
-        WHERE r.authorization_id = a.id
-          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
-    )
-    OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
-  )
+  AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT @page_size::integer;
 
@@ -206,15 +197,7 @@ WHERE a.client_id = @client_id::client_id
   AND (a.created_at, a.id) > (@after_created_at::timestamptz, @after_id::authorization_id)
   AND a.status = 'approved'
   AND is_live(a, c, u, s)
-  AND (
-    a.expires_at > now()
-    OR EXISTS (
-        SELECT FROM oauth_refresh_token AS r
-        WHERE r.authorization_id = a.id
-          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
-    )
-    OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
-  )
+  AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT @page_size::integer;
 
@@ -274,13 +257,15 @@ WITH asked AS MATERIALIZED (
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
                 WHEN c.disabled THEN 'disabled'
-                WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN sqlc.narg('session_id')::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), a.scopes) THEN 'invalid_scope'
-                WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
-                THEN 'invalid_authorization_details'
-                ELSE coalesce(judge_again(c, a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
+                ELSE coalesce(
+                    granter_refusal(q.parents, u, sqlc.narg('session_id')::session_id, s),
+                    CASE
+                        WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), a.scopes) THEN 'invalid_scope'
+                        WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
+                        THEN 'invalid_authorization_details'
+                        ELSE coalesce(judge_again(c, a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
+                    END
+                )
             END
         )::outcome AS outcome
     FROM asked AS q
@@ -305,7 +290,7 @@ WITH asked AS MATERIALIZED (
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
-), known AS (
+), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, q.client_id, q.user_id, give_subject(q.sector, q.user_id), sqlc.narg('session_id')::session_id
     FROM request AS q
@@ -366,7 +351,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
 -- IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
--- The client's registration counts as it is now, as in ApproveAuthorization.
+-- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization.
 --   - issued: the code is written, and replaces one that was not redeemed
 --   - undecided: the user has not approved yet (ask the user)
 --   - denied: the user has denied the request (access_denied)
@@ -420,7 +405,8 @@ LEFT JOIN request AS q ON true;
 
 -- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
--- CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+-- CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
+-- ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
@@ -451,10 +437,8 @@ WITH locked AS MATERIALIZED (
                 sqlc.narg('code_challenge_method')::text, @pushed::boolean, @scopes::text[], @default_scopes::text[], @resources::text[],
                 @default_resources::text[], sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
             ),
+            granter_refusal(l.parents, u, sqlc.narg('session_id')::session_id, s),
             CASE
-                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN sqlc.narg('session_id')::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
                 WHEN NOT details_within(sqlc.narg('granted_authorization_details')::jsonb, sqlc.narg('authorization_details')::jsonb, @compared_types::text[])
                 THEN 'invalid_authorization_details'
@@ -486,7 +470,7 @@ WITH locked AS MATERIALIZED (
         now(), @code::token_digest, p.code_expires_at, sqlc.narg('confirmation')::token_confirmation
     FROM parents AS p
     WHERE p.outcome = 'granted'
-), known AS (
+), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), sqlc.narg('session_id')::session_id
     FROM parents AS p
@@ -506,6 +490,7 @@ SELECT noted(
 -- confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
 -- It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
 -- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
@@ -552,7 +537,7 @@ WITH caller AS MATERIALIZED (
         a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
-        (CASE WHEN cardinality(@resources::text[]) > 0 THEN as_set(@resources::text[]) ELSE a.resources END)::text[] AS access_resources,
+        asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
@@ -618,12 +603,12 @@ WITH caller AS MATERIALIZED (
         updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
-), revoked AS (
+), replayed_family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
     FROM family AS f
     WHERE a.id = f.id AND f.outcome = 'replayed' AND a.revoked_at IS NULL
-), refresh AS (
+), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, access_token_expires_at
@@ -633,7 +618,7 @@ WITH caller AS MATERIALIZED (
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
-), access AS (
+), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
@@ -717,12 +702,12 @@ WITH locked AS MATERIALIZED (
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
-                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN @grant_type::text <> 'server' AND NOT uses_grant_type(c, @grant_type::text) THEN 'unauthorized_client'
-                WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 ELSE coalesce(
+                    granter_refusal(l.parents, u, l.session_id, s),
+                    CASE
+                        WHEN @grant_type::text <> 'server' AND NOT uses_grant_type(c, @grant_type::text) THEN 'unauthorized_client'
+                        WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
+                    END::outcome,
                     judge_asked(
                         c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
                         sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
@@ -791,7 +776,7 @@ WITH locked AS MATERIALIZED (
         g.refresh_token_id, g.access_token_expires_at, g.scopes, g.resources, g.authorization_details, g.confirmation, g.act, g.id, g.id
     FROM granted AS g
     WHERE g.is_new AND NOT @access_token_without_row::boolean
-), known AS (
+), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
     FROM granted AS g

@@ -14,14 +14,7 @@ WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, NULL) AS parents
 ), parents AS MATERIALIZED (
     SELECT c.client_id, u.id AS user_id,
-        (
-            CASE
-                WHEN c.disabled THEN 'disabled'
-                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                ELSE 'granted'
-            END
-        )::outcome AS outcome
+        (CASE WHEN c.disabled THEN 'disabled' ELSE coalesce(granter_refusal(l.parents, u, NULL, NULL), 'granted') END)::outcome AS outcome
     FROM locked AS l
     JOIN oauth_client AS c ON c.client_id = @client_id::client_id
     JOIN "user" AS u ON u.id = @user_id::user_id

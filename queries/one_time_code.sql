@@ -11,7 +11,7 @@ VALUES (
     @purpose::text, @subject::token_digest, @digest::token_digest, deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('data')::jsonb
 )
 ON CONFLICT (purpose, subject) DO UPDATE
-SET digest = EXCLUDED.digest, expires_at = EXCLUDED.expires_at, data = EXCLUDED.data, created_at = now(), updated_at = now()
+SET digest = excluded.digest, expires_at = excluded.expires_at, data = excluded.data, created_at = now(), updated_at = now()
 RETURNING c.*;
 
 -- RedeemOneTimeCode accepts a code once. It counts the guess before it looks at it, so no more than max_attempts guesses are made in a window

@@ -15,7 +15,7 @@ BEGIN
     VALUES (of_purpose, of_subject, 1, deadline(attempt_window, NULL, 'AttemptWindow'))
     ON CONFLICT (purpose, subject) DO UPDATE
     SET attempts = CASE WHEN n.resets_at > now() THEN n.attempts + 1 ELSE 1 END,
-        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE EXCLUDED.resets_at END,
+        resets_at = CASE WHEN n.resets_at > now() THEN n.resets_at ELSE excluded.resets_at END,
         updated_at = now()
     RETURNING n.* INTO present;
     is_allowed := present.attempts <= most;

@@ -6,14 +6,7 @@ BEGIN
     IF jsonb_typeof(more) <> 'array' THEN
         PERFORM refuse_parameter('AuthorizationDetails', 'is not a list');
     END IF;
-    RETURN (
-        SELECT jsonb_agg(m.element ORDER BY m.n)
-        FROM (
-            SELECT d.element, min(d.n) AS n
-            FROM jsonb_array_elements(coalesce(earlier, '[]') || coalesce(more, '[]')) WITH ORDINALITY AS d (element, n)
-            GROUP BY d.element
-        ) AS m
-    );
+    RETURN details_as_set(coalesce(earlier, '[]') || coalesce(more, '[]'));
 END
 $$;
 

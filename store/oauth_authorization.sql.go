@@ -43,13 +43,15 @@ WITH asked AS MATERIALIZED (
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
                 WHEN c.disabled THEN 'disabled'
-                WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN NOT is_within(coalesce($5::text[], '{}'), a.scopes) THEN 'invalid_scope'
-                WHEN NOT details_within($11::jsonb, a.authorization_details, $12::text[])
-                THEN 'invalid_authorization_details'
-                ELSE coalesce(judge_again(c, a, $5::text[], $9::text[], $10::text[]), 'approved')
+                ELSE coalesce(
+                    granter_refusal(q.parents, u, $2::session_id, s),
+                    CASE
+                        WHEN NOT is_within(coalesce($5::text[], '{}'), a.scopes) THEN 'invalid_scope'
+                        WHEN NOT details_within($11::jsonb, a.authorization_details, $12::text[])
+                        THEN 'invalid_authorization_details'
+                        ELSE coalesce(judge_again(c, a, $5::text[], $9::text[], $10::text[]), 'approved')
+                    END
+                )
             END
         )::outcome AS outcome
     FROM asked AS q
@@ -74,7 +76,7 @@ WITH asked AS MATERIALIZED (
         expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome IN ('approved', 'retried')
-), known AS (
+), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT $2::session_id, q.client_id, q.user_id, give_subject(q.sector, q.user_id), $2::session_id
     FROM request AS q
@@ -807,10 +809,8 @@ WITH locked AS MATERIALIZED (
                 $10::text, $11::boolean, $12::text[], $13::text[], $14::text[],
                 $15::text[], $16::jsonb, $17::text[]
             ),
+            granter_refusal(l.parents, u, $3::session_id, s),
             CASE
-                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN $3::session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN NOT is_within(coalesce($18::text[], '{}'), coalesce($12::text[], '{}')) THEN 'invalid_scope'
                 WHEN NOT details_within($19::jsonb, $16::jsonb, $20::text[])
                 THEN 'invalid_authorization_details'
@@ -842,7 +842,7 @@ WITH locked AS MATERIALIZED (
         now(), $32::token_digest, p.code_expires_at, $33::token_confirmation
     FROM parents AS p
     WHERE p.outcome = 'granted'
-), known AS (
+), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT $3::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), $3::session_id
     FROM parents AS p
@@ -894,7 +894,8 @@ type GrantAuthorizationParams struct {
 
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 // users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
-// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+// CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
+// ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
 // ip_address is for the security event (ListSecurityEvents).
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
@@ -973,8 +974,7 @@ SELECT (CASE WHEN a.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS N
     a.auth_time, a.acr, a.amr, a.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
-    AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
 LEFT JOIN live AS a ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -1097,7 +1097,7 @@ type IssueAuthorizationCodeRow struct {
 }
 
 // IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
-// The client's registration counts as it is now, as in ApproveAuthorization.
+// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization.
 //   - issued: the code is written, and replaces one that was not redeemed
 //   - undecided: the user has not approved yet (ask the user)
 //   - denied: the user has denied the request (access_denied)
@@ -1161,12 +1161,12 @@ WITH locked AS MATERIALIZED (
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
-                WHEN u.deleted_at IS NOT NULL OR l.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN l.session_id IS NOT NULL AND (l.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
-                WHEN $17::text <> 'server' AND NOT uses_grant_type(c, $17::text) THEN 'unauthorized_client'
-                WHEN NOT binds_as_registered(c, $13::token_confirmation) THEN 'mismatched'
                 ELSE coalesce(
+                    granter_refusal(l.parents, u, l.session_id, s),
+                    CASE
+                        WHEN $17::text <> 'server' AND NOT uses_grant_type(c, $17::text) THEN 'unauthorized_client'
+                        WHEN NOT binds_as_registered(c, $13::token_confirmation) THEN 'mismatched'
+                    END::outcome,
                     judge_asked(
                         c, $6::text[], $18::text[], $8::text[], $19::text[],
                         $9::jsonb, $20::text[]
@@ -1235,7 +1235,7 @@ WITH locked AS MATERIALIZED (
         g.refresh_token_id, g.access_token_expires_at, g.scopes, g.resources, g.authorization_details, g.confirmation, g.act, g.id, g.id
     FROM granted AS g
     WHERE g.is_new AND NOT $26::boolean
-), known AS (
+), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
     FROM granted AS g
@@ -1375,15 +1375,7 @@ WHERE a.client_id = $1::client_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
   AND a.status = 'approved'
   AND is_live(a, c, u, s)
-  AND (
-    a.expires_at > now()
-    OR EXISTS (
-        SELECT FROM oauth_refresh_token AS r
-        WHERE r.authorization_id = a.id
-          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
-    )
-    OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
-  )
+  AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
 `
@@ -1478,15 +1470,7 @@ WHERE a.user_id = $1::user_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
   AND a.status = 'approved'
   AND is_live(a, c, u, s)
-  AND (
-    a.expires_at > now()
-    OR EXISTS (
-        SELECT FROM oauth_refresh_token AS r
-        WHERE r.authorization_id = a.id
-          AND ((r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now())) OR r.access_token_expires_at > now())
-    )
-    OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.authorization_id = a.id AND t.revoked IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()))
-  )
+  AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
 `
@@ -1655,7 +1639,7 @@ WITH caller AS MATERIALIZED (
         a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
         sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $10::token_digest END)::token_digest AS refresh_token,
-        (CASE WHEN cardinality($11::text[]) > 0 THEN as_set($11::text[]) ELSE a.resources END)::text[] AS access_resources,
+        asked_or_granted($11::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set($12::jsonb), a.authorization_details)::jsonb AS access_details,
         coalesce($13::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $13::token_confirmation) END AS family_confirmation,
@@ -1721,12 +1705,12 @@ WITH caller AS MATERIALIZED (
         updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
-), revoked AS (
+), replayed_family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
     FROM family AS f
     WHERE a.id = f.id AND f.outcome = 'replayed' AND a.revoked_at IS NULL
-), refresh AS (
+), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, access_token_expires_at
@@ -1736,7 +1720,7 @@ WITH caller AS MATERIALIZED (
         CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
-), access AS (
+), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
@@ -1820,6 +1804,7 @@ type RedeemAuthorizationCodeRow struct {
 // confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
 // It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+// access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
 // resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was

@@ -23,9 +23,8 @@ WITH caller AS MATERIALIZED (
             CASE
                 WHEN c.disabled THEN 'disabled'
                 WHEN is_public(c) OR NOT uses_grant_type(c, 'urn:openid:params:grant-type:ciba') THEN 'unauthorized_client'
-                WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR k.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
                 ELSE coalesce(
+                    granter_refusal(k.parents, u, NULL, NULL),
                     judge_asked(
                         c, $6::text[], $7::text[], $8::text[], $9::text[],
                         $10::jsonb, $11::text[]
@@ -287,11 +286,9 @@ WITH asked AS MATERIALIZED (
     WHERE p.user_code = $4::token_digest
 ), request AS MATERIALIZED (
     SELECT a.id, a.client_id, u.id AS user_id, $2::session_id AS session_id,
-        (
+        coalesce(
+            granter_refusal(q.parents, u, $2::session_id, s),
             CASE
-                WHEN u.id IS NULL OR u.deleted_at IS NOT NULL OR q.parents = 'unknown' THEN 'unknown'
-                WHEN u.suspended_at IS NOT NULL THEN 'suspended'
-                WHEN $2::session_id IS NOT NULL AND (q.parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'
                 WHEN q.expires_at <= now() THEN 'expired'
                 WHEN a.user_id <> u.id THEN 'mismatched'
                 WHEN a.status <> 'pending' THEN 'decided'
@@ -299,7 +296,7 @@ WITH asked AS MATERIALIZED (
                 WHEN c.disabled THEN 'disabled'
                 WHEN a.user_id = u.id THEN 'retried'
                 ELSE 'claimed'
-            END
+            END::outcome
         )::outcome AS outcome
     FROM asked AS q
     JOIN oauth_authorization AS a ON a.id = q.id
@@ -416,7 +413,7 @@ WITH presented AS MATERIALIZED (
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $3::token_digest END)::token_digest AS refresh_token,
-        (CASE WHEN cardinality($4::text[]) > 0 THEN as_set($4::text[]) ELSE a.resources END)::text[] AS access_resources,
+        asked_or_granted($4::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set($5::jsonb), a.authorization_details)::jsonb AS access_details,
         coalesce($6::token_confirmation, a.confirmation) AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $6::token_confirmation) END AS family_confirmation,
@@ -523,7 +520,7 @@ WITH presented AS MATERIALIZED (
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
-), noted AS (
+), polled_request AS (
     UPDATE oauth_polled_request AS r
     SET refresh_token_id = n.id, updated_at = now()
     FROM new_refresh_token AS n

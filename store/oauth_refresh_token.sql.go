@@ -196,15 +196,14 @@ WITH live AS (
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE r.token = $4::token_digest AND r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s)
+    WHERE r.token = $4::token_digest AND refresh_token_is_live(r, a, c, u, s)
 )
 SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.sub, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
     r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
 FROM (VALUES ($1::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
-    ON k.client_id = $2::client_id AND NOT k.disabled AND $1::text <> 'none'
-    AND authenticates(k, $1::text, $3::token_digest)
+    ON k.client_id = $2::client_id AND may_introspect(k, $1::text, $3::token_digest)
 LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL
 `
 
@@ -338,13 +337,8 @@ WITH presented AS MATERIALIZED (
         a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
         sector_of(c) AS sector,
         coalesce(c.refresh_grace, $4::interval) AS grace, coalesce(c.refresh_grace_until_used, $5::boolean) AS until_used,
-        kept_within(
-            CASE WHEN cardinality($6::text[]) > 0 THEN as_set($6::text[]) ELSE r.scopes END, coalesce(c.scopes, $7::text[])
-        )::text[] AS access_scopes,
-        kept_within(
-            CASE WHEN cardinality($8::text[]) > 0 THEN as_set($8::text[]) ELSE r.resources END,
-            coalesce(c.resources, $9::text[])
-        )::text[] AS access_resources,
+        kept_within(asked_or_granted($6::text[], r.scopes), coalesce(c.scopes, $7::text[]))::text[] AS access_scopes,
+        kept_within(asked_or_granted($8::text[], r.resources), coalesce(c.resources, $9::text[]))::text[] AS access_resources,
         details_of_types(
             coalesce(details_as_set($10::jsonb), r.authorization_details), c.authorization_details_types
         )::jsonb AS access_details,
@@ -414,7 +408,7 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN oauth_refresh_token AS n
         ON n.id = CASE WHEN $22::boolean AND j.successor_id = $3::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
-), successor AS (
+), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
@@ -424,7 +418,7 @@ WITH presented AS MATERIALIZED (
         CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
     FROM granted AS g
     WHERE g.is_new
-), presented_again AS (
+), raised_refresh_token AS (
     -- for an access token without a row, a retry raises the expiry on the token presented
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
@@ -433,7 +427,7 @@ WITH presented AS MATERIALIZED (
         updated_at = now()
     FROM granted AS g
     WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $3::refresh_token_id AND $22::boolean
-), access AS (
+), new_access_token AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,

@@ -18,7 +18,7 @@ VALUES (
     $1::text, $2::token_digest, $3::token_digest, deadline($4::interval, NULL, 'Lifetime'), $5::jsonb
 )
 ON CONFLICT (purpose, subject) DO UPDATE
-SET digest = EXCLUDED.digest, expires_at = EXCLUDED.expires_at, data = EXCLUDED.data, created_at = now(), updated_at = now()
+SET digest = excluded.digest, expires_at = excluded.expires_at, data = excluded.data, created_at = now(), updated_at = now()
 RETURNING c.id, c.created_at, c.updated_at, c.purpose, c.subject, c.digest, c.expires_at, c.data
 `
 

@@ -13,8 +13,7 @@ import (
 
 const CreateSession = `-- name: CreateSession :one
 WITH owner AS MATERIALIZED (
-    SELECT u.id,
-        (CASE WHEN u.deleted_at IS NOT NULL THEN 'unknown' WHEN u.suspended_at IS NOT NULL THEN 'suspended' ELSE 'created' END)::outcome AS outcome
+    SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
     WHERE u.id = $2::user_id
     FOR KEY SHARE

@@ -33,6 +33,7 @@ var called = []plan.Statement{
 	{Name: "function judge_logout_lease", Text: "SELECT judge_logout_lease($1::text, $2::text)", Args: []string{"delivery", "presented"}},
 	{Name: "function count_attempt", Text: "SELECT n.is_allowed FROM count_attempt($1::text, $2::text, 5, '10 minutes', true) AS n", Args: []string{"purpose", "subject"}},
 	{Name: "function replace_recovery_codes", Text: "SELECT replace_recovery_codes($1::text, $2::text[])", Args: []string{"owner", "digests"}},
+	{Name: "function is_in_force", Text: "SELECT is_in_force(a) FROM oauth_authorization AS a WHERE a.id = $1::authorization_id", Args: []string{"authorization_id"}},
 	{Name: "function live_session", Text: "SELECT owner FROM live_session($1::text) AS s (owner, ends_at)", Args: []string{"of_session"}},
 	{Name: "function newest_signing_key", Text: "SELECT n.id FROM newest_signing_key($1::text, $2::interval) AS n (id, created_at)", Args: []string{"of_alg", "max_age"}},
 	{Name: "function client_is_used", Text: "SELECT client_is_used($1::text, now())", Args: []string{"of_client"}},
@@ -41,7 +42,7 @@ var called = []plan.Statement{
 	{Name: "function lock_live_access_token", Text: "SELECT lock_live_access_token($1::text)", Args: []string{"of_token"}},
 	{Name: "function find_issued_access_token", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, $4::access_token_id, $5::text) AS f", Args: []string{"of_token", "issued_to", "presented_as", "exchanged_for", "name"}},
 	{Name: "function find_issued (collected)", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, NULL, 'ID') AS f", Args: []string{"ID", "client_id", "presented_as"}},
-	{Name: "function judge_assertion", Text: "SELECT judge_assertion($1::text, $2::timestamptz, $3::text, $4::text)", Args: []string{"assertion", "until", "issued_as", "family"}},
+	{Name: "function judge_assertion", Text: "SELECT judge_assertion($1::text, $2::timestamptz, $3::text, $4::text, $5::text, $6::text)", Args: []string{"assertion", "until", "issued_as", "family", "of_client", "of_user"}},
 	{Name: "function keep_subject", Text: "SELECT k.held FROM keep_subject($1::text, $2::text, NULL) AS k", Args: []string{"of_sector", "of_user"}},
 	{Name: "function known_subject", Text: "SELECT known_subject($1::text, $2::text)", Args: []string{"of_client", "of_user"}},
 	{Name: "function noted", Text: "SELECT noted('ended', 'measured', $1::text, $2::text) FROM set_config('oauthdb.events', 'on', true)", Args: []string{"of_user", "of_client"}},
@@ -81,18 +82,12 @@ var called = []plan.Statement{
 
 // inlined are the functions that PostgreSQL replaces by their bodies in whatever calls them.
 var inlined = []string{
-	"expiry_without_row", "give_subject", "own_sector", "sector_of", "subject_of",
-	"access_token_is_live", "assertion_ends_at", "binds_as_registered", "judge_assertion_time", "may_present", "uses_grant_type",
-	"authenticates", "client_key", "consent_counts", "expiry", "has_logout_uri", "is_ended", "is_live",
-	"access_token_is_live", "authenticates", "client_key", "consent_counts", "expiry", "is_ended", "is_live",
-	"is_public", "is_within", "key_fits", "may_decide", "pair_epoch", "session_is_live", "tenant_key",
-	"is_public", "is_within", "key_fits", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
-	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "authenticates", "client_key", "consent_counts", "consent_goes_on", "expiry", "is_ended", "is_live",
-	"is_public", "is_within", "key_fits", "manages", "pair_epoch", "session_is_live", "tenant_key",
-	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "assertion_ends_at", "authenticates", "binds_as_registered",
-	"client_key", "consent_counts", "consent_goes_on", "expiry", "has_logout_uri", "is_ended", "is_live", "is_public", "is_within",
-	"judge_assertion_time", "key_fits", "manages", "may_decide", "may_present", "pair_epoch", "session_is_live", "tenant_key", "user_refusal",
-	"uses_grant_type",
+	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "asked_or_granted", "assertion_ends_at",
+	"authenticates", "binds_as_registered", "client_key", "consent_counts", "consent_goes_on", "expiry",
+	"expiry_without_row", "give_subject", "granter_refusal", "has_logout_uri", "is_ended", "is_live",
+	"is_public", "is_within", "judge_assertion_time", "key_fits", "manages", "may_decide", "may_introspect",
+	"may_present", "own_sector", "pair_epoch", "refresh_token_is_live", "sector_of", "session_is_live",
+	"subject_of", "tenant_key", "user_refusal", "uses_grant_type",
 }
 
 var callsInlined = regexp.MustCompile(`\b(` + strings.Join(inlined, "|") + `)\(`)

@@ -409,7 +409,9 @@ func TestListsHoldNoDuplicate(t *testing.T) {
 	a = w.authorizationOf(id)
 	wantEqual(t, "a grant", [][]string{a.Scopes, a.Resources, a.GrantedScopes}, [][]string{once, once, once})
 	wantEqual(t, "a consent", w.consent("", true, twice...).Scopes, once)
-	w.issue("token", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.Scopes, p.DefaultScopes, p.Resources = twice, twice, twice })
+	w.issue("token", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) {
+		p.Scopes, p.DefaultScopes, p.Resources, p.DefaultResources = twice, twice, twice, twice
+	})
 	token := w.accessTokenOf("token")
 	wantEqual(t, "a client's own token", [][]string{token.Scopes, token.Resources}, [][]string{once, once})
 	check, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"c", "a", "c"}})

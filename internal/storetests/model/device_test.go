@@ -353,8 +353,11 @@ func aDevice(s *stage) {
 	s.poll()
 	s.pass(4 * time.Second)
 	s.poll() // too early, and 10 seconds from now on
-	s.pass(6 * time.Second)
+	s.pass(3 * time.Second)
+	s.poll() // too early again, and 15 seconds
+	s.pass(8 * time.Second)
 	s.poll()
+	s.poll(func(p *store.PollDeviceCodeParams) { p.DeviceCode = token.DigestOf("another") })
 	s.approve() // nobody has entered the code
 	s.deny()
 	s.claim(func(p *store.FindAuthorizationByUserCodeParams) { p.UserID = "u0" })
@@ -438,7 +441,9 @@ func aDeviceWhoseTokensHaveNoRow(s *stage) {
 	s.pass(time.Second)
 	s.pollAgain()
 	s.poll(withoutRow, withoutRefresh)
-	s.pass(time.Minute)
+	s.pass(time.Minute - time.Second/2)
+	s.list()
+	s.pass(time.Second)
 	s.collect(0, "MarkDeadAuthorizations", "DeleteExpiredPolledRequests", "DeleteExpiredAuthorizations")
 }
 

@@ -472,6 +472,7 @@ var scenes = []scene{
 			s.do(func(h *history) {
 				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes, Resources: bank})
 				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes})
+				h.checkConsentWith(store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: bothScopes, Resources: []string{"https://a.example"}})
 			})
 		}
 		again := func() {
@@ -811,6 +812,9 @@ var scenes = []scene{
 		s.do(func(h *history) {
 			h.rotateWith(changed(h.rotations[0], []func(*rotation){func(p *rotation) { p.Token = token.DigestOf("another") }}))
 		})
+		s.grant(byClient("c3"))
+		s.redeem()
+		s.rotate("r7", func(p *rotation) { p.Scopes = []string{"email"} }) // which c3 may ask for, but has not
 	}},
 	{"a retry once grace is over", func(s *stage) {
 		s.grant()

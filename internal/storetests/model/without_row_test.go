@@ -116,8 +116,12 @@ func accessTokensThatOutliveTheirRefreshToken(s *stage) {
 	s.grant()
 	s.redeem(redeemedWithoutRow, func(p *redemption) { p.RefreshTokenLifetime = store.Never })
 	s.rotate("r2", rotatedWithoutRow, func(p *rotation) { p.RefreshTokenLifetime, p.AccessTokenLifetime = 5*time.Second, 10*time.Second })
+	s.grant()
+	s.redeem(brief, func(p *redemption) { p.AccessTokenLifetime = 5 * time.Second })
+	s.rotate("r4", func(p *rotation) { p.AccessTokenLifetime = 5 * time.Second })
+	s.rotate("r4", rotatedWithoutRow) // another call: r4 is kept for its token
 	s.pass(5 * time.Second)
-	s.collect(0, "DeleteExpiredRefreshTokens", "DeleteSpentRefreshTokens", "MarkDeadAuthorizations")
+	s.collect(0, "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens", "DeleteSpentRefreshTokens", "MarkDeadAuthorizations")
 	s.list()
 	s.pass(5 * time.Second)
 	s.collect(0, "DeleteExpiredRefreshTokens", "DeleteSpentRefreshTokens", "MarkDeadAuthorizations")

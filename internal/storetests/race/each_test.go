@@ -41,6 +41,7 @@ var raceOf = map[string]string{
 	"DeleteExpiredPolledRequests":      "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredOneTimeCodes":        "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredProofs":              "TestRaceCollectorsShareTheWork",
+	"DeleteExpiredSecurityEvents":      "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredRefreshTokens":       "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredSessions":            "TestRaceCollectorsShareTheWork",
 	"DeleteExpiredSigningKeys":         "TestRaceCollectorsShareTheWork",

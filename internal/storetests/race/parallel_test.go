@@ -542,6 +542,9 @@ var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, 
 		return q.DeleteExpiredClientAssertions(ctx, 5)
 	},
 	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(ctx, 5) },
+	"DeleteExpiredSecurityEvents": func(ctx context.Context, q *store.Queries) (int64, error) {
+		return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{BatchSize: 5})
+	},
 	"DeleteExpiredInitialAccessTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
 		return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: 5})
 	},
@@ -621,6 +624,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			w.Exec(`INSERT INTO device_code (device_code, user_code, status, expires_at) VALUES ($1, $1, 'pending', now())`, fixture.Unique("d"))
 			w.Exec(`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', $1, $1, now())`, string(fixture.Digest(string(s.user))))
 			w.Exec(`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', $1, 1, now())`, string(fixture.Digest(string(s.user))))
+			w.Exec(`INSERT INTO security_event (call, outcome) VALUES ('EndSession', 'ended')`)
 			unused := fixture.Unique("unused")
 			w.Exec(`INSERT INTO oauth_client (id, client_id, redirect_uris, registration_access_token, unused_since, unused_checked_at)
 				SELECT u, u, '{x}', $2, now() - interval '1 year', now() FROM (VALUES ($1::text)) AS v (u)`, unused, string(fixture.Digest(unused)))

@@ -820,6 +820,7 @@ const schemaFunctions = `
 	agreed_resource_scopes(oauth_consent)
 	agreed_scopes(oauth_consent)
 	as_set(text[])
+	asked_or_granted(text[],text[])
 	assertion_ends_at(bigint,interval)
 	authenticates(oauth_client,text,token_digest)
 	beyond(text[],text[])
@@ -846,8 +847,10 @@ const schemaFunctions = `
 	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
 	give_family()
 	give_subject(text,text)
+	granter_refusal(text,"user",text,session)
 	has_logout_uri(oauth_client)
 	is_ended(oauth_authorization,oauth_client,"user",session)
+	is_in_force(oauth_authorization)
 	is_live(oauth_authorization,oauth_client,"user",session)
 	is_older_secret(text,text)
 	is_public(oauth_client)
@@ -855,7 +858,7 @@ const schemaFunctions = `
 	is_within(text[],text[])
 	judge_again(oauth_client,oauth_authorization,text[],text[],text[])
 	judge_asked(oauth_client,text[],text[],text[],text[],jsonb,text[])
-	judge_assertion(text,timestamp with time zone,text,text)
+	judge_assertion(text,timestamp with time zone,text,text,text,text)
 	judge_assertion_time(bigint,interval,interval,interval)
 	judge_client_document(client_id,timestamp with time zone)
 	judge_logout_lease(text,text)
@@ -877,21 +880,23 @@ const schemaFunctions = `
 	make_room_for_session(text,integer)
 	manages(oauth_client,token_digest,token_digest)
 	may_decide(oauth_authorization,text)
+	may_introspect(oauth_client,text,token_digest)
 	may_present(oauth_client,oauth_access_token,text[])
 	merge_authorization_details(jsonb,jsonb)
 	merge_resource_scopes(jsonb,jsonb)
 	missing_authorization_details(jsonb,jsonb)
 	new_authorization_id()
 	newest_signing_key(text,interval)
+	noted(outcome,text,text,text,text,text,text,text,text)
 	own_client_is_live(oauth_access_token)
 	own_sector(text)
 	pair_epoch(jsonb,text,text)
 	proof_is_fresh(text,timestamp with time zone)
+	refresh_token_is_live(oauth_refresh_token,oauth_authorization,oauth_client,"user",session)
 	refuse_dead_rotation()
 	refuse_parameter(text,text)
 	registered_before(client_id,oauth_client_id,token_digest,token_digest)
 	replace_recovery_codes(text,text[])
-	noted(outcome,text,text,text,text,text,text,text,text)
 	resolve_redirect_uri(text,text[])
 	return_initial_access_token(token_digest,client_id,oauth_client_id,token_digest,token_digest)
 	scopes_at(text[],text[])
@@ -904,7 +909,8 @@ const schemaFunctions = `
 	subject_of(oauth_client,text,text)
 	tenant_key(text)
 	user_refusal("user")
-	uses_grant_type(oauth_client,text)`
+	uses_grant_type(oauth_client,text)
+`
 
 // specLines are the lines of a part of a spec.
 func specLines(parts ...string) []string {
@@ -1173,8 +1179,8 @@ var foreignInserts = []struct{ table, columns, values string }{
 		"'v1', now(), now(), 'qGf3', '{\"type\": \"authorization_code\"}', now() + interval '10 minutes'",
 	},
 	{
-		"device_code", "id, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
-		"'d1', 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
+		"device_code", "id, created_at, updated_at, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
+		"'d1', now(), now(), 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
 	},
 	{
 		"oauth_client", `id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes,
