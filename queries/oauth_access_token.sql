@@ -5,7 +5,7 @@
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - issued: the token is written
---   - retried: the same call, with the same id, had issued it before; the id of another token is an error
+--   - retried: the same call, with the same id, had issued it before; the id of another token, or of one with other scopes, is an error
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - disabled: the client is disabled (invalid_client)
 --   - unauthorized_client: the client is public, or not registered for client_credentials (unauthorized_client)
@@ -13,7 +13,8 @@
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 --   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
--- Only issued writes anything, apart from the proof, which is remembered.
+-- Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+-- forget the proof.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
@@ -51,7 +52,11 @@ WITH client AS MATERIALIZED (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
     FROM issued AS w
     UNION ALL
-    SELECT CASE WHEN e.authorization_id IS NULL THEN 'retried' ELSE refuse_parameter('ID', 'is that of another token') END, e.expires_at
+    SELECT CASE
+            WHEN e.authorization_id IS NULL AND e.scopes = as_set(@scopes::text[]) AND e.resources IS NOT DISTINCT FROM nullif(as_set(@resources::text[]), '{}')
+            THEN 'retried'
+            ELSE refuse_parameter('ID', 'is that of another token')
+        END, e.expires_at
     FROM admitted AS m
     CROSS JOIN find_issued_access_token(@id::access_token_id, m.client_id, sqlc.narg('access_token')::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
@@ -74,17 +79,19 @@ LEFT JOIN access_token AS w ON true;
 
 -- ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 -- in AuthenticateClient.
--- The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
--- the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
--- client_resources, which are the resources that it serves: the server has to know them.
+-- The subject token is given by its digest (subject_token) or, if it is a JWT, by its id (subject_token_id, the jti); so is the actor
+-- token, if there is one. access_token is the new token's digest, NULL for a JWT. A client may present the tokens that were issued to it. A
+-- confidential client may also present those whose resources have its client_id or one of client_resources, which are the resources that it
+-- serves: the server has to know them.
 -- The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 -- alone is revoked later. There is no refresh token.
--- scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but the scopes that the client may
--- not ask for. default_scopes are those that a client may ask for if none are registered for it. Elements of authorization_details are
--- compared whole; those of a type in compared_types the caller has compared itself (RFC 9396, section 6.1). The new token expires no later
--- than the subject token.
+-- scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but what the client may not ask for.
+-- default_scopes are those that a client may ask for if none are registered for it; where it has no resources or types registered, it may
+-- keep all that the subject token has. Elements of authorization_details are compared whole; those of a type in compared_types the caller
+-- has compared itself (RFC 9396, section 6.1). The new token expires no later than the subject token.
 -- act has the new actor outermost (RFC 8693, section 4.1): the user or client of the actor token or, without one, the client that presents a
--- token of another client. With impersonate no actor is added where no actor token is presented.
+-- token of another client. A user is named by the subject by which the client knows the user. With impersonate no actor is added where no
+-- actor token is presented.
 -- If the family or the subject token has a may_act (section 4.4), all its members have to be those of the actor, sub and client_id. may_act
 -- is who may act with the new token; NULL leaves what the subject token has.
 -- confirmation is the key that the caller has proven to hold. It binds the new token, and has to be the key of a token that was issued to the
@@ -105,10 +112,13 @@ LEFT JOIN access_token AS w ON true;
 --   - revoked: the subject or actor token had been ended (invalid_request)
 --   - too_many_actors: act would name more than 16 actors (invalid_request)
 --   - invalid_scope: the scopes go beyond those of the subject token, or what the client may ask for (invalid_scope)
---   - invalid_target: the resources go beyond those of the subject token (invalid_target)
---   - invalid_authorization_details: an element is not one of the subject token's (invalid_authorization_details)
+--   - invalid_target: the resources go beyond those of the subject token, or the client may not ask for one of them, or for any that the
+--     subject token has (invalid_target)
+--   - invalid_authorization_details: an element is not one of the subject token's, or the client may not use its type
+--     (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
--- Only exchanged writes anything, apart from the proof, which is remembered.
+-- Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
+-- would forget the proof.
 -- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
@@ -116,15 +126,19 @@ WITH presented AS MATERIALIZED (
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         asked_or_granted(@scopes::text[], kept_within(t.scopes, coalesce(k.scopes, @default_scopes::text[])))::text[] AS access_scopes,
-        asked_or_granted(@resources::text[], t.resources)::text[] AS access_resources,
-        coalesce(sqlc.narg('authorization_details')::jsonb, t.authorization_details) AS access_details,
-        add_actor(
-            coalesce(t.act, a.act),
+        kept_within(asked_or_granted(@resources::text[], t.resources), coalesce(k.resources, t.resources))::text[] AS access_resources,
+        details_of_types(
             CASE
-                WHEN x.id IS NOT NULL THEN coalesce(x.user_id::text, x.client_id::text)
-                WHEN t.client_id <> k.client_id AND NOT @impersonate::boolean THEN k.client_id::text
-            END
-        ) AS access_act,
+                WHEN sqlc.narg('authorization_details')::jsonb IS NULL THEN t.authorization_details
+                ELSE details_as_set(sqlc.narg('authorization_details')::jsonb)
+            END,
+            k.authorization_details_types
+        )::jsonb AS access_details,
+        coalesce(t.act, a.act) AS subject_act, x.user_id AS actor_user_id,
+        CASE
+            WHEN x.id IS NOT NULL THEN x.client_id::text
+            WHEN t.client_id <> k.client_id AND NOT @impersonate::boolean THEN k.client_id::text
+        END AS actor_client_id,
         coalesce(sqlc.narg('may_act')::jsonb, t.may_act) AS access_may_act,
         (n.client_id = k.client_id AND n.subject_token_id = t.id) IS TRUE AS is_repeated,
         (CASE
@@ -148,8 +162,13 @@ WITH presented AS MATERIALIZED (
                 AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT @impersonate::boolean)) THEN 'too_many_actors'
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(t.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, t.authorization_details, @compared_types::text[]) THEN 'invalid_authorization_details'
+            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(t.resources, '{}'))
+                OR NOT is_within(coalesce(@resources::text[], '{}'), coalesce(k.resources, t.resources, '{}')) THEN 'invalid_target'
+            -- a token without resources would be good at any of them
+            WHEN cardinality(t.resources) > 0 AND cardinality(kept_within(t.resources, coalesce(k.resources, t.resources))) = 0 THEN 'invalid_target'
+            WHEN NOT details_within(
+                sqlc.narg('authorization_details')::jsonb, details_of_types(t.authorization_details, k.authorization_details_types), @compared_types::text[]
+            ) THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
     FROM oauth_client AS k
@@ -169,18 +188,27 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE k.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
-    -- two clients, in the order of client_id
-    SELECT p.*, lock_parents(p.user_id, least(p.client_id, p.family_client_id), NULL) AS first_parents,
+    -- two users, if one acts for the other, in the order of their ids, and two clients, in the order of client_id
+    SELECT p.*, CASE WHEN p.actor_user_id IS NOT NULL THEN lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL) ELSE 'locked' END AS user_parents,
+        lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL) AS first_parents,
         lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
         proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh,
         lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
-), granted AS MATERIALIZED (
-    SELECT m.*, give_subject(m.sector, m.user_id) AS sub, (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
-        least(expiry(now(), @access_token_lifetime::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
+), named AS MATERIALIZED (
+    SELECT m.*, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub, give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
     FROM admitted AS m
-    WHERE m.fresh AND m.live AND m.first_parents = 'locked' AND m.parents <> 'unknown'
+    WHERE m.fresh AND m.live AND m.user_parents = 'locked' AND m.first_parents = 'locked' AND m.parents <> 'unknown'
+), granted AS MATERIALIZED (
+    SELECT m.*, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
+        add_actor(
+            m.subject_act,
+            CASE WHEN m.actor_user_id IS NULL THEN m.actor_client_id WHEN m.actor_user_id < m.user_id THEN m.first_sub::text ELSE m.last_sub::text END
+        ) AS access_act,
+        (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
+        least(expiry(now(), @access_token_lifetime::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
+    FROM named AS m
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation,
@@ -212,7 +240,7 @@ SELECT noted(
             WHEN w.outcome IS NOT NULL THEN w.outcome
             WHEN p.outcome IS NULL THEN 'unauthenticated'
             WHEN m.outcome IS NULL THEN p.outcome::text
-            WHEN m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
+            WHEN m.user_parents <> 'locked' OR m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
             WHEN NOT m.live THEN 'revoked'
             ELSE 'proof_replayed'
         END)::outcome,
@@ -261,7 +289,8 @@ LEFT JOIN access_token AS w ON true;
 --   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 --     which
--- Only issued writes anything, apart from the proof, which is remembered.
+-- Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+-- forget the proof and the assertion.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
@@ -301,7 +330,7 @@ WITH asked AS MATERIALIZED (
     SELECT m.*,
         judge_assertion(
             @assertion_id::token_digest, assertion_ends_at(@assertion_expires_at::bigint, @clock_skew::interval), @access_token_id::access_token_id,
-            m.authorization_id
+            m.authorization_id, m.client_id, m.user_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
@@ -593,8 +622,8 @@ WITH due AS MATERIALIZED (
 DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown LIMIT the planner would read the whole table
 WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
--- DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own that an ending has reached. It
--- looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
+-- DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own, or an exchanged one, that an
+-- ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
 -- when no token is left. It skips rows that are locked.
 -- name: DeleteDeadAccessTokens :one
 WITH page AS MATERIALIZED (
@@ -607,8 +636,9 @@ WITH page AS MATERIALIZED (
     SELECT t.id
     FROM oauth_access_token AS t
     JOIN oauth_client AS c ON c.client_id = t.client_id
+    LEFT JOIN "user" AS u ON u.id = t.user_id
     WHERE t.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch)
+      AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch OR t.pair_epoch <> pair_epoch(u.ended_grants, t.client_id, t.reference_id))
     FOR UPDATE OF t SKIP LOCKED
 ), deleted AS (
     DELETE FROM oauth_access_token AS t

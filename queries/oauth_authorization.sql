@@ -351,7 +351,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
 -- IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
--- The client's registration counts as it is now, as in ApproveAuthorization.
+-- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization.
 --   - issued: the code is written, and replaces one that was not redeemed
 --   - undecided: the user has not approved yet (ask the user)
 --   - denied: the user has denied the request (access_denied)
@@ -405,7 +405,8 @@ LEFT JOIN request AS q ON true;
 
 -- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
--- CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+-- CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
+-- ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
@@ -489,6 +490,7 @@ SELECT noted(
 -- confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
 -- It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
 -- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was

@@ -3,7 +3,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF details IS NULL OR types IS NULL THEN
+    IF types IS NULL OR jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (
@@ -14,4 +14,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION details_of_types(jsonb, text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. NULL if there is none.';
+COMMENT ON FUNCTION details_of_types(jsonb, text[]) IS 'The elements of authorization_details that are of one of some types; all if the types are NULL. What is no list stays as it is. NULL if there is none.';

@@ -1278,18 +1278,18 @@ WITH stated AS MATERIALIZED (
         (CASE
             WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
             ELSE judge_registration(
-            $4::text[], $5::text[], $6::text[], d.auth_method,
-            $7::jsonb, $8::text,
-            num_nonnulls(
-                $9::text, $10::text,
-                $11::text, $12::text,
-                $13::text
-            ),
-            ARRAY[
-                $14::text, $15::text, $16::text, $17::text,
-                $8::text, $18::text
-            ]
-        )
+                $4::text[], $5::text[], $6::text[], d.auth_method,
+                $7::jsonb, $8::text,
+                num_nonnulls(
+                    $9::text, $10::text,
+                    $11::text, $12::text,
+                    $13::text
+                ),
+                ARRAY[
+                    $14::text, $15::text, $16::text, $17::text,
+                    $8::text, $18::text
+                ]
+            )
         END)::outcome AS refused
     FROM stated AS d
 ), put AS (
@@ -1710,7 +1710,7 @@ type RegisterClientRow struct {
 // Keep id, client_id and the digests for a retry.
 // ip_address is for the security event (ListSecurityEvents).
 //   - registered: the client is registered, and one use is spent (201)
-//   - retried: the same call has registered the client
+//   - retried: the same call has registered the client (201)
 //   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
 //   - revoked: the initial access token was revoked (invalid_token, 401)
 //   - exhausted: the initial access token has no uses left (invalid_token, 401)
@@ -1718,7 +1718,7 @@ type RegisterClientRow struct {
 //   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
 //   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
 //     (invalid_client_metadata)
-//   - taken: the client_id is that of another client
+//   - taken: the client_id is that of another client; call again with a new one
 func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error) {
 	row := q.db.QueryRow(ctx, RegisterClient,
 		arg.UserID,
@@ -2290,15 +2290,14 @@ type UpdateRegistrationRow struct {
 }
 
 // UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
-// the sector of pairwise subjects.
+// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
 // registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 // from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 // token is used.
 // token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 // client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
 // ip_address is for the security event (ListSecurityEvents).
-//   - updated: the registration is replaced, or was by the same call before
+//   - updated: the registration is replaced, or was by the same call before (200)
 //   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 //   - disabled: the client is disabled; nothing changes (403)
 //   - invalid_redirect_uri: as in RegisterClient

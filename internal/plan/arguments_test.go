@@ -244,7 +244,7 @@ var special = map[string]map[string]string{
 	"UpdateTrustedIssuer":                {"JWKS": null},
 	"function find_issued_access_token":  {"Of_token": "access_token_id", "Issued_to": "client_id", "Presented_as": "access_token", "Exchanged_for": null, "Name": "'ID"},
 	"function find_issued (collected)":   {"ID": "'none"},
-	"function judge_assertion":           {"Assertion": "assertion", "Until": "'tomorrow", "Issued_as": "'new", "Family": "'new"},
+	"function judge_assertion":           {"Assertion": "assertion", "Until": "'tomorrow", "Issued_as": "'new", "Family": "'new", "Of_client": "client_id", "Of_user": "user_id"},
 	"function find_grant_by_assertion":   {"Assertion": "assertion"},
 	"function lock_live_access_token":    {"Of_token": "access_token_id"},
 	"IssueGrant":                         {"ID": "'new", "RefreshTokenID": "'new", "AccessTokenID": "'new", "GrantType": "'server", "AuthorizationDetails": "'[]"},

@@ -42,7 +42,7 @@ var called = []plan.Statement{
 	{Name: "function lock_live_access_token", Text: "SELECT lock_live_access_token($1::text)", Args: []string{"of_token"}},
 	{Name: "function find_issued_access_token", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, $4::access_token_id, $5::text) AS f", Args: []string{"of_token", "issued_to", "presented_as", "exchanged_for", "name"}},
 	{Name: "function find_issued (collected)", Text: "SELECT f.expires_at FROM find_issued_access_token($1::access_token_id, $2::client_id, $3::token_digest, NULL, 'ID') AS f", Args: []string{"ID", "client_id", "presented_as"}},
-	{Name: "function judge_assertion", Text: "SELECT judge_assertion($1::text, $2::timestamptz, $3::text, $4::text)", Args: []string{"assertion", "until", "issued_as", "family"}},
+	{Name: "function judge_assertion", Text: "SELECT judge_assertion($1::text, $2::timestamptz, $3::text, $4::text, $5::text, $6::text)", Args: []string{"assertion", "until", "issued_as", "family", "of_client", "of_user"}},
 	{Name: "function keep_subject", Text: "SELECT k.held FROM keep_subject($1::text, $2::text, NULL) AS k", Args: []string{"of_sector", "of_user"}},
 	{Name: "function known_subject", Text: "SELECT known_subject($1::text, $2::text)", Args: []string{"of_client", "of_user"}},
 	{Name: "function noted", Text: "SELECT noted('ended', 'measured', $1::text, $2::text) FROM set_config('oauthdb.events', 'on', true)", Args: []string{"of_user", "of_client"}},

@@ -220,6 +220,28 @@ func TestSameAssertionByTheSameCallIsRetried(t *testing.T) {
 			t.Errorf("no assertion: %v, want an error that names AssertionID", err)
 		}
 	})
+	// whatever it calls its token, another client, or a call about another user, has not made the same call
+	another, row := w.NewUser(), p
+	w.NewAccount(another, fixture.Issuer, "8")
+	row.Proof = nil
+	withoutRow, _ := w.AssertionParams(fixture.Issuer, "7", "without row", client)
+	withoutRow.AccessToken, withoutRow.AccessTokenWithoutRow = nil, true
+	issued, err := w.Q.IssueTokenByAssertion(w.Ctx, withoutRow)
+	w.OK(err)
+	w.want("without a row", issued.Outcome, store.OutcomeIssued)
+	others := w.NewExchanger()
+	w.Unchanged(func() {
+		for _, p := range []store.IssueTokenByAssertionParams{row, withoutRow} {
+			ofClient, ofUser := p, p
+			ofClient.ClientID, ofUser.Subject = others, "8"
+			for _, q := range []store.IssueTokenByAssertionParams{ofClient, ofUser} {
+				r, err := w.Q.IssueTokenByAssertion(w.Ctx, q)
+				w.OK(err)
+				w.want("another client or user", r.Outcome, store.OutcomeProofReplayed)
+				wantEqual(t, "the family", r.AuthorizationID, nil)
+			}
+		}
+	})
 	// the token that the call issued has expired and was collected, and the assertion goes on
 	w.WantLive(access)
 	w.Exec(`DELETE FROM oauth_access_token WHERE id = $1`, string(p.AccessTokenID))

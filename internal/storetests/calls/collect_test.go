@@ -405,6 +405,14 @@ func TestTokensWithoutExpiryAreCollectedWhenTheyAreDead(t *testing.T) {
 	k := w.Redeem()
 	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL, revoked = now() WHERE token = $1`, string(fixture.Digest(k.Access)))
 	w.Exec(`UPDATE oauth_refresh_token SET expires_at = NULL`)
+	// exchanged, and what ended is the grants to its own client alone
+	subject, ended, goesOn := w.Redeem(), w.NewExchanger(), w.NewExchanger()
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE token = $1`, string(fixture.Digest(subject.Access)))
+	never := func(p *store.ExchangeTokenParams) { p.AccessTokenLifetime = store.Never }
+	_, dead := w.Exchange(subject.Access, ended, store.OutcomeExchanged, never)
+	_, living := w.Exchange(subject.Access, goesOn, store.OutcomeExchanged, never)
+	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE subject_token_id IS NOT NULL`)
+	w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: ended})), store.OutcomeEnded)
 	w.changesRows(func() {
 		p, deleted := store.DeleteDeadAccessTokensParams{PageSize: 1}, int64(0)
 		for {
@@ -416,8 +424,9 @@ func TestTokensWithoutExpiryAreCollectedWhenTheyAreDead(t *testing.T) {
 			}
 			p.AfterID = *row.LastID
 		}
-		wantEqual(t, "access tokens", deleted, 3)
-	}, accessRow("-", old.ID), accessRow("-", revoked.ID), accessRow("-", w.accessTokenOf(k.Access).ID))
+		wantEqual(t, "access tokens", deleted, 4)
+	}, accessRow("-", old.ID), accessRow("-", revoked.ID), accessRow("-", w.accessTokenOf(k.Access).ID), accessRow("-", w.accessTokenOf(dead).ID))
+	w.WantLive(subject.Access, living)
 	w.want("live", w.introspectAccessByID(live.ID).Outcome, store.OutcomeActive)
 
 	_, access := w.Rotate(k.Refresh, store.OutcomeRotated, func(p *store.RotateRefreshTokenParams) { p.RefreshTokenLifetime = store.Never })

@@ -247,6 +247,8 @@ func TestExchangeNarrowsTheTokenPresented(t *testing.T) {
 	w.Unchanged(func() {
 		w.Exchange(without, api, store.OutcomeInvalidAuthorizationDetails, asks(nil, nil, `[{"type": "read"}]`))
 	})
+	_, doubled := w.Exchange(subject, api, store.OutcomeExchanged, asks(nil, nil, `[{"type": "read"}, {"type": "read"}]`))
+	wantEqual(t, "details are a set", string(w.accessTokenOf(doubled).AuthorizationDetails), `[{"type": "read"}]`)
 	// from nothing, nothing
 	_, granted := w.own()
 	client := w.NewExchanger(func(p *store.CreateClientParams) {
@@ -342,6 +344,81 @@ func TestExchangedTokenEndsWithItsFamilyAndItsClient(t *testing.T) {
 		w.Exchange(atB, c, end.again, pass)
 		_, err := w.Q.EnableClient(w.Ctx, b)
 		w.OK(err)
+	}
+}
+
+// What is registered for the client that exchanges counts as at a refresh: what it has lost drops out, and is refused by name.
+func TestExchangeLeavesOutWhatTheClientHasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	own, granted := w.own()
+	subject := w.Redeem(granted).Access
+	w.Exec(`UPDATE oauth_access_token SET authorization_details = '[{"type": "pay"}, {"type": "read"}]' WHERE token = $1`, string(fixture.Digest(subject)))
+	keeps := func(resources, types []string) {
+		t.Helper()
+		_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: own, Resources: resources, AuthorizationDetailsTypes: types})
+		w.OK(err)
+	}
+	asks := func(resource, details string) exchange {
+		return func(p *store.ExchangeTokenParams) {
+			if resource != "" {
+				p.Resources = []string{resource}
+			}
+			if details != "" {
+				p.AuthorizationDetails = json.RawMessage(details)
+			}
+		}
+	}
+	r, _ := w.Exchange(subject, own, store.OutcomeExchanged)
+	wantEqual(t, "resources, while none are registered", r.Resources, fixture.Resources)
+	lost, kept := fixture.Resources[0], fixture.Resources[1]
+	keeps([]string{kept}, []string{"read"})
+	r, access := w.Exchange(subject, own, store.OutcomeExchanged)
+	for what, got := range map[string]store.OAuthAccessToken{"the answer": {Resources: r.Resources, AuthorizationDetails: r.AuthorizationDetails}, "the token": w.accessTokenOf(access)} {
+		wantEqual(t, "resources of "+what, got.Resources, []string{kept})
+		wantEqual(t, "details of "+what, string(got.AuthorizationDetails), `[{"type": "read"}]`)
+	}
+	w.Exchange(subject, own, store.OutcomeExchanged, asks(kept, `[{"type": "read"}]`))
+	w.Unchanged(func() {
+		w.Exchange(subject, own, store.OutcomeInvalidTarget, asks(lost, ""))
+		w.Exchange(subject, own, store.OutcomeInvalidAuthorizationDetails, asks("", `[{"type": "pay"}]`))
+		w.Exchange(subject, own, store.OutcomeInvalidAuthorizationDetails, asks("", `[{"type": "pay"}]`), func(p *store.ExchangeTokenParams) {
+			p.ComparedTypes = []string{"pay"}
+		})
+		w.Exchange(subject, own, store.OutcomeInvalidAuthorizationDetails, asks("", `{"type": "read"}`))
+	})
+	// a token without resources would be good at any of them
+	keeps([]string{}, []string{})
+	w.Unchanged(func() { w.Exchange(subject, own, store.OutcomeInvalidTarget) })
+}
+
+// A client with pairwise subjects isn't told the id of the user who acts, either (OpenID Connect Core, section 8).
+func TestActorIsNamedByTheSubjectThatTheClientKnows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	pairwise := func(p *store.CreateClientParams) { p.SubjectType = new("pairwise") }
+	own, granted := w.own(pairwise)
+	api := w.NewExchanger(pairwise)
+	of := func(user store.UserID) fixture.Tokens {
+		session := w.NewSession(user)
+		return w.Redeem(granted, func(p *store.GrantAuthorizationParams) { p.UserID, p.SessionID = user, &session })
+	}
+	users := []store.UserID{w.NewUser(), w.NewUser()}
+	for _, pair := range [][2]store.UserID{{users[0], users[1]}, {users[1], users[0]}, {users[0], users[0]}} {
+		subject, actor := of(pair[0]), of(pair[1])
+		for _, client := range []store.ClientID{own, api} {
+			r, _ := w.Exchange(subject.Access, client, store.OutcomeExchanged, func(p *store.ExchangeTokenParams) { p.ActorToken = new(fixture.Digest(actor.Access)) })
+			known := func(user store.UserID) string {
+				var s string
+				w.OK(w.Pool.QueryRow(w.Ctx, `SELECT known_subject($1, $2)`, string(client), string(user)).Scan(&s))
+				return s
+			}
+			wantEqual(t, "sub", string(*r.Sub), known(pair[0]))
+			wantAct(t, "act", r.Act, `{"sub": "`+known(pair[1])+`"}`)
+			if strings.Contains(string(r.Act)+string(*r.Sub), string(pair[0])) || strings.Contains(string(r.Act), string(pair[1])) {
+				t.Errorf("the id of a user is told: %s, %s", *r.Sub, r.Act)
+			}
+		}
 	}
 }
 

@@ -96,6 +96,19 @@ func TestIssueAccessTokenTakesNoTokenForAnother(t *testing.T) {
 			t.Errorf("another token of the same id: %v, want an error that names ID", err)
 		}
 	})
+	for name, change := range map[string]func(*store.IssueAccessTokenParams){
+		"other scopes":    func(p *store.IssueAccessTokenParams) { p.Scopes = []string{"metrics", "logs"} },
+		"fewer scopes":    func(p *store.IssueAccessTokenParams) { p.Scopes = nil },
+		"other resources": func(p *store.IssueAccessTokenParams) { p.Resources = []string{fixture.Resource} },
+	} {
+		w.refused(func() {
+			p := first
+			change(&p)
+			if _, err := w.Q.IssueAccessToken(w.Ctx, p); pgErrorOf(err).Code != "22023" {
+				t.Errorf("the same token with %s: %v, want an error that names ID", name, err)
+			}
+		})
+	}
 	grant := w.Redeem()
 	other.ID = w.accessTokenOf(grant.Access).ID
 	w.refused(func() {

@@ -186,6 +186,7 @@ func TestRegistrationNeedsATokenUnlessItIsOpen(t *testing.T) {
 
 	revoked := w.initialToken("revoked", 1)
 	w.want("RevokeInitialAccessToken", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, revoked)), store.OutcomeEnded)
+	w.want("RevokeInitialAccessToken again", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, revoked)), store.OutcomeRevoked)
 	w.want("RevokeInitialAccessToken", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, "none")), store.OutcomeUnknown)
 	w.initialToken("expired", 1)
 	w.Exec(`UPDATE oauth_initial_access_token SET expires_at = now() WHERE token = $1`, string(fixture.Digest("expired")))

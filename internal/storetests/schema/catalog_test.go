@@ -858,7 +858,7 @@ const schemaFunctions = `
 	is_within(text[],text[])
 	judge_again(oauth_client,oauth_authorization,text[],text[],text[])
 	judge_asked(oauth_client,text[],text[],text[],text[],jsonb,text[])
-	judge_assertion(text,timestamp with time zone,text,text)
+	judge_assertion(text,timestamp with time zone,text,text,text,text)
 	judge_assertion_time(bigint,interval,interval,interval)
 	judge_client_document(client_id,timestamp with time zone)
 	judge_logout_lease(text,text)
@@ -1179,8 +1179,8 @@ var foreignInserts = []struct{ table, columns, values string }{
 		"'v1', now(), now(), 'qGf3', '{\"type\": \"authorization_code\"}', now() + interval '10 minutes'",
 	},
 	{
-		"device_code", "id, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
-		"'d1', 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
+		"device_code", "id, created_at, updated_at, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
+		"'d1', now(), now(), 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
 	},
 	{
 		"oauth_client", `id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes,
