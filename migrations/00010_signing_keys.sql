@@ -8,8 +8,6 @@ ALTER TABLE jwks ADD CONSTRAINT jwks_private_key_is_in_one_place CHECK ((private
 COMMENT ON COLUMN jwks.private_key IS 'The private key, encrypted by the caller. Empty if it is kept elsewhere.';
 COMMENT ON COLUMN jwks.private_key_uri IS 'Where the private key is kept, if it isn''t here: a reference into a key management service.';
 
-ALTER TABLE jwks VALIDATE CONSTRAINT jwks_private_key_is_in_one_place;
-
 -- +goose Down
 
 ALTER TABLE jwks DROP CONSTRAINT jwks_private_key_is_in_one_place;

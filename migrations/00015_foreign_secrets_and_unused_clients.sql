@@ -13,9 +13,6 @@ COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as ano
 COMMENT ON COLUMN oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
 COMMENT ON COLUMN oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
 
-ALTER TABLE oauth_client VALIDATE CONSTRAINT oauth_client_foreign_secret_hash_is_hash;
-ALTER TABLE oauth_client VALIDATE CONSTRAINT oauth_client_one_kind_of_secret;
-
 -- +goose Down
 
 COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
