@@ -2849,6 +2849,8 @@ COMMENT ON COLUMN public.device_code.user_code IS 'The user code, as that server
 
 COMMENT ON COLUMN public.device_code.user_id IS 'The user who has looked the code up.';
 
+COMMENT ON COLUMN public.device_code.expires_at IS 'Until when the user can decide and the device can ask.';
+
 COMMENT ON COLUMN public.device_code.status IS 'pending, approved or denied.';
 
 COMMENT ON COLUMN public.device_code.last_polled_at IS 'When the device last asked.';

@@ -416,7 +416,9 @@ WITH stated AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
-            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)'
+                OR d.auth_method ~ '^client_secret_'
+            THEN 'invalid_client_metadata'
             ELSE judge_registration(
                 @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,
                 sqlc.narg('jwks')::jsonb, sqlc.narg('jwks_uri')::text,

@@ -1276,7 +1276,9 @@ WITH stated AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
-            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)'
+                OR d.auth_method ~ '^client_secret_'
+            THEN 'invalid_client_metadata'
             ELSE judge_registration(
                 $4::text[], $5::text[], $6::text[], d.auth_method,
                 $7::jsonb, $8::text,
