@@ -233,7 +233,8 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = @id::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, a.response_mode, a.state,
+        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
@@ -321,7 +322,8 @@ LEFT JOIN request AS q ON true;
 -- Only denied changes anything.
 -- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, a.response_mode, a.state,
+        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
         (
             CASE
                 WHEN NOT may_decide(a, sqlc.narg('user_id')::user_id) THEN 'mismatched'
@@ -368,8 +370,9 @@ LEFT JOIN request AS q ON true;
 -- Only issued changes anything.
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
-        a.pair_epoch, deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
+        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+        deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
@@ -534,8 +537,8 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
-        sector_of(c) AS sector,
+        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
+        a.amr, a.expires_at, sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
@@ -582,7 +585,10 @@ WITH caller AS MATERIALIZED (
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
-        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END)::refresh_token_id AS refresh_token_id,
+        (CASE
+            WHEN f.outcome = 'retried' THEN r.id
+            WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id
+        END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
@@ -841,7 +847,8 @@ WITH ended AS (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => @user_id::user_id, of_client => @client_id::client_id
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient',
+        of_user => @user_id::user_id, of_client => @client_id::client_id
     )::outcome AS outcome;
 
 -- RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -855,7 +862,8 @@ WITH ended AS (
     RETURNING c.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => @client_id::client_id
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations',
+        of_client => @client_id::client_id
     )::outcome AS outcome;
 
 -- MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
@@ -871,7 +879,11 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), over AS MATERIALIZED (
     SELECT a.id,
-        (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
+        (CASE
+            WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended'
+            WHEN is_ended(a, c, u, s) THEN 'grants_ended'
+            ELSE 'expired'
+        END)::revocation_reason AS reason
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id

@@ -19,7 +19,8 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = $4::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, a.response_mode, a.state,
+        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($5::text[])) AS granted_scopes,
@@ -514,7 +515,8 @@ func (q *Queries) DeleteExpiredAuthorizations(ctx context.Context, arg DeleteExp
 
 const DenyAuthorization = `-- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, a.response_mode, a.state,
+        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
         (
             CASE
                 WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
@@ -1044,8 +1046,9 @@ func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAut
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
-        a.pair_epoch, deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
+        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+        deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
@@ -1565,7 +1568,11 @@ WITH page AS MATERIALIZED (
     LIMIT $2::integer
 ), over AS MATERIALIZED (
     SELECT a.id,
-        (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
+        (CASE
+            WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended'
+            WHEN is_ended(a, c, u, s) THEN 'grants_ended'
+            ELSE 'expired'
+        END)::revocation_reason AS reason
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
@@ -1636,8 +1643,8 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = $9::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
-        sector_of(c) AS sector,
+        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
+        a.amr, a.expires_at, sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $10::token_digest END)::token_digest AS refresh_token,
         asked_or_granted($11::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set($12::jsonb), a.authorization_details)::jsonb AS access_details,
@@ -1684,7 +1691,10 @@ WITH caller AS MATERIALIZED (
 ), granted AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.redirect_uri, f.code_challenge, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
-        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN $21::refresh_token_id END)::refresh_token_id AS refresh_token_id,
+        (CASE
+            WHEN f.outcome = 'retried' THEN r.id
+            WHEN f.refresh_token IS NOT NULL THEN $21::refresh_token_id
+        END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND $22::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
@@ -1940,7 +1950,8 @@ WITH ended AS (
     RETURNING c.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => $1::client_id
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations',
+        of_client => $1::client_id
     )::outcome AS outcome
 `
 
@@ -1993,7 +2004,8 @@ WITH ended AS (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => $1::user_id, of_client => $2::client_id
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient',
+        of_user => $1::user_id, of_client => $2::client_id
     )::outcome AS outcome
 `
 
