@@ -2615,10 +2615,11 @@ BEGIN
     UPDATE oauth_initial_access_token AS t SET uses = t.uses - 1, updated_at = now() WHERE t.token = presented;
     SELECT b.verdict, b.issued_at, b.secret_expires_at INTO verdict, issued_at, secret_expires_at
     FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := coalesce(verdict, 'taken'); -- the id is that of a client with another client_id
 END
 $$;
 
-COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id at the same time: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
+COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id or id: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
 
 CREATE FUNCTION public.scopes_at(resources text[], scopes text[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

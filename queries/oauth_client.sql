@@ -61,7 +61,7 @@ RETURNING *;
 --   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
 --   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
 --     (invalid_client_metadata)
---   - taken: the client_id is that of another client; call again with a new one
+--   - taken: the client_id or the id is that of another client; call again with new ones
 -- name: RegisterClient :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
@@ -117,7 +117,8 @@ WITH stated AS MATERIALIZED (
         sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb, sqlc.narg('authorization_details_types')::text[]
     FROM admitted AS a
     WHERE a.verdict = 'registered'
-    ON CONFLICT (client_id) DO NOTHING
+    -- of any index: the same call, made twice at once, has the same id too
+    ON CONFLICT DO NOTHING
     RETURNING created_at, client_secret_expires_at
 ), preceded AS MATERIALIZED (
     SELECT b.verdict, b.issued_at, b.secret_expires_at
@@ -394,7 +395,7 @@ SELECT noted(
 FROM (VALUES (true)) AS one (n);
 
 -- PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
--- document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+-- document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
 -- Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 -- token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 -- changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -612,15 +613,19 @@ SELECT noted(
 --   - replaced: the digest is stored and the hash is gone; the caller is the client
 --   - retried: the digest had been stored before; the caller is the client
 --   - mismatched: another hash or secret stands there; authenticate again
+--   - expired: the secret has expired; nothing changes (invalid_client)
+--   - disabled: the client is disabled; nothing changes (invalid_client)
 --   - unknown: there is no such client
 -- name: ReplaceForeignSecretHash :one
 WITH client AS MATERIALIZED (
     SELECT c.id,
         (
             CASE
-                WHEN c.foreign_secret_hash = @foreign_secret_hash::text THEN 'replaced'
-                WHEN c.client_secret = @client_secret::token_digest THEN 'retried'
-                ELSE 'mismatched'
+                WHEN (c.foreign_secret_hash = @foreign_secret_hash::text OR c.client_secret = @client_secret::token_digest) IS NOT TRUE THEN 'mismatched'
+                WHEN c.client_secret_expires_at <= now() THEN 'expired'
+                WHEN c.disabled THEN 'disabled'
+                WHEN c.client_secret IS NULL THEN 'replaced'
+                ELSE 'retried'
             END
         )::outcome AS outcome
     FROM oauth_client AS c

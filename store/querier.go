@@ -787,7 +787,7 @@ type Querier interface {
 	// replayed.
 	PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error)
 	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
-	// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+	// document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -883,7 +883,7 @@ type Querier interface {
 	//   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
 	//   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
 	//     (invalid_client_metadata)
-	//   - taken: the client_id is that of another client; call again with a new one
+	//   - taken: the client_id or the id is that of another client; call again with new ones
 	RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error)
 	// ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
 	//   - reinstated: the user may sign in again
@@ -915,6 +915,8 @@ type Querier interface {
 	//   - replaced: the digest is stored and the hash is gone; the caller is the client
 	//   - retried: the digest had been stored before; the caller is the client
 	//   - mismatched: another hash or secret stands there; authenticate again
+	//   - expired: the secret has expired; nothing changes (invalid_client)
+	//   - disabled: the client is disabled; nothing changes (invalid_client)
 	//   - unknown: there is no such client
 	ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error)
 	// ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.

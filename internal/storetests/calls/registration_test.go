@@ -169,6 +169,20 @@ func TestRegistrationIsRetriedOnlyByTheSameCall(t *testing.T) {
 	})
 }
 
+// The id is the caller's to make, so one that is taken is an answer, too.
+func TestRegistrationUnderTheIDOfAnotherClientIsTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	token := w.initialToken("iat", 2)
+	p := registerParams("iat")
+	w.register(p, store.OutcomeRegistered)
+	p.ClientID = store.NewClientID()
+	w.register(p, store.OutcomeTaken)
+	wantEqual(t, "uses", w.usesOf(token), 1)
+	_, err := w.Q.GetClient(w.Ctx, p.ClientID)
+	w.None(err)
+}
+
 func TestRegistrationNeedsATokenUnlessItIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
