@@ -345,7 +345,7 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+	// deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,
 	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
 	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
 	// NULL when no user is left. It skips rows that are locked.
