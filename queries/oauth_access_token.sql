@@ -159,8 +159,7 @@ WITH presented AS MATERIALIZED (
                 AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT @impersonate::boolean)) THEN 'too_many_actors'
             WHEN NOT is_within(coalesce(@scopes::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(k.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(t.resources, '{}'))
-                OR NOT is_within(coalesce(@resources::text[], '{}'), coalesce(k.resources, t.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(kept_within(t.resources, coalesce(k.resources, t.resources)), '{}')) THEN 'invalid_target'
             -- a token without resources would be good at any of them
             WHEN cardinality(t.resources) > 0 AND cardinality(kept_within(t.resources, coalesce(k.resources, t.resources))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(
@@ -289,7 +288,7 @@ LEFT JOIN access_token AS w ON true;
 -- Only issued writes anything, apart from the proof, which is remembered.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -334,7 +333,7 @@ WITH asked AS MATERIALIZED (
     SELECT j.*, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
         details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details,
         sqlc.narg('reference_id')::reference_id AS reference_id,
-        expiry(now(), @access_token_lifetime::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+        expiry(now(), @access_token_lifetime::interval, j.lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
