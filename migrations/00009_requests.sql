@@ -21,7 +21,13 @@ COMMENT ON COLUMN oauth_authorization.request_uri_expires_at IS 'Until when a re
 COMMENT ON COLUMN oauth_authorization.authorization_details IS 'authorization_details of the request and, once it is approved, of the grant (RFC 9396).';
 COMMENT ON COLUMN oauth_authorization.request IS 'Other parameters of the request, such as prompt, login_hint and ui_locales: a JSON object.';
 
+ALTER TABLE oauth_consent ADD COLUMN authorization_details stored_array;
+
+COMMENT ON COLUMN oauth_consent.authorization_details IS 'authorization_details that the user agreed to (RFC 9396).';
+
 -- +goose Down
+
+ALTER TABLE oauth_consent DROP COLUMN authorization_details;
 
 ALTER TABLE oauth_authorization
     DROP COLUMN max_age,

@@ -59,6 +59,7 @@ COMMENT ON TABLE device_code IS 'Requests of devices at a better-auth server (RF
 COMMENT ON COLUMN device_code.device_code IS 'The device code, as that server stores it.';
 COMMENT ON COLUMN device_code.user_code IS 'The user code, as that server stores it.';
 COMMENT ON COLUMN device_code.user_id IS 'The user who has looked the code up.';
+COMMENT ON COLUMN device_code.expires_at IS 'Until when the user can decide and the device can ask.';
 COMMENT ON COLUMN device_code.status IS 'pending, approved or denied.';
 COMMENT ON COLUMN device_code.last_polled_at IS 'When the device last asked.';
 COMMENT ON COLUMN device_code.polling_interval IS 'Milliseconds between two polls.';

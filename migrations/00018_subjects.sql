@@ -1,7 +1,5 @@
 -- +goose Up
 
-COMMENT ON COLUMN oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
-COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
 COMMENT ON COLUMN oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8). NULL means public, and any other word pairwise.';
 COMMENT ON COLUMN oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1): a host name. Written once: by whoever registers the client with a sector_identifier_uri, else by a trigger when the client becomes pairwise.';
 
@@ -36,13 +34,8 @@ COMMENT ON TABLE oauth_pairwise_subject IS 'By which identifiers the clients of 
 COMMENT ON COLUMN oauth_pairwise_subject.sector IS 'sector_identifier of the clients.';
 COMMENT ON COLUMN oauth_pairwise_subject.subject IS 'The sub of the user''s tokens: random, or what CreatePairwiseSubject has brought from another server.';
 
-ALTER TABLE oauth_client_assertion ADD COLUMN authorization_id authorization_id;
-
-COMMENT ON COLUMN oauth_client_assertion.authorization_id IS 'The family that was granted. No foreign key: it may be collected first.';
-
 -- +goose Down
 
-ALTER TABLE oauth_client_assertion DROP COLUMN authorization_id;
 DROP TABLE oauth_pairwise_subject;
 DROP DOMAIN stored_sector;
 DROP DOMAIN stored_subject;
@@ -50,5 +43,3 @@ DROP DOMAIN subject;
 DROP DOMAIN pairwise_subject_id;
 COMMENT ON COLUMN oauth_client.sector_identifier IS 'Sector of pairwise subjects (OpenID Connect Core, section 8.1).';
 COMMENT ON COLUMN oauth_client.subject_type IS 'public or pairwise (OpenID Connect Core, section 8).';
-COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
-COMMENT ON COLUMN oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';

@@ -13,7 +13,8 @@
 --   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 --   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
--- Only issued writes anything, apart from the proof, which is remembered.
+-- Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+-- forget the proof.
 -- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
@@ -26,7 +27,8 @@ WITH client AS MATERIALIZED (
                 WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
                 WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 ELSE coalesce(
-                    judge_asked(c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[], NULL, NULL), 'issued'
+                    judge_asked(c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[], NULL, NULL),
+                    'issued'
                 )
             END
         )::outcome AS outcome
@@ -78,9 +80,10 @@ LEFT JOIN access_token AS w ON true;
 
 -- ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 -- in AuthenticateClient.
--- The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
--- the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
--- client_resources, which are the resources that it serves: the server has to know them.
+-- The subject token is given by its digest (subject_token) or, if it is a JWT, by its id (subject_token_id, the jti); so is the actor
+-- token, if there is one. access_token is the new token's digest, NULL for a JWT. A client may present the tokens that were issued to it. A
+-- confidential client may also present those whose resources have its client_id or one of client_resources, which are the resources that it
+-- serves: the server has to know them.
 -- The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 -- alone is revoked later. There is no refresh token.
 -- scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but what the client may not ask for.
@@ -115,11 +118,13 @@ LEFT JOIN access_token AS w ON true;
 --   - invalid_authorization_details: an element is not one of the subject token's, or the client may not use its type
 --     (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
--- Only exchanged writes anything, apart from the proof, which is remembered.
+-- Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
+-- would forget the proof.
 -- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
-        t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id,
+        t.user_id, t.session_id, t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id,
+        x.id AS actor_id,
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         asked_or_granted(@scopes::text[], kept_within(t.scopes, coalesce(k.scopes, @default_scopes::text[])))::text[] AS access_scopes,
@@ -163,7 +168,8 @@ WITH presented AS MATERIALIZED (
             -- a token without resources would be good at any of them
             WHEN cardinality(t.resources) > 0 AND cardinality(kept_within(t.resources, coalesce(k.resources, t.resources))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(
-                sqlc.narg('authorization_details')::jsonb, details_of_types(t.authorization_details, k.authorization_details_types), @compared_types::text[]
+                sqlc.narg('authorization_details')::jsonb, details_of_types(t.authorization_details, k.authorization_details_types),
+                @compared_types::text[]
             ) THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
@@ -193,7 +199,8 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), named AS MATERIALIZED (
-    SELECT m.*, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub, give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
+    SELECT m.*, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
+        give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.user_parents = 'locked' AND m.first_parents = 'locked' AND m.parents <> 'unknown'
 ), granted AS MATERIALIZED (
@@ -228,7 +235,8 @@ WITH presented AS MATERIALIZED (
         w.authorization_details::jsonb AS authorization_details, w.act::jsonb AS act
     FROM new_access_token AS w
     UNION ALL
-    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
+    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources,
+        e.authorization_details, e.act
     FROM earlier_access_token AS e
 )
 SELECT noted(
@@ -285,10 +293,12 @@ LEFT JOIN access_token AS w ON true;
 --   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 --   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 --     which
--- Only issued writes anything, apart from the proof, which is remembered.
+-- Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+-- forget the proof and the assertion.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
+        u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -324,8 +334,8 @@ WITH asked AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT m.*,
         judge_assertion(
-            @assertion_id::token_digest, assertion_ends_at(@assertion_expires_at::bigint, @clock_skew::interval), @access_token_id::access_token_id,
-            m.authorization_id, m.client_id, m.user_id
+            @assertion_id::token_digest, assertion_ends_at(@assertion_expires_at::bigint, @clock_skew::interval),
+            @access_token_id::access_token_id, m.authorization_id, m.client_id, m.user_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
@@ -338,11 +348,12 @@ WITH asked AS MATERIALIZED (
     WHERE j.verdict = 'issued'
 ), new_family AS (
     INSERT INTO oauth_authorization (
-        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
-        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch,
+        client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
-    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id, g.reference_id, g.user_epoch,
-        g.client_epoch, g.pair_epoch, sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text, sqlc.narg('amr')::text[], now(), now(),
+    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id,
+        g.reference_id, g.user_epoch, g.client_epoch, g.pair_epoch, sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text,
+        sqlc.narg('amr')::text[], now(), now(),
         @access_token_id::access_token_id, g.expires_at, sqlc.narg('data')::jsonb,
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
@@ -467,8 +478,8 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 -- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
-        t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
-        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources,
+        t.authorization_details, t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
         t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_access_token AS t
@@ -478,8 +489,9 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = @token::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
-    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
-        r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
+    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id,
+        r.authorization_id, r.scopes, r.resources, r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at,
+        coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
     JOIN oauth_client AS c ON c.client_id = a.client_id

@@ -233,7 +233,8 @@ WITH asked AS MATERIALIZED (
     WHERE a.id = @id::authorization_id
 ), request AS MATERIALIZED (
     -- a second approval keeps what the first one wrote; only the code is new
-    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, a.response_mode, a.state,
+        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
@@ -321,7 +322,8 @@ LEFT JOIN request AS q ON true;
 -- Only denied changes anything.
 -- name: DenyAuthorization :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri, a.response_mode, a.state,
+    SELECT a.id, a.client_id, a.response_mode, a.state,
+        (CASE WHEN a.kind = 'code' THEN resolve_redirect_uri(a.redirect_uri, c.redirect_uris) END)::text AS redirect_uri,
         (
             CASE
                 WHEN NOT may_decide(a, sqlc.narg('user_id')::user_id) THEN 'mismatched'
@@ -351,7 +353,7 @@ FROM (VALUES (true)) AS one (n)
 LEFT JOIN request AS q ON true;
 
 -- IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
--- The client's registration counts as it is now, as in ApproveAuthorization.
+-- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization.
 --   - issued: the code is written, and replaces one that was not redeemed
 --   - undecided: the user has not approved yet (ask the user)
 --   - denied: the user has denied the request (access_denied)
@@ -368,8 +370,9 @@ LEFT JOIN request AS q ON true;
 -- Only issued changes anything.
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status, a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch,
-        a.pair_epoch, deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
+        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+        deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
                 WHEN a.status = 'denied' THEN 'denied'
@@ -405,7 +408,8 @@ LEFT JOIN request AS q ON true;
 
 -- GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
--- CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+-- CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
+-- ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
@@ -489,6 +493,7 @@ SELECT noted(
 -- confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
 -- It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
 -- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
@@ -532,8 +537,8 @@ WITH caller AS MATERIALIZED (
     WHERE a.code = @code::token_digest
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
-        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr, a.amr, a.expires_at,
-        sector_of(c) AS sector,
+        a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
+        a.amr, a.expires_at, sector_of(c) AS sector,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
@@ -580,7 +585,10 @@ WITH caller AS MATERIALIZED (
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
     SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
-        (CASE WHEN f.outcome = 'retried' THEN r.id WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id END)::refresh_token_id AS refresh_token_id,
+        (CASE
+            WHEN f.outcome = 'retried' THEN r.id
+            WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id
+        END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
             ELSE least(f.access_token_ends_at, f.family_ends_at)
@@ -857,7 +865,8 @@ WITH ended AS (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient', of_user => @user_id::user_id, of_client => @client_id::client_id
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeUserAuthorizationsByClient',
+        of_user => @user_id::user_id, of_client => @client_id::client_id
     )::outcome AS outcome;
 
 -- RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -871,7 +880,8 @@ WITH ended AS (
     RETURNING c.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations', of_client => @client_id::client_id
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeClientAuthorizations',
+        of_client => @client_id::client_id
     )::outcome AS outcome;
 
 -- MarkDeadAuthorizations sets revoked_at of families that are over: an ending has reached them through a counter, or they were redeemed and
@@ -887,7 +897,11 @@ WITH page AS MATERIALIZED (
     LIMIT @page_size::integer
 ), over AS MATERIALIZED (
     SELECT a.id,
-        (CASE WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended' WHEN is_ended(a, c, u, s) THEN 'grants_ended' ELSE 'expired' END)::revocation_reason AS reason
+        (CASE
+            WHEN a.bound AND NOT session_is_live(s, u) THEN 'session_ended'
+            WHEN is_ended(a, c, u, s) THEN 'grants_ended'
+            ELSE 'expired'
+        END)::revocation_reason AS reason
     FROM oauth_authorization AS a
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id

@@ -53,7 +53,7 @@ RETURNING *;
 -- Keep id, client_id and the digests for a retry.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - registered: the client is registered, and one use is spent (201)
---   - retried: the same call has registered the client
+--   - retried: the same call has registered the client (201)
 --   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
 --   - revoked: the initial access token was revoked (invalid_token, 401)
 --   - exhausted: the initial access token has no uses left (invalid_token, 401)
@@ -61,7 +61,7 @@ RETURNING *;
 --   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
 --   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
 --     (invalid_client_metadata)
---   - taken: the client_id is that of another client
+--   - taken: the client_id or the id is that of another client; call again with new ones
 -- name: RegisterClient :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
@@ -117,7 +117,8 @@ WITH stated AS MATERIALIZED (
         sqlc.narg('backchannel_logout_session_required')::boolean, sqlc.narg('metadata')::jsonb, sqlc.narg('authorization_details_types')::text[]
     FROM admitted AS a
     WHERE a.verdict = 'registered'
-    ON CONFLICT (client_id) DO NOTHING
+    -- of any index: the same call, made twice at once, has the same id too
+    ON CONFLICT DO NOTHING
     RETURNING created_at, client_secret_expires_at
 ), preceded AS MATERIALIZED (
     SELECT b.verdict, b.issued_at, b.secret_expires_at
@@ -278,15 +279,14 @@ WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
 RETURNING c.*;
 
 -- UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
--- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
--- the sector of pairwise subjects.
+-- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
 -- registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 -- from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 -- token is used.
 -- token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 -- client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
 -- ip_address is for the security event (ListSecurityEvents).
---   - updated: the registration is replaced, or was by the same call before
+--   - updated: the registration is replaced, or was by the same call before (200)
 --   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 --   - disabled: the client is disabled; nothing changes (403)
 --   - invalid_redirect_uri: as in RegisterClient
@@ -395,7 +395,7 @@ SELECT noted(
 FROM (VALUES (true)) AS one (n);
 
 -- PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
--- document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+-- document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
 -- Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 -- token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 -- changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -416,20 +416,22 @@ WITH stated AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
-            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)'
+                OR d.auth_method ~ '^client_secret_'
+            THEN 'invalid_client_metadata'
             ELSE judge_registration(
-            @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,
-            sqlc.narg('jwks')::jsonb, sqlc.narg('jwks_uri')::text,
-            num_nonnulls(
-                sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
-                sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
-                sqlc.narg('tls_client_auth_san_email')::text
-            ),
-            ARRAY[
-                sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('tos')::text, sqlc.narg('policy')::text,
-                sqlc.narg('jwks_uri')::text, sqlc.narg('backchannel_logout_uri')::text
-            ]
-        )
+                @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,
+                sqlc.narg('jwks')::jsonb, sqlc.narg('jwks_uri')::text,
+                num_nonnulls(
+                    sqlc.narg('tls_client_auth_subject_dn')::text, sqlc.narg('tls_client_auth_san_dns')::text,
+                    sqlc.narg('tls_client_auth_san_uri')::text, sqlc.narg('tls_client_auth_san_ip')::text,
+                    sqlc.narg('tls_client_auth_san_email')::text
+                ),
+                ARRAY[
+                    sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('tos')::text, sqlc.narg('policy')::text,
+                    sqlc.narg('jwks_uri')::text, sqlc.narg('backchannel_logout_uri')::text
+                ]
+            )
         END)::outcome AS refused
     FROM stated AS d
 ), put AS (
@@ -611,15 +613,19 @@ SELECT noted(
 --   - replaced: the digest is stored and the hash is gone; the caller is the client
 --   - retried: the digest had been stored before; the caller is the client
 --   - mismatched: another hash or secret stands there; authenticate again
+--   - expired: the secret has expired; nothing changes (invalid_client)
+--   - disabled: the client is disabled; nothing changes (invalid_client)
 --   - unknown: there is no such client
 -- name: ReplaceForeignSecretHash :one
 WITH client AS MATERIALIZED (
     SELECT c.id,
         (
             CASE
-                WHEN c.foreign_secret_hash = @foreign_secret_hash::text THEN 'replaced'
-                WHEN c.client_secret = @client_secret::token_digest THEN 'retried'
-                ELSE 'mismatched'
+                WHEN (c.foreign_secret_hash = @foreign_secret_hash::text OR c.client_secret = @client_secret::token_digest) IS NOT TRUE THEN 'mismatched'
+                WHEN c.client_secret_expires_at <= now() THEN 'expired'
+                WHEN c.disabled THEN 'disabled'
+                WHEN c.client_secret IS NULL THEN 'replaced'
+                ELSE 'retried'
             END
         )::outcome AS outcome
     FROM oauth_client AS c

@@ -26,18 +26,21 @@ LIMIT @page_size::integer;
 
 -- RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 --   - ended: the token is revoked
+--   - revoked: it had been revoked before
 --   - unknown: there is no such token
 -- name: RevokeInitialAccessToken :one
 WITH revoked AS (
     UPDATE oauth_initial_access_token AS t
-    SET revoked_at = coalesce(t.revoked_at, now()), expires_at = least(t.expires_at, now()), updated_at = now()
-    WHERE t.id = @id::initial_access_token_id
+    SET revoked_at = now(), expires_at = least(t.expires_at, now()), updated_at = now()
+    WHERE t.id = @id::initial_access_token_id AND t.revoked_at IS NULL
     RETURNING t.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeInitialAccessToken',
-        of_item => @id::initial_access_token_id
-    )::outcome AS outcome;
+        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' WHEN t.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeInitialAccessToken', of_item => @id::initial_access_token_id
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_initial_access_token AS t ON t.id = @id::initial_access_token_id;
 
 -- DeleteExpiredInitialAccessTokens deletes up to batch_size initial access tokens that expired or were revoked more than retention ago, and
 -- returns how many.

@@ -87,8 +87,8 @@ WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, (r.successor_id = @successor_id::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
-        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
-        sector_of(c) AS sector,
+        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
+        c.refresh_token_lifetime, sector_of(c) AS sector,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
         kept_within(asked_or_granted(@resources::text[], r.resources), coalesce(c.resources, @default_resources::text[]))::text[] AS access_resources,
@@ -113,7 +113,8 @@ WITH presented AS MATERIALIZED (
             -- a token without resources would be good at any of them
             WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, @default_resources::text[]))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(
-                sqlc.narg('authorization_details')::jsonb, details_of_types(r.authorization_details, c.authorization_details_types), @compared_types::text[]
+                sqlc.narg('authorization_details')::jsonb, details_of_types(r.authorization_details, c.authorization_details_types),
+                @compared_types::text[]
             ) THEN 'invalid_authorization_details'
             ELSE 'rotated'
         END)::outcome AS outcome
@@ -144,7 +145,8 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.*, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+    SELECT p.*, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
+        (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, @successor::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, @successor_id::refresh_token_id)::refresh_token_id AS successor_id,
         (CASE WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(

@@ -56,7 +56,8 @@ WITH disabled AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableTrustedIssuer', of_item => @id::trusted_issuer_id
+        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableTrustedIssuer',
+        of_item => @id::trusted_issuer_id
     )::outcome AS outcome;
 
 -- EnableTrustedIssuer accepts the assertions of an issuer that was disabled.
@@ -70,7 +71,8 @@ WITH enabled AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome, 'EnableTrustedIssuer', of_item => @id::trusted_issuer_id
+        (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome, 'EnableTrustedIssuer',
+        of_item => @id::trusted_issuer_id
     )::outcome AS outcome;
 
 -- DeleteTrustedIssuer deletes an issuer. Its assertions are refused; what was issued for them before is not ended.
@@ -83,5 +85,6 @@ WITH deleted AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer', of_item => @id::trusted_issuer_id
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer',
+        of_item => @id::trusted_issuer_id
     )::outcome AS outcome;

@@ -18,8 +18,8 @@ WITH owner AS MATERIALIZED (
     RETURNING id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey', of_user => @user_id::user_id,
-        of_item => @id::passkey_id
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey',
+        of_user => @user_id::user_id, of_item => @id::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
@@ -72,7 +72,8 @@ WITH presented AS MATERIALIZED (
     RETURNING p.user_id
 )
 SELECT noted(
-        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id, from_address => sqlc.narg('ip_address')::text
+        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id,
+        from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     s.user_id
 FROM (VALUES (true)) AS one (n)
@@ -89,6 +90,7 @@ WITH deleted AS (
     RETURNING p.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => @user_id::user_id, of_item => @id::passkey_id
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => @user_id::user_id,
+        of_item => @id::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

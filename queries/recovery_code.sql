@@ -1,6 +1,6 @@
 -- ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.
 -- digests are those of the new codes. A code is long and random, so that it can't be guessed or found from its digest.
---   - created: the codes are written; codes says how many
+--   - replaced: the codes are written; codes says how many
 --   - unknown: there is no such user
 --   - suspended: the user is suspended (access_denied)
 -- name: ReplaceRecoveryCodes :one
@@ -16,7 +16,7 @@ WITH owner AS MATERIALIZED (
     WHERE o.refusal IS NULL
 )
 SELECT noted(
-        (CASE WHEN r.codes IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'ReplaceRecoveryCodes',
+        (CASE WHEN r.codes IS NOT NULL THEN 'replaced' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'ReplaceRecoveryCodes',
         of_user => @user_id::user_id
     )::outcome AS outcome,
     coalesce(r.codes, 0)::bigint AS codes

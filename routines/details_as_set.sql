@@ -3,7 +3,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF jsonb_typeof(details) <> 'array' THEN
+    IF jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
         RETURN details;
     END IF;
     RETURN (

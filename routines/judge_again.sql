@@ -3,13 +3,16 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RETURN CASE
-        WHEN a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN 'redirect_uri_mismatched'
-        WHEN a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN 'unauthorized_client'
-        -- a type that is the server's default can't be taken from a client
-        ELSE judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
-            ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)))
-    END;
+    IF a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF a.kind = 'code' AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF a.authorization_details IS NULL THEN
+        RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, NULL, NULL);
+    END IF;
+    -- a type that is the server's default can't be taken from a client
+    RETURN judge_asked(c, granted, default_scopes, a.resources, default_resources, a.authorization_details,
+        ARRAY(SELECT d.element ->> 'type' FROM jsonb_array_elements(a.authorization_details) AS d (element)));
 END
 $$;
 

@@ -5,15 +5,23 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RETURN CASE
-        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'
-        WHEN jsonb_typeof(details) <> 'array' OR EXISTS (
-            SELECT FROM jsonb_array_elements(CASE WHEN jsonb_typeof(details) = 'array' THEN details END) AS d (element)
-            WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
-                OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
-        ) THEN 'invalid_authorization_details'
-    END;
+    -- IF by IF, not one CASE: an expression without a subquery costs a tenth
+    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
 END
 $$;
 

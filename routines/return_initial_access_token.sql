@@ -9,7 +9,8 @@ BEGIN
     UPDATE oauth_initial_access_token AS t SET uses = t.uses - 1, updated_at = now() WHERE t.token = presented;
     SELECT b.verdict, b.issued_at, b.secret_expires_at INTO verdict, issued_at, secret_expires_at
     FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := coalesce(verdict, 'taken'); -- the id is that of a client with another client_id
 END
 $$;
 
-COMMENT ON FUNCTION return_initial_access_token(token_digest, client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id at the same time: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
+COMMENT ON FUNCTION return_initial_access_token(token_digest, client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id or id: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';

@@ -771,7 +771,8 @@ type DeviceCode struct {
 	// The user code, as that server stores it.
 	UserCode string
 	// The user who has looked the code up.
-	UserID    *string
+	UserID *string
+	// Until when the user can decide and the device can ask.
 	ExpiresAt time.Time
 	// pending, approved or denied.
 	Status string

@@ -90,8 +90,9 @@ func (q *Queries) DeleteExpiredAccessTokens(ctx context.Context, batchSize int32
 
 const ExchangeToken = `-- name: ExchangeToken :one
 WITH presented AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id, t.user_id, t.session_id,
-        t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id, x.id AS actor_id,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, t.id, t.authorization_id,
+        t.user_id, t.session_id, t.reference_id, coalesce(t.authorization_code_id, t.authorization_id) AS authorization_code_id,
+        x.id AS actor_id,
         pair_epoch(u.ended_grants, k.client_id, t.reference_id) AS pair_epoch, a.client_id AS family_client_id, a.auth_time, a.acr, a.amr,
         least(t.expires_at, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END) AS ends_at,
         asked_or_granted($3::text[], kept_within(t.scopes, coalesce(k.scopes, $4::text[])))::text[] AS access_scopes,
@@ -131,12 +132,12 @@ WITH presented AS MATERIALIZED (
                 AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT $7::boolean)) THEN 'too_many_actors'
             WHEN NOT is_within(coalesce($3::text[], '{}'), t.scopes)
                 OR NOT is_within(coalesce($3::text[], '{}'), coalesce(k.scopes, $4::text[], '{}')) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(t.resources, '{}'))
-                OR NOT is_within(coalesce($5::text[], '{}'), coalesce(k.resources, t.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(kept_within(t.resources, coalesce(k.resources, t.resources)), '{}')) THEN 'invalid_target'
             -- a token without resources would be good at any of them
             WHEN cardinality(t.resources) > 0 AND cardinality(kept_within(t.resources, coalesce(k.resources, t.resources))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(
-                $6::jsonb, details_of_types(t.authorization_details, k.authorization_details_types), $15::text[]
+                $6::jsonb, details_of_types(t.authorization_details, k.authorization_details_types),
+                $15::text[]
             ) THEN 'invalid_authorization_details'
             ELSE 'exchanged'
         END)::outcome AS outcome
@@ -166,7 +167,8 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), named AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.is_repeated, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub, give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.is_repeated, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
+        give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.user_parents = 'locked' AND m.first_parents = 'locked' AND m.parents <> 'unknown'
 ), granted AS MATERIALIZED (
@@ -201,7 +203,8 @@ WITH presented AS MATERIALIZED (
         w.authorization_details::jsonb AS authorization_details, w.act::jsonb AS act
     FROM new_access_token AS w
     UNION ALL
-    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
+    SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.expires_at, e.scopes, e.resources,
+        e.authorization_details, e.act
     FROM earlier_access_token AS e
 )
 SELECT noted(
@@ -269,9 +272,10 @@ type ExchangeTokenRow struct {
 
 // ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 // in AuthenticateClient.
-// The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
-// the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
-// client_resources, which are the resources that it serves: the server has to know them.
+// The subject token is given by its digest (subject_token) or, if it is a JWT, by its id (subject_token_id, the jti); so is the actor
+// token, if there is one. access_token is the new token's digest, NULL for a JWT. A client may present the tokens that were issued to it. A
+// confidential client may also present those whose resources have its client_id or one of client_resources, which are the resources that it
+// serves: the server has to know them.
 // The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 // alone is revoked later. There is no refresh token.
 // scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but what the client may not ask for.
@@ -307,7 +311,8 @@ type ExchangeTokenRow struct {
 //     (invalid_authorization_details)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //
-// Only exchanged writes anything, apart from the proof, which is remembered.
+// Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
+// would forget the proof.
 func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error) {
 	row := q.db.QueryRow(ctx, ExchangeToken,
 		arg.ClientID,
@@ -627,8 +632,8 @@ func (q *Queries) IntrospectAccessTokenByID(ctx context.Context, arg IntrospectA
 const IntrospectToken = `-- name: IntrospectToken :one
 WITH live AS (
     SELECT 'access_token'::token_kind AS kind, t.id AS access_token_id, t.refresh_id AS refresh_token_id, t.client_id,
-        t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources, t.authorization_details,
-        t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
+        t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources,
+        t.authorization_details, t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
         t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
         u.email AS username
     FROM oauth_access_token AS t
@@ -638,8 +643,9 @@ WITH live AS (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE t.token = $4::token_digest AND access_token_is_live(t, a, c, u, s)
     UNION ALL
-    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources,
-        r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at, coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
+    SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id,
+        r.authorization_id, r.scopes, r.resources, r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at,
+        coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
     JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -739,7 +745,8 @@ WITH client AS MATERIALIZED (
                 WHEN is_public(c) OR NOT uses_grant_type(c, 'client_credentials') THEN 'unauthorized_client'
                 WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
                 ELSE coalesce(
-                    judge_asked(c, $7::text[], $8::text[], $9::text[], $10::text[], NULL, NULL), 'issued'
+                    judge_asked(c, $7::text[], $8::text[], $9::text[], $10::text[], NULL, NULL),
+                    'issued'
                 )
             END
         )::outcome AS outcome
@@ -829,7 +836,8 @@ type IssueAccessTokenRow struct {
 //   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //
-// Only issued writes anything, apart from the proof, which is remembered.
+// Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+// forget the proof.
 func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error) {
 	row := q.db.QueryRow(ctx, IssueAccessToken,
 		arg.ClientID,
@@ -858,7 +866,8 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 
 const IssueTokenByAssertion = `-- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime, u.id AS user_id, u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
+        u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, $3::reference_id) AS pair_epoch,
         (g.access_token_id = $4::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -894,8 +903,8 @@ WITH asked AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT m.client_id, m.sector, m.client_epoch, m.lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
-            $22::token_digest, assertion_ends_at($11::bigint, $12::interval), $4::access_token_id,
-            m.authorization_id, m.client_id, m.user_id
+            $22::token_digest, assertion_ends_at($11::bigint, $12::interval),
+            $4::access_token_id, m.authorization_id, m.client_id, m.user_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
@@ -908,11 +917,12 @@ WITH asked AS MATERIALIZED (
     WHERE j.verdict = 'issued'
 ), new_family AS (
     INSERT INTO oauth_authorization (
-        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch, client_epoch, pair_epoch,
-        auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
+        id, client_id, kind, status, scopes, granted_scopes, resources, authorization_details, user_id, reference_id, user_epoch,
+        client_epoch, pair_epoch, auth_time, acr, amr, decided_at, redeemed_at, redeemed_as, max_expires_at, data, expires_at
     )
-    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id, g.reference_id, g.user_epoch,
-        g.client_epoch, g.pair_epoch, $26::timestamptz, $27::text, $28::text[], now(), now(),
+    SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id,
+        g.reference_id, g.user_epoch, g.client_epoch, g.pair_epoch, $26::timestamptz, $27::text,
+        $28::text[], now(), now(),
         $4::access_token_id, g.expires_at, $29::jsonb,
         CASE WHEN $30::boolean THEN expiry_without_row(g.expires_at, $31::token_digest) END
     FROM granted AS g
@@ -1044,7 +1054,8 @@ type IssueTokenByAssertionRow struct {
 //   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 //     which
 //
-// Only issued writes anything, apart from the proof, which is remembered.
+// Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+// forget the proof and the assertion.
 func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error) {
 	row := q.db.QueryRow(ctx, IssueTokenByAssertion,
 		arg.ClientID,

@@ -1276,20 +1276,22 @@ WITH stated AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
-            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)' OR d.auth_method ~ '^client_secret_' THEN 'invalid_client_metadata'
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)'
+                OR d.auth_method ~ '^client_secret_'
+            THEN 'invalid_client_metadata'
             ELSE judge_registration(
-            $4::text[], $5::text[], $6::text[], d.auth_method,
-            $7::jsonb, $8::text,
-            num_nonnulls(
-                $9::text, $10::text,
-                $11::text, $12::text,
-                $13::text
-            ),
-            ARRAY[
-                $14::text, $15::text, $16::text, $17::text,
-                $8::text, $18::text
-            ]
-        )
+                $4::text[], $5::text[], $6::text[], d.auth_method,
+                $7::jsonb, $8::text,
+                num_nonnulls(
+                    $9::text, $10::text,
+                    $11::text, $12::text,
+                    $13::text
+                ),
+                ARRAY[
+                    $14::text, $15::text, $16::text, $17::text,
+                    $8::text, $18::text
+                ]
+            )
         END)::outcome AS refused
     FROM stated AS d
 ), put AS (
@@ -1441,7 +1443,7 @@ type PutClientDocumentRow struct {
 }
 
 // PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
-// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+// document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
 // Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 // token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 // changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -1622,7 +1624,8 @@ WITH stated AS MATERIALIZED (
         $41::boolean, $42::jsonb, $43::text[]
     FROM admitted AS a
     WHERE a.verdict = 'registered'
-    ON CONFLICT (client_id) DO NOTHING
+    -- of any index: the same call, made twice at once, has the same id too
+    ON CONFLICT DO NOTHING
     RETURNING created_at, client_secret_expires_at
 ), preceded AS MATERIALIZED (
     SELECT b.verdict, b.issued_at, b.secret_expires_at
@@ -1710,7 +1713,7 @@ type RegisterClientRow struct {
 // Keep id, client_id and the digests for a retry.
 // ip_address is for the security event (ListSecurityEvents).
 //   - registered: the client is registered, and one use is spent (201)
-//   - retried: the same call has registered the client
+//   - retried: the same call has registered the client (201)
 //   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
 //   - revoked: the initial access token was revoked (invalid_token, 401)
 //   - exhausted: the initial access token has no uses left (invalid_token, 401)
@@ -1718,7 +1721,7 @@ type RegisterClientRow struct {
 //   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
 //   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
 //     (invalid_client_metadata)
-//   - taken: the client_id is that of another client
+//   - taken: the client_id or the id is that of another client; call again with new ones
 func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error) {
 	row := q.db.QueryRow(ctx, RegisterClient,
 		arg.UserID,
@@ -1778,9 +1781,11 @@ WITH client AS MATERIALIZED (
     SELECT c.id,
         (
             CASE
-                WHEN c.foreign_secret_hash = $1::text THEN 'replaced'
-                WHEN c.client_secret = $2::token_digest THEN 'retried'
-                ELSE 'mismatched'
+                WHEN (c.foreign_secret_hash = $1::text OR c.client_secret = $2::token_digest) IS NOT TRUE THEN 'mismatched'
+                WHEN c.client_secret_expires_at <= now() THEN 'expired'
+                WHEN c.disabled THEN 'disabled'
+                WHEN c.client_secret IS NULL THEN 'replaced'
+                ELSE 'retried'
             END
         )::outcome AS outcome
     FROM oauth_client AS c
@@ -1808,6 +1813,8 @@ type ReplaceForeignSecretHashParams struct {
 //   - replaced: the digest is stored and the hash is gone; the caller is the client
 //   - retried: the digest had been stored before; the caller is the client
 //   - mismatched: another hash or secret stands there; authenticate again
+//   - expired: the secret has expired; nothing changes (invalid_client)
+//   - disabled: the client is disabled; nothing changes (invalid_client)
 //   - unknown: there is no such client
 func (q *Queries) ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, ReplaceForeignSecretHash, arg.ForeignSecretHash, arg.ClientSecret, arg.ClientID)
@@ -2290,15 +2297,14 @@ type UpdateRegistrationRow struct {
 }
 
 // UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
-// the sector of pairwise subjects.
+// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
 // registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 // from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 // token is used.
 // token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 // client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
 // ip_address is for the security event (ListSecurityEvents).
-//   - updated: the registration is replaced, or was by the same call before
+//   - updated: the registration is replaced, or was by the same call before (200)
 //   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 //   - disabled: the client is disabled; nothing changes (403)
 //   - invalid_redirect_uri: as in RegisterClient

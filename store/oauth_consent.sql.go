@@ -310,8 +310,8 @@ WITH live AS MATERIALIZED (
     ORDER BY l.client_id, coalesce(l.reference_id, '')
     LIMIT $4::integer
 )
-SELECT n.client_id::client_id AS client_id, n.reference_id, n.first_used_at::timestamptz AS first_used_at, n.last_used_at::timestamptz AS last_used_at,
-    n.authorizations::bigint AS authorizations,
+SELECT n.client_id::client_id AS client_id, n.reference_id, n.first_used_at::timestamptz AS first_used_at,
+    n.last_used_at::timestamptz AS last_used_at, n.authorizations::bigint AS authorizations,
     ARRAY(
         SELECT DISTINCT g.scope
         FROM live AS l

@@ -166,18 +166,21 @@ func (q *Queries) ListInitialAccessTokens(ctx context.Context, arg ListInitialAc
 const RevokeInitialAccessToken = `-- name: RevokeInitialAccessToken :one
 WITH revoked AS (
     UPDATE oauth_initial_access_token AS t
-    SET revoked_at = coalesce(t.revoked_at, now()), expires_at = least(t.expires_at, now()), updated_at = now()
-    WHERE t.id = $1::initial_access_token_id
+    SET revoked_at = now(), expires_at = least(t.expires_at, now()), updated_at = now()
+    WHERE t.id = $1::initial_access_token_id AND t.revoked_at IS NULL
     RETURNING t.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' ELSE 'unknown' END)::outcome, 'RevokeInitialAccessToken',
-        of_item => $1::initial_access_token_id
+        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' WHEN t.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        'RevokeInitialAccessToken', of_item => $1::initial_access_token_id
     )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN oauth_initial_access_token AS t ON t.id = $1::initial_access_token_id
 `
 
 // RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 //   - ended: the token is revoked
+//   - revoked: it had been revoked before
 //   - unknown: there is no such token
 func (q *Queries) RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RevokeInitialAccessToken, id)

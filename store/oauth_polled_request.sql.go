@@ -489,7 +489,8 @@ WITH presented AS MATERIALIZED (
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
-        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.confirmation, p.family_confirmation, j.verdict IS NULL AS is_new,
+        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.confirmation, p.family_confirmation,
+        j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
         (CASE

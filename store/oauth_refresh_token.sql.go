@@ -334,8 +334,8 @@ WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, (r.successor_id = $3::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
-        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime, c.refresh_token_lifetime,
-        sector_of(c) AS sector,
+        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
+        c.refresh_token_lifetime, sector_of(c) AS sector,
         coalesce(c.refresh_grace, $4::interval) AS grace, coalesce(c.refresh_grace_until_used, $5::boolean) AS until_used,
         kept_within(asked_or_granted($6::text[], r.scopes), coalesce(c.scopes, $7::text[]))::text[] AS access_scopes,
         kept_within(asked_or_granted($8::text[], r.resources), coalesce(c.resources, $9::text[]))::text[] AS access_resources,
@@ -360,7 +360,8 @@ WITH presented AS MATERIALIZED (
             -- a token without resources would be good at any of them
             WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, $9::text[]))) = 0 THEN 'invalid_target'
             WHEN NOT details_within(
-                $10::jsonb, details_of_types(r.authorization_details, c.authorization_details_types), $14::text[]
+                $10::jsonb, details_of_types(r.authorization_details, c.authorization_details_types),
+                $14::text[]
             ) THEN 'invalid_authorization_details'
             ELSE 'rotated'
         END)::outcome AS outcome
@@ -391,7 +392,8 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new, (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.is_repeated, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
+        (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $18::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $3::refresh_token_id)::refresh_token_id AS successor_id,
         (CASE WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(

@@ -80,7 +80,8 @@ WITH deleted AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer', of_item => $1::trusted_issuer_id
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer',
+        of_item => $1::trusted_issuer_id
     )::outcome AS outcome
 `
 
@@ -105,7 +106,8 @@ WITH disabled AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableTrustedIssuer', of_item => $1::trusted_issuer_id
+        (CASE WHEN EXISTS (SELECT FROM disabled) THEN 'ended' ELSE 'unknown' END)::outcome, 'DisableTrustedIssuer',
+        of_item => $1::trusted_issuer_id
     )::outcome AS outcome
 `
 
@@ -130,7 +132,8 @@ WITH enabled AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome, 'EnableTrustedIssuer', of_item => $1::trusted_issuer_id
+        (CASE WHEN EXISTS (SELECT FROM enabled) THEN 'enabled' ELSE 'unknown' END)::outcome, 'EnableTrustedIssuer',
+        of_item => $1::trusted_issuer_id
     )::outcome AS outcome
 `
 

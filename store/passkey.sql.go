@@ -23,8 +23,8 @@ WITH owner AS MATERIALIZED (
     RETURNING id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey', of_user => $1::user_id,
-        of_item => $2::passkey_id
+        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey',
+        of_user => $1::user_id, of_item => $2::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
@@ -75,7 +75,8 @@ WITH deleted AS (
     RETURNING p.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => $1::user_id, of_item => $2::passkey_id
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => $1::user_id,
+        of_item => $2::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
@@ -211,7 +212,8 @@ WITH presented AS MATERIALIZED (
     RETURNING p.user_id
 )
 SELECT noted(
-        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id, from_address => $1::text
+        coalesce(x.outcome, 'unknown')::outcome, 'UsePasskey', of_user => x.user_id, of_item => x.id,
+        from_address => $1::text
     )::outcome AS outcome,
     s.user_id
 FROM (VALUES (true)) AS one (n)

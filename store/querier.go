@@ -352,9 +352,10 @@ type Querier interface {
 	EraseDeletedUsers(ctx context.Context, arg EraseDeletedUsersParams) (EraseDeletedUsersRow, error)
 	// ExchangeToken issues an access token for another one that is narrower, or held by another client (RFC 8693). The client is authenticated as
 	// in AuthenticateClient.
-	// The subject token is given by its digest or, if it is a JWT, by its id (jti); so is the actor token, if there is one. A client may present
-	// the tokens that were issued to it. A confidential client may also present those whose resources have its client_id or one of
-	// client_resources, which are the resources that it serves: the server has to know them.
+	// The subject token is given by its digest (subject_token) or, if it is a JWT, by its id (subject_token_id, the jti); so is the actor
+	// token, if there is one. access_token is the new token's digest, NULL for a JWT. A client may present the tokens that were issued to it. A
+	// confidential client may also present those whose resources have its client_id or one of client_resources, which are the resources that it
+	// serves: the server has to know them.
 	// The new token belongs to the family of the subject token and ends with it, and with its own client. It doesn't end if the subject token
 	// alone is revoked later. There is no refresh token.
 	// scopes, resources and authorization_details narrow what the subject token has; empty leaves all of it, but what the client may not ask for.
@@ -389,7 +390,8 @@ type Querier interface {
 	//   - invalid_authorization_details: an element is not one of the subject token's, or the client may not use its type
 	//     (invalid_authorization_details)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
-	// Only exchanged writes anything, apart from the proof, which is remembered.
+	// Only exchanged writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back
+	// would forget the proof.
 	ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (ExchangeTokenRow, error)
 	// ExtendSession extends a live session: it lasts for another lifetime from now, but not longer than max_lifetime from its beginning (NULL:
 	// no such bound), and never less long than before. To spare writes, it changes nothing if it would add less than min_gain.
@@ -496,7 +498,8 @@ type Querier interface {
 	GetUser(ctx context.Context, id UserID) (User, error)
 	// GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 	// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
-	// CheckAuthorizationRequest, which also says where the answer goes; what is granted, as in ApproveAuthorization.
+	// CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
+	// ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - granted: the authorization is written
 	//   - unknown: there is no such client or user (an error page)
@@ -571,10 +574,11 @@ type Querier interface {
 	//   - invalid_scope: the scopes go beyond what the client may ask for (invalid_scope)
 	//   - invalid_target: the resources go beyond what the client may ask for (invalid_target)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
-	// Only issued writes anything, apart from the proof, which is remembered.
+	// Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+	// forget the proof.
 	IssueAccessToken(ctx context.Context, arg IssueAccessTokenParams) (IssueAccessTokenRow, error)
 	// IssueAuthorizationCode gives an approved authorization its code, for servers that make the code after the approval. code is its digest.
-	// The client's registration counts as it is now, as in ApproveAuthorization.
+	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization.
 	//   - issued: the code is written, and replaces one that was not redeemed
 	//   - undecided: the user has not approved yet (ask the user)
 	//   - denied: the user has denied the request (access_denied)
@@ -653,7 +657,8 @@ type Querier interface {
 	//   - invalid_authorization_details: the authorization_details are of a type that the client may not use (invalid_authorization_details)
 	//   - proof_replayed: the DPoP proof was presented before (invalid_dpop_proof), or the assertion was (invalid_grant); replayed_proof says
 	//     which
-	// Only issued writes anything, apart from the proof, which is remembered.
+	// Only issued writes anything, apart from the proof, which is remembered. Run this call on the pool: a transaction that is rolled back would
+	// forget the proof and the assertion.
 	IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAssertionParams) (IssueTokenByAssertionRow, error)
 	// ListAuthorizationAccessTokens lists the access tokens of a family, oldest first.
 	ListAuthorizationAccessTokens(ctx context.Context, authorizationID AuthorizationID) ([]OAuthAccessToken, error)
@@ -782,7 +787,7 @@ type Querier interface {
 	// replayed.
 	PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error)
 	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
-	// document's https URL, document_uri where it was fetched, if that is another one. id is that of a new client.
+	// document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -809,6 +814,7 @@ type Querier interface {
 	// confirmation is the key that the caller has proven to hold. It has to be the request's dpop_jkt, if there was one (RFC 9449, section 10).
 	// It binds the access token and, if the client is public, the refresh token and the family as well (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
 	// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
@@ -869,7 +875,7 @@ type Querier interface {
 	// Keep id, client_id and the digests for a retry.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - registered: the client is registered, and one use is spent (201)
-	//   - retried: the same call has registered the client
+	//   - retried: the same call has registered the client (201)
 	//   - unauthenticated: there is no such initial access token, or none was presented and registration isn't open (invalid_token, 401)
 	//   - revoked: the initial access token was revoked (invalid_token, 401)
 	//   - exhausted: the initial access token has no uses left (invalid_token, 401)
@@ -877,7 +883,7 @@ type Querier interface {
 	//   - invalid_redirect_uri: a redirect URI is not fit for registration, or there is none and a grant type redirects (invalid_redirect_uri)
 	//   - invalid_client_metadata: the metadata contradict each other or lack something: no secret or keys for the method, a URL that is none
 	//     (invalid_client_metadata)
-	//   - taken: the client_id is that of another client
+	//   - taken: the client_id or the id is that of another client; call again with new ones
 	RegisterClient(ctx context.Context, arg RegisterClientParams) (RegisterClientRow, error)
 	// ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
 	//   - reinstated: the user may sign in again
@@ -909,11 +915,13 @@ type Querier interface {
 	//   - replaced: the digest is stored and the hash is gone; the caller is the client
 	//   - retried: the digest had been stored before; the caller is the client
 	//   - mismatched: another hash or secret stands there; authenticate again
+	//   - expired: the secret has expired; nothing changes (invalid_client)
+	//   - disabled: the client is disabled; nothing changes (invalid_client)
 	//   - unknown: there is no such client
 	ReplaceForeignSecretHash(ctx context.Context, arg ReplaceForeignSecretHashParams) (Outcome, error)
 	// ReplaceRecoveryCodes gives a user new recovery codes. All earlier ones are gone, used or not.
 	// digests are those of the new codes. A code is long and random, so that it can't be guessed or found from its digest.
-	//   - created: the codes are written; codes says how many
+	//   - replaced: the codes are written; codes says how many
 	//   - unknown: there is no such user
 	//   - suspended: the user is suspended (access_denied)
 	ReplaceRecoveryCodes(ctx context.Context, arg ReplaceRecoveryCodesParams) (ReplaceRecoveryCodesRow, error)
@@ -952,6 +960,7 @@ type Querier interface {
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
 	// RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 	//   - ended: the token is revoked
+	//   - revoked: it had been revoked before
 	//   - unknown: there is no such token
 	RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error)
 	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
@@ -1052,15 +1061,14 @@ type Querier interface {
 	// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
-	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE and grace, and
-	// the sector of pairwise subjects.
+	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
 	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 	// token is used.
 	// token_endpoint_auth_method is client_secret_basic if it is nil. If the method uses a secret, client_secret is the digest of a new one, for
 	// client_secret_lifetime (store.Never: without end). Without it the client keeps the secret that it has. A client of another method has none.
 	// ip_address is for the security event (ListSecurityEvents).
-	//   - updated: the registration is replaced, or was by the same call before
+	//   - updated: the registration is replaced, or was by the same call before (200)
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 	//   - disabled: the client is disabled; nothing changes (403)
 	//   - invalid_redirect_uri: as in RegisterClient

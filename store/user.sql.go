@@ -393,7 +393,8 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome, 'SuspendUser', of_user => u.id
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome, 'SuspendUser',
+        of_user => u.id
     )::outcome AS outcome,
     coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)

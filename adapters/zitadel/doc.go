@@ -125,7 +125,8 @@
 //
 // The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), pushed requests
 // (RFC 9126), resource indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims
-// parameter: the library has none of them, or the store has no call for them. A token that was bound to a key by another server
+// parameter: the library has none of them, or decides about them in Go. The store has calls for most, which handlers beside the Provider
+// can make: examples/authserver serves devices so, in device.go. A token that was bound to a key by another server
 // is introspected with its cnf, and refused at userinfo and for refreshing. After a refresh an ID token lacks amr and acr.
 //
 // # What it must not do

@@ -52,7 +52,7 @@ func (c *core) load(ctx context.Context, families int) error {
 			"id", "'acc_' || p.name", "account_id", "'usr_' || p.name", "provider_id", "'credential'", "user_id", "'usr_' || p.name"),
 		c.insert("oauth_client", clients+" AS k",
 			"id", "'ocl_' || k.name", "client_id", "'cli_' || k.name", "client_secret", digestSQL(secret, "k.name"), "name", "k.name",
-			"redirect_uris", "ARRAY['https://app.bench.example/callback']", "grant_types", "'{authorization_code,refresh_token}'::text[]",
+			"scopes", scopes+"::text[]", "redirect_uris", "ARRAY['https://app.bench.example/callback']", "grant_types", "'{authorization_code,refresh_token}'::text[]",
 			"token_endpoint_auth_method", "'client_secret_basic'", "public", "false"),
 		c.insert("oauth_authorization", all+" AS f",
 			"id", "'azn_' || "+number, "client_id", "'cli_' || f.client", "status", "'approved'::authorization_status",

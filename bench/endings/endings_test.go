@@ -8,13 +8,14 @@ import (
 	"github.com/oauthdb/oauthdb/bench/dataset"
 )
 
-// Every ending writes as many rows with a thousand families as with one.
-func TestAnEndingWritesTheSameRowsHoweverManyFamiliesThereAre(t *testing.T) {
+// loaded is the core of the working tree, with a thousand families that have everything in common.
+func loaded(t *testing.T, database string) *core {
+	t.Helper()
 	server, err := dataset.StartServer(t.Context(), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &core{name: "after", files: asItIs("../.."), database: "bench_endings_test", perCall: 3}
+	c := &core{name: "after", files: asItIs("../.."), database: database, perCall: 3}
 	t.Cleanup(func() {
 		if err := c.conn.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -29,6 +30,12 @@ func TestAnEndingWritesTheSameRowsHoweverManyFamiliesThereAre(t *testing.T) {
 	if err := c.load(t.Context(), 1000); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// Every ending writes as many rows with a thousand families as with one.
+func TestAnEndingWritesTheSameRowsHoweverManyFamiliesThereAre(t *testing.T) {
+	c := loaded(t, "bench_endings_test")
 	results, err := endings(t.Context(), []*core{c}, options{rounds: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +46,18 @@ func TestAnEndingWritesTheSameRowsHoweverManyFamiliesThereAre(t *testing.T) {
 	for _, r := range results {
 		if one, many := r.after[small].rows, r.after[large].rows; one != many || one > 10 {
 			t.Errorf("%s writes %d rows with one family, and %d with a thousand", r.name, one, many)
+		}
+	}
+}
+
+// The data are such that each call does what it is measured for.
+func TestEachCallHasItsOutcome(t *testing.T) {
+	c := loaded(t, "bench_endings_calls_test")
+	for _, w := range works() {
+		for n := range 3 {
+			if outcome, err := c.call(t.Context(), c.conn, w.name, w.values(n)); err != nil || outcome != w.outcome {
+				t.Errorf("%s: %s %v, want %s", w.name, outcome, err, w.outcome)
+			}
 		}
 	}
 }

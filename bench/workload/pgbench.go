@@ -75,7 +75,7 @@ func (l Load) Script() string {
 			presented, successor = "zero", "one"
 		}
 		return script(turn, store.RotateRefreshToken, store.RotateRefreshTokenParams{}, lifetimes(values{
-			"Token": digest(kind(dataset.KindRefresh), "i", presented), "Grace": interval(subject.Grace), "GraceUntilUsed": "false",
+			"Token": digest(kind(dataset.KindRefresh), "i", presented), "Grace": interval(subject.Grace),
 			"SuccessorID": id("rtk_", successor), "Successor": digest(kind(dataset.KindRefresh), "i", successor),
 			"AccessTokenID": id("atk_", "h"), "AccessToken": digest(kind(dataset.KindAccess), "i", "h"),
 		}))
@@ -92,7 +92,7 @@ func (l Load) Script() string {
 
 func interval(d time.Duration) string { return fmt.Sprintf("'%.0f seconds'", d.Seconds()) }
 
-// values are SQL for parameters, by the names of the fields of their struct; the others are NULL.
+// values are SQL for parameters, by the names of the fields of their struct; the others are false if they are bool, else NULL.
 type values map[string]string
 
 // script puts values in the place of a query's parameters: $1 is the first field of params. Comments go: pgbench would look for
@@ -106,7 +106,11 @@ func script(sets []string, query string, params any, v values) string {
 	for i := fields.NumField(); i > 0; i-- { // $12 before $1
 		name := fields.Field(i - 1).Name
 		value, ok := v[name]
-		if !ok {
+		switch {
+		case ok:
+		case fields.Field(i-1).Type.Kind() == reflect.Bool:
+			value = "false"
+		default:
 			value = "NULL"
 		}
 		delete(v, name)

@@ -21,20 +21,30 @@ var gcCommand = command{
 	summary: "delete what has expired or was ended",
 	details: `Expired tokens, sessions, assertions and keys are deleted at once, as is what is left of deleted users and clients. Evidence,
 the rows by which the reuse of a spent token or code is recognised, is kept for the retention. Any number of collectors may run side
-by side. A step that fails is reported and doesn't stop the others.`,
+by side. A step that fails is reported and doesn't stop the others.
+
+With -unused-clients, clients that nobody uses are deleted as well. The time counts from the first pass that finds a client unused, and
+begins anew if no pass has looked at it for longer than the retention.`,
 	prepare: func(flags *flag.FlagSet) action {
 		var t target
 		t.register(flags)
 		retention := flags.Duration("retention", db.DefaultRetention, "how `long` to keep evidence after it has expired or was ended")
 		batch := flags.Int("batch", db.DefaultBatchSize, "the most `rows` of a table that one statement touches")
 		pause := flags.Duration("pause", 0, "`time` to rest between two statements")
+		events := flags.Duration("event-retention", db.DefaultEventRetention, "how `long` to keep security events")
+		unused := flags.Duration("unused-clients", 0, "delete clients that nobody has used for this `long`; 0 keeps all")
+		anyClient := flags.Bool("any-unused-client", false, "with -unused-clients: also those that were not registered dynamically")
 		every := flags.Duration("every", 0, "make a pass every `interval`, until interrupted; 0 makes one pass")
 		return func(ctx context.Context, c console) error {
 			switch {
-			case *retention < 0 || *pause < 0 || *every < 0:
+			case *retention < 0 || *events < 0 || *unused < 0 || *pause < 0 || *every < 0:
 				return usage("gc: a duration cannot be negative")
 			case *batch < 1 || *batch > db.MaxBatchSize:
 				return usage("gc: -batch: %d is not between 1 and %d", *batch, db.MaxBatchSize)
+			case *unused > 0 && *retention == 0:
+				return usage("gc: -unused-clients: without a retention nothing tells that a client was used")
+			case *anyClient && *unused == 0:
+				return usage("gc: -any-unused-client: -unused-clients is missing")
 			}
 			s, err := t.open(ctx, c)
 			if err != nil {
@@ -46,9 +56,15 @@ by side. A step that fails is reported and doesn't stop the others.`,
 			}
 			defer pool.Close()
 
-			opts := db.CollectorOptions{Retention: *retention, BatchSize: int32(*batch), Pause: *pause, Interval: *every}
+			opts := db.CollectorOptions{
+				Retention: *retention, EventRetention: *events, BatchSize: int32(*batch), Pause: *pause, Interval: *every,
+				UnusedClients: *unused, AnyUnusedClient: *anyClient,
+			}
 			if *retention == 0 {
 				opts.Retention = -1 // none at all
+			}
+			if *events == 0 {
+				opts.EventRetention = -1
 			}
 			if *every > 0 {
 				opts.Logger = slog.New(slog.NewTextHandler(c.err, nil))

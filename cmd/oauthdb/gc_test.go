@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,61 @@ func TestGCDeletesWhatHasExpiredAndCountsIt(t *testing.T) {
 		code, out, errors := oauthdb(t, "gc", "-database-url", db.URL, "-batch", "1", "-retention", "0")
 		if code != exitDone || errors != "" || !strings.Contains(out, want) || !strings.Contains(out, " oauth_client_assertion\n") {
 			t.Errorf("exit code %d, output\n%serrors %q", code, out, errors)
+		}
+	}
+}
+
+func TestGCDeletesUnusedClientsByChoice(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Options{})
+	registration := token.DigestOf("registration access token")
+	for name, change := range map[string]func(*store.CreateClientParams){
+		"registered": func(p *store.CreateClientParams) { p.RegistrationAccessToken = &registration },
+		"made":       func(*store.CreateClientParams) {},
+	} {
+		p := store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: store.ClientID(name), RedirectURIs: []string{"https://client.example/cb"}}
+		change(&p)
+		if _, err := db.Store.CreateClient(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A pass marks what a pass before it found unused long enough ago, and the pass after it erases that.
+	passes := func(args ...string) (left []string) {
+		t.Helper()
+		for range 3 {
+			if code, out, errors := oauthdb(t, append([]string{"gc", "-database-url", db.URL}, args...)...); code != exitDone || errors != "" {
+				t.Fatalf("exit code %d, output\n%serrors %q", code, out, errors)
+			}
+			if _, err := db.Pool.Exec(t.Context(), `UPDATE oauth_client SET unused_since = unused_since - interval '1 day'`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Pool.QueryRow(t.Context(), `SELECT array_agg(c.client_id::text ORDER BY c.client_id) FROM oauth_client AS c`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if left := passes(); !slices.Equal(left, []string{"made", "registered"}) {
+		t.Errorf("gc has left %v, want all", left)
+	}
+	if left := passes("-unused-clients", "20h"); !slices.Equal(left, []string{"made"}) {
+		t.Errorf("gc -unused-clients has left %v, want the one that was not registered dynamically", left)
+	}
+	if left := passes("-unused-clients", "20h", "-any-unused-client"); len(left) > 0 {
+		t.Errorf("gc -any-unused-client has left %v, want none", left)
+	}
+}
+
+func TestGCKeepsSecurityEventsForTheirRetention(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Options{})
+	if _, err := db.Pool.Exec(t.Context(), `INSERT INTO security_event (call, outcome, created_at) VALUES ('RevokeToken', 'ended', now() - interval '2 days')`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ retention, want string }{{"72h", "0 rows deleted"}, {"24h", "1 row deleted"}} {
+		code, out, errors := oauthdb(t, "gc", "-database-url", db.URL, "-event-retention", c.retention)
+		if code != exitDone || errors != "" || !strings.Contains(out, c.want) {
+			t.Errorf("-event-retention %s: exit code %d, output\n%serrors %q", c.retention, code, out, errors)
 		}
 	}
 }

@@ -56,6 +56,10 @@ func TestWrongUsageIsExplainedAndExitsWithTwo(t *testing.T) {
 		{[]string{"rollback", "-database-url", "postgres://user:secret@127.0.0.1:1/db"}, "pass -yes if you mean it"},
 		{[]string{"gc", "-batch", "0"}, "-batch: 0 is not between 1 and 100000"},
 		{[]string{"gc", "-retention", "-1h"}, "cannot be negative"},
+		{[]string{"gc", "-event-retention", "-1h"}, "cannot be negative"},
+		{[]string{"gc", "-unused-clients", "-1h"}, "cannot be negative"},
+		{[]string{"gc", "-unused-clients", "2160h", "-retention", "0"}, "-unused-clients: without a retention"},
+		{[]string{"gc", "-any-unused-client"}, "-unused-clients is missing"},
 		{[]string{"gc", "-every", "soon"}, "invalid value"},
 	} {
 		code, out, err := oauthdb(t, c.args...)

@@ -49,6 +49,13 @@ var promises = []promise{
 	{"a proof is accepted once", proofsAreAcceptedOnce},
 	{"of many sign-ins no more than the maximum stay", maximumOfSessionsHolds},
 	{"a secret counts for as long as it was promised", replacedSecretsCount},
+	{"a device is granted once, by the user who has entered its code", deviceIsGrantedOnce},
+	{"a pushed request is taken once", pushedRequestIsTakenOnce},
+	{"an exchanged token is no wider than its subject and ends with the family", exchangedTokenEndsWithFamily},
+	{"an access token without a row ends with its family", rowlessTokenEndsWithFamily},
+	{"a grant is issued once, and its retry brings nothing back", grantIsIssuedOnce},
+	{"an initial access token registers as many clients as it has uses", registrationsAreCounted},
+	{"a call whose caller has gone away can be repeated", callCanBeRepeated},
 }
 
 // world is a user, a client and a session to make grants with.

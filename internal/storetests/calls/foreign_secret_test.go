@@ -70,6 +70,30 @@ func TestForeignSecretHashIsReplacedAtTheFirstUse(t *testing.T) {
 	w.Unchanged(func() { w.want("of a deleted client", w.firstUse(id, bcryptOfA, "A"), store.OutcomeUnknown) })
 }
 
+// The caller of a first use is the client only if its secret still counts, as in AuthenticateClient.
+func TestForeignSecretThatDoesNotCountIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for what, spoil := range map[string]struct {
+		sql  string
+		want store.Outcome
+	}{
+		"expired":              {`UPDATE oauth_client SET client_secret_expires_at = now() WHERE client_id = $1`, store.OutcomeExpired},
+		"expired and disabled": {`UPDATE oauth_client SET client_secret_expires_at = now() - interval '1 day', disabled = true WHERE client_id = $1`, store.OutcomeExpired},
+		"disabled":             {`UPDATE oauth_client SET disabled = true WHERE client_id = $1`, store.OutcomeDisabled},
+	} {
+		first, second := w.imported(), w.imported()
+		w.want("the first use", w.firstUse(second, bcryptOfA, "A"), store.OutcomeReplaced)
+		for _, id := range []store.ClientID{first, second} {
+			w.Exec(spoil.sql, id)
+			w.Unchanged(func() {
+				w.want(what, w.firstUse(id, bcryptOfA, "A"), spoil.want)
+				w.want(what+", another hash", w.firstUse(id, bcryptOfA+"x", "B"), store.OutcomeMismatched)
+			})
+		}
+	}
+}
+
 // While the hash is being checked, which takes long, the secret is rotated: the new one stands.
 func TestRotationWinsOverAFirstUseThatBeganBefore(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ func (w *world) replaceCodes(raw ...string) token.Digests {
 	}
 	row, err := w.Q.ReplaceRecoveryCodes(w.Ctx, store.ReplaceRecoveryCodesParams{UserID: w.User, Digests: digests})
 	w.OK(err)
-	w.want("ReplaceRecoveryCodes", row.Outcome, store.OutcomeCreated)
+	w.want("ReplaceRecoveryCodes", row.Outcome, store.OutcomeReplaced)
 	wantEqual(w, "codes", row.Codes, int64(len(raw)))
 	return digests
 }
@@ -88,7 +88,7 @@ func TestRecoveryCodesAreASet(t *testing.T) {
 		UserID: w.User, Digests: token.Digests{fixture.Digest("1"), fixture.Digest("2"), fixture.Digest("1")},
 	})
 	w.OK(err)
-	wantEqual(t, "codes", row, store.ReplaceRecoveryCodesRow{Outcome: store.OutcomeCreated, Codes: 2})
+	wantEqual(t, "codes", row, store.ReplaceRecoveryCodesRow{Outcome: store.OutcomeReplaced, Codes: 2})
 }
 
 func TestRecoveryCodesAreDeleted(t *testing.T) {

@@ -169,6 +169,20 @@ func TestRegistrationIsRetriedOnlyByTheSameCall(t *testing.T) {
 	})
 }
 
+// The id is the caller's to make, so one that is taken is an answer, too.
+func TestRegistrationUnderTheIDOfAnotherClientIsTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	token := w.initialToken("iat", 2)
+	p := registerParams("iat")
+	w.register(p, store.OutcomeRegistered)
+	p.ClientID = store.NewClientID()
+	w.register(p, store.OutcomeTaken)
+	wantEqual(t, "uses", w.usesOf(token), 1)
+	_, err := w.Q.GetClient(w.Ctx, p.ClientID)
+	w.None(err)
+}
+
 func TestRegistrationNeedsATokenUnlessItIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -186,6 +200,7 @@ func TestRegistrationNeedsATokenUnlessItIsOpen(t *testing.T) {
 
 	revoked := w.initialToken("revoked", 1)
 	w.want("RevokeInitialAccessToken", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, revoked)), store.OutcomeEnded)
+	w.want("RevokeInitialAccessToken again", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, revoked)), store.OutcomeRevoked)
 	w.want("RevokeInitialAccessToken", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, "none")), store.OutcomeUnknown)
 	w.initialToken("expired", 1)
 	w.Exec(`UPDATE oauth_initial_access_token SET expires_at = now() WHERE token = $1`, string(fixture.Digest("expired")))

@@ -32,7 +32,7 @@ var eventsOfCall = map[string]store.Outcome{
 	"SetRegistrationAccessToken": store.OutcomeUpdated,
 	"CreatePasskey":              store.OutcomeCreated,
 	"CreateTOTP":                 store.OutcomeCreated,
-	"ReplaceRecoveryCodes":       store.OutcomeCreated,
+	"ReplaceRecoveryCodes":       store.OutcomeReplaced,
 	"UseRecoveryCode":            store.OutcomeAccepted,
 }
 

@@ -18,7 +18,7 @@ func (w *world) stillTime(do func(q *store.Queries, exec func(sql string, args .
 	tx, err := w.Pool.Begin(w.Ctx)
 	w.OK(err)
 	defer func() { w.OK(tx.Rollback(w.Ctx)) }()
-	do(w.Q.WithTx(tx), func(sql string, args ...any) {
+	do(recorded(tx, nil), func(sql string, args ...any) {
 		w.Helper()
 		_, err := tx.Exec(w.Ctx, sql, args...)
 		w.OK(err)

@@ -168,7 +168,7 @@ func TestRaceRecoveryCodes(t *testing.T) {
 		w.wantCount("codes left", 8, `SELECT count(*) FROM recovery_code WHERE user_id = $1 AND used_at IS NULL`, s.user)
 		w.parallel("UseRecoveryCode", 16, outcomes{store.OutcomeAccepted: 1, store.OutcomeSpent: 15}, func(int) (store.Outcome, error) { return use(set("first")[2]) })
 		// of several new sets, one is left; a code that is used meanwhile is of the old set, or gone
-		w.parallel("ReplaceRecoveryCodes", 8, outcomes{store.OutcomeCreated: 8}, func(i int) (store.Outcome, error) { return replace(set(fmt.Sprint("set", i))) })
+		w.parallel("ReplaceRecoveryCodes", 8, outcomes{store.OutcomeReplaced: 8}, func(i int) (store.Outcome, error) { return replace(set(fmt.Sprint("set", i))) })
 		w.wantCount("codes", 10, `SELECT count(*) FROM recovery_code WHERE user_id = $1 AND used_at IS NULL`, s.user)
 		w.does(replace(set("last")))
 		w.parallel("UseRecoveryCode besides ReplaceRecoveryCodes", 16, nil, func(i int) (store.Outcome, error) {

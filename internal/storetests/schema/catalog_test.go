@@ -1180,8 +1180,8 @@ var foreignInserts = []struct{ table, columns, values string }{
 		"'v1', now(), now(), 'qGf3', '{\"type\": \"authorization_code\"}', now() + interval '10 minutes'",
 	},
 	{
-		"device_code", "id, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
-		"'d1', 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
+		"device_code", "id, created_at, updated_at, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
+		"'d1', now(), now(), 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
 	},
 	{
 		"oauth_client", `id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes,

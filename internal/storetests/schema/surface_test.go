@@ -75,7 +75,7 @@ func TestEveryCallIsMadeByATest(t *testing.T) {
 // queryVerbs are what the name of a call begins with.
 var queryVerbs = strings.Fields(`Create Get Find List Update Set Delete Approve Deny Issue Grant Take Check Redeem Rotate
 	Introspect Revoke Withdraw End Extend Authenticate Reauthenticate Disable Enable Suspend Reinstate Retire Remember Mark Sweep Erase
-	Poll Count Reset Use Replace Claim Finish Exchange Register Put`)
+	Poll Count Reset Use Replace Claim Finish Exchange Register Put Refresh`)
 
 func TestEveryQueryIsNamedByWhatItDoes(t *testing.T) {
 	t.Parallel()
@@ -192,6 +192,26 @@ func TestEveryOutcomeIsExplainedAndAnswered(t *testing.T) {
 	}
 	for word := range explained {
 		t.Errorf("store/doc.go explains %s, which is no outcome", word)
+	}
+}
+
+// What a call locks stands in docs/locking.md, but for those that only read and for the collector's, which skip what is locked.
+func TestEveryCallThatWritesIsInTheTableOfLocks(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../../docs/locking.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := strings.ReplaceAll(string(doc), "…ByClient", "RevokeUserAuthorizationsByClient")
+	reads := regexp.MustCompile(`^(Get|List|Introspect|Check|Authenticate)`)
+	collects := regexp.MustCompile(`^(DeleteExpired|DeleteDead|DeleteSpent|DeleteEnded|Mark|Sweep|Erase)`)
+	for _, q := range readQueries(t) {
+		if reads.MatchString(q.Name) || collects.MatchString(q.Name) || strings.HasPrefix(q.Name, "Find") && !strings.Contains(q.SQL, "UPDATE ") {
+			continue
+		}
+		if !regexp.MustCompile(`\b` + q.Name + `\b`).MatchString(table) {
+			t.Errorf("docs/locking.md doesn't say what %s locks", q.Name)
+		}
 	}
 }
 

@@ -1,13 +1,5 @@
 -- +goose Up
 
-ALTER TABLE jwks ADD COLUMN private_key_uri short_text;
-
--- A better-auth server writes and reads private_key, so it stays NOT NULL.
-ALTER TABLE jwks ADD CONSTRAINT jwks_private_key_is_in_one_place CHECK ((private_key = '') = (private_key_uri IS NOT NULL)) NOT VALID;
-
-COMMENT ON COLUMN jwks.private_key IS 'The private key, encrypted by the caller. Empty if it is kept elsewhere.';
-COMMENT ON COLUMN jwks.private_key_uri IS 'Where the private key is kept, if it isn''t here: a reference into a key management service.';
-
 ALTER TABLE oauth_client ADD COLUMN unused_since timestamptz, ADD COLUMN unused_checked_at timestamptz;
 
 -- $id$…, pbkdf2…$…, {SSHA}… A realm export shows secrets as asterisks, and {noop} is a secret in plain text.
@@ -21,16 +13,9 @@ COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as ano
 COMMENT ON COLUMN oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
 COMMENT ON COLUMN oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
 
-ALTER TABLE jwks VALIDATE CONSTRAINT jwks_private_key_is_in_one_place;
-ALTER TABLE oauth_client VALIDATE CONSTRAINT oauth_client_foreign_secret_hash_is_hash;
-ALTER TABLE oauth_client VALIDATE CONSTRAINT oauth_client_one_kind_of_secret;
-
 -- +goose Down
 
 COMMENT ON COLUMN oauth_client.foreign_secret_hash IS 'Hash of the secret as another server made it, bcrypt for example. RotateClientSecret removes it.';
 ALTER TABLE oauth_client DROP CONSTRAINT oauth_client_one_kind_of_secret;
 ALTER TABLE oauth_client DROP CONSTRAINT oauth_client_foreign_secret_hash_is_hash;
 ALTER TABLE oauth_client DROP COLUMN unused_checked_at, DROP COLUMN unused_since;
-COMMENT ON COLUMN jwks.private_key IS 'The private key, encrypted by the caller.';
-ALTER TABLE jwks DROP CONSTRAINT jwks_private_key_is_in_one_place;
-ALTER TABLE jwks DROP COLUMN private_key_uri;

@@ -47,11 +47,14 @@ COMMENT ON COLUMN oauth_trusted_issuer.any_client IS 'Whether every client that 
 COMMENT ON COLUMN oauth_trusted_issuer.max_lifetime IS 'How far from now exp may be. NULL means no bound but the caller''s.';
 COMMENT ON COLUMN oauth_trusted_issuer.disabled IS 'While true, its assertions are refused.';
 
-ALTER TABLE oauth_client_assertion ADD COLUMN access_token_id access_token_id;
+ALTER TABLE oauth_client_assertion
+    ADD COLUMN access_token_id access_token_id,
+    ADD COLUMN authorization_id authorization_id;
 
 COMMENT ON TABLE oauth_client_assertion IS 'Assertions that were presented, as client authentication or as a grant (RFC 7523, section 3). The primary key refuses a second one.';
 COMMENT ON COLUMN oauth_client_assertion.id IS 'Digest of what the assertion was presented for, of its issuer and of its jti.';
 COMMENT ON COLUMN oauth_client_assertion.access_token_id IS 'The access token that was issued for a grant. A repeated call names the same one.';
+COMMENT ON COLUMN oauth_client_assertion.authorization_id IS 'The family that was granted. No foreign key: it may be collected first.';
 
 ALTER TABLE oauth_access_token
     ADD COLUMN subject_token_id access_token_id,
@@ -60,13 +63,22 @@ ALTER TABLE oauth_access_token
 COMMENT ON COLUMN oauth_access_token.subject_token_id IS 'The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.';
 COMMENT ON COLUMN oauth_access_token.may_act IS 'Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.';
 
+-- An access token may have no row.
+COMMENT ON COLUMN oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. Once the code is redeemed, the expiry of the tokens counts, and this is NULL, or the expiry of an access token without a row that has no refresh token beside it.';
+COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token without a row that was issued with this one or, after a retry, for it. The row is kept until then.';
+
 -- +goose Down
+
+COMMENT ON COLUMN oauth_refresh_token.access_token_expires_at IS 'Expiry of the last access token that was issued with this one and has no row.';
+COMMENT ON COLUMN oauth_authorization.expires_at IS 'When the request lapses or, once it is approved, the approval. NULL once the code is redeemed: then the expiry of the tokens counts.';
 
 ALTER TABLE oauth_access_token
     DROP COLUMN may_act,
     DROP COLUMN subject_token_id;
 
-ALTER TABLE oauth_client_assertion DROP COLUMN access_token_id;
+ALTER TABLE oauth_client_assertion
+    DROP COLUMN authorization_id,
+    DROP COLUMN access_token_id;
 
 COMMENT ON TABLE oauth_client_assertion IS 'Client assertions that were presented (RFC 7523, section 3). The primary key refuses a second one.';
 COMMENT ON COLUMN oauth_client_assertion.id IS 'Digest of the client''s identifier and the assertion''s jti.';
