@@ -1827,6 +1827,24 @@ $$;
 
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
+CREATE FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+        -- a token without resources would be good at any of them
+        WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
+        THEN 'invalid_target'::outcome
+        WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
+        THEN 'invalid_authorization_details'::outcome
+    END
+$$;
+
+COMMENT ON FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+
 CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'

@@ -900,6 +900,49 @@ COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDeliv
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION kept_within(text[], text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_narrowed(
+    c oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[],
+    default_resources text[], details jsonb, held_details jsonb, compared_types text[]
+) RETURNS outcome
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+        -- a token without resources would be good at any of them
+        WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
+        THEN 'invalid_target'::outcome
+        WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
+        THEN 'invalid_authorization_details'::outcome
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_narrowed(oauth_client, text[], text[], text[], text[], text[], text[], jsonb, jsonb, text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION judge_redeemed_request(
     polled authorization_id, issued_as access_token_id, grace interval, proof_is_fresh boolean,
     OUT verdict outcome, OUT refresh_token token_digest, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
@@ -1149,24 +1192,6 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
-        RETURN list;
-    END IF;
-    RETURN beyond(list, beyond(list, allowed));
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION kept_within(text[], text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1626,10 +1651,6 @@ DROP FUNCTION known_subject;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-DROP FUNCTION kept_within;
--- +goose StatementEnd
-
--- +goose StatementBegin
 DROP FUNCTION keep_sector;
 -- +goose StatementEnd
 
@@ -1655,6 +1676,14 @@ DROP FUNCTION judge_registration;
 
 -- +goose StatementBegin
 DROP FUNCTION judge_redeemed_request;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_narrowed;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION kept_within;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -105,18 +105,14 @@ WITH presented AS MATERIALIZED (
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
             WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
-            WHEN NOT is_within(coalesce(@scopes::text[], '{}'), r.scopes) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce(@scopes::text[], '{}'), coalesce(c.scopes, @default_scopes::text[], '{}')) THEN 'invalid_scope'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(c.resources, @default_resources::text[], '{}')) THEN 'invalid_target'
-            -- a token without resources would be good at any of them
-            WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, @default_resources::text[]))) = 0 THEN 'invalid_target'
-            WHEN NOT details_within(
-                sqlc.narg('authorization_details')::jsonb, details_of_types(r.authorization_details, c.authorization_details_types),
-                @compared_types::text[]
-            ) THEN 'invalid_authorization_details'
-            ELSE 'rotated'
+            ELSE coalesce(
+                judge_narrowed(
+                    c, @scopes::text[], r.scopes, @default_scopes::text[], @resources::text[], r.resources, @default_resources::text[],
+                    sqlc.narg('authorization_details')::jsonb, r.authorization_details, @compared_types::text[]
+                ),
+                'rotated'
+            )
         END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (

@@ -130,16 +130,13 @@ WITH presented AS MATERIALIZED (
             ) @> coalesce(t.may_act, a.may_act) THEN 'mismatched'
             WHEN jsonb_path_exists(coalesce(t.act, a.act), 'strict $.**{16}')
                 AND (x.id IS NOT NULL OR (t.client_id <> k.client_id AND NOT $7::boolean)) THEN 'too_many_actors'
-            WHEN NOT is_within(coalesce($3::text[], '{}'), t.scopes)
-                OR NOT is_within(coalesce($3::text[], '{}'), coalesce(k.scopes, $4::text[], '{}')) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(kept_within(t.resources, coalesce(k.resources, t.resources)), '{}')) THEN 'invalid_target'
-            -- a token without resources would be good at any of them
-            WHEN cardinality(t.resources) > 0 AND cardinality(kept_within(t.resources, coalesce(k.resources, t.resources))) = 0 THEN 'invalid_target'
-            WHEN NOT details_within(
-                $6::jsonb, details_of_types(t.authorization_details, k.authorization_details_types),
-                $15::text[]
-            ) THEN 'invalid_authorization_details'
-            ELSE 'exchanged'
+            ELSE coalesce(
+                judge_narrowed(
+                    k, $3::text[], t.scopes, $4::text[], $5::text[], t.resources, t.resources,
+                    $6::jsonb, t.authorization_details, $15::text[]
+                ),
+                'exchanged'
+            )
         END)::outcome AS outcome
     FROM oauth_client AS k
     LEFT JOIN oauth_access_token AS t ON t.id = CASE

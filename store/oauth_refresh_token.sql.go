@@ -352,18 +352,14 @@ WITH presented AS MATERIALIZED (
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
             WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
-            WHEN NOT is_within(coalesce($6::text[], '{}'), r.scopes) THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($6::text[], '{}'), coalesce(c.scopes, $7::text[], '{}')) THEN 'invalid_scope'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $7::text[]))) = 0 THEN 'invalid_scope'
-            WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(r.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT is_within(coalesce($8::text[], '{}'), coalesce(c.resources, $9::text[], '{}')) THEN 'invalid_target'
-            -- a token without resources would be good at any of them
-            WHEN cardinality(r.resources) > 0 AND cardinality(kept_within(r.resources, coalesce(c.resources, $9::text[]))) = 0 THEN 'invalid_target'
-            WHEN NOT details_within(
-                $10::jsonb, details_of_types(r.authorization_details, c.authorization_details_types),
-                $14::text[]
-            ) THEN 'invalid_authorization_details'
-            ELSE 'rotated'
+            ELSE coalesce(
+                judge_narrowed(
+                    c, $6::text[], r.scopes, $7::text[], $8::text[], r.resources, $9::text[],
+                    $10::jsonb, r.authorization_details, $14::text[]
+                ),
+                'rotated'
+            )
         END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (

@@ -85,7 +85,7 @@ var inlined = []string{
 	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "asked_or_granted", "assertion_ends_at",
 	"authenticates", "binds_as_registered", "client_key", "consent_counts", "consent_goes_on", "expiry",
 	"expiry_without_row", "give_subject", "granter_refusal", "has_logout_uri", "is_ended", "is_live",
-	"is_public", "is_within", "judge_assertion_time", "key_fits", "manages", "may_decide", "may_introspect",
+	"is_public", "is_within", "judge_assertion_time", "judge_narrowed", "key_fits", "manages", "may_decide", "may_introspect",
 	"may_present", "own_sector", "pair_epoch", "refresh_token_is_live", "sector_of", "session_is_live",
 	"subject_of", "tenant_key", "user_refusal", "uses_grant_type",
 }

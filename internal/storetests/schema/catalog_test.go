@@ -863,6 +863,7 @@ const schemaFunctions = `
 	judge_assertion_time(bigint,interval,interval,interval)
 	judge_client_document(client_id,timestamp with time zone)
 	judge_logout_lease(text,text)
+	judge_narrowed(oauth_client,text[],text[],text[],text[],text[],text[],jsonb,jsonb,text[])
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
 	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean)
