@@ -294,8 +294,8 @@ LEFT JOIN access_token AS w ON true;
 -- forget the proof and the assertion.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id,
-        u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
+        u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -340,7 +340,7 @@ WITH asked AS MATERIALIZED (
     SELECT j.*, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
         details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details,
         sqlc.narg('reference_id')::reference_id AS reference_id,
-        expiry(now(), @access_token_lifetime::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+        expiry(now(), @access_token_lifetime::interval, j.lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (

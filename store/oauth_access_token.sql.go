@@ -863,8 +863,8 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 
 const IssueTokenByAssertion = `-- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id,
-        u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
+        u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, $3::reference_id) AS pair_epoch,
         (g.access_token_id = $4::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -893,12 +893,12 @@ WITH asked AS MATERIALIZED (
     LEFT JOIN oauth_client_assertion AS g ON g.id = $22::token_digest
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT q.client_id, q.sector, q.client_epoch, q.access_token_lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
+    SELECT q.client_id, q.sector, q.client_epoch, q.lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
         proof_is_fresh($23::token_digest, $24::timestamptz) OR q.is_repeated AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
+    SELECT m.client_id, m.sector, m.client_epoch, m.lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
             $22::token_digest, assertion_ends_at($11::bigint, $12::interval),
             $4::access_token_id, m.authorization_id, m.client_id, m.user_id
@@ -906,10 +906,10 @@ WITH asked AS MATERIALIZED (
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
-    SELECT j.client_id, j.sector, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
+    SELECT j.client_id, j.sector, j.client_epoch, j.lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
         details_as_set($18::jsonb) AS authorization_details,
         $3::reference_id AS reference_id,
-        expiry(now(), $25::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+        expiry(now(), $25::interval, j.lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
