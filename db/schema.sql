@@ -1466,6 +1466,18 @@ $$;
 
 COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
+CREATE FUNCTION public.family_expiry(since timestamp with time zone, given interval, at_most interval, has_refresh_token boolean) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    -- 9223372036854775 microseconds is store.Never
+    SELECT CASE
+        WHEN has_refresh_token OR given <> interval '0' THEN expiry(since, given, at_most, 'FamilyLifetime')
+        ELSE since + nullif(at_most, interval '9223372036854775 microseconds')
+    END
+$$;
+
+COMMENT ON FUNCTION public.family_expiry(since timestamp with time zone, given interval, at_most interval, has_refresh_token boolean) IS 'Returns when the last token of a family expires, as expiry does. Without a refresh token the lifetime may be left out, and what the client allows counts alone.';
+
 CREATE FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1833,6 +1845,24 @@ $$;
 
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
+CREATE FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+        -- a token without resources would be good at any of them
+        WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
+        THEN 'invalid_target'::outcome
+        WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
+        THEN 'invalid_authorization_details'::outcome
+    END
+$$;
+
+COMMENT ON FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+
 CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1927,18 +1957,26 @@ $$;
 
 COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so it sees what was committed while the statement waited for the client.';
 
-CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
+CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 DECLARE
     a  oauth_authorization;
     ok boolean;
-    row_expires_at timestamptz;
+    t  oauth_access_token;
+    r  oauth_refresh_token;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
-    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as AND a.granted_scopes = of_scopes) IS NOT TRUE
+        OR a.resources IS DISTINCT FROM of_resources OR a.authorization_details IS DISTINCT FROM of_details
+    THEN
         PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT x.* INTO r FROM oauth_refresh_token AS x WHERE x.id = issued_with AND x.authorization_id = family;
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = issued_as AND x.authorization_id = family;
+    IF (r.id IS NOT NULL AND r.token IS DISTINCT FROM refresh_token) OR (t.id IS NOT NULL AND t.token IS DISTINCT FROM access_token) THEN
+        PERFORM refuse_parameter('ID', 'is that of a grant with other tokens');
     END IF;
     SELECT is_live(a, c, u, s) INTO ok
     FROM oauth_client AS c
@@ -1947,16 +1985,13 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
-        FROM oauth_refresh_token AS r
-        WHERE r.id = issued_with AND r.authorization_id = family;
-        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
+        refresh_token_expires_at := r.expires_at;
+        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant, or of one of other scopes, resources or tokens, is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -444,6 +444,22 @@ COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION family_expiry(since timestamptz, given interval, at_most interval, has_refresh_token boolean) RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    -- 9223372036854775 microseconds is store.Never
+    SELECT CASE
+        WHEN has_refresh_token OR given <> interval '0' THEN expiry(since, given, at_most, 'FamilyLifetime')
+        ELSE since + nullif(at_most, interval '9223372036854775 microseconds')
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION family_expiry(timestamptz, interval, interval, boolean) IS 'Returns when the last token of a family expires, as expiry does. Without a refresh token the lifetime may be left out, and what the client allows counts alone.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION find_grant_by_assertion(
     assertion text,
     OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[]
@@ -906,6 +922,49 @@ COMMENT ON FUNCTION judge_logout_lease(text, text) IS 'Part of FinishLogoutDeliv
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION kept_within(text[], text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_narrowed(
+    c oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[],
+    default_resources text[], details jsonb, held_details jsonb, compared_types text[]
+) RETURNS outcome
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+        -- a token without resources would be good at any of them
+        WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
+        THEN 'invalid_target'::outcome
+        WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
+        THEN 'invalid_authorization_details'::outcome
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_narrowed(oauth_client, text[], text[], text[], text[], text[], text[], jsonb, jsonb, text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION judge_redeemed_request(
     polled authorization_id, issued_as access_token_id, grace interval, proof_is_fresh boolean,
     OUT verdict outcome, OUT refresh_token token_digest, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
@@ -1071,7 +1130,8 @@ COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_dig
 
 -- +goose StatementBegin
 CREATE FUNCTION judge_repeated_grant(
-    family authorization_id, of_client client_id, of_user user_id, issued_as access_token_id, issued_with refresh_token_id,
+    family authorization_id, of_client client_id, of_user user_id, of_scopes text[], of_resources text[], of_details jsonb,
+    issued_as access_token_id, access_token token_digest, issued_with refresh_token_id, refresh_token token_digest,
     OUT verdict outcome, OUT access_token_expires_at timestamptz, OUT refresh_token_expires_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
@@ -1080,11 +1140,19 @@ AS $$
 DECLARE
     a  oauth_authorization;
     ok boolean;
-    row_expires_at timestamptz;
+    t  oauth_access_token;
+    r  oauth_refresh_token;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
-    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as AND a.granted_scopes = of_scopes) IS NOT TRUE
+        OR a.resources IS DISTINCT FROM of_resources OR a.authorization_details IS DISTINCT FROM of_details
+    THEN
         PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT x.* INTO r FROM oauth_refresh_token AS x WHERE x.id = issued_with AND x.authorization_id = family;
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = issued_as AND x.authorization_id = family;
+    IF (r.id IS NOT NULL AND r.token IS DISTINCT FROM refresh_token) OR (t.id IS NOT NULL AND t.token IS DISTINCT FROM access_token) THEN
+        PERFORM refuse_parameter('ID', 'is that of a grant with other tokens');
     END IF;
     SELECT is_live(a, c, u, s) INTO ok
     FROM oauth_client AS c
@@ -1093,18 +1161,15 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
-        FROM oauth_refresh_token AS r
-        WHERE r.id = issued_with AND r.authorization_id = family;
-        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
+        refresh_token_expires_at := r.expires_at;
+        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, access_token_id, refresh_token_id) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, text[], text[], jsonb, access_token_id, token_digest, refresh_token_id, token_digest) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant, or of one of other scopes, resources or tokens, is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1179,24 +1244,6 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
-        RETURN list;
-    END IF;
-    RETURN beyond(list, beyond(list, allowed));
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION kept_within(text[], text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1672,10 +1719,6 @@ DROP FUNCTION known_subject;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-DROP FUNCTION kept_within;
--- +goose StatementEnd
-
--- +goose StatementBegin
 DROP FUNCTION keep_sector;
 -- +goose StatementEnd
 
@@ -1709,6 +1752,14 @@ DROP FUNCTION judge_registration;
 
 -- +goose StatementBegin
 DROP FUNCTION judge_redeemed_request;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_narrowed;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION kept_within;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1852,6 +1903,10 @@ DROP FUNCTION find_issued_access_token;
 
 -- +goose StatementBegin
 DROP FUNCTION find_grant_by_assertion;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION family_expiry;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

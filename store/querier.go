@@ -345,7 +345,7 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+	// deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,
 	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
 	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
 	// NULL when no user is left. It skips rows that are locked.
@@ -621,7 +621,7 @@ type Querier interface {
 	//   - invalid_target: the client may not ask for the resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
-	// Only issued changes anything. The id of another grant is an error.
+	// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
 	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
 	// IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
 	// 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
@@ -1004,7 +1004,7 @@ type Querier interface {
 	// one (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
-	// access_token_id and successor_id are made once for a request and kept for its retries.
+	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - rotated: the successor and the access token are written

@@ -3,8 +3,13 @@
 //
 //	go run . -demo
 //
-// starts it with a demo user, three demo clients, and one of these clients as an app in the browser, so that the whole dance is
-// visible: sign in, consent, tokens, refresh, connected apps, sign out. Without -demo nothing is known by heart, and keys are required:
+// starts it with a demo user, demo clients, and one of these clients as an app in the browser, so that the whole dance is
+// visible: sign in, consent, tokens, refresh, connected apps, sign out. Another client is a device without a keyboard; ask for it, enter the
+// code that it is told at /device, and poll /oauth/token:
+//
+//	curl -d client_id=big-screen -d scope='openid profile' http://127.0.0.1:8080/device_authorization
+//
+// Without -demo nothing is known by heart, and keys are required:
 //
 //	AUTHSERVER_SUCCESSOR_KEYS=$(openssl rand -base64 32) AUTHSERVER_KEY_ENCRYPTION_KEYS=$(openssl rand -base64 32) \
 //		DATABASE_URL=postgres://… authserver -addr 127.0.0.1:8080 -issuer https://id.example.com

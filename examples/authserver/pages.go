@@ -41,7 +41,7 @@ var templateFuncs = template.FuncMap{
 func parsePages() pages {
 	layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(templateFiles, "templates/layout.html"))
 	all := pages{}
-	for _, name := range []string{"signin", "consent", "account", "signout", "signedout", "error"} {
+	for _, name := range []string{"signin", "consent", "account", "device", "signout", "signedout", "error"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all

@@ -109,7 +109,7 @@ func seedDemo(ctx context.Context, q *store.Queries, hashing *passwords, home st
 	if err != nil {
 		return d, err
 	}
-	for _, name := range []string{"web", "native", "machine"} {
+	for _, name := range []string{"web", "native", "tv", "machine"} {
 		document, err := demoClients.ReadFile("clients/" + name + ".json")
 		if err != nil {
 			return d, err

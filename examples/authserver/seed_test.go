@@ -35,7 +35,7 @@ func TestSeedingTwiceChangesTheDemoAppsAddressAlone(t *testing.T) {
 		t.Error("the user is another one")
 	}
 	clients, err := d.Store.ListClients(t.Context(), store.ListClientsParams{PageSize: 10})
-	if err != nil || len(clients) != 3 {
+	if err != nil || len(clients) != 4 {
 		t.Fatalf("%d clients, %v", len(clients), err)
 	}
 	web, err := d.Store.GetClient(t.Context(), "framed")

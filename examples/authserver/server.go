@@ -9,16 +9,19 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/alexedwards/argon2id"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 type options struct {
@@ -41,6 +44,8 @@ type server struct {
 	pages     pages
 	passwords *passwords
 	cookie    cookie
+
+	successors *token.Successors // refresh tokens of devices
 
 	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
 	tenants func(ctx context.Context, user store.User) ([]tenant, error)
@@ -65,6 +70,9 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	if s.passwords, err = newPasswords(o.passwordParams); err != nil {
 		return nil, err
 	}
+	if s.successors, err = token.NewSuccessors(o.storage.SuccessorKeys...); err != nil {
+		return nil, err
+	}
 	o.storage.LoginURL = func(id string) string { return "/continue?" + url.Values{"id": {id}}.Encode() }
 	o.storage.LogoutURL = logoutURL
 	o.storage.MayIntrospect = mayIntrospect
@@ -78,13 +86,20 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s.provider, err = zitadel.NewProvider(s.storage, &op.Config{
 		CodeMethodS256: true, AuthMethodPost: true, AuthMethodPrivateKeyJWT: true, GrantTypeRefreshToken: true,
 		DefaultLogoutRedirectURI: signedOutPath, BackChannelLogoutSupported: true, BackChannelLogoutSessionSupported: true,
-		SupportedScopes: []string{"openid", "profile", "email", "offline_access"},
+		SupportedScopes: supportedScopes,
 	}, op.StaticIssuer(o.issuer), more...)
 	if err != nil {
 		return nil, err
 	}
 	s.handler = s.routes()
 	return s, nil
+}
+
+var supportedScopes = []string{"openid", "profile", "email", "offline_access"}
+
+// defaultScopes are those that a client may ask for which has none registered, as the library's endpoints have it.
+func (s *server) defaultScopes() []string {
+	return slices.Concat(supportedScopes, s.options.storage.Scopes)
 }
 
 // mayIntrospect tells a client about its own tokens, and a resource server about those that are for it.
@@ -134,12 +149,19 @@ func (s *server) routes() http.Handler {
 	page("POST /account/withdraw", s.withdraw)
 	page("POST /account/end-session", s.endSession)
 	page("POST /account/end-other-sessions", s.endOtherSessions)
+	page("GET "+devicePath, s.devicePage)
+	page("POST "+devicePath, s.findDevice)
+	page("POST "+devicePath+"/decide", s.decideDevice)
 	page("GET /signout", s.signOutPage)
 	page("POST /signout", s.signOut)
 	page("GET "+signedOutPath, s.signedOutPage)
 	mux.Handle("GET /static/", staticFiles())
 
-	mux.Handle("/authorize", s.explain(s.provider))
+	mux.HandleFunc("POST "+deviceAuthorizationPath, s.deviceAuthorization)
+	mux.HandleFunc("POST "+tokenPath, s.tokens)
+	mux.HandleFunc("GET "+oidc.DiscoveryEndpoint, s.discovery)
+	mux.HandleFunc("POST "+parPath, s.push)
+	mux.HandleFunc("/authorize", s.authorize)
 	mux.Handle("/end_session", s.explain(s.provider))
 	mux.Handle("/", s.provider)
 	return s.commonHeaders(mux)

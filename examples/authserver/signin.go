@@ -22,23 +22,24 @@ import (
 
 // signInForm is what the page shows.
 type signInForm struct {
-	ID     string // of the request that awaits the sign-in, if one does
-	Client string // its client's name
-	Other  string // who is signed in, where the app asks for somebody else or for a new sign-in
+	ID     string  // of the request that awaits the sign-in, if one does
+	Client string  // its client's name
+	Device *string // the code of a device that waits for the sign-in, empty if it is still to be entered; nil: none does
+	Other  string  // who is signed in, where the app asks for somebody else or for a new sign-in
 	Email  string
 	Error  string
 }
 
 // signInPage shows the form.
 func (s *server) signInPage(w http.ResponseWriter, r *http.Request) error {
-	form := signInForm{ID: r.FormValue("id")}
+	form := signInForm{ID: r.FormValue("id"), Device: deviceOfForm(r)}
 	session, err := s.session(w, r)
 	if err != nil {
 		return err
 	}
 	if form.ID == "" {
 		if session != nil {
-			http.Redirect(w, r, accountPath, http.StatusSeeOther)
+			http.Redirect(w, r, form.next(), http.StatusSeeOther)
 			return nil
 		}
 		return s.pages.show(w, http.StatusOK, "signin", page{Title: "Sign in", Data: form})
@@ -75,7 +76,7 @@ const wrongPassword = "That e-mail address and password don't belong together."
 // signIn checks the password.
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	form := signInForm{ID: r.PostFormValue("id"), Email: strings.TrimSpace(r.PostFormValue("email"))}
+	form := signInForm{ID: r.PostFormValue("id"), Device: deviceOfForm(r), Email: strings.TrimSpace(r.PostFormValue("email"))}
 	if form.ID != "" {
 		if _, err := s.prepare(w, r, &form); err != nil {
 			return err
@@ -115,12 +116,26 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	case outcome == store.OutcomeUnknown: // deleted in between
 		return refuse(http.StatusUnprocessableEntity, wrongPassword)
 	}
-	next := accountPath
-	if form.ID != "" {
-		next = "/continue?" + url.Values{"id": {form.ID}}.Encode()
-	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, form.next(), http.StatusSeeOther)
 	return nil
+}
+
+// next is where a browser goes that is signed in.
+func (f signInForm) next() string {
+	switch {
+	case f.ID != "":
+		return "/continue?" + url.Values{"id": {f.ID}}.Encode()
+	case f.Device != nil:
+		return devicePath + "?" + url.Values{"user_code": {*f.Device}}.Encode()
+	}
+	return accountPath
+}
+
+func deviceOfForm(r *http.Request) *string {
+	if !r.Form.Has("device") {
+		return nil
+	}
+	return new(r.Form.Get("device"))
 }
 
 var (

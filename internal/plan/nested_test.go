@@ -23,7 +23,7 @@ var called = []plan.Statement{
 	{Name: "function judge_spent_refresh_token", Text: "SELECT j.verdict FROM judge_spent_refresh_token($1::refresh_token_id, $2::refresh_token_id, $3::interval, $4::boolean) AS j", Args: []string{"spent", "same_successor", "grace", "until_used"}},
 	{Name: "function judge_redeemed_request", Text: "SELECT j.verdict FROM judge_redeemed_request($1::authorization_id, $2::access_token_id, $3::interval, $4::boolean) AS j", Args: []string{"polled", "issued_as", "grace", "proof_is_fresh"}},
 	{Name: "function slow_down", Text: "SELECT slow_down($1::authorization_id)", Args: []string{"polled"}},
-	{Name: "function judge_repeated_grant", Text: "SELECT j.verdict FROM judge_repeated_grant($1::authorization_id, $2::client_id, $3::user_id, $4::access_token_id, $5::refresh_token_id) AS j", Args: []string{"family", "of_client", "of_user", "issued_as", "issued_with"}},
+	{Name: "function judge_repeated_grant", Text: "SELECT j.verdict FROM judge_repeated_grant($1::authorization_id, $2::client_id, $3::user_id, $4::text[], $5::text[], $6::jsonb, $7::access_token_id, $8::token_digest, $9::refresh_token_id, $10::token_digest) AS j", Args: []string{"family", "of_client", "of_user", "of_scopes", "of_resources", "of_details", "issued_as", "access_token", "issued_with", "refresh_token"}},
 	{Name: "function return_initial_access_token", Text: "SELECT r.verdict FROM return_initial_access_token($1::token_digest, $2::client_id, $3::oauth_client_id, $4::token_digest, $5::token_digest) AS r", Args: []string{"presented", "of_client", "of_id", "secret", "manager"}},
 	{Name: "function judge_registration_update", Text: "SELECT judge_registration_update($1::client_id, $2::token_digest, $3::token_digest, $4::outcome, $5::boolean, $6, $7, $8, $9)", Args: []string{"of_client", "manager", "successor", "refused", "wants_secret", "verified", "subject_type", "redirect_uris", "grant_types"}},
 	{Name: "function judge_client_document", Text: "SELECT j.verdict FROM judge_client_document($1::client_id, $2::timestamptz, $3::outcome) AS j", Args: []string{"of_client", "fetched", "if_later"}},
@@ -85,7 +85,7 @@ var inlined = []string{
 	"access_token_is_live", "agreed_resource_scopes", "agreed_scopes", "asked_or_granted", "assertion_ends_at",
 	"authenticates", "binds_as_registered", "client_key", "consent_counts", "consent_goes_on", "expiry",
 	"expiry_without_row", "give_subject", "granter_refusal", "has_logout_uri", "is_ended", "is_live",
-	"is_public", "is_within", "judge_assertion_time", "key_fits", "manages", "may_decide", "may_introspect",
+	"is_public", "is_within", "judge_assertion_time", "judge_narrowed", "key_fits", "manages", "may_decide", "may_introspect",
 	"may_present", "own_sector", "pair_epoch", "refresh_token_is_live", "sector_of", "session_is_live",
 	"subject_of", "tenant_key", "user_refusal", "uses_grant_type",
 }
