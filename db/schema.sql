@@ -1501,7 +1501,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1807,7 +1807,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument and RefreshClientDocument: why they changed nothing. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -1936,7 +1936,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2171,7 +2171,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. VOLATILE, so that it sees what was committed while the statement waited for the session.';
 
 CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
     LANGUAGE plpgsql
@@ -2577,7 +2577,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';
 
 CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
     LANGUAGE plpgsql

@@ -491,7 +491,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -874,7 +874,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument and RefreshClientDocument: why they changed nothing. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1065,7 +1065,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1212,6 +1212,10 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION known_subject(text, text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. VOLATILE, so that it sees what was committed while the statement waited for the session.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1414,7 +1418,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1644,6 +1648,10 @@ DROP FUNCTION may_decide;
 
 -- +goose StatementBegin
 DROP FUNCTION lock_live_access_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -17,4 +17,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument and RefreshClientDocument: why they changed nothing. VOLATILE, so that it sees what was committed while the statement waited for the client.';
