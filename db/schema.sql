@@ -983,13 +983,16 @@ $$;
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
 CREATE FUNCTION public.add_actor(act jsonb, actor text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
     AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN actor IS NULL THEN act
         WHEN act IS NULL THEN jsonb_build_object('sub', actor)
         ELSE jsonb_build_object('sub', actor, 'act', act)
-    END
+    END;
+END
 $$;
 
 COMMENT ON FUNCTION public.add_actor(act jsonb, actor text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';

@@ -2,13 +2,16 @@
 
 -- +goose StatementBegin
 CREATE FUNCTION add_actor(act jsonb, actor text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN actor IS NULL THEN act
         WHEN act IS NULL THEN jsonb_build_object('sub', actor)
         ELSE jsonb_build_object('sub', actor, 'act', act)
-    END
+    END;
+END
 $$;
 -- +goose StatementEnd
 
