@@ -755,7 +755,7 @@ WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($12::token_digest, $13::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
-), issued AS (
+), new_access_token AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
     SELECT $11::access_token_id, $14::token_digest, m.client_id,
         $15::reference_id, m.expires_at, as_set($7::text[]), nullif(as_set($9::text[]), '{}'),
@@ -766,7 +766,7 @@ WITH client AS MATERIALIZED (
     RETURNING id, expires_at
 ), access_token AS (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
-    FROM issued AS w
+    FROM new_access_token AS w
     UNION ALL
     SELECT CASE
             WHEN e.authorization_id IS NULL AND e.scopes = as_set($7::text[]) AND e.resources IS NOT DISTINCT FROM nullif(as_set($9::text[]), '{}')
@@ -776,7 +776,7 @@ WITH client AS MATERIALIZED (
     FROM admitted AS m
     CROSS JOIN find_issued_access_token($11::access_token_id, m.client_id, $14::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
+    WHERE m.fresh AND NOT EXISTS (SELECT FROM new_access_token)
 )
 SELECT noted(
         (CASE
@@ -1162,7 +1162,7 @@ WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
     WHERE c.client_id = $1::client_id AND authenticates(c, $3::text, $4::token_digest)
-), access AS (
+), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM caller AS k
@@ -1186,7 +1186,7 @@ SELECT noted(
         (
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-                WHEN EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.has_row OR p.is_ended THEN 'revoked'
                 WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
                 ELSE 'unknown'
@@ -1260,13 +1260,13 @@ WITH caller AS MATERIALIZED (
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.token = $5::token_digest
-), family AS (
+), ended_family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'token_revoked', updated_at = now()
     FROM presented AS p
     WHERE p.kind = 'refresh_token' AND a.id = p.authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
-), access AS (
+), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM presented AS p
@@ -1277,7 +1277,7 @@ SELECT noted(
         (
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-                WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.kind IS NOT NULL THEN 'revoked'
                 ELSE 'unknown'
             END
