@@ -1154,6 +1154,23 @@ $$;
 
 COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
 
+CREATE FUNCTION public.common_host(uris text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
+    AS $_$
+DECLARE
+    -- Apps of unrelated developers share loopback addresses and private schemes, so these are no hosts.
+    hosts text[] := ARRAY(
+        SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
+        FROM unnest(uris) AS r (uri)
+    );
+BEGIN
+    RETURN CASE WHEN cardinality(hosts) = 1 AND octet_length(hosts[1]) <= 255 THEN hosts[1] END;
+END
+$_$;
+
+COMMENT ON FUNCTION public.common_host(uris text[]) IS 'The host that all URIs have in common. NULL if they have none, or one that is too long for a name (RFC 1035, section 2.3.4).';
+
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -1449,6 +1466,18 @@ $$;
 
 COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
+CREATE FUNCTION public.family_expiry(since timestamp with time zone, given interval, at_most interval, has_refresh_token boolean) RETURNS timestamp with time zone
+    LANGUAGE sql
+    AS $$
+    -- 9223372036854775 microseconds is store.Never
+    SELECT CASE
+        WHEN has_refresh_token OR given <> interval '0' THEN expiry(since, given, at_most, 'FamilyLifetime')
+        ELSE since + nullif(at_most, interval '9223372036854775 microseconds')
+    END
+$$;
+
+COMMENT ON FUNCTION public.family_expiry(since timestamp with time zone, given interval, at_most interval, has_refresh_token boolean) IS 'Returns when the last token of a family expires, as expiry does. Without a refresh token the lifetime may be left out, and what the client allows counts alone.';
+
 CREATE FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -1489,7 +1518,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1778,7 +1807,7 @@ $$;
 
 COMMENT ON FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) IS 'What is amiss with the exp of an assertion, in seconds since 1970 (RFC 7523, section 3, item 4): too_far or expired; NULL if nothing is. exp may be no further from now than max_lifetime and at_most, and never further than a year.';
 
-CREATE FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) RETURNS record
+CREATE FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, if_later public.outcome, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1787,6 +1816,7 @@ BEGIN
             WHEN c.deleted_at IS NOT NULL THEN 'revoked'
             WHEN c.document_fetched_at IS NULL THEN 'taken'
             WHEN c.document_fetched_at = fetched THEN 'retried'
+            WHEN c.document_fetched_at < fetched THEN if_later
             ELSE 'stale'
         END, c.document_changes, c.disabled, c.document_fresh_until
     INTO verdict, changes, is_disabled, fresh_until
@@ -1795,7 +1825,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, if_later public.outcome, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -1906,7 +1936,7 @@ $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
 
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) RETURNS public.outcome
+CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
@@ -1919,25 +1949,34 @@ BEGIN
         WHEN c.disabled THEN 'disabled'
         WHEN refused IS NOT NULL THEN refused
         WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
         ELSE 'disabled' -- it was when the statement began
     END;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
-CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
+CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
     AS $$
 DECLARE
     a  oauth_authorization;
     ok boolean;
-    row_expires_at timestamptz;
+    t  oauth_access_token;
+    r  oauth_refresh_token;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
-    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as AND a.granted_scopes = of_scopes) IS NOT TRUE
+        OR a.resources IS DISTINCT FROM of_resources OR a.authorization_details IS DISTINCT FROM of_details
+    THEN
         PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT x.* INTO r FROM oauth_refresh_token AS x WHERE x.id = issued_with AND x.authorization_id = family;
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = issued_as AND x.authorization_id = family;
+    IF (r.id IS NOT NULL AND r.token IS DISTINCT FROM refresh_token) OR (t.id IS NOT NULL AND t.token IS DISTINCT FROM access_token) THEN
+        PERFORM refuse_parameter('ID', 'is that of a grant with other tokens');
     END IF;
     SELECT is_live(a, c, u, s) INTO ok
     FROM oauth_client AS c
@@ -1946,16 +1985,13 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
-        FROM oauth_refresh_token AS r
-        WHERE r.id = issued_with AND r.authorization_id = family;
-        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
+        refresh_token_expires_at := r.expires_at;
+        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, issued_as public.access_token_id, issued_with public.refresh_token_id, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant, or of one of other scopes, resources or tokens, is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -2059,9 +2095,7 @@ COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expir
 CREATE FUNCTION public.keep_sector() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
-    AS $_$
-DECLARE
-    hosts text[];
+    AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
         IF NEW.sector_identifier <> OLD.sector_identifier THEN
@@ -2070,18 +2104,12 @@ BEGIN
         NEW.sector_identifier := OLD.sector_identifier;
     END IF;
     IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
-        -- Apps of unrelated developers share loopback addresses and private schemes, so these make no sector.
-        hosts := ARRAY(
-            SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
-            FROM unnest(NEW.redirect_uris) AS r (uri)
-        );
-        NEW.sector_identifier := CASE WHEN cardinality(hosts) = 1 THEN hosts[1] END;
-        NEW.sector_identifier := coalesce(NEW.sector_identifier, own_sector(NEW.client_id));
+        NEW.sector_identifier := coalesce(common_host(NEW.redirect_uris), own_sector(NEW.client_id));
     END IF;
     NEW.sector_identifier := NEW.sector_identifier::stored_sector; -- refused here rather than at the first grant
     RETURN NEW;
 END
-$_$;
+$$;
 
 COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
 
@@ -2142,6 +2170,26 @@ $$;
 
 COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
+CREATE FUNCTION public.leaves_sector(c public.oauth_client, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        subject_type <> 'public'
+        AND c.sector_identifier <> own_sector(c.client_id)
+        AND c.sector_identifier IS DISTINCT FROM verified
+        AND NOT (common_host(redirect_uris) IS NOT DISTINCT FROM c.sector_identifier AND proves_host(grant_types))
+        -- what the client has already, as an operator may have decided
+        AND (
+            c.subject_type <> 'public'
+            AND coalesce(redirect_uris, '{}') <@ c.redirect_uris::text[]
+            AND coalesce(grant_types, ARRAY['authorization_code']) <@ coalesce(c.grant_types::text[], ARRAY['authorization_code'])
+        ) IS NOT TRUE,
+        false
+    )
+$$;
+
+COMMENT ON FUNCTION public.leaves_sector(c public.oauth_client, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Whether metadata that a client states about itself would take the pairwise subjects of its sector to where the sector is not. The sector was the host of its redirect URIs and is kept, so whoever registers with the host of another, and then moves away, would know users by that one''s subjects. verified is a sector that the server has verified for these metadata. Never NULL.';
+
 CREATE FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '$user', 'public'
@@ -2154,7 +2202,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. VOLATILE, so that it sees what was committed while the statement waited for the session.';
 
 CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
     LANGUAGE plpgsql
@@ -2436,6 +2484,14 @@ $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
 
+CREATE FUNCTION public.proves_host(grant_types text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(grant_types, ARRAY['authorization_code']) <@ ARRAY['authorization_code', 'implicit', 'refresh_token', 'client_credentials']
+$$;
+
+COMMENT ON FUNCTION public.proves_host(grant_types text[]) IS 'Whether a client with these grant types learns who a user is only at its redirect URIs, so that their host may be taken for its sector. Never NULL.';
+
 CREATE TABLE public.oauth_refresh_token (
     id public.stored_refresh_token_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2560,7 +2616,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';
 
 CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -2755,6 +2811,14 @@ END
 $$;
 
 COMMENT ON FUNCTION public.stamp_session() IS 'Trigger: gives a session the sessions_epoch of its user, whichever server inserts it. A session of a suspended or deleted user is stored as ended.';
+
+CREATE FUNCTION public.stated_sector(of_client text, verified text, subject_type text, grant_types text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END)
+$$;
+
+COMMENT ON FUNCTION public.stated_sector(of_client text, verified text, subject_type text, grant_types text[]) IS 'The sector of a client that registers itself: the one that the server has verified, or its own if it could claim a host without having it. NULL leaves it to keep_sector.';
 
 CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
     LANGUAGE sql STABLE PARALLEL SAFE

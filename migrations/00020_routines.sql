@@ -157,6 +157,27 @@ COMMENT ON FUNCTION client_is_used(text, timestamptz) IS 'Part of MarkUnusedClie
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION common_host(uris text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    -- Apps of unrelated developers share loopback addresses and private schemes, so these are no hosts.
+    hosts text[] := ARRAY(
+        SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
+        FROM unnest(uris) AS r (uri)
+    );
+BEGIN
+    RETURN CASE WHEN cardinality(hosts) = 1 AND octet_length(hosts[1]) <= 255 THEN hosts[1] END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION common_host(text[]) IS 'The host that all URIs have in common. NULL if they have none, or one that is too long for a name (RFC 1035, section 2.3.4).';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION consent_gaps(g oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[])
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -423,6 +444,22 @@ COMMENT ON FUNCTION expiry_without_row(timestamptz, text) IS 'The expiry of an a
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION family_expiry(since timestamptz, given interval, at_most interval, has_refresh_token boolean) RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    -- 9223372036854775 microseconds is store.Never
+    SELECT CASE
+        WHEN has_refresh_token OR given <> interval '0' THEN expiry(since, given, at_most, 'FamilyLifetime')
+        ELSE since + nullif(at_most, interval '9223372036854775 microseconds')
+    END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION family_expiry(timestamptz, interval, interval, boolean) IS 'Returns when the last token of a family expires, as expiry does. Without a refresh token the lifetime may be left out, and what the client allows counts alone.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION find_grant_by_assertion(
     assertion text,
     OUT authorization_id authorization_id, OUT expires_at timestamptz, OUT scopes text[], OUT resources text[]
@@ -475,7 +512,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -838,7 +875,7 @@ COMMENT ON FUNCTION judge_assertion_time(bigint, interval, interval, interval) I
 
 -- +goose StatementBegin
 CREATE FUNCTION judge_client_document(
-    of_client client_id, fetched timestamptz, OUT verdict outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamptz
+    of_client client_id, fetched timestamptz, if_later outcome, OUT verdict outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamptz
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -848,6 +885,7 @@ BEGIN
             WHEN c.deleted_at IS NOT NULL THEN 'revoked'
             WHEN c.document_fetched_at IS NULL THEN 'taken'
             WHEN c.document_fetched_at = fetched THEN 'retried'
+            WHEN c.document_fetched_at < fetched THEN if_later
             ELSE 'stale'
         END, c.document_changes, c.disabled, c.document_fresh_until
     INTO verdict, changes, is_disabled, fresh_until
@@ -858,7 +896,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_client_document(client_id, timestamptz, outcome) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1015,6 +1053,42 @@ COMMENT ON FUNCTION judge_registration(text[], text[], text[], text, jsonb, text
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION proves_host(grant_types text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(grant_types, ARRAY['authorization_code']) <@ ARRAY['authorization_code', 'implicit', 'refresh_token', 'client_credentials']
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION proves_host(text[]) IS 'Whether a client with these grant types learns who a user is only at its redirect URIs, so that their host may be taken for its sector. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION leaves_sector(c oauth_client, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(
+        subject_type <> 'public'
+        AND c.sector_identifier <> own_sector(c.client_id)
+        AND c.sector_identifier IS DISTINCT FROM verified
+        AND NOT (common_host(redirect_uris) IS NOT DISTINCT FROM c.sector_identifier AND proves_host(grant_types))
+        -- what the client has already, as an operator may have decided
+        AND (
+            c.subject_type <> 'public'
+            AND coalesce(redirect_uris, '{}') <@ c.redirect_uris::text[]
+            AND coalesce(grant_types, ARRAY['authorization_code']) <@ coalesce(c.grant_types::text[], ARRAY['authorization_code'])
+        ) IS NOT TRUE,
+        false
+    )
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION leaves_sector(oauth_client, text, text, text[], text[]) IS 'Whether metadata that a client states about itself would take the pairwise subjects of its sector to where the sector is not. The sector was the host of its redirect URIs and is kept, so whoever registers with the host of another, and then moves away, would know users by that one''s subjects. verified is a sector that the server has verified for these metadata. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION manages(c oauth_client, manager token_digest, successor token_digest) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -1028,7 +1102,8 @@ COMMENT ON FUNCTION manages(oauth_client, token_digest, token_digest) IS 'Whethe
 
 -- +goose StatementBegin
 CREATE FUNCTION judge_registration_update(
-    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean
+    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
+    verified text, subject_type text, redirect_uris text[], grant_types text[]
 ) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -1042,6 +1117,7 @@ BEGIN
         WHEN c.disabled THEN 'disabled'
         WHEN refused IS NOT NULL THEN refused
         WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
         ELSE 'disabled' -- it was when the statement began
     END;
 END
@@ -1049,12 +1125,13 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE FUNCTION judge_repeated_grant(
-    family authorization_id, of_client client_id, of_user user_id, issued_as access_token_id, issued_with refresh_token_id,
+    family authorization_id, of_client client_id, of_user user_id, of_scopes text[], of_resources text[], of_details jsonb,
+    issued_as access_token_id, access_token token_digest, issued_with refresh_token_id, refresh_token token_digest,
     OUT verdict outcome, OUT access_token_expires_at timestamptz, OUT refresh_token_expires_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
@@ -1063,11 +1140,19 @@ AS $$
 DECLARE
     a  oauth_authorization;
     ok boolean;
-    row_expires_at timestamptz;
+    t  oauth_access_token;
+    r  oauth_refresh_token;
 BEGIN
     SELECT f.* INTO a FROM oauth_authorization AS f WHERE f.id = family;
-    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as) IS NOT TRUE THEN
+    IF (a.client_id = of_client AND a.user_id = of_user AND a.redeemed_as = issued_as AND a.granted_scopes = of_scopes) IS NOT TRUE
+        OR a.resources IS DISTINCT FROM of_resources OR a.authorization_details IS DISTINCT FROM of_details
+    THEN
         PERFORM refuse_parameter('ID', 'is that of another grant');
+    END IF;
+    SELECT x.* INTO r FROM oauth_refresh_token AS x WHERE x.id = issued_with AND x.authorization_id = family;
+    SELECT x.* INTO t FROM oauth_access_token AS x WHERE x.id = issued_as AND x.authorization_id = family;
+    IF (r.id IS NOT NULL AND r.token IS DISTINCT FROM refresh_token) OR (t.id IS NOT NULL AND t.token IS DISTINCT FROM access_token) THEN
+        PERFORM refuse_parameter('ID', 'is that of a grant with other tokens');
     END IF;
     SELECT is_live(a, c, u, s) INTO ok
     FROM oauth_client AS c
@@ -1076,18 +1161,15 @@ BEGIN
     WHERE c.client_id = of_client;
     verdict := CASE WHEN ok THEN 'retried' ELSE 'revoked' END;
     IF ok THEN
-        SELECT r.expires_at, r.access_token_expires_at INTO refresh_token_expires_at, access_token_expires_at
-        FROM oauth_refresh_token AS r
-        WHERE r.id = issued_with AND r.authorization_id = family;
-        SELECT t.expires_at INTO row_expires_at FROM oauth_access_token AS t WHERE t.id = issued_as AND t.authorization_id = family;
-        access_token_expires_at := CASE WHEN FOUND THEN row_expires_at ELSE coalesce(access_token_expires_at, a.expires_at) END;
+        refresh_token_expires_at := r.expires_at;
+        access_token_expires_at := CASE WHEN t.id IS NOT NULL THEN t.expires_at ELSE coalesce(r.access_token_expires_at, a.expires_at) END;
     END IF;
 END
 $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, access_token_id, refresh_token_id) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION judge_repeated_grant(authorization_id, client_id, user_id, text[], text[], jsonb, access_token_id, token_digest, refresh_token_id, token_digest) IS 'Part of IssueGrant: the verdict about a grant whose id is taken. It is retried for the same call, and revoked if the grant has been ended since; then nothing more is returned. The id of another grant, or of one of other scopes, resources or tokens, is an error. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1144,8 +1226,6 @@ CREATE FUNCTION keep_sector() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
-DECLARE
-    hosts text[];
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
         IF NEW.sector_identifier <> OLD.sector_identifier THEN
@@ -1154,13 +1234,7 @@ BEGIN
         NEW.sector_identifier := OLD.sector_identifier;
     END IF;
     IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
-        -- Apps of unrelated developers share loopback addresses and private schemes, so these make no sector.
-        hosts := ARRAY(
-            SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
-            FROM unnest(NEW.redirect_uris) AS r (uri)
-        );
-        NEW.sector_identifier := CASE WHEN cardinality(hosts) = 1 THEN hosts[1] END;
-        NEW.sector_identifier := coalesce(NEW.sector_identifier, own_sector(NEW.client_id));
+        NEW.sector_identifier := coalesce(common_host(NEW.redirect_uris), own_sector(NEW.client_id));
     END IF;
     NEW.sector_identifier := NEW.sector_identifier::stored_sector; -- refused here rather than at the first grant
     RETURN NEW;
@@ -1190,6 +1264,10 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION known_subject(text, text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. VOLATILE, so that it sees what was committed while the statement waited for the session.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1392,7 +1470,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1531,6 +1609,18 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION stated_sector(of_client text, verified text, subject_type text, grant_types text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION stated_sector(text, text, text, text[]) IS 'The sector of a client that registers itself: the one that the server has verified, or its own if it could claim a host without having it. NULL leaves it to keep_sector.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION subject_of(c oauth_client, of_client text, of_user text) RETURNS subject
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
@@ -1546,6 +1636,10 @@ COMMENT ON FUNCTION subject_of(oauth_client, text, text) IS 'The subject (sub) b
 
 -- +goose StatementBegin
 DROP FUNCTION subject_of;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION stated_sector;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1625,6 +1719,10 @@ DROP FUNCTION lock_live_access_token;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION known_subject;
 -- +goose StatementEnd
 
@@ -1646,6 +1744,14 @@ DROP FUNCTION judge_registration_update;
 
 -- +goose StatementBegin
 DROP FUNCTION manages;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION leaves_sector;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION proves_host;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1808,6 +1914,10 @@ DROP FUNCTION find_grant_by_assertion;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION family_expiry;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION expiry_without_row;
 -- +goose StatementEnd
 
@@ -1874,6 +1984,10 @@ DROP FUNCTION consent_goes_on;
 
 -- +goose StatementBegin
 DROP FUNCTION consent_gaps;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION common_host;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

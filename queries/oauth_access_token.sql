@@ -40,7 +40,7 @@ WITH client AS MATERIALIZED (
     SELECT c.*, proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
-), issued AS (
+), new_access_token AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
     SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, m.client_id,
         sqlc.narg('reference_id')::reference_id, m.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
@@ -51,7 +51,7 @@ WITH client AS MATERIALIZED (
     RETURNING id, expires_at
 ), access_token AS (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
-    FROM issued AS w
+    FROM new_access_token AS w
     UNION ALL
     SELECT CASE
             WHEN e.authorization_id IS NULL AND e.scopes = as_set(@scopes::text[]) AND e.resources IS NOT DISTINCT FROM nullif(as_set(@resources::text[]), '{}')
@@ -61,7 +61,7 @@ WITH client AS MATERIALIZED (
     FROM admitted AS m
     CROSS JOIN find_issued_access_token(@id::access_token_id, m.client_id, sqlc.narg('access_token')::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
+    WHERE m.fresh AND NOT EXISTS (SELECT FROM new_access_token)
 )
 SELECT noted(
         (CASE
@@ -294,8 +294,8 @@ LEFT JOIN access_token AS w ON true;
 -- forget the proof and the assertion.
 -- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id,
-        u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
+        u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
         (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -340,7 +340,7 @@ WITH asked AS MATERIALIZED (
     SELECT j.*, as_set(@scopes::text[]) AS scopes, nullif(as_set(@resources::text[]), '{}') AS resources,
         details_as_set(sqlc.narg('authorization_details')::jsonb) AS authorization_details,
         sqlc.narg('reference_id')::reference_id AS reference_id,
-        expiry(now(), @access_token_lifetime::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+        expiry(now(), @access_token_lifetime::interval, j.lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
@@ -528,13 +528,13 @@ WITH caller AS MATERIALIZED (
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.token = @token::token_digest
-), family AS (
+), ended_family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'token_revoked', updated_at = now()
     FROM presented AS p
     WHERE p.kind = 'refresh_token' AND a.id = p.authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
-), access AS (
+), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM presented AS p
@@ -545,7 +545,7 @@ SELECT noted(
         (
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-                WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.kind IS NOT NULL THEN 'revoked'
                 ELSE 'unknown'
             END
@@ -574,7 +574,7 @@ WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
-), access AS (
+), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM caller AS k
@@ -598,7 +598,7 @@ SELECT noted(
         (
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-                WHEN EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.has_row OR p.is_ended THEN 'revoked'
                 WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
                 ELSE 'unknown'

@@ -552,9 +552,10 @@ WITH caller AS MATERIALIZED (
         CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(coalesce(a.redeemed_at, now()), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime, 'FamilyLifetime')
-        END AS family_ends_at,
+        family_expiry(
+            coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime,
+            sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+        ) AS family_ends_at,
         (
             CASE
                 WHEN a.client_id <> c.client_id THEN 'mismatched'
@@ -568,11 +569,11 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-                WHEN a.redeemed_at IS NOT NULL THEN 'retried'
-                WHEN a.code_expires_at <= now() THEN 'expired'
+                WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
                 WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
                 WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
                 THEN 'invalid_authorization_details'
+                WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'redeemed')
             END
         )::outcome AS outcome
@@ -583,20 +584,21 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
-    -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.*, give_subject(f.sector, f.user_id) AS sub,
         (CASE
             WHEN f.outcome = 'retried' THEN r.id
             WHEN f.refresh_token IS NOT NULL THEN sqlc.narg('refresh_token_id')::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         (CASE
-            WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND @access_token_without_row::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
+        (CASE
+            WHEN r.id IS NULL THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
+            WHEN r.authorization_id = f.id AND r.token = sqlc.narg('refresh_token')::token_digest THEN r.expires_at
+            ELSE refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN @access_token_id::access_token_id END
     LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN sqlc.narg('refresh_token_id')::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
@@ -633,6 +635,20 @@ WITH caller AS MATERIALIZED (
         g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT @access_token_without_row::boolean
+), earlier_access_token AS MATERIALIZED (
+    SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
+    FROM granted AS g
+    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE g.outcome = 'retried' AND NOT @access_token_without_row::boolean
+), answer AS MATERIALIZED (
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
+    SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_token_expires_at ELSE e.expires_at END)::timestamptz AS access_token_expires_at
+    FROM granted AS g
+    LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
         coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
@@ -647,12 +663,11 @@ SELECT noted(
         END,
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
-    f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
-    g.access_token_expires_at, g.refresh_token_expires_at
+    f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
+    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
-LEFT JOIN granted AS g ON true;
+LEFT JOIN answer AS w ON true;
 
 -- IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
 -- for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the
@@ -673,15 +688,15 @@ LEFT JOIN granted AS g ON true;
 --   - retried: the same call had written them before; the answer is the same
 --   - unknown: there is no such client or user (invalid_grant)
 --   - disabled: the client is disabled (invalid_client)
---   - suspended: the user is suspended (access_denied)
---   - signed_out: the session is not a live session of the user (login_required)
+--   - suspended: the user is suspended (invalid_grant)
+--   - signed_out: the session is not a live session of the user (invalid_grant)
 --   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
 --   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
 --   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 --   - invalid_target: the client may not ask for the resources (invalid_target)
 --   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 --   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
--- Only issued changes anything. The id of another grant is an error.
+-- Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
 -- name: IssueGrant :one
 WITH locked AS MATERIALIZED (
     SELECT lock_parents(@user_id::user_id, @client_id::client_id, sqlc.narg('session_id')::session_id) AS parents,
@@ -702,9 +717,9 @@ WITH locked AS MATERIALIZED (
         CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(now(), @family_lifetime::interval, c.authorization_lifetime, 'FamilyLifetime')
-        END AS family_ends_at,
+        family_expiry(
+            now(), @family_lifetime::interval, c.authorization_lifetime, l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+        ) AS family_ends_at,
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
@@ -738,7 +753,7 @@ WITH locked AS MATERIALIZED (
         sqlc.narg('amr')::text[], now(), now(), @access_token_id::access_token_id, q.family_ends_at, q.family_confirmation,
         q.act, sqlc.narg('may_act')::jsonb, sqlc.narg('data')::jsonb,
         CASE WHEN @access_token_without_row::boolean AND q.refresh_token IS NULL
-            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), sqlc.narg('access_token')::token_digest)
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at), sqlc.narg('access_token')::token_digest)
         END
     FROM asked AS q
     WHERE q.outcome = 'issued'
@@ -748,7 +763,8 @@ WITH locked AS MATERIALIZED (
     SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
     FROM asked AS q
     CROSS JOIN judge_repeated_grant(
-        @id::authorization_id, q.client_id, q.user_id, @access_token_id::access_token_id, q.refresh_token_id
+        @id::authorization_id, q.client_id, q.user_id, q.scopes, q.resources, q.authorization_details, @access_token_id::access_token_id,
+        sqlc.narg('access_token')::token_digest, q.refresh_token_id, sqlc.narg('refresh_token')::token_digest
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
@@ -758,8 +774,10 @@ WITH locked AS MATERIALIZED (
         q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
-            ELSE j.refresh_token_expires_at END)::timestamptz AS refresh_token_expires_at
+        (CASE
+            WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at
+            WHEN q.refresh_token IS NOT NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
+        END)::timestamptz AS refresh_token_expires_at
     FROM asked AS q
     LEFT JOIN judged AS j ON true
     WHERE q.outcome = 'issued' AND (j.verdict IS NULL OR j.verdict = 'retried')

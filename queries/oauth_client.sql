@@ -46,7 +46,8 @@ RETURNING *;
 -- RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 -- initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
 -- token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
--- host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
+-- host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1). Without it the sector is the host of the
+-- redirect URIs; it is the client's own if they have none in common, or if a grant type names users elsewhere than there.
 -- token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 -- server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 -- registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -103,7 +104,7 @@ WITH stated AS MATERIALIZED (
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), @client_secret_lifetime::interval, NULL, 'ClientSecretLifetime') END,
         sqlc.narg('registration_access_token')::token_digest, sqlc.narg('user_id')::user_id,
         coalesce(a.owner, sqlc.narg('reference_id')::reference_id), a.auth_method = 'none', a.auth_method,
-        sqlc.narg('sector_identifier')::text,
+        stated_sector(@client_id::client_id, sqlc.narg('sector_identifier')::text, sqlc.narg('subject_type')::text, sqlc.narg('grant_types')::text[]),
         sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
         sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
         sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'), sqlc.narg('post_logout_redirect_uris')::text[],
@@ -280,6 +281,8 @@ RETURNING c.*;
 
 -- UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 -- default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
+-- If the sector is a host, new redirect URIs of a client with pairwise subjects have to be there, unless sector_identifier says that the
+-- server has verified the sector_identifier_uri for them.
 -- registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 -- from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 -- token is used.
@@ -290,7 +293,8 @@ RETURNING c.*;
 --   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 --   - disabled: the client is disabled; nothing changes (403)
 --   - invalid_redirect_uri: as in RegisterClient
---   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+--   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none, or
+--     if the client would take pairwise subjects away from its sector
 -- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
@@ -327,6 +331,10 @@ WITH stated AS MATERIALIZED (
         END,
         public = j.auth_method = 'none',
         token_endpoint_auth_method = j.auth_method,
+        sector_identifier = coalesce(
+            c.sector_identifier,
+            stated_sector(c.client_id, sqlc.narg('sector_identifier')::text, sqlc.narg('subject_type')::text, sqlc.narg('grant_types')::text[])
+        ),
         name = sqlc.narg('name')::text,
         uri = sqlc.narg('uri')::text,
         icon = sqlc.narg('icon')::text,
@@ -363,6 +371,9 @@ WITH stated AS MATERIALIZED (
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
       AND manages(c, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest)
       AND (NOT j.uses_secret OR sqlc.narg('client_secret')::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+      AND NOT leaves_sector(
+          c, sqlc.narg('sector_identifier')::text, sqlc.narg('subject_type')::text, @redirect_uris::text[], sqlc.narg('grant_types')::text[]
+      )
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
 SELECT noted(
@@ -370,7 +381,8 @@ SELECT noted(
             WHEN u.created_at IS NOT NULL THEN 'updated'
             ELSE judge_registration_update(
                 @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest,
-                j.refused, j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL
+                j.refused, j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL, sqlc.narg('sector_identifier')::text,
+                sqlc.narg('subject_type')::text, @redirect_uris::text[], sqlc.narg('grant_types')::text[]
             )
         END)::outcome,
         'UpdateRegistration', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
@@ -408,7 +420,8 @@ FROM (VALUES (true)) AS one (n);
 --   - taken: the client_id is that of a client without a document; nothing changes
 --   - revoked: the client is deleted; nothing changes until it is erased
 --   - invalid_redirect_uri: as in RegisterClient
---   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+--   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, if the method is one with a secret, or
+--     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 -- name: PutClientDocument :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, @client_id::client_id AS client_id, least(@fetched_at::timestamptz, now())::timestamptz AS fetched_at
@@ -437,7 +450,7 @@ WITH stated AS MATERIALIZED (
 ), put AS (
     INSERT INTO oauth_client AS c (
         id, client_id, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, public,
-        token_endpoint_auth_method,
+        token_endpoint_auth_method, sector_identifier,
         name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
@@ -446,6 +459,7 @@ WITH stated AS MATERIALIZED (
     )
     SELECT @id::oauth_client_id, j.client_id, coalesce(sqlc.narg('document_uri')::text, j.client_id), sqlc.narg('document_etag')::text,
         j.fetched_at, deadline(@fresh_for::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
+        stated_sector(j.client_id, NULL, sqlc.narg('subject_type')::text, sqlc.narg('grant_types')::text[]),
         sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
         sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
         sqlc.narg('software_statement')::text, coalesce(@redirect_uris::text[], '{}'), sqlc.narg('post_logout_redirect_uris')::text[],
@@ -468,6 +482,7 @@ WITH stated AS MATERIALIZED (
         document_changes = document_changes(c, excluded),
         public = excluded.public,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method,
+        sector_identifier = coalesce(c.sector_identifier, excluded.sector_identifier),
         name = excluded.name,
         uri = excluded.uri,
         icon = excluded.icon,
@@ -501,11 +516,12 @@ WITH stated AS MATERIALIZED (
         authorization_details_types = excluded.authorization_details_types,
         updated_at = now()
     WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
+      AND NOT leaves_sector(c, NULL, excluded.subject_type, excluded.redirect_uris, excluded.grant_types)
     RETURNING c.id = @id::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
 ), unchanged AS MATERIALIZED (
     SELECT u.verdict, u.changes, u.is_disabled, u.fresh_until
     FROM judged AS j
-    CROSS JOIN judge_client_document(j.client_id, j.fetched_at) AS u (verdict, changes, is_disabled, fresh_until)
+    CROSS JOIN judge_client_document(j.client_id, j.fetched_at, 'invalid_client_metadata') AS u (verdict, changes, is_disabled, fresh_until)
     WHERE j.refused IS NULL AND NOT EXISTS (SELECT FROM put)
 ), answer AS (
     SELECT (CASE
@@ -553,7 +569,7 @@ WITH refreshed AS (
     FROM refreshed AS r
     UNION ALL
     SELECT u.verdict, u.is_disabled, u.fresh_until
-    FROM judge_client_document(@client_id::client_id, least(@fetched_at::timestamptz, now())::timestamptz) AS u (verdict, changes, is_disabled, fresh_until)
+    FROM judge_client_document(@client_id::client_id, least(@fetched_at::timestamptz, now())::timestamptz, 'stale') AS u (verdict, changes, is_disabled, fresh_until)
     WHERE NOT EXISTS (SELECT FROM refreshed)
 )
 SELECT coalesce(w.outcome, 'unknown')::outcome AS outcome, coalesce(w.is_disabled, false)::boolean AS is_disabled, w.fresh_until

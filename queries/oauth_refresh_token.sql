@@ -59,7 +59,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- one (RFC 9449, section 5).
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
--- access_token_id and successor_id are made once for a request and kept for its retries.
+-- access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 -- No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - rotated: the successor and the access token are written
@@ -145,8 +145,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, @successor::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, @successor_id::refresh_token_id)::refresh_token_id AS successor_id,
-        -- a repeated call gets what was written before, even if the session was extended or the client changed since
-        (CASE WHEN t.id IS NOT NULL THEN t.expires_at WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
+        (CASE WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
             expiry(coalesce(j.since, now()), @access_token_lifetime::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
         ) END)::timestamptz AS access_token_expires_at,
@@ -155,7 +154,6 @@ WITH presented AS MATERIALIZED (
         ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN @access_token_id::access_token_id END
     LEFT JOIN oauth_refresh_token AS n
         ON n.id = CASE WHEN @access_token_without_row::boolean AND j.successor_id = @successor_id::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
@@ -189,7 +187,27 @@ WITH presented AS MATERIALIZED (
         g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    RETURNING id
+), earlier_access_token AS MATERIALIZED (
+    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
+    FROM granted AS g
+    CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE NOT @access_token_without_row::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+), answer AS MATERIALIZED (
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
+    SELECT g.sub, g.live_session_id, g.successor, g.successor_id, g.refresh_token_expires_at,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_scopes ELSE e.scopes END)::text[] AS scopes,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+        (CASE
+            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
+            WHEN e.authorization_id = g.authorization_id THEN e.expires_at
+            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS access_token_expires_at
+    FROM granted AS g
+    LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
         (CASE
@@ -201,14 +219,13 @@ SELECT noted(
         'RotateRefreshToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id,
         of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
-    p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id,
-    g.access_scopes AS scopes, g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr,
-    g.access_token_expires_at, g.refresh_token_expires_at
+    p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
+    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true
 LEFT JOIN judged AS j ON true
-LEFT JOIN granted AS g ON true;
+LEFT JOIN answer AS w ON true;
 
 -- DeleteExpiredRefreshTokens deletes up to batch_size refresh tokens that expired more than retention ago, and returns how many. Spent ones
 -- are kept that long because their reuse is recognised by them. A token that an access token refers to is left until that one is deleted, so

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION judge_client_document(
-    of_client client_id, fetched timestamptz, OUT verdict outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamptz
+    of_client client_id, fetched timestamptz, if_later outcome, OUT verdict outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamptz
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -9,6 +9,7 @@ BEGIN
             WHEN c.deleted_at IS NOT NULL THEN 'revoked'
             WHEN c.document_fetched_at IS NULL THEN 'taken'
             WHEN c.document_fetched_at = fetched THEN 'retried'
+            WHEN c.document_fetched_at < fetched THEN if_later
             ELSE 'stale'
         END, c.document_changes, c.disabled, c.document_fresh_until
     INTO verdict, changes, is_disabled, fresh_until
@@ -17,4 +18,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_client_document(client_id, timestamptz) IS 'Part of PutClientDocument: why it changed nothing. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_client_document(client_id, timestamptz, outcome) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so that it sees what was committed while the statement waited for the client.';

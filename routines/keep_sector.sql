@@ -2,8 +2,6 @@ CREATE OR REPLACE FUNCTION keep_sector() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
-DECLARE
-    hosts text[];
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
         IF NEW.sector_identifier <> OLD.sector_identifier THEN
@@ -12,13 +10,7 @@ BEGIN
         NEW.sector_identifier := OLD.sector_identifier;
     END IF;
     IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
-        -- Apps of unrelated developers share loopback addresses and private schemes, so these make no sector.
-        hosts := ARRAY(
-            SELECT DISTINCT substring(lower(r.uri COLLATE "C") FROM '^https?://(?!localhost[:/?]|localhost$|[^:/?]*\.localhost[:/?]|127\.)([a-z0-9.-]+)(?::[0-9]+)?(?:[/?]|$)')
-            FROM unnest(NEW.redirect_uris) AS r (uri)
-        );
-        NEW.sector_identifier := CASE WHEN cardinality(hosts) = 1 THEN hosts[1] END;
-        NEW.sector_identifier := coalesce(NEW.sector_identifier, own_sector(NEW.client_id));
+        NEW.sector_identifier := coalesce(common_host(NEW.redirect_uris), own_sector(NEW.client_id));
     END IF;
     NEW.sector_identifier := NEW.sector_identifier::stored_sector; -- refused here rather than at the first grant
     RETURN NEW;

@@ -755,7 +755,7 @@ WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($12::token_digest, $13::timestamptz) OR c.is_repeated AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
-), issued AS (
+), new_access_token AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
     SELECT $11::access_token_id, $14::token_digest, m.client_id,
         $15::reference_id, m.expires_at, as_set($7::text[]), nullif(as_set($9::text[]), '{}'),
@@ -766,7 +766,7 @@ WITH client AS MATERIALIZED (
     RETURNING id, expires_at
 ), access_token AS (
     SELECT 'issued' AS outcome, w.expires_at::timestamptz AS expires_at
-    FROM issued AS w
+    FROM new_access_token AS w
     UNION ALL
     SELECT CASE
             WHEN e.authorization_id IS NULL AND e.scopes = as_set($7::text[]) AND e.resources IS NOT DISTINCT FROM nullif(as_set($9::text[]), '{}')
@@ -776,7 +776,7 @@ WITH client AS MATERIALIZED (
     FROM admitted AS m
     CROSS JOIN find_issued_access_token($11::access_token_id, m.client_id, $14::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE m.fresh AND NOT EXISTS (SELECT FROM issued)
+    WHERE m.fresh AND NOT EXISTS (SELECT FROM new_access_token)
 )
 SELECT noted(
         (CASE
@@ -863,8 +863,8 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 
 const IssueTokenByAssertion = `-- name: IssueTokenByAssertion :one
 WITH asked AS MATERIALIZED (
-    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, k.access_token_lifetime, u.id AS user_id,
-        u.grants_epoch AS user_epoch,
+    SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
+        u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, $3::reference_id) AS pair_epoch,
         (g.access_token_id = $4::access_token_id) IS TRUE AS is_repeated,
         (CASE
@@ -893,12 +893,12 @@ WITH asked AS MATERIALIZED (
     LEFT JOIN oauth_client_assertion AS g ON g.id = $22::token_digest
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT q.client_id, q.sector, q.client_epoch, q.access_token_lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
+    SELECT q.client_id, q.sector, q.client_epoch, q.lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
         proof_is_fresh($23::token_digest, $24::timestamptz) OR q.is_repeated AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
+    SELECT m.client_id, m.sector, m.client_epoch, m.lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
             $22::token_digest, assertion_ends_at($11::bigint, $12::interval),
             $4::access_token_id, m.authorization_id, m.client_id, m.user_id
@@ -906,10 +906,10 @@ WITH asked AS MATERIALIZED (
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
-    SELECT j.client_id, j.sector, j.client_epoch, j.access_token_lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
+    SELECT j.client_id, j.sector, j.client_epoch, j.lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
         details_as_set($18::jsonb) AS authorization_details,
         $3::reference_id AS reference_id,
-        expiry(now(), $25::interval, j.access_token_lifetime, 'AccessTokenLifetime') AS expires_at
+        expiry(now(), $25::interval, j.lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
     WHERE j.verdict = 'issued'
 ), new_family AS (
@@ -1162,7 +1162,7 @@ WITH caller AS MATERIALIZED (
     SELECT c.client_id
     FROM oauth_client AS c
     WHERE c.client_id = $1::client_id AND authenticates(c, $3::text, $4::token_digest)
-), access AS (
+), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM caller AS k
@@ -1186,7 +1186,7 @@ SELECT noted(
         (
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-                WHEN EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.has_row OR p.is_ended THEN 'revoked'
                 WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
                 ELSE 'unknown'
@@ -1260,13 +1260,13 @@ WITH caller AS MATERIALIZED (
     FROM caller AS k
     JOIN oauth_access_token AS t ON t.client_id = k.client_id
     WHERE t.token = $5::token_digest
-), family AS (
+), ended_family AS (
     UPDATE oauth_authorization AS a
     SET revoked_at = now(), revoked_reason = 'token_revoked', updated_at = now()
     FROM presented AS p
     WHERE p.kind = 'refresh_token' AND a.id = p.authorization_id AND a.revoked_at IS NULL
     RETURNING a.id
-), access AS (
+), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
     FROM presented AS p
@@ -1277,7 +1277,7 @@ SELECT noted(
         (
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
-                WHEN EXISTS (SELECT FROM family) OR EXISTS (SELECT FROM access) THEN 'ended'
+                WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.kind IS NOT NULL THEN 'revoked'
                 ELSE 'unknown'
             END

@@ -1158,9 +1158,9 @@ WITH locked AS MATERIALIZED (
         CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(now(), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(now(), $16::interval, c.authorization_lifetime, 'FamilyLifetime')
-        END AS family_ends_at,
+        family_expiry(
+            now(), $16::interval, c.authorization_lifetime, l.refresh_token IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+        ) AS family_ends_at,
         (
             CASE
                 WHEN c.disabled THEN 'disabled'
@@ -1194,7 +1194,7 @@ WITH locked AS MATERIALIZED (
         $22::text[], now(), now(), $23::access_token_id, q.family_ends_at, q.family_confirmation,
         q.act, $24::jsonb, $25::jsonb,
         CASE WHEN $26::boolean AND q.refresh_token IS NULL
-            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at), $27::token_digest)
+            THEN expiry_without_row(least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at), $27::token_digest)
         END
     FROM asked AS q
     WHERE q.outcome = 'issued'
@@ -1204,7 +1204,8 @@ WITH locked AS MATERIALIZED (
     SELECT j.verdict, j.access_token_expires_at, j.refresh_token_expires_at
     FROM asked AS q
     CROSS JOIN judge_repeated_grant(
-        $4::authorization_id, q.client_id, q.user_id, $23::access_token_id, q.refresh_token_id
+        $4::authorization_id, q.client_id, q.user_id, q.scopes, q.resources, q.authorization_details, $23::access_token_id,
+        $27::token_digest, q.refresh_token_id, $5::token_digest
     ) AS j (verdict, access_token_expires_at, refresh_token_expires_at)
     WHERE q.outcome = 'issued' AND NOT EXISTS (SELECT FROM new_family)
 ), granted AS MATERIALIZED (
@@ -1214,8 +1215,10 @@ WITH locked AS MATERIALIZED (
         q.family_confirmation,
         (CASE WHEN j.verdict IS NULL THEN least(q.access_token_ends_at, q.session_ends_at, q.family_ends_at)
             ELSE j.access_token_expires_at END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.verdict IS NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
-            ELSE j.refresh_token_expires_at END)::timestamptz AS refresh_token_expires_at
+        (CASE
+            WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at
+            WHEN q.refresh_token IS NOT NULL THEN least(q.refresh_token_ends_at, q.family_ends_at)
+        END)::timestamptz AS refresh_token_expires_at
     FROM asked AS q
     LEFT JOIN judged AS j ON true
     WHERE q.outcome = 'issued' AND (j.verdict IS NULL OR j.verdict = 'retried')
@@ -1314,8 +1317,8 @@ type IssueGrantRow struct {
 //   - retried: the same call had written them before; the answer is the same
 //   - unknown: there is no such client or user (invalid_grant)
 //   - disabled: the client is disabled (invalid_client)
-//   - suspended: the user is suspended (access_denied)
-//   - signed_out: the session is not a live session of the user (login_required)
+//   - suspended: the user is suspended (invalid_grant)
+//   - signed_out: the session is not a live session of the user (invalid_grant)
 //   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
 //   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
 //   - invalid_scope: the client may not ask for the scopes (invalid_scope)
@@ -1323,7 +1326,7 @@ type IssueGrantRow struct {
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 //   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
 //
-// Only issued changes anything. The id of another grant is an error.
+// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
 func (q *Queries) IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error) {
 	row := q.db.QueryRow(ctx, IssueGrant,
 		arg.UserID,
@@ -1658,9 +1661,10 @@ WITH caller AS MATERIALIZED (
         CASE WHEN $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
             THEN expiry(coalesce(a.redeemed_at, now()), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
-        CASE WHEN $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), $16::interval, c.authorization_lifetime, 'FamilyLifetime')
-        END AS family_ends_at,
+        family_expiry(
+            coalesce(a.redeemed_at, now()), $16::interval, c.authorization_lifetime,
+            $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+        ) AS family_ends_at,
         (
             CASE
                 WHEN a.client_id <> c.client_id THEN 'mismatched'
@@ -1674,11 +1678,11 @@ WITH caller AS MATERIALIZED (
                 WHEN NOT binds_as_registered(c, $13::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-                WHEN a.redeemed_at IS NOT NULL THEN 'retried'
-                WHEN a.code_expires_at <= now() THEN 'expired'
+                WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
                 WHEN NOT is_within(coalesce($11::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
                 WHEN NOT details_within($12::jsonb, a.authorization_details, $18::text[])
                 THEN 'invalid_authorization_details'
+                WHEN a.redeemed_at IS NOT NULL THEN 'retried'
                 ELSE coalesce(judge_again(c, a, a.granted_scopes, $19::text[], $20::text[]), 'redeemed')
             END
         )::outcome AS outcome
@@ -1689,20 +1693,21 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
-    -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.redirect_uri, f.code_challenge, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
         (CASE
             WHEN f.outcome = 'retried' THEN r.id
             WHEN f.refresh_token IS NOT NULL THEN $21::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         (CASE
-            WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN f.outcome = 'retried' AND $22::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN r.id IS NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) ELSE r.expires_at END)::timestamptz AS refresh_token_expires_at
+        (CASE
+            WHEN r.id IS NULL THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
+            WHEN r.authorization_id = f.id AND r.token = $10::token_digest THEN r.expires_at
+            ELSE refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN f.outcome = 'retried' THEN $17::access_token_id END
     LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $21::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
@@ -1739,6 +1744,20 @@ WITH caller AS MATERIALIZED (
         g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT $22::boolean
+), earlier_access_token AS MATERIALIZED (
+    SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
+    FROM granted AS g
+    CROSS JOIN find_issued_access_token($17::access_token_id, g.client_id, $23::token_digest, NULL, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE g.outcome = 'retried' AND NOT $22::boolean
+), answer AS MATERIALIZED (
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
+    SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_token_expires_at ELSE e.expires_at END)::timestamptz AS access_token_expires_at
+    FROM granted AS g
+    LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
         coalesce(f.outcome, CASE WHEN EXISTS (SELECT FROM caller) THEN 'unknown' ELSE 'unauthenticated' END::outcome)::outcome,
@@ -1753,12 +1772,11 @@ SELECT noted(
         END,
         from_address => $4::text
     )::outcome AS outcome,
-    f.id AS authorization_id, f.user_id, g.sub, f.session_id, f.reference_id, f.granted_scopes, f.access_resources AS resources,
-    f.access_details AS authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, g.refresh_token_id,
-    g.access_token_expires_at, g.refresh_token_expires_at
+    f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
+    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
-LEFT JOIN granted AS g ON true
+LEFT JOIN answer AS w ON true
 `
 
 type RedeemAuthorizationCodeParams struct {

@@ -1297,7 +1297,7 @@ WITH stated AS MATERIALIZED (
 ), put AS (
     INSERT INTO oauth_client AS c (
         id, client_id, document_uri, document_etag, document_fetched_at, document_fresh_until, document_changes, public,
-        token_endpoint_auth_method,
+        token_endpoint_auth_method, sector_identifier,
         name, uri, icon, contacts, tos, policy, software_id, software_version, software_statement, redirect_uris,
         post_logout_redirect_uris, grant_types, response_types, scopes, jwks, jwks_uri, application_type, subject_type,
         default_max_age, require_pushed_authorization_requests, dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens,
@@ -1306,11 +1306,12 @@ WITH stated AS MATERIALIZED (
     )
     SELECT $19::oauth_client_id, j.client_id, coalesce($20::text, j.client_id), $21::text,
         j.fetched_at, deadline($22::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
-        $23::text, $14::text, $15::text, $24::text[],
-        $16::text, $17::text, $25::text, $26::text,
-        $27::text, coalesce($4::text[], '{}'), $5::text[],
-        $6::text[], $28::text[], $29::text[], $7::jsonb,
-        $8::text, $30::text, $31::text,
+        stated_sector(j.client_id, NULL, $23::text, $6::text[]),
+        $24::text, $14::text, $15::text, $25::text[],
+        $16::text, $17::text, $26::text, $27::text,
+        $28::text, coalesce($4::text[], '{}'), $5::text[],
+        $6::text[], $29::text[], $30::text[], $7::jsonb,
+        $8::text, $31::text, $23::text,
         $32::interval, $33::boolean,
         $34::boolean, $35::boolean,
         $9::text, $10::text,
@@ -1328,6 +1329,7 @@ WITH stated AS MATERIALIZED (
         document_changes = document_changes(c, excluded),
         public = excluded.public,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method,
+        sector_identifier = coalesce(c.sector_identifier, excluded.sector_identifier),
         name = excluded.name,
         uri = excluded.uri,
         icon = excluded.icon,
@@ -1361,11 +1363,12 @@ WITH stated AS MATERIALIZED (
         authorization_details_types = excluded.authorization_details_types,
         updated_at = now()
     WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
+      AND NOT leaves_sector(c, NULL, excluded.subject_type, excluded.redirect_uris, excluded.grant_types)
     RETURNING c.id = $19::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
 ), unchanged AS MATERIALIZED (
     SELECT u.verdict, u.changes, u.is_disabled, u.fresh_until
     FROM judged AS j
-    CROSS JOIN judge_client_document(j.client_id, j.fetched_at) AS u (verdict, changes, is_disabled, fresh_until)
+    CROSS JOIN judge_client_document(j.client_id, j.fetched_at, 'invalid_client_metadata') AS u (verdict, changes, is_disabled, fresh_until)
     WHERE j.refused IS NULL AND NOT EXISTS (SELECT FROM put)
 ), answer AS (
     SELECT (CASE
@@ -1416,6 +1419,7 @@ type PutClientDocumentParams struct {
 	DocumentURI                           *string
 	DocumentETag                          *string
 	FreshFor                              time.Duration
+	SubjectType                           *string
 	Name                                  *string
 	Contacts                              []string
 	SoftwareID                            *string
@@ -1424,7 +1428,6 @@ type PutClientDocumentParams struct {
 	ResponseTypes                         []string
 	Scopes                                []string
 	ApplicationType                       *string
-	SubjectType                           *string
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
 	DPoPBoundAccessTokens                 *bool
@@ -1456,7 +1459,8 @@ type PutClientDocumentRow struct {
 //   - taken: the client_id is that of a client without a document; nothing changes
 //   - revoked: the client is deleted; nothing changes until it is erased
 //   - invalid_redirect_uri: as in RegisterClient
-//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, if the method is one with a secret, or
+//     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error) {
 	row := q.db.QueryRow(ctx, PutClientDocument,
 		arg.ClientID,
@@ -1481,6 +1485,7 @@ func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentPa
 		arg.DocumentURI,
 		arg.DocumentETag,
 		arg.FreshFor,
+		arg.SubjectType,
 		arg.Name,
 		arg.Contacts,
 		arg.SoftwareID,
@@ -1489,7 +1494,6 @@ func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentPa
 		arg.ResponseTypes,
 		arg.Scopes,
 		arg.ApplicationType,
-		arg.SubjectType,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
 		arg.DPoPBoundAccessTokens,
@@ -1525,7 +1529,7 @@ WITH refreshed AS (
     FROM refreshed AS r
     UNION ALL
     SELECT u.verdict, u.is_disabled, u.fresh_until
-    FROM judge_client_document($3::client_id, least($1::timestamptz, now())::timestamptz) AS u (verdict, changes, is_disabled, fresh_until)
+    FROM judge_client_document($3::client_id, least($1::timestamptz, now())::timestamptz, 'stale') AS u (verdict, changes, is_disabled, fresh_until)
     WHERE NOT EXISTS (SELECT FROM refreshed)
 )
 SELECT coalesce(w.outcome, 'unknown')::outcome AS outcome, coalesce(w.is_disabled, false)::boolean AS is_disabled, w.fresh_until
@@ -1610,12 +1614,12 @@ WITH stated AS MATERIALIZED (
         CASE WHEN a.secret IS NOT NULL THEN expiry(now(), $25::interval, NULL, 'ClientSecretLifetime') END,
         $24::token_digest, $1::user_id,
         coalesce(a.owner, $26::reference_id), a.auth_method = 'none', a.auth_method,
-        $27::text,
-        $28::text, $16::text, $17::text, $29::text[],
-        $18::text, $19::text, $30::text, $31::text,
-        $32::text, coalesce($6::text[], '{}'), $7::text[],
-        $8::text[], $33::text[], $34::text[], $9::jsonb,
-        $10::text, $35::text, $36::text,
+        stated_sector($2::client_id, $27::text, $28::text, $8::text[]),
+        $29::text, $16::text, $17::text, $30::text[],
+        $18::text, $19::text, $31::text, $32::text,
+        $33::text, coalesce($6::text[], '{}'), $7::text[],
+        $8::text[], $34::text[], $35::text[], $9::jsonb,
+        $10::text, $36::text, $28::text,
         $37::interval, $38::boolean,
         $39::boolean, $40::boolean,
         $11::text, $12::text,
@@ -1679,6 +1683,7 @@ type RegisterClientParams struct {
 	ClientSecretLifetime                  time.Duration
 	ReferenceID                           *ReferenceID
 	SectorIdentifier                      *string
+	SubjectType                           *string
 	Name                                  *string
 	Contacts                              []string
 	SoftwareID                            *string
@@ -1687,7 +1692,6 @@ type RegisterClientParams struct {
 	ResponseTypes                         []string
 	Scopes                                []string
 	ApplicationType                       *string
-	SubjectType                           *string
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
 	DPoPBoundAccessTokens                 *bool
@@ -1706,7 +1710,8 @@ type RegisterClientRow struct {
 // RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 // initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
 // token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
-// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
+// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1). Without it the sector is the host of the
+// redirect URIs; it is the client's own if they have none in common, or if a grant type names users elsewhere than there.
 // token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 // server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 // registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -1751,6 +1756,7 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 		arg.ClientSecretLifetime,
 		arg.ReferenceID,
 		arg.SectorIdentifier,
+		arg.SubjectType,
 		arg.Name,
 		arg.Contacts,
 		arg.SoftwareID,
@@ -1759,7 +1765,6 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 		arg.ResponseTypes,
 		arg.Scopes,
 		arg.ApplicationType,
-		arg.SubjectType,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
 		arg.DPoPBoundAccessTokens,
@@ -2161,20 +2166,20 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 const UpdateRegistration = `-- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
-    FROM (SELECT coalesce($6::text, 'client_secret_basic')::text AS auth_method) AS m
+    FROM (SELECT coalesce($10::text, 'client_secret_basic')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.uses_secret,
         judge_registration(
-            $7::text[], $8::text[], $9::text[], d.auth_method,
-            $10::jsonb, $11::text,
+            $7::text[], $11::text[], $8::text[], d.auth_method,
+            $12::jsonb, $13::text,
             num_nonnulls(
-                $12::text, $13::text,
                 $14::text, $15::text,
-                $16::text
+                $16::text, $17::text,
+                $18::text
             ),
             ARRAY[
-                $17::text, $18::text, $19::text, $20::text,
-                $11::text, $21::text
+                $19::text, $20::text, $21::text, $22::text,
+                $13::text, $23::text
             ]
         )::outcome AS refused
     FROM stated AS d
@@ -2185,7 +2190,7 @@ WITH stated AS MATERIALIZED (
         client_secret_expires_at = CASE
             WHEN NOT j.uses_secret THEN NULL
             WHEN $4::token_digest IS NULL THEN c.client_secret_expires_at
-            ELSE expiry(now(), $22::interval, NULL, 'ClientSecretLifetime')
+            ELSE expiry(now(), $24::interval, NULL, 'ClientSecretLifetime')
         END,
         foreign_secret_hash = CASE WHEN j.uses_secret AND $4::token_digest IS NULL THEN c.foreign_secret_hash END,
         registration_access_token = coalesce($3::token_digest, c.registration_access_token),
@@ -2194,42 +2199,49 @@ WITH stated AS MATERIALIZED (
         END,
         public = j.auth_method = 'none',
         token_endpoint_auth_method = j.auth_method,
-        name = $23::text,
-        uri = $17::text,
-        icon = $18::text,
-        contacts = $24::text[],
-        tos = $19::text,
-        policy = $20::text,
-        software_id = $25::text,
-        software_version = $26::text,
-        software_statement = $27::text,
+        sector_identifier = coalesce(
+            c.sector_identifier,
+            stated_sector(c.client_id, $5::text, $6::text, $8::text[])
+        ),
+        name = $25::text,
+        uri = $19::text,
+        icon = $20::text,
+        contacts = $26::text[],
+        tos = $21::text,
+        policy = $22::text,
+        software_id = $27::text,
+        software_version = $28::text,
+        software_statement = $29::text,
         redirect_uris = coalesce($7::text[], '{}'),
-        post_logout_redirect_uris = $8::text[],
-        grant_types = $9::text[],
-        response_types = $28::text[],
-        scopes = $29::text[],
-        jwks = $10::jsonb,
-        jwks_uri = $11::text,
-        application_type = $30::text,
-        subject_type = $31::text,
-        default_max_age = $32::interval,
-        require_pushed_authorization_requests = $33::boolean,
-        dpop_bound_access_tokens = $34::boolean,
-        tls_client_certificate_bound_access_tokens = $35::boolean,
-        tls_client_auth_subject_dn = $12::text,
-        tls_client_auth_san_dns = $13::text,
-        tls_client_auth_san_uri = $14::text,
-        tls_client_auth_san_ip = $15::text,
-        tls_client_auth_san_email = $16::text,
-        backchannel_logout_uri = $21::text,
-        backchannel_logout_session_required = $36::boolean,
-        metadata = $37::jsonb,
-        authorization_details_types = $38::text[],
+        post_logout_redirect_uris = $11::text[],
+        grant_types = $8::text[],
+        response_types = $30::text[],
+        scopes = $31::text[],
+        jwks = $12::jsonb,
+        jwks_uri = $13::text,
+        application_type = $32::text,
+        subject_type = $6::text,
+        default_max_age = $33::interval,
+        require_pushed_authorization_requests = $34::boolean,
+        dpop_bound_access_tokens = $35::boolean,
+        tls_client_certificate_bound_access_tokens = $36::boolean,
+        tls_client_auth_subject_dn = $14::text,
+        tls_client_auth_san_dns = $15::text,
+        tls_client_auth_san_uri = $16::text,
+        tls_client_auth_san_ip = $17::text,
+        tls_client_auth_san_email = $18::text,
+        backchannel_logout_uri = $23::text,
+        backchannel_logout_session_required = $37::boolean,
+        metadata = $38::jsonb,
+        authorization_details_types = $39::text[],
         updated_at = now()
     FROM judged AS j
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
       AND manages(c, $2::token_digest, $3::token_digest)
       AND (NOT j.uses_secret OR $4::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+      AND NOT leaves_sector(
+          c, $5::text, $6::text, $7::text[], $8::text[]
+      )
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
 SELECT noted(
@@ -2237,10 +2249,11 @@ SELECT noted(
             WHEN u.created_at IS NOT NULL THEN 'updated'
             ELSE judge_registration_update(
                 $1::client_id, $2::token_digest, $3::token_digest,
-                j.refused, j.uses_secret AND $4::token_digest IS NULL
+                j.refused, j.uses_secret AND $4::token_digest IS NULL, $5::text,
+                $6::text, $7::text[], $8::text[]
             )
         END)::outcome,
-        'UpdateRegistration', of_client => $1::client_id, from_address => $5::text
+        'UpdateRegistration', of_client => $1::client_id, from_address => $9::text
     )::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
 FROM judged AS j
@@ -2253,11 +2266,13 @@ type UpdateRegistrationParams struct {
 	RegistrationAccessToken               token.Digest
 	NewRegistrationAccessToken            *token.Digest
 	ClientSecret                          *token.Digest
+	SectorIdentifier                      *string
+	SubjectType                           *string
+	RedirectURIs                          []string
+	GrantTypes                            []string
 	IPAddress                             *string
 	TokenEndpointAuthMethod               *string
-	RedirectURIs                          []string
 	PostLogoutRedirectURIs                []string
-	GrantTypes                            []string
 	JWKS                                  json.RawMessage
 	JWKSURI                               *string
 	TLSClientAuthSubjectDN                *string
@@ -2279,7 +2294,6 @@ type UpdateRegistrationParams struct {
 	ResponseTypes                         []string
 	Scopes                                []string
 	ApplicationType                       *string
-	SubjectType                           *string
 	DefaultMaxAge                         *time.Duration
 	RequirePushedAuthorizationRequests    *bool
 	DPoPBoundAccessTokens                 *bool
@@ -2298,6 +2312,8 @@ type UpdateRegistrationRow struct {
 
 // UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 // default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
+// If the sector is a host, new redirect URIs of a client with pairwise subjects have to be there, unless sector_identifier says that the
+// server has verified the sector_identifier_uri for them.
 // registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 // from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 // token is used.
@@ -2308,18 +2324,21 @@ type UpdateRegistrationRow struct {
 //   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 //   - disabled: the client is disabled; nothing changes (403)
 //   - invalid_redirect_uri: as in RegisterClient
-//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none, or
+//     if the client would take pairwise subjects away from its sector
 func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error) {
 	row := q.db.QueryRow(ctx, UpdateRegistration,
 		arg.ClientID,
 		arg.RegistrationAccessToken,
 		arg.NewRegistrationAccessToken,
 		arg.ClientSecret,
+		arg.SectorIdentifier,
+		arg.SubjectType,
+		arg.RedirectURIs,
+		arg.GrantTypes,
 		arg.IPAddress,
 		arg.TokenEndpointAuthMethod,
-		arg.RedirectURIs,
 		arg.PostLogoutRedirectURIs,
-		arg.GrantTypes,
 		arg.JWKS,
 		arg.JWKSURI,
 		arg.TLSClientAuthSubjectDN,
@@ -2341,7 +2360,6 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.ResponseTypes,
 		arg.Scopes,
 		arg.ApplicationType,
-		arg.SubjectType,
 		arg.DefaultMaxAge,
 		arg.RequirePushedAuthorizationRequests,
 		arg.DPoPBoundAccessTokens,

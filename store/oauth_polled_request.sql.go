@@ -452,7 +452,7 @@ WITH presented AS MATERIALIZED (
         END AS refresh_token_ends_at,
         CASE
             WHEN p.is_redeemed THEN p.max_expires_at
-            WHEN p.refresh_token IS NOT NULL THEN expiry(now(), $15::interval, p.authorization_lifetime, 'FamilyLifetime')
+            ELSE family_expiry(now(), $15::interval, p.authorization_lifetime, p.refresh_token IS NOT NULL)
         END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
         proof_is_fresh($16::token_digest, $17::timestamptz) AS fresh
@@ -475,7 +475,7 @@ WITH presented AS MATERIALIZED (
     SET redeemed_at = now(), redeemed_as = $18::access_token_id, confirmation = p.family_confirmation,
         max_expires_at = p.family_ends_at,
         expires_at = CASE WHEN $19::boolean AND p.refresh_token IS NULL
-            THEN expiry_without_row(p.access_token_ends_at, $20::token_digest)
+            THEN expiry_without_row(least(p.access_token_ends_at, p.family_ends_at), $20::token_digest)
         END,
         updated_at = now()
     FROM admitted AS p
@@ -497,18 +497,17 @@ WITH presented AS MATERIALIZED (
             WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
             WHEN p.refresh_token IS NOT NULL THEN $22::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
-        -- a repeated call gets what was written before, even if the session was extended or the client changed since
         (CASE
-            WHEN t.id IS NOT NULL THEN t.expires_at
             WHEN j.access_token_expires_at IS NOT NULL THEN j.access_token_expires_at
             ELSE least(p.access_token_ends_at, p.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
-        (CASE WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at ELSE least(p.refresh_token_ends_at, p.family_ends_at) END)::timestamptz
-            AS refresh_token_expires_at
+        (CASE
+            WHEN j.verdict IS NOT NULL THEN j.refresh_token_expires_at
+            WHEN p.refresh_token IS NOT NULL THEN least(p.refresh_token_ends_at, p.family_ends_at)
+        END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN redeemed AS n ON true
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $18::access_token_id END
     WHERE p.outcome = 'redeemed' AND (n.id IS NOT NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -553,7 +552,27 @@ WITH presented AS MATERIALIZED (
         g.confirmation, g.id, g.id
     FROM granted AS g
     WHERE NOT $19::boolean
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    RETURNING id
+), earlier_access_token AS MATERIALIZED (
+    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
+    FROM granted AS g
+    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $20::token_digest, NULL, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE NOT $19::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+), answer AS MATERIALIZED (
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
+    SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,
+        (CASE WHEN e.authorization_id IS NULL THEN g.granted_scopes ELSE e.scopes END)::text[] AS granted_scopes,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+        (CASE
+            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
+            WHEN e.authorization_id = g.id THEN e.expires_at
+            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS access_token_expires_at
+    FROM granted AS g
+    LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
         (CASE
@@ -567,16 +586,15 @@ SELECT noted(
         why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> $1::client_id THEN 'client' ELSE 'key' END,
         from_address => $2::text
     )::outcome AS outcome,
-    p.id AS authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.granted_scopes,
-    g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr, g.refresh_token,
-    g.refresh_token_id, g.access_token_expires_at, g.refresh_token_expires_at,
-    w.poll_interval
+    p.id AS authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.granted_scopes, w.resources,
+    w.authorization_details, p.auth_time, p.acr, p.amr, w.refresh_token, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
+    s.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true
-LEFT JOIN slowed AS w ON true
+LEFT JOIN slowed AS s ON true
 LEFT JOIN judged AS j ON true
-LEFT JOIN granted AS g ON true
+LEFT JOIN answer AS w ON true
 `
 
 type PollDeviceCodeParams struct {

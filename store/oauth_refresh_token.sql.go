@@ -392,8 +392,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $18::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $3::refresh_token_id)::refresh_token_id AS successor_id,
-        -- a repeated call gets what was written before, even if the session was extended or the client changed since
-        (CASE WHEN t.id IS NOT NULL THEN t.expires_at WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
+        (CASE WHEN n.access_token_expires_at IS NOT NULL THEN n.access_token_expires_at ELSE least(
             expiry(coalesce(j.since, now()), $19::interval, p.access_token_lifetime, 'AccessTokenLifetime'),
             p.max_expires_at, p.session_expires_at
         ) END)::timestamptz AS access_token_expires_at,
@@ -402,9 +401,8 @@ WITH presented AS MATERIALIZED (
         ) END)::timestamptz AS refresh_token_expires_at
     FROM admitted AS p
     LEFT JOIN judged AS j ON true
-    LEFT JOIN oauth_access_token AS t ON t.id = CASE WHEN j.verdict = 'retried' THEN $21::access_token_id END
     LEFT JOIN oauth_refresh_token AS n
-        ON n.id = CASE WHEN $22::boolean AND j.successor_id = $3::refresh_token_id THEN j.successor_id END
+        ON n.id = CASE WHEN $21::boolean AND j.successor_id = $3::refresh_token_id THEN j.successor_id END
     WHERE p.outcome = 'rotated' AND p.fresh AND (j.verdict IS NULL OR j.verdict = 'retried')
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
@@ -413,30 +411,50 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
-        CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
+        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
     FROM granted AS g
     WHERE g.is_new
 ), raised_refresh_token AS (
     -- for an access token without a row, a retry raises the expiry on the token presented
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $23::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $22::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $3::refresh_token_id AND $22::boolean
+    WHERE r.id = g.id AND NOT g.is_new AND g.successor_id <> $3::refresh_token_id AND $21::boolean
 ), new_access_token AS (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, act, authorization_id, authorization_code_id
     )
-    SELECT $21::access_token_id, $23::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $23::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
         g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
-    WHERE NOT $22::boolean
-    ON CONFLICT (id) DO NOTHING
+    WHERE NOT $21::boolean
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    RETURNING id
+), earlier_access_token AS MATERIALIZED (
+    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
+    FROM granted AS g
+    CROSS JOIN find_issued_access_token($23::access_token_id, g.client_id, $22::token_digest, NULL, 'AccessTokenID')
+        AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
+    WHERE NOT $21::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+), answer AS MATERIALIZED (
+    -- a repeated call gets what was written before, even if the session was extended or the client changed since
+    SELECT g.sub, g.live_session_id, g.successor, g.successor_id, g.refresh_token_expires_at,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_scopes ELSE e.scopes END)::text[] AS scopes,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
+        (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
+        (CASE
+            WHEN e.authorization_id IS NULL THEN g.access_token_expires_at
+            WHEN e.authorization_id = g.authorization_id THEN e.expires_at
+            ELSE refuse_parameter('AccessTokenID', 'is that of another token')::timestamptz
+        END)::timestamptz AS access_token_expires_at
+    FROM granted AS g
+    LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
         (CASE
@@ -448,14 +466,13 @@ SELECT noted(
         'RotateRefreshToken', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id,
         of_family => p.authorization_id, from_address => $2::text
     )::outcome AS outcome,
-    p.authorization_id, p.user_id, g.sub, g.live_session_id AS session_id, p.reference_id, g.successor, g.successor_id,
-    g.access_scopes AS scopes, g.access_resources AS resources, g.access_details AS authorization_details, p.auth_time, p.acr, p.amr,
-    g.access_token_expires_at, g.refresh_token_expires_at
+    p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
+    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true
 LEFT JOIN judged AS j ON true
-LEFT JOIN granted AS g ON true
+LEFT JOIN answer AS w ON true
 `
 
 type RotateRefreshTokenParams struct {
@@ -479,9 +496,9 @@ type RotateRefreshTokenParams struct {
 	Successor             token.Digest
 	AccessTokenLifetime   time.Duration
 	RefreshTokenLifetime  time.Duration
-	AccessTokenID         AccessTokenID
 	AccessTokenWithoutRow bool
 	AccessToken           *token.Digest
+	AccessTokenID         AccessTokenID
 }
 
 type RotateRefreshTokenRow struct {
@@ -517,7 +534,7 @@ type RotateRefreshTokenRow struct {
 // one (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
-// access_token_id and successor_id are made once for a request and kept for its retries.
+// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 // ip_address is for the security event (ListSecurityEvents).
 //   - rotated: the successor and the access token are written
@@ -563,9 +580,9 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.Successor,
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
-		arg.AccessTokenID,
 		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
+		arg.AccessTokenID,
 	)
 	var i RotateRefreshTokenRow
 	err := row.Scan(

@@ -345,7 +345,7 @@ type Querier interface {
 	// after_deleted_at and go on with last_deleted_at, which is NULL when no client is left. It skips rows that are locked.
 	EraseDeletedClients(ctx context.Context, arg EraseDeletedClientsParams) (EraseDeletedClientsRow, error)
 	// EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-	// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+	// deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,
 	// recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
 	// sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
 	// NULL when no user is left. It skips rows that are locked.
@@ -613,15 +613,15 @@ type Querier interface {
 	//   - retried: the same call had written them before; the answer is the same
 	//   - unknown: there is no such client or user (invalid_grant)
 	//   - disabled: the client is disabled (invalid_client)
-	//   - suspended: the user is suspended (access_denied)
-	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - suspended: the user is suspended (invalid_grant)
+	//   - signed_out: the session is not a live session of the user (invalid_grant)
 	//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
 	//   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
 	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 	//   - invalid_target: the client may not ask for the resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
 	//   - revoked: the same call had written the grant before, and it has been ended since (invalid_grant)
-	// Only issued changes anything. The id of another grant is an error.
+	// Only issued changes anything. The id of another grant, or of one of other scopes, resources or tokens, is an error.
 	IssueGrant(ctx context.Context, arg IssueGrantParams) (IssueGrantRow, error)
 	// IssueTokenByAssertion issues an access token to a client that presents the assertion of a trusted issuer about a user (RFC 7523, section
 	// 2.1; Identity Assertion JWT Authorization Grant). The server has verified the assertion's signature and passes what it says.
@@ -800,7 +800,8 @@ type Querier interface {
 	//   - taken: the client_id is that of a client without a document; nothing changes
 	//   - revoked: the client is deleted; nothing changes until it is erased
 	//   - invalid_redirect_uri: as in RegisterClient
-	//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or if the method is one with a secret
+	//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, if the method is one with a secret, or
+	//     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 	PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
 	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
@@ -868,7 +869,8 @@ type Querier interface {
 	// RegisterClient registers a client by the metadata that it states about itself (RFC 7591, section 3). It spends one use of
 	// initial_access_token, and only if the client is registered. Without a token a client is registered only if open is true. A tenant of the
 	// token owns the client, else reference_id or user_id. Which scopes a client may state is for the caller to narrow. sector_identifier is the
-	// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1).
+	// host of a sector_identifier_uri that the server has verified (OpenID Connect Core, section 8.1). Without it the sector is the host of the
+	// redirect URIs; it is the client's own if they have none in common, or if a grant type names users elsewhere than there.
 	// token_endpoint_auth_method is client_secret_basic if it is nil (RFC 7591, section 2). client_secret is the digest of a secret that the
 	// server has made; it is stored only if the method uses one. It lasts for client_secret_lifetime (store.Never: without end).
 	// registration_access_token is the digest of the token that manages the registration (RFC 7592).
@@ -1002,7 +1004,7 @@ type Querier interface {
 	// one (RFC 9449, section 5).
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
-	// access_token_id and successor_id are made once for a request and kept for its retries.
+	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - rotated: the successor and the access token are written
@@ -1062,6 +1064,8 @@ type Querier interface {
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.
+	// If the sector is a host, new redirect URIs of a client with pairwise subjects have to be there, unless sector_identifier says that the
+	// server has verified the sector_identifier_uri for them.
 	// registration_access_token is the digest of the token presented. With a new_registration_access_token that one manages the registration
 	// from now on. If it is derived from the one presented (token.Successor), the call can be sent again after a lost answer, until the new
 	// token is used.
@@ -1072,7 +1076,8 @@ type Querier interface {
 	//   - unauthenticated: the token is not this client's present one, or the client is deleted; nothing changes (invalid_token, 401)
 	//   - disabled: the client is disabled; nothing changes (403)
 	//   - invalid_redirect_uri: as in RegisterClient
-	//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none
+	//   - invalid_client_metadata: as in RegisterClient; also if the method needs a secret, and the client has none and gets none, or
+	//     if the client would take pairwise subjects away from its sector
 	UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error)
 	// UpdateTrustedIssuer replaces all that is known of an issuer, apart from its identifier. What is left out permits nothing. Zero rows: there
 	// is no such issuer.

@@ -110,18 +110,16 @@ WITH page AS MATERIALIZED (
     ORDER BY p.deleted_at
     LIMIT $2::integer
 ), clients AS MATERIALIZED (
-    SELECT c.id
+    SELECT c.client_id
     FROM page AS p
     JOIN oauth_client AS c ON c.user_id = p.id
     WHERE c.deleted_at IS NULL
     LIMIT $2::integer
     FOR NO KEY UPDATE OF c SKIP LOCKED
-), deleted_clients AS (
-    UPDATE oauth_client AS c
-    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+), deleted_clients AS MATERIALIZED (
+    SELECT x.client_id
     FROM clients AS x
-    WHERE c.id = x.id
-    RETURNING c.id
+    WHERE delete_client(x.client_id, false, NULL)
 ), consents AS MATERIALIZED (
     SELECT g.id
     FROM page AS p
@@ -233,7 +231,7 @@ type EraseDeletedUsersRow struct {
 }
 
 // EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
-// marks up to batch_size clients that they own as deleted, deletes up to batch_size consents, accounts, passkeys, authenticator apps,
+// deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,
 // recovery codes and pairwise subjects each, and the users to whom nothing refers any more, so nothing cascades. Families, tokens and
 // sessions are left to the calls that collect those. Begin with the zero time as after_deleted_at and go on with last_deleted_at, which is
 // NULL when no user is left. It skips rows that are locked.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -43,6 +44,48 @@ func unsupportedResponseType() *oidc.Error {
 // it is confidential and its require_pkce is false. Scopes that the client may not ask for are left out, as the library does with those it doesn't
 // know (OpenID Connect Core 1.0, section 3.1.2.1); none left is invalid_scope.
 func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, userID string) (op.AuthRequest, error) {
+	return s.createAuthRequest(ctx, r, userID, nil)
+}
+
+const (
+	requestURIPrefix = "urn:ietf:params:oauth:request_uri:" // RFC 9126, section 2.2
+	// RequestURILifetime is for how long a request_uri can be opened first.
+	RequestURILifetime = time.Minute
+)
+
+// PushAuthRequest records a request as CreateAuthRequest does, and returns the request_uri by which the browser refers to it (RFC 9126,
+// section 2): [store.Queries.CreateAuthorization]. The library has no endpoint for it. Authenticate the client first; the errors are those
+// of the endpoint.
+func (s *Storage) PushAuthRequest(ctx context.Context, r *oidc.AuthRequest, userID string) (requestURI string, err error) {
+	reference := token.Mint(token.RequestURI)
+	if _, err := s.createAuthRequest(ctx, r, userID, new(reference.Digest())); err != nil {
+		return "", err
+	}
+	return requestURIPrefix + reference.Reveal(), nil
+}
+
+// OpenAuthRequest returns the id of a pushed request, for the page at Options.LoginURL: [store.Queries.FindAuthorizationByRequestURI]. The
+// page may be loaded again until the user has decided (RFC 9126, section 4). The errors are [ErrNoRequest] and a server_error that
+// wraps [ErrStore].
+func (s *Storage) OpenAuthRequest(ctx context.Context, clientID, requestURI string) (id string, err error) {
+	reference, isOurs := strings.CutPrefix(requestURI, requestURIPrefix)
+	raw, err := token.Parse(token.RequestURI, reference)
+	if !isOurs || err != nil {
+		return "", ErrNoRequest
+	}
+	row, err := s.store.FindAuthorizationByRequestURI(ctx, store.FindAuthorizationByRequestURIParams{
+		RequestURI: raw.Digest(), ClientID: store.ClientID(clientID), Lifetime: s.opts.RequestLifetime,
+	})
+	switch {
+	case db.IsNotFound(err):
+		return "", ErrNoRequest
+	case err != nil:
+		return "", s.fault(ctx, err)
+	}
+	return string(row.ID), nil
+}
+
+func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, userID string, requestURI *token.Digest) (op.AuthRequest, error) {
 	c, err := s.client(ctx, r.ClientID)
 	if err != nil {
 		return nil, err
@@ -92,6 +135,10 @@ func (s *Storage) CreateAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 
 		DefaultScopes: s.opts.defaultScopes(),
 		ACRValues:     r.ACRValues,
+		RequestURI:    requestURI,
+	}
+	if requestURI != nil {
+		p.RequestURILifetime = RequestURILifetime
 	}
 	if r.MaxAge != nil {
 		p.MaxAge = new(int64(min(uint64(*r.MaxAge), math.MaxInt64)))

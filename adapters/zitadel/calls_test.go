@@ -61,6 +61,14 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 		w.ok(err)
 		return r.GetID()
 	}
+	push := func() string {
+		uri, err := s.PushAuthRequest(w.ctx, &oidc.AuthRequest{
+			ClientID: c.id, RedirectURI: redirectURI, ResponseType: "code", Scopes: scopes,
+			CodeChallenge: oidc.NewSHACodeChallenge("verifier"), CodeChallengeMethod: "S256",
+		}, "")
+		w.ok(err)
+		return uri
+	}
 	approval := w.approval(zitadel.PendingRequest{Authorization: store.OAuthAuthorization{Scopes: scopes}})
 	newTicket := func() string {
 		ticket, err := s.Approve(w.ctx, newRequest(), approval)
@@ -97,7 +105,7 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 	ticket, code, id, otherID, idToDeny, idToSave := newTicket(), newTicket(), newRequest(), newRequest(), newRequest(), byCode().GetID()
 	refresh := newRefreshToken()
 	refreshRequest, codeRequest, otherCodeRequest, describedRequest := byRefreshToken(refresh), byCode(), byCode(), byCode()
-	sessionToEnd := w.newSession().ID
+	sessionToEnd, requestURI := w.newSession().ID, push()
 	jwtRequest := &oidc.JWTTokenRequest{Issuer: keyed.id, Subject: keyed.id, Scopes: []string{"files"}}
 	drives := map[string][]drive{
 		"AuthRequestByCode":             {func() error { _, err := s.AuthRequestByCode(w.ctx, code); return err }},
@@ -178,7 +186,15 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 		"TokenRequestByRefreshToken": {func() error { byRefreshToken(refresh); return nil }},
 		"ValidateJWTProfileScopes":   {func() error { _, err := s.ValidateJWTProfileScopes(w.ctx, keyed.id, nil); return err }},
 
-		"Approve":           {func() error { _, err := s.Approve(w.ctx, id, approval); return err }},
+		"Approve": {func() error { _, err := s.Approve(w.ctx, id, approval); return err }},
+		"OpenAuthRequest": {func() error {
+			opened, err := s.OpenAuthRequest(w.ctx, c.id, requestURI)
+			if err == nil && opened == "" {
+				t.Error("the request has no id")
+			}
+			return err
+		}},
+		"PushAuthRequest":   {func() error { push(); return nil }},
 		"PendingRequest":    {func() error { _, err := s.PendingRequest(w.ctx, idToDeny); return err }},
 		"RotateSigningKey":  {func() error { return rotateTwice(w) }},
 		"RetireSigningKeys": {func() error { return retireOne(w) }},

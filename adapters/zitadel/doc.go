@@ -46,7 +46,9 @@
 // And those that are not the library's:
 //
 //	Approve                        ApproveAuthorization
+//	OpenAuthRequest                FindAuthorizationByRequestURI
 //	PendingRequest                 GetAuthorization
+//	PushAuthRequest                GetClient, CreateAuthorization
 //	RetireSigningKeys              RetireReplacedSigningKeys
 //	RotateSigningKey               RetireReplacedSigningKeys, RotateSigningKeyIfDue
 //	Provider.Approve               ApproveAuthorization
@@ -123,10 +125,10 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), pushed requests
-// (RFC 9126), resource indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims
-// parameter: the library has none of them, or decides about them in Go. The store has calls for most, which handlers beside the Provider
-// can make: examples/authserver serves devices so, in device.go. A token that was bound to a key by another server
+// The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), resource
+// indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims parameter: the library has none of them, or decides
+// about them in Go. The store has calls for most, which handlers beside the Provider can make: examples/authserver serves devices so, in
+// device.go. Pushed requests (RFC 9126) need such handlers, too; see PushAuthRequest, and par.go there. A token that was bound to a key by another server
 // is introspected with its cnf, and refused at userinfo and for refreshing. After a refresh an ID token lacks amr and acr.
 //
 // # What it must not do

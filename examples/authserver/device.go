@@ -197,7 +197,7 @@ func refuse(w http.ResponseWriter, outcome store.Outcome) {
 
 func (s *server) fault(w http.ResponseWriter, r *http.Request, err error) {
 	if !db.IsCanceled(err) {
-		s.logger.LogAttrs(r.Context(), slog.LevelError, "device grant", slog.String("path", r.URL.Path), slog.String("error", db.Describe(err)))
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "endpoint", slog.String("path", r.URL.Path), slog.String("error", db.Describe(err)))
 	}
 	tellError(w, http.StatusInternalServerError, "server_error")
 }
@@ -220,6 +220,7 @@ func (s *server) discovery(w http.ResponseWriter, r *http.Request) {
 	var document map[string]any
 	if json.Unmarshal(b.body.Bytes(), &document) == nil && document["issuer"] != nil {
 		document["device_authorization_endpoint"] = s.issuer + deviceAuthorizationPath
+		document["pushed_authorization_request_endpoint"] = s.issuer + parPath
 		types, _ := document["grant_types_supported"].([]any)
 		document["grant_types_supported"] = append(types, deviceGrant)
 		b.body.Reset()

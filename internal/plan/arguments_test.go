@@ -147,12 +147,14 @@ func focus(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 			ORDER BY r.id
 			LIMIT 1
 		) || (
-			SELECT jsonb_build_object('redeemed_id', a.id, 'redeemed_client', a.client_id, 'redeemed_user', a.user_id, 'redeemed_as', a.redeemed_as)
+			SELECT jsonb_build_object('redeemed_id', a.id, 'redeemed_client', a.client_id, 'redeemed_user', a.user_id, 'redeemed_as', a.redeemed_as,
+				'redeemed_scopes', a.granted_scopes::text, 'redeemed_token', t.token)
 			FROM oauth_authorization AS a
 			JOIN oauth_client AS c ON c.client_id = a.client_id
 			JOIN "user" AS u ON u.id = a.user_id
 			LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-			WHERE a.redeemed_as IS NOT NULL AND is_live(a, c, u, s)
+			JOIN oauth_access_token AS t ON t.id = a.redeemed_as
+			WHERE a.resources IS NULL AND a.authorization_details IS NULL AND is_live(a, c, u, s)
 			ORDER BY a.id
 			LIMIT 1
 		)
@@ -286,7 +288,7 @@ var special = map[string]map[string]string{
 	"function slow_down":                 {"Polled": "asking_request"},
 	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
 	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
-	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Issued_as": "redeemed_as", "Issued_with": "'none"},
+	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Of_scopes": "redeemed_scopes", "Of_resources": null, "Of_details": null, "Issued_as": "redeemed_as", "Access_token": "redeemed_token", "Issued_with": "'none", "Refresh_token": null},
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
 	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
@@ -300,8 +302,8 @@ var special = map[string]map[string]string{
 	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
 	"RefreshClientDocument":                {"ClientID": "document_client", "DocumentETag": "'\"1\""},
 	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
-	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null},
-	"function judge_client_document":       {"Of_client": "client_id"},
+	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null, "Verified": null, "Subject_type": null, "Redirect_uris": "'{https://a.example/}", "Grant_types": null},
+	"function judge_client_document":       {"Of_client": "client_id", "If_later": "'stale"},
 	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,118 @@ func TestSameRedemptionAgainGetsTheSameAnswer(t *testing.T) {
 		}
 		w.WantLive("at-"+code, "rt-"+code)
 	}
+}
+
+// A call that passes the ids of an earlier one and other tokens, or an id that is taken, is an error: it couldn't be answered with tokens that
+// work.
+func TestOtherTokensUnderTheSameIDsAreNoRetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	another := w.Redeem()
+	taken, foreign := w.accessTokenOf(another.Access).ID, w.refreshTokenOf(another.Refresh).ID
+	other := new(fixture.Digest("other"))
+	named := func(what, parameter string, call func() error) {
+		t.Helper()
+		w.refused(func() {
+			if err := call(); pgErrorOf(err).Code != "22023" || !strings.Contains(err.Error(), parameter+" is") {
+				t.Errorf("%s: %v, want an error that names %s", what, err, parameter)
+			}
+		})
+	}
+	_, code := w.Grant()
+	redemption := w.RedeemParams(code)
+	redeem := func(change func(*store.RedeemAuthorizationCodeParams)) func() error {
+		return func() error {
+			p := redemption
+			change(&p)
+			_, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+			return err
+		}
+	}
+	w.OK(redeem(func(*store.RedeemAuthorizationCodeParams) {})())
+	named("redemption, another access token", "AccessTokenID", redeem(func(p *store.RedeemAuthorizationCodeParams) { p.AccessToken = other }))
+	named("redemption, another refresh token", "RefreshTokenID", redeem(func(p *store.RedeemAuthorizationCodeParams) { p.RefreshToken = other }))
+	named("redemption, the refresh token of another family", "RefreshTokenID", redeem(func(p *store.RedeemAuthorizationCodeParams) {
+		p.RefreshTokenID = &foreign
+	}))
+
+	k := w.Redeem()
+	rotation, _ := w.RotateParams(k.Refresh)
+	rotate := func(change func(*store.RotateRefreshTokenParams)) func() error {
+		return func() error {
+			p := rotation
+			change(&p)
+			_, err := w.Q.RotateRefreshToken(w.Ctx, p)
+			return err
+		}
+	}
+	ofAnother := func(p *store.RotateRefreshTokenParams) { p.AccessTokenID = taken }
+	named("rotation, the id of another token", "AccessTokenID", rotate(ofAnother))
+	w.Exec(`UPDATE oauth_access_token SET token = NULL WHERE id = $1`, string(taken)) // a JWT
+	named("rotation, the id of another JWT", "AccessTokenID", rotate(func(p *store.RotateRefreshTokenParams) { ofAnother(p); p.AccessToken = nil }))
+	named("rotation, the digest of another token", "AccessToken", rotate(func(p *store.RotateRefreshTokenParams) { p.AccessToken = new(fixture.Digest("at-" + code)) }))
+	w.OK(rotate(func(*store.RotateRefreshTokenParams) {})())
+	named("the same rotation, another access token", "AccessTokenID", rotate(func(p *store.RotateRefreshTokenParams) { p.AccessToken = other }))
+	named("a retry, the id of another token", "AccessTokenID", rotate(func(p *store.RotateRefreshTokenParams) { ofAnother(p); p.SuccessorID = store.NewRefreshTokenID() }))
+
+	device := w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
+	poll := device.pollParams(device.approvedDevice().code)
+	polls := func(change func(*store.PollDeviceCodeParams)) func() error {
+		return func() error {
+			p := poll
+			change(&p)
+			_, err := w.Q.PollDeviceCode(w.Ctx, p)
+			return err
+		}
+	}
+	named("poll, the id of another token", "AccessTokenID", polls(func(p *store.PollDeviceCodeParams) { p.AccessTokenID = taken }))
+	w.OK(polls(func(*store.PollDeviceCodeParams) {})())
+	named("the same poll, another access token", "AccessTokenID", polls(func(p *store.PollDeviceCodeParams) { p.AccessToken = other }))
+}
+
+// A call that is repeated with another request is answered what was written, which is never more than was granted.
+func TestRepeatedCallAnswersWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	one, two := fixture.Resources[:1], fixture.Resources[1:]
+	_, code := w.Grant()
+	redemption := w.RedeemParams(code)
+	redemption.Resources = one
+	_, err := w.Q.RedeemAuthorizationCode(w.Ctx, redemption)
+	w.OK(err)
+	redemption.Resources = two
+	redeemed, err := w.Q.RedeemAuthorizationCode(w.Ctx, redemption)
+	w.OK(err)
+	w.want("RedeemAuthorizationCode", redeemed.Outcome, store.OutcomeRetried)
+	wantEqual(t, "the resources of the redemption", redeemed.Resources, one)
+	redemption.Resources = []string{"https://bank.example"}
+	redeemed, err = w.Q.RedeemAuthorizationCode(w.Ctx, redemption)
+	w.OK(err)
+	w.want("beyond the grant", redeemed.Outcome, store.OutcomeInvalidTarget)
+
+	rotation, _ := w.RotateParams("rt-" + code)
+	rotation.Resources, rotation.Scopes = one, []string{"openid"}
+	_, err = w.Q.RotateRefreshToken(w.Ctx, rotation)
+	w.OK(err)
+	rotation.Resources, rotation.Scopes = two, nil
+	rotated, err := w.Q.RotateRefreshToken(w.Ctx, rotation)
+	w.OK(err)
+	w.want("RotateRefreshToken", rotated.Outcome, store.OutcomeRetried)
+	wantEqual(t, "the resources of the rotation", rotated.Resources, one)
+	wantEqual(t, "the scopes of the rotation", rotated.Scopes, []string{"openid"})
+
+	device := w.forSubtest(t)
+	device.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{deviceGrant, "refresh_token"} })
+	poll := device.pollParams(device.approvedDevice().code)
+	poll.Resources = one
+	_, err = w.Q.PollDeviceCode(w.Ctx, poll)
+	w.OK(err)
+	poll.Resources = two
+	polled, err := w.Q.PollDeviceCode(w.Ctx, poll)
+	w.OK(err)
+	w.want("PollDeviceCode", polled.Outcome, store.OutcomeRetried)
+	wantEqual(t, "the resources of the poll", polled.Resources, one)
 }
 
 func TestSameRotationAgainGetsTheSameAnswer(t *testing.T) {

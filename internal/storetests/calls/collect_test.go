@@ -505,6 +505,9 @@ func TestDeletedUsersAndClientsAreErasedInTheEnd(t *testing.T) {
 		return row.Deleted
 	}
 	wantEqual(t, "users, while their tokens are there", users(), 0)
+	var kept int
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT num_nonnulls(c.client_secret, c.name) + cardinality(c.redirect_uris) FROM oauth_client AS c WHERE c.client_id = $1 AND c.deleted_at IS NOT NULL`, owned).Scan(&kept))
+	wantEqual(t, "secrets and personal data that the deleted user's client has left", kept, 0)
 	wantEqual(t, "clients, while their tokens are there", clients(), 0)
 	wantEqual(t, "marked", w.markDead(10), 3)
 	w.Exec(`UPDATE oauth_authorization SET revoked_at = revoked_at - interval '1 year'`)

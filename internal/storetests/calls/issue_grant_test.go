@@ -163,9 +163,15 @@ func TestIssueGrantAgainIsRetried(t *testing.T) {
 			t.Errorf("the answer is %+v, was %+v", again, first)
 		}
 		for what, change := range map[string]func(*store.IssueGrantParams){
-			"another user":         func(p *store.IssueGrantParams) { p.UserID, p.SessionID = another, nil },
-			"another client":       func(p *store.IssueGrantParams) { p.ClientID = client },
-			"another access token": func(p *store.IssueGrantParams) { p.AccessTokenID = store.NewAccessTokenID() },
+			"another user":                 func(p *store.IssueGrantParams) { p.UserID, p.SessionID = another, nil },
+			"another client":               func(p *store.IssueGrantParams) { p.ClientID = client },
+			"another access token":         func(p *store.IssueGrantParams) { p.AccessTokenID = store.NewAccessTokenID() },
+			"its access token as another":  func(p *store.IssueGrantParams) { p.AccessToken = new(fixture.Digest("another")) },
+			"its refresh token as another": func(p *store.IssueGrantParams) { p.RefreshToken = new(fixture.Digest("another")) },
+			"more scopes":                  func(p *store.IssueGrantParams) { p.Scopes = []string{"openid", "email", "offline_access"} },
+			"fewer scopes":                 func(p *store.IssueGrantParams) { p.Scopes = []string{"offline_access"} },
+			"a resource":                   func(p *store.IssueGrantParams) { p.Resources = bothResources },
+			"details":                      func(p *store.IssueGrantParams) { p.AuthorizationDetails = json.RawMessage(`[{"type": "pay"}]`) },
 		} {
 			other := p
 			change(&other)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // A lifetime that is left out, or is no lifetime, is an error that names it, wherever one decides when something expires.
@@ -186,5 +187,71 @@ func TestLifetimeOfTheClientWithoutEndBoundsNothing(t *testing.T) {
 		if at != nil {
 			t.Errorf("%s: ends at %s, want never", what, at)
 		}
+	}
+}
+
+// Without a refresh token the family ends with its access token, which lasts no longer than a family may (authorization_lifetime).
+func TestFamilyLifetimeBoundsAnAccessTokenAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.TrustIssuer(fixture.Issuer)
+	w.NewAccount(w.User, fixture.Issuer, "7")
+	client := func(grantTypes ...string) store.ClientID {
+		return w.NewClient(func(p *store.CreateClientParams) {
+			p.GrantTypes, p.AuthorizationLifetime = grantTypes, new(2*time.Minute)
+		})
+	}
+	coded, device, asserting := client("authorization_code"), w.forSubtest(t), client(fixture.JWTBearer)
+	device.Client = client(deviceGrant)
+	in := func(what string, got *time.Time, want time.Duration) {
+		t.Helper()
+		if got == nil || time.Until(*got) > want || time.Until(*got) < want-30*time.Second {
+			t.Errorf("%s: %v, want it in %v", what, got, want)
+		}
+	}
+	for _, withoutRow := range []bool{false, true} {
+		for _, c := range []struct{ family, want time.Duration }{{0, 2 * time.Minute}, {time.Minute, time.Minute}, {store.Never, 2 * time.Minute}} {
+			digest := func() *token.Digest {
+				if withoutRow {
+					return nil
+				}
+				return new(fixture.Digest(fixture.Unique("at")))
+			}
+			_, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.ClientID = coded })
+			redemption := w.RedeemParams(code)
+			redemption.ClientID, redemption.RefreshToken, redemption.RefreshTokenID, redemption.FamilyLifetime = coded, nil, nil, c.family
+			redemption.AccessTokenLifetime, redemption.AccessToken, redemption.AccessTokenWithoutRow = time.Hour, digest(), withoutRow
+			redeemed, err := w.Q.RedeemAuthorizationCode(w.Ctx, redemption)
+			w.OK(err)
+			poll := device.pollParams(device.approvedDevice().code)
+			poll.RefreshToken, poll.RefreshTokenID, poll.FamilyLifetime = nil, nil, c.family
+			poll.AccessTokenLifetime, poll.AccessToken, poll.AccessTokenWithoutRow = time.Hour, digest(), withoutRow
+			polled, err := w.Q.PollDeviceCode(w.Ctx, poll)
+			w.OK(err)
+			grant := w.issueGrantParams(fixture.Unique("g"))
+			grant.ClientID, grant.RefreshToken, grant.RefreshTokenID, grant.FamilyLifetime = coded, nil, nil, c.family
+			grant.AccessTokenLifetime, grant.AccessToken, grant.AccessTokenWithoutRow = time.Hour, digest(), withoutRow
+			issued, err := w.Q.IssueGrant(w.Ctx, grant)
+			w.OK(err)
+			for call, got := range map[string]struct{ access, refresh *time.Time }{
+				"RedeemAuthorizationCode": {redeemed.AccessTokenExpiresAt, redeemed.RefreshTokenExpiresAt},
+				"PollDeviceCode":          {polled.AccessTokenExpiresAt, polled.RefreshTokenExpiresAt},
+				"IssueGrant":              {issued.AccessTokenExpiresAt, issued.RefreshTokenExpiresAt},
+			} {
+				wantEqual(t, call+": refresh_token_expires_at", got.refresh, nil)
+				in(call+": access_token_expires_at", got.access, c.want)
+			}
+			for _, id := range []*store.AuthorizationID{redeemed.AuthorizationID, polled.AuthorizationID, &grant.ID} {
+				a := w.authorizationOf(*id)
+				in("max_expires_at", a.MaxExpiresAt, c.want)
+				if withoutRow {
+					in("expires_at", a.ExpiresAt, c.want)
+				}
+			}
+		}
+		asserted, _ := w.Assert("7", fixture.Unique("jti"), asserting, store.OutcomeIssued, func(p *store.IssueTokenByAssertionParams) {
+			p.AccessTokenLifetime, p.Scopes = time.Hour, nil
+		})
+		in("IssueTokenByAssertion: expires_at", asserted.ExpiresAt, 2*time.Minute)
 	}
 }

@@ -665,7 +665,7 @@ func TestRedemptionGivesNoRefreshTokenUnlessAsked(t *testing.T) {
 	w := newWorld(t, 2)
 	id, code := w.Grant()
 	p := w.RedeemParams(code)
-	p.RefreshToken = nil // the id alone asks for nothing
+	p.RefreshToken, p.FamilyLifetime = nil, 0 // the id alone asks for nothing
 	w.changesRows(func() {
 		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 		w.OK(err)

@@ -3,6 +3,7 @@ package calls
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
@@ -250,6 +251,8 @@ func TestSectorIsTheHostThatAllRedirectURIsShare(t *testing.T) {
 		{"", []string{"https://a.example@b.example/cb"}, own},
 		{"", []string{"https://a.example\\@b.example/cb"}, own},
 		{"", []string{"https://localhost.example/cb"}, "localhost.example"},
+		{"", []string{"https://" + strings.Repeat("a", 255) + "/cb"}, strings.Repeat("a", 255)},
+		{"", []string{"https://" + strings.Repeat("a", 256) + "/cb"}, own}, // no host has so long a name, and nobody's registration fails for it
 	} {
 		client := w.NewClient(func(p *store.CreateClientParams) {
 			p.SubjectType, p.RedirectURIs = new("pairwise"), c.uris
@@ -275,6 +278,95 @@ func TestSectorIsTheHostThatAllRedirectURIsShare(t *testing.T) {
 		})
 		w.violation(err, "CreateClient", store.ConstraintSectorLength)
 	})
+}
+
+// A client that registers itself states the host of another one as its own. It would learn by which subjects that one knows its users if it
+// could then be told of users elsewhere: at redirect URIs of its own, at a device, or by exchange.
+func TestClientThatRegistersItselfTakesNoSubjectsAwayFromTheirSector(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	const victim = "victim.example"
+	there, elsewhere := []string{"https://victim.example/cb"}, []string{"https://evil.example/cb"}
+	device := []string{"authorization_code", "urn:ietf:params:oauth:grant-type:device_code"}
+	pairwise := func(p *store.RegisterClientParams) { p.SubjectType, p.RedirectURIs = new("pairwise"), there }
+	for what, move := range map[string]struct {
+		uris       []string
+		grantTypes []string
+		sector     *string
+		want       store.Outcome
+	}{
+		"another host":               {elsewhere, nil, nil, store.OutcomeInvalidClientMetadata},
+		"another host beside":        {append(there, elsewhere...), nil, nil, store.OutcomeInvalidClientMetadata},
+		"an app beside":              {append(there, "com.example.app:/cb"), nil, nil, store.OutcomeInvalidClientMetadata},
+		"a device":                   {there, device, nil, store.OutcomeInvalidClientMetadata},
+		"another sector, verified":   {elsewhere, nil, new("evil.example"), store.OutcomeInvalidClientMetadata},
+		"another path":               {[]string{"https://victim.example:8443/other"}, []string{"authorization_code", "refresh_token"}, nil, store.OutcomeUpdated},
+		"the same sector, verified":  {elsewhere, device, new(victim), store.OutcomeUpdated},
+		"what it has":                {there, nil, nil, store.OutcomeUpdated},
+		"what it has, and no device": {there, []string{"authorization_code"}, nil, store.OutcomeUpdated},
+	} {
+		client := w.open(pairwise)
+		wantEqual(t, "the sector", w.sectorOf(client), victim)
+		p := updateParams(client, "r1")
+		p.SubjectType, p.RedirectURIs, p.GrantTypes, p.SectorIdentifier = new("pairwise"), move.uris, move.grantTypes, move.sector
+		w.update(p, move.want)
+		wantEqual(t, "the sector after "+what, w.sectorOf(client), victim)
+		if move.want == store.OutcomeUpdated {
+			continue
+		}
+		p.SubjectType = nil // as a public one it may go where it likes, but not come back
+		w.update(p, store.OutcomeUpdated)
+		p = updateParams(client, "r1+")
+		p.SubjectType, p.RedirectURIs, p.GrantTypes = new("pairwise"), move.uris, move.grantTypes
+		w.Unchanged(func() { w.update(p, store.OutcomeInvalidClientMetadata) })
+
+		if move.sector != nil { // a document has none
+			continue
+		}
+		d := documentParams(time.Now().Add(-time.Hour))
+		d.SubjectType, d.RedirectURIs = new("pairwise"), there
+		w.put(d, store.OutcomeInserted)
+		wantEqual(t, "the sector of a document", w.sectorOf(d.ClientID), victim)
+		moved := d
+		moved.ID, moved.FetchedAt, moved.RedirectURIs, moved.GrantTypes = store.NewOAuthClientID(), time.Now().Add(-time.Minute), move.uris, move.grantTypes
+		w.Unchanged(func() { w.put(moved, store.OutcomeInvalidClientMetadata) })
+		d.ID, d.FetchedAt, d.RedirectURIs = store.NewOAuthClientID(), time.Now(), []string{"https://victim.example/new"}
+		w.put(d, store.OutcomeChanged)
+		w.Unchanged(func() { w.put(moved, store.OutcomeStale) })
+	}
+
+	// what an operator has decided can be sent back
+	client := w.open(pairwise)
+	_, err := w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: client, RedirectURIs: append(there, "https://b.example/cb")})
+	w.OK(err)
+	p := updateParams(client, "r1")
+	p.SubjectType, p.RedirectURIs = new("pairwise"), []string{"https://b.example/cb"}
+	w.update(p, store.OutcomeUpdated)
+
+	// a device from the start, or before there was a sector: one of its own, and then it may go anywhere
+	fromTheStart := w.open(pairwise, func(p *store.RegisterClientParams) { p.GrantTypes = device })
+	later := w.open()
+	for _, client := range []store.ClientID{fromTheStart, later} {
+		p := updateParams(client, "r1")
+		p.SubjectType, p.RedirectURIs, p.GrantTypes = new("pairwise"), there, device
+		w.update(p, store.OutcomeUpdated)
+		wantEqual(t, "the sector of a device", w.sectorOf(client), "client:"+string(client))
+		p = updateParams(client, "r1+")
+		p.SubjectType, p.RedirectURIs = new("pairwise"), elsewhere
+		w.update(p, store.OutcomeUpdated)
+		wantEqual(t, "the sector of a device", w.sectorOf(client), "client:"+string(client))
+	}
+	d := documentParams(time.Now())
+	d.SubjectType, d.RedirectURIs, d.GrantTypes = new("pairwise"), there, device
+	w.put(d, store.OutcomeInserted)
+	wantEqual(t, "the sector of a device's document", w.sectorOf(d.ClientID), "client:"+string(d.ClientID))
+	// and a sector that the server has verified
+	verified := w.open(pairwise, func(p *store.RegisterClientParams) { p.GrantTypes, p.SectorIdentifier = device, new(victim) })
+	wantEqual(t, "the verified sector", w.sectorOf(verified), victim)
+	p = updateParams(w.open(), "r1")
+	p.SubjectType, p.RedirectURIs, p.SectorIdentifier = new("pairwise"), elsewhere, new("sector.example")
+	w.update(p, store.OutcomeUpdated)
+	wantEqual(t, "the sector, verified later", w.sectorOf(p.ClientID), "sector.example")
 }
 
 func TestSubjectsOfAnotherServerAreKept(t *testing.T) {

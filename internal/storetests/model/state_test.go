@@ -635,12 +635,12 @@ func (m *model) redeem(p store.RedeemAuthorizationCodeParams) store.Outcome {
 		return store.OutcomeDisabled
 	case !m.familyIsLive(f):
 		return store.OutcomeRevoked
-	case redeemed:
-		return store.OutcomeRetried
-	case !f.codeExpires.After(m.now):
+	case !redeemed && !f.codeExpires.After(m.now):
 		return store.OutcomeExpired
 	case !within(p.Resources, f.resources):
 		return store.OutcomeInvalidTarget
+	case redeemed:
+		return store.OutcomeRetried
 	}
 	if o := m.judgeAgain(f.asks(f.granted, p.DefaultScopes, p.DefaultResources)); o != "" {
 		return o

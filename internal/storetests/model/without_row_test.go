@@ -40,10 +40,12 @@ func (m *model) issueFirst(f *family, t firstTokens) {
 	} else {
 		f.key = nil
 	}
-	if t.refresh != nil {
+	if t.refresh != nil || t.familyLifetime != 0 {
 		f.limit = in(m.now, t.familyLifetime, 0)
 		m.saw("a token cut to the family's limit", f.limit != nil && (access.expires == nil || f.limit.Before(*access.expires)))
 		access.expires = earliest(access.expires, f.limit)
+	}
+	if t.refresh != nil {
 		f.first = &issued{
 			refresh: true, id: string(*t.refresh), digest: *t.refreshDigest, pair: f.pair, reference: f.reference, family: f,
 			session: f.session, codeID: &f.id, scopes: f.granted, resources: f.resources, key: f.key,
