@@ -151,7 +151,7 @@ type Querier interface {
 	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 	//   - invalid_target: the client may not ask for the resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
-	//   - taken: the user code belongs to a request that has not expired; call again with another one
+	//   - taken: the user code belongs to a request that has not expired, or the id or device code to any other; call again with new ones
 	// Only created writes anything. A user code can be used again once its request has expired.
 	CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error)
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
