@@ -20,7 +20,8 @@
 // # Transactions
 //
 // Each call of package store is one statement and atomic by itself, so it needs no transaction. [InTx] is for calls that have
-// to happen together, or with statements of the application.
+// to happen together, or with statements of the application. Calls whose contract says that they run on the pool stay out of
+// it: a rollback would undo that a replayed token has ended its family, or that a guess was counted.
 //
 // # Contexts
 //

@@ -882,7 +882,7 @@ COMMENT ON COLUMN public.oauth_client.document_fetched_at IS 'When the document 
 
 COMMENT ON COLUMN public.oauth_client.document_fresh_until IS 'Until when the document need not be fetched again.';
 
-COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last fetch changed.';
+COMMENT ON COLUMN public.oauth_client.document_changes IS 'Columns that the last fetch changed. NULL until the document was fetched a second time.';
 
 COMMENT ON COLUMN public.oauth_client.unused_since IS 'Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.';
 
@@ -983,13 +983,16 @@ $$;
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
 CREATE FUNCTION public.add_actor(act jsonb, actor text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO '$user', 'public'
     AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN actor IS NULL THEN act
         WHEN act IS NULL THEN jsonb_build_object('sub', actor)
         ELSE jsonb_build_object('sub', actor, 'act', act)
-    END
+    END;
+END
 $$;
 
 COMMENT ON FUNCTION public.add_actor(act jsonb, actor text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';
@@ -1518,7 +1521,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
@@ -1825,7 +1828,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, if_later public.outcome, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, if_later public.outcome, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -1955,7 +1958,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2202,7 +2205,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
+COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) IS 'Part of ExtendSession: returns a session as it is now, if it is live. VOLATILE, so that it sees what was committed while the statement waited for the session.';
 
 CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
     LANGUAGE plpgsql
@@ -2418,8 +2421,12 @@ BEGIN
     AND NOT (of_call = 'PollDeviceCode' AND of_user IS NULL)
     AND NOT (of_call = 'UseTOTP' AND verdict <> 'spent') THEN
         INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, item_id, ip_address)
-        -- Cut, because an address may be what a request's header says, and no header may make the call fail.
-        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, of_item, left(from_address, 255));
+        -- An address may be what a request's header says, and a client_id what a form says. Neither may make the call fail, so the one is cut,
+        -- and the other left out if no client can have it, as it wouldn't fit the index.
+        VALUES (
+            of_call, verdict, why, of_user, CASE WHEN octet_length(of_client) <= 2048 THEN of_client END, of_session, of_family, of_item,
+            left(from_address, 255)
+        );
     END IF;
     RETURN verdict;
 END
@@ -2616,7 +2623,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';
 
 CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
     LANGUAGE plpgsql

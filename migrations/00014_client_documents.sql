@@ -15,7 +15,7 @@ COMMENT ON COLUMN oauth_client.document_uri IS 'Where the client''s metadata doc
 COMMENT ON COLUMN oauth_client.document_etag IS 'ETag of the document (RFC 9110, section 8.8.3), for a conditional request.';
 COMMENT ON COLUMN oauth_client.document_fetched_at IS 'When the document was fetched. NULL for a client that was not registered by a document. An older fetch changes nothing.';
 COMMENT ON COLUMN oauth_client.document_fresh_until IS 'Until when the document need not be fetched again.';
-COMMENT ON COLUMN oauth_client.document_changes IS 'Columns that the last fetch changed.';
+COMMENT ON COLUMN oauth_client.document_changes IS 'Columns that the last fetch changed. NULL until the document was fetched a second time.';
 
 -- A client_id may be the URL of a metadata document. An index row holds up to 2,704 bytes. Whatever fitted before fits now.
 ALTER DOMAIN stored_client_id DROP CONSTRAINT oauth_client_client_id_is_vschar;

@@ -2,13 +2,16 @@
 
 -- +goose StatementBegin
 CREATE FUNCTION add_actor(act jsonb, actor text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN actor IS NULL THEN act
         WHEN act IS NULL THEN jsonb_build_object('sub', actor)
         ELSE jsonb_build_object('sub', actor, 'act', act)
-    END
+    END;
+END
 $$;
 -- +goose StatementEnd
 
@@ -512,7 +515,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of IssueAccessToken, ExchangeToken and IssueTokenByAssertion: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
+COMMENT ON FUNCTION find_issued_access_token(access_token_id, client_id, token_digest, access_token_id, text) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -896,7 +899,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_client_document(client_id, timestamptz, outcome) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_client_document(client_id, timestamptz, outcome) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1125,7 +1128,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1264,6 +1267,10 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION known_subject(text, text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. VOLATILE, so that it sees what was committed while the statement waited for the session.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1419,8 +1426,12 @@ BEGIN
     AND NOT (of_call = 'PollDeviceCode' AND of_user IS NULL)
     AND NOT (of_call = 'UseTOTP' AND verdict <> 'spent') THEN
         INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, item_id, ip_address)
-        -- Cut, because an address may be what a request's header says, and no header may make the call fail.
-        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, of_item, left(from_address, 255));
+        -- An address may be what a request's header says, and a client_id what a form says. Neither may make the call fail, so the one is cut,
+        -- and the other left out if no client can have it, as it wouldn't fit the index.
+        VALUES (
+            of_call, verdict, why, of_user, CASE WHEN octet_length(of_client) <= 2048 THEN of_client END, of_session, of_family, of_item,
+            left(from_address, 255)
+        );
     END IF;
     RETURN verdict;
 END
@@ -1466,7 +1477,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1712,6 +1723,10 @@ DROP FUNCTION may_decide;
 
 -- +goose StatementBegin
 DROP FUNCTION lock_live_access_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION live_session(text) IS 'Part of ExtendSession: returns a session as it is now, if it is live. Volatile, so it sees what was committed while the statement waited for the session.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin

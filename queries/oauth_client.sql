@@ -462,7 +462,7 @@ WITH stated AS MATERIALIZED (
         tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
     SELECT @id::oauth_client_id, j.client_id, coalesce(sqlc.narg('document_uri')::text, j.client_id), sqlc.narg('document_etag')::text,
-        j.fetched_at, deadline(@fresh_for::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
+        j.fetched_at, deadline(@fresh_for::interval, NULL, 'FreshFor'), NULL::text[], j.auth_method = 'none', j.auth_method,
         stated_sector(j.client_id, NULL, sqlc.narg('subject_type')::text, sqlc.narg('grant_types')::text[]),
         sqlc.narg('name')::text, sqlc.narg('uri')::text, sqlc.narg('icon')::text, sqlc.narg('contacts')::text[],
         sqlc.narg('tos')::text, sqlc.narg('policy')::text, sqlc.narg('software_id')::text, sqlc.narg('software_version')::text,
@@ -521,7 +521,7 @@ WITH stated AS MATERIALIZED (
         updated_at = now()
     WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
       AND NOT leaves_sector(c, NULL, excluded.subject_type, excluded.redirect_uris, excluded.grant_types)
-    RETURNING c.id = @id::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
+    RETURNING c.document_changes IS NULL AS is_new, c.disabled, c.document_changes, c.document_fresh_until
 ), unchanged AS MATERIALIZED (
     SELECT u.verdict, u.changes, u.is_disabled, u.fresh_until
     FROM judged AS j

@@ -18,4 +18,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_client_document(client_id, timestamptz, outcome) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_client_document(client_id, timestamptz, outcome) IS 'Part of PutClientDocument and RefreshClientDocument: why one changed nothing. if_later is what a fetch was refused for that is the latest one. VOLATILE, so that it sees what was committed while the statement waited for the client.';

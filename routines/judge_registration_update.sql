@@ -20,4 +20,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so it sees what was committed while the statement waited for the client.';
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';

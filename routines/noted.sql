@@ -21,8 +21,12 @@ BEGIN
     AND NOT (of_call = 'PollDeviceCode' AND of_user IS NULL)
     AND NOT (of_call = 'UseTOTP' AND verdict <> 'spent') THEN
         INSERT INTO security_event (call, outcome, reason, user_id, client_id, session_id, authorization_id, item_id, ip_address)
-        -- Cut, because an address may be what a request's header says, and no header may make the call fail.
-        VALUES (of_call, verdict, why, of_user, of_client, of_session, of_family, of_item, left(from_address, 255));
+        -- An address may be what a request's header says, and a client_id what a form says. Neither may make the call fail, so the one is cut,
+        -- and the other left out if no client can have it, as it wouldn't fit the index.
+        VALUES (
+            of_call, verdict, why, of_user, CASE WHEN octet_length(of_client) <= 2048 THEN of_client END, of_session, of_family, of_item,
+            left(from_address, 255)
+        );
     END IF;
     RETURN verdict;
 END

@@ -18,4 +18,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so it sees what was committed while the statement waited.';
+COMMENT ON FUNCTION registered_before(client_id, oauth_client_id, token_digest, token_digest) IS 'Part of RegisterClient: whether a client_id has been registered, by the same call (retried) or another (taken). NULL if it hasn''t. VOLATILE, so that it sees what was committed while the statement waited.';

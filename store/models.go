@@ -1056,7 +1056,7 @@ type OAuthClient struct {
 	DocumentFetchedAt *time.Time
 	// Until when the document need not be fetched again.
 	DocumentFreshUntil *time.Time
-	// Columns that the last fetch changed.
+	// Columns that the last fetch changed. NULL until the document was fetched a second time.
 	DocumentChanges []string
 	// Since when MarkUnusedClients has found nothing that the client was granted; NULL if it has found something, or has not looked.
 	UnusedSince *time.Time

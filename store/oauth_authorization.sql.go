@@ -1317,8 +1317,8 @@ type IssueGrantRow struct {
 //   - retried: the same call had written them before; the answer is the same
 //   - unknown: there is no such client or user (invalid_grant)
 //   - disabled: the client is disabled (invalid_client)
-//   - suspended: the user is suspended (access_denied)
-//   - signed_out: the session is not a live session of the user (login_required)
+//   - suspended: the user is suspended (invalid_grant)
+//   - signed_out: the session is not a live session of the user (invalid_grant)
 //   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
 //   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
 //   - invalid_scope: the client may not ask for the scopes (invalid_scope)

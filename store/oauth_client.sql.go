@@ -1310,7 +1310,7 @@ WITH stated AS MATERIALIZED (
         tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
     SELECT $19::oauth_client_id, j.client_id, coalesce($20::text, j.client_id), $21::text,
-        j.fetched_at, deadline($22::interval, NULL, 'FreshFor'), '{}'::text[], j.auth_method = 'none', j.auth_method,
+        j.fetched_at, deadline($22::interval, NULL, 'FreshFor'), NULL::text[], j.auth_method = 'none', j.auth_method,
         stated_sector(j.client_id, NULL, $23::text, $6::text[]),
         $24::text, $14::text, $15::text, $25::text[],
         $16::text, $17::text, $26::text, $27::text,
@@ -1369,7 +1369,7 @@ WITH stated AS MATERIALIZED (
         updated_at = now()
     WHERE c.document_fetched_at < excluded.document_fetched_at AND c.deleted_at IS NULL
       AND NOT leaves_sector(c, NULL, excluded.subject_type, excluded.redirect_uris, excluded.grant_types)
-    RETURNING c.id = $19::oauth_client_id AS is_new, c.disabled, c.document_changes, c.document_fresh_until
+    RETURNING c.document_changes IS NULL AS is_new, c.disabled, c.document_changes, c.document_fresh_until
 ), unchanged AS MATERIALIZED (
     SELECT u.verdict, u.changes, u.is_disabled, u.fresh_until
     FROM judged AS j

@@ -163,7 +163,7 @@ WITH client AS MATERIALIZED (
         least(coalesce(nullif($14::interval, interval '0'), interval '5 seconds'), c.expires_at - now())
     FROM client AS c
     WHERE c.outcome = 'created' AND (SELECT count(*) FROM expired_request) >= 0
-    ON CONFLICT (user_code) DO NOTHING
+    ON CONFLICT DO NOTHING -- of two same calls at once, any of the ids and codes may conflict first
     RETURNING id, expires_at, poll_interval
 ), created AS (
     INSERT INTO oauth_authorization (id, client_id, kind, scopes, resources, authorization_details, request, expires_at)
@@ -221,7 +221,7 @@ type CreateDeviceAuthorizationRow struct {
 //   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 //   - invalid_target: the client may not ask for the resources (invalid_target)
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
-//   - taken: the user code belongs to a request that has not expired; call again with another one
+//   - taken: the user code belongs to a request that has not expired, or the id or device code to any other; call again with new ones
 //
 // Only created writes anything. A user code can be used again once its request has expired.
 func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error) {

@@ -151,7 +151,7 @@ type Querier interface {
 	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 	//   - invalid_target: the client may not ask for the resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
-	//   - taken: the user code belongs to a request that has not expired; call again with another one
+	//   - taken: the user code belongs to a request that has not expired, or the id or device code to any other; call again with new ones
 	// Only created writes anything. A user code can be used again once its request has expired.
 	CreateDeviceAuthorization(ctx context.Context, arg CreateDeviceAuthorizationParams) (CreateDeviceAuthorizationRow, error)
 	// CreateInitialAccessToken creates an initial access token (RFC 7591, section 3), with which max_uses clients may be registered, at least
@@ -613,8 +613,8 @@ type Querier interface {
 	//   - retried: the same call had written them before; the answer is the same
 	//   - unknown: there is no such client or user (invalid_grant)
 	//   - disabled: the client is disabled (invalid_client)
-	//   - suspended: the user is suspended (access_denied)
-	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - suspended: the user is suspended (invalid_grant)
+	//   - signed_out: the session is not a live session of the user (invalid_grant)
 	//   - unauthorized_client: the client is not registered for grant_type (unauthorized_client)
 	//   - mismatched: the client's tokens have to be bound, and there is no key (invalid_grant)
 	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)

@@ -1,5 +1,6 @@
 // Package token makes, checks and digests the opaque credentials of an authorization server: access and refresh tokens,
-// authorization codes, request_uri references, client secrets, session tokens and registration access tokens.
+// authorization codes, device codes, request_uri references, client secrets, session tokens, and the tokens by which clients
+// register.
 //
 // A credential has two forms, and a type for each, so that the compiler keeps them apart:
 //

@@ -652,6 +652,20 @@ func TestDocumentLeavesWhatTheServerDecides(t *testing.T) {
 	}
 }
 
+// A server that derives the id from the client_id passes the same one each time. What has changed is still told, so that users are asked again.
+func TestDocumentIsNewOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := documentParams(time.Now().Add(-time.Minute))
+	w.put(p, store.OutcomeInserted)
+	w.put(p, store.OutcomeRetried)
+	p.FetchedAt = p.FetchedAt.Add(time.Second)
+	w.put(p, store.OutcomeFresh)
+	p.FetchedAt, p.Name = p.FetchedAt.Add(time.Second), new("Bank")
+	r := w.put(p, store.OutcomeChanged)
+	wantEqual(t, "consent_changes", r.ConsentChanges, []string{"name"})
+}
+
 func TestDocumentTakesNoOtherClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -2,6 +2,7 @@ package calls
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -338,6 +339,29 @@ func TestNoEventIsWrittenUnlessTheyAreOn(t *testing.T) {
 			t.Errorf("%q: %+v", setting, got)
 		}
 	}
+}
+
+// What a request says of its own accord, and nobody has looked up, is not what makes an ending fail.
+func TestNothingThatAnybodyMaySayFailsForItsEvent(t *testing.T) {
+	t.Parallel()
+	w := &world{World: fixture.NewWorld(t, 2, withEvents)}
+	var long strings.Builder
+	for i := range 300 {
+		long.WriteString(string(fixture.Digest(fmt.Sprint(i)))) // nothing that could be compressed
+	}
+	none := store.ClientID(long.String())
+	w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: none})), store.OutcomeEnded)
+	row, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{UserID: w.User, ClientID: none})
+	w.OK(err)
+	w.want("WithdrawConsent", row.Outcome, store.OutcomeEnded)
+	k := w.Redeem()
+	w.Rotate(k.Refresh, store.OutcomeRotated)
+	address := new(strings.Repeat("192.0.2.1, ", 1000))
+	w.Rotate(k.Refresh, store.OutcomeReplayed, func(p *store.RotateRefreshTokenParams) { p.Grace, p.IPAddress = 0, address })
+	w.WantDead(k.Access)
+	events, err := w.Q.ListUserSecurityEvents(w.Ctx, store.ListUserSecurityEventsParams{UserID: w.User, PageSize: 10})
+	w.OK(err)
+	wantEqual(t, "events", len(events), 3)
 }
 
 func TestRolledBackCallLeavesNoEvent(t *testing.T) {

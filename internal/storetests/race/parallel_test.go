@@ -705,6 +705,15 @@ func TestRaceDeviceCodes(t *testing.T) {
 		w.parallel("PollDeviceCode", 16, outcomes{store.OutcomeAuthorizationPending: 1, store.OutcomeSlowDown: 15}, poll(s, s.asking, asIs))
 		w.wantCount("intervals of a minute", 1, `SELECT count(*) FROM oauth_polled_request WHERE id = $1 AND poll_interval = '1 minute'`, s.asking.id)
 
+		device := store.CreateDeviceAuthorizationParams{
+			ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: fixture.Verified, DeviceCode: fixture.Digest(fixture.Unique("d")),
+			UserCode: fixture.Digest(fixture.Unique("u")), Lifetime: time.Minute,
+		}
+		w.parallel("CreateDeviceAuthorization", 16, outcomes{store.OutcomeCreated: 1, store.OutcomeTaken: 15}, func(int) (store.Outcome, error) {
+			r, err := w.Q.CreateDeviceAuthorization(w.Ctx, device)
+			return r.Outcome, err
+		})
+
 		users := []store.UserID{s.user, w.newScene(true, false).user}
 		claims := w.parallel("FindAuthorizationByUserCode", 16, nil, func(i int) (store.Outcome, error) {
 			r, err := w.Q.FindAuthorizationByUserCode(w.Ctx, store.FindAuthorizationByUserCodeParams{UserCode: fixture.Digest(userCode(s.asking)), UserID: users[i%2]})
