@@ -54,7 +54,7 @@ type CollectorOptions struct {
 
 	// UnusedClients is for how long nobody may have used a client before it is deleted, months as a rule. Zero keeps all. It
 	// needs a Retention, and a pass at least once in it. See MarkUnusedClients for what is use. Only clients that were registered
-	// dynamically (RFC 7591) are deleted, unless AnyUnusedClient is set.
+	// dynamically (RFC 7591) or have a metadata document are deleted, unless AnyUnusedClient is set.
 	UnusedClients   time.Duration
 	AnyUnusedClient bool
 

@@ -424,12 +424,16 @@ FROM (VALUES (true)) AS one (n);
 --     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 -- name: PutClientDocument :one
 WITH stated AS MATERIALIZED (
-    SELECT m.auth_method, @client_id::client_id AS client_id, least(@fetched_at::timestamptz, now())::timestamptz AS fetched_at
+    SELECT m.auth_method, @client_id::client_id AS client_id,
+        (CASE
+            WHEN @fetched_at::timestamptz > 'epoch' THEN least(@fetched_at::timestamptz, now())
+            ELSE refuse_parameter('FetchedAt', 'is missing')::timestamptz
+        END)::timestamptz AS fetched_at
     FROM (SELECT coalesce(sqlc.narg('token_endpoint_auth_method')::text, 'none')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
-            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~ '/[.][.]?([/?]|$)'
+            WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~* '/([.]|%2e){1,2}([/?]|$)'
                 OR d.auth_method ~ '^client_secret_'
             THEN 'invalid_client_metadata'
             ELSE judge_registration(
@@ -722,7 +726,8 @@ FROM (VALUES (true)) AS one (n);
 -- unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
 -- with. If the call has not looked at a client for longer than that, its time begins anew, so call it more often. With a retention of 0
 -- nothing is deleted.
--- Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, are looked at; with any_client all are.
+-- Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, and those of a metadata document are
+-- looked at; with any_client all are.
 -- A client with the grant type client_credentials or token exchange never is, because its tokens leave no trace; nor is a disabled client,
 -- which could register anew.
 -- It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is
@@ -743,7 +748,7 @@ WITH bounds AS MATERIALIZED (
     CROSS JOIN oauth_client AS c
     WHERE c.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
       AND c.deleted_at IS NULL AND NOT c.disabled
-      AND (@any_client::boolean OR c.registration_access_token IS NOT NULL)
+      AND (@any_client::boolean OR c.registration_access_token IS NOT NULL OR c.document_fetched_at IS NOT NULL)
       AND NOT coalesce(c.grant_types, '{}') && ARRAY['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
       AND (c.unused_since IS NULL OR c.unused_since <= b.unused_before OR c.unused_checked_at <= now() - b.retention / 2)
       AND (c.unused_since IS NOT NULL OR NOT client_is_used(c.client_id, b.unused_before))

@@ -11,7 +11,8 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), created AS (
     INSERT INTO passkey (id, user_id, name, public_key, sign_count, transports, aaguid, backup_eligible, backed_up)
-    SELECT @id::passkey_id, o.id, sqlc.narg('name')::text, @public_key::text, sqlc.narg('sign_count')::bigint, @transports::text[],
+    SELECT @id::passkey_id, o.id, sqlc.narg('name')::text, coalesce(nullif(@public_key::text, ''), refuse_parameter('PublicKey', 'is missing')),
+        sqlc.narg('sign_count')::bigint, @transports::text[],
         sqlc.narg('aaguid')::text, @backup_eligible::boolean, @backed_up::boolean
     FROM owner AS o
     WHERE o.refusal IS NULL

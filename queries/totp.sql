@@ -12,7 +12,8 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), created AS (
     INSERT INTO totp (id, user_id, name, secret, algorithm, digits, period, last_step)
-    SELECT @id::totp_id, o.id, sqlc.narg('name')::text, @secret::text, coalesce(sqlc.narg('algorithm')::text, 'SHA1'),
+    SELECT @id::totp_id, o.id, sqlc.narg('name')::text, coalesce(nullif(@secret::text, ''), refuse_parameter('Secret', 'is missing')),
+        coalesce(sqlc.narg('algorithm')::text, 'SHA1'),
         coalesce(sqlc.narg('digits')::integer, 6), coalesce(sqlc.narg('period')::integer, 30), sqlc.narg('last_step')::bigint
     FROM owner AS o
     WHERE o.refusal IS NULL

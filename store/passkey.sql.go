@@ -16,7 +16,8 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), created AS (
     INSERT INTO passkey (id, user_id, name, public_key, sign_count, transports, aaguid, backup_eligible, backed_up)
-    SELECT $2::passkey_id, o.id, $3::text, $4::text, $5::bigint, $6::text[],
+    SELECT $2::passkey_id, o.id, $3::text, coalesce(nullif($4::text, ''), refuse_parameter('PublicKey', 'is missing')),
+        $5::bigint, $6::text[],
         $7::text, $8::boolean, $9::boolean
     FROM owner AS o
     WHERE o.refusal IS NULL

@@ -740,7 +740,8 @@ type Querier interface {
 	// unused_for ago, so never by age alone. What a client uses leaves a trace for retention, the one that DeleteEndedAuthorizations is called
 	// with. If the call has not looked at a client for longer than that, its time begins anew, so call it more often. With a retention of 0
 	// nothing is deleted.
-	// Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, are looked at; with any_client all are.
+	// Only clients that were registered dynamically (RFC 7591), and so have a registration_access_token, and those of a metadata document are
+	// looked at; with any_client all are.
 	// A client with the grant type client_credentials or token exchange never is, because its tokens leave no trace; nor is a disabled client,
 	// which could register anew.
 	// It looks at page_size clients in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is

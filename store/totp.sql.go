@@ -16,7 +16,8 @@ WITH owner AS MATERIALIZED (
     FOR KEY SHARE
 ), created AS (
     INSERT INTO totp (id, user_id, name, secret, algorithm, digits, period, last_step)
-    SELECT $2::totp_id, o.id, $3::text, $4::text, coalesce($5::text, 'SHA1'),
+    SELECT $2::totp_id, o.id, $3::text, coalesce(nullif($4::text, ''), refuse_parameter('Secret', 'is missing')),
+        coalesce($5::text, 'SHA1'),
         coalesce($6::integer, 6), coalesce($7::integer, 30), $8::bigint
     FROM owner AS o
     WHERE o.refusal IS NULL

@@ -55,7 +55,7 @@ func TestPasskeyIsWhatWasCreated(t *testing.T) {
 		t.Errorf("a credential ID that is taken: %v", err)
 	}
 	for _, bad := range []string{"a+b", "a/b=", "", "a b", strings.Repeat("x", 1365)} {
-		if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: store.PasskeyID(bad), UserID: w.User}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyIDIsBase64url) {
+		if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: store.PasskeyID(bad), UserID: w.User, PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyIDIsBase64url) {
 			t.Errorf("credential ID %q: %v", bad, err)
 		}
 	}
@@ -63,6 +63,15 @@ func TestPasskeyIsWhatWasCreated(t *testing.T) {
 }
 
 // WebAuthn, section 6.1.1: the counter grows, or is 0 for ever. What is refused stays what it was.
+func TestPasskeyWithoutAKeyIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		_, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: "empty", UserID: w.User})
+		wantEqual(t, "error", pgErrorOf(err).Message, "PublicKey is missing")
+	})
+}
+
 func TestSignCountOfAPasskeyGrows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -606,6 +606,16 @@ func TestFetchThatLiesAheadCountsAsNow(t *testing.T) {
 	w.put(ahead, store.OutcomeChanged)
 }
 
+// Else the first fetch would stay, as no later one of such a server is later.
+func TestFetchWithoutItsTimeIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		_, err := w.Q.PutClientDocument(w.Ctx, documentParams(time.Time{}))
+		wantEqual(t, "error", pgErrorOf(err).Message, "FetchedAt is missing")
+	})
+}
+
 func TestDocumentNeverLiftsAnOperatorsNo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -665,7 +675,8 @@ func TestDocumentTakesNoOtherClient(t *testing.T) {
 	w.Unchanged(func() { w.put(p, store.OutcomeTaken) })
 	for _, bad := range []store.ClientID{
 		"", "app", "http://app.example/c", "https://app.example", "https://app.example?c", "https://u@app.example/c", "https://u:p@app.example/c",
-		"https://app.example/c#x", "https://app.example/../c", "https://app.example/c/.", "https://app.example/./c", "HTTPS://app.example/c d", "https:///c",
+		"https://app.example/c#x", "https://app.example/../c", "https://app.example/c/.", "https://app.example/./c", "https://app.example/%2e%2E/c",
+		"https://app.example/.%2e", "https://app.example/%2e?c", "HTTPS://app.example/c d", "https:///c",
 	} {
 		p.ClientID = bad
 		w.Unchanged(func() { w.put(p, store.OutcomeInvalidClientMetadata) })

@@ -62,13 +62,23 @@ func TestTOTPIsWhatWasCreated(t *testing.T) {
 		{ID: "other", CreatedAt: all[1].CreatedAt, UpdatedAt: all[1].CreatedAt, UserID: w.User, Name: new("Phone"), Secret: "other", Algorithm: "SHA256", Digits: 8, Period: 60, LastStep: new(int64(9))},
 	})
 	for _, p := range []store.CreateTOTPParams{{Digits: new(int32(0))}, {Digits: new(int32(5))}, {Period: new(int32(0))}, {Algorithm: new("MD5")}, {Algorithm: new("")}} {
-		p.ID, p.UserID = "bad", w.User
+		p.ID, p.UserID, p.Secret = "bad", w.User, "ciphertext"
 		w.refused(func() {
 			if _, err := w.Q.CreateTOTP(w.Ctx, p); pgErrorOf(err).Code != "23514" {
 				t.Errorf("%s: %v", asJSON(p), err)
 			}
 		})
 	}
+}
+
+// Of an empty secret anybody knows the codes.
+func TestTOTPWithoutASecretIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.refused(func() {
+		_, err := w.Q.CreateTOTP(w.Ctx, store.CreateTOTPParams{ID: "empty", UserID: w.User})
+		wantEqual(t, "error", pgErrorOf(err).Message, "Secret is missing")
+	})
 }
 
 // A code is accepted once (RFC 6238, section 5.2), and with it all earlier ones are spent.

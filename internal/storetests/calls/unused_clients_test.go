@@ -177,16 +177,19 @@ func TestWhichUnusedClientsAreDeleted(t *testing.T) {
 		"disabled":           w.registered(),
 		"grants by its name": w.registered(func(p *store.CreateClientParams) { p.GrantTypes = []string{"authorization_code", "refresh_token"} }),
 	}
+	document := documentParams(time.Now())
+	w.put(document, store.OutcomeInserted)
+	clients["document"] = document.ClientID
 	w.disable(clients["disabled"])
 	left := func() (names []string) {
-		for _, name := range []string{"registered", "by hand", "acts for itself", "exchanges tokens", "disabled", "grants by its name"} {
+		for _, name := range []string{"registered", "by hand", "acts for itself", "exchanges tokens", "disabled", "grants by its name", "document"} {
 			if w.exists(clients[name]) {
 				names = append(names, name)
 			}
 		}
 		return names
 	}
-	wantEqual(t, "deleted", w.watched(12), 2)
+	wantEqual(t, "deleted", w.watched(12), 3)
 	wantEqual(t, "left", left(), []string{"by hand", "acts for itself", "exchanges tokens", "disabled"})
 	for range 2 * 12 {
 		w.markUnused(func(p *store.MarkUnusedClientsParams) { p.AnyClient = true })
