@@ -545,10 +545,16 @@ func TestDeletedRegistrationIsLikeADeletedClient(t *testing.T) {
 
 // documentParams is what a client says in its metadata document, as fetched then.
 func documentParams(fetched time.Time) store.PutClientDocumentParams {
-	return store.PutClientDocumentParams{
-		ID: store.NewOAuthClientID(), ClientID: store.ClientID("https://app.example/" + fixture.Unique("client")), FetchedAt: fetched, FreshFor: time.Hour,
-		RedirectURIs: []string{fixture.RedirectURI}, Name: new("App"), DocumentETag: new(`"1"`),
+	p := store.PutClientDocumentParams{
+		ID: store.NewOAuthClientID(), FetchedAt: fetched, FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}, Name: new("App"), DocumentETag: new(`"1"`),
 	}
+	documentAt(&p, store.ClientID("https://app.example/"+fixture.Unique("client")))
+	return p
+}
+
+// documentAt gives a document another client_id, which it says itself, too.
+func documentAt(p *store.PutClientDocumentParams, client store.ClientID) {
+	p.ClientID, p.DocumentClientID = client, new(string(client))
 }
 
 func (w *world) put(p store.PutClientDocumentParams, want store.Outcome) store.PutClientDocumentRow {
@@ -666,19 +672,32 @@ func TestDocumentIsNewOnce(t *testing.T) {
 	wantEqual(t, "consent_changes", r.ConsentChanges, []string{"name"})
 }
 
+// Whoever can put a file on a host is not the client of its URL: the document has to say so (draft-ietf-oauth-client-id-metadata-document).
+func TestDocumentHasToSayItsClientID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := documentParams(time.Now())
+	for _, says := range []*string{nil, new(""), new("https://other.example/client"), new(string(p.ClientID) + "/"), new(strings.ToUpper(string(p.ClientID)))} {
+		p.DocumentClientID = says
+		w.Unchanged(func() { w.put(p, store.OutcomeInvalidClientMetadata) })
+	}
+	documentAt(&p, p.ClientID)
+	w.put(p, store.OutcomeInserted)
+}
+
 func TestDocumentTakesNoOtherClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	url := w.NewClient(func(p *store.CreateClientParams) { p.ClientID = "https://app.example/registered" })
 	p := documentParams(time.Now())
-	p.ClientID = url
+	documentAt(&p, url)
 	w.Unchanged(func() { w.put(p, store.OutcomeTaken) })
 	for _, bad := range []store.ClientID{
 		"", "app", "http://app.example/c", "https://app.example", "https://app.example?c", "https://u@app.example/c", "https://u:p@app.example/c",
 		"https://app.example/c#x", "https://app.example/../c", "https://app.example/c/.", "https://app.example/./c", "https://app.example/%2e%2E/c",
 		"https://app.example/.%2e", "https://app.example/%2e?c", "HTTPS://app.example/c d", "https:///c",
 	} {
-		p.ClientID = bad
+		documentAt(&p, bad)
 		w.Unchanged(func() { w.put(p, store.OutcomeInvalidClientMetadata) })
 	}
 	p = documentParams(time.Now())
@@ -746,7 +765,7 @@ func TestLongClientIDFitsEveryIndex(t *testing.T) {
 	}
 	user = user[:255]
 	p := documentParams(time.Now())
-	p.ClientID = store.ClientID(long[:2048])
+	documentAt(&p, store.ClientID(long[:2048]))
 	w.put(p, store.OutcomeInserted)
 	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: user, Name: "Ada"})
 	w.OK(err)
@@ -768,7 +787,7 @@ func TestLongClientIDFitsEveryIndex(t *testing.T) {
 	w.OK(err)
 	w.WantDead(live.Access, live.Refresh)
 
-	p.ClientID += "x"
+	documentAt(&p, p.ClientID+"x")
 	_, err = w.Q.PutClientDocument(w.Ctx, p)
 	w.violation(err, "PutClientDocument", store.ConstraintOAuthClientClientIDIsVSCHAR)
 	if errors.Is(err, nil) {
