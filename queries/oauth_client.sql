@@ -223,7 +223,8 @@ ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
 -- UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
--- an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
+-- an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
+-- is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 -- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET
@@ -245,7 +246,18 @@ SET
     token_endpoint_auth_method = CASE WHEN 'token_endpoint_auth_method' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('token_endpoint_auth_method')::text, c.token_endpoint_auth_method) END,
     grant_types = CASE WHEN 'grant_types' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('grant_types')::text[], c.grant_types) END,
     response_types = CASE WHEN 'response_types' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('response_types')::text[], c.response_types) END,
-    public = CASE WHEN 'public' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('public')::boolean, c.public) END,
+    public = CASE
+        WHEN 'public' = ANY (f.cleared) THEN NULL
+        -- what was registered with the method follows it, or a client that is given a secret would go on without
+        ELSE coalesce(
+            sqlc.narg('public')::boolean,
+            CASE
+                WHEN c.public IS NOT NULL AND NOT 'token_endpoint_auth_method' = ANY (f.cleared)
+                THEN sqlc.narg('token_endpoint_auth_method')::text = 'none'
+            END,
+            c.public
+        )
+    END,
     type = CASE WHEN 'type' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('type')::text, c.type) END,
     reference_id = CASE WHEN 'reference_id' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('reference_id')::reference_id, c.reference_id) END,
     metadata = CASE WHEN 'metadata' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('metadata')::jsonb, c.metadata) END,

@@ -1952,7 +1952,18 @@ SET
     token_endpoint_auth_method = CASE WHEN 'token_endpoint_auth_method' = ANY (f.cleared) THEN NULL ELSE coalesce($16::text, c.token_endpoint_auth_method) END,
     grant_types = CASE WHEN 'grant_types' = ANY (f.cleared) THEN NULL ELSE coalesce($17::text[], c.grant_types) END,
     response_types = CASE WHEN 'response_types' = ANY (f.cleared) THEN NULL ELSE coalesce($18::text[], c.response_types) END,
-    public = CASE WHEN 'public' = ANY (f.cleared) THEN NULL ELSE coalesce($19::boolean, c.public) END,
+    public = CASE
+        WHEN 'public' = ANY (f.cleared) THEN NULL
+        -- what was registered with the method follows it, or a client that is given a secret would go on without
+        ELSE coalesce(
+            $19::boolean,
+            CASE
+                WHEN c.public IS NOT NULL AND NOT 'token_endpoint_auth_method' = ANY (f.cleared)
+                THEN $16::text = 'none'
+            END,
+            c.public
+        )
+    END,
     type = CASE WHEN 'type' = ANY (f.cleared) THEN NULL ELSE coalesce($20::text, c.type) END,
     reference_id = CASE WHEN 'reference_id' = ANY (f.cleared) THEN NULL ELSE coalesce($21::reference_id, c.reference_id) END,
     metadata = CASE WHEN 'metadata' = ANY (f.cleared) THEN NULL ELSE coalesce($22::jsonb, c.metadata) END,
@@ -2040,7 +2051,8 @@ type UpdateClientParams struct {
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
+// an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
+// is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,

@@ -1062,7 +1062,8 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
+	// is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.

@@ -443,6 +443,29 @@ func TestClientNeverBecomesConfidentialWithoutASecret(t *testing.T) {
 	w.Unchanged(func() { w.update(p, store.OutcomeInvalidClientMetadata) })
 }
 
+// public was set with the method, so it goes with it: a client that an operator has made confidential needs its secret.
+func TestPublicFollowsTheMethodThatAnOperatorSets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	update := func(client store.ClientID, p store.UpdateClientParams, want *bool) {
+		t.Helper()
+		p.ClientID = client
+		c, err := w.Q.UpdateClient(w.Ctx, p)
+		w.OK(err)
+		wantEqual(t, "public", c.Public, want)
+	}
+	client := w.open(asPublic)
+	update(client, store.UpdateClientParams{Name: new("x")}, new(true))
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("client_secret_basic")}, new(false))
+	w.rotateSecret(w.Q, client, "B", time.Hour, store.OutcomeRotated)
+	w.want("AuthenticateClient", w.outcome(w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientAuthMethod: "none"})), store.OutcomeUnauthenticated)
+	wantEqual(t, "authenticated", w.authenticated(w.Q, client, "B"), true)
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("none")}, new(true))
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("client_secret_post"), Public: new(true)}, new(true))
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("client_secret_post"), Cleared: []string{"public"}}, nil)
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("none")}, nil)
+}
+
 func TestUpdateOfARegistrationSurvivesALostAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
