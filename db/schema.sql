@@ -751,7 +751,8 @@ CREATE TABLE public.oauth_client (
     CONSTRAINT oauth_client_foreign_secret_hash_is_hash CHECK (((((foreign_secret_hash)::text COLLATE "C") ~ '^([$][A-Za-z0-9_-]+[$]|[{][A-Za-z0-9._-]+[}]|(pbkdf2|argon2|bcrypt|scrypt)[A-Za-z0-9_-]*[$:])[!-)+-~]+$'::text) AND (((foreign_secret_hash)::text COLLATE "C") !~* '^[{](noop|plain|clear)'::text))),
     CONSTRAINT oauth_client_one_kind_of_secret CHECK (((client_secret IS NULL) OR (foreign_secret_hash IS NULL))),
     CONSTRAINT oauth_client_one_source_of_keys CHECK (((jwks IS NULL) OR (jwks_uri IS NULL))),
-    CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
+    CONSTRAINT oauth_client_redirect_uris_where_redirected CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text])))),
+    CONSTRAINT oauth_client_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(deleted_at)))
 );
 
 COMMENT ON TABLE public.oauth_client IS 'Registered clients, with the metadata of RFC 7591, section 2.';
@@ -904,7 +905,8 @@ CREATE TABLE public.session (
     acr public.short_text,
     amr public.text_list,
     auth_time timestamp with time zone,
-    CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at)))
+    CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at))),
+    CONSTRAINT session_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(ended_at) AND isfinite(last_seen_at) AND isfinite(auth_time)))
 );
 
 COMMENT ON TABLE public.session IS 'Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user''s sessions_epoch, and the user is neither suspended nor deleted.';
@@ -943,7 +945,8 @@ CREATE TABLE public."user" (
     sessions_epoch bigint DEFAULT 0 NOT NULL,
     ended_grants public.stored_object DEFAULT '{}'::jsonb NOT NULL,
     suspended_at timestamp with time zone,
-    deleted_at timestamp with time zone
+    deleted_at timestamp with time zone,
+    CONSTRAINT user_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(suspended_at) AND isfinite(deleted_at)))
 );
 
 COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
@@ -1010,7 +1013,8 @@ CREATE TABLE public.oauth_consent (
     pair_epoch bigint DEFAULT 0 NOT NULL,
     resources public.text_list,
     requested_user_info_claims public.text_list,
-    authorization_details public.stored_array
+    authorization_details public.stored_array,
+    CONSTRAINT oauth_consent_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at)))
 );
 
 COMMENT ON TABLE public.oauth_consent IS 'What a user has agreed to for a client. A user and client have at most one row, so a consent is in one tenant at a time. It counts only while its epochs are the user''s (consent_counts).';
@@ -2877,7 +2881,8 @@ CREATE TABLE public.account (
     access_token_expires_at public.finite_timestamptz,
     refresh_token_expires_at public.finite_timestamptz,
     scope text,
-    password text
+    password text,
+    CONSTRAINT account_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at)))
 );
 
 COMMENT ON TABLE public.account IS 'Ways for users to sign in: a password (provider_id ''credential''), or an identity at another provider.';
@@ -2962,7 +2967,8 @@ CREATE TABLE public.jwks (
     crv text,
     expires_at public.finite_timestamptz,
     private_key_uri public.short_text,
-    CONSTRAINT jwks_private_key_is_in_one_place CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL)))
+    CONSTRAINT jwks_private_key_is_in_one_place CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL))),
+    CONSTRAINT jwks_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at)))
 );
 
 COMMENT ON TABLE public.jwks IS 'Keys that sign tokens. A key is published for as long as a token that it signed may be verified.';

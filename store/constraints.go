@@ -12,6 +12,8 @@ const (
 	ConstraintAccountPKey Constraint = "account_pkey"
 	// UNIQUE (provider_id, account_id)
 	ConstraintAccountProviderAccountUIdx Constraint = "account_provider_account_uidx"
+	// CHECK ((isfinite(created_at) AND isfinite(updated_at)))
+	ConstraintAccountTimesAreFinite Constraint = "account_times_are_finite"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintAccountUserIDFKey Constraint = "account_user_id_fkey"
 )
@@ -76,6 +78,8 @@ const (
 	ConstraintJWKSPKey Constraint = "jwks_pkey"
 	// CHECK (((private_key = ''::text) = (private_key_uri IS NOT NULL)))
 	ConstraintJWKSPrivateKeyIsInOnePlace Constraint = "jwks_private_key_is_in_one_place"
+	// CHECK ((isfinite(created_at) AND isfinite(updated_at)))
+	ConstraintJWKSTimesAreFinite Constraint = "jwks_times_are_finite"
 )
 
 // What a row of oauth_access_token has to satisfy.
@@ -140,6 +144,8 @@ const (
 	ConstraintOAuthClientPKey Constraint = "oauth_client_pkey"
 	// CHECK (((cardinality((redirect_uris)::text[]) > 0) OR (deleted_at IS NOT NULL) OR (NOT (COALESCE((grant_types)::text[], ARRAY['authorization_code'::text]) && ARRAY['authorization_code'::text, 'implicit'::text]))))
 	ConstraintOAuthClientRedirectURIsWhereRedirected Constraint = "oauth_client_redirect_uris_where_redirected"
+	// CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(deleted_at)))
+	ConstraintOAuthClientTimesAreFinite Constraint = "oauth_client_times_are_finite"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintOAuthClientUserIDFKey Constraint = "oauth_client_user_id_fkey"
 )
@@ -180,6 +186,8 @@ const (
 	ConstraintOAuthConsentClientUserUIdx Constraint = "oauth_consent_client_user_uidx"
 	// PRIMARY KEY (id)
 	ConstraintOAuthConsentPKey Constraint = "oauth_consent_pkey"
+	// CHECK ((isfinite(created_at) AND isfinite(updated_at)))
+	ConstraintOAuthConsentTimesAreFinite Constraint = "oauth_consent_times_are_finite"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
 	ConstraintOAuthConsentUserIDFKey Constraint = "oauth_consent_user_id_fkey"
 )
@@ -312,6 +320,8 @@ const (
 	ConstraintSessionEndedHasExpired Constraint = "session_ended_has_expired"
 	// PRIMARY KEY (id)
 	ConstraintSessionPKey Constraint = "session_pkey"
+	// CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(ended_at) AND isfinite(last_seen_at) AND isfinite(auth_time)))
+	ConstraintSessionTimesAreFinite Constraint = "session_times_are_finite"
 	// UNIQUE (token)
 	ConstraintSessionTokenUIdx Constraint = "session_token_uidx"
 	// FOREIGN KEY (user_id) REFERENCES "user"(id) ON DELETE CASCADE
@@ -528,6 +538,8 @@ const (
 	ConstraintUserEmailUIdx Constraint = "user_email_uidx"
 	// PRIMARY KEY (id)
 	ConstraintUserPKey Constraint = "user_pkey"
+	// CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(suspended_at) AND isfinite(deleted_at)))
+	ConstraintUserTimesAreFinite Constraint = "user_times_are_finite"
 )
 
 // What a row of verification has to satisfy.

@@ -60,7 +60,7 @@ func TestReviewedKnowsTheOutcomes(t *testing.T) {
 	}
 	for _, q := range c.Queries {
 		for _, v := range q.Columns {
-			if v.Name != "outcome" {
+			if v.Name != "outcome" || strings.HasPrefix(q.Name, "List") { // a list of events has that of each event
 				continue
 			}
 			said := map[string]bool{}

@@ -354,6 +354,13 @@ var constraintViolations = []struct {
 	{store.ConstraintJWKSIDLength, `UPDATE jwks SET id = ''`},
 	{store.ConstraintJWKSIDLength, `UPDATE jwks SET id = repeat('x', 256)`},
 
+	{store.ConstraintUserTimesAreFinite, `UPDATE "user" SET created_at = '-infinity'`},
+	{store.ConstraintUserTimesAreFinite, `UPDATE "user" SET suspended_at = 'infinity'`},
+	{store.ConstraintSessionTimesAreFinite, `UPDATE session SET auth_time = 'infinity'`},
+	{store.ConstraintAccountTimesAreFinite, `UPDATE account SET updated_at = 'infinity'`},
+	{store.ConstraintOAuthClientTimesAreFinite, `UPDATE oauth_client SET created_at = 'infinity'`},
+	{store.ConstraintOAuthConsentTimesAreFinite, `UPDATE oauth_consent SET created_at = '-infinity'`},
+	{store.ConstraintJWKSTimesAreFinite, `UPDATE jwks SET created_at = 'infinity'`},
 	{store.ConstraintSessionEndedHasExpired, `UPDATE session SET ended_at = now(), expires_at = now() + interval '1 second'`},
 	{store.ConstraintOAuthClientDeletedIsDisabled, `UPDATE oauth_client SET deleted_at = now()`},
 	{store.ConstraintOAuthClientForeignSecretHashIsHash, `UPDATE oauth_client SET foreign_secret_hash = '**********'`},

@@ -54,6 +54,7 @@ var schemaTables = []tableSpec{
 			user_email_idx (email)
 			user_created_at_idx (created_at, id)
 			user_deleted_at_idx (deleted_at) WHERE (deleted_at IS NOT NULL)`,
+		checks: `user_times_are_finite`,
 	},
 	{
 		name: "session",
@@ -80,7 +81,9 @@ var schemaTables = []tableSpec{
 			session_user_id_idx (user_id, created_at, id)
 			session_expires_at_idx (expires_at)`,
 		foreign: `session_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
-		checks:  `session_ended_has_expired`,
+		checks: `
+			session_ended_has_expired
+			session_times_are_finite`,
 		triggers: `
 			keep_finite
 			stamp_session`,
@@ -106,6 +109,7 @@ var schemaTables = []tableSpec{
 			account_provider_account_uidx UNIQUE (provider_id, account_id)
 			account_user_id_idx (user_id)`,
 		foreign: `account_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
+		checks:  `account_times_are_finite`,
 	},
 	{
 		name: "verification",
@@ -229,7 +233,8 @@ var schemaTables = []tableSpec{
 			oauth_client_foreign_secret_hash_is_hash
 			oauth_client_one_kind_of_secret
 			oauth_client_one_source_of_keys
-			oauth_client_deleted_is_disabled`,
+			oauth_client_deleted_is_disabled
+			oauth_client_times_are_finite`,
 		triggers: `
 			disable_client_of_deleted_user
 			keep_sector`,
@@ -501,6 +506,7 @@ var schemaTables = []tableSpec{
 			oauth_consent_client_id_fkey (client_id) oauth_client(client_id) ON DELETE CASCADE
 			oauth_consent_user_id_fkey (user_id) "user"(id) ON DELETE CASCADE`,
 		triggers: `stamp_consent`,
+		checks:   `oauth_consent_times_are_finite`,
 	},
 	{
 		name: "session_client",
@@ -543,7 +549,9 @@ var schemaTables = []tableSpec{
 			jwks_pkey UNIQUE (id)
 			jwks_created_at_idx (created_at, id)
 			jwks_expires_at_idx (expires_at) WHERE (expires_at IS NOT NULL)`,
-		checks: `jwks_private_key_is_in_one_place`,
+		checks: `
+			jwks_private_key_is_in_one_place
+			jwks_times_are_finite`,
 	},
 	{
 		name: "oauth_client_assertion",
