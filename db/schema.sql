@@ -2105,6 +2105,8 @@ BEGIN
             PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
         END IF;
         NEW.sector_identifier := OLD.sector_identifier;
+    ELSIF NEW.sector_identifier <> own_sector(NEW.client_id) THEN
+        NEW.sector_identifier := lower(NEW.sector_identifier COLLATE "C"); -- a host name
     END IF;
     IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
         NEW.sector_identifier := coalesce(common_host(NEW.redirect_uris), own_sector(NEW.client_id));
@@ -2179,7 +2181,7 @@ CREATE FUNCTION public.leaves_sector(c public.oauth_client, verified text, subje
     SELECT coalesce(
         subject_type <> 'public'
         AND c.sector_identifier <> own_sector(c.client_id)
-        AND c.sector_identifier IS DISTINCT FROM verified
+        AND c.sector_identifier IS DISTINCT FROM lower(verified COLLATE "C")
         AND NOT (common_host(redirect_uris) IS NOT DISTINCT FROM c.sector_identifier AND proves_host(grant_types))
         -- what the client has already, as an operator may have decided
         AND (

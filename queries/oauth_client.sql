@@ -223,7 +223,8 @@ ORDER BY c.created_at, c.id
 LIMIT @page_size::integer;
 
 -- UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
--- an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
+-- an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
+-- is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 -- name: UpdateClient :one
 UPDATE oauth_client AS c
 SET
@@ -245,7 +246,18 @@ SET
     token_endpoint_auth_method = CASE WHEN 'token_endpoint_auth_method' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('token_endpoint_auth_method')::text, c.token_endpoint_auth_method) END,
     grant_types = CASE WHEN 'grant_types' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('grant_types')::text[], c.grant_types) END,
     response_types = CASE WHEN 'response_types' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('response_types')::text[], c.response_types) END,
-    public = CASE WHEN 'public' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('public')::boolean, c.public) END,
+    public = CASE
+        WHEN 'public' = ANY (f.cleared) THEN NULL
+        -- what was registered with the method follows it, or a client that is given a secret would go on without
+        ELSE coalesce(
+            sqlc.narg('public')::boolean,
+            CASE
+                WHEN c.public IS NOT NULL AND NOT 'token_endpoint_auth_method' = ANY (f.cleared)
+                THEN sqlc.narg('token_endpoint_auth_method')::text = 'none'
+            END,
+            c.public
+        )
+    END,
     type = CASE WHEN 'type' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('type')::text, c.type) END,
     reference_id = CASE WHEN 'reference_id' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('reference_id')::reference_id, c.reference_id) END,
     metadata = CASE WHEN 'metadata' = ANY (f.cleared) THEN NULL ELSE coalesce(sqlc.narg('metadata')::jsonb, c.metadata) END,
@@ -407,7 +419,8 @@ SELECT noted(
 FROM (VALUES (true)) AS one (n);
 
 -- PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
--- document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
+-- document's https URL, document_uri where it was fetched, if that is another one, and document_client_id what the document says in
+-- client_id, which has to be the same. id is for a new client: make one for each call.
 -- Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 -- token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 -- changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -420,8 +433,8 @@ FROM (VALUES (true)) AS one (n);
 --   - taken: the client_id is that of a client without a document; nothing changes
 --   - revoked: the client is deleted; nothing changes until it is erased
 --   - invalid_redirect_uri: as in RegisterClient
---   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, if the method is one with a secret, or
---     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
+--   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or not the one that the document says,
+--     if the method is one with a secret, or if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 -- name: PutClientDocument :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, @client_id::client_id AS client_id,
@@ -434,7 +447,7 @@ WITH stated AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
             WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~* '/([.]|%2e){1,2}([/?]|$)'
-                OR d.auth_method ~ '^client_secret_'
+                OR sqlc.narg('document_client_id')::text IS DISTINCT FROM d.client_id OR d.auth_method ~ '^client_secret_'
             THEN 'invalid_client_metadata'
             ELSE judge_registration(
                 @redirect_uris::text[], sqlc.narg('post_logout_redirect_uris')::text[], sqlc.narg('grant_types')::text[], d.auth_method,

@@ -63,10 +63,10 @@ func (m Metadata) UpdateRegistrationParams() store.UpdateRegistrationParams {
 }
 
 // PutClientDocumentParams returns the params that store a metadata document. Identifiers and what is known of the fetch are the caller's
-// to fill in. The client_id is the URL that was fetched, and m.ClientID has to be equal.
+// to fill in. The client_id is the URL that was fetched; the call refuses a document that says another one.
 func (m Metadata) PutClientDocumentParams() store.PutClientDocumentParams {
 	return store.PutClientDocumentParams{
-		RedirectURIs: m.RedirectURIs, PostLogoutRedirectURIs: m.PostLogoutRedirectURIs,
+		DocumentClientID: m.ClientID, RedirectURIs: m.RedirectURIs, PostLogoutRedirectURIs: m.PostLogoutRedirectURIs,
 		TokenEndpointAuthMethod: m.TokenEndpointAuthMethod, GrantTypes: m.GrantTypes, ResponseTypes: m.ResponseTypes, Scopes: m.Scopes,
 		Name: m.Name, URI: m.URI, Icon: m.Icon, TOS: m.TOS, Policy: m.Policy, Contacts: m.Contacts, JWKS: m.JWKS, JWKSURI: m.JWKSURI,
 		SoftwareID: m.SoftwareID, SoftwareVersion: m.SoftwareVersion, SoftwareStatement: m.SoftwareStatement,

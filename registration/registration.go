@@ -77,8 +77,8 @@ type Metadata struct {
 	Other json.RawMessage
 
 	// ClientID and ClientSecret are what the document says in client_id and client_secret, which a client sends along when it updates its
-	// registration (RFC 7592, section 2.2), and a metadata document states. They are for the caller to compare, and are in none of the
-	// params. Of the secret only the digest is kept.
+	// registration (RFC 7592, section 2.2), and a metadata document states. They are for the caller to compare; PutClientDocument compares
+	// ClientID. Of the secret only the digest is kept.
 	ClientID     *string
 	ClientSecret *token.Digest
 }

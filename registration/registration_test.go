@@ -299,6 +299,7 @@ func TestParamsHaveAllMetadata(t *testing.T) {
 		same(t, method, parse(t, `{"token_endpoint_auth_method": `+method+`}`).CreateClientParams().Public, want)
 	}
 	same(t, "redirect_uris", parse(t, `{}`).CreateClientParams().RedirectURIs, []string{})
+	same(t, "client_id", parse(t, `{"client_id": "x"}`).PutClientDocumentParams().DocumentClientID, "x")
 }
 
 // stored is the row that a registration comes to.

@@ -8,6 +8,8 @@ BEGIN
             PERFORM refuse_parameter('SectorIdentifier', 'can''t be changed, because all subjects of the client would change');
         END IF;
         NEW.sector_identifier := OLD.sector_identifier;
+    ELSIF NEW.sector_identifier <> own_sector(NEW.client_id) THEN
+        NEW.sector_identifier := lower(NEW.sector_identifier COLLATE "C"); -- a host name
     END IF;
     IF NEW.subject_type <> 'public' AND NEW.sector_identifier IS NULL THEN
         NEW.sector_identifier := coalesce(common_host(NEW.redirect_uris), own_sector(NEW.client_id));

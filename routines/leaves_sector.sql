@@ -4,7 +4,7 @@ AS $$
     SELECT coalesce(
         subject_type <> 'public'
         AND c.sector_identifier <> own_sector(c.client_id)
-        AND c.sector_identifier IS DISTINCT FROM verified
+        AND c.sector_identifier IS DISTINCT FROM lower(verified COLLATE "C")
         AND NOT (common_host(redirect_uris) IS NOT DISTINCT FROM c.sector_identifier AND proves_host(grant_types))
         -- what the client has already, as an operator may have decided
         AND (

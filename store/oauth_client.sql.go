@@ -1282,19 +1282,19 @@ WITH stated AS MATERIALIZED (
     SELECT d.auth_method, d.client_id, d.fetched_at,
         (CASE
             WHEN d.client_id !~ '^https://[^/?#@[:space:]]+/[^#[:space:]]*$' OR d.client_id ~* '/([.]|%2e){1,2}([/?]|$)'
-                OR d.auth_method ~ '^client_secret_'
+                OR $4::text IS DISTINCT FROM d.client_id OR d.auth_method ~ '^client_secret_'
             THEN 'invalid_client_metadata'
             ELSE judge_registration(
-                $4::text[], $5::text[], $6::text[], d.auth_method,
-                $7::jsonb, $8::text,
+                $5::text[], $6::text[], $7::text[], d.auth_method,
+                $8::jsonb, $9::text,
                 num_nonnulls(
-                    $9::text, $10::text,
-                    $11::text, $12::text,
-                    $13::text
+                    $10::text, $11::text,
+                    $12::text, $13::text,
+                    $14::text
                 ),
                 ARRAY[
-                    $14::text, $15::text, $16::text, $17::text,
-                    $8::text, $18::text
+                    $15::text, $16::text, $17::text, $18::text,
+                    $9::text, $19::text
                 ]
             )
         END)::outcome AS refused
@@ -1309,20 +1309,20 @@ WITH stated AS MATERIALIZED (
         tls_client_auth_subject_dn, tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip,
         tls_client_auth_san_email, backchannel_logout_uri, backchannel_logout_session_required, metadata, authorization_details_types
     )
-    SELECT $19::oauth_client_id, j.client_id, coalesce($20::text, j.client_id), $21::text,
-        j.fetched_at, deadline($22::interval, NULL, 'FreshFor'), NULL::text[], j.auth_method = 'none', j.auth_method,
-        stated_sector(j.client_id, NULL, $23::text, $6::text[]),
-        $24::text, $14::text, $15::text, $25::text[],
-        $16::text, $17::text, $26::text, $27::text,
-        $28::text, coalesce($4::text[], '{}'), $5::text[],
-        $6::text[], $29::text[], $30::text[], $7::jsonb,
-        $8::text, $31::text, $23::text,
-        $32::interval, $33::boolean,
-        $34::boolean, $35::boolean,
-        $9::text, $10::text,
-        $11::text, $12::text,
-        $13::text, $18::text,
-        $36::boolean, $37::jsonb, $38::text[]
+    SELECT $20::oauth_client_id, j.client_id, coalesce($21::text, j.client_id), $22::text,
+        j.fetched_at, deadline($23::interval, NULL, 'FreshFor'), NULL::text[], j.auth_method = 'none', j.auth_method,
+        stated_sector(j.client_id, NULL, $24::text, $7::text[]),
+        $25::text, $15::text, $16::text, $26::text[],
+        $17::text, $18::text, $27::text, $28::text,
+        $29::text, coalesce($5::text[], '{}'), $6::text[],
+        $7::text[], $30::text[], $31::text[], $8::jsonb,
+        $9::text, $32::text, $24::text,
+        $33::interval, $34::boolean,
+        $35::boolean, $36::boolean,
+        $10::text, $11::text,
+        $12::text, $13::text,
+        $14::text, $19::text,
+        $37::boolean, $38::jsonb, $39::text[]
     FROM judged AS j
     WHERE j.refused IS NULL
     ON CONFLICT (client_id) DO UPDATE
@@ -1405,6 +1405,7 @@ type PutClientDocumentParams struct {
 	ClientID                              ClientID
 	FetchedAt                             time.Time
 	TokenEndpointAuthMethod               *string
+	DocumentClientID                      *string
 	RedirectURIs                          []string
 	PostLogoutRedirectURIs                []string
 	GrantTypes                            []string
@@ -1451,7 +1452,8 @@ type PutClientDocumentRow struct {
 }
 
 // PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
-// document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
+// document's https URL, document_uri where it was fetched, if that is another one, and document_client_id what the document says in
+// client_id, which has to be the same. id is for a new client: make one for each call.
 // Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 // token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 // changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -1464,13 +1466,14 @@ type PutClientDocumentRow struct {
 //   - taken: the client_id is that of a client without a document; nothing changes
 //   - revoked: the client is deleted; nothing changes until it is erased
 //   - invalid_redirect_uri: as in RegisterClient
-//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, if the method is one with a secret, or
-//     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
+//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or not the one that the document says,
+//     if the method is one with a secret, or if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 func (q *Queries) PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error) {
 	row := q.db.QueryRow(ctx, PutClientDocument,
 		arg.ClientID,
 		arg.FetchedAt,
 		arg.TokenEndpointAuthMethod,
+		arg.DocumentClientID,
 		arg.RedirectURIs,
 		arg.PostLogoutRedirectURIs,
 		arg.GrantTypes,
@@ -1949,7 +1952,18 @@ SET
     token_endpoint_auth_method = CASE WHEN 'token_endpoint_auth_method' = ANY (f.cleared) THEN NULL ELSE coalesce($16::text, c.token_endpoint_auth_method) END,
     grant_types = CASE WHEN 'grant_types' = ANY (f.cleared) THEN NULL ELSE coalesce($17::text[], c.grant_types) END,
     response_types = CASE WHEN 'response_types' = ANY (f.cleared) THEN NULL ELSE coalesce($18::text[], c.response_types) END,
-    public = CASE WHEN 'public' = ANY (f.cleared) THEN NULL ELSE coalesce($19::boolean, c.public) END,
+    public = CASE
+        WHEN 'public' = ANY (f.cleared) THEN NULL
+        -- what was registered with the method follows it, or a client that is given a secret would go on without
+        ELSE coalesce(
+            $19::boolean,
+            CASE
+                WHEN c.public IS NOT NULL AND NOT 'token_endpoint_auth_method' = ANY (f.cleared)
+                THEN $16::text = 'none'
+            END,
+            c.public
+        )
+    END,
     type = CASE WHEN 'type' = ANY (f.cleared) THEN NULL ELSE coalesce($20::text, c.type) END,
     reference_id = CASE WHEN 'reference_id' = ANY (f.cleared) THEN NULL ELSE coalesce($21::reference_id, c.reference_id) END,
     metadata = CASE WHEN 'metadata' = ANY (f.cleared) THEN NULL ELSE coalesce($22::jsonb, c.metadata) END,
@@ -2037,7 +2051,8 @@ type UpdateClientParams struct {
 }
 
 // UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
+// an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
+// is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error) {
 	row := q.db.QueryRow(ctx, UpdateClient,
 		arg.SkipConsent,

@@ -788,7 +788,8 @@ type Querier interface {
 	// replayed.
 	PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) (PollDeviceCodeRow, error)
 	// PutClientDocument stores what a client ID metadata document says (draft-ietf-oauth-client-id-metadata-document). client_id is the
-	// document's https URL, document_uri where it was fetched, if that is another one. id is for a new client: make one for each call.
+	// document's https URL, document_uri where it was fetched, if that is another one, and document_client_id what the document says in
+	// client_id, which has to be the same. id is for a new client: make one for each call.
 	// Fetches are ordered by fetched_at; one that lies ahead counts as now. The document need not be fetched again for fresh_for.
 	// token_endpoint_auth_method is none if it is nil. Such a client has no secret.
 	// changes are the columns that changed, consent_changes those of them about which users have to be asked again. A disabled client stays
@@ -801,8 +802,8 @@ type Querier interface {
 	//   - taken: the client_id is that of a client without a document; nothing changes
 	//   - revoked: the client is deleted; nothing changes until it is erased
 	//   - invalid_redirect_uri: as in RegisterClient
-	//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, if the method is one with a secret, or
-	//     if the client would take pairwise subjects away from its sector, as in UpdateRegistration
+	//   - invalid_client_metadata: as in RegisterClient; also if the client_id isn't a URL of a document, or not the one that the document says,
+	//     if the method is one with a secret, or if the client would take pairwise subjects away from its sector, as in UpdateRegistration
 	PutClientDocument(ctx context.Context, arg PutClientDocumentParams) (PutClientDocumentRow, error)
 	// ReauthenticateSession records that the user has authenticated again in a session that goes on, for prompt=login or a step up to another
 	// acr. It adds and ends no session, and no client is notified. token is the digest of a new cookie; NULL keeps the present one.
@@ -1061,7 +1062,8 @@ type Querier interface {
 	// may leave a token out. Zero rows: there is no such account.
 	UpdateAccountTokens(ctx context.Context, arg UpdateAccountTokensParams) (Account, error)
 	// UpdateClient changes the fields that are not nil. The columns named in cleared (OAuthClientField) are set to NULL; any other name there is
-	// an error. It changes neither client_id nor secrets nor sector_identifier. Zero rows: there is no such client, or it is deleted.
+	// an error. It changes neither client_id nor secrets nor sector_identifier. A new token_endpoint_auth_method sets public as well, where that
+	// is not nil in the row and not given. Zero rows: there is no such client, or it is deleted.
 	UpdateClient(ctx context.Context, arg UpdateClientParams) (OAuthClient, error)
 	// UpdateRegistration replaces the metadata that a client states about itself (RFC 7592, section 2.2): what is nil is deleted, or gets its
 	// default. It keeps what only the server decides: owner, first-party flags, lifetimes, PKCE, grace, and the sector of pairwise subjects.

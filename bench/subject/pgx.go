@@ -148,7 +148,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		var r plainGrant
 		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, string(c.RefreshTokenID), Grace, false, nil, nil, nil, nil,
 			nil, nil, authenticated, nil, nil, string(c.Presented), nil, nil, string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
-			string(c.AccessTokenID), false, string(c.AccessToken)).Scan(
+			false, string(c.AccessToken), string(c.AccessTokenID)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,
 			&r.resources, &r.details, &r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
 		if w == Rotate {

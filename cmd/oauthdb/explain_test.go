@@ -59,10 +59,13 @@ func TestExplainPrintsEveryPage(t *testing.T) {
 	}
 }
 
+// longest is the length of the longest line that could have been wrapped: one whose last column has more than a word.
 func longest(text string) int {
 	n := 0
 	for l := range strings.SplitSeq(text, "\n") {
-		n = max(n, len([]rune(l)))
+		if column := l[strings.LastIndex("  "+l, "  "):]; strings.Contains(column, " ") {
+			n = max(n, len([]rune(l)))
+		}
 	}
 	return n
 }

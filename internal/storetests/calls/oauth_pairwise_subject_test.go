@@ -237,6 +237,7 @@ func TestSectorIsTheHostThatAllRedirectURIsShare(t *testing.T) {
 		{"", []string{"https://a.example/cb"}, "a.example"},
 		{"", []string{"https://A.Example:8443", "https://a.example?x=https://b.example"}, "a.example"},
 		{"sector.example", []string{"https://a.example/cb", "https://b.example/cb"}, "sector.example"},
+		{"Sector.Example", []string{"https://a.example/cb"}, "sector.example"}, // as a URL may write it
 		// one client could otherwise learn the subjects of another one's sector, or share one with apps it has nothing to do with
 		{"", []string{"https://a.example/cb", "https://b.example/cb"}, own},
 		{"", []string{"https://a.example/cb", "com.example.app:/cb"}, own},
@@ -301,7 +302,7 @@ func TestClientThatRegistersItselfTakesNoSubjectsAwayFromTheirSector(t *testing.
 		"a device":                   {there, device, nil, store.OutcomeInvalidClientMetadata},
 		"another sector, verified":   {elsewhere, nil, new("evil.example"), store.OutcomeInvalidClientMetadata},
 		"another path":               {[]string{"https://victim.example:8443/other"}, []string{"authorization_code", "refresh_token"}, nil, store.OutcomeUpdated},
-		"the same sector, verified":  {elsewhere, device, new(victim), store.OutcomeUpdated},
+		"the same sector, verified":  {elsewhere, device, new("Victim.example"), store.OutcomeUpdated},
 		"what it has":                {there, nil, nil, store.OutcomeUpdated},
 		"what it has, and no device": {there, []string{"authorization_code"}, nil, store.OutcomeUpdated},
 	} {

@@ -443,6 +443,29 @@ func TestClientNeverBecomesConfidentialWithoutASecret(t *testing.T) {
 	w.Unchanged(func() { w.update(p, store.OutcomeInvalidClientMetadata) })
 }
 
+// public was set with the method, so it goes with it: a client that an operator has made confidential needs its secret.
+func TestPublicFollowsTheMethodThatAnOperatorSets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	update := func(client store.ClientID, p store.UpdateClientParams, want *bool) {
+		t.Helper()
+		p.ClientID = client
+		c, err := w.Q.UpdateClient(w.Ctx, p)
+		w.OK(err)
+		wantEqual(t, "public", c.Public, want)
+	}
+	client := w.open(asPublic)
+	update(client, store.UpdateClientParams{Name: new("x")}, new(true))
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("client_secret_basic")}, new(false))
+	w.rotateSecret(w.Q, client, "B", time.Hour, store.OutcomeRotated)
+	w.want("AuthenticateClient", w.outcome(w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: client, ClientAuthMethod: "none"})), store.OutcomeUnauthenticated)
+	wantEqual(t, "authenticated", w.authenticated(w.Q, client, "B"), true)
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("none")}, new(true))
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("client_secret_post"), Public: new(true)}, new(true))
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("client_secret_post"), Cleared: []string{"public"}}, nil)
+	update(client, store.UpdateClientParams{TokenEndpointAuthMethod: new("none")}, nil)
+}
+
 func TestUpdateOfARegistrationSurvivesALostAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -545,10 +568,16 @@ func TestDeletedRegistrationIsLikeADeletedClient(t *testing.T) {
 
 // documentParams is what a client says in its metadata document, as fetched then.
 func documentParams(fetched time.Time) store.PutClientDocumentParams {
-	return store.PutClientDocumentParams{
-		ID: store.NewOAuthClientID(), ClientID: store.ClientID("https://app.example/" + fixture.Unique("client")), FetchedAt: fetched, FreshFor: time.Hour,
-		RedirectURIs: []string{fixture.RedirectURI}, Name: new("App"), DocumentETag: new(`"1"`),
+	p := store.PutClientDocumentParams{
+		ID: store.NewOAuthClientID(), FetchedAt: fetched, FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}, Name: new("App"), DocumentETag: new(`"1"`),
 	}
+	documentAt(&p, store.ClientID("https://app.example/"+fixture.Unique("client")))
+	return p
+}
+
+// documentAt gives a document another client_id, which it says itself, too.
+func documentAt(p *store.PutClientDocumentParams, client store.ClientID) {
+	p.ClientID, p.DocumentClientID = client, new(string(client))
 }
 
 func (w *world) put(p store.PutClientDocumentParams, want store.Outcome) store.PutClientDocumentRow {
@@ -666,19 +695,32 @@ func TestDocumentIsNewOnce(t *testing.T) {
 	wantEqual(t, "consent_changes", r.ConsentChanges, []string{"name"})
 }
 
+// Whoever can put a file on a host is not the client of its URL: the document has to say so (draft-ietf-oauth-client-id-metadata-document).
+func TestDocumentHasToSayItsClientID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := documentParams(time.Now())
+	for _, says := range []*string{nil, new(""), new("https://other.example/client"), new(string(p.ClientID) + "/"), new(strings.ToUpper(string(p.ClientID)))} {
+		p.DocumentClientID = says
+		w.Unchanged(func() { w.put(p, store.OutcomeInvalidClientMetadata) })
+	}
+	documentAt(&p, p.ClientID)
+	w.put(p, store.OutcomeInserted)
+}
+
 func TestDocumentTakesNoOtherClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	url := w.NewClient(func(p *store.CreateClientParams) { p.ClientID = "https://app.example/registered" })
 	p := documentParams(time.Now())
-	p.ClientID = url
+	documentAt(&p, url)
 	w.Unchanged(func() { w.put(p, store.OutcomeTaken) })
 	for _, bad := range []store.ClientID{
 		"", "app", "http://app.example/c", "https://app.example", "https://app.example?c", "https://u@app.example/c", "https://u:p@app.example/c",
 		"https://app.example/c#x", "https://app.example/../c", "https://app.example/c/.", "https://app.example/./c", "https://app.example/%2e%2E/c",
 		"https://app.example/.%2e", "https://app.example/%2e?c", "HTTPS://app.example/c d", "https:///c",
 	} {
-		p.ClientID = bad
+		documentAt(&p, bad)
 		w.Unchanged(func() { w.put(p, store.OutcomeInvalidClientMetadata) })
 	}
 	p = documentParams(time.Now())
@@ -746,7 +788,7 @@ func TestLongClientIDFitsEveryIndex(t *testing.T) {
 	}
 	user = user[:255]
 	p := documentParams(time.Now())
-	p.ClientID = store.ClientID(long[:2048])
+	documentAt(&p, store.ClientID(long[:2048]))
 	w.put(p, store.OutcomeInserted)
 	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: user, Name: "Ada"})
 	w.OK(err)
@@ -768,7 +810,7 @@ func TestLongClientIDFitsEveryIndex(t *testing.T) {
 	w.OK(err)
 	w.WantDead(live.Access, live.Refresh)
 
-	p.ClientID += "x"
+	documentAt(&p, p.ClientID+"x")
 	_, err = w.Q.PutClientDocument(w.Ctx, p)
 	w.violation(err, "PutClientDocument", store.ConstraintOAuthClientClientIDIsVSCHAR)
 	if errors.Is(err, nil) {

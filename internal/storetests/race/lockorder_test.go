@@ -197,7 +197,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	}
 	_, initial := w.initialToken(8)
 	w.Exec(`UPDATE oauth_client SET registration_access_token = $2, previous_registration_access_token = $2 WHERE client_id = $1`, s.client, string(fixture.Digest("managed")))
-	w.does(w.Q.PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", DocumentETag: new("v1"), FetchedAt: time.Now().Add(-time.Minute), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}}))
+	w.does(w.Q.PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", DocumentClientID: new("https://app.example/document"), DocumentETag: new("v1"), FetchedAt: time.Now().Add(-time.Minute), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}}))
 	type lockCase struct {
 		call string
 		want []string
@@ -360,7 +360,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			return err
 		}},
 		{"PutClientDocument", []string{client}, func(c conn) error {
-			_, err := store.New(c).PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", DocumentETag: new("v1"), FetchedAt: time.Now(), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}})
+			_, err := store.New(c).PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", DocumentClientID: new("https://app.example/document"), DocumentETag: new("v1"), FetchedAt: time.Now(), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}})
 			return err
 		}},
 		{"RefreshClientDocument", []string{client}, func(c conn) error {

@@ -169,7 +169,7 @@ func TestRaceLatestFetchOfADocumentStays(t *testing.T) {
 		at := time.Now().Add(-time.Hour).Truncate(time.Second)
 		put := func(i int) (store.Outcome, error) {
 			row, err := w.Q.PutClientDocument(w.Ctx, store.PutClientDocumentParams{
-				ID: store.NewOAuthClientID(), ClientID: client, FetchedAt: at.Add(time.Duration(i) * time.Second), FreshFor: time.Hour,
+				ID: store.NewOAuthClientID(), ClientID: client, DocumentClientID: new(string(client)), FetchedAt: at.Add(time.Duration(i) * time.Second), FreshFor: time.Hour,
 				RedirectURIs: []string{fixture.RedirectURI}, Name: new(fmt.Sprint(i)), DocumentETag: new(fmt.Sprint(i)),
 			})
 			return row.Outcome, err
