@@ -374,7 +374,7 @@ func TestSlowSignInIsApproved(t *testing.T) {
 	w := newWorld(t, 2)
 	push := func(name string) store.AuthorizationID {
 		return w.pending(func(p *store.CreateAuthorizationParams) {
-			p.RequestURI, p.RequestURILifetime, p.Lifetime = new(fixture.Digest(name)), time.Minute, time.Minute
+			p.RequestURI, p.RequestURILifetime, p.Lifetime = new(fixture.Digest(name)), time.Minute, 10*time.Minute
 		})
 	}
 	later := func(by string) {

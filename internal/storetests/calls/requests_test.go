@@ -629,7 +629,7 @@ func TestPushedRequestIsFoundUntilItIsDecided(t *testing.T) {
 	w := newWorld(t, 8)
 	push := func(name string) store.AuthorizationID {
 		return w.pending(func(p *store.CreateAuthorizationParams) {
-			p.RequestURI, p.RequestURILifetime, p.Lifetime = new(fixture.Digest(name)), time.Minute, time.Minute
+			p.RequestURI, p.RequestURILifetime, p.Lifetime = new(fixture.Digest(name)), time.Minute, 10*time.Minute
 		})
 	}
 	find := func(name string) (store.OAuthAuthorization, error) {
