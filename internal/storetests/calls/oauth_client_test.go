@@ -558,7 +558,8 @@ func TestUpdateClientChangesWhatIsGivenAndNothingElse(t *testing.T) {
 			t.Errorf("no update of %s is tried", name)
 		}
 	}
-	for column, change := range all {
+	for _, column := range slices.Sorted(maps.Keys(all)) { // public before the method, which sets it too
+		change := all[column]
 		before := w.columns(p.ClientID)
 		rows := w.Snapshot()
 		change.ClientID = p.ClientID

@@ -267,13 +267,13 @@ func TestAuthorizationIsInactiveWhereItsTokensWouldBe(t *testing.T) {
 			}
 		}
 	}
+	w.Client = w.NewClient()
+	w.User = w.NewUser()
+	w.Session = w.NewSession(w.User)
 	requested, code := w.pending(), ""
 	wantEqual(t, "a request", w.familyIsLive(requested), false)
 	w.deny(requested, store.OutcomeDenied)
 	wantEqual(t, "a denial", w.familyIsLive(requested), false)
-	w.Client = w.NewClient()
-	w.User = w.NewUser()
-	w.Session = w.NewSession(w.User)
 	lapsed, code := w.Grant()
 	w.lapse(lapsed)
 	wantEqual(t, "a lapsed code "+code, w.familyIsLive(lapsed), false)

@@ -288,18 +288,23 @@ func (m *model) pollAgain(f *family, p store.PollDeviceCodeParams, refused store
 		return refused
 	}
 	m.saw("a device polls again", !again)
-	if m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) != nil {
+	access := m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) })
+	if access != nil && (again || !access.withoutRow) {
 		return store.OutcomeRetried
 	}
-	access := &issued{
-		id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
-		scopes: f.granted, resources: or(p.Resources, f.resources), key: p.Confirmation, withoutRow: p.AccessTokenWithoutRow,
-		expires: earliest(in(m.now, p.AccessTokenLifetime, m.clients[f.client].accessLimit), f.limit, f.sessionEnd()),
+	expires := earliest(in(m.now, p.AccessTokenLifetime, m.clients[f.client].accessLimit), f.limit, f.sessionEnd())
+	if access != nil {
+		access.expires = expires // nothing remembers the first one
+	} else {
+		access = &issued{
+			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: f.pair, reference: f.reference, family: f, session: f.session, codeID: &f.id,
+			scopes: f.granted, resources: or(p.Resources, f.resources), key: p.Confirmation, withoutRow: p.AccessTokenWithoutRow, expires: expires,
+		}
+		if access.key == nil {
+			access.key = f.key
+		}
+		m.tokens = append(m.tokens, access)
 	}
-	if access.key == nil {
-		access.key = f.key
-	}
-	m.tokens = append(m.tokens, access)
 	if r != nil {
 		r.keepFor(access)
 	} else if access.withoutRow && (f.expires == nil || f.expires.Before(*access.expires)) {

@@ -731,12 +731,18 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 		n.codeID = cmp.Or(r.codeID, &f.id)
 		m.tokens = append(m.tokens, &n)
 	}
-	if m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }) == nil {
+	expires := earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd())
+	if before := m.token(func(t *issued) bool { return !t.refresh && t.id == string(p.AccessTokenID) }); before != nil {
+		if before.withoutRow && !again && outcome == store.OutcomeRetried {
+			m.saw("a retry without a row that is repeated", true)
+			before.expires = expires // nothing remembers the first one
+			r.keepFor(before)
+		}
+	} else {
 		access := &issued{
 			id: string(p.AccessTokenID), digest: deref(p.AccessToken), pair: r.pair, reference: r.reference, family: f, session: r.session,
 			codeID: cmp.Or(r.codeID, &f.id), scopes: kept(or(p.Scopes, r.scopes), allowed), resources: kept(or(p.Resources, r.resources), p.DefaultResources),
-			key: cmp.Or(p.Confirmation, key), expires: earliest(in(since, p.AccessTokenLifetime, c.accessLimit), f.limit, f.sessionEnd()),
-			withoutRow: p.AccessTokenWithoutRow,
+			key: cmp.Or(p.Confirmation, key), expires: expires, withoutRow: p.AccessTokenWithoutRow,
 		}
 		m.tokens = append(m.tokens, access)
 		if outcome == store.OutcomeRotated {
