@@ -433,7 +433,7 @@ func TestManyScopesAreComparedInLinearTime(t *testing.T) {
 		for range 6 {
 			start := time.Now()
 			call()
-			if best = min(best, time.Since(start)); best < 100*time.Millisecond {
+			if best = min(best, time.Since(start)); best < 250*time.Millisecond { // comparing each with each took seconds
 				return
 			}
 		}

@@ -242,10 +242,13 @@ func TestManyScopesOfAConsentAreCheckedInLinearTime(t *testing.T) {
 		}
 		return best
 	}
-	few, many := fastest(500), fastest(5000)
-	if many > 30*few+20*time.Millisecond {
-		t.Errorf("500 scopes take %s, 5,000 take %s", few, many)
+	var few, many time.Duration
+	for range 4 { // the machine is busy at times; comparing each with each takes a hundred times as long each time
+		if few, many = fastest(500), fastest(5000); many < 30*few+20*time.Millisecond {
+			return
+		}
 	}
+	t.Errorf("500 scopes take %s, 5,000 take %s", few, many)
 }
 
 // connections are all of the user's, read in pages of a size.
