@@ -2,8 +2,14 @@ CREATE OR REPLACE FUNCTION scopes_at(resources text[], scopes text[]) RETURNS js
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    at       jsonb;
+    resource text;
 BEGIN
-    RETURN (SELECT jsonb_object_agg(r.resource, to_jsonb(as_set(scopes))) FROM unnest(as_set(resources)) AS r (resource));
+    FOREACH resource IN ARRAY as_set(resources) LOOP
+        at := coalesce(at, '{}') || jsonb_build_object(resource, to_jsonb(as_set(scopes)));
+    END LOOP;
+    RETURN at;
 END
 $$;
 
