@@ -53,7 +53,7 @@ bench-quick: ## measure the main calls on little data, for benchstat, in two min
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
-rounds: ## let calls race for longer than the 200 rounds of make test: make rounds ROUNDS=10000
+rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
