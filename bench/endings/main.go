@@ -11,12 +11,12 @@ import (
 	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/oauthdb/oauthdb/bench/dataset"
+	"github.com/oauthdb/oauthdb/bench/sides"
 )
 
 func main() {
@@ -30,10 +30,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "endings:", err)
 		os.Exit(1)
 	}
-}
-
-func logf(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
 // options are the flags.
@@ -64,7 +60,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("all there is are flags; families and rounds are at least 1, and calls from 100 to %d", background/2-warm)
 	}
 
-	server, err := dataset.StartServer(ctx, logf)
+	server, err := dataset.StartServer(ctx, sides.Logf)
 	if err != nil {
 		return err
 	}
@@ -89,7 +85,7 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}()
 	for _, c := range cores {
-		logf("loading %s", c.name)
+		sides.Logf("loading %s", c.name)
 		if err := c.open(ctx, server); err != nil {
 			return err
 		}
@@ -118,24 +114,9 @@ func run(ctx context.Context, args []string) (err error) {
 	b.WriteString(tables(measured, o))
 	fmt.Print(b.String())
 	if o.page != "" {
-		return write(o.page, b.String())
+		return sides.WritePage(o.page, "endings", b.String())
 	}
 	return nil
-}
-
-// write puts text between the marks of a page.
-func write(page, text string) error {
-	const begin, end = "<!-- begin endings -->\n", "<!-- end endings -->"
-	old, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	head, rest, found := strings.Cut(string(old), begin)
-	_, tail, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		return fmt.Errorf("%s has no place for the result", page)
-	}
-	return os.WriteFile(page, []byte(head+begin+"\n"+text+"\n"+end+tail), 0o644)
 }
 
 // digest is what digestSQL computes.
@@ -212,7 +193,7 @@ func works() []work {
 func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) error {
 	fmt.Fprintf(b, "| call | before | with AuthenticateClient | after | after / before |\n|---|---:|---:|---:|---:|\n")
 	for _, w := range works() {
-		logf("%s", w.title)
+		sides.Logf("%s", w.title)
 		took := map[*core][]time.Duration{}
 		var both []time.Duration // the earlier core, with the authentication that the new one does in the same statement
 		for n := range o.calls + warm {
@@ -244,8 +225,8 @@ func calls(ctx context.Context, b *strings.Builder, cores []*core, o options) er
 				}
 			}
 		}
-		p, q := median(took[cores[0]]), median(took[cores[1]])
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(median(both)), show(q), float64(q)/float64(p))
+		p, q := sides.Median(took[cores[0]]), sides.Median(took[cores[1]])
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f |\n", w.title, show(p), show(sides.Median(both)), show(q), float64(q)/float64(p))
 	}
 	fmt.Fprintln(b)
 	return nil
@@ -311,7 +292,7 @@ func endings(ctx context.Context, cores []*core, o options) ([]result, error) {
 			if name == "-" {
 				continue
 			}
-			logf("%s, %s", e.name, c.name)
+			sides.Logf("%s, %s", e.name, c.name)
 			for _, of := range []string{small, large} {
 				rounds := o.rounds
 				if of == large {
@@ -394,17 +375,12 @@ func (c *core) ending(ctx context.Context, name string, v values, rounds int) (c
 			took, wal, rows = append(took, d), append(wal, after.wal-before.wal), append(rows, after.rows-before.rows)
 		}
 	}
-	k := cost{median(took), median(wal), median(rows)}
+	k := cost{sides.Median(took), sides.Median(wal), sides.Median(rows)}
 	if k.rows < 1000 {
 		return k, nil
 	}
 	_, err := c.conn.Exec(ctx, "VACUUM") // what was undone leaves a dead version of each row
 	return k, err
-}
-
-func median[T cmp.Ordered](all []T) T {
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
 }
 
 func show(d time.Duration) string {
