@@ -6,7 +6,7 @@ DECLARE
     merged   jsonb;
     resource text;
 BEGIN
-    -- one by one: jsonb_object_agg takes ten times as long for long lists on PostgreSQL 18
+    -- one by one, because jsonb_object_agg is slow with long lists on PostgreSQL 18
     FOR resource IN SELECT jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) LOOP
         merged := coalesce(merged, '{}') || jsonb_build_object(resource, to_jsonb(as_set(
             ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> resource) WHEN 'array' THEN earlier -> resource ELSE '[]' END))
