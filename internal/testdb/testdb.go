@@ -49,6 +49,13 @@ type Options struct {
 	// Migrations are goose migrations that the template has after those of oauthdb; nil for none.
 	Migrations fs.FS
 
+	// Roles gives the roles of package roles their privileges. Those of the application, the collector and the auditor are called
+	// as the owner, with _application, _collector and _auditor behind it, and the owner may SET ROLE to each of them.
+	Roles bool
+
+	// PrepareConn is that of the pool: it is called whenever a connection is acquired; it may be nil.
+	PrepareConn func(context.Context, *pgx.Conn) (bool, error)
+
 	patience time.Duration // with connections that are not released; 0 means 5 seconds
 }
 
@@ -63,7 +70,7 @@ type Options struct {
 func New(t testing.TB, o Options) *DB {
 	t.Helper()
 	maxConns, timeZone, patience := cmp.Or(o.MaxConns, 4), cmp.Or(o.TimeZone, "Asia/Kathmandu"), cmp.Or(o.patience, 5*time.Second)
-	database, err := clone(t.Context(), migrator{o.Migrations})
+	database, err := clone(t.Context(), migrator{o.Migrations, o.Roles})
 	if err != nil {
 		t.Fatalf("test database: %v", err)
 	}
@@ -86,6 +93,7 @@ func New(t testing.TB, o Options) *DB {
 	pc.ConnConfig.RuntimeParams["timezone"] = timeZone
 	maps.Copy(pc.ConnConfig.RuntimeParams, o.Settings)
 	pc.ConnConfig.Tracer = o.Tracer
+	pc.PrepareConn = o.PrepareConn
 	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		db.RegisterTypes(conn.TypeMap())
