@@ -27,7 +27,7 @@ type recorder struct {
 
 func (r *recorder) Error(args ...any)                 { r.add(fmt.Sprint(args...)) }
 func (r *recorder) Errorf(format string, args ...any) { r.add(fmt.Sprintf(format, args...)) }
-func (r *recorder) Fatal(args ...any) { r.add(fmt.Sprint(args...)); runtime.Goexit() }
+func (r *recorder) Fatal(args ...any)                 { r.add(fmt.Sprint(args...)); runtime.Goexit() }
 
 func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); runtime.Goexit() }
 func (r *recorder) Skipf(string, ...any)              { r.skipped = true; runtime.Goexit() }
