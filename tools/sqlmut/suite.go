@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// suite is the tests of the project, compiled.
+type suite struct {
+	root     string
+	variable string // that holds the server's URL
+	packages []*compiled
+}
+
+// compiled is the test binary of a package, and what is known of its tests.
+type compiled struct {
+	testPackage
+	binary string
+	Hash   string                 `json:"hash"` // of the binary that was recorded
+	Tests  map[string]*testRecord `json:"tests"`
+	tests  []string               // in the order of the package
+}
+
+// testRecord is what a test did when it was recorded.
+type testRecord struct {
+	Took  time.Duration `json:"took"`
+	Units []string      `json:"units"`
+}
+
+// compileTests compiles each package once. cache is where binaries and records stay.
+func compileTests(ctx context.Context, root, cache string, c config) (*suite, error) {
+	s := &suite{root: root, variable: c.URLVariable}
+	for _, p := range c.Tests {
+		name := strings.NewReplacer("/", "-", ".", "").Replace(p.Dir)
+		b := &compiled{testPackage: p, binary: filepath.Join(cache, name+".test")}
+		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-buildvcs=false", "-o", b.binary, ".")
+		cmd.Dir = filepath.Join(root, p.Dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("compiling the tests of %s: %w\n%s", p.Dir, err, out)
+		}
+		hash, err := hashFile(b.binary)
+		if err != nil {
+			return nil, err
+		}
+		list := exec.CommandContext(ctx, b.binary, "-test.list", "^Test")
+		list.Dir = cmd.Dir
+		out, err := list.Output()
+		if err != nil {
+			return nil, fmt.Errorf("listing the tests of %s: %w", p.Dir, err)
+		}
+		skip := regexp.MustCompile(p.Skip)
+		for _, t := range strings.Fields(string(out)) {
+			if p.Skip == "" || !skip.MatchString(t) {
+				b.tests = append(b.tests, t)
+			}
+		}
+		if err := b.readRecord(); err != nil {
+			return nil, err
+		}
+		if b.Hash != hash {
+			b.Hash = hash
+			b.Tests = map[string]*testRecord{}
+		}
+		s.packages = append(s.packages, b)
+	}
+	return s, nil
+}
+
+func hashFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+func (b *compiled) recordFile() string { return strings.TrimSuffix(b.binary, ".test") + ".json" }
+
+func (b *compiled) readRecord() error {
+	content, err := os.ReadFile(b.recordFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(content, b)
+}
+
+func (b *compiled) writeRecord() error {
+	content, err := json.MarshalIndent(b, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.recordFile(), content, 0o600)
+}
+
+// record runs each test alone, unless that was done with this binary, and notes what it calls and how long it takes. All have to pass.
+func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *references, logf func(string, ...any)) error {
+	type job struct {
+		b    *compiled
+		test string
+	}
+	var jobs []job
+	for _, b := range s.packages {
+		for _, t := range b.tests {
+			if b.Tests[t] == nil {
+				jobs = append(jobs, job{b, t})
+			}
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	logf("recording which calls %d tests make, one by one", len(jobs))
+	var mu sync.Mutex
+	var red []string
+	next := make(chan job)
+	var workers sync.WaitGroup
+	for _, p := range proxies {
+		workers.Go(func() {
+			seen := newRecorder(r)
+			for j := range next {
+				p.use(nil, seen.observe)
+				start := time.Now()
+				result, err := s.run(ctx, p, server, j.b, []string{j.test}, 10*time.Minute)
+				if err == nil && result.state != passed { // once more: the machine may have been busy
+					seen.take()
+					start = time.Now()
+					result, err = s.run(ctx, p, server, j.b, []string{j.test}, 10*time.Minute)
+				}
+				units := seen.take()
+				mu.Lock()
+				switch {
+				case err != nil:
+					red = append(red, fmt.Sprintf("%s %s: %v", j.b.Dir, j.test, err))
+				case result.state != passed:
+					red = append(red, fmt.Sprintf("%s %s:\n%s", j.b.Dir, j.test, tail(result.output)))
+				default:
+					j.b.Tests[j.test] = &testRecord{Took: time.Since(start), Units: units}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for n, j := range jobs {
+		if n > 0 && n%50 == 0 {
+			logf("recorded %d of %d", n, len(jobs))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		next <- j
+	}
+	close(next)
+	workers.Wait()
+	for _, b := range s.packages {
+		if err := b.writeRecord(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(red) > 0 {
+		return fmt.Errorf("%d tests fail without a mutant:\n%s", len(red), strings.Join(red, "\n"))
+	}
+	return nil
+}
+
+func tail(output string) string {
+	const most = 2000
+	return strings.TrimSpace(output[max(0, len(output)-most):])
+}
+
+// chosen is a test that runs a unit.
+type chosen struct {
+	b    *compiled
+	name string
+	took time.Duration
+}
+
+// calling are the tests that run a unit, the fast ones first.
+func (s *suite) calling(unit string, closures *closures) []chosen {
+	var found []chosen
+	for _, b := range s.packages {
+		for _, name := range b.tests {
+			t := b.Tests[name]
+			if t != nil && closures.of(b, name)[unit] {
+				found = append(found, chosen{b, name, t.Took})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(x, y chosen) int {
+		if x.b.Last != y.b.Last {
+			if x.b.Last {
+				return 1
+			}
+			return -1
+		}
+		return int(x.took - y.took)
+	})
+	return found
+}
+
+// closures are the units that tests run, worked out once.
+type closures struct {
+	r     *references
+	mu    sync.Mutex
+	known map[string]map[string]bool
+}
+
+func (c *closures) of(b *compiled, test string) map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := b.Dir + " " + test
+	if c.known[key] == nil {
+		c.known[key] = c.r.all(b.Tests[test].Units)
+	}
+	return c.known[key]
+}
+
+// state is how a run of tests has ended.
+type state string
+
+const (
+	passed   state = "passed"
+	failed   state = "failed"
+	timedOut state = "timed out"
+)
+
+type runResult struct {
+	state  state
+	test   string // that failed
+	output string
+}
+
+var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^\s*panic: test timed out|^\tTest(\w+) \(`)
+
+// run runs tests of one package, and stops at the first that fails.
+func (s *suite) run(ctx context.Context, p *proxy, server string, b *compiled, tests []string, limit time.Duration) (runResult, error) {
+	address, err := p.url(server)
+	if err != nil {
+		return runResult{}, err
+	}
+	args := append([]string{
+		"-test.run", "^(" + strings.Join(tests, "|") + ")$", "-test.failfast", "-test.count=1", "-test.timeout", limit.String(),
+	}, b.Args...)
+	inner, cancel := context.WithTimeout(ctx, limit+10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(inner, b.binary, args...)
+	cmd.Dir = filepath.Join(s.root, b.Dir)
+	cmd.Env = append(os.Environ(), s.variable+"="+address)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	output := out.String()
+	dropErr := p.drop(context.WithoutCancel(ctx))
+	switch {
+	case ctx.Err() != nil:
+		return runResult{}, ctx.Err()
+	case dropErr != nil:
+		return runResult{}, fmt.Errorf("dropping what tests left: %w", dropErr)
+	case inner.Err() != nil, strings.Contains(output, "panic: test timed out"):
+		return runResult{timedOut, "", output}, nil
+	case err == nil && strings.Contains(output, "no tests to run"):
+		return runResult{}, fmt.Errorf("%s has no such tests: %s", b.Dir, strings.Join(tests, ", "))
+	case err == nil:
+		return runResult{passed, "", output}, nil
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return runResult{}, err
+	}
+	r := runResult{state: failed, output: output}
+	if m := failure.FindStringSubmatch(output); m != nil {
+		r.test = m[1]
+	}
+	return r, nil
+}
+
+// baseline runs the tests without a mutant once, if the binary changed since they were recorded.
+var _ = maps.Keys[map[string]int]
