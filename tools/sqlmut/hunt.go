@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -48,6 +48,7 @@ type hunter struct {
 
 	mu      sync.Mutex
 	killers map[string]map[string]int // by unit: how many mutants a test has killed
+	trusted map[string]bool           // by unit and test: it is green without a mutant
 }
 
 // order puts those that killed before in front.
@@ -103,32 +104,68 @@ func (h *hunter) try(ctx context.Context, p *proxy, m *mutant) (result, error) {
 		tests = tests[n:]
 		spent += took
 		for _, b := range order {
-			run, err := h.suite.run(ctx, p, h.server, b, byPackage[b], 20*time.Second+10*took)
-			if err != nil {
-				return r, err
-			}
-			r.Ran += len(byPackage[b])
-			seen, err := p.outcome()
-			if err != nil {
-				return r, err
-			}
-			r.Seen = seen
-			r.Took = time.Since(start)
-			switch run.state {
-			case failed:
-				r.Verdict, r.By = killed, run.test
-				if run.test != "" {
-					h.killed(m.unit, run.test)
+			limit := 20*time.Second + 10*took
+			for names := byPackage[b]; len(names) > 0; {
+				run, err := h.suite.run(ctx, p, h.server, b, names, limit)
+				if err != nil {
+					return r, err
 				}
-				return r, nil
-			case timedOut:
-				r.Verdict, r.By = hung, fmt.Sprint(byPackage[b])
-				return r, nil
+				seen, err := p.outcome()
+				if err != nil {
+					return r, err
+				}
+				r.Seen = max(r.Seen, seen)
+				r.Took = time.Since(start)
+				switch run.state {
+				case passed:
+					r.Ran += len(names)
+					names = nil
+				case timedOut:
+					r.Verdict, r.By = hung, strings.Join(names, ", ")
+					return r, nil
+				case failed:
+					isGreen, err := h.isGreen(ctx, p, m, b, run.test, limit)
+					if err != nil {
+						return r, err
+					}
+					if isGreen {
+						r.Verdict, r.By = killed, run.test
+						h.killed(m.unit, run.test)
+						return r, nil
+					}
+					h.logf("%s fails without a mutant now, so it is left out for %s", run.test, m.id)
+					names = slices.DeleteFunc(names, func(n string) bool { return n == run.test })
+				}
 			}
 		}
 	}
 	r.Verdict, r.Left = survived, len(tests)
 	return r, nil
+}
+
+// isGreen runs a test that has killed a mutant once more without it, the first time that it kills one of the unit: a test that fails
+// because the machine is busy has killed nothing.
+func (h *hunter) isGreen(ctx context.Context, p *proxy, m *mutant, b *compiled, test string, limit time.Duration) (bool, error) {
+	if test == "" {
+		return true, nil // the process has died
+	}
+	key := m.unit + " " + test
+	h.mu.Lock()
+	trusted := h.trusted[key]
+	h.mu.Unlock()
+	if trusted {
+		return true, nil
+	}
+	p.use(nil, nil)
+	defer p.use(m, nil)
+	run, err := h.suite.run(ctx, p, h.server, b, []string{test}, limit)
+	if err != nil || run.state != passed {
+		return false, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trusted[key] = true
+	return true, nil
 }
 
 // all tries mutants, one at a time through each proxy, and calls done with each result. Past the deadline none is begun.

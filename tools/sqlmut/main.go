@@ -200,7 +200,7 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 	}
 	h := &hunter{
 		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget,
-		logf: logf, killers: map[string]map[string]int{},
+		logf: logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
 	}
 	var mu sync.Mutex
 	n := 0

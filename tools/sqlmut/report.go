@@ -190,12 +190,27 @@ func (r *report) table() [][]string {
 // page is the score as Markdown.
 func (r *report) page() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Mutation testing\n\n")
+	b.WriteString(pageHead)
 	for n, row := range r.table() {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 		if n == 0 {
-			fmt.Fprintf(&b, "|%s\n", strings.Repeat("---|", len(row)))
+			fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---:|", len(row)-1))
+		}
+	}
+	if survivors := r.with(survived); len(survivors) > 0 {
+		b.WriteString("\nSurvivors:\n\n")
+		for _, one := range survivors {
+			fmt.Fprintf(&b, "- `%s`\n", one.ID)
 		}
 	}
 	return b.Bytes()
 }
+
+const pageHead = `# Mutation testing
+
+<!-- written by sqlmut -write -->
+
+Each mutant is one query or function with one change. It is killed if a test fails that makes the call, and has timed out if one hangs.
+An equivalent mutant behaves as the original does; a list says why. The server refuses invalid ones, so they aren't counted among the mutants.
+
+`

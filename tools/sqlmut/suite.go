@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,6 +113,15 @@ func (b *compiled) writeRecord() error {
 	return os.WriteFile(b.recordFile(), content, 0o600)
 }
 
+func (s *suite) writeRecords() error {
+	for _, b := range s.packages {
+		if err := b.writeRecord(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // record runs each test alone, unless that was done with this binary, and notes what it calls and how long it takes. All have to pass.
 func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *references, logf func(string, ...any)) error {
 	type job struct {
@@ -165,6 +173,12 @@ func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *
 	for n, j := range jobs {
 		if n > 0 && n%50 == 0 {
 			logf("recorded %d of %d", n, len(jobs))
+			mu.Lock()
+			err := s.writeRecords()
+			mu.Unlock()
+			if err != nil {
+				return err
+			}
 		}
 		if ctx.Err() != nil {
 			break
@@ -173,10 +187,8 @@ func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *
 	}
 	close(next)
 	workers.Wait()
-	for _, b := range s.packages {
-		if err := b.writeRecord(); err != nil {
-			return err
-		}
+	if err := s.writeRecords(); err != nil {
+		return err
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -254,7 +266,7 @@ type runResult struct {
 	output string
 }
 
-var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^\s*panic: test timed out|^\tTest(\w+) \(`)
+var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
 
 // run runs tests of one package, and stops at the first that fails.
 func (s *suite) run(ctx context.Context, p *proxy, server string, b *compiled, tests []string, limit time.Duration) (runResult, error) {
@@ -277,7 +289,10 @@ func (s *suite) run(ctx context.Context, p *proxy, server string, b *compiled, t
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
 	output := out.String()
-	dropErr := p.drop(context.WithoutCancel(ctx))
+	var dropErr error
+	if err != nil { // tests that pass drop their databases
+		dropErr = p.drop(context.WithoutCancel(ctx))
+	}
 	switch {
 	case ctx.Err() != nil:
 		return runResult{}, ctx.Err()
@@ -300,6 +315,3 @@ func (s *suite) run(ctx context.Context, p *proxy, server string, b *compiled, t
 	}
 	return r, nil
 }
-
-// baseline runs the tests without a mutant once, if the binary changed since they were recorded.
-var _ = maps.Keys[map[string]int]
