@@ -179,7 +179,7 @@ func (h *hunter) all(ctx context.Context, proxies []*proxy, mutants []*mutant, d
 			for m := range next {
 				var r result
 				var err error
-				if !deadline.IsZero() && time.Now().After(deadline) {
+				if isPast(deadline) {
 					r = result{Key: m.key(), ID: m.id, Verdict: untried, mutant: m}
 				} else {
 					r, err = h.try(ctx, p, m)

@@ -81,6 +81,10 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	if err := os.MkdirAll(o.cache, 0o700); err != nil {
 		return 0, err
 	}
+	var deadline time.Time
+	if o.limit > 0 {
+		deadline = time.Now().Add(o.limit)
+	}
 	units, err := readUnits(workTree{o.root}, c)
 	if err != nil {
 		return 0, err
@@ -161,10 +165,6 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		todo = append(todo, m)
 	}
 	if len(todo) > 0 {
-		var deadline time.Time
-		if o.limit > 0 {
-			deadline = time.Now().Add(o.limit)
-		}
 		if err := hunt(ctx, o, c, server, refs, todo, deadline, results, report); err != nil {
 			return 0, err
 		}
@@ -195,7 +195,12 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 		defer p.close()
 		proxies = append(proxies, p)
 	}
-	if err := suite.record(ctx, proxies, server, refs, logf); err != nil {
+	if err := suite.record(ctx, proxies, server, refs, deadline, logf); errors.Is(err, errLate) {
+		for _, m := range todo {
+			report.add(result{Key: m.key(), ID: m.id, Verdict: untried, mutant: m})
+		}
+		return nil
+	} else if err != nil {
 		return err
 	}
 	h := &hunter{

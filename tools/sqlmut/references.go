@@ -75,8 +75,8 @@ func unquoted(word string) string {
 	return word
 }
 
-// all are the units that some units run, themselves included.
-func (r *references) all(names []string) map[string]bool {
+// all are the units that a unit runs, itself included.
+func (r *references) all(name string) map[string]bool {
 	found := map[string]bool{}
 	var visit func(name string)
 	visit = func(name string) {
@@ -88,9 +88,7 @@ func (r *references) all(names []string) map[string]bool {
 			visit(d)
 		}
 	}
-	for _, n := range names {
-		visit(n)
-	}
+	visit(name)
 	return found
 }
 
@@ -99,11 +97,11 @@ type recorder struct {
 	*references
 	mu    sync.Mutex
 	known map[string][]string // by statement
-	found map[string]bool
+	found map[string]int
 }
 
 func newRecorder(r *references) *recorder {
-	return &recorder{references: r, known: map[string][]string{}, found: map[string]bool{}}
+	return &recorder{references: r, known: map[string][]string{}, found: map[string]int{}}
 }
 
 func (r *recorder) observe(sql string) {
@@ -121,19 +119,15 @@ func (r *recorder) observe(sql string) {
 		}
 	}
 	for _, n := range names {
-		r.found[n] = true
+		r.found[n]++
 	}
 }
 
-// take returns what was found since it was last called.
-func (r *recorder) take() []string {
+// take returns how often each unit was met since it was last called.
+func (r *recorder) take() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var names []string
-	for n := range r.found {
-		names = append(names, n)
-	}
-	clear(r.found)
-	slices.Sort(names)
-	return names
+	found := r.found
+	r.found = map[string]int{}
+	return found
 }

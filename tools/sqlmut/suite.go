@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,19 +30,21 @@ type suite struct {
 // compiled is the test binary of a package, and what is known of its tests.
 type compiled struct {
 	testPackage
-	binary string
-	Hash   string                 `json:"hash"` // of the binary that was recorded
-	Tests  map[string]*testRecord `json:"tests"`
-	tests  []string               // in the order of the package
+	binary  string
+	tests   []string          // in the order of the package
+	sources map[string]string // a digest for each of them
+
+	Tests map[string]*testRecord `json:"tests"`
 }
 
 // testRecord is what a test did when it was recorded.
 type testRecord struct {
-	Took  time.Duration `json:"took"`
-	Units []string      `json:"units"`
+	Source string         `json:"source"` // a digest of the file that it stands in
+	Took   time.Duration  `json:"took"`
+	Units  map[string]int `json:"units"` // how often it sends each query, and names each function
 }
 
-// compileTests compiles each package once. cache is where binaries and records stay.
+// compileTests compiles each package once. cache is where binaries and records stay. A test's record counts until its source changes.
 func compileTests(ctx context.Context, root, cache string, c config) (*suite, error) {
 	s := &suite{root: root, variable: c.URLVariable}
 	for _, p := range c.Tests {
@@ -53,43 +55,67 @@ func compileTests(ctx context.Context, root, cache string, c config) (*suite, er
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("compiling the tests of %s: %w\n%s", p.Dir, err, out)
 		}
-		hash, err := hashFile(b.binary)
-		if err != nil {
-			return nil, err
-		}
 		list := exec.CommandContext(ctx, b.binary, "-test.list", "^Test")
 		list.Dir = cmd.Dir
 		out, err := list.Output()
 		if err != nil {
 			return nil, fmt.Errorf("listing the tests of %s: %w", p.Dir, err)
 		}
-		skip := regexp.MustCompile(p.Skip)
-		for _, t := range strings.Fields(string(out)) {
-			if p.Skip == "" || !skip.MatchString(t) {
-				b.tests = append(b.tests, t)
-			}
+		sources, err := sourcesOf(cmd.Dir)
+		if err != nil {
+			return nil, err
 		}
 		if err := b.readRecord(); err != nil {
 			return nil, err
 		}
-		if b.Hash != hash {
-			b.Hash = hash
-			b.Tests = map[string]*testRecord{}
+		recorded := b.Tests
+		b.Tests = map[string]*testRecord{}
+		skip := regexp.MustCompile(p.Skip)
+		for _, t := range strings.Fields(string(out)) {
+			if p.Skip != "" && skip.MatchString(t) {
+				continue
+			}
+			b.tests = append(b.tests, t)
+			if r := recorded[t]; r != nil && r.Source == sources[t] {
+				b.Tests[t] = r
+			}
 		}
+		b.sources = sources
 		s.packages = append(s.packages, b)
 	}
 	return s, nil
 }
 
-func hashFile(name string) (string, error) {
-	f, err := os.Open(name)
+var testFunction = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+
+// sourcesOf returns a digest for each test of a package: of its file, and of the package's files that are no tests.
+func sourcesOf(dir string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), err
+	common := sha256.New()
+	tests := map[string][]byte{}
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		if !strings.HasSuffix(f, "_test.go") {
+			common.Write(content)
+			continue
+		}
+		for _, m := range testFunction.FindAllSubmatch(content, -1) {
+			tests[string(m[1])] = content
+		}
+	}
+	shared := common.Sum(nil)
+	found := map[string]string{}
+	for name, content := range tests {
+		sum := sha256.Sum256(append(content[:len(content):len(content)], shared...))
+		found[name] = hex.EncodeToString(sum[:8])
+	}
+	return found, nil
 }
 
 func (b *compiled) recordFile() string { return strings.TrimSuffix(b.binary, ".test") + ".json" }
@@ -122,8 +148,14 @@ func (s *suite) writeRecords() error {
 	return nil
 }
 
-// record runs each test alone, unless that was done with this binary, and notes what it calls and how long it takes. All have to pass.
-func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *references, logf func(string, ...any)) error {
+// errLate says that there was no time to record all tests.
+var errLate = errors.New("there was no time to record what each test calls")
+
+// record runs each test alone, unless that was done since its source changed, and notes what it calls and how long it takes. All have to
+// pass. Past the deadline it begins none, and returns errLate.
+func (s *suite) record(
+	ctx context.Context, proxies []*proxy, server string, r *references, deadline time.Time, logf func(string, ...any),
+) error {
 	type job struct {
 		b    *compiled
 		test string
@@ -164,7 +196,7 @@ func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *
 				case result.state != passed:
 					red = append(red, fmt.Sprintf("%s %s:\n%s", j.b.Dir, j.test, tail(result.output)))
 				default:
-					j.b.Tests[j.test] = &testRecord{Took: time.Since(start), Units: units}
+					j.b.Tests[j.test] = &testRecord{Source: j.b.sources[j.test], Took: time.Since(start), Units: units}
 				}
 				mu.Unlock()
 			}
@@ -180,7 +212,7 @@ func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *
 				return err
 			}
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || isPast(deadline) {
 			break
 		}
 		next <- j
@@ -193,11 +225,16 @@ func (s *suite) record(ctx context.Context, proxies []*proxy, server string, r *
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if len(red) == 0 && isPast(deadline) {
+		return errLate
+	}
 	if len(red) > 0 {
 		return fmt.Errorf("%d tests fail without a mutant:\n%s", len(red), strings.Join(red, "\n"))
 	}
 	return nil
 }
+
+func isPast(deadline time.Time) bool { return !deadline.IsZero() && time.Now().After(deadline) }
 
 func tail(output string) string {
 	const most = 2000
@@ -209,16 +246,20 @@ type chosen struct {
 	b    *compiled
 	name string
 	took time.Duration
+	cost time.Duration // the less, the sooner it is run
 }
 
-// calling are the tests that run a unit, the fast ones first.
+// calling are the tests that run a unit: the fast ones first, and of two that take as long the one that has more to do with it.
 func (s *suite) calling(unit string, closures *closures) []chosen {
 	var found []chosen
 	for _, b := range s.packages {
 		for _, name := range b.tests {
 			t := b.Tests[name]
-			if t != nil && closures.of(b, name)[unit] {
-				found = append(found, chosen{b, name, t.Took})
+			if t == nil {
+				continue
+			}
+			if share := closures.share(t, unit); share > 0 {
+				found = append(found, chosen{b, name, t.Took, time.Duration(float64(t.Took) / share)})
 			}
 		}
 	}
@@ -229,26 +270,37 @@ func (s *suite) calling(unit string, closures *closures) []chosen {
 			}
 			return -1
 		}
-		return int(x.took - y.took)
+		return cmp.Compare(x.cost, y.cost)
 	})
 	return found
 }
 
-// closures are the units that tests run, worked out once.
+// closures are the units that each unit runs, worked out once.
 type closures struct {
 	r     *references
 	mu    sync.Mutex
 	known map[string]map[string]bool
 }
 
-func (c *closures) of(b *compiled, test string) map[string]bool {
+func (c *closures) of(unit string) map[string]bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := b.Dir + " " + test
-	if c.known[key] == nil {
-		c.known[key] = c.r.all(b.Tests[test].Units)
+	if c.known[unit] == nil {
+		c.known[unit] = c.r.all(unit)
 	}
-	return c.known[key]
+	return c.known[unit]
+}
+
+// share is how large a part of what a test sends runs a unit.
+func (c *closures) share(t *testRecord, unit string) float64 {
+	all, those := 0, 0
+	for name, n := range t.Units {
+		all += n
+		if c.of(name)[unit] {
+			those += n
+		}
+	}
+	return float64(those) / float64(max(all, 1))
 }
 
 // state is how a run of tests has ended.
