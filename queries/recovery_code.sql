@@ -73,6 +73,6 @@ WITH deleted AS (
     RETURNING c.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

@@ -17,7 +17,7 @@ WITH deleted AS (
     RETURNING c.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteRecoveryCodes', of_user => $1::user_id
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteRecoveryCodes', of_user => $1::user_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 `
