@@ -10,7 +10,9 @@ type roleKey struct{}
 
 // As is a context in which the connections of a pool with Options.Roles act as a role: application, collector or auditor. Without
 // one they are the owner's.
-func As(ctx context.Context, role string) context.Context { return context.WithValue(ctx, roleKey{}, role) }
+func As(ctx context.Context, role string) context.Context {
+	return context.WithValue(ctx, roleKey{}, role)
+}
 
 // roleData is where a connection keeps the role that it acts as.
 const roleData = "oauthdb test role"
