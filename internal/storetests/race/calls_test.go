@@ -375,7 +375,7 @@ var callActs = []callAct{
 		return came(store.New(c).DeleteTrustedIssuer(ctx, fixture.Issuer))
 	}},
 	{name: "CreatePasskey", run: func(ctx context.Context, c conn, s *scene) (string, error) {
-		return came(store.New(c).CreatePasskey(ctx, store.CreatePasskeyParams{ID: store.PasskeyID("another" + s.n), UserID: s.user, PublicKey: "x"}))
+		return came(store.New(c).CreatePasskey(ctx, store.CreatePasskeyParams{ID: store.PasskeyID(fixture.Unique("another")), UserID: s.user, PublicKey: "x"}))
 	}},
 	{name: "UsePasskey", run: func(ctx context.Context, c conn, s *scene) (string, error) {
 		return came(store.New(c).UsePasskey(ctx, store.UsePasskeyParams{ID: store.PasskeyID("k" + s.n), SignCount: 1}))
@@ -384,7 +384,7 @@ var callActs = []callAct{
 		return came(store.New(c).DeletePasskey(ctx, store.DeletePasskeyParams{ID: store.PasskeyID("k" + s.n), UserID: s.user}))
 	}},
 	{name: "CreateTOTP", run: func(ctx context.Context, c conn, s *scene) (string, error) {
-		return came(store.New(c).CreateTOTP(ctx, store.CreateTOTPParams{ID: store.TOTPID("another" + s.n), UserID: s.user, Secret: "x"}))
+		return came(store.New(c).CreateTOTP(ctx, store.CreateTOTPParams{ID: store.TOTPID(fixture.Unique("another")), UserID: s.user, Secret: "x"}))
 	}},
 	{name: "UseTOTP", run: func(ctx context.Context, c conn, s *scene) (string, error) {
 		return came(store.New(c).UseTOTP(ctx, store.UseTOTPParams{ID: store.TOTPID("t" + s.n), UserID: s.user, Steps: []int64{1}}))

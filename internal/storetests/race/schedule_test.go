@@ -51,7 +51,8 @@ type scheduler struct {
 	holders []*pgxpool.Conn
 	watch   *pgxpool.Conn // looks who waits
 	locks   map[string]map[rowName]strength
-	staged  map[string]bool // the functions that are there
+	inserts map[string]map[rowName]bool // the rows that a call inserts
+	staged  map[string]bool             // the functions that are there
 	played  int
 }
 
@@ -64,7 +65,7 @@ const (
 
 func newScheduler(w *world) *scheduler {
 	w.Helper()
-	x := &scheduler{world: w, super: raceSuperuser(w), locks: map[string]map[rowName]strength{}, staged: map[string]bool{}}
+	x := &scheduler{world: w, super: raceSuperuser(w), locks: map[string]map[rowName]strength{}, staged: map[string]bool{}, inserts: map[string]map[rowName]bool{}}
 	get := func() *pgxpool.Conn {
 		c, err := w.Pool.Acquire(w.Ctx)
 		w.OK(err)
@@ -162,8 +163,12 @@ func (x *scheduler) locksOf(a actor, set setting) map[rowName]strength {
 		x.Fatalf("%s, alone: %v", a.name, err)
 	}
 	locks := map[rowName]strength{}
-	free := x.rowsThatLock(s, "FOR UPDATE SKIP LOCKED")
-	for row := range x.rowsThatLock(s, "") {
+	before := x.rowsThatLock(x.watch, s, "")
+	inserted := x.rowsThatLock(tx, s, "")
+	maps.DeleteFunc(inserted, func(row rowName, _ bool) bool { return before[row] })
+	x.inserts[key] = inserted
+	free := x.rowsThatLock(x.watch, s, "FOR UPDATE SKIP LOCKED")
+	for row := range before {
 		switch {
 		case free[row]:
 		case x.canLock(s, row, "FOR NO KEY UPDATE"):
@@ -180,14 +185,14 @@ func (x *scheduler) locksOf(a actor, set setting) map[rowName]strength {
 }
 
 // rowsThatLock are the rows of a scene that can be locked.
-func (x *scheduler) rowsThatLock(s *scene, lock string) map[rowName]bool {
+func (x *scheduler) rowsThatLock(c conn, s *scene, lock string) map[rowName]bool {
 	x.Helper()
 	var with, from []string
 	for i, table := range fixture.Tables {
 		with = append(with, fmt.Sprintf("t%d AS MATERIALIZED (SELECT %s AS k FROM %s AS x %s)", i, tableKey(table), pgx.Identifier{table}.Sanitize(), lock))
 		from = append(from, fmt.Sprintf("SELECT '%s ' || k FROM t%d", table, i))
 	}
-	rows, err := x.watch.Query(x.Ctx, "WITH "+strings.Join(with, ", ")+" "+strings.Join(from, " UNION ALL "))
+	rows, err := c.Query(x.Ctx, "WITH "+strings.Join(with, ", ")+" "+strings.Join(from, " UNION ALL "))
 	x.OK(err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	x.OK(err)
@@ -567,6 +572,14 @@ func (x *scheduler) meeting(actors []actor, set setting) (rows []rowName, meet b
 			conflict[row] = true
 		}
 	}
+	same := map[rowName]int{} // keys that several of them insert
+	for _, a := range actors {
+		for row := range x.inserts[fmt.Sprint(a.name, set)] {
+			if same[row]++; same[row] > 1 {
+				meet = true
+			}
+		}
+	}
 	stops := maps.Clone(conflict)
 	for _, a := range actors {
 		locks := slices.SortedFunc(maps.Keys(x.locksOf(a, set)), func(a, b rowName) int { return strings.Compare(a.place(), b.place()) })
@@ -574,7 +587,15 @@ func (x *scheduler) meeting(actors []actor, set setting) (rows []rowName, meet b
 			stops[locks[0]] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(stops)), len(conflict) > 0
+	rows = slices.Sorted(maps.Keys(stops))
+	tables := map[string]bool{}
+	rows = slices.DeleteFunc(rows, func(row rowName) bool { // one of each table, since not all calls lock them in an order
+		table, _, _ := strings.Cut(string(row), " ")
+		many := tables[table]
+		tables[table] = true
+		return many
+	})
+	return rows, meet || len(conflict) > 0
 }
 
 // place sorts rows in the order in which calls lock their tables.
