@@ -2587,6 +2587,21 @@ CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
 
 COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
 
+CREATE FUNCTION public.settled(verdict public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- A commit waits for the synchronous standby only if it has written something.
+    IF current_setting('synchronous_standby_names') <> '' THEN
+        PERFORM pg_logical_emit_message(true, 'oauthdb', '');
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.settled(verdict public.outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
+
 CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'

@@ -367,6 +367,25 @@ RETURN CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, o
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION settled(verdict outcome) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- A commit waits for the synchronous standby only if it has written something.
+    IF current_setting('synchronous_standby_names') <> '' THEN
+        PERFORM pg_logical_emit_message(true, 'oauthdb', '');
+    END IF;
+    RETURN verdict;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION settled(outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION stated_sector(of_client text, verified text, subject_type text, grant_types text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END);
@@ -408,6 +427,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END)
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION settled;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

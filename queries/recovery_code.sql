@@ -78,7 +78,7 @@ WITH owner AS MATERIALIZED (
     FROM owner AS o
 )
 SELECT noted(
-        (CASE WHEN d.codes > 0 THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
+        (CASE WHEN d.codes > 0 THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN deleted AS d ON true;

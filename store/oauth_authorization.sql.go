@@ -1938,7 +1938,7 @@ WITH ended AS (
     RETURNING a.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome,
         'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
     )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id
