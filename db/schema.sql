@@ -1352,6 +1352,21 @@ $$;
 
 COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
 
+CREATE FUNCTION public.delete_recovery_codes(owner text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    codes bigint;
+BEGIN
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    GET DIAGNOSTICS codes = ROW_COUNT;
+    RETURN codes;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_recovery_codes(owner text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
+
 CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -2517,7 +2532,7 @@ BEGIN
     IF codes = '{}' THEN
         PERFORM refuse_parameter('Digests', 'is missing');
     END IF;
-    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    PERFORM delete_recovery_codes(owner);
     INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
     RETURN cardinality(codes);
 END
