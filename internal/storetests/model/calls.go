@@ -312,8 +312,14 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 		if r := m.tokenByDigest(p.Token); r != nil {
 			f = r.family
 		}
+	case store.ExchangeTokenParams:
+		if t := m.tokenByDigest(deref(p.SubjectToken)); got == store.OutcomeRevoked && t != nil && !m.tokenIsLive(t) {
+			return true
+		}
 	}
-	return got == store.OutcomeSignedOut && s != nil && !m.sessionIsLive(m.session(s)) ||
+	proof := proofOf(c.Params)
+	return got == store.OutcomeProofReplayed && proof != nil && m.proofs[*proof] ||
+		got == store.OutcomeSignedOut && s != nil && !m.sessionIsLive(m.session(s)) ||
 		got == store.OutcomeRevoked && f != nil && f.status == store.AuthorizationStatusApproved && !m.familyIsLive(f)
 }
 
@@ -400,13 +406,20 @@ func (c Call) Make(ctx context.Context, db store.DBTX) (Answer, error) {
 	return call.run(ctx, db, c.Params)
 }
 
+// proofOf is the proof that comes with a call.
+func proofOf(params any) *token.Digest {
+	if p := reflect.ValueOf(params); p.Kind() == reflect.Struct {
+		if p = p.FieldByName("Proof"); p.IsValid() {
+			return p.Interface().(*token.Digest)
+		}
+	}
+	return nil
+}
+
 // Refused says whether a call with this answer has changed nothing.
 func (c Call) Refused(a Answer) bool {
-	proof := reflect.ValueOf(c.Params)
-	if proof.Kind() == reflect.Struct {
-		if proof = proof.FieldByName("Proof"); proof.IsValid() && !proof.IsNil() {
-			return false // it is remembered
-		}
+	if proofOf(c.Params) != nil {
+		return false // it is remembered
 	}
 	return calls[c.Name].reads || c.Name != "RedeemOneTimeCode" && slices.Contains(refusals, a.Outcome)
 }
