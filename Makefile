@@ -57,6 +57,10 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
+.PHONY: mutate
+mutate: ## see which changes of the SQL no test notices: make mutate CALL=RotateRefreshToken, or SINCE=HEAD for what has changed
+	go run -C tools/sqlmut . -config $(CURDIR)/sqlmut.yaml $(if $(CALL),-only '$(CALL)') $(if $(SINCE),-since $(SINCE)) \
+		$(if $(WRITE),-write $(CURDIR)/docs/mutation.md) $(MUTATEFLAGS)
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen
@@ -68,11 +72,11 @@ review: ## write for reviewers what each query does and how it is planned: docs/
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations ## find what a reviewer shouldn't have to look for
+check: check-format check-go check-modules check-queries check-generated check-migrations check-mutants ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 
-.PHONY: check-format check-go check-modules check-queries check-generated check-migrations
+.PHONY: check-format check-go check-modules check-queries check-generated check-migrations check-mutants
 check-format:
 	@stale="$$($(TOOL) gofumpt -l $(wildcard *.go */))" || exit 1; \
 	test -z "$$stale" || { printf 'not formatted (make format):\n%s\n' "$$stale"; exit 1; }
@@ -93,6 +97,9 @@ check-migrations:
 	go run ./internal/migration check
 	tools/squawk.sh
 	tools/previous-release.sh
+check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
+	cd tools/sqlmut && go test ./...
+	@$(MAKE) --no-print-directory mutate MUTATEFLAGS='-for 2m' SINCE="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD^)"
 
 .PHONY: help
 help: ## show this

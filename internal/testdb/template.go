@@ -66,7 +66,7 @@ func (m migrator) migrate(ctx context.Context, db *sql.DB) error {
 }
 
 // clone makes a database for one test, a copy of the template.
-func clone(ctx context.Context, m migrator) (_ conf, err error) {
+func clone(ctx context.Context, m migrator) (conf, error) {
 	s, err := server(ctx)
 	if err != nil {
 		return conf{}, err
@@ -75,15 +75,11 @@ func clone(ctx context.Context, m migrator) (_ conf, err error) {
 	if err != nil {
 		return conf{}, err
 	}
-	conn, err := pgx.Connect(ctx, s.admin.URL())
-	if err != nil {
-		return conf{}, err
-	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	var id [4]byte
 	rand.Read(id[:])
 	c := s.asTestRole(template + "_inst_" + hex.EncodeToString(id[:]))
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+quoted(c.Database)+" TEMPLATE "+quoted(template)+" OWNER "+quoted(s.role.name))
+	// The template is small, and the server syncs nothing, so copying its files takes half as long as writing them to the log.
+	err = s.exec(ctx, "CREATE DATABASE "+quoted(c.Database)+" TEMPLATE "+quoted(template)+" OWNER "+quoted(s.role.name)+" STRATEGY FILE_COPY")
 	if err != nil {
 		return conf{}, fmt.Errorf("copying the template: %w", err)
 	}
@@ -92,18 +88,12 @@ func clone(ctx context.Context, m migrator) (_ conf, err error) {
 
 // drop drops the database of a test and ends the connections to it: one that a test leaks is reported by New, and the database
 // need not stay for it.
-func drop(ctx context.Context, database string) (err error) {
+func drop(ctx context.Context, database string) error {
 	s, err := server(ctx)
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.Connect(ctx, s.admin.URL())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+quoted(database)+" WITH (FORCE)")
-	return err
+	return s.exec(ctx, "DROP DATABASE IF EXISTS "+quoted(database)+" WITH (FORCE)")
 }
 
 // template returns the name of the template for m, and makes it if no process has done so. What belongs to the name is the role,

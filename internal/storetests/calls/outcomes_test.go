@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oauthdb/oauthdb/internal/queryfile"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -162,7 +163,7 @@ func neverReached() ([]string, error) {
 // every call has been reached.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(testdb.Reuse(m), goleak.Cleanup(func(code int) {
 		if code == 0 && ranAll() {
 			missing, err := neverReached()
 			if err != nil {
