@@ -15,9 +15,9 @@ import (
 // calls is few by default, so that TestLinear fits into a run of all:
 //
 //	make linear CALLS=1000000
-var calls = flag.Int("calls", 4_000, "how many calls the histories of TestLinear have")
+var calls = flag.Int("calls", 20_000, "how many calls the histories of TestLinear have")
 
-var kills = flag.Int("kills", 2, "how often TestKilled kills PostgreSQL with SIGKILL")
+var kills = flag.Int("kills", 1, "how often TestKilled kills PostgreSQL with SIGKILL")
 
 var workers = flag.Int("workers", 4, "how many make calls at the same time about the same world, in TestLinear")
 

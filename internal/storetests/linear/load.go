@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"time"
 
@@ -294,9 +293,6 @@ func (w *World) when(d pick, learn func(), outcomes ...store.Outcome) func(model
 
 // repeatable may be made again with the same parameters.
 func (w *World) repeatable(c model.Call, then func(model.Answer)) (model.Call, func(model.Answer)) {
-	if v := reflect.ValueOf(c.Params).FieldByName("Proof"); v.IsValid() && !v.IsNil() {
-		return c, then // TODO
-	}
 	if w.again = append(w.again, c); len(w.again) > 6 {
 		w.again = w.again[1:]
 	}
@@ -523,6 +519,9 @@ func (w *World) poll(d pick) (model.Call, func(model.Answer)) {
 		DefaultResources: apis, AccessTokenLifetime: far, RefreshTokenLifetime: far, FamilyLifetime: store.Never,
 	}
 	p.ClientAuthMethod, p.ClientSecret = w.caller(d, r.client)
+	if d.once(3) {
+		p.AccessTokenWithoutRow, p.AccessToken = true, nil
+	}
 	return w.repeatable(model.Call{Name: "PollDeviceCode", Params: p}, w.when(d, func() {
 		w.issued(r.client, access, p.AccessToken, refresh, p.RefreshToken)
 	}, store.OutcomeRedeemed, store.OutcomeRetried))

@@ -41,7 +41,7 @@ type called struct {
 
 // mayOvertake says whether what the call decides may rest on what it read before an ending that it overlaps, though it is written after it.
 func (c called) mayOvertake(o store.Outcome) bool {
-	return c.grants && (given(o) || o == store.OutcomeReplayed) || o == store.OutcomeWithdrawn
+	return c.grants && (given(o) || o == store.OutcomeReplayed)
 }
 
 type kind int
@@ -239,7 +239,8 @@ var calls = map[string]called{
 		}),
 	"CheckConsent": call(reads, (*store.Queries).CheckConsent, checked, func(m *model, p store.CheckConsentParams) Answer { return checked(m.checkConsent(p)) }),
 	"WithdrawConsent": call(ends, (*store.Queries).WithdrawConsent,
-		func(r store.WithdrawConsentRow) Answer { return is_(r.Outcome) }, outcome((*model).withdrawConsent)),
+		func(r store.WithdrawConsentRow) Answer { return withdrawn(r.Outcome) },
+		func(m *model, p store.WithdrawConsentParams) Answer { return withdrawn(m.withdrawConsent(p)) }),
 
 	"RememberProof": call(changes, (*store.Queries).RememberProof, is_, func(m *model, p store.RememberProofParams) Answer { return is_(m.rememberProof(p.ID)) }),
 	"RememberClientAssertion": call(changes, (*store.Queries).RememberClientAssertion, is_,
@@ -378,6 +379,15 @@ func (m *model) told(client store.ClientID, method string, secret token.Digest, 
 		return told(o, nil, t.scopes)
 	}
 	return told(o, &t.family.id, t.scopes)
+}
+
+// withdrawn doesn't say whether there was a consent. An ending waits for no grant, so it can't know of a consent that is granted while it runs,
+// and that it ends.
+func withdrawn(o store.Outcome) Answer {
+	if o == store.OutcomeWithdrawn {
+		o = store.OutcomeEnded
+	}
+	return is_(o)
 }
 
 func checked(r store.CheckConsentRow) Answer {
