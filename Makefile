@@ -40,7 +40,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash rounds plans bench bench-quick generate routine sums review check format clean
+.PHONY: test race crash rounds fuzz plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run all tests with the race detector
@@ -55,6 +55,12 @@ crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what i
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
+fuzz: ## fuzz all that reads what comes from outside, each target for a while: make fuzz FUZZTIME=2m
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
+		grep -hoE '^func Fuzz[A-Za-z0-9]+' "$$dir"/*_test.go | sed 's/^func //' | while read -r target; do \
+			(cd "$$dir" && echo "($$dir) $$target" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 10x .) || exit 1; \
+		done; \
+	done
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen
