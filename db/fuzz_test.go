@@ -219,3 +219,30 @@ func TestDescribeSaysWhatIsKnown(t *testing.T) {
 		t.Errorf("%v is described as %q", err, got)
 	}
 }
+
+// FuzzParseConfig: no connection string, however broken, has its password in an error.
+func FuzzParseConfig(f *testing.F) {
+	for _, around := range [][2]string{
+		{"postgres://auth:", "@localhost/auth"}, {"postgres://auth:", "@localhost:x/auth"}, {"user=auth password=", " host=localhost"}, {"password='", ""},
+		{"postgres://auth:", "@h/d?pool_max_conns=x"}, {"postgres://auth:", "@h/d?sslmode=x&connect_timeout=x"}, {"postgres://h/d?password=", "&sslmode=x"},
+		{"postgres://h/d?sslpassword=", "&sslkey=x&sslcert=x"}, {"host=h port=", " password=x"}, {"password = ", "\\"}, {"postgres://", "/"}, {"postgres://auth:%zz", "@h"},
+		{"passfile=/nothing password=", " target_session_attrs=x"}, {"postgres://auth:", "@h/d?default_query_exec_mode=x"}, {"", ""}, {"service=", ""},
+	} {
+		f.Add(around[0], around[1])
+	}
+	const password = "hunter2CorrectHorse"
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if strings.ContainsRune(before+after, 0) || strings.Contains(before+after, "/dev") || strings.Contains(before+after, "/proc") {
+			return // files that are named are read
+		}
+		_, err := db.ParseConfig(before+password+after, db.Options{})
+		if err == nil {
+			return
+		}
+		for _, shown := range []string{err.Error(), fmt.Sprintf("%+v", err), db.Describe(err)} {
+			if strings.Contains(shown, password) {
+				t.Fatalf("%q shows the password", shown)
+			}
+		}
+	})
+}
