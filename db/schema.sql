@@ -1352,6 +1352,21 @@ $$;
 
 COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
 
+CREATE FUNCTION public.delete_recovery_codes(owner text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    codes bigint;
+BEGIN
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    GET DIAGNOSTICS codes = ROW_COUNT;
+    RETURN codes;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_recovery_codes(owner text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
+
 CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -2517,7 +2532,7 @@ BEGIN
     IF codes = '{}' THEN
         PERFORM refuse_parameter('Digests', 'is missing');
     END IF;
-    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    PERFORM delete_recovery_codes(owner);
     INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
     RETURN cardinality(codes);
 END
@@ -2571,6 +2586,21 @@ CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
     RETURN CASE WHEN ((c).subject_type <> 'public'::text) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
+
+CREATE FUNCTION public.settled(verdict public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- A commit waits for the synchronous standby only if it has written something.
+    IF current_setting('synchronous_standby_names') <> '' THEN
+        PERFORM pg_logical_emit_message(true, 'oauthdb', '');
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.settled(verdict public.outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
 
 CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
     LANGUAGE plpgsql

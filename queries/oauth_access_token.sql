@@ -546,7 +546,7 @@ SELECT noted(
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.kind IS NOT NULL THEN 'revoked'
+                WHEN p.kind IS NOT NULL THEN settled('revoked')
                 ELSE 'unknown'
             END
         )::outcome,
@@ -599,7 +599,7 @@ SELECT noted(
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.has_row OR p.is_ended THEN 'revoked'
+                WHEN p.has_row OR p.is_ended THEN settled('revoked')
                 WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
                 ELSE 'unknown'
             END
