@@ -223,10 +223,22 @@ func TestDescribeSaysWhatIsKnown(t *testing.T) {
 // FuzzParseConfig: no connection string, however broken, has its password in an error.
 func FuzzParseConfig(f *testing.F) {
 	for _, around := range [][2]string{
-		{"postgres://auth:", "@localhost/auth"}, {"postgres://auth:", "@localhost:x/auth"}, {"user=auth password=", " host=localhost"}, {"password='", ""},
-		{"postgres://auth:", "@h/d?pool_max_conns=x"}, {"postgres://auth:", "@h/d?sslmode=x&connect_timeout=x"}, {"postgres://h/d?password=", "&sslmode=x"},
-		{"postgres://h/d?sslpassword=", "&sslkey=x&sslcert=x"}, {"host=h port=", " password=x"}, {"password = ", "\\"}, {"postgres://", "/"}, {"postgres://auth:%zz", "@h"},
-		{"passfile=/nothing password=", " target_session_attrs=x"}, {"postgres://auth:", "@h/d?default_query_exec_mode=x"}, {"", ""}, {"service=", ""},
+		{"postgres://auth:", "@localhost/auth"},
+		{"postgres://auth:", "@localhost:x/auth"},
+		{"user=auth password=", " host=localhost"},
+		{"password='", ""},
+		{"postgres://auth:", "@h/d?pool_max_conns=x"},
+		{"postgres://auth:", "@h/d?sslmode=x&connect_timeout=x"},
+		{"postgres://h/d?password=", "&sslmode=x"},
+		{"postgres://h/d?sslpassword=", "&sslkey=x&sslcert=x"},
+		{"host=h port=", " password=x"},
+		{"password = ", "\\"},
+		{"postgres://", "/"},
+		{"postgres://auth:%zz", "@h"},
+		{"passfile=/nothing password=", " target_session_attrs=x"},
+		{"postgres://auth:", "@h/d?default_query_exec_mode=x"},
+		{"", ""},
+		{"service=", ""},
 	} {
 		f.Add(around[0], around[1])
 	}
