@@ -65,7 +65,7 @@ func newVault(t *testing.T) *vault {
 			text.InfoContext(ctx, message, "data", fmt.Sprintf("%+v %#v", data, data))
 		},
 	)}
-	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer), withEvents)
+	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer), withEvents, fixture.WithRoles)
 	v := &vault{
 		world: worldOf(t, db.Pool), url: db.URL, minted: map[string]token.Raw{},
 		logged: logged, logger: slog.New(slog.NewJSONHandler(logged, nil)),
