@@ -2721,6 +2721,44 @@ CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) R
 
 COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
 
+CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = of_token);
+END
+$$;
+
+COMMENT ON FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) IS 'Part of IssueTokenByAssertion: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+
+CREATE FUNCTION public.was_issued_to(of_token public.access_token_id, issued_to public.client_id, exchanged_for public.access_token_id) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_access_token AS t
+        WHERE t.id = of_token AND t.client_id = issued_to AND t.subject_token_id IS NOT DISTINCT FROM exchanged_for
+          AND (exchanged_for IS NOT NULL OR t.user_id IS NULL)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.was_issued_to(of_token public.access_token_id, issued_to public.client_id, exchanged_for public.access_token_id) IS 'Part of IssueAccessToken and ExchangeToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+
+CREATE FUNCTION public.was_rotated_into(of_token public.refresh_token_id, same_successor public.refresh_token_id) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_refresh_token AS t WHERE t.id = of_token AND t.successor_id = same_successor);
+END
+$$;
+
+COMMENT ON FUNCTION public.was_rotated_into(of_token public.refresh_token_id, same_successor public.refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,

@@ -403,7 +403,69 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false);
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+CREATE FUNCTION was_granted_by(assertion token_digest, of_token access_token_id) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = of_token);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION was_granted_by(token_digest, access_token_id) IS 'Part of IssueTokenByAssertion: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION was_issued_to(of_token access_token_id, issued_to client_id, exchanged_for access_token_id) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_access_token AS t
+        WHERE t.id = of_token AND t.client_id = issued_to AND t.subject_token_id IS NOT DISTINCT FROM exchanged_for
+          AND (exchanged_for IS NOT NULL OR t.user_id IS NULL)
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION was_issued_to(access_token_id, client_id, access_token_id) IS 'Part of IssueAccessToken and ExchangeToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION was_rotated_into(of_token refresh_token_id, same_successor refresh_token_id) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_refresh_token AS t WHERE t.id = of_token AND t.successor_id = same_successor);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION was_rotated_into(refresh_token_id, refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+-- +goose StatementEnd
+
 -- +goose Down
+
+-- +goose StatementBegin
+DROP FUNCTION was_rotated_into;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION was_issued_to;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION was_granted_by;
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
