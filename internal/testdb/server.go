@@ -15,6 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx, which migrations are run with
 
 	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/internal/startup"
 )
 
 // known is what server has found out, the same for every test of the process. The
@@ -89,6 +90,9 @@ func connect(ctx context.Context) (*testServer, error) {
 		return nil, fmt.Errorf("connecting to %v: %w", c, err)
 	}
 	defer conn.Close(ctx)
+	if err := startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams); err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
 	if err := suits(ctx, conn); err != nil {
 		return nil, err
 	}

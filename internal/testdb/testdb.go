@@ -7,6 +7,7 @@ import (
 	"context"
 	"io/fs"
 	"maps"
+	"os"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/pgbouncer"
+	"github.com/oauthdb/oauthdb/internal/startup"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -31,6 +34,10 @@ type DB struct {
 	// carries the password of a role that exists for tests alone.
 	URL string
 }
+
+// Pooled reports whether databases are reached through PgBouncer, as the environment variable PGBOUNCER says, which names the
+// pool_mode. A session of the server is then not that of a connection.
+func Pooled() bool { return os.Getenv("PGBOUNCER") != "" }
 
 // Options alter what [New] sets up. The zero value is that of most tests.
 type Options struct {
@@ -78,18 +85,32 @@ func New(t testing.TB, o Options) *DB {
 			t.Errorf("test database: dropping it: %v", err)
 		}
 	})
+	params, direct, mode := o.Settings, url, os.Getenv("PGBOUNCER")
+	if mode != "" {
+		if err := setForAll(t.Context(), database, o.Settings); err != nil {
+			t.Fatalf("test database: %v", err)
+		}
+		url = pgbouncer.Start(t, url, pgbouncer.Options{Mode: mode, PoolSize: int(maxConns) + 4}) // tests connect beside the pool, too
+		params = nil
+	}
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		t.Fatalf("test database: %v", err)
 	}
 	pc.MaxConns = maxConns
 	pc.ConnConfig.RuntimeParams["timezone"] = timeZone
-	maps.Copy(pc.ConnConfig.RuntimeParams, o.Settings)
+	maps.Copy(pc.ConnConfig.RuntimeParams, params)
+	if mode != "" { // as with db.Options.PgBouncer
+		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
 	pc.ConnConfig.Tracer = o.Tracer
 	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		db.RegisterTypes(conn.TypeMap())
-		return nil
+		if len(params) == 0 { // each comparison costs, and that of the rest was made once, in connect
+			return nil
+		}
+		return startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams)
 	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
 	if err != nil {
@@ -114,7 +135,7 @@ func New(t testing.TB, o Options) *DB {
 			if err := keep(ctx, database, t.Name()); err != nil {
 				t.Logf("marking the test database to be kept: %v", err)
 			}
-			t.Logf("the test database is kept: psql '%s'", url)
+			t.Logf("the test database is kept: psql '%s'", direct)
 		}
 	})
 	return &DB{Pool: pool, Store: store.New(pool), URL: url}
