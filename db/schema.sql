@@ -464,73 +464,111 @@ CREATE DOMAIN public.totp_period AS integer
 
 COMMENT ON DOMAIN public.totp_period IS 'How many seconds a step lasts (RFC 6238, section 4.1).';
 
-CREATE TABLE public.oauth_access_token (
-    id public.stored_access_token_id NOT NULL,
+CREATE FUNCTION public.client_key(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (octet_length(client_id) > 64) THEN md5(client_id) ELSE client_id END;
+
+COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
+
+CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (reference_id IS NULL) THEN '-'::text WHEN (octet_length(reference_id) > 64) THEN ('.'::text || md5(reference_id)) ELSE ('.'::text || reference_id) END;
+
+COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
+
+CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (ended_grants = '{}'::jsonb) THEN (0)::bigint ELSE (COALESCE((((ended_grants -> public.client_key(client_id)) ->> ''::text))::bigint, (0)::bigint) + COALESCE((((ended_grants -> public.client_key(client_id)) ->> public.tenant_key(reference_id)))::bigint, (0)::bigint)) END;
+
+COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
+
+CREATE TABLE public.session (
+    id public.stored_session_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    token public.stored_token_digest,
-    client_id public.client_id NOT NULL,
-    session_id public.session_id,
-    user_id public.user_id,
-    reference_id public.stored_reference_id,
-    refresh_id public.refresh_token_id,
-    expires_at timestamp with time zone,
-    scopes public.text_list NOT NULL,
-    revoked timestamp with time zone,
-    resources public.text_list,
-    authorization_details public.stored_array,
-    confirmation public.stored_confirmation,
-    authorization_code_id public.authorization_id,
-    authorization_id public.authorization_id,
-    act public.stored_object,
-    client_epoch bigint,
-    pair_epoch bigint,
-    data public.stored_object,
-    requested_user_info_claims public.text_list,
-    subject_token_id public.access_token_id,
-    may_act public.stored_object,
-    CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
+    expires_at timestamp with time zone NOT NULL,
+    token public.session_cookie NOT NULL,
+    ip_address public.short_text,
+    user_agent public.short_text,
+    user_id public.user_id NOT NULL,
+    user_sessions_epoch bigint DEFAULT 0 NOT NULL,
+    ended_at timestamp with time zone,
+    last_seen_at timestamp with time zone,
+    label public.short_text,
+    acr public.short_text,
+    amr public.text_list,
+    auth_time timestamp with time zone,
+    CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at))),
+    CONSTRAINT session_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(ended_at) AND isfinite(last_seen_at) AND isfinite(auth_time)))
 );
 
-COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
+COMMENT ON TABLE public.session IS 'Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user''s sessions_epoch, and the user is neither suspended nor deleted.';
 
-COMMENT ON COLUMN public.oauth_access_token.token IS 'Digest of the access token; NULL for a JWT, which is known by its id (jti).';
+COMMENT ON COLUMN public.session.expires_at IS 'When the session expires. ExtendSession moves it.';
 
-COMMENT ON COLUMN public.oauth_access_token.user_id IS 'The subject; NULL for a client that acts for itself (client credentials).';
+COMMENT ON COLUMN public.session.token IS 'Digest of the session cookie.';
 
-COMMENT ON COLUMN public.oauth_access_token.reference_id IS 'The tenant in which the grant was made.';
+COMMENT ON COLUMN public.session.ip_address IS 'Where the user signed in from, as the server saw it.';
 
-COMMENT ON COLUMN public.oauth_access_token.refresh_id IS 'The refresh token that was issued with it or, after a retry, that was presented for it.';
+COMMENT ON COLUMN public.session.user_agent IS 'User-Agent header at sign-in.';
 
-COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'When the token expires. NULL means never.';
+COMMENT ON COLUMN public.session.user_sessions_epoch IS 'sessions_epoch of the user when the session began, set by a trigger.';
 
-COMMENT ON COLUMN public.oauth_access_token.scopes IS 'Scopes of the token.';
+COMMENT ON COLUMN public.session.ended_at IS 'When the session was ended. expires_at is no later, for servers that read only that.';
 
-COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this token alone was revoked.';
+COMMENT ON COLUMN public.session.last_seen_at IS 'When the session was last extended.';
 
-COMMENT ON COLUMN public.oauth_access_token.resources IS 'Resource indicators of the token: its audience (RFC 8707).';
+COMMENT ON COLUMN public.session.label IS 'Name of the device for a settings page.';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_details IS 'authorization_details of the token (RFC 9396).';
+COMMENT ON COLUMN public.session.acr IS 'Authentication context class reference (OpenID Connect Core, section 2).';
 
-COMMENT ON COLUMN public.oauth_access_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
+COMMENT ON COLUMN public.session.amr IS 'Authentication methods (RFC 8176).';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'Identifier of what the grant began with: another server''s own, or authorization_id.';
+COMMENT ON COLUMN public.session.auth_time IS 'When the user last authenticated in the session (auth_time of OpenID Connect Core, section 2).';
 
-COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a client''s own token. A trigger sets it for a server that doesn''t know the column.';
+CREATE TABLE public."user" (
+    id public.stored_user_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    name public.short_text NOT NULL,
+    email public.email_address,
+    email_verified boolean DEFAULT false NOT NULL,
+    image text,
+    grants_epoch bigint DEFAULT 0 NOT NULL,
+    sessions_epoch bigint DEFAULT 0 NOT NULL,
+    ended_grants public.stored_object DEFAULT '{}'::jsonb NOT NULL,
+    suspended_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT user_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(suspended_at) AND isfinite(deleted_at)))
+);
 
-COMMENT ON COLUMN public.oauth_access_token.act IS 'Who acts for the user (RFC 8693, section 4.1).';
+COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
 
-COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of the client when a client''s own token, or an exchanged one, was issued.';
+COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. The caller makes it.';
 
-COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client and tenant when an exchanged token was issued.';
+COMMENT ON COLUMN public."user".name IS 'Display name.';
 
-COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
+COMMENT ON COLUMN public."user".email IS 'E-mail address, unique without regard to ASCII case; NULL if the user has none.';
 
-COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
+COMMENT ON COLUMN public."user".email_verified IS 'Whether the user has proven to own the address.';
 
-COMMENT ON COLUMN public.oauth_access_token.subject_token_id IS 'The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.';
+COMMENT ON COLUMN public."user".image IS 'URL of a picture.';
 
-COMMENT ON COLUMN public.oauth_access_token.may_act IS 'Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.';
+COMMENT ON COLUMN public."user".grants_epoch IS 'How often all grants of the user were ended. A grant is live only while this is what it was at the grant.';
+
+COMMENT ON COLUMN public."user".sessions_epoch IS 'How often all sessions of the user were ended. A session is live only while this is its user_sessions_epoch.';
+
+COMMENT ON COLUMN public."user".ended_grants IS 'How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.';
+
+COMMENT ON COLUMN public."user".suspended_at IS 'When the user was suspended. Until that is lifted, nothing of the user''s is live and nothing is granted.';
+
+COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.';
+
+CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN COALESCE((((s).ended_at IS NULL) AND ((s).expires_at > now()) AND ((s).user_sessions_epoch >= (u).sessions_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+
+COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
 
 CREATE TABLE public.oauth_authorization (
     id public.stored_authorization_id NOT NULL,
@@ -889,105 +927,114 @@ COMMENT ON COLUMN public.oauth_client.unused_since IS 'Since when MarkUnusedClie
 
 COMMENT ON COLUMN public.oauth_client.unused_checked_at IS 'When MarkUnusedClients last made sure of that.';
 
-CREATE TABLE public.session (
-    id public.stored_session_id NOT NULL,
+CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NOT COALESCE((((a).revoked_at IS NULL) AND ((a).client_epoch = (c).grants_epoch) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL) AND ((a).user_epoch = (u).grants_epoch) AND ((a).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((a).client_id)::text, ((a).reference_id)::text)) AND ((NOT (a).bound) OR public.session_is_live(s, u))), false));
+
+COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
+
+CREATE FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((NOT COALESCE((c).disabled, true)) AND (NOT public.is_ended(a, c, u, s)));
+
+COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: it has not been ended, and its client is not disabled. s is the session of a bound family; it is ignored for others. Never NULL.';
+
+CREATE TABLE public.oauth_access_token (
+    id public.stored_access_token_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    token public.session_cookie NOT NULL,
-    ip_address public.short_text,
-    user_agent public.short_text,
-    user_id public.user_id NOT NULL,
-    user_sessions_epoch bigint DEFAULT 0 NOT NULL,
-    ended_at timestamp with time zone,
-    last_seen_at timestamp with time zone,
-    label public.short_text,
-    acr public.short_text,
-    amr public.text_list,
-    auth_time timestamp with time zone,
-    CONSTRAINT session_ended_has_expired CHECK (((ended_at IS NULL) OR (expires_at <= ended_at))),
-    CONSTRAINT session_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(ended_at) AND isfinite(last_seen_at) AND isfinite(auth_time)))
+    token public.stored_token_digest,
+    client_id public.client_id NOT NULL,
+    session_id public.session_id,
+    user_id public.user_id,
+    reference_id public.stored_reference_id,
+    refresh_id public.refresh_token_id,
+    expires_at timestamp with time zone,
+    scopes public.text_list NOT NULL,
+    revoked timestamp with time zone,
+    resources public.text_list,
+    authorization_details public.stored_array,
+    confirmation public.stored_confirmation,
+    authorization_code_id public.authorization_id,
+    authorization_id public.authorization_id,
+    act public.stored_object,
+    client_epoch bigint,
+    pair_epoch bigint,
+    data public.stored_object,
+    requested_user_info_claims public.text_list,
+    subject_token_id public.access_token_id,
+    may_act public.stored_object,
+    CONSTRAINT oauth_access_token_is_of_a_family_or_of_the_client CHECK ((((user_id IS NULL) = (authorization_id IS NULL)) AND ((authorization_id IS NOT NULL) OR (client_epoch IS NOT NULL))))
 );
 
-COMMENT ON TABLE public.session IS 'Signed-in browsers. A session is live while it has neither ended nor expired, its user_sessions_epoch is the user''s sessions_epoch, and the user is neither suspended nor deleted.';
+COMMENT ON TABLE public.oauth_access_token IS 'Access tokens (RFC 6749, section 1.4), opaque or JWT.';
 
-COMMENT ON COLUMN public.session.expires_at IS 'When the session expires. ExtendSession moves it.';
+COMMENT ON COLUMN public.oauth_access_token.token IS 'Digest of the access token; NULL for a JWT, which is known by its id (jti).';
 
-COMMENT ON COLUMN public.session.token IS 'Digest of the session cookie.';
+COMMENT ON COLUMN public.oauth_access_token.user_id IS 'The subject; NULL for a client that acts for itself (client credentials).';
 
-COMMENT ON COLUMN public.session.ip_address IS 'Where the user signed in from, as the server saw it.';
+COMMENT ON COLUMN public.oauth_access_token.reference_id IS 'The tenant in which the grant was made.';
 
-COMMENT ON COLUMN public.session.user_agent IS 'User-Agent header at sign-in.';
+COMMENT ON COLUMN public.oauth_access_token.refresh_id IS 'The refresh token that was issued with it or, after a retry, that was presented for it.';
 
-COMMENT ON COLUMN public.session.user_sessions_epoch IS 'sessions_epoch of the user when the session began, set by a trigger.';
+COMMENT ON COLUMN public.oauth_access_token.expires_at IS 'When the token expires. NULL means never.';
 
-COMMENT ON COLUMN public.session.ended_at IS 'When the session was ended. expires_at is no later, for servers that read only that.';
+COMMENT ON COLUMN public.oauth_access_token.scopes IS 'Scopes of the token.';
 
-COMMENT ON COLUMN public.session.last_seen_at IS 'When the session was last extended.';
+COMMENT ON COLUMN public.oauth_access_token.revoked IS 'When this token alone was revoked.';
 
-COMMENT ON COLUMN public.session.label IS 'Name of the device for a settings page.';
+COMMENT ON COLUMN public.oauth_access_token.resources IS 'Resource indicators of the token: its audience (RFC 8707).';
 
-COMMENT ON COLUMN public.session.acr IS 'Authentication context class reference (OpenID Connect Core, section 2).';
+COMMENT ON COLUMN public.oauth_access_token.authorization_details IS 'authorization_details of the token (RFC 9396).';
 
-COMMENT ON COLUMN public.session.amr IS 'Authentication methods (RFC 8176).';
+COMMENT ON COLUMN public.oauth_access_token.confirmation IS 'The key to which the token is bound (RFC 7800).';
 
-COMMENT ON COLUMN public.session.auth_time IS 'When the user last authenticated in the session (auth_time of OpenID Connect Core, section 2).';
+COMMENT ON COLUMN public.oauth_access_token.authorization_code_id IS 'Identifier of what the grant began with: another server''s own, or authorization_id.';
 
-CREATE TABLE public."user" (
-    id public.stored_user_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    name public.short_text NOT NULL,
-    email public.email_address,
-    email_verified boolean DEFAULT false NOT NULL,
-    image text,
-    grants_epoch bigint DEFAULT 0 NOT NULL,
-    sessions_epoch bigint DEFAULT 0 NOT NULL,
-    ended_grants public.stored_object DEFAULT '{}'::jsonb NOT NULL,
-    suspended_at timestamp with time zone,
-    deleted_at timestamp with time zone,
-    CONSTRAINT user_times_are_finite CHECK ((isfinite(created_at) AND isfinite(updated_at) AND isfinite(suspended_at) AND isfinite(deleted_at)))
-);
+COMMENT ON COLUMN public.oauth_access_token.authorization_id IS 'The family; NULL for a client''s own token. A trigger sets it for a server that doesn''t know the column.';
 
-COMMENT ON TABLE public."user" IS 'People who sign in: the resource owners.';
+COMMENT ON COLUMN public.oauth_access_token.act IS 'Who acts for the user (RFC 8693, section 4.1).';
 
-COMMENT ON COLUMN public."user".id IS 'The subject (sub) of tokens. The caller makes it.';
+COMMENT ON COLUMN public.oauth_access_token.client_epoch IS 'grants_epoch of the client when a client''s own token, or an exchanged one, was issued.';
 
-COMMENT ON COLUMN public."user".name IS 'Display name.';
+COMMENT ON COLUMN public.oauth_access_token.pair_epoch IS 'pair_epoch() of the user, client and tenant when an exchanged token was issued.';
 
-COMMENT ON COLUMN public."user".email IS 'E-mail address, unique without regard to ASCII case; NULL if the user has none.';
+COMMENT ON COLUMN public.oauth_access_token.data IS 'Data that a library on top keeps with the token.';
 
-COMMENT ON COLUMN public."user".email_verified IS 'Whether the user has proven to own the address.';
+COMMENT ON COLUMN public.oauth_access_token.requested_user_info_claims IS 'For a better-auth server: what the claims parameter asked for.';
 
-COMMENT ON COLUMN public."user".image IS 'URL of a picture.';
+COMMENT ON COLUMN public.oauth_access_token.subject_token_id IS 'The token that was exchanged for this one (RFC 8693). No foreign key: that one may be collected first.';
 
-COMMENT ON COLUMN public."user".grants_epoch IS 'How often all grants of the user were ended. A grant is live only while this is what it was at the grant.';
+COMMENT ON COLUMN public.oauth_access_token.may_act IS 'Who may act for the user with this token (RFC 8693, section 4.4). NULL means what the family says.';
 
-COMMENT ON COLUMN public."user".sessions_epoch IS 'How often all sessions of the user were ended. A session is live only while this is its user_sessions_epoch.';
+CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_client AS o
+        LEFT JOIN "user" AS u ON u.id = t.user_id
+        WHERE o.client_id = t.client_id
+          AND NOT o.disabled
+          AND o.grants_epoch = t.client_epoch
+          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
+    );
+END
+$$;
 
-COMMENT ON COLUMN public."user".ended_grants IS 'How often the grants of one client were ended: {client: {"": in all tenants, "-": without a tenant, "."||tenant: in that one}}. Counters only rise; raising grants_epoch empties the map.';
-
-COMMENT ON COLUMN public."user".suspended_at IS 'When the user was suspended. Until that is lifted, nothing of the user''s is live and nothing is granted.';
-
-COMMENT ON COLUMN public."user".deleted_at IS 'When the user was deleted. The row stays, without personal data, until the collector has erased everything that refers to it.';
+COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
 
 CREATE FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        t.revoked IS NULL
-        AND (t.expires_at IS NULL OR t.expires_at > now())
-        AND (t.authorization_id IS NULL OR is_live(a, c, u, s))
-        AND (t.client_epoch IS NULL OR own_client_is_live(t)),
-        false
-    )
-$$;
+    RETURN COALESCE((((t).revoked IS NULL) AND (((t).expires_at IS NULL) OR ((t).expires_at > now())) AND (((t).authorization_id IS NULL) OR public.is_live(a, c, u, s)) AND (((t).client_epoch IS NULL) OR public.own_client_is_live(t))), false);
 
 COMMENT ON FUNCTION public.access_token_is_live(t public.oauth_access_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether an access token is live. a is its family, if it has one; c, u and s are those of is_live. Never NULL.';
 
 CREATE FUNCTION public.add_actor(act jsonb, actor text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN CASE
@@ -999,6 +1046,44 @@ END
 $$;
 
 COMMENT ON FUNCTION public.add_actor(act jsonb, actor text) IS 'A chain of actors (RFC 8693, section 4.1) with a new one outermost. Without an actor, the chain as it is.';
+
+CREATE FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    merged   jsonb;
+    resource text;
+BEGIN
+    -- one by one, because jsonb_object_agg is slow with long lists on PostgreSQL 18
+    FOR resource IN SELECT jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) LOOP
+        merged := coalesce(merged, '{}') || jsonb_build_object(resource, to_jsonb(as_set(
+            ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> resource) WHEN 'array' THEN earlier -> resource ELSE '[]' END))
+            || ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(more -> resource) WHEN 'array' THEN more -> resource ELSE '[]' END))
+        )));
+    END LOOP;
+    RETURN merged;
+END
+$$;
+
+COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
+
+CREATE FUNCTION public.scopes_at(resources text[], scopes text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    at       jsonb;
+    resource text;
+BEGIN
+    FOREACH resource IN ARRAY as_set(resources) LOOP
+        at := coalesce(at, '{}') || jsonb_build_object(resource, to_jsonb(as_set(scopes)));
+    END LOOP;
+    RETURN at;
+END
+$$;
+
+COMMENT ON FUNCTION public.scopes_at(resources text[], scopes text[]) IS 'The scopes at each of the resources, as resource_scopes has them. NULL without a resource.';
 
 CREATE TABLE public.oauth_consent (
     id public.stored_consent_id NOT NULL,
@@ -1039,23 +1124,19 @@ COMMENT ON COLUMN public.oauth_consent.authorization_details IS 'authorization_d
 
 CREATE FUNCTION public.agreed_resource_scopes(g public.oauth_consent) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT merge_resource_scopes(g.resource_scopes, scopes_at(g.resources, g.scopes))
-$$;
+    RETURN public.merge_resource_scopes(((g).resource_scopes)::jsonb, public.scopes_at(((g).resources)::text[], ((g).scopes)::text[]));
 
 COMMENT ON FUNCTION public.agreed_resource_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to at each resource, as resource_scopes has them, with those of a better-auth server, which apply to the resources that it names.';
 
 CREATE FUNCTION public.agreed_scopes(g public.oauth_consent) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN cardinality(g.resources) > 0 THEN '{}' ELSE g.scopes END
-$$;
+    RETURN CASE WHEN (cardinality(((g).resources)::text[]) > 0) THEN '{}'::text[] ELSE ((g).scopes)::text[] END;
 
 COMMENT ON FUNCTION public.agreed_scopes(g public.oauth_consent) IS 'The scopes that a user has agreed to without a resource. Those of a better-auth server that names resources apply to these.';
 
 CREATE FUNCTION public.as_set(list text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN ARRAY(
@@ -1072,50 +1153,45 @@ COMMENT ON FUNCTION public.as_set(list text[]) IS 'The distinct values of a list
 
 CREATE FUNCTION public.asked_or_granted(asked text[], granted text[]) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN cardinality(asked) > 0 THEN as_set(asked) ELSE granted END
-$$;
+    RETURN CASE WHEN (cardinality(asked) > 0) THEN public.as_set(asked) ELSE granted END;
 
 COMMENT ON FUNCTION public.asked_or_granted(asked text[], granted text[]) IS 'The scopes or resources that a token is asked for or, if the request names none, all that was granted (RFC 6749, section 6; RFC 8707, section 2.2).';
 
 CREATE FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    -- to_timestamp fails on a time out of range, and the planner evaluates it for constants even if no row is written
-    SELECT to_timestamp(greatest(least(expires_at, 253402300799), 0)) + greatest(clock_skew, interval '0')
-$$;
+    RETURN (to_timestamp((GREATEST(LEAST(expires_at, '253402300799'::bigint), (0)::bigint))::double precision) + GREATEST(clock_skew, '00:00:00'::interval));
 
 COMMENT ON FUNCTION public.assertion_ends_at(expires_at bigint, clock_skew interval) IS 'Until when an assertion has to be remembered: its exp, in seconds since 1970, and clock_skew.';
 
+CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM oauth_client_secret AS o
+        WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret of the client that was rotated out and still counts. Not inlined, so that its table is read only where the present secret doesn''t match.';
+
+CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((c).public, ((c).token_endpoint_auth_method = 'none'::text), (((c).client_secret IS NULL) AND ((c).foreign_secret_hash IS NULL) AND ((c).jwks IS NULL) AND ((c).jwks_uri IS NULL)));
+
+COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
+
 CREATE FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        c.client_id IS NOT NULL
-        AND CASE
-            WHEN method = 'verified' THEN true
-            WHEN is_public(c) THEN method = 'none'
-            WHEN method IN ('client_secret_basic', 'client_secret_post')
-            THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
-                AND (
-                    coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
-                    OR is_older_secret(c.client_id, presented)
-                )
-            WHEN method = 'private_key_jwt'
-            THEN c.token_endpoint_auth_method = method
-                OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
-            WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
-            THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
-        END,
-        false
-    )
-$$;
+    RETURN COALESCE((((c).client_id IS NOT NULL) AND CASE WHEN (method = 'verified'::text) THEN true WHEN public.is_public(c) THEN (method = 'none'::text) WHEN (method = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) THEN ((COALESCE((c).token_endpoint_auth_method, method) = ANY (ARRAY['client_secret_basic'::text, 'client_secret_post'::text])) AND (COALESCE(((((c).client_secret)::text = (presented)::text) AND (((c).client_secret_expires_at IS NULL) OR (((c).client_secret_expires_at)::timestamp with time zone > now()))), false) OR public.is_older_secret(((c).client_id)::text, (presented)::text))) WHEN (method = 'private_key_jwt'::text) THEN (((c).token_endpoint_auth_method = method) OR (((c).token_endpoint_auth_method IS NULL) AND ((c).client_secret IS NULL) AND ((c).foreign_secret_hash IS NULL))) WHEN (method = ANY (ARRAY['tls_client_auth'::text, 'self_signed_tls_client_auth'::text])) THEN ((c).token_endpoint_auth_method = ANY (ARRAY['tls_client_auth'::text, 'self_signed_tls_client_auth'::text])) ELSE NULL::boolean END), false);
 
 COMMENT ON FUNCTION public.authenticates(c public.oauth_client, method text, presented public.token_digest) IS 'Whether a client is authenticated by a method of the kind that it is registered for (RFC 6749, section 2.3; RFC 7591, section 2). A secret is compared by its digest; a key or certificate has been verified by the server. The method verified means that the server has authenticated the client in a step of its own. A client without a registered method may use its secret, or a key if it has no secret. Never NULL.';
 
 CREATE FUNCTION public.beyond(list text[], allowed text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN ARRAY(
@@ -1131,16 +1207,13 @@ COMMENT ON FUNCTION public.beyond(list text[], allowed text[]) IS 'The distinct 
 
 CREATE FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false))
-        AND (c.tls_client_certificate_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'x5t#S256', false))
-$$;
+    RETURN ((((c).dpop_bound_access_tokens IS NOT TRUE) OR COALESCE((proven ? 'jkt'::text), false)) AND (((c).tls_client_certificate_bound_access_tokens IS NOT TRUE) OR COALESCE((proven ? 'x5t#S256'::text), false)));
 
 COMMENT ON FUNCTION public.binds_as_registered(c public.oauth_client, proven jsonb) IS 'Whether a caller has proven to hold the kinds of key that the client''s access tokens have to be bound to (RFC 9449, section 5.2; RFC 8705, section 3.4). True if they need not be bound. Never NULL.';
 
 CREATE FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
@@ -1153,17 +1226,9 @@ $$;
 
 COMMENT ON FUNCTION public.client_is_used(of_client text, agreed_since timestamp with time zone) IS 'Part of MarkUnusedClients: whether there is anything that a client has asked for or was granted, dead or live, or a consent of no earlier than agreed_since. VOLATILE, so that it sees what was committed before the client was locked.';
 
-CREATE FUNCTION public.client_key(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN octet_length(client_id) > 64 THEN md5(client_id) ELSE client_id END
-$$;
-
-COMMENT ON FUNCTION public.client_key(client_id text) IS 'The key of a client in ended_grants. A long client_id is hashed.';
-
 CREATE FUNCTION public.common_host(uris text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     -- Apps of unrelated developers share loopback addresses and private schemes, so these are no hosts.
@@ -1180,21 +1245,13 @@ COMMENT ON FUNCTION public.common_host(uris text[]) IS 'The host that all URIs h
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        g.user_epoch = u.grants_epoch
-        AND g.pair_epoch = pair_epoch(u.ended_grants, g.client_id, g.reference_id)
-        AND u.suspended_at IS NULL
-        AND u.deleted_at IS NULL,
-        false
-    )
-$$;
+    RETURN COALESCE((((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
 
 COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 
 CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql STABLE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     agreed   jsonb := agreed_resource_scopes(g);
@@ -1222,15 +1279,13 @@ COMMENT ON FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at
 
 CREATE FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT g.reference_id IS NOT DISTINCT FROM n.reference_id AND g.user_epoch = n.user_epoch AND g.pair_epoch = n.pair_epoch
-$$;
+    RETURN ((NOT (((g).reference_id)::text IS DISTINCT FROM ((n).reference_id)::text)) AND ((g).user_epoch = (n).user_epoch) AND ((g).pair_epoch = (n).pair_epoch));
 
 COMMENT ON FUNCTION public.consent_goes_on(g public.oauth_consent, n public.oauth_consent) IS 'Whether the stored consent g is one of the same tenant as the new one n, and still counts, so that n can be merged into it.';
 
 CREATE FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     present attempt_count;
@@ -1256,17 +1311,32 @@ $$;
 
 COMMENT ON FUNCTION public.count_attempt(of_purpose text, of_subject text, most integer, attempt_window interval, is_right boolean, OUT is_allowed boolean, OUT attempts_left bigint, OUT resets_at timestamp with time zone) IS 'Counts an attempt before it is made, and returns whether it is allowed, how many may follow in the window, and when the window ends. Of any number at once no more than most are allowed. A right attempt that is allowed makes the earlier ones forgotten.';
 
+CREATE FUNCTION public.refuse_parameter(name text, reason text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% %', name, reason USING ERRCODE = 'invalid_parameter_value';
+END
+$$;
+
+COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
+
+CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) RETURNS timestamp with time zone
+    LANGUAGE sql
+    RETURN CASE WHEN (given >= '00:00:01'::interval) THEN (since + LEAST(NULLIF(given, '2562047:47:16.854775'::interval), NULLIF(at_most, '2562047:47:16.854775'::interval))) ELSE (public.refuse_parameter(name, 'is missing or under a second'::text))::timestamp with time zone END;
+
+COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
+
 CREATE FUNCTION public.deadline(given interval, at_most interval, name text) RETURNS timestamp with time zone
     LANGUAGE sql
-    AS $$
-    SELECT coalesce(expiry(now(), given, at_most, name), refuse_parameter(name, 'is without end')::timestamptz)
-$$;
+    RETURN COALESCE(public.expiry(now(), given, at_most, name), (public.refuse_parameter(name, 'is without end'::text))::timestamp with time zone);
 
 COMMENT ON FUNCTION public.deadline(given interval, at_most interval, name text) IS 'Returns when something expires that has to: as expiry from now on, but store.Never is an error.';
 
 CREATE FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     UPDATE oauth_client AS c
@@ -1284,7 +1354,7 @@ COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, man
 
 CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
@@ -1305,7 +1375,7 @@ COMMENT ON FUNCTION public.details_as_set(details jsonb) IS 'The distinct elemen
 
 CREATE FUNCTION public.details_of_types(details jsonb, types text[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF types IS NULL OR jsonb_typeof(details) IS DISTINCT FROM 'array' THEN
@@ -1323,7 +1393,7 @@ COMMENT ON FUNCTION public.details_of_types(details jsonb, types text[]) IS 'The
 
 CREATE FUNCTION public.details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF part IS NULL THEN
@@ -1350,7 +1420,7 @@ COMMENT ON FUNCTION public.details_within(part jsonb, whole jsonb, compared_type
 
 CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
@@ -1362,7 +1432,7 @@ COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Trigger: a clien
 
 CREATE FUNCTION public.document_changes(stored public.oauth_client, fetched public.oauth_client) RETURNS text[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN ARRAY(
@@ -1387,7 +1457,7 @@ COMMENT ON FUNCTION public.document_changes(stored public.oauth_client, fetched 
 
 CREATE FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN CASE
@@ -1407,7 +1477,7 @@ COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     sessions bigint;
@@ -1433,7 +1503,7 @@ COMMENT ON FUNCTION public.end_sessions(doomed text[]) IS 'Ends sessions and mak
 
 CREATE FUNCTION public.end_user_sessions(owner text, keep text) RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     -- SKIP LOCKED, because the epoch has ended a session that another call holds as well
@@ -1448,46 +1518,21 @@ $$;
 
 COMMENT ON FUNCTION public.end_user_sessions(owner text, keep text) IS 'Part of the calls that raise sessions_epoch. Marks the sessions of a user as ended, except the one to keep, for servers that read only the session''s row. Returns how many it marked.';
 
-CREATE FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) RETURNS timestamp with time zone
-    LANGUAGE sql
-    AS $$
-    -- 9223372036854775 microseconds is store.Never, the longest time.Duration
-    SELECT CASE
-        WHEN given >= interval '1 second'
-        THEN since + least(nullif(given, interval '9223372036854775 microseconds'), nullif(at_most, interval '9223372036854775 microseconds'))
-        ELSE refuse_parameter(name, 'is missing or under a second')::timestamptz
-    END
-$$;
-
-COMMENT ON FUNCTION public.expiry(since timestamp with time zone, given interval, at_most interval, name text) IS 'The instant at which a lifetime ends, counted from since and capped by at_most. NULL means never, which is what store.Never gives. A lifetime that is missing or under a second is an error that names the parameter.';
-
 CREATE FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) RETURNS timestamp with time zone
     LANGUAGE sql
-    AS $$
-    SELECT CASE
-        WHEN access_token IS NOT NULL THEN refuse_parameter('AccessToken', 'is set, but the token is to have no row')::timestamptz
-        WHEN expires_at IS NULL THEN refuse_parameter('AccessTokenLifetime', 'is without end, but the token is to have no row')::timestamptz
-        ELSE expires_at
-    END
-$$;
+    RETURN CASE WHEN (access_token IS NOT NULL) THEN (public.refuse_parameter('AccessToken'::text, 'is set, but the token is to have no row'::text))::timestamp with time zone WHEN (expires_at IS NULL) THEN (public.refuse_parameter('AccessTokenLifetime'::text, 'is without end, but the token is to have no row'::text))::timestamp with time zone ELSE expires_at END;
 
 COMMENT ON FUNCTION public.expiry_without_row(expires_at timestamp with time zone, access_token text) IS 'The expiry of an access token without a row, to be kept with its refresh token or family. Such a token has to be a JWT, so a digest is an error, and it has to expire.';
 
 CREATE FUNCTION public.family_expiry(since timestamp with time zone, given interval, at_most interval, has_refresh_token boolean) RETURNS timestamp with time zone
     LANGUAGE sql
-    AS $$
-    -- 9223372036854775 microseconds is store.Never
-    SELECT CASE
-        WHEN has_refresh_token OR given <> interval '0' THEN expiry(since, given, at_most, 'FamilyLifetime')
-        ELSE since + nullif(at_most, interval '9223372036854775 microseconds')
-    END
-$$;
+    RETURN CASE WHEN (has_refresh_token OR (given <> '00:00:00'::interval)) THEN public.expiry(since, given, at_most, 'FamilyLifetime'::text) ELSE (since + NULLIF(at_most, '2562047:47:16.854775'::interval)) END;
 
 COMMENT ON FUNCTION public.family_expiry(since timestamp with time zone, given interval, at_most interval, has_refresh_token boolean) IS 'Returns when the last token of a family expires, as expiry does. Without a refresh token the lifetime may be left out, and what the client allows counts alone.';
 
 CREATE FUNCTION public.find_grant_by_assertion(assertion text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     SELECT a.id, a.expires_at, a.granted_scopes, a.resources INTO authorization_id, expires_at, scopes, resources
@@ -1501,7 +1546,7 @@ COMMENT ON FUNCTION public.find_grant_by_assertion(assertion text, OUT authoriza
 
 CREATE FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     t oauth_access_token;
@@ -1529,7 +1574,7 @@ COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token
 
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     candidate text;
@@ -1599,56 +1644,52 @@ $$;
 
 COMMENT ON FUNCTION public.give_family() IS 'Trigger: gives a token that another server inserts its family. That is the family of the refresh token that the row names, else the one that authorization_code_id names, else a new one. A family of another client or user is not taken. An access token of a dead family is stored as revoked. A client''s own token gets the client''s epoch.';
 
+CREATE FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    is_new := false;
+    IF NOT FOUND THEN
+        INSERT INTO oauth_pairwise_subject (sector, user_id, subject)
+        VALUES (of_sector, of_user, coalesce(wanted, gen_random_uuid()::text))
+        ON CONFLICT DO NOTHING;
+        is_new := FOUND;
+        SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) IS 'The pairwise subject of a user in a sector. If there is none, it is made: wanted, or a random one if wanted is NULL. NULL if another user has the one that is wanted. VOLATILE, so that it sees what was committed while it waited.';
+
 CREATE FUNCTION public.give_subject(of_sector text, of_user text) RETURNS public.subject
     LANGUAGE sql
-    AS $$
-    SELECT CASE WHEN of_sector IS NULL THEN of_user ELSE (keep_subject(of_sector, of_user, NULL)).held END
-$$;
+    RETURN CASE WHEN (of_sector IS NULL) THEN of_user ELSE ((public.keep_subject(of_sector, of_user, (NULL::text)::public.subject)).held)::text END;
 
 COMMENT ON FUNCTION public.give_subject(of_sector text, of_user text) IS 'The subject (sub) by which a client of a sector knows a user: the id of the user, or a pairwise subject, which is made at its first use. of_sector is sector_of() the client.';
 
+CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (((u).id IS NULL) OR ((u).deleted_at IS NOT NULL)) THEN 'unknown'::public.outcome WHEN ((u).suspended_at IS NOT NULL) THEN 'suspended'::public.outcome ELSE NULL::public.outcome END;
+
+COMMENT ON FUNCTION public.user_refusal(u public."user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
+
 CREATE FUNCTION public.granter_refusal(parents text, u public."user", of_session text, s public.session) RETURNS public.outcome
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN parents = 'unknown' THEN 'unknown'::outcome
-        ELSE coalesce(
-            user_refusal(u),
-            CASE WHEN of_session IS NOT NULL AND (parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'::outcome END
-        )
-    END
-$$;
+    RETURN CASE WHEN (parents = 'unknown'::text) THEN 'unknown'::public.outcome ELSE COALESCE(public.user_refusal(u), CASE WHEN ((of_session IS NOT NULL) AND ((parents = 'signed_out'::text) OR (NOT public.session_is_live(s, u)))) THEN 'signed_out'::public.outcome ELSE NULL::public.outcome END) END;
 
 COMMENT ON FUNCTION public.granter_refusal(parents text, u public."user", of_session text, s public.session) IS 'Why a user may grant nothing, in a session or without one: unknown, suspended or signed_out; NULL if the user may. parents is what lock_parents has answered, s the session if it is one of the user.';
 
 CREATE FUNCTION public.has_logout_uri(c public.oauth_client) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
-$$;
+    RETURN COALESCE((((c).backchannel_logout_uri <> ''::text) AND ((c).deleted_at IS NULL)), false);
 
 COMMENT ON FUNCTION public.has_logout_uri(c public.oauth_client) IS 'Whether a client is told of sign-outs (OpenID Connect Back-Channel Logout, section 2.2). A disabled client is, because its own sessions go on; a deleted one is not. Never NULL.';
 
-CREATE FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT NOT coalesce(
-        a.revoked_at IS NULL
-        AND a.client_epoch = c.grants_epoch
-        AND u.suspended_at IS NULL
-        AND u.deleted_at IS NULL
-        AND a.user_epoch = u.grants_epoch
-        AND a.pair_epoch = pair_epoch(u.ended_grants, a.client_id, a.reference_id)
-        AND (NOT a.bound OR session_is_live(s, u)),
-        false
-    )
-$$;
-
-COMMENT ON FUNCTION public.is_ended(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, has been ended for good. s is the session of a bound family; it is ignored for others. Never NULL; true for an authorization that was never granted.';
-
 CREATE FUNCTION public.is_in_force(a public.oauth_authorization) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN coalesce(a.expires_at > now(), false)
@@ -1666,43 +1707,9 @@ $$;
 
 COMMENT ON FUNCTION public.is_in_force(a public.oauth_authorization) IS 'Whether a live family has something that can still be used: a code, or a token that has neither expired nor been spent or revoked. Never NULL.';
 
-CREATE FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT NOT coalesce(c.disabled, true) AND NOT is_ended(a, c, u, s)
-$$;
-
-COMMENT ON FUNCTION public.is_live(a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether the family a, granted by u to c, is live: it has not been ended, and its client is not disabled. s is the session of a bound family; it is ignored for others. Never NULL.';
-
-CREATE FUNCTION public.is_older_secret(of_client text, presented text) RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
-    AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT FROM oauth_client_secret AS o
-        WHERE o.client_id = of_client AND o.digest = presented AND o.expires_at > now()
-    );
-END
-$$;
-
-COMMENT ON FUNCTION public.is_older_secret(of_client text, presented text) IS 'Whether a digest is that of a secret of the client that was rotated out and still counts. Not inlined, so that its table is read only where the present secret doesn''t match.';
-
-CREATE FUNCTION public.is_public(c public.oauth_client) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        c.public,
-        c.token_endpoint_auth_method = 'none',
-        c.client_secret IS NULL AND c.foreign_secret_hash IS NULL AND c.jwks IS NULL AND c.jwks_uri IS NULL
-    )
-$$;
-
-COMMENT ON FUNCTION public.is_public(c public.oauth_client) IS 'Whether a client is public: it can''t keep a secret (RFC 6749, section 2.1).';
-
 CREATE FUNCTION public.is_redirect_uri(uri text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
     SELECT coalesce(
         octet_length(uri) <= 4096
@@ -1726,16 +1733,13 @@ COMMENT ON FUNCTION public.is_redirect_uri(uri text) IS 'Whether a client may re
 
 CREATE FUNCTION public.is_within(part text[], whole text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    -- <@ compares each value with each. For a long list that takes too long, and keys of an object are searched instead.
-    SELECT CASE WHEN cardinality(part) <= 32 THEN part <@ whole ELSE jsonb_object(whole, whole) ?& part END
-$$;
+    RETURN CASE WHEN (cardinality(part) <= 32) THEN (part <@ whole) ELSE (jsonb_object(whole, whole) ?& part) END;
 
 COMMENT ON FUNCTION public.is_within(part text[], whole text[]) IS 'Whether all values of a list are in another one. NULL if one of the lists is.';
 
 CREATE FUNCTION public.judge_again(c public.oauth_client, a public.oauth_authorization, granted text[], default_scopes text[], default_resources text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF a.kind = 'code' AND resolve_redirect_uri(a.redirect_uri, c.redirect_uris) IS NULL THEN
@@ -1755,7 +1759,7 @@ COMMENT ON FUNCTION public.judge_again(c public.oauth_client, a public.oauth_aut
 
 CREATE FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
@@ -1782,7 +1786,7 @@ COMMENT ON FUNCTION public.judge_asked(c public.oauth_client, scopes text[], def
 
 CREATE FUNCTION public.judge_assertion(assertion text, until timestamp with time zone, issued_as text, family text, of_client text, of_user text) RETURNS public.outcome
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     INSERT INTO oauth_client_assertion (id, expires_at, access_token_id, authorization_id)
@@ -1805,18 +1809,13 @@ COMMENT ON FUNCTION public.judge_assertion(assertion text, until timestamp with 
 
 CREATE FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS public.outcome
     LANGUAGE sql
-    AS $$
-    SELECT CASE
-        WHEN expires_at > extract(epoch FROM expiry(now(), max_lifetime, least(at_most, interval '1 year'), 'MaxLifetime')) THEN 'too_far'
-        WHEN (expires_at > extract(epoch FROM now() - clock_skew)) IS NOT TRUE THEN 'expired'
-    END::outcome
-$$;
+    RETURN (CASE WHEN ((expires_at)::numeric > EXTRACT(epoch FROM public.expiry(now(), max_lifetime, LEAST(at_most, '1 year'::interval), 'MaxLifetime'::text))) THEN 'too_far'::text WHEN (((expires_at)::numeric > EXTRACT(epoch FROM (now() - clock_skew))) IS NOT TRUE) THEN 'expired'::text ELSE NULL::text END)::public.outcome;
 
 COMMENT ON FUNCTION public.judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) IS 'What is amiss with the exp of an assertion, in seconds since 1970 (RFC 7523, section 3, item 4): too_far or expired; NULL if nothing is. exp may be no further from now than max_lifetime and at_most, and never further than a year.';
 
 CREATE FUNCTION public.judge_client_document(of_client public.client_id, fetched timestamp with time zone, if_later public.outcome, OUT verdict public.outcome, OUT changes text[], OUT is_disabled boolean, OUT fresh_until timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     SELECT CASE
@@ -1836,7 +1835,7 @@ COMMENT ON FUNCTION public.judge_client_document(of_client public.client_id, fet
 
 CREATE FUNCTION public.judge_logout_lease(delivery text, presented text) RETURNS public.outcome
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN coalesce(
@@ -1852,27 +1851,29 @@ $$;
 
 COMMENT ON FUNCTION public.judge_logout_lease(delivery text, presented text) IS 'Part of FinishLogoutDelivery: why a lease finished nothing. VOLATILE, so that it sees what was committed while the statement waited for the row.';
 
+CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+
+COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
+
 CREATE FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) RETURNS public.outcome
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
-        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
-        -- a token without resources would be good at any of them
-        WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
-        THEN 'invalid_target'::outcome
-        WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
-        THEN 'invalid_authorization_details'::outcome
-    END
-$$;
+    RETURN CASE WHEN (NOT public.is_within(COALESCE(scopes, '{}'::text[]), held_scopes)) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(COALESCE(scopes, '{}'::text[]), COALESCE(((c).scopes)::text[], default_scopes, '{}'::text[]))) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(COALESCE(resources, '{}'::text[]), COALESCE(held_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN (NOT public.is_within(COALESCE(resources, '{}'::text[]), COALESCE(((c).resources)::text[], default_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN ((cardinality(held_resources) > 0) AND (cardinality(public.kept_within(held_resources, COALESCE(((c).resources)::text[], default_resources))) = 0)) THEN 'invalid_target'::public.outcome WHEN (NOT public.details_within(details, public.details_of_types(held_details, ((c).authorization_details_types)::text[]), compared_types)) THEN 'invalid_authorization_details'::public.outcome ELSE NULL::public.outcome END;
 
 COMMENT ON FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
 
 CREATE FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     a     oauth_authorization;
@@ -1911,7 +1912,7 @@ COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id
 
 CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 BEGIN
     RETURN CASE
@@ -1945,7 +1946,7 @@ COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_
 
 CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     c oauth_client;
@@ -1966,7 +1967,7 @@ COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id,
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     a  oauth_authorization;
@@ -2002,7 +2003,7 @@ COMMENT ON FUNCTION public.judge_repeated_grant(family public.authorization_id, 
 
 CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     wanted text[] := string_to_array(response_type, ' ');
@@ -2044,7 +2045,7 @@ COMMENT ON FUNCTION public.judge_request(c public.oauth_client, redirect_uri tex
 
 CREATE FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     r oauth_refresh_token;
@@ -2086,7 +2087,7 @@ COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_
 
 CREATE FUNCTION public.keep_finite() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     NEW.expires_at := CASE
@@ -2101,7 +2102,7 @@ COMMENT ON FUNCTION public.keep_finite() IS 'Trigger: replaces an infinite expir
 
 CREATE FUNCTION public.keep_sector() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.sector_identifier IS NOT NULL THEN
@@ -2122,50 +2123,15 @@ $$;
 
 COMMENT ON FUNCTION public.keep_sector() IS 'Trigger: gives a client with pairwise subjects its sector, and keeps it. That is the host of its redirect URIs, if they have one in common that is no loopback address; else the client is a sector of its own. A later change of the redirect URIs changes no subject (OpenID Connect Core, sections 2 and 8.1).';
 
-CREATE FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
-    AS $$
-BEGIN
-    SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
-    is_new := false;
-    IF NOT FOUND THEN
-        INSERT INTO oauth_pairwise_subject (sector, user_id, subject)
-        VALUES (of_sector, of_user, coalesce(wanted, gen_random_uuid()::text))
-        ON CONFLICT DO NOTHING;
-        is_new := FOUND;
-        SELECT p.subject INTO held FROM oauth_pairwise_subject AS p WHERE p.sector = of_sector AND p.user_id = of_user;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION public.keep_subject(of_sector text, of_user text, wanted public.subject, OUT held public.subject, OUT is_new boolean) IS 'The pairwise subject of a user in a sector. If there is none, it is made: wanted, or a random one if wanted is NULL. NULL if another user has the one that is wanted. VOLATILE, so that it sees what was committed while it waited.';
-
-CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
-    AS $$
-BEGIN
-    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
-        RETURN list;
-    END IF;
-    RETURN beyond(list, beyond(list, allowed));
-END
-$$;
-
-COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list without the values that are not allowed. NULL if the list is.';
-
 CREATE FUNCTION public.key_fits(bound_to jsonb, proven jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT bound_to IS NULL OR coalesce(proven, '{}') @> bound_to
-$$;
+    RETURN ((bound_to IS NULL) OR (COALESCE(proven, '{}'::jsonb) @> bound_to));
 
 COMMENT ON FUNCTION public.key_fits(bound_to jsonb, proven jsonb) IS 'Whether the key that a caller has proven to hold is the one that a grant is bound to (RFC 7800). True if the grant is bound to none.';
 
 CREATE FUNCTION public.known_subject(of_client text, of_user text) RETURNS public.subject
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN (
@@ -2179,29 +2145,27 @@ $$;
 
 COMMENT ON FUNCTION public.known_subject(of_client text, of_user text) IS 'Part of subject_of, for a client with pairwise subjects, or an exchanged token''s. Not inlined, so that others don''t pay for the joins.';
 
+CREATE FUNCTION public.own_sector(client_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('client:'::text || public.client_key(client_id));
+
+COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
+
+CREATE FUNCTION public.proves_host(grant_types text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (COALESCE(grant_types, ARRAY['authorization_code'::text]) <@ ARRAY['authorization_code'::text, 'implicit'::text, 'refresh_token'::text, 'client_credentials'::text]);
+
+COMMENT ON FUNCTION public.proves_host(grant_types text[]) IS 'Whether a client with these grant types learns who a user is only at its redirect URIs, so that their host may be taken for its sector. Never NULL.';
+
 CREATE FUNCTION public.leaves_sector(c public.oauth_client, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        subject_type <> 'public'
-        AND c.sector_identifier <> own_sector(c.client_id)
-        AND c.sector_identifier IS DISTINCT FROM lower(verified COLLATE "C")
-        AND NOT (common_host(redirect_uris) IS NOT DISTINCT FROM c.sector_identifier AND proves_host(grant_types))
-        -- what the client has already, as an operator may have decided
-        AND (
-            c.subject_type <> 'public'
-            AND coalesce(redirect_uris, '{}') <@ c.redirect_uris::text[]
-            AND coalesce(grant_types, ARRAY['authorization_code']) <@ coalesce(c.grant_types::text[], ARRAY['authorization_code'])
-        ) IS NOT TRUE,
-        false
-    )
-$$;
+    RETURN COALESCE(((subject_type <> 'public'::text) AND (((c).sector_identifier)::text <> public.own_sector(((c).client_id)::text)) AND (((c).sector_identifier)::text IS DISTINCT FROM lower((verified COLLATE "C"))) AND (NOT ((NOT (public.common_host(redirect_uris) IS DISTINCT FROM ((c).sector_identifier)::text)) AND public.proves_host(grant_types))) AND ((((c).subject_type <> 'public'::text) AND (COALESCE(redirect_uris, '{}'::text[]) <@ ((c).redirect_uris)::text[]) AND (COALESCE(grant_types, ARRAY['authorization_code'::text]) <@ COALESCE(((c).grant_types)::text[], ARRAY['authorization_code'::text]))) IS NOT TRUE)), false);
 
 COMMENT ON FUNCTION public.leaves_sector(c public.oauth_client, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Whether metadata that a client states about itself would take the pairwise subjects of its sector to where the sector is not. The sector was the host of its redirect URIs and is kept, so whoever registers with the host of another, and then moves away, would know users by that one''s subjects. verified is a sector that the server has verified for these metadata. Never NULL.';
 
 CREATE FUNCTION public.live_session(of_session text, OUT owner public.user_id, OUT ends_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     SELECT s.user_id, s.expires_at INTO owner, ends_at
@@ -2215,7 +2179,7 @@ COMMENT ON FUNCTION public.live_session(of_session text, OUT owner public.user_i
 
 CREATE FUNCTION public.lock_live_access_token(of_token text) RETURNS boolean
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM
@@ -2234,7 +2198,7 @@ COMMENT ON FUNCTION public.lock_live_access_token(of_token text) IS 'Part of Exc
 
 CREATE FUNCTION public.lock_parents(of_user text, of_client text, of_session text) RETURNS text
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM FROM "user" AS u WHERE u.id = of_user FOR KEY SHARE;
@@ -2257,7 +2221,7 @@ COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session
 
 CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF coalesce(max_sessions, 0) <= 0 THEN
@@ -2286,39 +2250,31 @@ COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions intege
 
 CREATE FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(c.registration_access_token = manager OR (c.previous_registration_access_token = manager AND c.registration_access_token = successor), false)
-$$;
+    RETURN COALESCE(((((c).registration_access_token)::text = (manager)::text) OR ((((c).previous_registration_access_token)::text = (manager)::text) AND (((c).registration_access_token)::text = (successor)::text))), false);
 
 COMMENT ON FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) IS 'Whether a registration access token manages a client (RFC 7592). One that was replaced by successor does until successor is used, so that an update whose answer was lost can be sent again. Never NULL.';
 
 CREATE FUNCTION public.may_decide(a public.oauth_authorization, decider text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT a.kind NOT IN ('device', 'ciba') OR coalesce(a.user_id = decider, false)
-$$;
+    RETURN (((a).kind <> ALL (ARRAY['device'::public.authorization_kind, 'ciba'::public.authorization_kind])) OR COALESCE((((a).user_id)::text = decider), false));
 
 COMMENT ON FUNCTION public.may_decide(a public.oauth_authorization, decider text) IS 'Whether a user may decide about a request. The request of a device is that of the user who claimed it with its user code, and one of CIBA that of the user whom the client named. Never NULL.';
 
 CREATE FUNCTION public.may_introspect(k public.oauth_client, method text, presented public.token_digest) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(NOT k.disabled AND method <> 'none' AND authenticates(k, method, presented), false)
-$$;
+    RETURN COALESCE(((NOT (k).disabled) AND (method <> 'none'::text) AND public.authenticates(k, method, presented)), false);
 
 COMMENT ON FUNCTION public.may_introspect(k public.oauth_client, method text, presented public.token_digest) IS 'Whether a client may ask about tokens (RFC 7662, section 2.1): it is authenticated, and not disabled. none is no authentication here. Never NULL.';
 
 CREATE FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources && (coalesce(resources, '{}') || o.client_id::text)), false)
-$$;
+    RETURN COALESCE(((((t).client_id)::text = ((o).client_id)::text) OR ((NOT public.is_public(o)) AND (((t).resources)::text[] && (COALESCE(resources, '{}'::text[]) || ((o).client_id)::text)))), false);
 
 COMMENT ON FUNCTION public.may_present(o public.oauth_client, t public.oauth_access_token, resources text[]) IS 'Whether a client may exchange an access token (RFC 8693, section 2.1): one that was issued to it or, if it is confidential, one whose audience has its client_id or one of the resources, which are those that it serves. Never NULL.';
 
 CREATE FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF jsonb_typeof(more) <> 'array' THEN
@@ -2330,30 +2286,9 @@ $$;
 
 COMMENT ON FUNCTION public.merge_authorization_details(earlier jsonb, more jsonb) IS 'The elements of both lists, each once. NULL if there is none. A parameter that is not a list is an error.';
 
-CREATE FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
-    AS $$
-DECLARE
-    merged   jsonb;
-    resource text;
-BEGIN
-    -- one by one, because jsonb_object_agg is slow with long lists on PostgreSQL 18
-    FOR resource IN SELECT jsonb_object_keys(coalesce(earlier, '{}') || coalesce(more, '{}')) LOOP
-        merged := coalesce(merged, '{}') || jsonb_build_object(resource, to_jsonb(as_set(
-            ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(earlier -> resource) WHEN 'array' THEN earlier -> resource ELSE '[]' END))
-            || ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof(more -> resource) WHEN 'array' THEN more -> resource ELSE '[]' END))
-        )));
-    END LOOP;
-    RETURN merged;
-END
-$$;
-
-COMMENT ON FUNCTION public.merge_resource_scopes(earlier jsonb, more jsonb) IS 'The scopes of both at each resource, each once. What is no list counts as an empty one. NULL if there is no resource.';
-
 CREATE FUNCTION public.missing_authorization_details(asked jsonb, agreed jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF jsonb_typeof(asked) <> 'array' THEN
@@ -2372,7 +2307,7 @@ COMMENT ON FUNCTION public.missing_authorization_details(asked jsonb, agreed jso
 
 CREATE FUNCTION public.new_authorization_id() RETURNS public.authorization_id
     LANGUAGE sql PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
     -- a UUIDv7 (RFC 9562, section 5.7) made from the clock and a random UUIDv4, because uuidv7() needs PostgreSQL 18
     SELECT (
@@ -2385,7 +2320,7 @@ COMMENT ON FUNCTION public.new_authorization_id() IS 'A time-ordered identifier 
 
 CREATE FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT id public.jwk_id, OUT created_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF coalesce(of_alg, '') = '' THEN
@@ -2410,7 +2345,7 @@ COMMENT ON FUNCTION public.newest_signing_key(of_alg text, max_age interval, OUT
 
 CREATE FUNCTION public.noted(verdict public.outcome, of_call text, of_user text DEFAULT NULL::text, of_client text DEFAULT NULL::text, of_session text DEFAULT NULL::text, of_family text DEFAULT NULL::text, of_item text DEFAULT NULL::text, why text DEFAULT NULL::text, from_address text DEFAULT NULL::text) RETURNS public.outcome
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF current_setting('oauthdb.events', true) = 'on' AND (
@@ -2441,48 +2376,9 @@ $$;
 
 COMMENT ON FUNCTION public.noted(verdict public.outcome, of_call text, of_user text, of_client text, of_session text, of_family text, of_item text, why text, from_address text) IS 'Returns the verdict of a call, and writes it to security_event if it matters and the setting oauthdb.events is on.';
 
-CREATE FUNCTION public.own_client_is_live(t public.oauth_access_token) RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
-    AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT
-        FROM oauth_client AS o
-        LEFT JOIN "user" AS u ON u.id = t.user_id
-        WHERE o.client_id = t.client_id
-          AND NOT o.disabled
-          AND o.grants_epoch = t.client_epoch
-          AND (t.pair_epoch IS NULL OR t.pair_epoch = pair_epoch(u.ended_grants, t.client_id, t.reference_id))
-    );
-END
-$$;
-
-COMMENT ON FUNCTION public.own_client_is_live(t public.oauth_access_token) IS 'Part of access_token_is_live, for a token with a client_epoch: a client''s own, or an exchanged one. Whether its client is enabled and the epochs are those of the issue. Not inlined, so that tokens without a client_epoch, which are most, don''t pay for the joins.';
-
-CREATE FUNCTION public.own_sector(client_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT 'client:' || client_key(client_id)
-$$;
-
-COMMENT ON FUNCTION public.own_sector(client_id text) IS 'The sector of a client that shares one with no other client. It is no host name, so no registration can claim it.';
-
-CREATE FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    -- counters only rise, so equal sums mean equal counters
-    SELECT CASE WHEN ended_grants = '{}' THEN 0 ELSE
-        coalesce((ended_grants -> client_key(client_id) ->> '')::bigint, 0)
-        + coalesce((ended_grants -> client_key(client_id) ->> tenant_key(reference_id))::bigint, 0)
-    END
-$$;
-
-COMMENT ON FUNCTION public.pair_epoch(ended_grants jsonb, client_id text, reference_id text) IS 'How often the grants of a user to a client were ended, in all tenants or in this one.';
-
 CREATE FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF proof IS NULL THEN
@@ -2497,14 +2393,6 @@ END
 $$;
 
 COMMENT ON FUNCTION public.proof_is_fresh(proof text, until timestamp with time zone) IS 'Records that a DPoP proof was presented (RFC 9449, section 11.1), and returns whether it is the first time. True if no proof was presented.';
-
-CREATE FUNCTION public.proves_host(grant_types text[]) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(grant_types, ARRAY['authorization_code']) <@ ARRAY['authorization_code', 'implicit', 'refresh_token', 'client_credentials']
-$$;
-
-COMMENT ON FUNCTION public.proves_host(grant_types text[]) IS 'Whether a client with these grant types learns who a user is only at its redirect URIs, so that their host may be taken for its sector. Never NULL.';
 
 CREATE TABLE public.oauth_refresh_token (
     id public.stored_refresh_token_id NOT NULL,
@@ -2578,15 +2466,13 @@ COMMENT ON COLUMN public.oauth_refresh_token.rotation_replay_expires_at IS 'How 
 
 CREATE FUNCTION public.refresh_token_is_live(r public.oauth_refresh_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false)
-$$;
+    RETURN COALESCE((((r).revoked IS NULL) AND (((r).expires_at IS NULL) OR ((r).expires_at > now())) AND public.is_live(a, c, u, s)), false);
 
 COMMENT ON FUNCTION public.refresh_token_is_live(r public.oauth_refresh_token, a public.oauth_authorization, c public.oauth_client, u public."user", s public.session) IS 'Whether a refresh token is live: neither spent nor expired, and its family a is live. c, u and s are those of is_live. Never NULL.';
 
 CREATE FUNCTION public.refuse_dead_rotation() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RETURN (
@@ -2602,20 +2488,9 @@ $$;
 
 COMMENT ON FUNCTION public.refuse_dead_rotation() IS 'Trigger: keeps another server from spending a dead refresh token. Its UPDATE finds no row, so it answers invalid_grant.';
 
-CREATE FUNCTION public.refuse_parameter(name text, reason text) RETURNS text
-    LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
-    AS $$
-BEGIN
-    RAISE EXCEPTION '% %', name, reason USING ERRCODE = 'invalid_parameter_value';
-END
-$$;
-
-COMMENT ON FUNCTION public.refuse_parameter(name text, reason text) IS 'Raises invalid_parameter_value (22023) for a parameter that a caller has to pass, by its name.';
-
 CREATE FUNCTION public.registered_before(of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     SELECT CASE
@@ -2634,7 +2509,7 @@ COMMENT ON FUNCTION public.registered_before(of_client public.client_id, of_id p
 
 CREATE FUNCTION public.replace_recovery_codes(owner text, digests text[]) RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     codes text[] := as_set(digests);
@@ -2652,7 +2527,7 @@ COMMENT ON FUNCTION public.replace_recovery_codes(owner text, digests text[]) IS
 
 CREATE FUNCTION public.resolve_redirect_uri(asked text, registered text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
@@ -2679,7 +2554,7 @@ COMMENT ON FUNCTION public.resolve_redirect_uri(asked text, registered text[]) I
 
 CREATE FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     UPDATE oauth_initial_access_token AS t SET uses = t.uses - 1, updated_at = now() WHERE t.token = presented;
@@ -2691,49 +2566,15 @@ $$;
 
 COMMENT ON FUNCTION public.return_initial_access_token(presented public.token_digest, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) IS 'Part of RegisterClient, for a call that met another one that registers the same client_id or id: gives its use of the initial access token back, and says whether the other one was the same call (retried) or not (taken).';
 
-CREATE FUNCTION public.scopes_at(resources text[], scopes text[]) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO '$user', 'public'
-    AS $$
-DECLARE
-    at       jsonb;
-    resource text;
-BEGIN
-    FOREACH resource IN ARRAY as_set(resources) LOOP
-        at := coalesce(at, '{}') || jsonb_build_object(resource, to_jsonb(as_set(scopes)));
-    END LOOP;
-    RETURN at;
-END
-$$;
-
-COMMENT ON FUNCTION public.scopes_at(resources text[], scopes text[]) IS 'The scopes at each of the resources, as resource_scopes has them. NULL without a resource.';
-
 CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
-$$;
+    RETURN CASE WHEN ((c).subject_type <> 'public'::text) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
 
-CREATE FUNCTION public.session_is_live(s public.session, u public."user") RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(
-        s.ended_at IS NULL
-        AND s.expires_at > now()
-        AND s.user_sessions_epoch >= u.sessions_epoch -- greater where a statement waited for the session: s is then the latest version, u the snapshot's
-        AND u.suspended_at IS NULL
-        AND u.deleted_at IS NULL,
-        false
-    )
-$$;
-
-COMMENT ON FUNCTION public.session_is_live(s public.session, u public."user") IS 'Whether a session of the user is live. Never NULL.';
-
 CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     slower interval;
@@ -2752,7 +2593,7 @@ COMMENT ON FUNCTION public.slow_down(polled public.authorization_id) IS 'Part of
 
 CREATE FUNCTION public.spend_initial_access_token(presented public.token_digest, is_open boolean, refused public.outcome, of_client public.client_id, of_id public.oauth_client_id, secret public.token_digest, manager public.token_digest, OUT verdict public.outcome, OUT owner public.reference_id, OUT issued_at timestamp with time zone, OUT secret_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     t oauth_initial_access_token;
@@ -2787,7 +2628,7 @@ COMMENT ON FUNCTION public.spend_initial_access_token(presented public.token_dig
 
 CREATE FUNCTION public.stamp_consent() RETURNS trigger
     LANGUAGE plpgsql STABLE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     written record := NEW;
@@ -2814,7 +2655,7 @@ COMMENT ON FUNCTION public.stamp_consent() IS 'Trigger: gives a consent the epoc
 
 CREATE FUNCTION public.stamp_session() RETURNS trigger
     LANGUAGE plpgsql STABLE
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     u "user";
@@ -2834,44 +2675,19 @@ COMMENT ON FUNCTION public.stamp_session() IS 'Trigger: gives a session the sess
 
 CREATE FUNCTION public.stated_sector(of_client text, verified text, subject_type text, grant_types text[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END)
-$$;
+    RETURN COALESCE(verified, CASE WHEN ((subject_type <> 'public'::text) AND (NOT public.proves_host(grant_types))) THEN public.own_sector(of_client) ELSE NULL::text END);
 
 COMMENT ON FUNCTION public.stated_sector(of_client text, verified text, subject_type text, grant_types text[]) IS 'The sector of a client that registers itself: the one that the server has verified, or its own if it could claim a host without having it. NULL leaves it to keep_sector.';
 
 CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END
-$$;
+    RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
 
-CREATE FUNCTION public.tenant_key(reference_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN reference_id IS NULL THEN '-' WHEN octet_length(reference_id) > 64 THEN '.' || md5(reference_id) ELSE '.' || reference_id END
-$$;
-
-COMMENT ON FUNCTION public.tenant_key(reference_id text) IS 'The key of a tenant in ended_grants. A long reference_id is hashed. If two hashes collide, ending one tenant''s grants ends the other''s too, which is safe.';
-
-CREATE FUNCTION public.user_refusal(u public."user") RETURNS public.outcome
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
-        WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
-    END
-$$;
-
-COMMENT ON FUNCTION public.user_refusal(u public."user") IS 'Why nothing may be done for a user: unknown or suspended. NULL if something may.';
-
 CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
-$$;
+    RETURN COALESCE((grant_type = ANY (COALESCE(((c).grant_types)::text[], '{authorization_code,refresh_token}'::text[]))), false);
 
 COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
 

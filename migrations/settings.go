@@ -11,8 +11,8 @@ import (
 // pinned are the settings of a session that migrates, whatever the database, the role or the connection string say, so that
 // a file makes the same schema everywhere. Those that the server doesn't know are left out.
 //
-// Not pinned are: search_path and role, which say where the tables go and whose they are; default_tablespace,
-// temp_tablespaces and default_toast_compression, which say how they are stored and change no answer; and settings that
+// Of the search_path only the schema is kept in which tables are made; see pin. Not pinned are: role, which says whose the tables are;
+// default_tablespace, temp_tablespaces and default_toast_compression, which say how they are stored and change no answer; and settings that
 // change only messages, plans or what deparsed definitions look like (lc_messages, escape_string_warning,
 // quote_all_identifiers, enable_*).
 var pinned = []struct{ name, value string }{
@@ -95,6 +95,15 @@ func pin(ctx context.Context, conn *pgx.Conn) error {
 		WHERE s.setting <> p.value`)
 	if err != nil {
 		return fmt.Errorf("set up the migration session: %w", err)
+	}
+
+	// A function with SET search_path FROM CURRENT keeps this one: the schema, and temporary tables after it. Where pg_temp isn't
+	// named, it comes first, and a temporary table would stand in for one of the schema.
+	_, err = conn.Exec(ctx, `
+		SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false)
+		WHERE current_schema() IS NOT NULL`)
+	if err != nil {
+		return fmt.Errorf("set the search_path of the migration session: %w", err)
 	}
 	return nil
 }

@@ -3,18 +3,16 @@ CREATE OR REPLACE FUNCTION judge_narrowed(
     default_resources text[], details jsonb, held_details jsonb, compared_types text[]
 ) RETURNS outcome
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
-        WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
-        WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
-        -- a token without resources would be good at any of them
-        WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
-        THEN 'invalid_target'::outcome
-        WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
-        THEN 'invalid_authorization_details'::outcome
-    END
-$$;
+RETURN CASE
+    WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+    -- a token without resources would be good at any of them
+    WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
+    THEN 'invalid_target'::outcome
+    WHEN NOT details_within(details, details_of_types(held_details, c.authorization_details_types), compared_types)
+    THEN 'invalid_authorization_details'::outcome
+END;
 
 COMMENT ON FUNCTION judge_narrowed(oauth_client, text[], text[], text[], text[], text[], text[], jsonb, jsonb, text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';

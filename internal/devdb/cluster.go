@@ -122,7 +122,8 @@ type server struct {
 	account  account
 	durable  bool // initdb syncs what it writes
 	private  bool
-	memory   bool // keeps its databases in memory
+	memory   bool   // keeps its databases in memory
+	source   string // the URL of the primary that it is a standby of, or empty
 	settings []setting
 	state    state
 	logf     func(format string, args ...any)
@@ -250,7 +251,9 @@ func (s *server) create(ctx context.Context) (err error) {
 		return err
 	}
 	s.logf("creating a PostgreSQL %s cluster in %s", s.programs.version, s.dir)
-	s.state = state{Password: rand.Text()}
+	if s.source == "" {
+		s.state = state{Password: rand.Text()}
+	}
 	dir := filepath.Join(parent, ".new-"+name+"-"+rand.Text()[:8])
 	if err := s.account.mkdir(dir); err != nil {
 		return err
@@ -260,7 +263,11 @@ func (s *server) create(ctx context.Context) (err error) {
 			os.RemoveAll(dir)
 		}
 	}()
-	if err := s.initdb(ctx, dir); err != nil {
+	build := s.initdb
+	if s.source != "" {
+		build = s.copySource
+	}
+	if err := build(ctx, dir); err != nil {
 		return err
 	}
 	if s.memory {

@@ -731,6 +731,38 @@ func TestAPrivateClusterSurvivesBeingKilled(t *testing.T) {
 	}
 }
 
+func TestAStandbyTakesOverFromAPrimaryThatWasKilled(t *testing.T) {
+	t.Parallel()
+	o := PrivateOptions{Dir: openDir(t)}
+	primary, err := StartPrivate(t.Context(), o)
+	must(t, err)
+	defer func() { must(t, primary.Remove(context.Background())) }()
+	standby, err := StartStandby(t.Context(), primary, "the other", o)
+	if errors.Is(err, ErrNoPostgres) {
+		t.Skip(err)
+	}
+	must(t, err)
+	defer func() { must(t, standby.Remove(context.Background())) }()
+	if standby.Port == primary.Port || standby.DataDir == primary.DataDir {
+		t.Errorf("the standby is %v, the primary %v", standby, primary)
+	}
+	conn, err := pgx.Connect(t.Context(), primary.URL)
+	must(t, err)
+	defer conn.Close(t.Context())
+	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '"the other"'`, `SELECT pg_reload_conf()`, `CREATE TABLE kept AS SELECT 42 AS n`} {
+		_, err = conn.Exec(t.Context(), sql)
+		must(t, err)
+	}
+	if !query[bool](t, standby.URL, `SELECT pg_is_in_recovery()`) {
+		t.Error("the copy is no standby")
+	}
+	must(t, primary.Kill(t.Context()))
+	must(t, standby.Promote(t.Context()))
+	if got := query[int](t, standby.URL, `SELECT n FROM kept`); got != 42 || query[bool](t, standby.URL, `SELECT pg_is_in_recovery()`) {
+		t.Errorf("the standby has %d and is no primary", got)
+	}
+}
+
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

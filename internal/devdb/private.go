@@ -33,6 +33,19 @@ type PrivateOptions struct {
 // not end with the process. DATABASE_URL does not count: such a server is not there to
 // be killed.
 func StartPrivate(ctx context.Context, o PrivateOptions) (*Cluster, error) {
+	c, err := newPrivate(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Restart(ctx); err != nil {
+		rm := c.Remove(context.WithoutCancel(ctx))
+		return nil, errors.Join(err, rm)
+	}
+	return c, nil
+}
+
+// newPrivate is a private cluster that has a directory and isn't made yet.
+func newPrivate(ctx context.Context, o PrivateOptions) (*Cluster, error) {
 	shared := Options{Major: o.Major, Logf: o.Logf}
 	p, err := shared.settle(ctx) // for programs that have been fetched
 	if err != nil {
@@ -51,19 +64,14 @@ func StartPrivate(ctx context.Context, o PrivateOptions) (*Cluster, error) {
 	for _, name := range slices.Sorted(maps.Keys(o.Settings)) {
 		settings = append(settings, setting{name, o.Settings[name]})
 	}
-	c := &Cluster{server: server{
+	return &Cluster{server: server{
 		dir:      filepath.Join(dir, "cluster"),
 		programs: progs,
 		account:  p.account,
 		private:  true,
 		settings: settings,
 		logf:     shared.log,
-	}}
-	if err := c.Restart(ctx); err != nil {
-		rm := c.Remove(context.WithoutCancel(ctx))
-		return nil, errors.Join(err, rm)
-	}
-	return c, nil
+	}}, nil
 }
 
 // tempDir makes a directory in parent, or where a can work.

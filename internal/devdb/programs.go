@@ -26,6 +26,20 @@ type programs struct {
 	version string
 }
 
+// program finds a program that is installed with the server's, in their folder or where links in it lead.
+func (p programs) program(name string) (string, error) {
+	dirs := []string{p.dir}
+	if real, err := filepath.EvalSymlinks(filepath.Join(p.dir, "postgres")); err == nil {
+		dirs = append(dirs, filepath.Dir(real))
+	}
+	for _, dir := range dirs {
+		if path := filepath.Join(dir, name); executable(path) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%w with %s, which is not in %s", ErrNoPostgres, name, strings.Join(dirs, " or "))
+}
+
 // usualFolders are where packages put the programs, as patterns. Among the matches of
 // one pattern, the newest version comes first.
 var usualFolders = []string{

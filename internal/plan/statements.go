@@ -125,7 +125,7 @@ type Function struct {
 	Args     []string // names
 	ArgTypes []string
 	OfRows   bool   // takes whole rows of tables
-	Body     string // the source, as it was written
+	Body     string // the source: as it was written, or as PostgreSQL has parsed it
 	// Definition is the whole CREATE OR REPLACE FUNCTION.
 	Definition string
 }
@@ -189,7 +189,11 @@ func (f Function) Statement() string {
 		b.WriteString(src[i:end])
 		i = end
 	}
-	return strings.TrimSuffix(strings.TrimSpace(b.String()), ";")
+	text := strings.TrimSuffix(strings.TrimSpace(b.String()), ";")
+	if expression, ok := strings.CutPrefix(text, "RETURN "); ok {
+		return "SELECT " + expression
+	}
+	return text
 }
 
 // until returns the index behind the first mark at or after from.

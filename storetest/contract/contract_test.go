@@ -9,7 +9,7 @@ import (
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	contract.Test(t, func(t *testing.T) contract.Server {
-		return contract.Server{Store: storetest.New(t, storetest.MaxConns(contract.Parallel)).Store}
+	contract.Run(t, func(t *testing.T) contract.Store {
+		return contract.Of(storetest.New(t, storetest.MaxConns(contract.Parallel)).Store)
 	})
 }

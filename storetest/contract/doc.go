@@ -1,13 +1,18 @@
-// Package contract is a test suite of the promises of oauthdb, for users to run against their own server, through their
-// pooler, with their extensions and settings, or on a store that they have wrapped.
+// Package contract is a test suite of the promises of oauthdb. Run it against your own server, through your pooler, with your extensions
+// and settings, or on a store that you have wrapped or written yourself.
 //
 //	func TestContract(t *testing.T) {
-//		contract.Test(t, func(t *testing.T) contract.Server {
-//			db := storetest.New(t, storetest.MaxConns(16))
-//			return contract.Server{Store: db.Store}
+//		contract.Run(t, func(t *testing.T) contract.Store {
+//			return contract.Of(storetest.New(t, storetest.MaxConns(contract.Parallel)).Store)
 //		})
 //	}
 //
-// Each part asks for a server of its own and leaves rows behind, so give it a database that nobody needs. The suite tests what
-// callers rely on. The tests of oauthdb itself cover every outcome, faults and interleavings.
+// A store need not be a *store.Queries. [Store] groups the calls by what a server does with them, and a store that implements some of
+// the groups is tested on the promises about those. So is one that wraps a group, such as a cache:
+//
+//	s := contract.Of(queries)
+//	s.Clients = cached{queries}
+//
+// The suite leaves rows behind, so give it a database that nobody needs. It tests what callers rely on. The tests of oauthdb itself
+// cover every outcome, faults and interleavings.
 package contract

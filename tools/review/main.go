@@ -60,6 +60,9 @@ func run(ctx context.Context, checkOnly bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.written, err = writtenBodies(root, s.functions); err != nil {
+		return err
+	}
 	facts, queries, err := gather(ctx, conn, root, s)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ type schema struct {
 	enums     []enum
 	domains   []domain
 	functions []plan.Function
+	written   map[string]string // bodies of functions as routines/ has them, where PostgreSQL keeps another form
 	comments  map[string]string // of functions
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -121,9 +124,32 @@ func schemaPage(s *schema) string {
 	b.WriteString("\n## Functions\n")
 	for _, f := range s.functions {
 		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", signature(f), escape(s.comments[f.Name]))
-		fmt.Fprintf(&b, "<details><summary>SQL</summary>\n\n```sql\n%s\n```\n\n</details>\n", strings.Trim(f.Body, "\n"))
+		fmt.Fprintf(&b, "<details><summary>SQL</summary>\n\n```sql\n%s\n```\n\n</details>\n", strings.Trim(cmp.Or(s.written[f.Name], f.Body), "\n"))
 	}
 	return b.String()
+}
+
+// writtenBodies are the bodies of the functions that PostgreSQL has parsed, and so keeps without comments and in a form of its own, as
+// routines/ has them.
+func writtenBodies(root string, functions []plan.Function) (map[string]string, error) {
+	written := map[string]string{}
+	for _, f := range functions {
+		if !strings.HasPrefix(f.Body, "RETURN ") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, "routines", f.Name+".sql"))
+		if err != nil {
+			return nil, err
+		}
+		_, body, _ := strings.Cut(string(text), "\nLANGUAGE ")
+		_, body, _ = strings.Cut(body, "\n")
+		body, _, found := strings.Cut(body, ";\n")
+		if !found {
+			return nil, fmt.Errorf("routines/%s.sql: the body isn't found", f.Name)
+		}
+		written[f.Name] = body
+	}
+	return written, nil
 }
 
 func signature(f plan.Function) string {

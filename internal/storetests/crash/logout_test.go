@@ -2,8 +2,6 @@ package crash
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -11,47 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
-	"github.com/oauthdb/oauthdb/internal/devdb"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
-	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/store"
 )
 
 // TestCrashDuringLogoutDeliveries kills PostgreSQL while sessions end and their clients are told. After the recovery, the client of each
 // session whose end was acknowledged is told; and whoever is marked as told has been.
 func TestCrashDuringLogoutDeliveries(t *testing.T) {
-	switch {
-	case *crashes < 1:
-		t.Skip("PostgreSQL is not killed: -crashes 0")
-	case testing.Short():
-		t.Skip("PostgreSQL is not killed: -short")
-	}
+	killable(t)
 	t.Parallel()
 	ctx := t.Context()
-	cluster, err := devdb.StartPrivate(ctx, devdb.PrivateOptions{
-		Settings: map[string]string{"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"},
-	})
-	if errors.Is(err, devdb.ErrNoPostgres) {
-		t.Skipf("there is no PostgreSQL to kill: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Remove(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	admin, err := sql.Open("pgx", cluster.URL)
-	if err == nil {
-		_, err = migrations.Up(ctx, admin, migrations.Options{})
-		err = errors.Join(err, admin.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	cluster := fixture.NewCluster(t, nil)
 	w := &fixture.World{TB: t, Ctx: ctx}
 	connect := func() {
+		var err error
 		w.Pool, err = pgxpool.New(ctx, cluster.URL)
 		w.OK(err)
 		w.Q = store.New(w.Pool)

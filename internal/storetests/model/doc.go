@@ -1,2 +1,3 @@
-// Package model runs random sequences of calls, and compares each answer with that of a model in Go.
+// Package model is what the contracts above the queries promise, written in Go. Its tests run random sequences of calls, and compare each
+// answer with the model's. Package linear holds histories of concurrent calls to the same model.
 package model

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"errors"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -93,14 +94,14 @@ func (f fault) put(right string) (wrong string, times int) {
 	return wrong, times
 }
 
-// routine is the source of a routine as the database has it.
-func (db *modelDB) routine(t *testing.T, name string) (source string) {
+// routine is the source of a routine, as it is written.
+func (db *modelDB) routine(t *testing.T, name string) string {
 	t.Helper()
-	err := db.pool.QueryRow(t.Context(), `SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p WHERE p.proname = $1`, name).Scan(&source)
+	source, err := os.ReadFile("../../../routines/" + name + ".sql")
 	if err != nil {
-		t.Fatalf("%s: %v", name, err)
+		t.Fatal(err)
 	}
-	return source
+	return string(source)
 }
 
 func (db *modelDB) exec(t *testing.T, sql string) {
