@@ -98,8 +98,8 @@ func poolerKeepsSessions(ctx context.Context, config *pgx.ConnConfig) error {
 		}
 	}
 
-	// Else the process is ended, provided that it still is the idle connection's, which its name shows. A pooler that shares it has given
-	// it another client's name when that uses it, and only loses an idle process of its pool.
+	// Else the process is ended, provided that it is idle and has the name of the idle connection. A pooler that shares it loses an idle
+	// process of its pool, and opens another.
 	results, err := other.Exec(ctx, `
 		SELECT pg_catalog.pg_terminate_backend(a.pid, 5000)
 		FROM pg_catalog.pg_stat_activity AS a

@@ -100,7 +100,8 @@ func New(t testing.TB, o Options) *DB {
 	pc.MaxConns = maxConns
 	pc.ConnConfig.RuntimeParams["timezone"] = timeZone
 	maps.Copy(pc.ConnConfig.RuntimeParams, params)
-	if mode != "" { // as with db.Options.PgBouncer
+	if mode != "" { // as with db.Options.PgBouncer; without a name of its own, a connection has that of the session's last client
+		pc.ConnConfig.RuntimeParams["application_name"] = "oauthdb test"
 		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	pc.ConnConfig.Tracer = o.Tracer
