@@ -40,7 +40,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash rounds plans bench bench-quick generate routine sums review check format clean
+.PHONY: test race crash rounds pgbouncer plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run all tests with the race detector
@@ -55,6 +55,10 @@ crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what i
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
+pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
+	cd storetest && PGBOUNCER=$(or $(MODE),transaction) go test ./contract -count=1 $(TESTFLAGS)
+	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./calls -count=1 -timeout 15m $(TESTFLAGS)
+	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen

@@ -306,19 +306,31 @@ func TestCancelledCallEndsThroughAPooler(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `UPDATE "user" SET name = name WHERE id = $1`, id); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := store.New(pool).SuspendUser(ctx, id); !db.IsTimeout(err) {
-		t.Errorf("the call ended with %v", err)
-	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := store.New(pool).SuspendUser(ctx, id)
+		ended <- err
+	}()
+	observer := openPool(t, address, db.Options{MaxConns: 1})
 	waiting := func() int {
-		return scalar[int](t, holder, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+		return scalar[int](t, observer, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 	}
-	for deadline := time.Now().Add(5 * time.Second); waiting() > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the statement still waits")
+	until := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); waiting() != n; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d statements wait, want %d", waiting(), n)
+			}
 		}
 	}
+	until(1)
+	cancel()
+	if err := <-ended; !db.IsCanceled(err) {
+		t.Errorf("the call ended with %v", err)
+	}
+	until(0)
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,8 @@ type Options struct {
 	// And no parameter but application_name is sent at the start of a connection, because PgBouncer refuses those it doesn't
 	// track, so the three timeouts of the server have no defaults: to ask for one here is an error, never a setting that
 	// leaks into other clients' sessions. Set them where they hold for every session, ALTER ROLE auth SET statement_timeout =
-	// '10s'. What the connection string itself asks for is sent; PgBouncer has to know it (ignore_startup_parameters).
+	// '10s'. What the connection string itself asks for is sent. If PgBouncer drops it (ignore_startup_parameters), the role has to set
+	// the same value, or [Open] fails.
 	PgBouncer bool
 }
 
@@ -98,9 +99,9 @@ const MinServerVersion = 15
 // when a connection is open and the server has turned out to be version 15 or later. It fails after the ConnectTimeout of each
 // host and PingTimeout, or when ctx ends. The caller closes the pool.
 //
-// Each connection of the pool is refused unless its session has the settings that it asked for: the timeouts, search_path, and what else
-// the connection string says, but for application_name. PostgreSQL guarantees that; a pooler may drop a setting, and with search_path
-// calls would silently work on the tables of another schema. The comparison is one round trip for each new connection.
+// Each connection of the pool is refused unless its session began with the settings that it asked for: the timeouts, search_path,
+// and what else the connection string says, but for application_name. PostgreSQL guarantees that. A pooler may drop a setting, and
+// calls would then silently work on the tables of another schema, say. The comparison is one round trip for each new connection.
 //
 // A connection string that names several hosts, a primary and its standbys, should say target_session_attrs=read-write:
 // nearly every call writes.

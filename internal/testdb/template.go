@@ -185,7 +185,11 @@ func setForAll(ctx context.Context, database conf, settings map[string]string) (
 	if len(settings) == 0 {
 		return nil
 	}
-	conn, err := pgx.Connect(ctx, database.URL())
+	s, err := server(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, s.admin.URL()) // for some settings it takes a superuser
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/pgbouncer"
-	"github.com/oauthdb/oauthdb/internal/startup"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -106,12 +105,9 @@ func New(t testing.TB, o Options) *DB {
 	}
 	pc.ConnConfig.Tracer = o.Tracer
 	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
-	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		db.RegisterTypes(conn.TypeMap())
-		if len(params) == 0 { // each comparison costs, and that of the rest was made once, in connect
-			return nil
-		}
-		return startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams)
+		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
 	if err != nil {
