@@ -40,7 +40,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash rounds pgbouncer plans bench bench-quick generate routine sums review check format clean
+.PHONY: test race crash failover rounds pgbouncer plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run all tests with the race detector
@@ -53,12 +53,18 @@ bench-quick: ## measure the main calls on little data, for benchstat, in two min
 	cd bench && go test -run '^$$' -bench . -benchtime 1000x -count $(or $(COUNT),3) -timeout 30m .
 crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what it recovers
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
+failover: ## kill a primary in the middle of grants, promote its standby, and judge what it has: make failover ROUNDS=10
+	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
 	cd storetest && PGBOUNCER=$(or $(MODE),transaction) go test ./contract -count=1 $(TESTFLAGS)
 	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./calls -count=1 -timeout 15m $(TESTFLAGS)
 	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
+.PHONY: mutate
+mutate: ## see which changes of the SQL no test notices: make mutate CALL=RotateRefreshToken, or SINCE=HEAD for what has changed
+	go run -C tools/sqlmut . -config $(CURDIR)/sqlmut.yaml $(if $(CALL),-only '$(CALL)') $(if $(SINCE),-since $(SINCE)) \
+		$(if $(WRITE),-write $(CURDIR)/docs/mutation.md) $(MUTATEFLAGS)
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen
@@ -70,11 +76,11 @@ review: ## write for reviewers what each query does and how it is planned: docs/
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations ## find what a reviewer shouldn't have to look for
+check: check-format check-go check-modules check-queries check-generated check-migrations check-mutants ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 
-.PHONY: check-format check-go check-modules check-queries check-generated check-migrations
+.PHONY: check-format check-go check-modules check-queries check-generated check-migrations check-mutants
 check-format:
 	@stale="$$($(TOOL) gofumpt -l $(wildcard *.go */))" || exit 1; \
 	test -z "$$stale" || { printf 'not formatted (make format):\n%s\n' "$$stale"; exit 1; }
@@ -95,6 +101,9 @@ check-migrations:
 	go run ./internal/migration check
 	tools/squawk.sh
 	tools/previous-release.sh
+check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
+	cd tools/sqlmut && go test ./...
+	@$(MAKE) --no-print-directory mutate MUTATEFLAGS='-for 2m' SINCE="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD^)"
 
 .PHONY: help
 help: ## show this

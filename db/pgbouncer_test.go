@@ -152,7 +152,7 @@ func TestEveryConnectionIsCompared(t *testing.T) {
 	alterRole(t, address, "SET search_path = public, realm")
 	pool := openPool(t, withParams(t, through, "search_path", "public, realm"), db.Options{PgBouncer: true})
 	alterRole(t, address, "RESET search_path")
-	runSQL(t, address, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	runSQL(t, address, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()`)
 	pool.Reset()
 	var err error
 	for deadline := time.Now().Add(5 * time.Second); err == nil && time.Now().Before(deadline); pool.Reset() {

@@ -184,13 +184,23 @@ ORDER BY n.client_id, coalesce(n.reference_id, '');
 --   - ended: there was no consent in this tenant; the grants are dead all the same
 --   - unknown: there is no such user
 -- name: WithdrawConsent :one
-WITH ended AS MATERIALIZED (
+WITH locked_user AS MATERIALIZED (
+    -- judged by the user as it is under the lock: of calls that meet, one finds a consent that counts
+    SELECT u.id, g.id AS consent_id, consent_counts(g, u) AS counts
+    FROM "user" AS u
+    LEFT JOIN oauth_consent AS g ON g.user_id = u.id
+        AND g.client_id = @client_id::client_id
+        AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
+    WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
+    FOR NO KEY UPDATE OF u
+), ended AS MATERIALIZED (
     UPDATE "user" AS u
     SET ended_grants = end_pair(u.ended_grants, @client_id::client_id, tenant_key(sqlc.narg('reference_id')::reference_id)),
         grants_epoch = u.grants_epoch
             + (end_pair(u.ended_grants, @client_id::client_id, tenant_key(sqlc.narg('reference_id')::reference_id)) = '{}')::integer,
         updated_at = now()
-    WHERE u.id = @user_id::user_id AND u.deleted_at IS NULL
+    FROM locked_user AS l
+    WHERE u.id = l.id
     RETURNING u.id
 ), withdrawn AS (
     -- the epoch has ended the consent already; its row is deleted for servers that read only that, unless another call holds it
@@ -206,7 +216,7 @@ WITH ended AS MATERIALIZED (
 SELECT noted(
         (
             CASE
-                WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
+                WHEN l.id IS NULL THEN 'unknown'
                 WHEN g.id IS NOT NULL THEN 'withdrawn'
                 ELSE 'ended'
             END
@@ -215,13 +225,8 @@ SELECT noted(
     )::outcome AS outcome,
     g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (
-    oauth_consent AS g
-    JOIN "user" AS u ON u.id = g.user_id
-) ON g.user_id = @user_id::user_id
-    AND g.client_id = @client_id::client_id
-    AND g.reference_id IS NOT DISTINCT FROM sqlc.narg('reference_id')::reference_id
-    AND consent_counts(g, u);
+LEFT JOIN locked_user AS l ON true
+LEFT JOIN oauth_consent AS g ON g.id = l.consent_id AND l.counts;
 
 -- DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
 -- begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.

@@ -488,13 +488,23 @@ func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsPara
 }
 
 const WithdrawConsent = `-- name: WithdrawConsent :one
-WITH ended AS MATERIALIZED (
+WITH locked_user AS MATERIALIZED (
+    -- judged by the user as it is under the lock: of calls that meet, one finds a consent that counts
+    SELECT u.id, g.id AS consent_id, consent_counts(g, u) AS counts
+    FROM "user" AS u
+    LEFT JOIN oauth_consent AS g ON g.user_id = u.id
+        AND g.client_id = $2::client_id
+        AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
+    FOR NO KEY UPDATE OF u
+), ended AS MATERIALIZED (
     UPDATE "user" AS u
     SET ended_grants = end_pair(u.ended_grants, $2::client_id, tenant_key($3::reference_id)),
         grants_epoch = u.grants_epoch
             + (end_pair(u.ended_grants, $2::client_id, tenant_key($3::reference_id)) = '{}')::integer,
         updated_at = now()
-    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
+    FROM locked_user AS l
+    WHERE u.id = l.id
     RETURNING u.id
 ), withdrawn AS (
     -- the epoch has ended the consent already; its row is deleted for servers that read only that, unless another call holds it
@@ -510,7 +520,7 @@ WITH ended AS MATERIALIZED (
 SELECT noted(
         (
             CASE
-                WHEN NOT EXISTS (SELECT FROM ended) THEN 'unknown'
+                WHEN l.id IS NULL THEN 'unknown'
                 WHEN g.id IS NOT NULL THEN 'withdrawn'
                 ELSE 'ended'
             END
@@ -519,13 +529,8 @@ SELECT noted(
     )::outcome AS outcome,
     g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (
-    oauth_consent AS g
-    JOIN "user" AS u ON u.id = g.user_id
-) ON g.user_id = $1::user_id
-    AND g.client_id = $2::client_id
-    AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-    AND consent_counts(g, u)
+LEFT JOIN locked_user AS l ON true
+LEFT JOIN oauth_consent AS g ON g.id = l.consent_id AND l.counts
 `
 
 type WithdrawConsentParams struct {

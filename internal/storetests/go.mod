@@ -3,6 +3,7 @@ module github.com/oauthdb/oauthdb/internal/storetests
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/oauthdb/oauthdb v0.0.0
 	github.com/oauthdb/oauthdb/storetest v0.0.0

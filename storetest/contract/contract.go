@@ -25,6 +25,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	for _, p := range promises {
 		t.Run(p.name, func(t *testing.T) { p.run(t, s) })
 	}
+	t.Run("races", func(t *testing.T) { Races(t, s) })
+	t.Run("collection", func(t *testing.T) { collect(t, open(t)) })
 }
 
 // promise is what callers rely on.
@@ -58,6 +60,7 @@ var promises = []promise{
 	{"a suspended user is granted nothing and nothing comes back", granting, suspensionIsFinal},
 	{"a consent that was withdrawn covers nothing", people + "Consents", withdrawnConsentCoversNothing},
 	{"a client that is not authenticated learns nothing", granting, callersAreJudgedFirst},
+	{"a change of a client is seen at once", people, clientChangesAreSeen},
 	{"a forgotten lifetime is an error", granting, lifetimesAreRequired},
 	{"a proof is accepted once", granting + "Proofs", proofsAreAcceptedOnce},
 	{"of many sign-ins no more than the maximum stay", people, maximumOfSessionsHolds},

@@ -1,15 +1,41 @@
 package contract_test
 
 import (
+	"context"
+	"reflect"
+	"strings"
+	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/storetest/contract"
 )
 
+// calls notes which calls are made.
+type calls struct{ made sync.Map }
+
+func (c *calls) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	name, _, _ := strings.Cut(strings.TrimPrefix(data.SQL, "-- name: "), " ")
+	c.made.Store(name, true)
+	return ctx
+}
+
+func (c *calls) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestStoreKeepsTheContract also holds the groups to what the suite calls: whoever implements one owes nothing that nobody needs.
 func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
+	var c calls
 	contract.Run(t, func(t *testing.T) contract.Store {
-		return contract.Of(storetest.New(t, storetest.MaxConns(contract.Parallel)).Store)
+		return contract.Of(storetest.New(t, storetest.MaxConns(contract.Parallel), storetest.Tracer(&c)).Store)
 	})
+	for group := range reflect.TypeFor[contract.Store]().Fields() {
+		for call := range group.Type.Methods() {
+			if _, made := c.made.Load(call.Name); !made {
+				t.Errorf("%s has %s, which the suite doesn't call", group.Name, call.Name)
+			}
+		}
+	}
 }

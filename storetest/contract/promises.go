@@ -104,6 +104,7 @@ func sessionBindsGrants(w *world) {
 	uri := "https://client.example/logout"
 	w.client = w.newClient(func(c *store.CreateClientParams) { c.BackchannelLogoutURI = &uri })
 	bound, offline := w.granted("openid"), w.granted("openid", "offline_access")
+	w.live(bound, true)
 	ended, err := w.q.EndSession(w.Context(), w.session)
 	w.noError(err)
 	w.is(ended.Outcome, store.OutcomeEnded)
@@ -119,6 +120,7 @@ func sessionBindsGrants(w *world) {
 
 func suspensionIsFinal(w *world) {
 	g, code := w.granted("openid", "offline_access"), w.approved("openid")
+	w.live(g, true)
 	suspended, err := w.q.SuspendUser(w.Context(), w.user)
 	w.noError(err)
 	w.is(suspended.Outcome, store.OutcomeEnded)
@@ -178,6 +180,22 @@ func callersAreJudgedFirst(w *world) {
 	row, err := w.q.IntrospectToken(w.Context(), store.IntrospectTokenParams{ClientID: w.client, Token: *rotation.AccessToken})
 	w.noError(err)
 	w.is(row.Outcome, store.OutcomeUnauthenticated)
+}
+
+func clientChangesAreSeen(w *world) {
+	w.clientIsDisabledOrNot(false)
+	outcome, err := w.q.DisableClient(w.Context(), w.client)
+	w.noError(err)
+	w.is(outcome, store.OutcomeEnded)
+	w.clientIsDisabledOrNot(true)
+	name := "another name"
+	_, err = w.q.UpdateClient(w.Context(), store.UpdateClientParams{ClientID: w.client, Name: &name})
+	w.noError(err)
+	c, err := w.q.GetClient(w.Context(), w.client)
+	w.noError(err)
+	if c.Name == nil || *c.Name != name {
+		w.Fatalf("the client's name is %v, want %q", c.Name, name)
+	}
 }
 
 func lifetimesAreRequired(w *world) {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -214,17 +213,10 @@ func (h *history) digest(raw string) token.Digest {
 	return d
 }
 
-// refusals change nothing.
-var refusals = []store.Outcome{
-	store.OutcomeUnauthenticated, store.OutcomeUnknown, store.OutcomeExpired, store.OutcomeRevoked, store.OutcomeMismatched,
-	store.OutcomeDisabled, store.OutcomeSuspended, store.OutcomeSignedOut, store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope,
-	store.OutcomeInvalidTarget, store.OutcomeUnsupportedTokenType, store.OutcomeDecided, store.OutcomeUndecided, store.OutcomeActive, store.OutcomeInactive, store.OutcomeAuthenticated,
-}
-
 // answered compares what a call has answered with what the model wants.
 func (h *history) answered(call string, p any, want, got store.Outcome, err error) {
 	h.said[call+" "+string(want)]++
-	h.logf("%s(%s) → %s", call, text(h, reflect.ValueOf(p)), got)
+	h.logf("%s(%s) → %s", call, text(h.names, h.m.now, reflect.ValueOf(p)), got)
 	if err != nil {
 		h.fail(fmt.Errorf("%s: %w", call, err))
 	} else if got != want {
@@ -465,69 +457,6 @@ func collectOne(into *[]string) func(pgx.Rows) error {
 		*into, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	}
-}
-
-// text prints parameters as they are named in SQL, without those that are NULL, and without an id beside what it is the id of.
-func text(h *history, v reflect.Value) string {
-	switch x := v.Interface().(type) {
-	case time.Duration:
-		return x.String()
-	case time.Time:
-		return fmt.Sprintf("%+v", x.Sub(h.m.now))
-	case token.Digest:
-		if h.names[x] != "" {
-			return h.names[x]
-		}
-	case store.AuthorizationID:
-		if strings.HasPrefix(string(x), "azn_") {
-			return "azn_…" // of which the model knows nothing; and a failure is to read the same each time
-		}
-	case token.Confirmation:
-		return strings.Trim(x.JKT+"+"+x.X5TS256, "+")
-	case string:
-		if x == fixture.Challenge {
-			return "challenge"
-		}
-	case []string:
-		return fmt.Sprint(x)
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return "NULL"
-		}
-		return text(h, v.Elem())
-	case reflect.Slice:
-		rows := make([]string, v.Len())
-		for i := range rows {
-			rows[i] = "{" + text(h, v.Index(i)) + "}"
-		}
-		return "[" + strings.Join(rows, " ") + "]"
-	case reflect.Struct:
-		var fields []string
-		for i := range v.NumField() {
-			name, f := v.Type().Field(i).Name, v.Field(i)
-			of, isID := strings.CutSuffix(name, "ID")
-			if f.IsZero() || isID && of != "" && v.FieldByName(of).IsValid() {
-				continue
-			}
-			fields = append(fields, snake(name)+"="+text(h, f))
-		}
-		return strings.Join(fields, " ")
-	}
-	return fmt.Sprint(v)
-}
-
-// snake writes a field's name as its column's: GrantedScopes is granted_scopes.
-func snake(name string) string {
-	var b strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 && !unicode.IsUpper(rune(name[i-1])) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return strings.TrimSuffix(b.String(), "_id")
 }
 
 // draw makes the choices of one step, all of them from one number. Zero makes the first choice everywhere.

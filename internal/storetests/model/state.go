@@ -25,6 +25,10 @@ type model struct {
 	tokens   []*issued
 	proofs   map[token.Digest]bool
 	seen     map[string]int // situations that the calls met, by name
+
+	// of histories of concurrent calls alone
+	gates     gates
+	signedOut map[store.SessionID]bool // by another server
 }
 
 type user struct{ suspended, deleted bool }
@@ -49,6 +53,7 @@ type client struct {
 
 type session struct {
 	id             store.SessionID
+	cookie         token.Digest
 	user           store.UserID
 	began, expires time.Time
 	over           bool // an ending came after it
@@ -252,7 +257,7 @@ func (f *family) sessionEnd() *time.Time {
 }
 
 func (m *model) saw(situation string, when bool) {
-	if when {
+	if when && m.seen != nil {
 		m.seen[situation]++
 	}
 }
@@ -966,7 +971,7 @@ func (m *model) createSession(p store.CreateSessionParams) (outcome store.Outcom
 			ended++
 		}
 	}
-	m.sessions[p.ID] = &session{id: p.ID, user: p.UserID, began: m.now, expires: m.now.Add(p.Lifetime)}
+	m.sessions[p.ID] = &session{id: p.ID, cookie: p.Token, user: p.UserID, began: m.now, expires: m.now.Add(p.Lifetime)}
 	return store.OutcomeCreated, ended
 }
 

@@ -4,176 +4,43 @@ import (
 	"go/ast"
 	"go/parser"
 	gotoken "go/token"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/oauthdb/oauthdb/internal/queryfile"
+	"github.com/oauthdb/oauthdb/storetest/contract"
 )
 
-// raceOf names, for each query that writes by what it finds, the test that races it. (A plain INSERT of new values finds nothing:
-// of two with the same key, its constraint refuses one.)
+// raceOf names the tests that race what package contract can't, because its calls don't make the rows.
 var raceOf = map[string]string{
-	"ApproveAuthorization":             "TestRaceDecisions",
-	"ClaimLogoutDeliveries":            "TestRaceLogoutDeliveries",
-	"CountAttempt":                     "TestRaceAttemptsAreCountedExactly",
-	"CreateAuthorization":              "TestRaceDecisions",
-	"CreateBackchannelAuthentication":  "TestRaceDeviceCodes",
-	"CreateDeviceAuthorization":        "TestRaceDeviceCodes",
-	"CreateOneTimeCode":                "TestRaceOneTimeCodeIsAcceptedOnce",
-	"CreatePasskey":                    "TestRaceSecondFactorsAreUsedOnce",
-	"CreatePairwiseSubject":            "TestRacePairwiseSubjectIsGivenOnce",
-	"CreateSession":                    "TestRaceSessionsWithAMaximum",
-	"CreateTOTP":                       "TestRaceSecondFactorsAreUsedOnce",
-	"DeleteAccount":                    "TestRaceUpdatesLoseNothing",
-	"DeleteClient":                     "TestRaceEachEndIsToldOnce",
-	"DeleteDeadAccessTokens":           "TestRaceCollectorsShareTheWork",
-	"DeleteDeadConsents":               "TestRaceCollectorsShareTheWork",
-	"DeleteEndedAuthorizations":        "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredAccessTokens":        "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredAttemptCounts":       "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredAuthorizations":      "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredClientAssertions":    "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredClientSecrets":       "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredPolledRequests":      "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredOneTimeCodes":        "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredProofs":              "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredSecurityEvents":      "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredRefreshTokens":       "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredSessions":            "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredSigningKeys":         "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredVerifications":       "TestRaceCollectorsShareTheWork",
-	"DeleteExpiredDeviceCodes":         "TestRaceCollectorsShareTheWork",
-	"DeletePasskey":                    "TestRaceSecondFactorsAreUsedOnce",
-	"DeleteRecoveryCodes":              "TestRaceRecoveryCodes",
-	"DeleteSigningKey":                 "TestRaceUpdatesLoseNothing",
-	"DeleteSpentRefreshTokens":         "TestRaceCollectorsShareTheWork",
-	"DeleteTOTP":                       "TestRaceSecondFactorsAreUsedOnce",
-	"DeleteUser":                       "TestRaceEachEndIsToldOnce",
-	"DenyAuthorization":                "TestRaceDecisions",
-	"DeleteTrustedIssuer":              "TestRaceAssertionsOfAnIssuerThatIsDisabled",
-	"DisableClient":                    "TestRaceEachEndIsToldOnce",
-	"DisableTrustedIssuer":             "TestRaceAssertionsOfAnIssuerThatIsDisabled",
-	"EnableClient":                     "TestRaceEachEndIsToldOnce",
-	"EnableTrustedIssuer":              "TestRaceAssertionsOfAnIssuerThatIsDisabled",
-	"EndSession":                       "TestRaceEachEndIsToldOnce",
-	"EndUserSessions":                  "TestRaceEachEndIsToldOnce",
-	"EraseDeletedClients":              "TestRaceCollectorsShareTheWork",
-	"EraseDeletedUsers":                "TestRaceCollectorsShareTheWork",
-	"ExchangeToken":                    "TestRaceSameCallIsRetried",
-	"ExtendSession":                    "TestRaceUpdatesLoseNothing",
-	"FinishLogoutDelivery":             "TestRaceLogoutDeliveries",
-	"FindAuthorizationByUserCode":      "TestRaceDeviceCodes",
-	"FindAuthorizationByRequestURI":    "TestRacePushedRequestIsFoundByAll",
-	"GrantAuthorization":               "TestRaceGrantsHeldHalfway",
-	"GrantConsent":                     "TestRaceSameCallIsRetried",
-	"IssueAccessToken":                 "TestRaceSameCallIsRetried",
-	"IssueAuthorizationCode":           "TestRaceDecisions",
-	"IssueTokenByAssertion":            "TestRaceSameCallIsRetried",
-	"IssueGrant":                       "TestRaceSameCallIsRetried",
-	"MarkDeadAuthorizations":           "TestRaceCollectorsShareTheWork",
-	"MarkEndedSessions":                "TestRaceCollectorsShareTheWork",
-	"PollDeviceCode":                   "TestRaceDeviceCodes",
-	"ReauthenticateSession":            "TestRaceUpdatesLoseNothing",
-	"RedeemAuthorizationCode":          "TestRaceCodeIsRedeemedOnce",
-	"RedeemOneTimeCode":                "TestRaceOneTimeCodeIsAcceptedOnce",
-	"MarkUnusedClients":                "TestRaceGrantToAClientThatIsUnused",
-	"ReplaceForeignSecretHash":         "TestRaceFirstUseOfAForeignSecret",
-	"RetireReplacedSigningKeys":        "TestRaceSigningKeys",
-	"RotateSigningKeyIfDue":            "TestRaceSigningKeys",
-	"ReinstateUser":                    "TestRaceEachEndIsToldOnce",
-	"RememberClientAssertion":          "TestRaceSameCallIsRetried",
-	"RememberProof":                    "TestRaceSameCallIsRetried",
-	"ReplaceRecoveryCodes":             "TestRaceRecoveryCodes",
-	"ResetAttempts":                    "TestRaceAttemptsAreCountedExactly",
-	"RetireSigningKey":                 "TestRaceUpdatesLoseNothing",
-	"RevokeAccessTokenByID":            "TestRaceEachEndIsToldOnce",
-	"RevokeAuthorization":              "TestRaceEachEndIsToldOnce",
-	"RevokeClientAuthorizations":       "TestRaceEachEndIsToldOnce",
-	"RevokeToken":                      "TestRaceEachEndIsToldOnce",
-	"RevokeUserAuthorizations":         "TestRaceEachEndIsToldOnce",
-	"RevokeUserAuthorizationsByClient": "TestRaceEachEndIsToldOnce",
-	"RotateClientSecret":               "TestRaceSameCallIsRetried",
-	"RotateRefreshToken":               "TestRaceRotationsConverge",
-	"SetRegistrationAccessToken":       "TestRaceUpdatesLoseNothing",
-	"SuspendUser":                      "TestRaceEachEndIsToldOnce",
-	"SweepSessionClients":              "TestRaceCollectorsShareTheWork",
-	"TakeAuthorizationByRequestURI":    "TestRaceSameCallIsRetried",
-	"UpdateAccountPassword":            "TestRaceUpdatesLoseNothing",
-	"UpdateAccountTokens":              "TestRaceUpdatesLoseNothing",
-	"UpdateClient":                     "TestRaceUpdatesLoseNothing",
-	"UpdateTrustedIssuer":              "TestRaceAssertionsOfAnIssuerThatIsDisabled",
-	"UpdateUser":                       "TestRaceUpdatesLoseNothing",
-	"UsePasskey":                       "TestRaceSecondFactorsAreUsedOnce",
-	"UseRecoveryCode":                  "TestRaceRecoveryCodes",
-	"UseTOTP":                          "TestRaceSecondFactorsAreUsedOnce",
-	"WithdrawConsent":                  "TestRaceEachEndIsToldOnce",
-	"RegisterClient":                   "TestRaceInitialAccessTokenIsSpentOnceForEachClient",
-	"RevokeInitialAccessToken":         "TestRaceInitialAccessTokenIsSpentOnceForEachClient",
-	"DeleteExpiredInitialAccessTokens": "TestRaceCollectorsShareTheWork",
-	"UpdateRegistration":               "TestRaceRegistrationIsManagedByOneToken",
-	"FindClientByRegistrationToken":    "TestRaceRegistrationIsManagedByOneToken",
-	"DeleteRegistration":               "TestRaceRegistrationIsManagedByOneToken",
-	"PutClientDocument":                "TestRaceLatestFetchOfADocumentStays",
-	"RefreshClientDocument":            "TestRaceLatestFetchOfADocumentStays",
+	"DeleteExpiredDeviceCodes":    "TestRaceCollectorsShareTheWork", // of a better-auth server
+	"DeleteExpiredSecurityEvents": "TestRaceCollectorsShareTheWork", // which are off by default
+	"DeleteExpiredVerifications":  "TestRaceCollectorsShareTheWork", // of a better-auth server
+	"MarkEndedSessions":           "TestRaceCollectorsShareTheWork", // sessions that an ending did not see
 }
 
-// conditionalWrites are the queries that write by what they find.
-func conditionalWrites(t *testing.T) (names []string) {
-	t.Helper()
-	comment := regexp.MustCompile(`(?m)--.*$`)
-	writes := regexp.MustCompile(`\b(INSERT INTO|UPDATE\s+\S+\s+AS|DELETE FROM)\b`)
-	plain := regexp.MustCompile(`(?s)^\s*INSERT INTO [^;]*\bVALUES\b`)
-	finds := regexp.MustCompile(`\b(ON CONFLICT|FROM|UPDATE|DELETE)\b`)
-	queries, err := queryfile.ReadDir("../../../queries")
+// TestRaceContract runs the races of package contract for more rounds, where a deadlock fails the test.
+func TestRaceContract(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, contract.Parallel)
+	for range roundsOf(50) {
+		contract.Races(t, contract.Of(w.Q))
+	}
+}
+
+// TestRaceOfEachConditionalWrite: each query that writes by what it finds is raced by package contract or is in raceOf, and the test
+// that is named there calls the query, be it by way of other functions and tables of this package and of the fixture.
+func TestRaceOfEachConditionalWrite(t *testing.T) {
+	t.Parallel()
+	queries, err := queryfile.ConditionalWrites("../../../queries", "../../../routines")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// routines that write, and what calls them
-	routines, err := filepath.Glob("../../../routines/*.sql")
-	if err != nil || len(routines) == 0 {
-		t.Fatalf("no routines: %v", err)
-	}
-	inside := map[string]string{}
-	for _, file := range routines {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		inside[strings.TrimSuffix(filepath.Base(file), ".sql")] = comment.ReplaceAllString(string(text), "")
-	}
-	calls := func(sql string) bool { return false }
-	var writing []string
-	for grown := true; grown; {
-		grown = false
-		for name, sql := range inside {
-			if !slices.Contains(writing, name) && (writes.MatchString(sql) || calls(sql)) {
-				writing, grown = append(writing, name), true
-			}
-		}
-		pattern := regexp.MustCompile(`\b(` + strings.Join(writing, "|") + `)\(`)
-		calls = func(sql string) bool { return pattern.MatchString(sql) }
-	}
 	for _, q := range queries {
-		sql := comment.ReplaceAllString(q.SQL, "")
-		if (writes.MatchString(sql) || calls(sql)) && !(plain.MatchString(sql) && !finds.MatchString(sql)) {
-			names = append(names, q.Name)
-		}
-	}
-	return names
-}
-
-// TestRaceOfEachConditionalWrite holds raceOf to the queries and to the tests: each query that writes by what it finds is in it, and
-// the test that it names calls the query, be it by way of other functions and tables of this package and of the fixture.
-func TestRaceOfEachConditionalWrite(t *testing.T) {
-	t.Parallel()
-	queries := conditionalWrites(t)
-	for _, q := range queries {
-		if raceOf[q] == "" {
-			t.Errorf("%s writes by what it finds, and no test races it: write one, and name it in raceOf", q)
+		if (raceOf[q] == "") != slices.Contains(contract.Raced(), q) {
+			t.Errorf("%s writes by what it finds: race it in package contract or, if no call makes what it finds, here, and name the test in raceOf", q)
 		}
 	}
 	files, err := filepath.Glob("*_test.go")

@@ -409,7 +409,7 @@ func TestRaceEachEndIsToldOnce(t *testing.T) {
 		})
 		end("EndSession", once, family{})
 		end("RevokeUserAuthorizationsByClient", outcomes{store.OutcomeEnded: n}, family{})
-		end("WithdrawConsent", nil, family{})
+		end("WithdrawConsent", outcomes{store.OutcomeEnded: n}, family{}) // of what counts no more
 		w.wantCount("endings of the pair", 2*n, `SELECT pair_epoch(ended_grants, $2, $3) FROM "user" WHERE id = $1`, s.user, string(s.client), s.tenant)
 		end("RevokeUserAuthorizations", outcomes{store.OutcomeEnded: n}, family{})
 		end("EndUserSessions", outcomes{store.OutcomeEnded: n}, family{})

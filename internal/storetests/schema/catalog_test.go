@@ -842,6 +842,7 @@ const schemaFunctions = `
 	count_attempt(text,text,integer,interval,boolean)
 	deadline(interval,interval,text)
 	delete_client(text,boolean,text)
+	delete_recovery_codes(text)
 	details_as_set(jsonb)
 	details_of_types(jsonb,text[])
 	details_within(jsonb,jsonb,text[])

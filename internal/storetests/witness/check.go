@@ -1,7 +1,10 @@
 package witness
 
 import (
+	"errors"
+
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -12,6 +15,7 @@ import (
 //   - what was acknowledged is there: grants, successors, endings, the memory of what is good once, security events;
 //   - no code was redeemed twice, and no family has two live refresh tokens;
 //   - what got no answer has happened as a whole or not at all, and the same call again converges;
+//   - what failed with an error that db.IsTransient knows has not happened, unless the server was told to shut down;
 //   - a grant that was acknowledged is live unless it was ended, and what was ended or spent is dead.
 func (s *Witness) Check(w *fixture.World) {
 	w.Helper()
@@ -85,8 +89,13 @@ func (k *worker) repeat() {
 	open := k.open
 	k.open = nil
 	for _, o := range open {
+		k.before = false
 		if !k.call(o.call, o.repeat) {
 			k.w.Errorf("%s, which had got no answer (%s), got none again", o.call, db.Describe(o.err))
+		}
+		server, _ := errors.AsType[*pgconn.PgError](o.err)
+		if k.before && server == nil && db.IsTransient(o.err) {
+			k.w.Errorf("%s had taken effect, though its error is said to be transient: %s", o.call, db.Describe(o.err))
 		}
 	}
 }

@@ -106,6 +106,7 @@ type worker struct {
 	grants  []*grant
 	facts   []known
 	open    []open // what got no answer
+	before  bool   // a call that is repeated had taken effect before
 	once    []func(*fixture.World)
 	counts  Counts
 }
@@ -215,6 +216,7 @@ func (k *worker) ended(call string, outcome store.Outcome, facts ...fact) error 
 	if outcome != store.OutcomeEnded && outcome != store.OutcomeRevoked {
 		return k.wrong(call, facts[0].id, outcome)
 	}
+	k.before = outcome == store.OutcomeRevoked
 	for _, f := range facts {
 		_ = k.know(call, f.kind, f.id)
 	}
@@ -240,7 +242,8 @@ func (k *worker) signIn() bool {
 	in := &signIn{user: store.NewUserID(), session: store.NewSessionID()}
 	created := k.call("CreateUser", func() error {
 		_, err := k.w.Q.CreateUser(k.w.Ctx, store.CreateUserParams{ID: in.user, Name: "Ada", Email: new(string(in.user) + "@example.com")})
-		if err == nil || db.IsUniqueViolation(err) {
+		k.before = db.IsUniqueViolation(err)
+		if err == nil || k.before {
 			return k.know("CreateUser", theUser, string(in.user))
 		}
 		return err
@@ -253,8 +256,9 @@ func (k *worker) startSession(in *signIn) bool {
 		r, err := k.w.Q.CreateSession(k.w.Ctx, store.CreateSessionParams{
 			ID: in.session, UserID: in.user, Token: fixture.Digest(string(in.session)), Lifetime: fixture.Long,
 		})
+		k.before = db.IsUniqueViolation(err)
 		switch {
-		case db.IsUniqueViolation(err):
+		case k.before:
 		case err != nil:
 			return err
 		case r.Outcome != store.OutcomeCreated:
@@ -277,8 +281,9 @@ func (k *worker) grant() *grant {
 	g.id = p.ID
 	answered := k.call("GrantAuthorization", func() error {
 		outcome, err := k.w.Q.GrantAuthorization(k.w.Ctx, p)
+		k.before = db.IsUniqueViolation(err)
 		switch {
-		case db.IsUniqueViolation(err): // repeated
+		case k.before:
 		case err != nil:
 			return err
 		case outcome != store.OutcomeGranted:
@@ -387,10 +392,11 @@ func (k *worker) pollDevice() bool {
 			Lifetime: fixture.Long, PollInterval: time.Second, Scopes: scopes, DefaultScopes: scopes,
 			Resources: fixture.Resources, DefaultResources: fixture.Resources,
 		})
+		k.before = r.Outcome == store.OutcomeTaken
 		switch {
 		case err != nil:
 			return err
-		case r.Outcome != store.OutcomeCreated && r.Outcome != store.OutcomeTaken: // taken: repeated
+		case r.Outcome != store.OutcomeCreated && r.Outcome != store.OutcomeTaken:
 			return k.wrong("CreateDeviceAuthorization", g.name, r.Outcome)
 		}
 		return k.know("CreateDeviceAuthorization", theFamily, string(g.id))
@@ -406,6 +412,7 @@ func (k *worker) pollDevice() bool {
 			case r.Outcome != store.OutcomeClaimed && r.Outcome != store.OutcomeRetried:
 				return k.wrong("FindAuthorizationByUserCode", g.name, r.Outcome)
 			}
+			k.before = r.Outcome == store.OutcomeRetried
 			return k.know("FindAuthorizationByUserCode", claimed, string(g.id))
 		}) &&
 		k.call("ApproveAuthorization", func() error {
@@ -418,6 +425,7 @@ func (k *worker) pollDevice() bool {
 			case r.Outcome != store.OutcomeApproved && r.Outcome != store.OutcomeRetried:
 				return k.wrong("ApproveAuthorization", g.name, r.Outcome)
 			}
+			k.before = r.Outcome == store.OutcomeRetried
 			return k.know("ApproveAuthorization", approved, string(g.id))
 		}) &&
 		k.poll(g, true)
@@ -490,6 +498,7 @@ func (k *worker) exchange() bool {
 		case r.Outcome != store.OutcomeExchanged && r.Outcome != store.OutcomeRetried:
 			return k.wrong("ExchangeToken", subject, r.Outcome)
 		}
+		k.before = r.Outcome == store.OutcomeRetried
 		g.access[access] = true
 		return k.know("ExchangeToken", theAccessToken, string(p.AccessTokenID))
 	})
@@ -502,7 +511,7 @@ func (k *worker) assert() bool {
 	account := store.CreateAccountParams{ID: store.NewAccountID(), UserID: k.session.user, ProviderID: k.witness.issuer, AccountID: subject}
 	created := k.call("CreateAccount", func() error {
 		_, err := k.w.Q.CreateAccount(k.w.Ctx, account)
-		if db.IsUniqueViolation(err) {
+		if k.before = db.IsUniqueViolation(err); k.before {
 			err = nil
 		}
 		if err == nil {
@@ -525,6 +534,7 @@ func (k *worker) assert() bool {
 		case r.Outcome != store.OutcomeIssued && r.Outcome != store.OutcomeRetried:
 			return k.wrong("IssueTokenByAssertion", jti, r.Outcome)
 		}
+		k.before = r.Outcome == store.OutcomeRetried
 		g.id, g.redeemed = *r.AuthorizationID, 1
 		g.access[access] = true
 		k.grants = append(k.grants, g)

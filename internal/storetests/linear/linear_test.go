@@ -1,0 +1,66 @@
+package linear
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+)
+
+// calls is few by default, so that TestLinear fits into a run of all:
+//
+//	make linear CALLS=1000000
+var calls = flag.Int("calls", 20_000, "how many calls the histories of TestLinear have")
+
+var kills = flag.Int("kills", 1, "how often TestKilled kills PostgreSQL with SIGKILL")
+
+var workers = flag.Int("workers", 4, "how many make calls at the same time about the same world, in TestLinear")
+
+const (
+	each   = 60 // calls of a world
+	worlds = 3  // at a time
+)
+
+func TestLinear(t *testing.T) {
+	t.Parallel()
+	pool := fixture.NewPool(t, *workers*worlds)
+	var mu sync.Mutex
+	said, made, overlaps, running := map[string]int{}, 0, 0, time.Duration(0)
+	var all sync.WaitGroup
+	next := make(chan int)
+	for range worlds {
+		all.Go(func() {
+			for n := range next {
+				w, err := play(t.Context(), pool, fmt.Sprint("w", n), moods[n%len(moods)], uint64(n))
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				from := time.Now()
+				Check(t, w)
+				mu.Lock()
+				running += time.Since(from)
+				made += w.Calls()
+				overlaps += w.overlaps()
+				for k, n := range w.Outcomes() {
+					said[k] += n
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for n := 0; n*each < *calls && !t.Failed(); n++ {
+		next <- n
+	}
+	close(next)
+	all.Wait()
+	for _, k := range slices.Sorted(maps.Keys(said)) {
+		t.Logf("%6d %s", said[k], k)
+	}
+	t.Logf("%6d calls, each of which overlaps %.1f earlier ones; judged in %v", made, float64(overlaps)/float64(made), running)
+}

@@ -1,0 +1,5 @@
+CREATE TABLE account (
+    id text PRIMARY KEY,
+    balance integer NOT NULL,
+    closed_at timestamptz
+);
