@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/pgbouncer"
@@ -195,6 +196,39 @@ func TestSettingsThatAPoolerTracksAreAccepted(t *testing.T) {
 	}
 }
 
+// From 1.20, PgBouncer keeps further settings for its client, of those that the server reports: search_path from PostgreSQL 18.
+func TestSearchPathThatAPoolerTracks(t *testing.T) {
+	t.Parallel()
+	if !pgbouncer.Tracks() {
+		t.Skip("PgBouncer is older than 1.20")
+	}
+	address := testdb.New(t, testdb.Options{}).URL
+	through := pgbouncer.Start(t, address, pgbouncer.Options{PoolSize: 1, Settings: map[string]string{"track_extra_parameters": "search_path"}})
+	reported := scalar[int](t, openPool(t, address, db.Options{}), `SELECT current_setting('server_version_num')::int / 10000`) >= 18
+	pools := map[string]*pgxpool.Pool{`"$user", public`: openPool(t, through, db.Options{PgBouncer: true})}
+	for _, path := range []string{"realm_a", "realm_b"} {
+		pool, err := db.Open(t.Context(), withParams(t, through, "search_path", path), db.Options{PgBouncer: true})
+		if !reported {
+			if err == nil || !strings.Contains(err.Error(), "track_extra_parameters") {
+				t.Errorf("%s: %v", path, err)
+			}
+		} else if err != nil {
+			t.Error(err)
+		}
+		if err == nil {
+			t.Cleanup(pool.Close)
+			pools[path] = pool
+		}
+	}
+	for range 3 { // by turns, in one session
+		for path, pool := range pools {
+			if got := scalar[string](t, pool, `SELECT current_setting('search_path')`); got != path {
+				t.Errorf("the search_path is %s, want %s", got, path)
+			}
+		}
+	}
+}
+
 // However a value is written, the server's own reading of it counts. Nothing that PostgreSQL accepts is refused without a pooler.
 func TestSettingsAreComparedAsTheServerReadsThem(t *testing.T) {
 	t.Parallel()
@@ -261,7 +295,7 @@ func TestRefusedStartupParameterSaysWhatToDo(t *testing.T) {
 		},
 		"options": {
 			params: []string{"options", "-c search_path=realm"}, opts: db.Options{PgBouncer: true},
-			says: []string{"leave options out of the connection string"}, not: "Options.PgBouncer",
+			says: []string{" out of the connection string"}, not: "Options.PgBouncer", // from 1.20, PgBouncer names the setting itself
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,10 +38,7 @@ type Options struct {
 func Start(t testing.TB, address string, o Options) string {
 	t.Helper()
 	const missing = "PgBouncer is not installed: apt install pgbouncer"
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil { // Debian's is not on everybody's path
-		program, err = exec.LookPath("/usr/sbin/pgbouncer")
-	}
+	program, err := find()
 	if err != nil && os.Getenv("CI") != "" {
 		t.Fatal(missing)
 	} else if err != nil {
@@ -56,6 +53,28 @@ func Start(t testing.TB, address string, o Options) string {
 			t.Fatalf("PgBouncer: %v", err)
 		}
 	}
+}
+
+// Tracks says whether the PgBouncer that is installed has track_extra_parameters: 1.20 has.
+func Tracks() bool {
+	program, err := find()
+	if err != nil {
+		return false
+	}
+	out, err := exec.Command(program, "--version").Output()
+	var major, minor int
+	if _, scan := fmt.Sscanf(string(out), "PgBouncer %d.%d", &major, &minor); err != nil || scan != nil {
+		return false
+	}
+	return major > 1 || minor >= 20
+}
+
+func find() (string, error) {
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil { // Debian's is not on everybody's path
+		program, err = exec.LookPath("/usr/sbin/pgbouncer")
+	}
+	return program, err
 }
 
 func start(t testing.TB, program, address string, o Options) (through string, err error) {

@@ -27,10 +27,10 @@ func (e *LostError) Error() string {
 	set := fmt.Sprintf("ALTER ROLE %s SET %s", e.Role, e.Name)
 	if e.Passing {
 		return fmt.Sprintf("the session has %s = '%s' for now, but didn't begin with it, so that other sessions of the pooler may lack it"+
-			" (PgBouncer's connect_query, or track_extra_parameters for a setting that the server doesn't report): use %s", e.Name, e.Held, set)
+			" (PgBouncer's connect_query, or another client's SET): use %s", e.Name, e.Held, set)
 	}
 	return fmt.Sprintf("the connection asked for %s = '%s', but the session has '%s': a pooler has dropped the setting"+
-		" (PgBouncer's ignore_startup_parameters): use %s", e.Name, e.Asked, e.Held, set)
+		" (PgBouncer's ignore_startup_parameters, or track_extra_parameters with one that the server doesn't report): use %s", e.Name, e.Asked, e.Held, set)
 }
 
 // Check compares the settings that a connection asked for, its RuntimeParams, with those that its session has. The error is a
