@@ -205,11 +205,13 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 	}
 	h := &hunter{
 		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget,
-		logf: logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
+		deadline: deadline,
+		logf:     logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
 	}
+	h.learn(results.known)
 	var mu sync.Mutex
 	n := 0
-	return h.all(ctx, proxies, todo, deadline, func(r result) error {
+	return h.all(ctx, proxies, todo, func(r result) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if n++; n%25 == 0 {
