@@ -210,12 +210,12 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 	}
 	h.learn(results.known)
 	var mu sync.Mutex
-	n := 0
-	return h.all(ctx, proxies, todo, func(r result) error {
+	n, total := 0, len(todo)
+	done := func(r result) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if n++; n%25 == 0 {
-			logf("%d of %d", n, len(todo))
+			logf("%d of %d", n, total)
 		}
 		report.add(r)
 		if r.Verdict == untried {
@@ -230,7 +230,18 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 			}
 		}
 		return results.add(r)
-	})
+	}
+	for len(todo) > 0 { // one call or routine after another
+		k := 1
+		for k < len(todo) && todo[k].unit == todo[0].unit {
+			k++
+		}
+		if err := h.all(ctx, proxies, todo[:k], done); err != nil {
+			return err
+		}
+		todo = todo[k:]
+	}
+	return nil
 }
 
 func appendLine(name, line string) error {
