@@ -44,6 +44,7 @@ type hunter struct {
 	server   string
 	closures *closures
 	budget   time.Duration // of recorded time of tests for one mutant
+	patience time.Duration // with tests, beside ten times what they took
 	deadline time.Time     // for all mutants; zero for none
 	logf     func(string, ...any)
 
@@ -133,7 +134,7 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 		tests = tests[n:]
 		spent += took
 		for _, b := range order {
-			limit := 20*time.Second + 10*took
+			limit := h.patience + 10*took
 			for names := byPackage[b]; len(names) > 0; {
 				run, err := h.suite.run(ctx, p, h.server, b, names, limit)
 				if err != nil {

@@ -29,6 +29,7 @@ type options struct {
 	limit, budget       time.Duration
 	fresh, list, show   bool
 	write, survivors    string
+	patience            time.Duration
 	equivalents         string // another list, for tests
 }
 
@@ -42,6 +43,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", min(2, runtime.NumCPU()), "how many mutants are tried at the same time")
 	flag.DurationVar(&o.limit, "for", 0, "begin no mutant after this time; 0 for no limit")
 	flag.DurationVar(&o.budget, "budget", 2*time.Minute, "of the tests that make a call, run the first that take this long together; 0 for all")
+	flag.DurationVar(&o.patience, "patience", 20*time.Second, "stop tests that take ten times as long as they did, and this")
 	flag.BoolVar(&o.fresh, "fresh", false, "forget the results of earlier runs")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and stop")
 	flag.BoolVar(&o.show, "show", false, "print the changed text of each survivor")
@@ -204,7 +206,7 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 		return err
 	}
 	h := &hunter{
-		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget,
+		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget, patience: o.patience,
 		deadline: deadline,
 		logf:     logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
 	}
