@@ -29,6 +29,7 @@ type options struct {
 	limit, budget       time.Duration
 	fresh, list, show   bool
 	write, survivors    string
+	hint                string
 	patience            time.Duration
 	equivalents         string // another list, for tests
 }
@@ -49,6 +50,7 @@ func main() {
 	flag.BoolVar(&o.show, "show", false, "print the changed text of each survivor")
 	flag.StringVar(&o.write, "write", "", "write the score to a Markdown `file`")
 	flag.StringVar(&o.survivors, "survivors", "", "append survivors to a `file` as they come")
+	flag.StringVar(&o.hint, "hint", "", "the `command` to print for trying what -for has left")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
