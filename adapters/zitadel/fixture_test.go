@@ -31,6 +31,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/token"
@@ -39,7 +40,7 @@ import (
 func TestMain(m *testing.M) {
 	// The library logs each refused request to the default logger, and the tests have many refused.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	os.Exit(m.Run())
+	os.Exit(testdb.Reuse(m).Run())
 }
 
 // world is a provider that serves on loopback, on a database of its own, with a user who is signed in.

@@ -7,14 +7,13 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"testing"
 	"time"
 )
 
 // Main runs the tests and exits as they do, or with 1 if a goroutine is left that has not ended within 2 seconds:
 //
 //	func TestMain(m *testing.M) { leak.Main(m) }
-func Main(m *testing.M) {
+func Main(m interface{ Run() int }) {
 	code := m.Run()
 	if code == 0 {
 		if left := Wait(2 * time.Second); len(left) > 0 {

@@ -36,6 +36,28 @@ type testServer struct {
 	admin     conf // connects as the superuser
 	role      role
 	templates chan map[string]bool // holds one value: the templates that this process has seen
+	idle      chan *pgx.Conn       // connections of the superuser, kept for the next test until the process ends
+}
+
+// exec runs a statement as the superuser. A new connection costs the server as much as a third of a database.
+func (s *testServer) exec(ctx context.Context, sql string) (err error) {
+	var conn *pgx.Conn
+	select {
+	case conn = <-s.idle:
+	default:
+		if conn, err = pgx.Connect(ctx, s.admin.URL()); err != nil {
+			return err
+		}
+	}
+	_, err = conn.Exec(ctx, sql)
+	if err == nil {
+		select {
+		case s.idle <- conn:
+			return nil
+		default:
+		}
+	}
+	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }
 
 // asTestRole connects to a database as the tests do.
@@ -99,7 +121,7 @@ func connect(ctx context.Context) (*testServer, error) {
 	}
 	templates := make(chan map[string]bool, 1)
 	templates <- map[string]bool{}
-	return &testServer{admin: admin, role: role, templates: templates}, nil
+	return &testServer{admin: admin, role: role, templates: templates, idle: make(chan *pgx.Conn, 4)}, nil
 }
 
 // describe takes a connection URL to pieces, from which those of other roles and databases are put together.

@@ -5,6 +5,8 @@ package testdb
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"testing"
@@ -49,7 +51,12 @@ type Options struct {
 	// Migrations are goose migrations that the template has after those of oauthdb; nil for none.
 	Migrations fs.FS
 
+	// Roles gives the roles of package roles their privileges, and lets the pool's connections act as the one that a context
+	// names: see [As]. They are called as the owner, with _application, _collector and _auditor behind it.
+	Roles bool
+
 	patience time.Duration // with connections that are not released; 0 means 5 seconds
+	shelf    *shelf        // nil means handedOn
 }
 
 // New creates a database for t and drops it when t ends, together with the connections
@@ -62,60 +69,102 @@ type Options struct {
 // back.
 func New(t testing.TB, o Options) *DB {
 	t.Helper()
-	maxConns, timeZone, patience := cmp.Or(o.MaxConns, 4), cmp.Or(o.TimeZone, "Asia/Kathmandu"), cmp.Or(o.patience, 5*time.Second)
-	database, err := clone(t.Context(), migrator{o.Migrations})
-	if err != nil {
-		t.Fatalf("test database: %v", err)
+	o.MaxConns, o.TimeZone, o.patience = cmp.Or(o.MaxConns, 4), cmp.Or(o.TimeZone, "Asia/Kathmandu"), cmp.Or(o.patience, 5*time.Second)
+	if o.shelf == nil {
+		o.shelf = &handedOn
 	}
-	url := database.URL()
-	t.Cleanup(func() { // the last to run
-		if t.Failed() {
-			return // and it is kept
+	kind := o.kind()
+	d := o.shelf.take(kind)
+	if d == nil {
+		var err error
+		if d, err = create(t.Context(), o, kind); err != nil {
+			t.Fatalf("test database: %v", err)
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-		defer cancel()
-		if err := drop(ctx, database.Database); err != nil {
-			t.Errorf("test database: dropping it: %v", err)
-		}
-	})
-	pc, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		t.Fatalf("test database: %v", err)
 	}
-	pc.MaxConns = maxConns
-	pc.ConnConfig.RuntimeParams["timezone"] = timeZone
+	d.tracer.of.Store(&o.Tracer)
+	t.Cleanup(func() { d.end(t, o.patience) })
+	return &DB{Pool: d.pool, Store: store.New(d.pool), URL: d.conf.URL()}
+}
+
+// database is a database and the pool that is open on it.
+type database struct {
+	conf   conf
+	pool   *pgxpool.Pool
+	kind   string  // of the pool
+	keeper *keeper // nil if it can't be handed on
+	shelf  *shelf
+	tracer tracer
+}
+
+// create makes a database. Where the tests hand theirs on, it gets a keeper.
+func create(ctx context.Context, o Options, kind string) (*database, error) {
+	c, err := clone(ctx, migrator{o.Migrations, o.Roles})
+	if err != nil {
+		return nil, err
+	}
+	pc, err := pgxpool.ParseConfig(c.URL())
+	if err != nil {
+		return nil, err
+	}
+	pc.MaxConns = o.MaxConns
+	pc.ConnConfig.RuntimeParams["timezone"] = o.TimeZone
 	maps.Copy(pc.ConnConfig.RuntimeParams, o.Settings)
-	pc.ConnConfig.Tracer = o.Tracer
+	d := &database{conf: c, kind: kind, shelf: o.shelf}
+	if pc.ConnConfig.Tracer = o.Tracer; o.Tracer != nil && kind != "" {
+		pc.ConnConfig.Tracer = &d.tracer
+	}
 	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		db.RegisterTypes(conn.TypeMap())
 		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
-	if err != nil {
-		t.Fatalf("test database: opening a pool: %v", err)
+	if o.Roles {
+		pc.PrepareConn = actAs
 	}
-	// Cleanups run last in, first out: the pool is closed before the database is dropped.
-	t.Cleanup(func() {
-		closed := make(chan struct{})
-		go func() {
-			pool.Close() // waits for what was acquired
-			close(closed)
-		}()
-		select {
-		case <-closed:
-		case <-time.After(patience):
-			t.Errorf("test database: %d connections were acquired from the pool and not released: Rows not closed, or a transaction not ended",
-				pool.Stat().AcquiredConns())
-		}
-		if t.Failed() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
-			defer cancel()
-			if err := keep(ctx, database, t.Name()); err != nil {
-				t.Logf("marking the test database to be kept: %v", err)
+	if d.keeper, err = keeperOf(ctx, d); err != nil {
+		return nil, fmt.Errorf("looking at what is in it: %w", err)
+	}
+	if d.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+		return nil, fmt.Errorf("opening a pool: %w", err)
+	}
+	return d, nil
+}
+
+// end hands the database on or drops it, with the connections that are still open to it. That of a test which has failed is kept.
+func (d *database) end(t testing.TB, patience time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	defer cancel()
+	acquired := func() int32 { return d.pool.Stat().AcquiredConns() }
+	for deadline := time.Now().Add(patience); acquired() > 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	}
+	if n := acquired(); n > 0 {
+		t.Errorf("test database: %d connections were acquired from the pool and not released: Rows not closed, or a transaction not ended", n)
+	}
+	if !t.Failed() {
+		if surplus := d.handOn(ctx); surplus != nil {
+			if err := surplus.drop(ctx); err != nil {
+				t.Errorf("test database: dropping it: %v", err)
 			}
-			t.Logf("the test database is kept: psql '%s'", url)
 		}
-	})
-	return &DB{Pool: pool, Store: store.New(pool), URL: url}
+		return
+	}
+	if err := d.keeper.close(ctx); err != nil {
+		t.Logf("test database: %v", err)
+	}
+	if acquired() == 0 {
+		d.pool.Close()
+	} else {
+		go d.pool.Close() // waits for what was acquired
+	}
+	if err := keep(ctx, d.conf, t.Name()); err != nil {
+		t.Logf("marking the test database to be kept: %v", err)
+	}
+	t.Logf("the test database is kept: psql '%s'", d.conf.URL())
+}
+
+// drop closes the pool and drops the database.
+func (d *database) drop(ctx context.Context) error {
+	d.pool.Close()
+	return errors.Join(d.keeper.close(ctx), drop(ctx, d.conf.Database))
 }
