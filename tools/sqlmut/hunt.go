@@ -49,17 +49,29 @@ type hunter struct {
 	logf     func(string, ...any)
 
 	mu      sync.Mutex
-	killers map[string]map[string]int // by unit: how many mutants a test has killed
+	killers map[string]map[string]int // by group of mutants: how many mutants a test has killed
 	trusted map[string]bool           // by unit and test: it is green without a mutant
 }
 
-// order puts those that killed before in front.
-func (h *hunter) order(unit string, tests []chosen) []chosen {
+// order puts those that killed before in front. Where a mutant changes what is locked, those come first that are otherwise last: they run
+// calls side by side, and others can't tell.
+func (h *hunter) order(m *mutant, tests []chosen) []chosen {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	kills := h.killers[unit]
+	kills := h.killers[m.group()]
 	tests = slices.Clone(tests)
-	slices.SortStableFunc(tests, func(a, b chosen) int { return rank(kills[b.name], b.took) - rank(kills[a.name], a.took) })
+	slices.SortStableFunc(tests, func(a, b chosen) int {
+		if k := rank(kills[b.name], b.took) - rank(kills[a.name], a.took); k != 0 {
+			return k
+		}
+		if m.operator.locks() && a.b.Last != b.b.Last {
+			if a.b.Last {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
 	return tests
 }
 
@@ -68,20 +80,22 @@ func rank(kills int, took time.Duration) int {
 	return int(1000 * float64(kills) / (took + 50*time.Millisecond).Seconds())
 }
 
-func (h *hunter) killed(unit, test string) {
+func (h *hunter) killed(group, test string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.killers[unit] == nil {
-		h.killers[unit] = map[string]int{}
+	if h.killers[group] == nil {
+		h.killers[group] = map[string]int{}
 	}
-	h.killers[unit][test]++
+	h.killers[group][test]++
 }
 
-// learn takes from earlier results which tests kill mutants of which unit.
+// learn takes from earlier results which tests kill mutants of which group.
 func (h *hunter) learn(known map[string]result) {
 	for _, r := range known {
-		if unit, _, _ := strings.Cut(r.ID, "/"); r.Verdict == killed && r.By != "" {
-			h.killed(unit, r.By)
+		unit, rest, _ := strings.Cut(r.ID, "/")
+		op, _, _ := strings.Cut(rest, "/")
+		if r.Verdict == killed && r.By != "" {
+			h.killed((&mutant{unit: unit, operator: operator(op)}).group(), r.By)
 		}
 	}
 }
@@ -102,7 +116,7 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 	m, r := a.mutant, &a.result
 	start := time.Now()
 	defer func() { r.Took += time.Since(start) }()
-	tests := h.order(m.unit, h.suite.calling(m.unit, h.closures))
+	tests := h.order(m, h.suite.calling(m.unit, h.closures))
 	tests = slices.DeleteFunc(tests, func(t chosen) bool { return a.done[t.b.Dir+" "+t.name] })
 	p.use(m, nil)
 	defer p.use(nil, nil)
@@ -159,7 +173,7 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 					}
 					if isGreen {
 						r.Verdict, r.By = killed, run.test
-						h.killed(m.unit, run.test)
+						h.killed(m.group(), run.test)
 						return true, nil
 					}
 					h.logf("%s fails without a mutant now, so it is left out for %s", run.test, m.id)
