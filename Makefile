@@ -112,7 +112,8 @@ check-migrations:
 	tools/previous-release.sh
 check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
 	cd tools/sqlmut && go test ./...
-	@$(MAKE) --no-print-directory mutate MUTATEFLAGS='-for 2m' SINCE="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD^)"
+	@since="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse -q --verify HEAD^ || git rev-parse HEAD)" && \
+		$(MAKE) --no-print-directory mutate SINCE="$$since" MUTATEFLAGS="-for 2m -hint 'make mutate SINCE=$$since'"
 
 .PHONY: help
 help: ## show this
