@@ -9,12 +9,18 @@ SQLC    := $(TOOL) sqlc
 # Every module of the repository, and those of them that are more than a list of tools.
 MODULES := $(shell find . -name '.?*' -prune -o -name testdata -prune -o -name go.mod -print | sed 's|/go.mod$$||' | sort)
 CHECKED := $(filter-out ./tools ./tools/embeddedpg,$(MODULES))
-TESTED  := $(filter-out ./tools/%,$(CHECKED))
+# Those with tests, the one that takes longest first.
+TESTED  := ./internal/storetests $(filter-out ./internal/storetests ./tools/%,$(CHECKED))
 
 # $(call in-each,modules,command) runs a command in each of them, and fails if it fails in one.
 in-each = @failed=; for module in $(1); do \
 		echo "($$module) $(2)"; (cd "$$module" && $(2)) || failed=1; \
 	done; test -z "$$failed"
+
+# $(two-at-once) runs $COMMAND in each of the modules with tests, two at a time, as the longest package of one leaves processors to
+# another. What is said in a module is printed when all is done there.
+two-at-once = @printf '%s\n' $(TESTED) | xargs -P 2 -I {} sh -c 'said=$$(cd "{}" && eval "$$COMMAND" 2>&1); failed=$$?; \
+	printf "%s\n" "({}) $$COMMAND" "$$said"; exit $$failed'
 
 ##@ See it work
 
@@ -41,10 +47,12 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 ##@ Work on it
 
 .PHONY: test race crash failover rounds plans bench bench-quick generate routine sums review check format clean
+test: export COMMAND = go test -timeout 15m $(TESTFLAGS) ./...
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
-	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
+	$(two-at-once)
+race: export COMMAND = go test -race -timeout 45m $(TESTFLAGS) ./...
 race: ## run all tests with the race detector
-	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
+	$(two-at-once)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
