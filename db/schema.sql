@@ -1352,6 +1352,21 @@ $$;
 
 COMMENT ON FUNCTION public.delete_client(of_client text, is_managed boolean, manager text) IS 'Deletes a client: it is disabled, everything that was granted to it is dead, and its secrets and personal data are blanked. If is_managed, only for the client''s present registration access token. Returns whether it did.';
 
+CREATE FUNCTION public.delete_recovery_codes(owner text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    codes bigint;
+BEGIN
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    GET DIAGNOSTICS codes = ROW_COUNT;
+    RETURN codes;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_recovery_codes(owner text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
+
 CREATE FUNCTION public.details_as_set(details jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -2517,7 +2532,7 @@ BEGIN
     IF codes = '{}' THEN
         PERFORM refuse_parameter('Digests', 'is missing');
     END IF;
-    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    PERFORM delete_recovery_codes(owner);
     INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
     RETURN cardinality(codes);
 END
@@ -2571,6 +2586,21 @@ CREATE FUNCTION public.sector_of(c public.oauth_client) RETURNS text
     RETURN CASE WHEN ((c).subject_type <> 'public'::text) THEN COALESCE(((c).sector_identifier)::text, public.own_sector(((c).client_id)::text)) ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.sector_of(c public.oauth_client) IS 'The sector in which a client knows its users by pairwise subjects (OpenID Connect Core, section 8.1). NULL if it knows them by their ids. A subject_type that is neither public nor NULL counts as pairwise.';
+
+CREATE FUNCTION public.settled(verdict public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- A commit waits for the synchronous standby only if it has written something.
+    IF current_setting('synchronous_standby_names') <> '' THEN
+        PERFORM pg_logical_emit_message(true, 'oauthdb', '');
+    END IF;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.settled(verdict public.outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
 
 CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
     LANGUAGE plpgsql
@@ -2690,6 +2720,44 @@ CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) R
     RETURN COALESCE((grant_type = ANY (COALESCE(((c).grant_types)::text[], '{authorization_code,refresh_token}'::text[]))), false);
 
 COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+
+CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = of_token);
+END
+$$;
+
+COMMENT ON FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) IS 'Part of IssueTokenByAssertion: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+
+CREATE FUNCTION public.was_issued_to(of_token public.access_token_id, issued_to public.client_id, exchanged_for public.access_token_id) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_access_token AS t
+        WHERE t.id = of_token AND t.client_id = issued_to AND t.subject_token_id IS NOT DISTINCT FROM exchanged_for
+          AND (exchanged_for IS NOT NULL OR t.user_id IS NULL)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.was_issued_to(of_token public.access_token_id, issued_to public.client_id, exchanged_for public.access_token_id) IS 'Part of IssueAccessToken and ExchangeToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+
+CREATE FUNCTION public.was_rotated_into(of_token public.refresh_token_id, same_successor public.refresh_token_id) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_refresh_token AS t WHERE t.id = of_token AND t.successor_id = same_successor);
+END
+$$;
+
+COMMENT ON FUNCTION public.was_rotated_into(of_token public.refresh_token_id, same_successor public.refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
 
 CREATE TABLE public.account (
     id public.stored_account_id NOT NULL,

@@ -170,6 +170,25 @@ RETURN coalesce(expiry(now(), given, at_most, name), refuse_parameter(name, 'is 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION delete_recovery_codes(owner text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    codes bigint;
+BEGIN
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    GET DIAGNOSTICS codes = ROW_COUNT;
+    RETURN codes;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION delete_recovery_codes(text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION expiry_without_row(expires_at timestamptz, access_token text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 RETURN CASE
@@ -324,9 +343,46 @@ RETURN coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > no
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    PERFORM delete_recovery_codes(owner);
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION sector_of(c oauth_client) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION settled(verdict outcome) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- A commit waits for the synchronous standby only if it has written something.
+    IF current_setting('synchronous_standby_names') <> '' THEN
+        PERFORM pg_logical_emit_message(true, 'oauthdb', '');
+    END IF;
+    RETURN verdict;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION settled(outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -347,7 +403,69 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false);
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+CREATE FUNCTION was_granted_by(assertion token_digest, of_token access_token_id) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_client_assertion AS g WHERE g.id = assertion AND g.access_token_id = of_token);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION was_granted_by(token_digest, access_token_id) IS 'Part of IssueTokenByAssertion: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION was_issued_to(of_token access_token_id, issued_to client_id, exchanged_for access_token_id) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM oauth_access_token AS t
+        WHERE t.id = of_token AND t.client_id = issued_to AND t.subject_token_id IS NOT DISTINCT FROM exchanged_for
+          AND (exchanged_for IS NOT NULL OR t.user_id IS NULL)
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION was_issued_to(access_token_id, client_id, access_token_id) IS 'Part of IssueAccessToken and ExchangeToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION was_rotated_into(of_token refresh_token_id, same_successor refresh_token_id) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_refresh_token AS t WHERE t.id = of_token AND t.successor_id = same_successor);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION was_rotated_into(refresh_token_id, refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
+-- +goose StatementEnd
+
 -- +goose Down
+
+-- +goose StatementBegin
+DROP FUNCTION was_rotated_into;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION was_issued_to;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION was_granted_by;
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
@@ -374,10 +492,32 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION settled;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION sector_of(c oauth_client) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION replace_recovery_codes(owner text, digests text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    codes text[] := as_set(digests);
+BEGIN
+    IF codes = '{}' THEN
+        PERFORM refuse_parameter('Digests', 'is missing');
+    END IF;
+    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
+    RETURN cardinality(codes);
+END
 $$;
 -- +goose StatementEnd
 
@@ -569,6 +709,10 @@ AS $$
         ELSE expires_at
     END
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION delete_recovery_codes;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -19,7 +19,6 @@
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
         expiry(now(), @lifetime::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
-        (n.client_id = c.client_id AND n.user_id IS NULL) IS TRUE AS is_repeated,
         (
             CASE
                 WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
@@ -33,11 +32,14 @@ WITH client AS MATERIALIZED (
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    LEFT JOIN oauth_access_token AS n ON n.id = @id::access_token_id
     WHERE c.client_id = @client_id::client_id
     FOR KEY SHARE OF c
 ), admitted AS MATERIALIZED (
-    SELECT c.*, proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR c.is_repeated AS fresh
+    SELECT c.*,
+        CASE
+            WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
+            ELSE was_issued_to(@id::access_token_id, c.client_id, NULL)
+        END AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
 ), new_access_token AS (
@@ -142,7 +144,6 @@ WITH presented AS MATERIALIZED (
             WHEN t.client_id <> k.client_id AND NOT @impersonate::boolean THEN k.client_id::text
         END AS actor_client_id,
         coalesce(sqlc.narg('may_act')::jsonb, t.may_act) AS access_may_act,
-        (n.client_id = k.client_id AND n.subject_token_id = t.id) IS TRUE AS is_repeated,
         (CASE
             WHEN NOT authenticates(k, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN k.disabled THEN 'disabled'
@@ -181,7 +182,6 @@ WITH presented AS MATERIALIZED (
         THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = sqlc.narg('actor_token')::token_digest)
         ELSE sqlc.narg('actor_token_id')::access_token_id
     END
-    LEFT JOIN oauth_access_token AS n ON n.id = @access_token_id::access_token_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
@@ -191,7 +191,10 @@ WITH presented AS MATERIALIZED (
     SELECT p.*, CASE WHEN p.actor_user_id IS NOT NULL THEN lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL) ELSE 'locked' END AS user_parents,
         lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL) AS first_parents,
         lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
-        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh,
+        CASE
+            WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
+            ELSE was_issued_to(@access_token_id::access_token_id, p.client_id, p.id)
+        END AS fresh,
         lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
@@ -297,7 +300,6 @@ WITH asked AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
         u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, sqlc.narg('reference_id')::reference_id) AS pair_epoch,
-        (g.access_token_id = @access_token_id::access_token_id) IS TRUE AS is_repeated,
         (CASE
             WHEN NOT authenticates(k, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN k.disabled THEN 'disabled'
@@ -321,11 +323,13 @@ WITH asked AS MATERIALIZED (
     LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = @issuer::text
     LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = @subject::text
     LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
-    LEFT JOIN oauth_client_assertion AS g ON g.id = @assertion_id::token_digest
     WHERE k.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     SELECT q.*, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
-        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR q.is_repeated AS fresh
+        CASE
+            WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
+            ELSE was_granted_by(@assertion_id::token_digest, @access_token_id::access_token_id)
+        END AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
@@ -546,7 +550,7 @@ SELECT noted(
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.kind IS NOT NULL THEN 'revoked'
+                WHEN p.kind IS NOT NULL THEN settled('revoked')
                 ELSE 'unknown'
             END
         )::outcome,
@@ -599,7 +603,7 @@ SELECT noted(
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.has_row OR p.is_ended THEN 'revoked'
+                WHEN p.has_row OR p.is_ended THEN settled('revoked')
                 WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
                 ELSE 'unknown'
             END

@@ -56,6 +56,7 @@ LEFT JOIN judged AS j ON true;
 --   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
 --   - invalid_target: the client may not ask for refused_resources (invalid_target)
 --   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+--   - taken: the id or request_uri belongs to another request, or the same call was made before; call again with new ones
 -- Only created writes anything.
 -- name: CreateAuthorization :one
 WITH client AS MATERIALIZED (
@@ -91,9 +92,11 @@ WITH client AS MATERIALIZED (
         deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('confirmation')::token_confirmation
     FROM client AS c
     WHERE c.outcome = 'created'
-    RETURNING expires_at
+    ON CONFLICT DO NOTHING -- of id and request_uri: of two same calls at once, either may conflict first
+    RETURNING id, expires_at
 )
-SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at, c.redirect_uri,
+SELECT (CASE WHEN c.outcome IS NULL THEN 'unknown' WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END)::outcome AS outcome,
+    n.expires_at, c.redirect_uri,
     (CASE WHEN c.outcome = 'invalid_scope' THEN beyond(@scopes::text[], coalesce(c.scopes, @default_scopes::text[])) END)::text[] AS refused_scopes,
     (CASE WHEN c.outcome = 'invalid_target' THEN beyond(@resources::text[], coalesce(c.resources, @default_resources::text[])) END)::text[] AS refused_resources
 FROM (VALUES (true)) AS one (n)
@@ -426,6 +429,7 @@ LEFT JOIN request AS q ON true;
 --     request (invalid_authorization_details)
 --   - suspended: the user is suspended (access_denied)
 --   - signed_out: the session is not a live session of the user (login_required)
+--   - taken: the id or code belongs to another authorization, or the same call was made before; call again with new ones
 -- Only granted writes anything.
 -- name: GrantAuthorization :one
 WITH locked AS MATERIALIZED (
@@ -473,18 +477,28 @@ WITH locked AS MATERIALIZED (
         now(), @code::token_digest, p.code_expires_at, sqlc.narg('confirmation')::token_confirmation
     FROM parents AS p
     WHERE p.outcome = 'granted'
+    ON CONFLICT DO NOTHING -- of id and code: of two same calls at once, either may conflict first
+    RETURNING id
 ), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT sqlc.narg('session_id')::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), sqlc.narg('session_id')::session_id
-    FROM parents AS p
-    WHERE p.outcome = 'granted' AND sqlc.narg('session_id')::session_id IS NOT NULL
+    FROM granted AS g
+    CROSS JOIN parents AS p
+    WHERE sqlc.narg('session_id')::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = sqlc.narg('session_id')::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT noted(
-        coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome, 'GrantAuthorization', of_user => @user_id::user_id,
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unknown'
+            WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken'
+            ELSE p.outcome
+        END)::outcome,
+        'GrantAuthorization', of_user => @user_id::user_id,
         of_client => @client_id::client_id, of_session => sqlc.narg('session_id')::session_id, from_address => sqlc.narg('ip_address')::text
-    )::outcome AS outcome;
+    )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true;
 
 -- RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
 -- The client is authenticated as in AuthenticateClient.
@@ -830,7 +844,7 @@ WITH ended AS (
     RETURNING a.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome,
         'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
     )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id

@@ -137,7 +137,7 @@ WITH stated AS MATERIALIZED (
     LEFT JOIN preceded AS b ON true
 )
 SELECT noted(
-        w.outcome::outcome, 'RegisterClient', of_user => sqlc.narg('user_id')::user_id, of_client => @client_id::client_id,
+        (CASE w.outcome WHEN 'retried' THEN settled('retried') ELSE w.outcome END)::outcome, 'RegisterClient', of_user => sqlc.narg('user_id')::user_id, of_client => @client_id::client_id,
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at
@@ -728,7 +728,7 @@ LEFT JOIN enabled AS e ON true;
 --   - unknown: there is no such client
 -- name: DeleteClient :one
 SELECT noted(
-        (CASE WHEN delete_client(@client_id::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteClient',
+        (CASE WHEN delete_client(@client_id::client_id, false, NULL) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteClient',
         of_client => @client_id::client_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

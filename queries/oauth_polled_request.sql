@@ -81,6 +81,7 @@ LEFT JOIN new_request AS n ON true;
 --   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 --   - invalid_target: the client may not ask for the resources (invalid_target)
 --   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+--   - taken: the id or auth_req_id belongs to another request, or the same call was made before; call again with new ones
 -- Only created writes anything.
 -- name: CreateBackchannelAuthentication :one
 WITH caller AS MATERIALIZED (
@@ -106,24 +107,30 @@ WITH caller AS MATERIALIZED (
     FROM caller AS k
     JOIN oauth_client AS c ON c.client_id = k.client_id
     LEFT JOIN "user" AS u ON u.id = @user_id::user_id
-), created AS (
-    INSERT INTO oauth_authorization (id, client_id, kind, user_id, scopes, resources, authorization_details, request, expires_at)
-    SELECT @id::authorization_id, q.client_id, 'ciba', q.user_id, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
-        details_as_set(sqlc.narg('authorization_details')::jsonb), sqlc.narg('request')::jsonb, q.expires_at
-    FROM asked AS q
-    WHERE q.outcome = 'created'
 ), new_request AS (
+    -- the gate: an auth_req_id belongs to one request
     INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval, notification_token)
     SELECT @id::authorization_id, @auth_req_id::token_digest, q.expires_at,
         least(coalesce(nullif(@poll_interval::interval, interval '0'), interval '5 seconds'), q.expires_at - now()),
         sqlc.narg('notification_token')::text
     FROM asked AS q
     WHERE q.outcome = 'created'
+    ON CONFLICT DO NOTHING -- of two same calls at once, id or code may conflict first
     RETURNING id, expires_at, poll_interval
+), created AS (
+    INSERT INTO oauth_authorization (id, client_id, kind, user_id, scopes, resources, authorization_details, request, expires_at)
+    SELECT n.id, q.client_id, 'ciba', q.user_id, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
+        details_as_set(sqlc.narg('authorization_details')::jsonb), sqlc.narg('request')::jsonb, n.expires_at
+    FROM new_request AS n
+    CROSS JOIN asked AS q
 )
 SELECT noted(
-        coalesce(q.outcome, 'unauthenticated')::outcome, 'CreateBackchannelAuthentication', of_user => @user_id::user_id,
-        of_client => @client_id::client_id
+        (CASE
+            WHEN q.outcome IS NULL THEN 'unauthenticated'
+            WHEN q.outcome = 'created' AND n.id IS NULL THEN 'taken'
+            ELSE q.outcome
+        END)::outcome,
+        'CreateBackchannelAuthentication', of_user => @user_id::user_id, of_client => @client_id::client_id
     )::outcome AS outcome,
     n.expires_at, n.poll_interval
 FROM (VALUES (true)) AS one (n)

@@ -87,8 +87,8 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
-        r.revoked IS NOT NULL AS spent, (r.successor_id = @successor_id::refresh_token_id) IS TRUE AS is_repeated, a.acr, a.amr,
-        a.act, a.max_expires_at, CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
+        r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
+        CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
         c.refresh_token_lifetime, sector_of(c) AS sector,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
@@ -125,7 +125,10 @@ WITH presented AS MATERIALIZED (
     WHERE c.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     SELECT p.*, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
-        proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) OR p.is_repeated AS fresh
+        CASE
+            WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
+            ELSE was_rotated_into(p.id, @successor_id::refresh_token_id)
+        END AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('rotated', 'unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), rotated AS (

@@ -85,6 +85,6 @@ WITH deleted AS (
     RETURNING i.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTrustedIssuer',
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteTrustedIssuer',
         of_item => @id::trusted_issuer_id
     )::outcome AS outcome;

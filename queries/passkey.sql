@@ -91,7 +91,7 @@ WITH deleted AS (
     RETURNING p.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => @user_id::user_id,
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeletePasskey', of_user => @user_id::user_id,
         of_item => @id::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n);

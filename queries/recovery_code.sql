@@ -67,12 +67,18 @@ LEFT JOIN presented AS x ON true;
 --   - deleted: the codes are gone
 --   - unknown: the user had none
 -- name: DeleteRecoveryCodes :one
-WITH deleted AS (
-    DELETE FROM recovery_code AS c
-    WHERE c.user_id = @user_id::user_id
-    RETURNING c.id
+WITH owner AS MATERIALIZED (
+    -- as in ReplaceRecoveryCodes, so that what it has written meanwhile is deleted, too
+    SELECT u.id
+    FROM "user" AS u
+    WHERE u.id = @user_id::user_id
+    FOR NO KEY UPDATE
+), deleted AS MATERIALIZED (
+    SELECT delete_recovery_codes(o.id) AS codes
+    FROM owner AS o
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
+        (CASE WHEN d.codes > 0 THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteRecoveryCodes', of_user => @user_id::user_id
     )::outcome AS outcome
-FROM (VALUES (true)) AS one (n);
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN deleted AS d ON true;

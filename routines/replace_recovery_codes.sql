@@ -8,7 +8,7 @@ BEGIN
     IF codes = '{}' THEN
         PERFORM refuse_parameter('Digests', 'is missing');
     END IF;
-    DELETE FROM recovery_code AS c WHERE c.user_id = owner;
+    PERFORM delete_recovery_codes(owner);
     INSERT INTO recovery_code (user_id, digest) SELECT owner, d.digest FROM unnest(codes) AS d (digest);
     RETURN cardinality(codes);
 END

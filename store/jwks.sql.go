@@ -305,7 +305,7 @@ WITH newest AS MATERIALIZED (
     WHERE n.id IS NULL
     RETURNING id, created_at
 )
-SELECT (CASE WHEN n.id IS NULL THEN 'rotated' WHEN n.id = $1::jwk_id THEN 'retried' ELSE 'fresh' END)::outcome AS outcome,
+SELECT (CASE WHEN n.id IS NULL THEN 'rotated' WHEN n.id = $1::jwk_id THEN settled('retried') ELSE 'fresh' END)::outcome AS outcome,
     coalesce(n.id, r.id)::jwk_id AS id, coalesce(n.created_at, r.created_at)::timestamptz AS created_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN newest AS n ON true

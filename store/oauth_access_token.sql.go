@@ -110,7 +110,6 @@ WITH presented AS MATERIALIZED (
             WHEN t.client_id <> k.client_id AND NOT $7::boolean THEN k.client_id::text
         END AS actor_client_id,
         coalesce($8::jsonb, t.may_act) AS access_may_act,
-        (n.client_id = k.client_id AND n.subject_token_id = t.id) IS TRUE AS is_repeated,
         (CASE
             WHEN NOT authenticates(k, $9::text, $10::token_digest) THEN 'unauthenticated'
             WHEN k.disabled THEN 'disabled'
@@ -149,27 +148,29 @@ WITH presented AS MATERIALIZED (
         THEN (SELECT d.id::text FROM oauth_access_token AS d WHERE d.token = $12::token_digest)
         ELSE $13::access_token_id
     END
-    LEFT JOIN oauth_access_token AS n ON n.id = $18::access_token_id
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN "user" AS u ON u.id = t.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     -- two users, if one acts for the other, in the order of their ids, and two clients, in the order of client_id
-    SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.subject_act, p.actor_user_id, p.actor_client_id, p.access_may_act, p.is_repeated, p.outcome, CASE WHEN p.actor_user_id IS NOT NULL THEN lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL) ELSE 'locked' END AS user_parents,
+    SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.subject_act, p.actor_user_id, p.actor_client_id, p.access_may_act, p.outcome, CASE WHEN p.actor_user_id IS NOT NULL THEN lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL) ELSE 'locked' END AS user_parents,
         lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL) AS first_parents,
         lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
-        proof_is_fresh($19::token_digest, $20::timestamptz) OR p.is_repeated AS fresh,
+        CASE
+            WHEN proof_is_fresh($18::token_digest, $19::timestamptz) THEN true
+            ELSE was_issued_to($20::access_token_id, p.client_id, p.id)
+        END AS fresh,
         lock_live_access_token(p.id) AND (p.actor_id IS NULL OR lock_live_access_token(p.actor_id)) AS live
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), named AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.is_repeated, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
         give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
     FROM admitted AS m
     WHERE m.fresh AND m.live AND m.user_parents = 'locked' AND m.first_parents = 'locked' AND m.parents <> 'unknown'
 ), granted AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.is_repeated, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, m.first_sub, m.last_sub, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, m.first_sub, m.last_sub, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
         add_actor(
             m.subject_act,
             CASE WHEN m.actor_user_id IS NULL THEN m.actor_client_id WHEN m.actor_user_id < m.user_id THEN m.first_sub::text ELSE m.last_sub::text END
@@ -182,7 +183,7 @@ WITH presented AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation,
         authorization_id, authorization_code_id, act, may_act, client_epoch, pair_epoch, subject_token_id
     )
-    SELECT $18::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $20::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.expires_at, g.access_scopes, g.access_resources, nullif(g.access_details, '[]'),
         $14::token_confirmation, g.authorization_id, g.authorization_code_id, g.access_act, g.access_may_act,
         g.client_epoch, g.pair_epoch, g.id
@@ -192,7 +193,7 @@ WITH presented AS MATERIALIZED (
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details, e.act
     FROM granted AS g
-    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $22::token_digest, g.id, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($20::access_token_id, g.client_id, $22::token_digest, g.id, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE NOT EXISTS (SELECT FROM new_access_token)
 ), access_token AS (
@@ -243,9 +244,9 @@ type ExchangeTokenParams struct {
 	ComparedTypes        []string
 	SubjectToken         *token.Digest
 	SubjectTokenID       *AccessTokenID
-	AccessTokenID        AccessTokenID
 	Proof                *token.Digest
 	ProofExpiresAt       *time.Time
+	AccessTokenID        AccessTokenID
 	AccessTokenLifetime  time.Duration
 	AccessToken          *token.Digest
 }
@@ -329,9 +330,9 @@ func (q *Queries) ExchangeToken(ctx context.Context, arg ExchangeTokenParams) (E
 		arg.ComparedTypes,
 		arg.SubjectToken,
 		arg.SubjectTokenID,
-		arg.AccessTokenID,
 		arg.Proof,
 		arg.ProofExpiresAt,
+		arg.AccessTokenID,
 		arg.AccessTokenLifetime,
 		arg.AccessToken,
 	)
@@ -734,7 +735,6 @@ const IssueAccessToken = `-- name: IssueAccessToken :one
 WITH client AS MATERIALIZED (
     SELECT c.client_id, c.grants_epoch,
         expiry(now(), $3::interval, c.access_token_lifetime, 'Lifetime') AS expires_at,
-        (n.client_id = c.client_id AND n.user_id IS NULL) IS TRUE AS is_repeated,
         (
             CASE
                 WHEN NOT authenticates(c, $4::text, $5::token_digest) THEN 'unauthenticated'
@@ -748,16 +748,19 @@ WITH client AS MATERIALIZED (
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    LEFT JOIN oauth_access_token AS n ON n.id = $11::access_token_id
     WHERE c.client_id = $1::client_id
     FOR KEY SHARE OF c
 ), admitted AS MATERIALIZED (
-    SELECT c.client_id, c.grants_epoch, c.expires_at, c.is_repeated, c.outcome, proof_is_fresh($12::token_digest, $13::timestamptz) OR c.is_repeated AS fresh
+    SELECT c.client_id, c.grants_epoch, c.expires_at, c.outcome,
+        CASE
+            WHEN proof_is_fresh($11::token_digest, $12::timestamptz) THEN true
+            ELSE was_issued_to($13::access_token_id, c.client_id, NULL)
+        END AS fresh
     FROM client AS c
     WHERE c.outcome = 'issued'
 ), new_access_token AS (
     INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
-    SELECT $11::access_token_id, $14::token_digest, m.client_id,
+    SELECT $13::access_token_id, $14::token_digest, m.client_id,
         $15::reference_id, m.expires_at, as_set($7::text[]), nullif(as_set($9::text[]), '{}'),
         $6::token_confirmation, m.grants_epoch
     FROM admitted AS m
@@ -774,7 +777,7 @@ WITH client AS MATERIALIZED (
             ELSE refuse_parameter('ID', 'is that of another token')
         END, e.expires_at
     FROM admitted AS m
-    CROSS JOIN find_issued_access_token($11::access_token_id, m.client_id, $14::token_digest, NULL, 'ID')
+    CROSS JOIN find_issued_access_token($13::access_token_id, m.client_id, $14::token_digest, NULL, 'ID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE m.fresh AND NOT EXISTS (SELECT FROM new_access_token)
 )
@@ -805,9 +808,9 @@ type IssueAccessTokenParams struct {
 	DefaultScopes    []string
 	Resources        []string
 	DefaultResources []string
-	ID               AccessTokenID
 	Proof            *token.Digest
 	ProofExpiresAt   *time.Time
+	ID               AccessTokenID
 	AccessToken      *token.Digest
 	ReferenceID      *ReferenceID
 }
@@ -847,9 +850,9 @@ func (q *Queries) IssueAccessToken(ctx context.Context, arg IssueAccessTokenPara
 		arg.DefaultScopes,
 		arg.Resources,
 		arg.DefaultResources,
-		arg.ID,
 		arg.Proof,
 		arg.ProofExpiresAt,
+		arg.ID,
 		arg.AccessToken,
 		arg.ReferenceID,
 	)
@@ -866,48 +869,49 @@ WITH asked AS MATERIALIZED (
     SELECT k.client_id, sector_of(k) AS sector, k.grants_epoch AS client_epoch, least(k.access_token_lifetime, k.authorization_lifetime) AS lifetime,
         u.id AS user_id, u.grants_epoch AS user_epoch,
         pair_epoch(u.ended_grants, k.client_id, $3::reference_id) AS pair_epoch,
-        (g.access_token_id = $4::access_token_id) IS TRUE AS is_repeated,
         (CASE
-            WHEN NOT authenticates(k, $5::text, $6::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(k, $4::text, $5::token_digest) THEN 'unauthenticated'
             WHEN k.disabled THEN 'disabled'
             WHEN is_public(k) OR NOT uses_grant_type(k, 'urn:ietf:params:oauth:grant-type:jwt-bearer') THEN 'unauthorized_client'
             WHEN i.disabled IS NOT FALSE THEN 'untrusted'
             WHEN NOT i.any_client AND NOT k.client_id = ANY (i.client_ids) THEN 'unauthorized_client'
-            WHEN NOT i.audiences && coalesce($7::text[], '{}') OR NOT $8::text = ANY (i.signing_algorithms)
-                OR k.client_id <> $9::client_id
-                OR NOT binds_as_registered(k, $10::token_confirmation) THEN 'mismatched'
+            WHEN NOT i.audiences && coalesce($6::text[], '{}') OR NOT $7::text = ANY (i.signing_algorithms)
+                OR k.client_id <> $8::client_id
+                OR NOT binds_as_registered(k, $9::token_confirmation) THEN 'mismatched'
             ELSE coalesce(
-                judge_assertion_time($11::bigint, $12::interval, $13::interval, i.max_lifetime),
+                judge_assertion_time($10::bigint, $11::interval, $12::interval, i.max_lifetime),
                 user_refusal(u),
                 judge_asked(
-                    k, $14::text[], $15::text[], $16::text[], $17::text[],
-                    $18::jsonb, $19::text[]
+                    k, $13::text[], $14::text[], $15::text[], $16::text[],
+                    $17::jsonb, $18::text[]
                 ),
                 'issued'
             )
         END)::outcome AS outcome
     FROM oauth_client AS k
-    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $20::text
-    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $21::text
+    LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $19::text
+    LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $20::text
     LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
-    LEFT JOIN oauth_client_assertion AS g ON g.id = $22::token_digest
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT q.client_id, q.sector, q.client_epoch, q.lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.is_repeated, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
-        proof_is_fresh($23::token_digest, $24::timestamptz) OR q.is_repeated AS fresh
+    SELECT q.client_id, q.sector, q.client_epoch, q.lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
+        CASE
+            WHEN proof_is_fresh($21::token_digest, $22::timestamptz) THEN true
+            ELSE was_granted_by($23::token_digest, $24::access_token_id)
+        END AS fresh
     FROM asked AS q
     WHERE q.outcome = 'issued'
 ), judged AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.is_repeated, m.outcome, m.authorization_id, m.parents, m.fresh,
+    SELECT m.client_id, m.sector, m.client_epoch, m.lifetime, m.user_id, m.user_epoch, m.pair_epoch, m.outcome, m.authorization_id, m.parents, m.fresh,
         judge_assertion(
-            $22::token_digest, assertion_ends_at($11::bigint, $12::interval),
-            $4::access_token_id, m.authorization_id, m.client_id, m.user_id
+            $23::token_digest, assertion_ends_at($10::bigint, $11::interval),
+            $24::access_token_id, m.authorization_id, m.client_id, m.user_id
         ) AS verdict
     FROM admitted AS m
     WHERE m.fresh AND m.parents = 'locked'
 ), granted AS MATERIALIZED (
-    SELECT j.client_id, j.sector, j.client_epoch, j.lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.is_repeated, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($14::text[]) AS scopes, nullif(as_set($16::text[]), '{}') AS resources,
-        details_as_set($18::jsonb) AS authorization_details,
+    SELECT j.client_id, j.sector, j.client_epoch, j.lifetime, j.user_id, j.user_epoch, j.pair_epoch, j.outcome, j.authorization_id, j.parents, j.fresh, j.verdict, as_set($13::text[]) AS scopes, nullif(as_set($15::text[]), '{}') AS resources,
+        details_as_set($17::jsonb) AS authorization_details,
         $3::reference_id AS reference_id,
         expiry(now(), $25::interval, j.lifetime, 'AccessTokenLifetime') AS expires_at
     FROM judged AS j
@@ -920,7 +924,7 @@ WITH asked AS MATERIALIZED (
     SELECT g.authorization_id, g.client_id, 'assertion', 'approved', g.scopes, g.scopes, g.resources, g.authorization_details, g.user_id,
         g.reference_id, g.user_epoch, g.client_epoch, g.pair_epoch, $26::timestamptz, $27::text,
         $28::text[], now(), now(),
-        $4::access_token_id, g.expires_at, $29::jsonb,
+        $24::access_token_id, g.expires_at, $29::jsonb,
         CASE WHEN $30::boolean THEN expiry_without_row(g.expires_at, $31::token_digest) END
     FROM granted AS g
 ), new_access_token AS (
@@ -928,8 +932,8 @@ WITH asked AS MATERIALIZED (
         id, token, client_id, user_id, reference_id, expires_at, scopes, resources, authorization_details, confirmation, authorization_id,
         authorization_code_id
     )
-    SELECT $4::access_token_id, $31::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
-        g.scopes, g.resources, g.authorization_details, $10::token_confirmation, g.authorization_id, g.authorization_id
+    SELECT $24::access_token_id, $31::token_digest, g.client_id, g.user_id, g.reference_id, g.expires_at,
+        g.scopes, g.resources, g.authorization_details, $9::token_confirmation, g.authorization_id, g.authorization_id
     FROM granted AS g
     WHERE NOT $30::boolean
 ), access_token AS (
@@ -939,13 +943,13 @@ WITH asked AS MATERIALIZED (
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_issued_access_token($4::access_token_id, j.client_id, $31::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($24::access_token_id, j.client_id, $31::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE j.verdict = 'retried' AND NOT $30::boolean
     UNION ALL
     SELECT CASE WHEN e.authorization_id IS NOT NULL THEN 'retried' ELSE 'expired' END, e.authorization_id, e.scopes, e.resources, e.expires_at
     FROM judged AS j
-    CROSS JOIN find_grant_by_assertion($22::token_digest) AS e (authorization_id, expires_at, scopes, resources)
+    CROSS JOIN find_grant_by_assertion($23::token_digest) AS e (authorization_id, expires_at, scopes, resources)
     WHERE j.verdict = 'retried' AND $30::boolean
 ), named AS MATERIALIZED (
     SELECT give_subject(j.sector, j.user_id) AS sub
@@ -975,7 +979,6 @@ type IssueTokenByAssertionParams struct {
 	ClientID                         ClientID
 	IPAddress                        *string
 	ReferenceID                      *ReferenceID
-	AccessTokenID                    AccessTokenID
 	ClientAuthMethod                 string
 	ClientSecret                     token.Digest
 	Audiences                        []string
@@ -993,9 +996,10 @@ type IssueTokenByAssertionParams struct {
 	DefaultAuthorizationDetailsTypes []string
 	Issuer                           string
 	Subject                          string
-	AssertionID                      token.Digest
 	Proof                            *token.Digest
 	ProofExpiresAt                   *time.Time
+	AssertionID                      token.Digest
+	AccessTokenID                    AccessTokenID
 	AccessTokenLifetime              time.Duration
 	AuthTime                         *time.Time
 	ACR                              *string
@@ -1058,7 +1062,6 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 		arg.ClientID,
 		arg.IPAddress,
 		arg.ReferenceID,
-		arg.AccessTokenID,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
 		arg.Audiences,
@@ -1076,9 +1079,10 @@ func (q *Queries) IssueTokenByAssertion(ctx context.Context, arg IssueTokenByAss
 		arg.DefaultAuthorizationDetailsTypes,
 		arg.Issuer,
 		arg.Subject,
-		arg.AssertionID,
 		arg.Proof,
 		arg.ProofExpiresAt,
+		arg.AssertionID,
+		arg.AccessTokenID,
 		arg.AccessTokenLifetime,
 		arg.AuthTime,
 		arg.ACR,
@@ -1187,7 +1191,7 @@ SELECT noted(
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.has_row OR p.is_ended THEN 'revoked'
+                WHEN p.has_row OR p.is_ended THEN settled('revoked')
                 WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
                 ELSE 'unknown'
             END
@@ -1278,7 +1282,7 @@ SELECT noted(
             CASE
                 WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.kind IS NOT NULL THEN 'revoked'
+                WHEN p.kind IS NOT NULL THEN settled('revoked')
                 ELSE 'unknown'
             END
         )::outcome,

@@ -304,9 +304,11 @@ WITH client AS MATERIALIZED (
         deadline($22::interval, NULL, 'Lifetime'), $23::token_confirmation
     FROM client AS c
     WHERE c.outcome = 'created'
-    RETURNING expires_at
+    ON CONFLICT DO NOTHING -- of id and request_uri: of two same calls at once, either may conflict first
+    RETURNING id, expires_at
 )
-SELECT coalesce(c.outcome, 'unknown')::outcome AS outcome, n.expires_at, c.redirect_uri,
+SELECT (CASE WHEN c.outcome IS NULL THEN 'unknown' WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END)::outcome AS outcome,
+    n.expires_at, c.redirect_uri,
     (CASE WHEN c.outcome = 'invalid_scope' THEN beyond($1::text[], coalesce(c.scopes, $2::text[])) END)::text[] AS refused_scopes,
     (CASE WHEN c.outcome = 'invalid_target' THEN beyond($3::text[], coalesce(c.resources, $4::text[])) END)::text[] AS refused_resources
 FROM (VALUES (true)) AS one (n)
@@ -366,6 +368,7 @@ type CreateAuthorizationRow struct {
 //   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
 //   - invalid_target: the client may not ask for refused_resources (invalid_target)
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+//   - taken: the id or request_uri belongs to another request, or the same call was made before; call again with new ones
 //
 // Only created writes anything.
 func (q *Queries) CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error) {
@@ -844,18 +847,28 @@ WITH locked AS MATERIALIZED (
         now(), $32::token_digest, p.code_expires_at, $33::token_confirmation
     FROM parents AS p
     WHERE p.outcome = 'granted'
+    ON CONFLICT DO NOTHING -- of id and code: of two same calls at once, either may conflict first
+    RETURNING id
 ), new_session_client AS (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT $3::session_id, p.client_id, p.user_id, give_subject(p.sector, p.user_id), $3::session_id
-    FROM parents AS p
-    WHERE p.outcome = 'granted' AND $3::session_id IS NOT NULL
+    FROM granted AS g
+    CROSS JOIN parents AS p
+    WHERE $3::session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = $3::session_id AND k.client_id = p.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT noted(
-        coalesce((SELECT p.outcome FROM parents AS p), 'unknown')::outcome, 'GrantAuthorization', of_user => $1::user_id,
+        (CASE
+            WHEN p.outcome IS NULL THEN 'unknown'
+            WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken'
+            ELSE p.outcome
+        END)::outcome,
+        'GrantAuthorization', of_user => $1::user_id,
         of_client => $2::client_id, of_session => $3::session_id, from_address => $4::text
     )::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN parents AS p ON true
 `
 
 type GrantAuthorizationParams struct {
@@ -914,6 +927,7 @@ type GrantAuthorizationParams struct {
 //     request (invalid_authorization_details)
 //   - suspended: the user is suspended (access_denied)
 //   - signed_out: the session is not a live session of the user (login_required)
+//   - taken: the id or code belongs to another authorization, or the same call was made before; call again with new ones
 //
 // Only granted writes anything.
 func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error) {
@@ -1924,7 +1938,7 @@ WITH ended AS (
     RETURNING a.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        (CASE WHEN EXISTS (SELECT FROM ended) THEN 'ended' WHEN a.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome,
         'RevokeAuthorization', of_user => a.user_id, of_client => a.client_id, of_session => a.session_id, of_family => a.id
     )::outcome AS outcome,
     a.client_id, a.user_id, a.session_id, a.reference_id

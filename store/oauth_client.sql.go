@@ -291,7 +291,7 @@ func (q *Queries) CreateClient(ctx context.Context, arg CreateClientParams) (OAu
 
 const DeleteClient = `-- name: DeleteClient :one
 SELECT noted(
-        (CASE WHEN delete_client($1::client_id, false, NULL) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteClient',
+        (CASE WHEN delete_client($1::client_id, false, NULL) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteClient',
         of_client => $1::client_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
@@ -1655,7 +1655,7 @@ WITH stated AS MATERIALIZED (
     LEFT JOIN preceded AS b ON true
 )
 SELECT noted(
-        w.outcome::outcome, 'RegisterClient', of_user => $1::user_id, of_client => $2::client_id,
+        (CASE w.outcome WHEN 'retried' THEN settled('retried') ELSE w.outcome END)::outcome, 'RegisterClient', of_user => $1::user_id, of_client => $2::client_id,
         from_address => $3::text
     )::outcome AS outcome,
     w.issued_at AS client_id_issued_at, w.secret_expires_at AS client_secret_expires_at

@@ -171,7 +171,7 @@ WITH revoked AS (
     RETURNING t.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' WHEN t.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        (CASE WHEN EXISTS (SELECT FROM revoked) THEN 'ended' WHEN t.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome,
         'RevokeInitialAccessToken', of_item => $1::initial_access_token_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)

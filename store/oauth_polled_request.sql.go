@@ -36,24 +36,30 @@ WITH caller AS MATERIALIZED (
     FROM caller AS k
     JOIN oauth_client AS c ON c.client_id = k.client_id
     LEFT JOIN "user" AS u ON u.id = $1::user_id
+), new_request AS (
+    -- the gate: an auth_req_id belongs to one request
+    INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval, notification_token)
+    SELECT $12::authorization_id, $13::token_digest, q.expires_at,
+        least(coalesce(nullif($14::interval, interval '0'), interval '5 seconds'), q.expires_at - now()),
+        $15::text
+    FROM asked AS q
+    WHERE q.outcome = 'created'
+    ON CONFLICT DO NOTHING -- of two same calls at once, id or code may conflict first
+    RETURNING id, expires_at, poll_interval
 ), created AS (
     INSERT INTO oauth_authorization (id, client_id, kind, user_id, scopes, resources, authorization_details, request, expires_at)
-    SELECT $12::authorization_id, q.client_id, 'ciba', q.user_id, as_set($6::text[]), nullif(as_set($8::text[]), '{}'),
-        details_as_set($10::jsonb), $13::jsonb, q.expires_at
-    FROM asked AS q
-    WHERE q.outcome = 'created'
-), new_request AS (
-    INSERT INTO oauth_polled_request (id, code, expires_at, poll_interval, notification_token)
-    SELECT $12::authorization_id, $14::token_digest, q.expires_at,
-        least(coalesce(nullif($15::interval, interval '0'), interval '5 seconds'), q.expires_at - now()),
-        $16::text
-    FROM asked AS q
-    WHERE q.outcome = 'created'
-    RETURNING id, expires_at, poll_interval
+    SELECT n.id, q.client_id, 'ciba', q.user_id, as_set($6::text[]), nullif(as_set($8::text[]), '{}'),
+        details_as_set($10::jsonb), $16::jsonb, n.expires_at
+    FROM new_request AS n
+    CROSS JOIN asked AS q
 )
 SELECT noted(
-        coalesce(q.outcome, 'unauthenticated')::outcome, 'CreateBackchannelAuthentication', of_user => $1::user_id,
-        of_client => $2::client_id
+        (CASE
+            WHEN q.outcome IS NULL THEN 'unauthenticated'
+            WHEN q.outcome = 'created' AND n.id IS NULL THEN 'taken'
+            ELSE q.outcome
+        END)::outcome,
+        'CreateBackchannelAuthentication', of_user => $1::user_id, of_client => $2::client_id
     )::outcome AS outcome,
     n.expires_at, n.poll_interval
 FROM (VALUES (true)) AS one (n)
@@ -74,10 +80,10 @@ type CreateBackchannelAuthenticationParams struct {
 	AuthorizationDetails             json.RawMessage
 	DefaultAuthorizationDetailsTypes []string
 	ID                               AuthorizationID
-	Request                          json.RawMessage
 	AuthReqID                        token.Digest
 	PollInterval                     time.Duration
 	NotificationToken                *string
+	Request                          json.RawMessage
 }
 
 type CreateBackchannelAuthenticationRow struct {
@@ -101,6 +107,7 @@ type CreateBackchannelAuthenticationRow struct {
 //   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 //   - invalid_target: the client may not ask for the resources (invalid_target)
 //   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+//   - taken: the id or auth_req_id belongs to another request, or the same call was made before; call again with new ones
 //
 // Only created writes anything.
 func (q *Queries) CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error) {
@@ -117,10 +124,10 @@ func (q *Queries) CreateBackchannelAuthentication(ctx context.Context, arg Creat
 		arg.AuthorizationDetails,
 		arg.DefaultAuthorizationDetailsTypes,
 		arg.ID,
-		arg.Request,
 		arg.AuthReqID,
 		arg.PollInterval,
 		arg.NotificationToken,
+		arg.Request,
 	)
 	var i CreateBackchannelAuthenticationRow
 	err := row.Scan(&i.Outcome, &i.ExpiresAt, &i.PollInterval)

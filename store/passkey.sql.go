@@ -76,7 +76,7 @@ WITH deleted AS (
     RETURNING p.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeletePasskey', of_user => $1::user_id,
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeletePasskey', of_user => $1::user_id,
         of_item => $2::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)

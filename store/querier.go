@@ -112,6 +112,7 @@ type Querier interface {
 	//   - invalid_scope: the client may not ask for refused_scopes (invalid_scope)
 	//   - invalid_target: the client may not ask for refused_resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+	//   - taken: the id or request_uri belongs to another request, or the same call was made before; call again with new ones
 	// Only created writes anything.
 	CreateAuthorization(ctx context.Context, arg CreateAuthorizationParams) (CreateAuthorizationRow, error)
 	// CreateBackchannelAuthentication records a request that a client makes about a user (CIBA Core, section 7.1). The server has found the user
@@ -129,6 +130,7 @@ type Querier interface {
 	//   - invalid_scope: the client may not ask for the scopes (invalid_scope)
 	//   - invalid_target: the client may not ask for the resources (invalid_target)
 	//   - invalid_authorization_details: the client may not use one of the types, or an element has none (invalid_authorization_details)
+	//   - taken: the id or auth_req_id belongs to another request, or the same call was made before; call again with new ones
 	// Only created writes anything.
 	CreateBackchannelAuthentication(ctx context.Context, arg CreateBackchannelAuthenticationParams) (CreateBackchannelAuthenticationRow, error)
 	// CreateClient registers a client (RFC 7591, section 2). The comments of the columns say which metadata each one holds. If the client_id is
@@ -516,6 +518,7 @@ type Querier interface {
 	//     request (invalid_authorization_details)
 	//   - suspended: the user is suspended (access_denied)
 	//   - signed_out: the session is not a live session of the user (login_required)
+	//   - taken: the id or code belongs to another authorization, or the same call was made before; call again with new ones
 	// Only granted writes anything.
 	GrantAuthorization(ctx context.Context, arg GrantAuthorizationParams) (Outcome, error)
 	// GrantConsent records what a user has agreed to for a client, in a tenant or in none.

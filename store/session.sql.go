@@ -167,7 +167,7 @@ func (q *Queries) DeleteExpiredSessions(ctx context.Context, batchSize int32) (D
 
 const EndSession = `-- name: EndSession :one
 SELECT noted(
-        (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome,
+        (CASE WHEN e.sessions > 0 THEN 'ended' WHEN s.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome,
         'EndSession', of_user => s.user_id, of_session => s.id
     )::outcome AS outcome,
     s.user_id

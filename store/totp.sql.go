@@ -75,7 +75,7 @@ WITH deleted AS (
     RETURNING o.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE 'unknown' END)::outcome, 'DeleteTOTP', of_user => $1::user_id,
+        (CASE WHEN EXISTS (SELECT FROM deleted) THEN 'deleted' ELSE settled('unknown') END)::outcome, 'DeleteTOTP', of_user => $1::user_id,
         of_item => $2::totp_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)

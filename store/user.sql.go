@@ -77,7 +77,7 @@ WITH deleted AS MATERIALIZED (
     FROM owned_clients AS o
     WHERE c.id = o.id
 )
-SELECT noted((CASE WHEN d.id IS NULL THEN 'unknown' ELSE 'deleted' END)::outcome, 'DeleteUser', of_user => d.id)::outcome AS outcome,
+SELECT noted((CASE WHEN d.id IS NULL THEN settled('unknown') ELSE 'deleted' END)::outcome, 'DeleteUser', of_user => d.id)::outcome AS outcome,
     coalesce(end_user_sessions(d.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN deleted AS d ON true
@@ -362,7 +362,7 @@ WITH reinstated AS (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN 'retried' ELSE 'unknown' END)::outcome,
+        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN settled('retried') ELSE 'unknown' END)::outcome,
         'ReinstateUser', of_user => u.id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
@@ -391,7 +391,7 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN 'revoked' ELSE 'unknown' END)::outcome, 'SuspendUser',
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome, 'SuspendUser',
         of_user => u.id
     )::outcome AS outcome,
     coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions

@@ -56,7 +56,7 @@ type action func(ctx context.Context, c console) error
 
 func commands() []command {
 	return []command{
-		migrateCommand, statusCommand, rollbackCommand,
+		migrateCommand, statusCommand, rollbackCommand, rolesCommand,
 		demoCommand, gcCommand, explainCommand,
 		urlCommand, psqlCommand, startCommand, stopCommand,
 	}

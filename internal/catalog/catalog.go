@@ -193,9 +193,10 @@ type Value struct {
 // Access is a table that is read or written.
 type Access struct {
 	Table   string
-	How     string // select, insert, update, delete
-	Within  string `json:",omitempty"` // the CTE
-	Through string `json:",omitempty"` // the function or the foreign key by which it comes to that, if it is not the statement
+	How     string   // select, insert, update, delete
+	Columns []string `json:",omitempty"` // that an update sets
+	Within  string   `json:",omitempty"` // the CTE
+	Through string   `json:",omitempty"` // the function or the foreign key by which it comes to that, if it is not the statement
 }
 
 // Strength is how strongly a row is locked.

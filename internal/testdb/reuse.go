@@ -293,6 +293,7 @@ func reset(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+	delete(conn.PgConn().CustomData(), roleData)
 	if last := results[len(results)-1]; string(last.Rows[0][0]) != "f" {
 		return errChanged
 	}
@@ -308,7 +309,7 @@ func (o Options) kind() string {
 	case pgx.BatchTracer, pgx.CopyFromTracer, pgx.PrepareTracer, pgx.ConnectTracer:
 		return "" // pgx asks once what a tracer traces
 	}
-	return fmt.Sprintf("%d %q %q %t", o.MaxConns, o.TimeZone, o.Settings, o.Tracer != nil)
+	return fmt.Sprintf("%d %q %q %t %t", o.MaxConns, o.TimeZone, o.Settings, o.Tracer != nil, o.Roles)
 }
 
 // tracer is that of a pool which is handed on: the test's.

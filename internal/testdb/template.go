@@ -14,10 +14,15 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/oauthdb/oauthdb/migrations"
+	"github.com/oauthdb/oauthdb/migrations/roles"
 )
 
-// migrator makes the template: the migrations of oauthdb, then the caller's own, if any.
-type migrator struct{ own fs.FS }
+// migrator makes the template: the migrations of oauthdb, then the caller's own, if any, then the privileges of package roles, if they
+// are asked for.
+type migrator struct {
+	own   fs.FS
+	roles bool
+}
 
 // files are the file systems that hold migrations, in the order in which they are applied.
 func (m migrator) files() []fs.FS {
@@ -44,7 +49,49 @@ func (m migrator) hash() (string, error) {
 			fmt.Fprintf(h, "%q %x\n", name, sha256.Sum256(content))
 		}
 	}
+	if m.roles {
+		for _, script := range []func(roles.Options) (string, error){roles.Create, roles.Privileges} {
+			sql, err := script(roles.Options{})
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(h, "%q", sql)
+		}
+	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// rolesOf are the roles of package roles on a server: the tests' role is the owner, and a member of the others.
+func (s *testServer) rolesOf() roles.Options {
+	name := s.role.name
+	return roles.Options{Owner: name, Application: name + "_application", Collector: name + "_collector", Auditor: name + "_auditor"}
+}
+
+// give creates the roles, as the superuser, and gives them their privileges in a database, as the tests' role.
+func (s *testServer) give(ctx context.Context, database string, db *sql.DB) (err error) {
+	o := s.rolesOf()
+	create, err := roles.Create(o)
+	if err != nil {
+		return err
+	}
+	privileges, err := roles.Privileges(o)
+	if err != nil {
+		return err
+	}
+	c := s.admin
+	c.Database = database
+	admin, err := pgx.Connect(ctx, c.URL())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, admin.Close(context.WithoutCancel(ctx))) }()
+	if _, err := admin.Exec(ctx, create+"GRANT "+quoted(o.Application)+", "+quoted(o.Collector)+", "+quoted(o.Auditor)+" TO "+quoted(o.Owner)); err != nil {
+		return fmt.Errorf("creating roles: %w", err)
+	}
+	if _, err := db.ExecContext(ctx, privileges); err != nil {
+		return fmt.Errorf("giving the roles their privileges: %w", err)
+	}
+	return nil
 }
 
 // migrate runs once for each hash, on an empty database.
@@ -163,7 +210,11 @@ func (s *testServer) makeTemplate(ctx context.Context, name string, m migrator) 
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(m.migrate(ctx, db), db.Close()); err != nil {
+	err = m.migrate(ctx, db)
+	if err == nil && m.roles {
+		err = s.give(ctx, name, db)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	_, err = conn.Exec(ctx, "ALTER DATABASE "+quoted(name)+" IS_TEMPLATE true")

@@ -51,6 +51,10 @@ type Options struct {
 	// Migrations are goose migrations that the template has after those of oauthdb; nil for none.
 	Migrations fs.FS
 
+	// Roles gives the roles of package roles their privileges, and lets the pool's connections act as the one that a context
+	// names: see [As]. They are called as the owner, with _application, _collector and _auditor behind it.
+	Roles bool
+
 	patience time.Duration // with connections that are not released; 0 means 5 seconds
 	shelf    *shelf        // nil means handedOn
 }
@@ -94,7 +98,7 @@ type database struct {
 
 // create makes a database. Where the tests hand theirs on, it gets a keeper.
 func create(ctx context.Context, o Options, kind string) (*database, error) {
-	c, err := clone(ctx, migrator{o.Migrations})
+	c, err := clone(ctx, migrator{o.Migrations, o.Roles})
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +117,9 @@ func create(ctx context.Context, o Options, kind string) (*database, error) {
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		db.RegisterTypes(conn.TypeMap())
 		return nil
+	}
+	if o.Roles {
+		pc.PrepareConn = actAs
 	}
 	if d.keeper, err = keeperOf(ctx, d); err != nil {
 		return nil, fmt.Errorf("looking at what is in it: %w", err)

@@ -104,12 +104,12 @@ CREATE TABLE note (user_id user_id NOT NULL REFERENCES "user" (id));
 		_, err := New(t, Options{Migrations: fsys}).Pool.Exec(t.Context(), "SELECT FROM note")
 		must(t, err)
 	}
-	with, err := migrator{fsys}.hash()
+	with, err := migrator{own: fsys}.hash()
 	must(t, err)
 	plain, err := migrator{}.hash()
 	must(t, err)
 	fsys["1_notes.sql"].Data = append(fsys["1_notes.sql"].Data, "-- changed\n"...)
-	changed, err := migrator{fsys}.hash()
+	changed, err := migrator{own: fsys}.hash()
 	must(t, err)
 	if with == plain || with == changed {
 		t.Errorf("one template for different migrations: %s, %s, %s", plain, with, changed)
@@ -128,7 +128,7 @@ func TestATemplateIsMadeOnceAndAnewIfItFailedHalfWay(t *testing.T) {
 			must(t, err)
 		}
 	})
-	broken := migrator{fstest.MapFS{"1_broken.sql": {Data: []byte("-- +goose Up\nSELECT nothing;\n")}}}
+	broken := migrator{own: fstest.MapFS{"1_broken.sql": {Data: []byte("-- +goose Up\nSELECT nothing;\n")}}}
 	if err := s.makeTemplate(t.Context(), name, broken); err == nil {
 		t.Fatal("broken migrations make a template")
 	}

@@ -169,7 +169,7 @@ func insert(q *catalog.Query, s *schema, t *table, step step, at place) error {
 	err := fires(q, s, t, "insert", columns, at)
 	parents(q, t, columns, at, "")
 	if step.conflict != nil {
-		addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Within: at.within, Through: at.through})
+		addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Columns: step.conflict, Within: at.within, Through: at.through})
 		addLock(q, updateLock(t, step.conflict, "ON CONFLICT DO UPDATE", at))
 		err = errors.Join(err, fires(q, s, t, "update", step.conflict, at))
 		parents(q, t, step.conflict, at, ", if it changes")
@@ -178,7 +178,7 @@ func insert(q *catalog.Query, s *schema, t *table, step step, at place) error {
 }
 
 func update(q *catalog.Query, s *schema, t *table, columns []string, at place) error {
-	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Within: at.within, Through: at.through})
+	addAccess(&q.Writes, catalog.Access{Table: t.Name, How: "update", Columns: columns, Within: at.within, Through: at.through})
 	addLock(q, updateLock(t, columns, "UPDATE", at))
 	err := fires(q, s, t, "update", columns, at)
 	parents(q, t, columns, at, ", if it changes")
@@ -325,26 +325,26 @@ func touches(q *catalog.Query, through string) bool {
 // agree makes sure that what was read out of the statement's text is what PostgreSQL plans: no table is touched that the page
 // does not name, and whatever it says is written is.
 func agree(q *catalog.Query, root *plan.Node) error {
-	planned := map[catalog.Access]bool{}
+	type written struct{ table, how string }
+	planned := map[written]bool{}
 	for n := range root.All() {
 		switch {
 		case n.Type == "ModifyTable":
-			planned[catalog.Access{Table: n.Relation, How: strings.ToLower(n.Operation)}] = true
+			planned[written{n.Relation, strings.ToLower(n.Operation)}] = true
 		case n.Relation != "" && !slices.ContainsFunc(slices.Concat(q.Reads, q.Writes), func(a catalog.Access) bool { return a.Table == n.Relation }):
 			return fmt.Errorf("the plan reads %s, which is not found in the statement", n.Relation)
 		}
 	}
 	for _, w := range q.Writes {
 		if w.Through == "" {
-			written := catalog.Access{Table: w.Table, How: w.How}
-			if !planned[written] && !(w.How == "update" && planned[catalog.Access{Table: w.Table, How: "insert"}]) { // ON CONFLICT DO UPDATE
+			if !planned[written{w.Table, w.How}] && !(w.How == "update" && planned[written{w.Table, "insert"}]) { // ON CONFLICT DO UPDATE
 				return fmt.Errorf("the statement has the %s of %s, which is not found in the plan", w.How, w.Table)
 			}
 		}
 	}
 	for w := range planned {
-		if !slices.ContainsFunc(q.Writes, func(a catalog.Access) bool { return a.Table == w.Table && a.How == w.How && a.Through == "" }) {
-			return fmt.Errorf("the plan has the %s of %s, which is not found in the statement", w.How, w.Table)
+		if !slices.ContainsFunc(q.Writes, func(a catalog.Access) bool { return a.Table == w.table && a.How == w.how && a.Through == "" }) {
+			return fmt.Errorf("the plan has the %s of %s, which is not found in the statement", w.how, w.table)
 		}
 	}
 	return nil
@@ -364,10 +364,18 @@ func overlap(a, b []string) bool {
 }
 
 func addAccess(list *[]catalog.Access, a catalog.Access) {
-	if !slices.ContainsFunc(*list, func(b catalog.Access) bool {
+	i := slices.IndexFunc(*list, func(b catalog.Access) bool {
 		return a.Table == b.Table && a.How == b.How && a.Within == b.Within && a.Through == b.Through
-	}) {
+	})
+	if i < 0 {
+		a.Columns = slices.Clone(a.Columns)
 		*list = append(*list, a)
+		return
+	}
+	for _, c := range a.Columns {
+		if b := &(*list)[i]; !slices.Contains(b.Columns, c) {
+			b.Columns = append(b.Columns, c)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func newVault(t *testing.T) *vault {
 			text.InfoContext(ctx, message, "data", fmt.Sprintf("%+v %#v", data, data))
 		},
 	)}
-	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer), withEvents)
+	db := storetest.New(t, storetest.MaxConns(2), storetest.Tracer(tracer), withEvents, fixture.WithRoles)
 	v := &vault{
 		world: worldOf(t, db.Pool), url: db.URL, minted: map[string]token.Raw{},
 		logged: logged, logger: slog.New(slog.NewJSONHandler(logged, nil)),
@@ -403,9 +403,13 @@ func (v *vault) provoke() {
 	taken.ID = store.NewAccessTokenID()
 	_, err = q.IssueAccessToken(ctx, taken)
 	v.refused("a token that is taken", err)
-	g := v.GrantParams("")
-	g.Code, g.SessionID = v.minted["code"].Digest(), nil
-	_, err = q.GrantAuthorization(ctx, g)
+	request := v.RequestParams()
+	_, err = q.CreateAuthorization(ctx, request)
+	v.did(err, request)
+	_, err = q.ApproveAuthorization(ctx, store.ApproveAuthorizationParams{
+		ID: request.ID, UserID: v.User, GrantedScopes: request.Scopes, Code: new(v.minted["code"].Digest()), CodeLifetime: time.Minute, DefaultScopes: fixture.Scopes,
+		DefaultResources: fixture.Resources,
+	})
 	v.refused("a code that is taken", err)
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()

@@ -1138,3 +1138,49 @@ func TestListedAuthorizationsAreThoseInForce(t *testing.T) {
 	_, err := w.Q.GetAuthorization(w.Ctx, "unknown")
 	w.None(err)
 }
+
+// A request or grant that is sent again after a lost answer, or whose id is another's, is an outcome and no error.
+func TestIDThatIsTakenChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	request, pushed, grant, ciba := w.RequestParams(), w.RequestParams(), w.GrantParams("code"), w.backchannelParams("req")
+	ciba.ClientID = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
+	request.RequestURI, request.RequestURILifetime = new(fixture.Digest("uri")), time.Minute
+	pushed.RequestURI, pushed.RequestURILifetime = request.RequestURI, time.Minute
+	again := ciba
+	again.ID = store.NewAuthorizationID()
+	grantAgain := grant
+	grantAgain.ID = store.NewAuthorizationID()
+	for _, c := range []struct {
+		name string
+		call func() (store.Outcome, error)
+		want store.Outcome
+	}{
+		{"CreateAuthorization", func() (store.Outcome, error) {
+			r, err := w.Q.CreateAuthorization(w.Ctx, request)
+			return r.Outcome, err
+		}, store.OutcomeCreated},
+		{"CreateAuthorization of its request_uri", func() (store.Outcome, error) { r, err := w.Q.CreateAuthorization(w.Ctx, pushed); return r.Outcome, err }, ""},
+		{"GrantAuthorization", func() (store.Outcome, error) { return w.Q.GrantAuthorization(w.Ctx, grant) }, store.OutcomeGranted},
+		{"GrantAuthorization of its code", func() (store.Outcome, error) { return w.Q.GrantAuthorization(w.Ctx, grantAgain) }, ""},
+		{"CreateBackchannelAuthentication", func() (store.Outcome, error) {
+			r, err := w.Q.CreateBackchannelAuthentication(w.Ctx, ciba)
+			return r.Outcome, err
+		}, store.OutcomeCreated},
+		{"CreateBackchannelAuthentication of its auth_req_id", func() (store.Outcome, error) {
+			r, err := w.Q.CreateBackchannelAuthentication(w.Ctx, again)
+			return r.Outcome, err
+		}, ""},
+	} {
+		if c.want != "" {
+			first, err := c.call()
+			w.OK(err)
+			w.want(c.name, first, c.want)
+		}
+		w.Unchanged(func() {
+			second, err := c.call()
+			w.OK(err)
+			w.want(c.name+" again", second, store.OutcomeTaken)
+		})
+	}
+}

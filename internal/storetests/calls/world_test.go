@@ -19,7 +19,7 @@ type world struct {
 // newWorld makes a world in a database of its own with at most conns connections.
 func newWorld(t testing.TB, conns int) *world {
 	t.Helper()
-	w := fixture.NewWorld(t, conns, withEvents)
+	w := fixture.NewWorld(t, conns, withEvents, fixture.WithRoles)
 	d := writesEvents(t, w.Pool)
 	w.Q = recorded(w.Pool, d)
 	return &world{World: w, diary: d}

@@ -15,7 +15,9 @@ import (
 // calls is few by default, so that TestLinear fits into a run of all:
 //
 //	make linear CALLS=1000000
-var calls = flag.Int("calls", 4_000, "how many calls the histories of TestLinear have")
+var calls = flag.Int("calls", 20_000, "how many calls the histories of TestLinear have")
+
+var kills = flag.Int("kills", 1, "how often TestKilled kills PostgreSQL with SIGKILL")
 
 var workers = flag.Int("workers", 4, "how many make calls at the same time about the same world, in TestLinear")
 
@@ -34,20 +36,11 @@ func TestLinear(t *testing.T) {
 	for range worlds {
 		all.Go(func() {
 			for n := range next {
-				w, err := NewWorld(t.Context(), pool, fmt.Sprint("w", n))
+				w, err := play(t.Context(), pool, fmt.Sprint("w", n), moods[n%len(moods)], uint64(n))
 				if err != nil {
 					t.Error(err)
 					continue
 				}
-				var working sync.WaitGroup
-				for i := range *workers {
-					working.Go(func() {
-						if err := w.Work(t.Context(), pool, i, each / *workers, uint64(n)); err != nil {
-							t.Error(err)
-						}
-					})
-				}
-				working.Wait()
 				from := time.Now()
 				Check(t, w)
 				mu.Lock()

@@ -519,6 +519,9 @@ func (w *World) poll(d pick) (model.Call, func(model.Answer)) {
 		DefaultResources: apis, AccessTokenLifetime: far, RefreshTokenLifetime: far, FamilyLifetime: store.Never,
 	}
 	p.ClientAuthMethod, p.ClientSecret = w.caller(d, r.client)
+	if d.once(3) {
+		p.AccessTokenWithoutRow, p.AccessToken = true, nil
+	}
 	return w.repeatable(model.Call{Name: "PollDeviceCode", Params: p}, w.when(d, func() {
 		w.issued(r.client, access, p.AccessToken, refresh, p.RefreshToken)
 	}, store.OutcomeRedeemed, store.OutcomeRetried))

@@ -46,16 +46,18 @@ var began = time.Now()
 // NewWorld writes two users, three clients and a session of each user. The name is part of all ids, so a database has no two worlds of the
 // same name. It also decides which calls [World.Work] makes most often.
 func NewWorld(ctx context.Context, db store.DBTX, name string) (*World, error) {
-	w := &World{name: name, start: model.NewState(), known: known{names: map[token.Digest]string{}, counts: map[string]int{}}}
+	return newWorld(ctx, db, name, moods[int(fixture.Digest(name)[0])%len(moods)])
+}
+
+func newWorld(ctx context.Context, db store.DBTX, name, mood string) (*World, error) {
+	w := &World{name: name, mood: mood, start: model.NewState(), known: known{names: map[token.Digest]string{}, counts: map[string]int{}}}
 	w.users = []store.UserID{store.UserID(w.id("u")), store.UserID(w.id("u"))}
-	w.mood = moods[int(fixture.Digest(name)[0])%len(moods)]
 	var calls []model.Call
-	for i, u := range w.users {
+	for _, u := range w.users {
 		calls = append(calls, model.Call{Name: "CreateUser", Params: store.CreateUserParams{ID: u, Name: name, Email: new(fmt.Sprintf("%s@example.com", u))}})
 		s := w.session(u)
 		calls = append(calls, model.Call{Name: "CreateSession", Params: s})
 		w.known.sessions = append(w.known.sessions, ofSession{s.ID, s.Token, u})
-		_ = i
 	}
 	grants := []string{"authorization_code", "refresh_token", "client_credentials", deviceGrant, fixture.TokenExchange}
 	for _, p := range []store.CreateClientParams{

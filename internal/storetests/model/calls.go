@@ -41,7 +41,7 @@ type called struct {
 
 // mayOvertake says whether what the call decides may rest on what it read before an ending that it overlaps, though it is written after it.
 func (c called) mayOvertake(o store.Outcome) bool {
-	return c.grants && (given(o) || o == store.OutcomeReplayed) || o == store.OutcomeWithdrawn
+	return c.grants && (given(o) || o == store.OutcomeReplayed)
 }
 
 type kind int
@@ -239,7 +239,8 @@ var calls = map[string]called{
 		}),
 	"CheckConsent": call(reads, (*store.Queries).CheckConsent, checked, func(m *model, p store.CheckConsentParams) Answer { return checked(m.checkConsent(p)) }),
 	"WithdrawConsent": call(ends, (*store.Queries).WithdrawConsent,
-		func(r store.WithdrawConsentRow) Answer { return is_(r.Outcome) }, outcome((*model).withdrawConsent)),
+		func(r store.WithdrawConsentRow) Answer { return withdrawn(r.Outcome) },
+		func(m *model, p store.WithdrawConsentParams) Answer { return withdrawn(m.withdrawConsent(p)) }),
 
 	"RememberProof": call(changes, (*store.Queries).RememberProof, is_, func(m *model, p store.RememberProofParams) Answer { return is_(m.rememberProof(p.ID)) }),
 	"RememberClientAssertion": call(changes, (*store.Queries).RememberClientAssertion, is_,
@@ -312,8 +313,14 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 		if r := m.tokenByDigest(p.Token); r != nil {
 			f = r.family
 		}
+	case store.ExchangeTokenParams:
+		if t := m.tokenByDigest(deref(p.SubjectToken)); got == store.OutcomeRevoked && t != nil && !m.tokenIsLive(t) {
+			return true
+		}
 	}
-	return got == store.OutcomeSignedOut && s != nil && !m.sessionIsLive(m.session(s)) ||
+	proof := proofOf(c.Params)
+	return got == store.OutcomeProofReplayed && proof != nil && m.proofs[*proof] ||
+		got == store.OutcomeSignedOut && s != nil && !m.sessionIsLive(m.session(s)) ||
 		got == store.OutcomeRevoked && f != nil && f.status == store.AuthorizationStatusApproved && !m.familyIsLive(f)
 }
 
@@ -374,6 +381,15 @@ func (m *model) told(client store.ClientID, method string, secret token.Digest, 
 	return told(o, &t.family.id, t.scopes)
 }
 
+// withdrawn doesn't say whether there was a consent. An ending waits for no grant, so it can't know of a consent that is granted while it runs,
+// and that it ends.
+func withdrawn(o store.Outcome) Answer {
+	if o == store.OutcomeWithdrawn {
+		o = store.OutcomeEnded
+	}
+	return is_(o)
+}
+
 func checked(r store.CheckConsentRow) Answer {
 	return Answer{r.Outcome, fmt.Sprint(r.Covered, r.Missing)}
 }
@@ -400,13 +416,20 @@ func (c Call) Make(ctx context.Context, db store.DBTX) (Answer, error) {
 	return call.run(ctx, db, c.Params)
 }
 
+// proofOf is the proof that comes with a call.
+func proofOf(params any) *token.Digest {
+	if p := reflect.ValueOf(params); p.Kind() == reflect.Struct {
+		if p = p.FieldByName("Proof"); p.IsValid() {
+			return p.Interface().(*token.Digest)
+		}
+	}
+	return nil
+}
+
 // Refused says whether a call with this answer has changed nothing.
 func (c Call) Refused(a Answer) bool {
-	proof := reflect.ValueOf(c.Params)
-	if proof.Kind() == reflect.Struct {
-		if proof = proof.FieldByName("Proof"); proof.IsValid() && !proof.IsNil() {
-			return false // it is remembered
-		}
+	if proofOf(c.Params) != nil {
+		return false // it is remembered
 	}
 	return calls[c.Name].reads || c.Name != "RedeemOneTimeCode" && slices.Contains(refusals, a.Outcome)
 }

@@ -345,9 +345,8 @@ func (m *model) lines() []string {
 	for id, s := range m.sessions {
 		line("session", string(id))
 		mark("marked", s.marked)
-		if s.over || s.marked {
-			field("over")
-		} else {
+		mark("over", s.over)
+		if !s.over && !s.marked {
 			when("expires", &s.expires)
 		}
 		end()

@@ -44,7 +44,9 @@ type grantAct struct {
 	consent bool
 	own     bool // of the client itself
 	unbound bool // in no session
-	run     func(ctx context.Context, c conn, s *scene) (granted, error)
+	// several statements of another server's, which makes them without a transaction
+	statements bool
+	run        func(ctx context.Context, c conn, s *scene) (granted, error)
 }
 
 const foreignRotatedByUs = "RotateRefreshToken of another server's token"
@@ -308,7 +310,7 @@ var grantActs = []grantAct{
 			return g, err
 		},
 	}, {
-		name: "another server's tokens", family: none, parents: true,
+		name: "another server's tokens", statements: true, family: none, parents: true,
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
 			g := granted{token: fixture.Unique("at"), refresh: fixture.Unique("rt")}
 			id, code := fixture.Unique("r"), fixture.Unique("ba")
@@ -319,12 +321,12 @@ var grantActs = []grantAct{
 			return g, err
 		},
 	}, {
-		name: "another server's rotation", family: func(s *scene) family { return s.foreign }, parents: true,
+		name: "another server's rotation", statements: true, family: func(s *scene) family { return s.foreign }, parents: true,
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
 			return s.foreignRotation(ctx, c, s.foreign, true, fixture.Unique("rt"))
 		},
 	}, {
-		name: "another server's rotation of ours", family: func(s *scene) family { return s.at }, parents: true,
+		name: "another server's rotation of ours", statements: true, family: func(s *scene) family { return s.at }, parents: true,
 		run: func(ctx context.Context, c conn, s *scene) (granted, error) {
 			f := s.at
 			f.codeID = string(f.id)

@@ -321,7 +321,7 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			_, err := store.New(c).ReplaceRecoveryCodes(w.Ctx, store.ReplaceRecoveryCodesParams{UserID: s.user, Digests: token.Digests{subject}})
 			return err
 		}},
-		{"DeleteRecoveryCodes", []string{"recovery_code"}, func(c conn) error {
+		{"DeleteRecoveryCodes", []string{user, "recovery_code"}, func(c conn) error {
 			_, err := store.New(c).DeleteRecoveryCodes(w.Ctx, s.user)
 			return err
 		}},

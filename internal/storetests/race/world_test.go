@@ -107,6 +107,8 @@ func soonerOrLater(call func()) func() {
 // scene is a user who is signed in twice and has dealt with a client in every way: what a grant begins with and what an ending ends. Its
 // rows are written by hand, in one round trip.
 type scene struct {
+	n              string            // a part of each of its ids
+	known          map[string]string // its digests, and what they are of, if the test asks for that
 	user           store.UserID
 	session, other store.SessionID // other is the older one
 	client         store.ClientID
@@ -146,9 +148,16 @@ func digest(raw string) string { return quote(string(fixture.Digest(raw))) }
 // newScene writes a scene.
 func (w *world) newScene(bound, inTenant bool) *scene {
 	w.Helper()
-	n := fixture.Unique("")
+	s, sql := sceneOf(fixture.Unique(""), bound, inTenant)
+	_, err := w.Pool.Exec(w.Ctx, sql, pgx.QueryExecModeSimpleProtocol)
+	w.OK(err)
+	return s
+}
+
+// sceneOf is a scene whose ids have n in them, and the SQL that writes it.
+func sceneOf(n string, bound, inTenant bool) (*scene, string) {
 	s := &scene{
-		user: store.UserID("u" + n), session: store.SessionID("s" + n), other: store.SessionID("o" + n), client: store.ClientID("c" + n),
+		n: n, user: store.UserID("u" + n), session: store.SessionID("s" + n), other: store.SessionID("o" + n), client: store.ClientID("c" + n),
 		exchanger: store.ClientID("e" + n),
 		bound:     bound, pending: store.AuthorizationID("p" + n), approved: store.AuthorizationID("q" + n),
 		coded:   family{id: store.AuthorizationID("g" + n), code: "code-" + n},
@@ -169,7 +178,7 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 		s.tenant = new(store.ReferenceID("t" + n))
 		tenant = quote("t" + n)
 	}
-	sql := strings.NewReplacer(
+	return s, strings.NewReplacer(
 		"$scopes", quote(scopes), "$tenant", tenant, "$bound", fmt.Sprint(bound),
 		"$cookie", digest(cookie(s.session)), "$othercookie", digest(cookie(s.other)), "$code", digest(s.coded.code),
 		"$at", digest(s.at.access), "$rt", digest(s.at.refresh), "$spent", digest(s.rotated.refresh), "$next", digest(s.rotated.next),
@@ -208,9 +217,6 @@ func (w *world) newScene(bound, inTenant bool) *scene {
 			('b$n', $baat, 'c$n', 's$n', 'u$n', $tenant, 'b$n', now() + interval '1 hour', $scopes);
 		INSERT INTO oauth_access_token (id, token, client_id, expires_at, scopes) VALUES ('own$n', $own, 'c$n', now() + interval '1 hour', '{}');
 		INSERT INTO oauth_consent (id, client_id, user_id, reference_id, scopes) VALUES ('k$n', 'c$n', 'u$n', $tenant, '{openid}')`)
-	_, err := w.Pool.Exec(w.Ctx, sql, pgx.QueryExecModeSimpleProtocol)
-	w.OK(err)
-	return s
 }
 
 // scopes are what is granted in the scene.

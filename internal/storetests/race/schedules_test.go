@@ -1,0 +1,396 @@
+package race
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// grantActor is a grant as an actor, and where it says what it gave.
+func grantActor(g *grantAct) (actor, *granted) {
+	gave := new(granted)
+	return actor{name: g.name, what: g, autocommit: g.statements, run: func(ctx context.Context, c conn, s *scene) (string, error) {
+		got, err := g.run(ctx, c, s)
+		*gave = got
+		if err == nil && got.outcome == "" {
+			return "given", nil
+		}
+		return string(got.outcome), err
+	}}, gave
+}
+
+// endActor is an ending as an actor, of the family that of says.
+func endActor(e *endAct, of func(s *scene) family) actor {
+	name := e.name
+	if f := of(&scene{}); e.needs != nil && f.id != "" {
+		name += " " + string(f.id)
+	}
+	return actor{name: name, what: e, run: func(ctx context.Context, c conn, s *scene) (string, error) {
+		out, err := e.run(ctx, c, s, of(s))
+		return string(out), err
+	}}
+}
+
+func ofWork(s *scene) family { return s.at }
+
+func ofCall(a callAct) actor { return actor{name: a.name, run: a.run, what: &a} }
+
+// inOrder plays calls one after the other.
+func (x *scheduler) inOrder(set setting, actors []actor, order ...int) *schedule {
+	x.Helper()
+	var want []string
+	for _, i := range order {
+		want = append(want, string(rune('A'+i))+" starts", string(rune('A'+i))+" commits")
+	}
+	return x.play(x.stage(set), actors, nil, func(steps []string) int {
+		for len(want) > 0 {
+			if at := slices.Index(steps, want[0]); at >= 0 {
+				want = want[1:]
+				return at
+			}
+			want = want[1:] // a call that failed has nothing to commit
+		}
+		return 0
+	})
+}
+
+// result is what a schedule came to: the outcomes, and what is left. What a call says of a row that is deleted by hand meanwhile is open.
+func (p *schedule) result() string {
+	said := p.outcomes()
+	for _, a := range p.actors {
+		if e, is := a.what.(*endAct); is && e.deletes {
+			said = ""
+		}
+	}
+	return said + "\n" + p.state()
+}
+
+// meeting is calls that meet in a setting.
+type meeting struct {
+	actors []actor
+	gave   []*granted // what those of them that are grants gave
+	set    setting
+}
+
+func (m *meeting) name() string {
+	var names []string
+	for _, a := range m.actors {
+		names = append(names, a.name)
+	}
+	name := strings.Join(names, " | ")
+	switch {
+	case m.set.aged:
+		return name + ", aged"
+	case m.set.bound:
+		return name + ", bound"
+	}
+	return name
+}
+
+// chance is a number that a name always gets, so that a sample is always the same.
+func (m *meeting) chance() uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(m.name()))
+	return h.Sum32()
+}
+
+// newMeeting makes actors of their own for a meeting: an ending ends the family that the first grant is of.
+func newMeeting(set setting, acts ...any) *meeting {
+	m := &meeting{set: set}
+	of := ofWork
+	for _, act := range acts {
+		if g, is := act.(*grantAct); is {
+			if f := g.family(&scene{pending: "p", approved: "q", coded: family{id: "g"}, at: family{id: "f"}, rotated: family{id: "h"}, foreign: family{id: "b"}, device: family{id: "d"}}); f.id != "" {
+				of = g.family
+				break
+			}
+		}
+	}
+	for _, act := range acts {
+		var a actor
+		var gave *granted
+		switch act := act.(type) {
+		case *grantAct:
+			a, gave = grantActor(act)
+		case *endAct:
+			a = endActor(act, of)
+		case *callAct:
+			a = ofCall(*act)
+		}
+		m.actors, m.gave = append(m.actors, a), append(m.gave, gave)
+	}
+	return m
+}
+
+// allActs are all calls and statements: grants, endings, other calls, the collector's.
+func allActs() (grants, ends, calls, collecting []any) {
+	for i := range grantActs {
+		grants = append(grants, &grantActs[i])
+	}
+	for i := range endActs {
+		ends = append(ends, &endActs[i])
+	}
+	for i := range callActs {
+		calls = append(calls, &callActs[i])
+	}
+	sorted := collectorActs()
+	slices.SortFunc(sorted, func(a, b callAct) int { return strings.Compare(a.name, b.name) })
+	for i := range sorted {
+		collecting = append(collecting, &sorted[i])
+	}
+	return grants, ends, calls, collecting
+}
+
+// pairs are all pairs of calls.
+func pairs() []*meeting {
+	grants, ends, calls, collecting := allActs()
+	var all []*meeting
+	add := func(a, b any, sets ...setting) {
+		for _, set := range sets {
+			if m := newMeeting(set, a, b); m.possible() {
+				all = append(all, m)
+			}
+		}
+	}
+	acts := slices.Concat(grants, ends, calls)
+	for i, a := range acts {
+		for _, b := range acts[i:] {
+			_, grant := a.(*grantAct)
+			_, end := b.(*endAct)
+			if grant && end {
+				add(a, b, setting{bound: true}, setting{})
+			} else {
+				add(a, b, setting{bound: true})
+			}
+		}
+	}
+	for i, a := range collecting {
+		for _, b := range acts {
+			add(b, a, setting{bound: true}, setting{aged: true})
+		}
+		for _, b := range collecting[i:] {
+			add(a, b, setting{aged: true})
+		}
+	}
+	return all
+}
+
+// possible says whether the calls can be made together. Two DELETEs by hand may deadlock, as any two in a database.
+func (m *meeting) possible() bool {
+	deletes := 0
+	of := family{id: "f", refresh: "f"}
+	for _, a := range m.actors {
+		if g, is := a.what.(*grantAct); is {
+			of = g.family(&scene{pending: "p", approved: "q", coded: family{id: "g"}, at: of, rotated: of, foreign: of, device: family{id: "d"}})
+			break
+		}
+	}
+	if of.id == "" {
+		of = family{id: "f", refresh: "f"}
+	}
+	for _, a := range m.actors {
+		if e, is := a.what.(*endAct); is {
+			if e.deletes {
+				deletes++
+			}
+			if e.needs != nil && !e.needs(of) {
+				return false
+			}
+		}
+	}
+	return deletes < 2
+}
+
+// tried is what became of the schedules of some meetings.
+type tried struct {
+	meetings, schedules, most int
+	mostOf                    string
+}
+
+// try walks the schedules of a meeting, if its calls meet.
+func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, why string)) {
+	x.Helper()
+	hold, meet := x.meeting(m.actors, m.set)
+	grants, ends := 0, 0
+	for _, a := range m.actors {
+		switch a.what.(type) {
+		case *grantAct:
+			grants++
+		case *endAct:
+			ends++
+		}
+	}
+	if !meet && (grants == 0 || ends == 0) {
+		return
+	}
+	orders := [][]int{{0, 1}, {1, 0}}
+	if len(m.actors) == 3 {
+		orders = [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
+	}
+	serial := map[string]string{}
+	for _, order := range orders {
+		p := x.inOrder(m.set, m.actors, order...)
+		for i := range p.runs {
+			if e := p.came(i); strings.HasPrefix(e, "error") && !p.mayFail(i) {
+				wrong(p, p.actors[i].name+" fails, one call after the other")
+			}
+		}
+		serial[p.result()] += fmt.Sprint(order)
+	}
+	judge := func(p *schedule) {
+		n.schedules++
+		for i := range p.runs {
+			if e := p.came(i); strings.HasPrefix(e, "error") && !p.mayFail(i) {
+				wrong(p, p.actors[i].name+" fails")
+				return
+			}
+		}
+		if r := p.result(); serial[r] == "" && strange[m.name()] == "" {
+			wrong(p, "no order of the calls comes to that:\n"+differ(r, serial))
+		}
+		if why := p.liveness(m); why != "" {
+			wrong(p, why)
+		}
+	}
+	n.meetings++
+	before := n.schedules
+	waits := map[string]bool{}
+	x.walk(m.actors, m.set, hold, most, func(p *schedule) {
+		for at := range p.waited {
+			waits[at] = true
+		}
+		judge(p)
+	})
+	for i, a := range m.actors {
+		for _, row := range hold {
+			if x.locksOf(a, m.set)[row] > 0 && !waits[fmt.Sprint(i, row)] { // it skips what is held
+				x.walk(m.actors, m.set, nil, most, judge)
+				goto done
+			}
+		}
+	}
+done:
+	if took := n.schedules - before; took > n.most {
+		n.most, n.mostOf = took, m.name()
+	}
+}
+
+// mayFail says whether a call's error is one that it may have: another server's statement, if a row that it names is gone.
+func (p *schedule) mayFail(i int) bool {
+	g, isGrant := p.actors[i].what.(*grantAct)
+	return isGrant && g.want == "" && strings.HasPrefix(p.came(i), "error 23503")
+}
+
+// liveness holds a schedule to the promise of docs/locking.md: what a statement granted that had read before an ending committed is dead.
+func (p *schedule) liveness(m *meeting) string {
+	p.Helper()
+	for i, a := range p.actors {
+		g, is := a.what.(*grantAct)
+		if !is || m.gave[i] == nil || p.runs[i].err != nil {
+			continue
+		}
+		gave := *m.gave[i]
+		if gave.outcome != g.want || g.want == "" && gave.outcome != "" {
+			continue // refused
+		}
+		lives := p.alive(p.s, gave)
+		ends := false
+		for j, b := range p.actors {
+			e, is := b.what.(*endAct)
+			if !is {
+				continue
+			}
+			f := g.family(p.s)
+			if !e.ends(g, p.s) || e.family && f.id == "" { // the family that it ends is another
+				continue
+			}
+			ends = true
+			later := p.runs[i].begun > p.runs[j].ended && (f.id == "" || f.id == p.s.pending) // a new grant
+			if len(lives) > 0 && p.runs[j].err == nil && !later {
+				return fmt.Sprintf("%s is alive after %s: %v", g.name, e.name, lives)
+			}
+		}
+		others := 0 // that may end it in another way
+		for _, b := range p.actors {
+			if _, is := b.what.(*endAct); !is {
+				others++
+			}
+		}
+		if !ends && others == 1 && len(lives) == 0 && g.want != "" {
+			return g.name + " is dead, although nothing ended it"
+		}
+	}
+	return ""
+}
+
+// strange are meetings that come to what no order of the calls comes to, and why that is right.
+var strange = map[string]string{}
+
+// walkAll walks the schedules of meetings, shared among worlds.
+func walkAll(t *testing.T, all []*meeting, most int) {
+	const shards = 2
+	for shard := range shards {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			x := newScheduler(newLockWorld(t, maxActors+maxHolders+2))
+			begin := time.Now()
+			var n tried
+			for i, m := range all {
+				if i%shards != shard || *only != "" && !regexp.MustCompile(*only).MatchString(m.name()) {
+					continue
+				}
+				said := false
+				x.try(m, most, &n, func(p *schedule, why string) {
+					if !said { // once for each meeting
+						t.Errorf("%s:\n%s\t%s", m.name(), p.story(), why)
+					}
+					said = true
+				})
+			}
+			if n.schedules == 0 && *only == "" {
+				t.Error("no schedule")
+			}
+			t.Logf("%d meetings, %d schedules in %s; at most %d, of %s", n.meetings, n.schedules, time.Since(begin).Round(time.Second), n.most, n.mostOf)
+		})
+	}
+}
+
+// TestSchedulesOfPairs walks all orders in which two calls can meet. In make test these are the pairs of a fixed sample.
+func TestSchedulesOfPairs(t *testing.T) {
+	t.Parallel()
+	all := pairs()
+	if *sample > 0 {
+		all = slices.DeleteFunc(all, func(m *meeting) bool { return m.chance()%uint32(*sample) != 0 })
+	}
+	walkAll(t, all, 1000)
+}
+
+var (
+	sample = flag.Int("sample", 300, "walk the schedules of one in so many pairs; 0 is all of them, and of triples")
+	only   = flag.String("meetings", "", "only those whose name matches")
+)
+
+func differ(got string, want map[string]string) string {
+	var b strings.Builder
+	for w, order := range want {
+		fmt.Fprintf(&b, "\tbut in the order %s:\n", order)
+		g, w := strings.Split(got, "\n"), strings.Split(w, "\n")
+		for _, line := range g {
+			if !slices.Contains(w, line) {
+				fmt.Fprintf(&b, "\t\there  %s\n", line)
+			}
+		}
+		for _, line := range w {
+			if !slices.Contains(g, line) {
+				fmt.Fprintf(&b, "\t\tthere %s\n", line)
+			}
+		}
+	}
+	return b.String()
+}
