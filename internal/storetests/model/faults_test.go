@@ -287,7 +287,7 @@ var faults = []fault{
 	{in: "RotateRefreshToken", name: "a token that outlives the session", mood: "rotations", right: "p.max_expires_at, p.session_expires_at\n", wrong: "p.max_expires_at\n"},
 	{in: "RotateRefreshToken", name: "a successor that outlives the family", mood: "rotations", right: "'RefreshTokenLifetime'), p.max_expires_at\n", wrong: "'RefreshTokenLifetime')\n"},
 	{in: "RotateRefreshToken", name: "the client's grace", mood: "rotations", right: "coalesce(c.refresh_grace, $1::interval)", wrong: "$1::interval"},
-	{in: "judge_spent_refresh_token", name: "spent by another server", mood: "foreign", right: "r.successor_id IS NULL OR", wrong: ""},
+	{in: "judge_spent_refresh_token", name: "spent by another server", mood: "foreign", right: "WHEN r.successor_id IS NULL THEN 'replayed'", wrong: ""},
 	{in: "judge_spent_refresh_token", name: "the successor was used", mood: "rotations", right: "WHEN n.revoked IS NOT NULL", wrong: "WHEN false"},
 	{in: "judge_spent_refresh_token", name: "the successor has expired", scene: "a retry once the successor has expired", right: "OR n.expires_at <= now()", wrong: ""},
 	{in: "judge_spent_refresh_token", name: "the successor is gone", scene: "a retry once the successor is gone", right: "n.id IS NULL OR", wrong: ""},
