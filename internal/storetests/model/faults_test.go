@@ -296,7 +296,7 @@ var faults = []fault{
 	{in: "IntrospectAuthorization", name: "what has ended", scene: "callers who ask of another client's", right: "AND is_live(a, c, u, s)", wrong: ""},
 	{in: "ApproveAuthorization", name: "a second click without a code", scene: "a second click without a code", right: "coalesce(q.code, a.code)", wrong: "q.code"},
 	{in: "RedeemAuthorizationCode", name: "the same call with the same proof", scene: "proofs", right: "AND (a.redeemed_as = $1::access_token_id) IS NOT TRUE THEN 'proof_replayed'", wrong: "THEN 'proof_replayed'"},
-	{in: "RotateRefreshToken", name: "the same call with the same proof", scene: "proofs", right: "OR p.is_repeated AS fresh", wrong: "AS fresh"},
+	{in: "RotateRefreshToken", name: "the same call with the same proof", scene: "proofs", right: "ELSE was_rotated_into(p.id, $1::refresh_token_id)", wrong: "ELSE false"},
 	{in: "judge_spent_refresh_token", name: "since", scene: "the same call again once its access token is gone", right: "CASE WHEN r.successor_id = same_successor THEN r.revoked ELSE now() END", wrong: "now()"},
 	{in: "judge_spent_refresh_token", name: "the same call again", scene: "a retry once grace is over", right: "r.successor_id = same_successor OR until_used", wrong: "until_used"},
 	{in: "judge_spent_refresh_token", name: "until used", scene: "a retry once grace is over", right: "OR until_used", wrong: ""},
