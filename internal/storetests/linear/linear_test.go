@@ -6,12 +6,14 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/internal/storetests/model"
 )
 
 // calls is few by default, so that TestLinear fits into a run of all:
@@ -28,12 +30,14 @@ const (
 	worlds = 2  // at a time
 )
 
+// TestLinear lets several workers call about one world at a time, and holds the history of each world to the model. Some worlds are under way at
+// once.
 func TestLinear(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, *workers*worlds)
-	started := time.Now()
+	started, bad := time.Now(), atomic.Int64{}
 	var mu sync.Mutex
-	said, made, overlaps, running := map[string]int{}, 0, 0, time.Duration(0)
+	said, done, made, overlaps, running := map[string]int{}, map[string]int{}, 0, 0, time.Duration(0)
 	var all sync.WaitGroup
 	next := make(chan int)
 	for range worlds {
@@ -45,7 +49,9 @@ func TestLinear(t *testing.T) {
 					continue
 				}
 				from := time.Now()
-				Check(t, w)
+				if !Check(t, w) {
+					bad.Add(1)
+				}
 				mu.Lock()
 				running += time.Since(from)
 				if before := made; before/50_000 < (made+w.Calls())/50_000 {
@@ -56,15 +62,27 @@ func TestLinear(t *testing.T) {
 				for k, n := range w.Outcomes() {
 					said[k] += n
 				}
+				for _, op := range w.calls {
+					if c := op.Input.(input).call; c.Reads() || !c.Refused(op.Output.(model.Answer)) {
+						done[c.Name]++
+					}
+				}
 				mu.Unlock()
 			}
 		})
 	}
-	for n := 0; n*each < *calls && !t.Failed(); n++ {
+	for n := 0; n*each < *calls && bad.Load() < 5; n++ {
 		next <- n
 	}
 	close(next)
 	all.Wait()
+	if made >= 20_000 && !t.Failed() { // or else it has proved little
+		for _, name := range model.Names() {
+			if done[name] == 0 {
+				t.Errorf("in %d calls %s never did anything", made, name)
+			}
+		}
+	}
 	for _, k := range slices.Sorted(maps.Keys(said)) {
 		t.Logf("%6d %s", said[k], k)
 	}

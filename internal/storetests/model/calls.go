@@ -289,6 +289,10 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 		}
 		return m.signedOut[id] && got == store.OutcomeRevoked
 	}
+	if id, is := c.Params.(store.UserID); is && want == store.OutcomeUnknown && m.users[id] != nil && m.users[id].deleted {
+		// who is deleted is also suspended
+		return c.Name == "SuspendUser" && got == store.OutcomeRevoked
+	}
 	if !slices.Contains(refusals, want) {
 		return false
 	}
