@@ -463,17 +463,8 @@ func (s *server) kill(ctx context.Context) error {
 	if err != nil || !pm.running(s.data()) {
 		return err
 	}
-	signal(pm.pid, sigStop) // so that it starts no more children
-	pids := append(children(pm.pid), pm.pid)
-	for _, pid := range pids {
-		signal(pid, sigKill)
-	}
-	for _, pid := range pids {
-		for alive(pid) {
-			if err := pause(ctx, 5*time.Millisecond); err != nil {
-				return fmt.Errorf("killing PostgreSQL in %s (pid %d): %w", s.dir, pid, err)
-			}
-		}
+	if err := KillTree(ctx, pm.pid); err != nil {
+		return fmt.Errorf("killing PostgreSQL in %s: %w", s.dir, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,28 @@ func worksIn(pid int, dir string) answer {
 		return yes
 	}
 	return no
+}
+
+// KillTree ends a process and all its descendants with SIGKILL, and waits until none is left.
+func KillTree(ctx context.Context, pid int) error {
+	var tree []int
+	for next := []int{pid}; len(next) > 0; {
+		p := next[0]
+		signal(p, sigStop) // so that it starts no more children
+		tree, next = append(tree, p), append(next[1:], children(p)...)
+	}
+	slices.Reverse(tree)
+	for _, p := range tree {
+		signal(p, sigKill)
+	}
+	for _, p := range tree {
+		for alive(p) {
+			if err := pause(ctx, 5*time.Millisecond); err != nil {
+				return fmt.Errorf("process %d: %w", p, err)
+			}
+		}
+	}
+	return nil
 }
 
 // children returns the direct children of a process.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 )
@@ -92,3 +93,35 @@ func (a account) tempDir(ctx context.Context, parent string) (string, error) {
 	}
 	return "", errors.Join(errs...)
 }
+
+// Home is a directory in which the user whom the servers run as can work, and how to run programs there as that user: for
+// tests that start more than a cluster. Whoever makes one has to remove the directory.
+type Home struct {
+	Dir     string
+	account account
+}
+
+// NewHome makes a directory in os.TempDir(), or in /var/tmp if the servers' user can't work there.
+func NewHome(ctx context.Context) (Home, error) {
+	a, err := serverAccount()
+	if err != nil {
+		return Home{}, err
+	}
+	parent, err := a.tempDir(ctx, "")
+	if err != nil {
+		return Home{}, err
+	}
+	dir := filepath.Join(parent, "home")
+	if err := a.mkdir(dir); err != nil {
+		return Home{}, errors.Join(err, os.RemoveAll(parent))
+	}
+	return Home{dir, a}, nil
+}
+
+// Command prepares a program that runs in the directory.
+func (h Home) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	return h.account.command(ctx, h.Dir, program, args...)
+}
+
+// Remove deletes the directory.
+func (h Home) Remove() error { return os.RemoveAll(filepath.Dir(h.Dir)) }

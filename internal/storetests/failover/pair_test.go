@@ -99,9 +99,7 @@ func (p *pair) url() string {
 	u, err := url.Parse(p.primary.URL)
 	p.ok(err)
 	u.Host = fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", p.standby.Port, p.primary.Port)
-	q := u.Query()
-	q.Set("target_session_attrs", "read-write")
-	u.RawQuery = q.Encode()
+	u.RawQuery += "&target_session_attrs=read-write"
 	return u.String()
 }
 
@@ -115,18 +113,24 @@ func (p *pair) killPrimary() {
 func (p *pair) promote() {
 	p.Helper()
 	p.ok(p.standby.Promote(p.Context()))
-	p.until("the pool reaches the standby", func() bool {
+	reached(p.TB, p.world, p.standby.Port)
+}
+
+// reached waits until all connections of a pool are to the server of a port, and accept writes.
+func reached(t testing.TB, w *fixture.World, port int) {
+	t.Helper()
+	fixture.Within(t, time.Minute, "the pool reaches the standby", func() bool {
 		var errs [conns]error
 		fixture.Together(fixture.Times(conns, func(i int) {
-			_, errs[i] = p.world.Pool.Exec(p.Context(), `SELECT pg_sleep(0.01)`)
+			var at int
+			var reads bool
+			errs[i] = w.Pool.QueryRow(w.Ctx, `SELECT inet_server_port(), pg_is_in_recovery() FROM pg_sleep(0.01)`).Scan(&at, &reads)
+			if errs[i] == nil && (at != port || reads) {
+				errs[i] = errors.New("another server")
+			}
 		})...)
 		return errors.Join(errs[:]...) == nil
 	})
-	var port int
-	p.ok(p.world.Pool.QueryRow(p.Context(), `SELECT inet_server_port()`).Scan(&port))
-	if port != p.standby.Port {
-		p.Errorf("the pool is connected to port %d, and the standby is %s", port, p.standby)
-	}
 }
 
 // failOver kills the primary after some time, while work is done, and promotes the standby.
@@ -135,8 +139,8 @@ func (p *pair) failOver(after time.Duration, work func()) {
 	var working sync.WaitGroup
 	working.Go(work)
 	time.Sleep(after)
-	p.killPrimary()
 	killed := time.Now()
+	p.killPrimary()
 	working.Wait()
 	p.promote()
 	p.Logf("the standby took over %d ms after the primary was killed", time.Since(killed).Milliseconds())
@@ -196,11 +200,7 @@ func (p *pair) switchover() witness.Position {
 
 func (p *pair) until(what string, holds func() bool) {
 	p.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			p.Fatalf("not within 30 seconds: %s", what)
-		}
-	}
+	fixture.Within(p, 30*time.Second, what, holds)
 }
 
 func (p *pair) ok(err error) {

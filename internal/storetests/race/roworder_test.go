@@ -2,6 +2,7 @@ package race
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/internal/queryfile"
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -135,6 +137,65 @@ func TestRowOrderTestFindsFaults(t *testing.T) {
 				t.Errorf("without the order it holds %q as well", held)
 			}
 		})
+	}
+}
+
+// TestExchangeLocksClientsAndUsersInOrder stops ExchangeToken at the last of the two clients, or users, that it locks: it holds the first, be
+// that the caller's, or the actor's, or not. With the two the other way round it doesn't.
+func TestExchangeLocksClientsAndUsersInOrder(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 6)
+	swapped := func(sql string) string {
+		return strings.NewReplacer(
+			"lock_parents(least(p.user_id, ", "lock_parents(greatest(p.user_id, ", "lock_parents(greatest(p.user_id, ", "lock_parents(least(p.user_id, ",
+			"least(p.client_id, p.family_client_id)", "greatest(p.client_id, p.family_client_id)",
+			"greatest(p.client_id, p.family_client_id)", "least(p.client_id, p.family_client_id)",
+		).Replace(sql)
+	}
+	one, two := w.newScene(false, false), w.newScene(false, false)
+	for _, reversed := range []bool{false, true} {
+		one, two := one, two
+		if reversed {
+			one, two = two, one
+		}
+		for table, c := range map[string]struct {
+			key, a, b string
+			exchange  func() store.ExchangeTokenParams
+		}{
+			"oauth_client": {"client_id", string(one.client), string(two.client), func() store.ExchangeTokenParams {
+				p, _ := one.exchanged(two.client)
+				return p
+			}},
+			"user": {"id", string(one.user), string(two.user), func() store.ExchangeTokenParams {
+				p, _ := one.exchanged(one.exchanger)
+				p.ActorToken = new(fixture.Digest(two.at.access))
+				return p
+			}},
+		} {
+			for _, fault := range []bool{false, true} {
+				rewrite := asWritten
+				if fault {
+					rewrite = swapped
+				}
+				row := fmt.Sprintf(`FROM %s WHERE %s = $1 FOR UPDATE`, pgx.Identifier{table}.Sanitize(), c.key)
+				last := w.holdingRows(`SELECT `+row, max(c.a, c.b))
+				call := w.startsOn("ExchangeToken", func(tx pgx.Tx) error {
+					r, err := store.New(rewritten{tx, rewrite}).ExchangeToken(w.Ctx, c.exchange())
+					if err == nil && r.Outcome != store.OutcomeExchanged {
+						err = errors.New(string(r.Outcome))
+					}
+					return err
+				}, false)
+				call.wantWaiting(table)
+				tag, err := w.Pool.Exec(w.Ctx, `SELECT `+row+` SKIP LOCKED`, min(c.a, c.b))
+				w.OK(err)
+				if held := tag.RowsAffected() == 0; held == fault {
+					t.Errorf("at the last %s, with the caller's the first %t and the order wrong %t, it holds the first: %t", table, c.a < c.b, fault, held)
+				}
+				last.release()
+				call.succeeds()
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ const (
 type scheduler struct {
 	*world
 	super   *pgx.Conn
+	eraser  *pgx.Conn // deletes without cascades
 	actors  []*pgxpool.Conn
 	holders []*pgxpool.Conn
 	watch   *pgxpool.Conn // looks who waits
@@ -65,7 +67,10 @@ const (
 
 func newScheduler(w *world) *scheduler {
 	w.Helper()
-	x := &scheduler{world: w, super: raceSuperuser(w), locks: map[string]map[rowName]strength{}, staged: map[string]bool{}, inserts: map[string]map[rowName]bool{}}
+	x := &scheduler{world: w, super: raceSuperuser(w), eraser: raceSuperuser(w), locks: map[string]map[rowName]strength{}, staged: map[string]bool{}, inserts: map[string]map[rowName]bool{}}
+	// of a connection of its own, as whoever changes that loses the plans that it keeps
+	_, err := x.eraser.Exec(w.Ctx, `SET session_replication_role = replica`)
+	w.OK(err)
 	get := func() *pgxpool.Conn {
 		c, err := w.Pool.Acquire(w.Ctx)
 		w.OK(err)
@@ -83,6 +88,7 @@ func newScheduler(w *world) *scheduler {
 			c.Release()
 		}
 		x.super.Close(context.WithoutCancel(w.Ctx))
+		x.eraser.Close(context.WithoutCancel(w.Ctx))
 	})
 	return x
 }
@@ -106,18 +112,20 @@ func tableKey(table string) string {
 	return "x.id"
 }
 
-// setting is what a scene is like.
-type setting struct{ bound, tenant, aged bool }
+// setting is what a scene is like: of families bound to the session, furnished for all calls, aged.
+type setting struct{ bound, furnished, aged bool }
 
 // stage empties the database and writes a scene. Functions do that, because they keep the plans of their many statements.
 func (x *scheduler) stage(set setting) *scene {
 	x.Helper()
-	s, sql := sceneOf(sceneName, set.bound, set.tenant)
+	s, sql := sceneOf(sceneName, set.bound, false)
 	s.known = s.digests()
-	function := fmt.Sprintf("stage_%t_%t_%t", set.bound, set.tenant, set.aged)
+	function := fmt.Sprintf("stage_%t_%t_%t", set.bound, set.furnished, set.aged)
 	if !x.staged[function] {
 		x.staged[function] = true
-		sql += ";" + s.furniture()
+		if set.furnished {
+			sql += ";" + s.furniture()
+		}
 		if set.aged {
 			sql += ";" + s.ageing()
 		}
@@ -126,11 +134,7 @@ func (x *scheduler) stage(set setting) *scene {
 			empty += fmt.Sprintf("DELETE FROM %s;", pgx.Identifier{table}.Sanitize())
 		}
 		for name, body := range map[string]string{function: sql, "empty": empty} {
-			config := "SET session_replication_role = origin"
-			if name == "empty" {
-				config = "SET session_replication_role = replica" // without cascades
-			}
-			_, err := x.super.Exec(x.Ctx, "CREATE OR REPLACE FUNCTION "+name+"() RETURNS void LANGUAGE plpgsql "+config+" AS $scene$ BEGIN "+strings.TrimSuffix(body, ";")+"; END $scene$", pgx.QueryExecModeSimpleProtocol)
+			_, err := x.super.Exec(x.Ctx, "CREATE OR REPLACE FUNCTION "+name+"() RETURNS void LANGUAGE plpgsql AS $scene$ BEGIN "+strings.TrimSuffix(body, ";")+"; END $scene$", pgx.QueryExecModeSimpleProtocol)
 			x.OK(err)
 		}
 	}
@@ -138,7 +142,9 @@ func (x *scheduler) stage(set setting) *scene {
 		_, err := x.super.Exec(x.Ctx, `TRUNCATE "`+strings.Join(fixture.Tables, `", "`)+`"`)
 		x.OK(err)
 	}
-	_, err := x.super.Exec(x.Ctx, "SELECT empty(); SELECT "+function+"()", pgx.QueryExecModeSimpleProtocol)
+	_, err := x.eraser.Exec(x.Ctx, "SELECT empty()")
+	x.OK(err)
+	_, err = x.super.Exec(x.Ctx, "SELECT "+function+"()")
 	x.OK(err)
 	return s
 }
@@ -551,6 +557,22 @@ func (x *scheduler) walk(actors []actor, set setting, hold []rowName, most int, 
 			return schedules
 		}
 		path[len(path)-1].taken++
+	}
+	return schedules
+}
+
+// stroll plays some schedules of calls: the choices are drawn by a seed, so they are always the same.
+func (x *scheduler) stroll(actors []actor, set setting, hold []rowName, times int, seed uint64, judge func(p *schedule)) (schedules int) {
+	x.Helper()
+	seen := map[string]bool{}
+	for i := range times {
+		draw := rand.New(rand.NewPCG(seed, uint64(i)))
+		p := x.play(x.stage(set), actors, hold, func(steps []string) int { return draw.IntN(len(steps)) })
+		if story := fmt.Sprint(p.trace); !seen[story] {
+			seen[story] = true
+			schedules++
+			judge(p)
+		}
 	}
 	return schedules
 }

@@ -5,11 +5,16 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oauthdb/oauthdb/internal/queryfile"
 )
 
 // grantActor is a grant as an actor, and where it says what it gave.
@@ -74,7 +79,8 @@ func (p *schedule) result() string {
 // meeting is calls that meet in a setting.
 type meeting struct {
 	actors []actor
-	gave   []*granted // what those of them that are grants gave
+	gave   []*granted            // what those of them that are grants gave
+	of     func(s *scene) family // which an ending ends
 	set    setting
 }
 
@@ -84,11 +90,8 @@ func (m *meeting) name() string {
 		names = append(names, a.name)
 	}
 	name := strings.Join(names, " | ")
-	switch {
-	case m.set.aged:
-		return name + ", aged"
-	case m.set.bound:
-		return name + ", bound"
+	if m.set.aged {
+		name += ", aged"
 	}
 	return name
 }
@@ -125,6 +128,7 @@ func newMeeting(set setting, acts ...any) *meeting {
 		}
 		m.actors, m.gave = append(m.actors, a), append(m.gave, gave)
 	}
+	m.of = of
 	return m
 }
 
@@ -151,31 +155,26 @@ func allActs() (grants, ends, calls, collecting []any) {
 func pairs() []*meeting {
 	grants, ends, calls, collecting := allActs()
 	var all []*meeting
-	add := func(a, b any, sets ...setting) {
-		for _, set := range sets {
-			if m := newMeeting(set, a, b); m.possible() {
-				all = append(all, m)
-			}
+	add := func(a, b any, set setting) {
+		if m := newMeeting(set, a, b); m.possible() {
+			all = append(all, m)
 		}
 	}
 	acts := slices.Concat(grants, ends, calls)
 	for i, a := range acts {
 		for _, b := range acts[i:] {
-			_, grant := a.(*grantAct)
-			_, end := b.(*endAct)
-			if grant && end {
-				add(a, b, setting{bound: true}, setting{})
-			} else {
-				add(a, b, setting{bound: true})
-			}
+			_, furnished := b.(*callAct)
+			m := newMeeting(setting{}, a, b)
+			add(a, b, setting{bound: m.chance()%2 == 0, furnished: furnished})
 		}
 	}
 	for i, a := range collecting {
 		for _, b := range acts {
-			add(b, a, setting{bound: true}, setting{aged: true})
+			add(b, a, setting{bound: true, furnished: true})
+			add(b, a, setting{furnished: true, aged: true})
 		}
 		for _, b := range collecting[i:] {
-			add(a, b, setting{aged: true})
+			add(a, b, setting{furnished: true, aged: true})
 		}
 	}
 	return all
@@ -212,6 +211,9 @@ type tried struct {
 	meetings, schedules, most int
 	mostOf                    string
 }
+
+// ordersOfTriple is how many orders of three calls are walked.
+const ordersOfTriple = 16
 
 // try walks the schedules of a meeting, if its calls meet.
 func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, why string)) {
@@ -261,24 +263,34 @@ func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, 
 	n.meetings++
 	before := n.schedules
 	waits := map[string]bool{}
-	x.walk(m.actors, m.set, hold, most, func(p *schedule) {
-		for at := range p.waited {
-			waits[at] = true
-		}
-		judge(p)
-	})
-	for i, a := range m.actors {
-		for _, row := range hold {
-			if x.locksOf(a, m.set)[row] > 0 && !waits[fmt.Sprint(i, row)] { // it skips what is held
-				x.walk(m.actors, m.set, nil, most, judge)
-				goto done
-			}
+	walk := x.walk
+	if len(m.actors) > 2 { // too many to walk them all
+		walk = func(actors []actor, set setting, hold []rowName, _ int, judge func(p *schedule)) int {
+			return x.stroll(actors, set, hold, ordersOfTriple, uint64(m.chance()), judge)
 		}
 	}
-done:
+	walk(m.actors, m.set, hold, most, func(p *schedule) {
+		maps.Copy(waits, p.waited)
+		judge(p)
+	})
+	if x.skips(m, hold, waits) {
+		walk(m.actors, m.set, nil, most, judge)
+	}
 	if took := n.schedules - before; took > n.most {
 		n.most, n.mostOf = took, m.name()
 	}
+}
+
+// skips says whether a call skips a row that is held, and would lock it otherwise.
+func (x *scheduler) skips(m *meeting, hold []rowName, waits map[string]bool) bool {
+	for i, a := range m.actors {
+		for _, row := range hold {
+			if x.locksOf(a, m.set)[row] > 0 && !waits[fmt.Sprint(i, row)] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mayFail says whether a call's error is one that it may have: another server's statement, if a row that it names is gone.
@@ -307,7 +319,7 @@ func (p *schedule) liveness(m *meeting) string {
 				continue
 			}
 			f := g.family(p.s)
-			if !e.ends(g, p.s) || e.family && f.id == "" { // the family that it ends is another
+			if !e.ends(g, p.s) || e.family && f.id != m.of(p.s).id {
 				continue
 			}
 			ends = true
@@ -334,7 +346,10 @@ var strange = map[string]string{}
 
 // walkAll walks the schedules of meetings, shared among worlds.
 func walkAll(t *testing.T, all []*meeting, most int) {
-	const shards = 2
+	shards := 1
+	if *sample == 0 {
+		shards = runtime.GOMAXPROCS(0)
+	}
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
@@ -344,6 +359,9 @@ func walkAll(t *testing.T, all []*meeting, most int) {
 			for i, m := range all {
 				if i%shards != shard || *only != "" && !regexp.MustCompile(*only).MatchString(m.name()) {
 					continue
+				}
+				if testing.Verbose() && i%1000 == shard {
+					t.Logf("%d of %d pairs or triples after %s", i, len(all), time.Since(begin).Round(time.Second))
 				}
 				said := false
 				x.try(m, most, &n, func(p *schedule, why string) {
@@ -371,10 +389,204 @@ func TestSchedulesOfPairs(t *testing.T) {
 	walkAll(t, all, 1000)
 }
 
+// TestSchedulesOfTriples walks orders, chosen by a fixed seed, in which a grant and an ending meet another grant or ending.
+func TestSchedulesOfTriples(t *testing.T) {
+	t.Parallel()
+	all := triples()
+	if *sample > 0 {
+		all = slices.DeleteFunc(all, func(m *meeting) bool { return m.chance()%uint32(*sample) != 0 })
+	}
+	walkAll(t, all, 0)
+}
+
+// triples are two grants and an ending, or a grant and two endings. Of those that lock and write alike, one stands for all.
+func triples() []*meeting {
+	var grants, ends []any
+	for _, name := range []string{
+		"ApproveAuthorization", "IssueAuthorizationCode", "GrantAuthorization", "RedeemAuthorizationCode", "PollDeviceCode", "RotateRefreshToken",
+		"RotateRefreshToken retried", "ExchangeToken by another client", "GrantConsent", "CreateSession with a maximum", "ReauthenticateSession",
+		"another server's rotation of ours",
+	} {
+		grants = append(grants, grantNamed(name))
+	}
+	for _, name := range []string{
+		"RevokeAuthorization", "RevokeToken of an access token", "EndSession", "EndUserSessions but this one", "RevokeUserAuthorizations",
+		"WithdrawConsent", "SuspendUser", "DeleteUser", "DeleteClient", "DELETE of the session",
+	} {
+		ends = append(ends, endNamed(name))
+	}
+	var all []*meeting
+	add := func(acts ...any) {
+		if m := newMeeting(setting{bound: true}, acts...); m.possible() {
+			m.set.bound = m.chance()%2 == 0
+			all = append(all, m)
+		}
+	}
+	for i, g := range grants {
+		for j, e := range ends {
+			for _, other := range grants[i:] {
+				add(g, other, e)
+			}
+			for _, other := range ends[j:] {
+				add(g, e, other)
+			}
+		}
+	}
+	return all
+}
+
 var (
-	sample = flag.Int("sample", 300, "walk the schedules of one in so many pairs; 0 is all of them, and of triples")
-	only   = flag.String("meetings", "", "only those whose name matches")
+	sample = flag.Int("sample", 100, "walk the schedules of one in so many pairs and triples of calls; 0 is all of them")
+	only   = flag.String("meetings", "", "walk only the schedules of calls whose names match")
 )
+
+// inNoOrder are the calls that wait for several rows of one table and lock them in no order, and why they may.
+var inNoOrder = map[string]string{
+	"DeleteUser account":                 "whoever locks several accounts holds the user",
+	"ReplaceRecoveryCodes recovery_code": "whoever locks several codes holds the user",
+	"DeleteRecoveryCodes recovery_code":  "whoever locks several codes holds the user",
+}
+
+// TestSchedulesSeveralRows wants each call that locks several rows of one table, and waits for them, in rowOrders or inNoOrder. In make test
+// these are the calls of a fixed sample.
+func TestSchedulesSeveralRows(t *testing.T) {
+	t.Parallel()
+	listed := maps.Clone(inNoOrder)
+	for _, r := range rowOrders {
+		listed[r.in+" "+r.table] = "in order"
+	}
+	listed["ExchangeToken oauth_client"] = "TestExchangeLocksClientsAndUsersInOrder"
+	listed["CreateSession session"] = listed["make_room_for_session session"]
+	x := newScheduler(newLockWorld(t, maxActors+maxHolders+2))
+	found := 0
+	grants, ends, calls, _ := allActs()
+	for _, act := range slices.Concat(grants, ends, calls) {
+		m := newMeeting(setting{bound: true, furnished: true}, act)
+		if e, is := act.(*endAct); is && e.deletes || *sample > 0 && m.chance()%uint32(max(*sample/10, 1)) != 0 && inNoOrder[m.actors[0].name+" recovery_code"] == "" {
+			continue
+		}
+		tables := map[string][]rowName{}
+		for row := range x.locksOf(m.actors[0], m.set) {
+			table, _, _ := strings.Cut(string(row), " ")
+			tables[table] = append(tables[table], row)
+		}
+		for table, rows := range tables {
+			if len(rows) < 2 {
+				continue
+			}
+			waits := 0
+			for _, row := range rows {
+				p := x.play(x.stage(m.set), m.actors, []rowName{row}, func([]string) int { return 0 })
+				waits += len(p.waited)
+			}
+			name, _, _ := strings.Cut(m.actors[0].name, " ")
+			if waits > 1 {
+				found++
+				if listed[name+" "+table] == "" {
+					t.Errorf("%s waits for %d rows of %s: lock them in an order, and add it to rowOrders", m.actors[0].name, waits, table)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no call waits for several rows")
+	}
+}
+
+// TestSchedulesMeetEveryWrite wants each call that writes by what it finds in the schedules.
+func TestSchedulesMeetEveryWrite(t *testing.T) {
+	t.Parallel()
+	met := map[string]bool{}
+	for _, m := range pairs() {
+		for _, a := range m.actors {
+			name, _, _ := strings.Cut(a.name, " ")
+			met[name] = true
+		}
+	}
+	queries, err := queryfile.ConditionalWrites("../../../queries", "../../../routines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range queries {
+		if !met[q] {
+			t.Errorf("%s writes by what it finds, and meets no other call in a schedule: add it to callActs", q)
+		}
+	}
+}
+
+// scheduleFault is a fault that shows only if calls meet.
+type scheduleFault struct {
+	name, a, b   string // the calls that meet
+	in           string // the query or routine
+	right, wrong string
+	finds        string // in what the test says
+}
+
+var scheduleFaults = []scheduleFault{
+	{
+		name: "the token is locked before its parents", a: "RotateRefreshToken", b: "DELETE of the session", in: "RotateRefreshToken",
+		right: `lock_parents(p.user_id, p.client_id, p.session_id) AS parents`, wrong: `'locked'::text AS parents`, finds: "error 40P01",
+	}, {
+		name: "two rotate the same token", a: "RotateRefreshToken", b: "RotateRefreshToken", in: "RotateRefreshToken",
+		right: `AND p.fresh AND r.revoked IS NULL`, wrong: `AND p.fresh`, finds: "RotateRefreshToken fails",
+	}, {
+		name: "an ending marks what it sees and counts nothing", a: "CreateSession", b: "EndUserSessions", in: "EndUserSessions",
+		right: `SET sessions_epoch = u.sessions_epoch + 1`, wrong: `SET sessions_epoch = u.sessions_epoch`, finds: "is alive after",
+	}, {
+		name: "sign-ins don't wait for each other", a: "CreateSession with a maximum", b: "CreateSession with a maximum", in: "make_room_for_session",
+		right: `PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;`, wrong: ``, finds: "no order of the calls",
+	},
+}
+
+// TestSchedulesFindFaults puts faults into queries and routines, and wants the schedules of two calls to show them.
+func TestSchedulesFindFaults(t *testing.T) {
+	t.Parallel()
+	acts := map[string]any{}
+	grants, ends, _, _ := allActs()
+	for _, act := range slices.Concat(grants, ends) {
+		acts[newMeeting(setting{}, act).actors[0].name] = act
+	}
+	w := newLockWorld(t, maxActors+maxHolders+2)
+	x := newScheduler(w)
+	for _, f := range scheduleFaults {
+		t.Run(f.name, func(t *testing.T) {
+			x := &scheduler{
+				world: &world{w.ForSubtest(t)}, super: x.super, eraser: x.eraser, actors: x.actors, holders: x.holders, watch: x.watch, staged: x.staged,
+				locks: map[string]map[rowName]strength{}, inserts: map[string]map[rowName]bool{},
+			}
+			m := newMeeting(setting{bound: true}, acts[f.a], acts[f.b])
+			places := 0
+			if file, err := os.ReadFile("../../../routines/" + f.in + ".sql"); err == nil {
+				places = strings.Count(string(file), f.right)
+				_, err := x.super.Exec(x.Ctx, strings.Replace(string(file), f.right, f.wrong, 1))
+				x.OK(err)
+				defer func() {
+					_, err := x.super.Exec(x.Ctx, string(file))
+					x.OK(err)
+				}()
+			}
+			for i, a := range m.actors {
+				m.actors[i].run = func(ctx context.Context, c conn, s *scene) (string, error) {
+					return a.run(ctx, rewritten{c, func(sql string) string {
+						if name, _, _ := queryfile.Header(sql); name == f.in {
+							places = strings.Count(sql, f.right)
+							return strings.ReplaceAll(sql, f.right, f.wrong)
+						}
+						return sql
+					}}, s)
+				}
+			}
+			var found []string
+			x.try(m, 1000, new(tried), func(p *schedule, why string) { found = append(found, p.story()+why) })
+			if places != 1 {
+				t.Fatalf("%s has changed: %q is in it %d times", f.in, f.right, places)
+			}
+			if !strings.Contains(strings.Join(found, "\n"), f.finds) {
+				t.Errorf("%d schedules are wrong, and none for %q: %v", len(found), f.finds, found)
+			}
+		})
+	}
+}
 
 func differ(got string, want map[string]string) string {
 	var b strings.Builder

@@ -916,6 +916,7 @@ const schemaFunctions = `
 	scopes_at(text[],text[])
 	sector_of(oauth_client)
 	session_is_live(session,"user")
+	settled(outcome)
 	slow_down(authorization_id)
 	spend_initial_access_token(token_digest,boolean,outcome,client_id,oauth_client_id,token_digest,token_digest)
 	stamp_consent()

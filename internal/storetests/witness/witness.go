@@ -199,10 +199,11 @@ func (k *worker) twice(name string, first, second func() error) bool {
 	return answered[0] && answered[1]
 }
 
-// isLost says whether an error is that of a server which is on its way out, or gone.
+// isLost says whether an error is that of a server which is on its way out, or gone, or of a call that waited too long for
+// another one's row, which waits for a standby.
 func isLost(err error) bool {
 	e, found := errors.AsType[*pgconn.PgError](err)
-	return !found || strings.HasPrefix(e.Code, "57P")
+	return !found || strings.HasPrefix(e.Code, "57P") || e.Code == "55P03"
 }
 
 // wrong fails the test because of an answer that no call may have had.
