@@ -312,6 +312,15 @@ func (w *World) repeat(d pick) (model.Call, func(model.Answer)) {
 	return c, nil
 }
 
+// begun makes a session known once it has begun: nobody names one before.
+func (w *World) begun(id store.SessionID, cookie token.Digest, user store.UserID, outcome store.Outcome) func(model.Answer) {
+	return func(a model.Answer) {
+		if a.Outcome == outcome {
+			w.sessions = append(w.sessions, ofSession{id, cookie, user})
+		}
+	}
+}
+
 // Grants.
 
 func (w *World) grantAuthorization(d pick) (model.Call, func(model.Answer)) {
@@ -632,9 +641,7 @@ func (w *World) createSession(d pick) (model.Call, func(model.Answer)) {
 	if p.UserID == w.users[1] {
 		p.MaxSessions = 1
 	}
-	return model.Call{Name: "CreateSession", Params: p}, w.when(d, func() {
-		w.sessions = append(w.sessions, ofSession{p.ID, p.Token, p.UserID})
-	}, store.OutcomeCreated)
+	return model.Call{Name: "CreateSession", Params: p}, w.begun(p.ID, p.Token, p.UserID, store.OutcomeCreated)
 }
 
 func (w *World) findSession(d pick) (model.Call, func(model.Answer)) {
@@ -717,12 +724,10 @@ func (w *World) foreignSpending(d pick) (call model.Call, then func(model.Answer
 	return call, nil
 }
 
-func (w *World) foreignSession(d pick) (model.Call, func(model.Answer)) {
+func (w *World) foreignSession(pick) (model.Call, func(model.Answer)) {
 	id := w.id("fs")
 	p := model.ForeignSession{ID: store.SessionID(id), Token: w.digest(id), UserID: w.users[0], Lifetime: far}
-	return model.Call{Name: "another server's session", Params: p}, w.when(d, func() {
-		w.sessions = append(w.sessions, ofSession{p.ID, p.Token, p.UserID})
-	}, "inserted")
+	return model.Call{Name: "another server's session", Params: p}, w.begun(p.ID, p.Token, p.UserID, "inserted")
 }
 
 func (w *World) foreignSignOut(d pick) (model.Call, func(model.Answer)) {
