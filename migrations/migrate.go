@@ -1,6 +1,7 @@
 package migrations
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -172,7 +173,7 @@ func Version(ctx context.Context, db *sql.DB, opts Options) (int64, error) {
 var identifier = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$`)
 
 // noTransaction finds the annotation by which goose runs a file outside a transaction.
-var noTransaction = regexp.MustCompile(`(?mi)^--\s*\+goose\s+NO TRANSACTION\s*$`)
+var noTransaction = regexp.MustCompile(`(?i)^--\s*\+goose\s+NO TRANSACTION\s*$`)
 
 type file struct {
 	version       int64
@@ -220,10 +221,20 @@ func newMigrator(db *sql.DB, fsys fs.FS, opts Options) (*migrator, error) {
 			version:       source.Version,
 			name:          path.Base(source.Path),
 			digest:        hex.EncodeToString(digest[:]),
-			noTransaction: noTransaction.Match(text),
+			noTransaction: isWithoutTransaction(text),
 		})
 	}
 	return m, nil
+}
+
+// isWithoutTransaction looks at comments alone, as the expression takes long on a whole file.
+func isWithoutTransaction(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("--")) && noTransaction.Match(line) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *migrator) provider(db *sql.DB, opts ...goose.ProviderOption) (*goose.Provider, error) {
@@ -252,7 +263,7 @@ type run struct {
 func (m *migrator) start(ctx context.Context) (*run, error) {
 	db, err := dedicated(ctx, m.db)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: %w", ofContext(ctx, err))
+		return nil, named(ofContext(ctx, err))
 	}
 	r := &run{
 		migrator: m,
@@ -279,6 +290,25 @@ func (m *migrator) start(ctx context.Context) (*run, error) {
 }
 
 func (r *run) close() { _ = r.db.Close() }
+
+// read reads which versions are applied, on a connection that has the settings that it asked for.
+func (m *migrator) read(ctx context.Context) (map[int64]record, error) {
+	conn, err := connect(ctx, m.db)
+	if err != nil {
+		return nil, named(ofContext(ctx, err))
+	}
+	defer conn.Close()
+	return m.applied(ctx, conn)
+}
+
+// named adds the package's name to an error that lacks it.
+func named(err error) error {
+	var pooler *PoolerError
+	if errors.As(err, &pooler) {
+		return pooler
+	}
+	return fmt.Errorf("migrations: %w", err)
+}
 
 // upTo hands goose one stretch of files after the other, each of transactional files only or of others only, because
 // lock_timeout is a setting of the session and differs between them. Another run may get the lock in between; goose looks
@@ -405,7 +435,7 @@ func ofContext(ctx context.Context, err error) error {
 }
 
 func (m *migrator) status(ctx context.Context) ([]FileStatus, error) {
-	applied, err := m.applied(ctx, m.db)
+	applied, err := m.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +456,7 @@ func (m *migrator) status(ctx context.Context) ([]FileStatus, error) {
 }
 
 func (m *migrator) pending(ctx context.Context) (bool, error) {
-	applied, err := m.applied(ctx, m.db)
+	applied, err := m.read(ctx)
 	if err == nil {
 		err = m.compare(applied)
 	}
@@ -440,7 +470,7 @@ func (m *migrator) pending(ctx context.Context) (bool, error) {
 }
 
 func (m *migrator) version(ctx context.Context) (int64, error) {
-	applied, err := m.applied(ctx, m.db)
+	applied, err := m.read(ctx)
 	if err != nil {
 		return 0, err
 	}

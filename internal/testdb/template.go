@@ -64,7 +64,7 @@ func (m migrator) hash() (string, error) {
 // rolesOf are the roles of package roles on a server: the tests' role is the owner, and a member of the others.
 func (s *testServer) rolesOf() roles.Options {
 	name := s.role.name
-	return roles.Options{Owner: name, Application: name + "_application", Collector: name + "_collector", Auditor: name + "_auditor"}
+	return roles.Options{Owner: name, Application: name + "_application", Collector: name + "_collector", Auditor: name + "_auditor", Peer: name + "_peer"}
 }
 
 // give creates the roles, as the superuser, and gives them their privileges in a database, as the tests' role.
@@ -85,7 +85,7 @@ func (s *testServer) give(ctx context.Context, database string, db *sql.DB) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, admin.Close(context.WithoutCancel(ctx))) }()
-	if _, err := admin.Exec(ctx, create+"GRANT "+quoted(o.Application)+", "+quoted(o.Collector)+", "+quoted(o.Auditor)+" TO "+quoted(o.Owner)); err != nil {
+	if _, err := admin.Exec(ctx, create+"GRANT "+quoted(o.Application)+", "+quoted(o.Collector)+", "+quoted(o.Auditor)+", "+quoted(o.Peer)+" TO "+quoted(o.Owner)); err != nil {
 		return fmt.Errorf("creating roles: %w", err)
 	}
 	if _, err := db.ExecContext(ctx, privileges); err != nil {
@@ -219,6 +219,33 @@ func (s *testServer) makeTemplate(ctx context.Context, name string, m migrator) 
 	}
 	_, err = conn.Exec(ctx, "ALTER DATABASE "+quoted(name)+" IS_TEMPLATE true")
 	return err
+}
+
+// setForAll makes settings those of all sessions of a test's database: a pooler refuses or drops them at the start of a connection.
+func setForAll(ctx context.Context, database conf, settings map[string]string) (err error) {
+	if len(settings) == 0 {
+		return nil
+	}
+	s, err := server(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, s.admin.URL()) // for some settings it takes a superuser
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	for name, value := range settings {
+		var sql string
+		if err := conn.QueryRow(ctx, "SELECT format('ALTER DATABASE %I SET %s = %L', $1::text, $2::text, $3::text)",
+			database.Database, name, value).Scan(&sql); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
