@@ -253,7 +253,7 @@ func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, 
 				return
 			}
 		}
-		if r := p.result(); serial[r] == "" && strange[m.name()] == "" {
+		if r := p.result(); serial[r] == "" && m.single() && strange[m.name()] == "" {
 			wrong(p, "no order of the calls comes to that:\n"+differ(r, serial))
 		}
 		if why := p.liveness(m); why != "" {
@@ -342,7 +342,17 @@ func (p *schedule) liveness(m *meeting) string {
 }
 
 // strange are meetings that come to what no order of the calls comes to, and why that is right.
-var strange = map[string]string{}
+var strange = map[string]string{
+	"CreateSession with a maximum | EndUserSessions but another":  signedInBefore,
+	"CreateSession with a maximum | EndUserSessions but this one": signedInBefore,
+}
+
+const signedInBefore = "a sign-in that waited for the ending makes room as it is after it, and its session is dead, because it had read before it"
+
+// single says whether each of the calls is one statement. Several statements of another server's can come to what no order of the calls does.
+func (m *meeting) single() bool {
+	return !slices.ContainsFunc(m.actors, func(a actor) bool { return a.autocommit })
+}
 
 // walkAll walks the schedules of meetings, shared among worlds.
 func walkAll(t *testing.T, all []*meeting, most int) {
