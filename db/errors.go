@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -136,87 +135,6 @@ func IsTimeout(err error) bool {
 // IsCanceled reports whether the context was cancelled, usually because the client has gone away.
 func IsCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 
-// Describe returns a text of err for a log line or a trace. For an error of the server it holds the severity, the SQLSTATE and
-// the names of table, column, type and constraint. It holds the message only if PostgreSQL puts nothing but names into it, and
-// never the detail, hint or context, which may hold values of rows. For other errors it is their text, without the values that
-// pgx quotes when it can't encode or scan them. For nil it is empty.
-func Describe(err error) string {
-	if err == nil {
-		return ""
-	}
-	pgErr := serverError(err)
-	if pgErr == nil {
-		return describeOther(err)
-	}
-	var b strings.Builder
-	b.WriteString(severity(pgErr))
-	b.WriteString(": ")
-	if hasHarmlessMessage(pgErr.Code) || (pgErr.Code == invalidParameter && namesParameter.MatchString(pgErr.Message)) {
-		b.WriteString(pgErr.Message)
-	} else {
-		b.WriteString("message withheld")
-	}
-	b.WriteString(" (SQLSTATE " + pgErr.Code)
-	for _, name := range []struct{ of, is string }{
-		{"table", pgErr.TableName},
-		{"column", pgErr.ColumnName},
-		{"type", pgErr.DataTypeName},
-		{"constraint", pgErr.ConstraintName},
-	} {
-		if name.is != "" {
-			b.WriteString(", " + name.of + " " + name.is)
-		}
-	}
-	b.WriteString(")")
-	return b.String()
-}
-
-// namesParameter matches what the calls of package store say of a parameter that is missing.
-var namesParameter = regexp.MustCompile(`^[A-Za-z]+ is missing( or (under a second|past))?$`)
-
-// describeOther leaves out what pgx quotes: an argument that it can't encode, a column that it can't scan.
-func describeOther(err error) string {
-	text := err.Error()
-	for _, quoting := range []string{"failed to encode args[", "can't scan into dest[", "unable to encode "} {
-		if i := strings.Index(text, quoting); i >= 0 {
-			end := i + len(quoting)
-			if n := strings.IndexByte(text[i:], ']'); n >= 0 && strings.HasSuffix(quoting, "[") {
-				end = i + n + 1 // the index
-			}
-			return strings.TrimRight(text[:end], " [") + ": value withheld"
-		}
-	}
-	return text
-}
-
-// hasHarmlessMessage knows the SQLSTATEs whose messages name objects and settings, not data, as do those of whole classes.
-func hasHarmlessMessage(code string) bool {
-	if len(code) != 5 {
-		return false
-	}
-	switch code {
-	case "42501", // insufficient privilege
-		"42703", // undefined column
-		"42804", // datatype mismatch
-		"42883", // undefined function
-		"42P01": // undefined table
-		return true // not all of class 42: a syntax error quotes the statement, and with it literals
-	}
-	switch code[:2] {
-	case "08", // connection exception
-		"23", // integrity constraint violation
-		"25", // invalid transaction state
-		"28", // invalid authorization specification
-		"3D", // invalid catalog name
-		"40", // transaction rollback
-		"53", // insufficient resources
-		"55", // object not in prerequisite state
-		"57": // operator intervention
-		return true
-	}
-	return false
-}
-
 // isConflict reports whether the server undid a transaction for the sake of another, and nothing is known to the contrary.
 func isConflict(err error) bool {
 	return !errors.Is(err, ErrCommitUnknown) && hasCode(err, serializationFailure, deadlockDetected)
@@ -237,8 +155,8 @@ func serverError(err error) *pgconn.PgError {
 
 // severity is that of the protocol, which is not translated.
 func severity(e *pgconn.PgError) string {
-	if e.SeverityUnlocalized != "" {
+	if slices.Contains([]string{"FATAL", "PANIC", "WARNING", "NOTICE"}, e.SeverityUnlocalized) {
 		return e.SeverityUnlocalized
 	}
-	return e.Severity
+	return "ERROR"
 }

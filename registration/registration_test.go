@@ -378,19 +378,3 @@ func sameDocument(t *testing.T, got, want string) {
 		t.Errorf("got  %s\nwant %s (%v)", got, want, err)
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"scope": null, "x": [1e5, {"y": "\ud800"}]}`, `{"redirect_uris": ["a:b"], "redirect_uris": 1}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, document []byte) {
-		m, err := registration.Parse(document)
-		var refused *registration.Error
-		if err != nil && !errors.As(err, &refused) {
-			t.Errorf("got %v, want an *Error", err)
-		}
-		if m.Other != nil && !json.Valid(m.Other) {
-			t.Errorf("not JSON: %s", m.Other)
-		}
-	})
-}

@@ -122,6 +122,14 @@
 // credential. [Queries.ListSecurityEvents] says how to turn it on and what isn't written. An IPAddress that is passed to a call
 // appears in its event.
 //
+// # Failover
+//
+// What was acknowledged survives the loss of a primary that has a synchronous standby. A call whose context ended or whose
+// connection broke may have taken effect or not: repeat it with the same parameters, ids included, and it comes to the same
+// result. A client that repeats its request with a refresh token or a device code is forgiven only within the grace. A Grace
+// shorter than a failover ends the families of honest clients, so choose it longer than that and the client's retries, or set
+// GraceUntilUsed. docs/failover.md says more.
+//
 // # Time
 //
 // Only the database's clock counts, so lifetimes are durations. A lifetime that is missing or under a second is an error that

@@ -338,36 +338,3 @@ func requireClosedText(t *testing.T, err error) {
 		t.Errorf("an error text beyond the known ones: %q", err)
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	for _, kind := range allKinds {
-		f.Add(uint8(kind), token.Mint(kind).Reveal())
-		f.Add(uint8(kind), token.Scheme{}.Prefix(kind))
-	}
-	f.Add(uint8(0), "")
-	f.Add(uint8(1), "odb_at")
-	f.Add(uint8(2), strings.Repeat("x", token.MaxLength+1))
-	f.Add(uint8(3), "abc\xff\x00")
-	f.Fuzz(func(t *testing.T, k uint8, presented string) {
-		kind := token.Kind(k)
-		raw, err := token.Parse(kind, presented)
-		foreign, foreignErr := token.ParseForeign(kind, presented)
-		for _, e := range []error{err, foreignErr} {
-			if e != nil {
-				requireClosedText(t, e)
-			}
-		}
-		if err == nil && (raw.Reveal() != presented || !raw.Equal(foreign)) {
-			t.Error("parsed to something else")
-		}
-		if err != nil && !raw.IsZero() || foreignErr != nil && !foreign.IsZero() {
-			t.Error("a Raw beside an error")
-		}
-		if got, ok := token.KindOf(presented); err == nil && (!ok || got != kind) {
-			t.Errorf("parsed as %v, but KindOf says %v, %v", kind, got, ok)
-		}
-		if wantForeign := errors.Is(err, token.ErrForeign); wantForeign != (err != nil && foreignErr == nil) {
-			t.Errorf("Parse: %v, ParseForeign: %v", err, foreignErr)
-		}
-	})
-}
