@@ -343,9 +343,14 @@ func (p *schedule) liveness(m *meeting) string {
 
 // strange are meetings that come to what no order of the calls comes to, and why that is right.
 var strange = map[string]string{
-	"CreateSession with a maximum | EndUserSessions but another":  signedInBefore,
-	"CreateSession with a maximum | EndUserSessions but this one": signedInBefore,
+	"CreateSession with a maximum | EndUserSessions but another":            signedInBefore,
+	"CreateSession with a maximum | EndUserSessions but this one":           signedInBefore,
+	"WithdrawConsent | RotateRefreshToken of one that another server spent": bothHadRead,
+	"SuspendUser | DeleteUser":                                              "a user who is deleted is suspended, too, so one may say revoked of the other",
+	"DeleteUser | UpdateClient that hands one over to the user":             "neither sees the other; the collector disables the client",
 }
+
+const bothHadRead = "each had read before the other committed, and both end the grants"
 
 const signedInBefore = "a sign-in that waited for the ending makes room as it is after it, and its session is dead, because it had read before it"
 
@@ -389,12 +394,20 @@ func walkAll(t *testing.T, all []*meeting, most int) {
 	}
 }
 
-// TestSchedulesOfPairs walks all orders in which two calls can meet. In make test these are the pairs of a fixed sample.
+// wereWrong are pairs whose schedules have found something.
+var wereWrong = []string{
+	"CreateAuthorization | CreateAuthorization", "GrantAuthorization with one id | GrantAuthorization with one id",
+	"CreateBackchannelAuthentication | CreateBackchannelAuthentication", "ReplaceRecoveryCodes | DeleteRecoveryCodes",
+	"DeleteUser | CreateClient", "DeleteUser | RegisterClient",
+}
+
+// TestSchedulesOfPairs walks all orders in which two calls can meet. In make test these are those that were wrong, and the pairs of a fixed
+// sample.
 func TestSchedulesOfPairs(t *testing.T) {
 	t.Parallel()
 	all := pairs()
 	if *sample > 0 {
-		all = slices.DeleteFunc(all, func(m *meeting) bool { return m.chance()%uint32(*sample) != 0 })
+		all = slices.DeleteFunc(all, func(m *meeting) bool { return m.chance()%uint32(*sample) != 0 && !slices.Contains(wereWrong, m.name()) })
 	}
 	walkAll(t, all, 1000)
 }
@@ -466,6 +479,7 @@ func TestSchedulesSeveralRows(t *testing.T) {
 		listed[r.in+" "+r.table] = "in order"
 	}
 	listed["ExchangeToken oauth_client"] = "TestExchangeLocksClientsAndUsersInOrder"
+	listed["DeleteUser oauth_client"] = listed["disable_owned_clients oauth_client"]
 	listed["CreateSession session"] = listed["make_room_for_session session"]
 	x := newScheduler(newLockWorld(t, maxActors+maxHolders+2))
 	found := 0
