@@ -40,7 +40,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash failover rounds schedules plans bench bench-quick generate routine sums review check format clean
+.PHONY: test race crash failover rounds pgbouncer schedules plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
 race: ## run all tests with the race detector
@@ -57,6 +57,10 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
+pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
+	cd storetest && PGBOUNCER=$(or $(MODE),transaction) go test ./contract -count=1 $(TESTFLAGS)
+	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./calls -count=1 -timeout 15m $(TESTFLAGS)
+	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
 .PHONY: fuzz
 fuzz: ## fuzz all that reads what comes from outside, each target for a while: make fuzz FUZZTIME=2m
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
@@ -108,7 +112,8 @@ check-migrations:
 	tools/previous-release.sh
 check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
 	cd tools/sqlmut && go test ./...
-	@$(MAKE) --no-print-directory mutate MUTATEFLAGS='-for 2m' SINCE="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD^)"
+	@since="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse -q --verify HEAD^ || git rev-parse HEAD)" && \
+		$(MAKE) --no-print-directory mutate SINCE="$$since" MUTATEFLAGS="-for 2m -hint 'make mutate SINCE=$$since'"
 
 .PHONY: help
 help: ## show this

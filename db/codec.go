@@ -1,15 +1,12 @@
 package db
 
 import (
-	"context"
 	"database/sql"
 	"reflect"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // RegisterTypes makes a connection remember how it scans the columns of package store. m is the connection's type map. [Open]
@@ -20,18 +17,6 @@ import (
 // pointer or a slice; that is nearly half of what a row of introspection allocates. RegisterTypes keeps pgx's own plans, one
 // for each Go type. As always, a type that is registered later replaces an earlier one.
 func RegisterTypes(m *pgtype.Map) { m.RegisterTypes(remembering) }
-
-// registerFirst has a pool register the types on each of its connections, before the caller's hook.
-func registerFirst(config *pgxpool.Config) {
-	next := config.AfterConnect
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		RegisterTypes(conn.TypeMap())
-		if next == nil {
-			return nil
-		}
-		return next(ctx, conn)
-	}
-}
 
 var remembering = func() (types []*pgtype.Type) {
 	stock := pgtype.NewMap()

@@ -14,6 +14,8 @@
 // [Open] checks that a server answers, and that it is PostgreSQL 15 or later. [Options] holds the limits and their
 // defaults; the connection string may set any of them too.
 //
+// Behind PgBouncer in transaction mode, set [Options].PgBouncer; docs/pgbouncer.md has a configuration that works.
+//
 // A pool of this package also scans the rows of package store with fewer allocations than plain pgx, and with the same
 // results. Connections that are opened in another way can use [RegisterTypes] for that.
 //

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oauthdb/oauthdb/internal/startup"
 )
 
 // Options are the limits of a pool and of its connections.
@@ -85,7 +87,8 @@ type Options struct {
 	// And no parameter but application_name is sent at the start of a connection, because PgBouncer refuses those it doesn't
 	// track, so the three timeouts of the server have no defaults: to ask for one here is an error, never a setting that
 	// leaks into other clients' sessions. Set them where they hold for every session, ALTER ROLE auth SET statement_timeout =
-	// '10s'. What the connection string itself asks for is sent; PgBouncer has to know it (ignore_startup_parameters).
+	// '10s'. What the connection string itself asks for is sent. If PgBouncer drops it (ignore_startup_parameters), the role has to set
+	// the same value, or [Open] fails.
 	PgBouncer bool
 }
 
@@ -95,6 +98,10 @@ const MinServerVersion = 15
 // Open connects to the PostgreSQL server that connString names, as a URL or as keywords and values like libpq's. It returns
 // when a connection is open and the server has turned out to be version 15 or later. It fails after the ConnectTimeout of each
 // host and PingTimeout, or when ctx ends. The caller closes the pool.
+//
+// Each connection of the pool is refused unless its session began with the settings that it asked for: the timeouts, search_path,
+// and what else the connection string says, but for application_name. PostgreSQL guarantees that. A pooler may drop a setting, and
+// calls would then silently work on the tables of another schema, say. The comparison is one round trip for each new connection.
 //
 // A connection string that names several hosts, a primary and its standbys, should say target_session_attrs=read-write:
 // nearly every call writes.
@@ -109,10 +116,10 @@ func Open(ctx context.Context, connString string, opts Options) (*pgxpool.Pool, 
 }
 
 // OpenConfig is [Open] for a config of [ParseConfig] that the caller may have changed. It doesn't change the config.
-// AfterConnect runs after [RegisterTypes].
+// AfterConnect runs after [RegisterTypes] and after the settings of the session have been compared.
 func OpenConfig(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
 	config = config.Copy()
-	registerFirst(config)
+	prepareFirst(config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("db: open pool: %w", err)
@@ -122,6 +129,21 @@ func OpenConfig(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, err
 		return nil, err
 	}
 	return pool, nil
+}
+
+// prepareFirst has a pool register the types on each of its connections and compare its settings, before the caller's hook.
+func prepareFirst(config *pgxpool.Config) {
+	next := config.AfterConnect
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		RegisterTypes(conn.TypeMap())
+		if err := startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams); err != nil {
+			return fmt.Errorf("db: %w", err)
+		}
+		if next == nil {
+			return nil
+		}
+		return next(ctx, conn)
+	}
 }
 
 func check(ctx context.Context, pool *pgxpool.Pool) error {
@@ -137,9 +159,43 @@ func check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := pool.QueryRow(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('server_version')
 	`).Scan(&number, &name); err != nil {
+		if lost := (*startup.LostError)(nil); errors.As(err, &lost) {
+			return err
+		}
+		if advice := onRefusal(config.ConnConfig, startup.Refused(err)); advice != "" {
+			return fmt.Errorf("db: connect: %w: %s", err, advice)
+		}
 		return fmt.Errorf("db: connect: %w", err)
 	}
 	return checkVersion(number, name)
+}
+
+// onRefusal says what to do about a startup parameter that a pooler has refused.
+func onRefusal(config *pgx.ConnConfig, refused string) string {
+	if refused == "" {
+		return ""
+	}
+	given := map[string]string{} // in the connection string
+	if parsed, err := pgconn.ParseConfig(config.ConnString()); err == nil {
+		given = startup.Asked(parsed.RuntimeParams)
+		if _, ok := parsed.RuntimeParams["options"]; ok {
+			given["options"] = ""
+		}
+	}
+	var advice []string
+	for name := range startup.Asked(config.RuntimeParams) {
+		if _, ok := given[name]; !ok && startup.IsTimeout(name) {
+			advice = append(advice, "set Options.PgBouncer, which sends no timeouts")
+			break
+		}
+	}
+	if _, ok := given[refused]; ok || !startup.IsTimeout(refused) {
+		advice = append(advice, "leave "+refused+" out of the connection string")
+	}
+	if refused == "options" {
+		refused = "…"
+	}
+	return strings.Join(append(advice, "have the server set it: ALTER ROLE "+config.User+" SET "+refused), "; ")
 }
 
 // checkVersion takes server_version_num, 150004 for 15.4, and server_version.

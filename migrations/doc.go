@@ -36,8 +36,16 @@
 // A run changes the schema on a connection of its own, which it opens with the configuration of the one it is given and
 // closes at the end; hooks of a pool, such as AfterConnect, don't run on it. The driver has to be pgx's for database/sql.
 // The session lock and settings belong to one server session, so connect to PostgreSQL itself or to a pooler in session
-// mode, never through a pooler in transaction mode. Connect as the role that is to own the tables; they are created in
-// the first schema of the search_path.
+// mode. Through a pooler in transaction mode a run is refused with a [PoolerError] before it changes anything. Connect as the
+// role that is to own the tables; they are created in the first schema of the search_path.
+//
+// A run notices a pooler by the number of the server process, which a pooler can't pass on; a relay that passes on bytes isn't
+// noticed and does no harm. Whether the pooler keeps a session for its client is tried out on two further connections. What can't be
+// told is refused, and so is a connection that lacks a setting that it asked for, such as search_path.
+//
+// [Status], [Pending] and [Version] read in single statements, and work through any pooler on a pool that prepares nothing by
+// name, such as one of package db with Options.PgBouncer. They too refuse a connection that lacks a setting that it asked for, which is
+// known of connections of pgx's driver.
 //
 // # Beside other migrations
 //

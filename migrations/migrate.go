@@ -252,7 +252,7 @@ type run struct {
 func (m *migrator) start(ctx context.Context) (*run, error) {
 	db, err := dedicated(ctx, m.db)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: %w", ofContext(ctx, err))
+		return nil, named(ofContext(ctx, err))
 	}
 	r := &run{
 		migrator: m,
@@ -279,6 +279,25 @@ func (m *migrator) start(ctx context.Context) (*run, error) {
 }
 
 func (r *run) close() { _ = r.db.Close() }
+
+// read reads which versions are applied, on a connection that has the settings that it asked for.
+func (m *migrator) read(ctx context.Context) (map[int64]record, error) {
+	conn, err := connect(ctx, m.db)
+	if err != nil {
+		return nil, named(ofContext(ctx, err))
+	}
+	defer conn.Close()
+	return m.applied(ctx, conn)
+}
+
+// named adds the package's name to an error that lacks it.
+func named(err error) error {
+	var pooler *PoolerError
+	if errors.As(err, &pooler) {
+		return pooler
+	}
+	return fmt.Errorf("migrations: %w", err)
+}
 
 // upTo hands goose one stretch of files after the other, each of transactional files only or of others only, because
 // lock_timeout is a setting of the session and differs between them. Another run may get the lock in between; goose looks
@@ -405,7 +424,7 @@ func ofContext(ctx context.Context, err error) error {
 }
 
 func (m *migrator) status(ctx context.Context) ([]FileStatus, error) {
-	applied, err := m.applied(ctx, m.db)
+	applied, err := m.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +445,7 @@ func (m *migrator) status(ctx context.Context) ([]FileStatus, error) {
 }
 
 func (m *migrator) pending(ctx context.Context) (bool, error) {
-	applied, err := m.applied(ctx, m.db)
+	applied, err := m.read(ctx)
 	if err == nil {
 		err = m.compare(applied)
 	}
@@ -440,7 +459,7 @@ func (m *migrator) pending(ctx context.Context) (bool, error) {
 }
 
 func (m *migrator) version(ctx context.Context) (int64, error) {
-	applied, err := m.applied(ctx, m.db)
+	applied, err := m.read(ctx)
 	if err != nil {
 		return 0, err
 	}

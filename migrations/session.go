@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/oauthdb/oauthdb/internal/startup"
 )
 
 // lockID is the advisory lock that serialises runs in a database: "oauthdb" in ASCII. It differs from goose's default, so
@@ -23,22 +25,43 @@ const lockID int64 = 0x6f617574686462
 func dedicated(ctx context.Context, db *sql.DB) (*sql.DB, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", onRefusal(err))
 	}
 	defer conn.Close()
 	var config *pgx.ConnConfig
-	err = conn.Raw(func(c any) error {
-		pgxConn, ok := c.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("the database driver has to be pgx's, not the one of %T", c)
+	err = pgxConn(conn, func(c *pgx.Conn) error {
+		if c == nil {
+			return errors.New("the database driver has to be pgx's")
 		}
-		config = pgxConn.Conn().Config()
+		config = c.Config()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(pin)), nil
+	own := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		err := prepare(ctx, conn)
+		if err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx)) // package stdlib doesn't
+		}
+		return err
+	}))
+	if err := own.PingContext(ctx); err != nil {
+		own.Close()
+		return nil, err
+	}
+	return own, nil
+}
+
+// prepare is called for each connection of a run, before anything else is sent on it. The settings that it pins aren't compared.
+func prepare(ctx context.Context, conn *pgx.Conn) error {
+	if err := patiently(ctx, func() error { return ownSession(ctx, conn) }); err != nil {
+		return err
+	}
+	if err := pin(ctx, conn); err != nil {
+		return err
+	}
+	return startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams, ownSettings()...)
 }
 
 // session prepares the one connection on which goose runs. goose calls it at the right moments because it is a

@@ -2,12 +2,10 @@ package migrations
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // pinned are the settings of a session that migrates, whatever the database, the role or the connection string say, so that
@@ -59,18 +57,22 @@ var pinned = []struct{ name, value string }{
 	{"transaction_timeout", "0"},
 }
 
-// pin is called for each connection of a run, before anything else is sent on it. It can't be done by startup parameters:
-// PgBouncer refuses those that it doesn't know.
+// ownSettings are those that a run sets itself.
+func ownSettings() []string {
+	names := []string{"statement_timeout", "lock_timeout"}
+	for _, s := range pinned {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// pin sets what is pinned. It can't be done by startup parameters: PgBouncer refuses those that it doesn't know.
 func pin(ctx context.Context, conn *pgx.Conn) error {
 	// First alone, and again: the statement that lifts a very short timeout is subject to it itself.
-	var err error
-	for range 10 {
-		_, err = conn.Exec(ctx, "SET statement_timeout = 0")
-		var pgErr *pgconn.PgError
-		if !errors.As(err, &pgErr) || pgErr.Code != "57014" || ctx.Err() != nil {
-			break
-		}
-	}
+	err := patiently(ctx, func() error {
+		_, err := conn.Exec(ctx, "SET statement_timeout = 0")
+		return err
+	})
 	if err == nil { // the next shortest, as the one below takes some milliseconds
 		_, err = conn.Exec(ctx, `
 			SELECT set_config('transaction_timeout', '0', false)

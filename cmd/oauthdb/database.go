@@ -19,6 +19,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/internal/devdb"
+	"github.com/oauthdb/oauthdb/internal/startup"
 	"github.com/oauthdb/oauthdb/migrations"
 )
 
@@ -128,6 +129,9 @@ func (s *server) sql(ctx context.Context) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement { // each statement runs once, perhaps through a pooler
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
 	handle := stdlib.OpenDB(*config)
 	if err := handle.PingContext(ctx); err != nil {
 		handle.Close()
@@ -157,6 +161,9 @@ func hintFor(err error) string {
 	var changed *migrations.ChangedError
 	if errors.As(err, &changed) {
 		return "The schema is not what this release thinks it is. Use the release that applied it, or make the database anew;\n'oauthdb stop -delete' deletes the private PostgreSQL."
+	}
+	if lost := (*startup.LostError)(nil); errors.As(err, &lost) || startup.Refused(err) != "" {
+		return "A pooler is in between. Connect to PostgreSQL itself with -database-url or DATABASE_URL."
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {

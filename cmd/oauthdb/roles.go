@@ -29,6 +29,7 @@ docs/privileges.md says what each role may do.`,
 		flags.StringVar(&o.Application, "application", "oauthdb_application", "`name` of the role of servers")
 		flags.StringVar(&o.Collector, "collector", "oauthdb_collector", "`name` of the role that deletes what is over")
 		flags.StringVar(&o.Auditor, "auditor", "oauthdb_auditor", "`name` of the role that reads all but credentials")
+		flags.StringVar(&o.Peer, "peer", "oauthdb_peer", "`name` of the role of another server that writes the tables by itself")
 		flags.StringVar(&o.VersionTable, "version-table", migrations.DefaultTable, "`name` of the table of applied versions")
 		return func(_ context.Context, c console) error {
 			print := roles.Privileges

@@ -8,8 +8,8 @@ import (
 
 func TestRolesPrintsTheScripts(t *testing.T) {
 	t.Parallel()
-	o := roles.Options{Schema: "auth", Owner: "o", Application: "a", Collector: "c", Auditor: "u", VersionTable: "auth.version"}
-	named := []string{"-schema", "auth", "-owner", "o", "-application", "a", "-collector", "c", "-auditor", "u", "-version-table", "auth.version"}
+	o := roles.Options{Schema: "auth", Owner: "o", Application: "a", Collector: "c", Auditor: "u", Peer: "p", VersionTable: "auth.version"}
+	named := []string{"-schema", "auth", "-owner", "o", "-application", "a", "-collector", "c", "-auditor", "u", "-peer", "p", "-version-table", "auth.version"}
 	for _, c := range []struct {
 		args  []string
 		write func(roles.Options) (string, error)

@@ -302,7 +302,7 @@ func reset(ctx context.Context, conn *pgx.Conn) error {
 
 // kind tells pools apart, those that can be handed on. It is empty for others.
 func (o Options) kind() string {
-	if o.Migrations != nil {
+	if o.Migrations != nil || Pooled() { // PgBouncer ends with its test
 		return ""
 	}
 	switch o.Tracer.(type) {

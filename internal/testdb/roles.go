@@ -8,7 +8,7 @@ import (
 
 type roleKey struct{}
 
-// As is a context in which the connections of a pool with Options.Roles act as a role: application, collector or auditor. Without
+// As is a context in which the connections of a pool with Options.Roles act as a role: application, collector, auditor or peer. Without
 // one they are the owner's.
 func As(ctx context.Context, role string) context.Context {
 	return context.WithValue(ctx, roleKey{}, role)

@@ -180,13 +180,16 @@ func suits(ctx context.Context, conn *pgx.Conn) error {
 	var super bool
 	var role string
 	var version int
+	var pid uint32
 	err := conn.QueryRow(ctx, `
-		SELECT r.rolsuper, r.rolname::text, current_setting('server_version_num')::int / 10000
+		SELECT r.rolsuper, r.rolname::text, current_setting('server_version_num')::int / 10000, pg_backend_pid()
 		FROM pg_roles AS r
-		WHERE r.rolname = current_user`).Scan(&super, &role, &version)
+		WHERE r.rolname = current_user`).Scan(&super, &role, &version, &pid)
 	switch {
 	case err != nil:
 		return fmt.Errorf("asking the server about its version and the role: %w", err)
+	case pid != conn.PgConn().PID(): // it would keep connections to databases that are copied or dropped, and may drop settings
+		return errors.New("DATABASE_URL goes through a pooler: tests need PostgreSQL itself; PGBOUNCER=transaction starts one for them")
 	case version < devdb.Oldest:
 		return fmt.Errorf("the server is PostgreSQL %d; the oldest supported is %d", version, devdb.Oldest)
 	case !super:

@@ -64,7 +64,7 @@ func (m migrator) hash() (string, error) {
 // rolesOf are the roles of package roles on a server: the tests' role is the owner, and a member of the others.
 func (s *testServer) rolesOf() roles.Options {
 	name := s.role.name
-	return roles.Options{Owner: name, Application: name + "_application", Collector: name + "_collector", Auditor: name + "_auditor"}
+	return roles.Options{Owner: name, Application: name + "_application", Collector: name + "_collector", Auditor: name + "_auditor", Peer: name + "_peer"}
 }
 
 // give creates the roles, as the superuser, and gives them their privileges in a database, as the tests' role.
@@ -85,7 +85,7 @@ func (s *testServer) give(ctx context.Context, database string, db *sql.DB) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, admin.Close(context.WithoutCancel(ctx))) }()
-	if _, err := admin.Exec(ctx, create+"GRANT "+quoted(o.Application)+", "+quoted(o.Collector)+", "+quoted(o.Auditor)+" TO "+quoted(o.Owner)); err != nil {
+	if _, err := admin.Exec(ctx, create+"GRANT "+quoted(o.Application)+", "+quoted(o.Collector)+", "+quoted(o.Auditor)+", "+quoted(o.Peer)+" TO "+quoted(o.Owner)); err != nil {
 		return fmt.Errorf("creating roles: %w", err)
 	}
 	if _, err := db.ExecContext(ctx, privileges); err != nil {

@@ -52,7 +52,7 @@ type Options struct {
 	Migrations fs.FS
 
 	// Roles gives the roles of package roles their privileges, and lets the pool's connections act as the one that a context
-	// names: see [As]. They are called as the owner, with _application, _collector and _auditor behind it.
+	// names: see [As]. They are called as the owner, with _application, _collector, _auditor and _peer behind it.
 	Roles bool
 
 	patience time.Duration // with connections that are not released; 0 means 5 seconds

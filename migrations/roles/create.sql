@@ -7,7 +7,7 @@ DO $roles$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY[{{.OwnerName}}, {{.ApplicationName}}, {{.CollectorName}}, {{.AuditorName}}] LOOP
+    FOREACH wanted IN ARRAY ARRAY[{{.OwnerName}}, {{.ApplicationName}}, {{.CollectorName}}, {{.AuditorName}}, {{.PeerName}}] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted) THEN
             EXECUTE format('CREATE ROLE %I', wanted);
         END IF;
@@ -21,6 +21,6 @@ $roles$;
 CREATE SCHEMA IF NOT EXISTS {{.Schema}};
 REVOKE CREATE ON SCHEMA {{.Schema}} FROM PUBLIC; -- which a database has that was made before PostgreSQL 15
 GRANT USAGE, CREATE ON SCHEMA {{.Schema}} TO {{.Owner}};
-GRANT USAGE ON SCHEMA {{.Schema}} TO {{.Application}}, {{.Collector}}, {{.Auditor}};
+GRANT USAGE ON SCHEMA {{.Schema}} TO {{.Application}}, {{.Collector}}, {{.Auditor}}, {{.Peer}};
 
 COMMIT;

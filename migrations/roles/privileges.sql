@@ -12,8 +12,8 @@ REVOKE ALL ON
     oauth_client_resource, oauth_client_secret, oauth_consent, oauth_initial_access_token, oauth_pairwise_subject,
     oauth_polled_request, oauth_proof, oauth_refresh_token, oauth_resource, oauth_trusted_issuer, one_time_code, passkey,
     recovery_code, security_event, session, session_client, totp, "user", verification
-FROM PUBLIC, {{.Application}}, {{.Collector}}, {{.Auditor}};
-REVOKE ALL ON {{.VersionTable}} FROM PUBLIC, {{.Application}}, {{.Collector}}, {{.Auditor}};
+FROM PUBLIC, {{.Application}}, {{.Collector}}, {{.Auditor}}, {{.Peer}};
+REVOKE ALL ON {{.VersionTable}} FROM PUBLIC, {{.Application}}, {{.Collector}}, {{.Auditor}}, {{.Peer}};
 
 -- Whether the schema is up to date (migrations.Pending).
 GRANT SELECT ON {{.VersionTable}} TO {{.Application}}, {{.Collector}}, {{.Auditor}};
@@ -237,5 +237,13 @@ GRANT SELECT (
     deleted_at
 ) ON "user" TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, expires_at) ON verification TO {{.Auditor}};
+
+-- The peer is another server that writes the tables by itself, as better-auth does. What it has no name for is what the triggers on its
+-- tables read and write.
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    account, device_code, jwks, oauth_access_token, oauth_client, oauth_client_assertion, oauth_client_resource, oauth_consent,
+    oauth_refresh_token, oauth_resource, session, "user", verification
+TO {{.Peer}};
+GRANT SELECT, INSERT ON oauth_authorization, oauth_pairwise_subject, session_client TO {{.Peer}};
 
 COMMIT;

@@ -4,6 +4,7 @@
 //   - the application is a server that makes the calls of package store.
 //   - the collector is what runs a db.Collector, or `oauthdb gc`.
 //   - the auditor reads, but no credential in any form: neither digests nor ciphertext.
+//   - the peer is another server that writes the tables by itself, as a better-auth server does.
 //
 // docs/privileges.md says how to use them, and what a leak of each one's password means. `oauthdb roles` prints what this package
 // writes. The package connects to nothing.
@@ -30,6 +31,7 @@ type Options struct {
 	Application string // oauthdb_application
 	Collector   string // oauthdb_collector
 	Auditor     string // oauthdb_auditor
+	Peer        string // oauthdb_peer
 
 	// VersionTable is [migrations.Options].Table: oauthdb_version.
 	VersionTable string
@@ -56,6 +58,7 @@ func render(text string, o Options) (string, error) {
 		"Application":  cmp.Or(o.Application, "oauthdb_application"),
 		"Collector":    cmp.Or(o.Collector, "oauthdb_collector"),
 		"Auditor":      cmp.Or(o.Auditor, "oauthdb_auditor"),
+		"Peer":         cmp.Or(o.Peer, "oauthdb_peer"),
 		"VersionTable": cmp.Or(o.VersionTable, migrations.DefaultTable),
 	}
 	data := map[string]string{}

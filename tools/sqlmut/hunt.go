@@ -44,20 +44,34 @@ type hunter struct {
 	server   string
 	closures *closures
 	budget   time.Duration // of recorded time of tests for one mutant
+	patience time.Duration // with tests, beside ten times what they took
+	deadline time.Time     // for all mutants; zero for none
 	logf     func(string, ...any)
 
 	mu      sync.Mutex
-	killers map[string]map[string]int // by unit: how many mutants a test has killed
+	killers map[string]map[string]int // by group of mutants: how many mutants a test has killed
 	trusted map[string]bool           // by unit and test: it is green without a mutant
 }
 
-// order puts those that killed before in front.
-func (h *hunter) order(unit string, tests []chosen) []chosen {
+// order puts those that killed before in front. Where a mutant changes what is locked, those come first that are otherwise last: they run
+// calls side by side, and others can't tell.
+func (h *hunter) order(m *mutant, tests []chosen) []chosen {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	kills := h.killers[unit]
+	kills := h.killers[m.group()]
 	tests = slices.Clone(tests)
-	slices.SortStableFunc(tests, func(a, b chosen) int { return rank(kills[b.name], b.took) - rank(kills[a.name], a.took) })
+	slices.SortStableFunc(tests, func(a, b chosen) int {
+		if k := rank(kills[b.name], b.took) - rank(kills[a.name], a.took); k != 0 {
+			return k
+		}
+		if m.operator.locks() && a.b.Last != b.b.Last {
+			if a.b.Last {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
 	return tests
 }
 
@@ -66,26 +80,55 @@ func rank(kills int, took time.Duration) int {
 	return int(1000 * float64(kills) / (took + 50*time.Millisecond).Seconds())
 }
 
-func (h *hunter) killed(unit, test string) {
+func (h *hunter) killed(group, test string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.killers[unit] == nil {
-		h.killers[unit] = map[string]int{}
+	if h.killers[group] == nil {
+		h.killers[group] = map[string]int{}
 	}
-	h.killers[unit][test]++
+	h.killers[group][test]++
 }
 
-// try runs the tests that call the mutant's unit, until one is red. The first runs take a part of a second, each next one longer.
-func (h *hunter) try(ctx context.Context, p *proxy, m *mutant) (result, error) {
-	r := result{Key: m.key(), ID: m.id, mutant: m}
+// learn takes from earlier results which tests kill mutants of which group.
+func (h *hunter) learn(known map[string]result) {
+	for _, r := range known {
+		unit, rest, _ := strings.Cut(r.ID, "/")
+		op, _, _ := strings.Cut(rest, "/")
+		if r.Verdict == killed && r.By != "" {
+			h.killed((&mutant{unit: unit, operator: operator(op)}).group(), r.By)
+		}
+	}
+}
+
+// attempt is a mutant on its way: what was tried already.
+type attempt struct {
+	result
+	done map[string]bool // tests that pass with the mutant, or don't pass without it
+}
+
+// first is how long the tests may take together that are tried on every mutant, before the rest is on those that have survived them. The
+// tests that kill many come to the front meanwhile.
+const first = 8 * time.Second
+
+// try runs the tests that call the mutant's unit, until one is red or those that were run take as long as budget says, together; 0 is no
+// limit. The first runs take a part of a second, each next one longer. It reports whether there is a verdict.
+func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Duration) (bool, error) {
+	m, r := a.mutant, &a.result
 	start := time.Now()
-	tests := h.order(m.unit, h.suite.calling(m.unit, h.closures))
+	defer func() { r.Took += time.Since(start) }()
+	tests := h.order(m, h.suite.calling(m.unit, h.closures))
+	tests = slices.DeleteFunc(tests, func(t chosen) bool { return a.done[t.b.Dir+" "+t.name] })
 	p.use(m, nil)
 	defer p.use(nil, nil)
+	met := r.Seen
 	var spent time.Duration
 	for chunk := 500 * time.Millisecond; len(tests) > 0; chunk = chunk * 5 / 2 {
-		if h.budget > 0 && spent >= h.budget {
+		if budget > 0 && spent >= budget {
 			break
+		}
+		if isPast(h.deadline) {
+			r.Verdict = untried
+			return true, nil
 		}
 		var took time.Duration
 		n := 0
@@ -100,47 +143,48 @@ func (h *hunter) try(ctx context.Context, p *proxy, m *mutant) (result, error) {
 				order = append(order, t.b)
 			}
 			byPackage[t.b] = append(byPackage[t.b], t.name)
+			a.done[t.b.Dir+" "+t.name] = true
 		}
 		tests = tests[n:]
 		spent += took
 		for _, b := range order {
-			limit := 20*time.Second + 10*took
+			limit := h.patience + 10*took
 			for names := byPackage[b]; len(names) > 0; {
 				run, err := h.suite.run(ctx, p, h.server, b, names, limit)
 				if err != nil {
-					return r, err
+					return false, err
 				}
 				seen, err := p.outcome()
 				if err != nil {
-					return r, err
+					return false, err
 				}
-				r.Seen = max(r.Seen, seen)
-				r.Took = time.Since(start)
+				r.Seen = met + seen
 				switch run.state {
 				case passed:
 					r.Ran += len(names)
 					names = nil
 				case timedOut:
 					r.Verdict, r.By = hung, strings.Join(names, ", ")
-					return r, nil
+					return true, nil
 				case failed:
 					isGreen, err := h.isGreen(ctx, p, m, b, run.test, limit)
 					if err != nil {
-						return r, err
+						return false, err
 					}
 					if isGreen {
 						r.Verdict, r.By = killed, run.test
-						h.killed(m.unit, run.test)
-						return r, nil
+						h.killed(m.group(), run.test)
+						return true, nil
 					}
 					h.logf("%s fails without a mutant now, so it is left out for %s", run.test, m.id)
 					names = slices.DeleteFunc(names, func(n string) bool { return n == run.test })
+					met = r.Seen
 				}
 			}
 		}
 	}
 	r.Verdict, r.Left = survived, len(tests)
-	return r, nil
+	return len(tests) == 0, nil
 }
 
 // isGreen runs a test that has killed a mutant once more without it, the first time that it kills one of the unit: a test that fails
@@ -168,35 +212,60 @@ func (h *hunter) isGreen(ctx context.Context, p *proxy, m *mutant, b *compiled, 
 	return true, nil
 }
 
-// all tries mutants, one at a time through each proxy, and calls done with each result. Past the deadline none is begun.
-func (h *hunter) all(ctx context.Context, proxies []*proxy, mutants []*mutant, deadline time.Time, done func(result) error) error {
+// all tries mutants, one at a time through each proxy, and calls done with each result.
+func (h *hunter) all(ctx context.Context, proxies []*proxy, mutants []*mutant, done func(result) error) error {
+	var attempts []*attempt
+	for _, m := range mutants {
+		attempts = append(attempts, &attempt{result{Key: m.key(), ID: m.id, mutant: m}, map[string]bool{}})
+	}
+	var mu sync.Mutex
+	var rest []*attempt
+	err := h.each(ctx, proxies, attempts, func(ctx context.Context, p *proxy, a *attempt) error {
+		decided, err := h.try(ctx, p, a, first)
+		switch {
+		case err != nil:
+			return err
+		case decided:
+			return done(a.result)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		rest = append(rest, a)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		h.logf("%s: %d of %d have survived the first tests", rest[0].mutant.unit, len(rest), len(mutants))
+	}
+	return h.each(ctx, proxies, rest, func(ctx context.Context, p *proxy, a *attempt) error {
+		if _, err := h.try(ctx, p, a, h.budget); err != nil {
+			return err
+		}
+		return done(a.result)
+	})
+}
+
+// each calls f for each attempt, one at a time for each proxy, until it fails.
+func (h *hunter) each(ctx context.Context, proxies []*proxy, attempts []*attempt, f func(context.Context, *proxy, *attempt) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	next := make(chan *mutant)
+	next := make(chan *attempt)
 	var workers sync.WaitGroup
 	for _, p := range proxies {
 		workers.Go(func() {
-			for m := range next {
-				var r result
-				var err error
-				if isPast(deadline) {
-					r = result{Key: m.key(), ID: m.id, Verdict: untried, mutant: m}
-				} else {
-					r, err = h.try(ctx, p, m)
-				}
-				if err == nil {
-					err = done(r)
-				}
-				if err != nil {
+			for a := range next {
+				if err := f(ctx, p, a); err != nil {
 					cancel(err)
 					return
 				}
 			}
 		})
 	}
-	for _, m := range mutants {
+	for _, a := range attempts {
 		select {
-		case next <- m:
+		case next <- a:
 		case <-ctx.Done():
 		}
 	}

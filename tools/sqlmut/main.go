@@ -29,6 +29,8 @@ type options struct {
 	limit, budget       time.Duration
 	fresh, list, show   bool
 	write, survivors    string
+	hint                string
+	patience            time.Duration
 	equivalents         string // another list, for tests
 }
 
@@ -42,11 +44,13 @@ func main() {
 	flag.IntVar(&o.workers, "workers", min(2, runtime.NumCPU()), "how many mutants are tried at the same time")
 	flag.DurationVar(&o.limit, "for", 0, "begin no mutant after this time; 0 for no limit")
 	flag.DurationVar(&o.budget, "budget", 2*time.Minute, "of the tests that make a call, run the first that take this long together; 0 for all")
+	flag.DurationVar(&o.patience, "patience", 20*time.Second, "stop tests that take ten times as long as they did, and this")
 	flag.BoolVar(&o.fresh, "fresh", false, "forget the results of earlier runs")
 	flag.BoolVar(&o.list, "list", false, "print the mutants and stop")
 	flag.BoolVar(&o.show, "show", false, "print the changed text of each survivor")
 	flag.StringVar(&o.write, "write", "", "write the score to a Markdown `file`")
 	flag.StringVar(&o.survivors, "survivors", "", "append survivors to a `file` as they come")
+	flag.StringVar(&o.hint, "hint", "", "the `command` to print for trying what -for has left")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -204,16 +208,18 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 		return err
 	}
 	h := &hunter{
-		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget,
-		logf: logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
+		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget, patience: o.patience,
+		deadline: deadline,
+		logf:     logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
 	}
+	h.learn(results.known)
 	var mu sync.Mutex
-	n := 0
-	return h.all(ctx, proxies, todo, deadline, func(r result) error {
+	n, total := 0, len(todo)
+	done := func(r result) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if n++; n%25 == 0 {
-			logf("%d of %d", n, len(todo))
+			logf("%d of %d", n, total)
 		}
 		report.add(r)
 		if r.Verdict == untried {
@@ -228,7 +234,18 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 			}
 		}
 		return results.add(r)
-	})
+	}
+	for len(todo) > 0 { // one call or routine after another
+		k := 1
+		for k < len(todo) && todo[k].unit == todo[0].unit {
+			k++
+		}
+		if err := h.all(ctx, proxies, todo[:k], done); err != nil {
+			return err
+		}
+		todo = todo[k:]
+	}
+	return nil
 }
 
 func appendLine(name, line string) error {

@@ -20,6 +20,14 @@ type mutant struct {
 	text      string // what is swapped in
 }
 
+// group is what mutants have in common that the same tests may kill.
+func (m *mutant) group() string {
+	if m.operator.locks() {
+		return m.unit + " locks"
+	}
+	return m.unit
+}
+
 // key tells results of mutants apart. It changes with the unit.
 func (m *mutant) key() string {
 	sum := sha256.Sum256([]byte(m.original + "\x00" + m.text))

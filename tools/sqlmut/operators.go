@@ -35,6 +35,11 @@ var operators = []operator{
 	dropOrder, dropLimit, dropArgument, swapExtreme, dropWrite, dropSet,
 }
 
+// locks reports whether the operator changes what is locked, or in which order.
+func (op operator) locks() bool {
+	return op == weakenLock || op == dropLock || op == dropSkipLocked || op == dropOrder
+}
+
 // change is a mutant of a text, before it has a name.
 type change struct {
 	operator operator

@@ -24,7 +24,7 @@ func project(t *testing.T, cache string, change func(*options)) (string, int) {
 		}
 		t.Setenv("DATABASE_URL", string(bytes.TrimSpace(url)))
 	}
-	o := options{config: "testdata/project/sqlmut.yaml", cache: cache, workers: 2, budget: time.Minute}
+	o := options{config: "testdata/project/sqlmut.yaml", cache: cache, workers: 2, budget: time.Minute, patience: 4 * time.Second}
 	if change != nil {
 		change(&o)
 	}
@@ -58,8 +58,8 @@ func TestProject(t *testing.T) {
 	if !slices.Equal(survivors, want) {
 		t.Errorf("survivors:\n%s\nwant:\n%s\n\n%s", strings.Join(survivors, "\n"), strings.Join(want, "\n"), out)
 	}
-	if score := regexp.MustCompile(`(?m)^ +all +25 +21 +0 +1 +3 +0$`); !score.MatchString(out) {
-		t.Errorf("the score is not 25 mutants, 21 killed, 1 equivalent and 3 survivors:\n%s", out)
+	if score := regexp.MustCompile(`(?m)^ +all +31 +25 +2 +1 +3 +0$`); !score.MatchString(out) {
+		t.Errorf("the score is not 31 mutants, 25 killed, 2 timed out, 1 equivalent and 3 survivors:\n%s", out)
 	}
 
 	t.Run("a list that is wrong", func(t *testing.T) {
@@ -76,4 +76,66 @@ func TestProject(t *testing.T) {
 			t.Errorf("exit code %d, not 1", code)
 		}
 	})
+}
+
+// TestSince shows that what has changed since a revision is picked, and nothing else.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-c", "user.name=test", "-c", "user.email=test@example.com"}, args...)...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	query := func(name, condition string) string {
+		return "package store\n\nconst " + name + " = `-- name: " + name + " :one\nSELECT 1 WHERE " + condition + "\n`\n"
+	}
+	routine := func(name, body string) string {
+		return "CREATE FUNCTION " + name + "() RETURNS boolean LANGUAGE sql AS $$ SELECT " + body + " $$;"
+	}
+	write("store/a.sql.go", query("A", "true"))
+	write("store/b.sql.go", query("B", "true"))
+	write("routines/c.sql", routine("c", "true"))
+	write("routines/d.sql", routine("d", "true"))
+	git("init", "-q")
+	git("add", ".")
+	git("commit", "-q", "-m", "one")
+	c := config{Queries: []string{"store"}, Routines: []string{"routines"}}
+	changed := func() []string {
+		t.Helper()
+		units, err := readUnits(workTree{root}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picked, err := choose(units, c, options{root: root, since: "HEAD"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, u := range picked {
+			names = append(names, u.name)
+		}
+		return names
+	}
+	if got := changed(); len(got) > 0 {
+		t.Errorf("nothing has changed, but %v is picked", got)
+	}
+	write("store/b.sql.go", query("B", "false"))
+	write("store/e.sql.go", query("E", "true"))
+	write("routines/d.sql", routine("d", "false"))
+	if got, want := changed(), []string{"B", "E", "d"}; !slices.Equal(got, want) {
+		t.Errorf("%v is picked, not %v", got, want)
+	}
 }

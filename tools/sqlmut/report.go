@@ -135,12 +135,27 @@ func (r *report) print(w io.Writer, o options) int {
 	}
 	t.Flush()
 	if n := len(r.with(untried)); n > 0 {
-		fmt.Fprintf(w, "\n%d mutants were not tried. This tries them all:\n  make mutate SINCE=%s\n", n, o.since)
+		fmt.Fprintf(w, "\n%d mutants were not tried. To try them, run\n  %s\n", n, o.again())
 	}
 	if len(survivors) > 0 || len(stale) > 0 {
 		return 1
 	}
 	return 0
+}
+
+// again is the command that tries the rest.
+func (o options) again() string {
+	if o.hint != "" {
+		return o.hint
+	}
+	command := "sqlmut -config " + o.config
+	if o.only != "" {
+		command += " -only '" + o.only + "'"
+	}
+	if o.since != "" {
+		command += " -since " + o.since
+	}
+	return command
 }
 
 var columns = []verdict{killed, hung, equivalent, survived, untried, invalid}

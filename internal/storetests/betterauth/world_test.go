@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/token"
@@ -38,8 +39,29 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	d := storetest.New(t)
-	return &world{t, t.Context(), d.Pool, d.Store, startServer(t, d.URL)}
+	d := storetest.New(t, fixture.WithRoles)
+	if _, err := d.Pool.Exec(t.Context(), `ALTER TABLE account ADD COLUMN written_by text DEFAULT current_user`); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		var peers int
+		err := d.Pool.QueryRow(context.WithoutCancel(t.Context()), `SELECT count(*) FROM account WHERE written_by = session_user || '_peer'`).Scan(&peers)
+		if err != nil || peers == 0 && !t.Failed() && !t.Skipped() {
+			t.Errorf("the server has written %d accounts in its role, %v", peers, err)
+		}
+	})
+	return &world{t, t.Context(), d.Pool, d.Store, startServer(t, asPeer(t, d.URL))}
+}
+
+// asPeer is the URL of a session that may do what the role of package roles may.
+func asPeer(t *testing.T, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal("the database's URL cannot be read")
+	}
+	u.RawQuery += "&options=" + url.PathEscape("-c role="+u.User.Username()+"_"+string(fixture.Peer))
+	return u.String()
 }
 
 func (w *world) in(t testing.TB) *world { return &world{t, t.Context(), w.pool, w.q, w.server} }

@@ -40,6 +40,8 @@ func (w *world) lockTables() (unlock func()) {
 // activity counts the sessions on the database, but for the one that asks, that match a condition.
 func (w *world) activity(tx pgx.Tx, condition string) (n int) {
 	w.Helper()
+	_, err := tx.Exec(w.Ctx, `SELECT pg_stat_clear_snapshot()`) // which a transaction takes once
+	w.OK(err)
 	w.OK(tx.QueryRow(w.Ctx, `
 		SELECT count(*)
 		FROM pg_stat_activity AS a

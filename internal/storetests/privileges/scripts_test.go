@@ -116,7 +116,7 @@ func TestScriptsInstallRealmsWithoutASuperuser(t *testing.T) {
 	for _, schema := range []string{"public", `Realm "B" $roles$ it's \b`} {
 		o := roles.Options{
 			Schema: schema, Owner: i.name + `_own"er $roles$ it's \o ` + schema[:1], Application: i.name + "_Application " + schema[:1],
-			Collector: i.name + "_collector" + schema[:1], Auditor: i.name + "_auditor" + schema[:1],
+			Collector: i.name + "_collector" + schema[:1], Auditor: i.name + "_auditor" + schema[:1], Peer: i.name + "_peer" + schema[:1],
 		}
 		for range 2 {
 			i.run(admin, i.script(roles.Create, o))

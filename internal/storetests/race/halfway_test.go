@@ -55,7 +55,7 @@ type waiting struct {
 func (w *world) besides(c *pgxpool.Conn, do func() error) *waiting {
 	w.Helper()
 	x := &waiting{done: make(chan error, 1)}
-	pid := c.Conn().PgConn().PID()
+	pid := w.Backend(c.Conn())
 	res := make(chan error, 1)
 	go func() { res <- do() }()
 	for wait := 4 * time.Millisecond; ; wait = time.Millisecond {
@@ -67,7 +67,7 @@ func (w *world) besides(c *pgxpool.Conn, do func() error) *waiting {
 		}
 		var blocked bool
 		// for a row, that is: for the transaction that has it, and not for a page that another test is adding to the table
-		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted AND locktype IN ('transactionid', 'tuple'))`, pid).Scan(&blocked))
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = `+pid+` AND NOT granted AND locktype IN ('transactionid', 'tuple'))`).Scan(&blocked))
 		if blocked {
 			x.waited = true
 			x.done = res

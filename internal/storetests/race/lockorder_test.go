@@ -62,7 +62,7 @@ func (h *lockHolder) release() {
 type startedCall struct {
 	w    *world
 	name string
-	pid  uint32
+	pid  string // an expression
 	done chan error
 	err  error
 	over bool
@@ -79,7 +79,7 @@ func (w *world) startsOn(name string, work func(tx pgx.Tx) error, commit bool) *
 	w.Helper()
 	conn, err := w.Pool.Acquire(w.Ctx)
 	w.OK(err)
-	c := &startedCall{w: w, name: name, pid: conn.Conn().PgConn().PID(), done: make(chan error, 1)}
+	c := &startedCall{w: w, name: name, pid: w.Backend(conn.Conn()), done: make(chan error, 1)}
 	go func() {
 		defer conn.Release()
 		tx, err := conn.Begin(w.Ctx)
@@ -116,9 +116,9 @@ func (c *startedCall) waits() string {
 		var blocked bool
 		var table *string
 		c.w.OK(c.w.Pool.QueryRow(c.w.Ctx, `
-			SELECT cardinality(pg_blocking_pids($1)) > 0,
-				(SELECT l.relation::regclass::text FROM pg_locks AS l WHERE l.pid = $1 AND l.locktype = 'tuple' LIMIT 1)`,
-			c.pid).Scan(&blocked, &table))
+			SELECT coalesce(cardinality(pg_blocking_pids(b.pid)) > 0, false),
+				(SELECT l.relation::regclass::text FROM pg_locks AS l WHERE l.pid = b.pid AND l.locktype = 'tuple' LIMIT 1)
+			FROM (SELECT `+c.pid+` AS pid) AS b`).Scan(&blocked, &table))
 		if blocked && table != nil {
 			return strings.Trim(*table, `"`)
 		}

@@ -52,7 +52,7 @@ func newLockWorld(t testing.TB, conns int) *world {
 		w.OK(err)
 	}
 	w.OK(super.Close(w.Ctx))
-	w.Pool.Reset()
+	w.NewSessions()
 	open := make([]func(), conns)
 	for i := range open {
 		c, err := w.Pool.Acquire(w.Ctx)
@@ -83,10 +83,7 @@ func raceSuperuser(w *world) *pgx.Conn {
 func raceDeadlocks(w *world) {
 	w.Helper()
 	ctx := context.WithoutCancel(w.Ctx)
-	w.Pool.Reset()
-	for others, deadline := 1, time.Now().Add(10*time.Second); others > 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		w.OK(w.Pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&others))
-	}
+	w.NewSessions()
 	var deadlocks int
 	w.OK(w.Pool.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks))
 	if deadlocks > 0 {

@@ -15,3 +15,9 @@ SELECT (CASE WHEN l.id IS NULL THEN 'unknown' WHEN c.balance IS NULL THEN 'refus
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN locked AS l ON true
 LEFT JOIN changed AS c ON true;
+
+-- name: Tick :one
+UPDATE account AS a
+SET balance = a.balance - 1
+WHERE a.id = @id::text AND a.balance > 0
+RETURNING a.balance;

@@ -54,3 +54,17 @@ func (q *Queries) Withdraw(ctx context.Context, arg WithdrawParams) (WithdrawRow
 	err := row.Scan(&i.Outcome, &i.Balance)
 	return i, err
 }
+
+const tick = `-- name: Tick :one
+UPDATE account AS a
+SET balance = a.balance - 1
+WHERE a.id = $1::text AND a.balance > 0
+RETURNING a.balance
+`
+
+func (q *Queries) Tick(ctx context.Context, id string) (int32, error) {
+	row := q.db.QueryRow(ctx, tick, id)
+	var balance int32
+	err := row.Scan(&balance)
+	return balance, err
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -78,6 +79,28 @@ func TestWithdraw(t *testing.T) {
 		if balance := row.Balance; row.Outcome != c.outcome || (balance != nil && *balance != c.balance) {
 			t.Errorf("%s withdraws %d: %s, %v left", c.id, c.amount, row.Outcome, balance)
 		}
+	}
+}
+
+// TestTick goes on until nothing is left, so it hangs if that is never.
+func TestTick(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	ticks := 0
+	for {
+		if _, err := New(conn).Tick(t.Context(), "alice"); errors.Is(err, pgx.ErrNoRows) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ticks++
+	}
+	var others int
+	if err := conn.QueryRow(t.Context(), "SELECT sum(balance) FROM account WHERE id <> 'alice'").Scan(&others); err != nil {
+		t.Fatal(err)
+	}
+	if ticks != 10 || others != 20 {
+		t.Errorf("%d ticks, and %d left of the others", ticks, others)
 	}
 }
 
