@@ -9,12 +9,20 @@ SQLC    := $(TOOL) sqlc
 # Every module of the repository, and those of them that are more than a list of tools.
 MODULES := $(shell find . -name '.?*' -prune -o -name testdata -prune -o -name go.mod -print | sed 's|/go.mod$$||' | sort)
 CHECKED := $(filter-out ./tools ./tools/embeddedpg,$(MODULES))
-TESTED  := $(filter-out ./tools/%,$(CHECKED))
+# Those with tests, the one that takes longest first.
+TESTED  := ./internal/storetests $(filter-out ./internal/storetests ./tools/%,$(CHECKED))
 
 # $(call in-each,modules,command) runs a command in each of them, and fails if it fails in one.
 in-each = @failed=; for module in $(1); do \
 		echo "($$module) $(2)"; (cd "$$module" && $(2)) || failed=1; \
 	done; test -z "$$failed"
+
+# $(two-at-once) runs $COMMAND in each of the modules with tests, two at a time, as the longest package of one leaves processors to
+# another. What is said in a module is printed when all is done there.
+two-at-once = @printf '%s\n' $(TESTED) | xargs -P 2 -I {} sh -c 'said=$$(cd "{}" && eval "$$COMMAND" 2>&1); failed=$$?; \
+	printf "%s\n" "({}) $$COMMAND" "$$said"; exit $$failed'
+test: export COMMAND = go test -timeout 15m $(TESTFLAGS) ./...
+race: export COMMAND = go test -race -timeout 45m $(TESTFLAGS) ./...
 
 ##@ See it work
 
@@ -42,9 +50,9 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 .PHONY: test race crash failover rounds pgbouncer schedules plans bench bench-quick generate routine sums review check format clean
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
-	$(call in-each,$(TESTED),go test -timeout 15m $(TESTFLAGS) ./...)
+	$(two-at-once)
 race: ## run all tests with the race detector
-	$(call in-each,$(TESTED),go test -race -timeout 45m $(TESTFLAGS) ./...)
+	$(two-at-once)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
@@ -57,10 +65,11 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
+# Schedules go by the server processes of their connections, which a pooler changes.
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
 	cd storetest && PGBOUNCER=$(or $(MODE),transaction) go test ./contract -count=1 $(TESTFLAGS)
 	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./calls -count=1 -timeout 15m $(TESTFLAGS)
-	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
+	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -skip '^TestSchedules' -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
 .PHONY: fuzz
 fuzz: ## fuzz all that reads what comes from outside, each target for a while: make fuzz FUZZTIME=2m
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
@@ -71,7 +80,7 @@ fuzz: ## fuzz all that reads what comes from outside, each target for a while: m
 .PHONY: mutate
 mutate: ## see which changes of the SQL no test notices: make mutate CALL=RotateRefreshToken, or SINCE=HEAD for what has changed
 	go run -C tools/sqlmut . -config $(CURDIR)/sqlmut.yaml $(if $(CALL),-only '$(CALL)') $(if $(SINCE),-since $(SINCE)) \
-		$(if $(WRITE),-write $(CURDIR)/docs/mutation.md) $(MUTATEFLAGS)
+		$(if $(WRITE),-write $(CURDIR)/docs/mutation.md -hint 'make mutate WRITE=1') $(MUTATEFLAGS)
 schedules: ## walk all orders in which two calls can meet at a lock, and a part of those of three, in under half an hour
 	cd internal/storetests && go test ./race -run '^TestSchedules' -count=1 -timeout 60m -sample 0 -v $(TESTFLAGS)
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog

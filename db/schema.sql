@@ -1929,9 +1929,11 @@ BEGIN
         WHEN a.id IS NULL THEN 'unknown'
         WHEN NOT proof_is_fresh AND (a.redeemed_as = issued_as) IS NOT TRUE THEN 'proof_replayed'
         WHEN a.revoked_at IS NOT NULL OR a.redeemed_at IS NULL THEN 'revoked'
-        WHEN r.revoked IS NOT NULL THEN 'replayed'
         -- collected: if the family goes on, it was used before
-        WHEN r.id IS NULL AND first IS NOT NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = polled) THEN 'replayed'
+        WHEN r.revoked IS NOT NULL
+            OR r.id IS NULL AND first IS NOT NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = polled)
+        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
+        THEN CASE WHEN a.redeemed_as = issued_as THEN 'superseded' ELSE 'replayed' END
         WHEN (r.id IS NULL AND first IS NOT NULL) OR r.expires_at <= now() THEN 'expired'
         WHEN a.redeemed_as = issued_as OR (grace > interval '0' AND now() < a.redeemed_at + grace) THEN 'retried'
         ELSE 'replayed'
@@ -1950,7 +1952,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
+COMMENT ON FUNCTION public.judge_redeemed_request(polled public.authorization_id, issued_as public.access_token_id, grace interval, proof_is_fresh boolean, OUT verdict public.outcome, OUT refresh_token public.token_digest, OUT refresh_token_id public.refresh_token_id, OUT refresh_token_expires_at timestamp with time zone, OUT access_token_expires_at timestamp with time zone) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Once it is used, a repeated call is superseded. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
 
 CREATE FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) RETURNS public.outcome
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -2097,9 +2099,12 @@ BEGIN
     SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
-        WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        WHEN r.successor_id IS NULL THEN 'replayed'
         -- collected: if the family goes on, it was used before
-        WHEN n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL) THEN 'replayed'
+        WHEN n.revoked IS NOT NULL
+            OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
+        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
+        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
         WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
@@ -2125,7 +2130,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+COMMENT ON FUNCTION public.judge_spent_refresh_token(spent public.refresh_token_id, same_successor public.refresh_token_id, grace interval, until_used boolean, OUT verdict public.outcome, OUT successor public.token_digest, OUT successor_id public.refresh_token_id, OUT successor_expires_at timestamp with time zone, OUT since timestamp with time zone) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
 
 CREATE FUNCTION public.keep_finite() RETURNS trigger
     LANGUAGE plpgsql

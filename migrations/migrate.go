@@ -1,6 +1,7 @@
 package migrations
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -172,7 +173,7 @@ func Version(ctx context.Context, db *sql.DB, opts Options) (int64, error) {
 var identifier = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}(\.[a-z_][a-z0-9_]{0,62})?$`)
 
 // noTransaction finds the annotation by which goose runs a file outside a transaction.
-var noTransaction = regexp.MustCompile(`(?mi)^--\s*\+goose\s+NO TRANSACTION\s*$`)
+var noTransaction = regexp.MustCompile(`(?i)^--\s*\+goose\s+NO TRANSACTION\s*$`)
 
 type file struct {
 	version       int64
@@ -220,10 +221,20 @@ func newMigrator(db *sql.DB, fsys fs.FS, opts Options) (*migrator, error) {
 			version:       source.Version,
 			name:          path.Base(source.Path),
 			digest:        hex.EncodeToString(digest[:]),
-			noTransaction: noTransaction.Match(text),
+			noTransaction: isWithoutTransaction(text),
 		})
 	}
 	return m, nil
+}
+
+// isWithoutTransaction looks at comments alone, as the expression takes long on a whole file.
+func isWithoutTransaction(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("--")) && noTransaction.Match(line) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *migrator) provider(db *sql.DB, opts ...goose.ProviderOption) (*goose.Provider, error) {

@@ -18,9 +18,11 @@ BEGIN
         WHEN a.id IS NULL THEN 'unknown'
         WHEN NOT proof_is_fresh AND (a.redeemed_as = issued_as) IS NOT TRUE THEN 'proof_replayed'
         WHEN a.revoked_at IS NOT NULL OR a.redeemed_at IS NULL THEN 'revoked'
-        WHEN r.revoked IS NOT NULL THEN 'replayed'
         -- collected: if the family goes on, it was used before
-        WHEN r.id IS NULL AND first IS NOT NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = polled) THEN 'replayed'
+        WHEN r.revoked IS NOT NULL
+            OR r.id IS NULL AND first IS NOT NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = polled)
+        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
+        THEN CASE WHEN a.redeemed_as = issued_as THEN 'superseded' ELSE 'replayed' END
         WHEN (r.id IS NULL AND first IS NOT NULL) OR r.expires_at <= now() THEN 'expired'
         WHEN a.redeemed_as = issued_as OR (grace > interval '0' AND now() < a.redeemed_at + grace) THEN 'retried'
         ELSE 'replayed'
@@ -39,4 +41,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_redeemed_request(authorization_id, access_token_id, interval, boolean) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
+COMMENT ON FUNCTION judge_redeemed_request(authorization_id, access_token_id, interval, boolean) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Once it is used, a repeated call is superseded. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';

@@ -14,9 +14,12 @@ BEGIN
     SELECT t.* INTO n FROM oauth_refresh_token AS t WHERE t.id = r.successor_id;
     verdict := CASE
         WHEN r.id IS NULL THEN 'unknown'
-        WHEN r.successor_id IS NULL OR n.revoked IS NOT NULL THEN 'replayed'
+        WHEN r.successor_id IS NULL THEN 'replayed'
         -- collected: if the family goes on, it was used before
-        WHEN n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL) THEN 'replayed'
+        WHEN n.revoked IS NOT NULL
+            OR n.id IS NULL AND EXISTS (SELECT FROM oauth_refresh_token AS x WHERE x.authorization_id = r.authorization_id AND x.revoked IS NULL)
+        -- the same call again is no other presentation: whoever made it gave it up, and the database got to it later
+        THEN CASE WHEN r.successor_id = same_successor THEN 'superseded' ELSE 'replayed' END
         WHEN n.id IS NULL OR n.expires_at <= now() THEN 'expired'
         WHEN r.successor_id = same_successor OR until_used OR (grace > interval '0' AND now() < r.revoked + grace) THEN 'retried'
         ELSE 'replayed'
@@ -42,4 +45,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';
+COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id, interval, boolean) IS 'Part of RotateRefreshToken: the verdict about a spent token. While its successor is unused, it is retried for a repeated call, within grace, or at any time with until_used. Once its successor is used, a repeated call is superseded. Otherwise it is replayed, and the family ends (RFC 9700, section 4.14.2). VOLATILE, so that it sees what was committed while the statement waited for the token.';

@@ -68,7 +68,7 @@
 //	mismatched                       what was presented is another one: verifier, key, client, user, guess
 //	exhausted                        no use or attempt is left
 //	taken                            the identifier or code is another's
-//	stale, superseded                another call with a later fetch, or a later claim, came before
+//	stale, superseded                a later fetch or claim, or the use of what this very call had issued, came before
 //	disabled                         the client is disabled
 //	suspended                        the user is suspended
 //	signed_out                       the session is not a live session of the user

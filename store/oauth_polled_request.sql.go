@@ -681,6 +681,7 @@ type PollDeviceCodeRow struct {
 //   - revoked: the request or the grant had been ended (access_denied)
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
+//   - superseded: the very same call had been made before, and the refresh token that it wrote has been used since (invalid_grant)
 //   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
 //   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
 //   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types

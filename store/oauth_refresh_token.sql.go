@@ -551,6 +551,7 @@ type RotateRefreshTokenRow struct {
 //   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 //   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 //     client (invalid_grant)
+//   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 //   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
 //   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
 //   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted

@@ -782,6 +782,7 @@ type Querier interface {
 	//   - revoked: the request or the grant had been ended (access_denied)
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: the code had been redeemed; this call ends the family (invalid_grant)
+	//   - superseded: the very same call had been made before, and the refresh token that it wrote has been used since (invalid_grant)
 	//   - invalid_scope: the client may no longer ask for one of the granted scopes (invalid_scope)
 	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one that was granted (invalid_target)
 	//   - invalid_authorization_details: the authorization_details go beyond the grant, or the client may no longer use one of the granted types
@@ -1023,6 +1024,7 @@ type Querier interface {
 	//   - proof_replayed: the DPoP proof was presented before, by another call (invalid_dpop_proof)
 	//   - replayed: a spent token came back; this call ends its family and, if another server had spent the token, all grants of the user to the
 	//     client (invalid_grant)
+	//   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
 	//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
 	//   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted

@@ -763,6 +763,17 @@ func TestAStandbyTakesOverFromAPrimaryThatWasKilled(t *testing.T) {
 	}
 }
 
+// children returns the direct children of a process.
+func children(pid int) []int {
+	var found []int
+	for child, parent := range processes() {
+		if parent == pid {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,17 +130,23 @@ func worksIn(pid int, dir string) answer {
 
 // KillTree ends a process and all its descendants with SIGKILL, and waits until none is left.
 func KillTree(ctx context.Context, pid int) error {
-	var tree []int
-	for next := []int{pid}; len(next) > 0; {
-		p := next[0]
-		signal(p, sigStop) // so that it starts no more children
-		tree, next = append(tree, p), append(next[1:], children(p)...)
+	stopped := map[int]bool{}
+	for fresh := []int{pid}; len(fresh) > 0; {
+		for _, p := range fresh {
+			signal(p, sigStop) // so that it starts no more children
+			stopped[p] = true
+		}
+		fresh = nil
+		for child, parent := range processes() {
+			if stopped[parent] && !stopped[child] {
+				fresh = append(fresh, child)
+			}
+		}
 	}
-	slices.Reverse(tree)
-	for _, p := range tree {
+	for p := range stopped {
 		signal(p, sigKill)
 	}
-	for _, p := range tree {
+	for p := range stopped {
 		for alive(p) {
 			if err := pause(ctx, 5*time.Millisecond); err != nil {
 				return fmt.Errorf("process %d: %w", p, err)
@@ -149,17 +154,6 @@ func KillTree(ctx context.Context, pid int) error {
 		}
 	}
 	return nil
-}
-
-// children returns the direct children of a process.
-func children(pid int) []int {
-	var found []int
-	for child, parent := range processes() {
-		if parent == pid {
-			found = append(found, child)
-		}
-	}
-	return found
 }
 
 // killOrphans ends what a dead postmaster of the data directory left running. It does

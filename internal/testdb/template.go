@@ -221,4 +221,31 @@ func (s *testServer) makeTemplate(ctx context.Context, name string, m migrator) 
 	return err
 }
 
+// setForAll makes settings those of all sessions of a test's database: a pooler refuses or drops them at the start of a connection.
+func setForAll(ctx context.Context, database conf, settings map[string]string) (err error) {
+	if len(settings) == 0 {
+		return nil
+	}
+	s, err := server(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, s.admin.URL()) // for some settings it takes a superuser
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	for name, value := range settings {
+		var sql string
+		if err := conn.QueryRow(ctx, "SELECT format('ALTER DATABASE %I SET %s = %L', $1::text, $2::text, $3::text)",
+			database.Database, name, value).Scan(&sql); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }

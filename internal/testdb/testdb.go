@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/internal/pgbouncer"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -33,6 +35,10 @@ type DB struct {
 	// carries the password of a role that exists for tests alone.
 	URL string
 }
+
+// Pooled reports whether databases are reached through PgBouncer, as the environment variable PGBOUNCER says, which names the
+// pool_mode. A session of the server is then not that of a connection.
+func Pooled() bool { return os.Getenv("PGBOUNCER") != "" }
 
 // Options alter what [New] sets up. The zero value is that of most tests.
 type Options struct {
@@ -77,18 +83,19 @@ func New(t testing.TB, o Options) *DB {
 	d := o.shelf.take(kind)
 	if d == nil {
 		var err error
-		if d, err = create(t.Context(), o, kind); err != nil {
+		if d, err = create(t, o, kind); err != nil {
 			t.Fatalf("test database: %v", err)
 		}
 	}
 	d.tracer.of.Store(&o.Tracer)
 	t.Cleanup(func() { d.end(t, o.patience) })
-	return &DB{Pool: d.pool, Store: store.New(d.pool), URL: d.conf.URL()}
+	return &DB{Pool: d.pool, Store: store.New(d.pool), URL: d.url}
 }
 
 // database is a database and the pool that is open on it.
 type database struct {
 	conf   conf
+	url    string // of the pool
 	pool   *pgxpool.Pool
 	kind   string  // of the pool
 	keeper *keeper // nil if it can't be handed on
@@ -97,19 +104,32 @@ type database struct {
 }
 
 // create makes a database. Where the tests hand theirs on, it gets a keeper.
-func create(ctx context.Context, o Options, kind string) (*database, error) {
+func create(t testing.TB, o Options, kind string) (*database, error) {
+	t.Helper()
+	ctx := t.Context()
 	c, err := clone(ctx, migrator{o.Migrations, o.Roles})
 	if err != nil {
 		return nil, err
 	}
-	pc, err := pgxpool.ParseConfig(c.URL())
+	d := &database{conf: c, url: c.URL(), kind: kind, shelf: o.shelf}
+	if mode := os.Getenv("PGBOUNCER"); mode != "" {
+		if err := setForAll(ctx, c, o.Settings); err != nil {
+			return nil, err
+		}
+		d.url = pgbouncer.Start(t, d.url, pgbouncer.Options{Mode: mode, PoolSize: int(o.MaxConns) + 4}) // tests connect beside the pool, too
+	}
+	pc, err := pgxpool.ParseConfig(d.url)
 	if err != nil {
 		return nil, err
 	}
 	pc.MaxConns = o.MaxConns
 	pc.ConnConfig.RuntimeParams["timezone"] = o.TimeZone
-	maps.Copy(pc.ConnConfig.RuntimeParams, o.Settings)
-	d := &database{conf: c, kind: kind, shelf: o.shelf}
+	if Pooled() { // as with db.Options.PgBouncer; without a name of its own, a connection has that of the session's last client
+		pc.ConnConfig.RuntimeParams["application_name"] = "oauthdb test"
+		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	} else {
+		maps.Copy(pc.ConnConfig.RuntimeParams, o.Settings)
+	}
 	if pc.ConnConfig.Tracer = o.Tracer; o.Tracer != nil && kind != "" {
 		pc.ConnConfig.Tracer = &d.tracer
 	}
@@ -118,7 +138,7 @@ func create(ctx context.Context, o Options, kind string) (*database, error) {
 		db.RegisterTypes(conn.TypeMap())
 		return nil
 	}
-	if o.Roles {
+	if o.Roles && !Pooled() { // a session has the role
 		pc.PrepareConn = actAs
 	}
 	if d.keeper, err = keeperOf(ctx, d); err != nil {

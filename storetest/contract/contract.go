@@ -72,6 +72,7 @@ var promises = []promise{
 	{"a grant is issued once, and its retry brings nothing back", granting + "Revocation", grantIsIssuedOnce},
 	{"an initial access token registers as many clients as it has uses", people + "Registrations", registrationsAreCounted},
 	{"a call whose caller has gone away can be repeated", granting, callCanBeRepeated},
+	{"a call that comes late ends nothing", granting, lateCallEndsNothing},
 }
 
 // world is a user, a client and a session to make grants with, as far as the promise needs them.

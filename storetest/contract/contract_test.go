@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 	"github.com/oauthdb/oauthdb/storetest/contract"
 )
@@ -24,12 +26,18 @@ func (c *calls) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 
 func (c *calls) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// TestStoreKeepsTheContract also holds the groups to what the suite calls: whoever implements one owes nothing that nobody needs.
+// TestStoreKeepsTheContract runs the suite on a pool as a server opens it. It also holds the groups to what the suite calls: whoever
+// implements one owes nothing that nobody needs.
 func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	var c calls
 	contract.Run(t, func(t *testing.T) contract.Store {
-		return contract.Of(storetest.New(t, storetest.MaxConns(contract.Parallel), storetest.Tracer(&c)).Store)
+		pool, err := db.Open(t.Context(), storetest.New(t).URL, db.Options{MaxConns: contract.Parallel, Tracer: &c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		return contract.Of(store.New(pool))
 	})
 	for group := range reflect.TypeFor[contract.Store]().Fields() {
 		for call := range group.Type.Methods() {

@@ -250,3 +250,18 @@ func callCanBeRepeated(w *world) {
 		w.live(tokens{*rotation.AccessToken, refresh}, true)
 	}
 }
+
+// lateCallEndsNothing has calls that the database gets to late: whoever made them had given them up, made them again, and gone on.
+func lateCallEndsNothing(w *world) {
+	call := w.redemption(w.approved("openid", "offline_access"))
+	w.redeem(call, store.OutcomeRedeemed)
+	first := w.rotation(*call.RefreshToken)
+	w.rotate(first, store.OutcomeRotated)
+	second := w.rotation(first.Successor)
+	w.rotate(second, store.OutcomeRotated)
+	w.redeem(call, store.OutcomeRetried)
+	w.rotate(first, store.OutcomeSuperseded)
+	w.live(tokens{*second.AccessToken, second.Successor}, true)
+	w.rotate(w.rotation(first.Successor), store.OutcomeReplayed) // which is another call
+	w.live(tokens{*second.AccessToken, second.Successor}, false)
+}

@@ -237,7 +237,7 @@ func (h *hunter) all(ctx context.Context, proxies []*proxy, mutants []*mutant, d
 		return err
 	}
 	if len(rest) > 0 {
-		h.logf("%s: %d of %d have survived the first tests", rest[0].mutant.unit, len(rest), len(mutants))
+		h.logf("%d of %d have survived the first tests", len(rest), len(mutants))
 	}
 	return h.each(ctx, proxies, rest, func(ctx context.Context, p *proxy, a *attempt) error {
 		if _, err := h.try(ctx, p, a, h.budget); err != nil {

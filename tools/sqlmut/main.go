@@ -50,7 +50,7 @@ func main() {
 	flag.BoolVar(&o.show, "show", false, "print the changed text of each survivor")
 	flag.StringVar(&o.write, "write", "", "write the score to a Markdown `file`")
 	flag.StringVar(&o.survivors, "survivors", "", "append survivors to a `file` as they come")
-	flag.StringVar(&o.hint, "hint", "", "the `command` to print for trying what -for has left")
+	flag.StringVar(&o.hint, "hint", "", "the `command` that tries all, to be printed where -for has left some, and on the page of -write")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -168,14 +168,18 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		}
 		todo = append(todo, m)
 	}
-	if len(todo) > 0 {
+	if isPast(deadline) { // the score of what was tried before
+		for _, m := range todo {
+			report.add(result{Key: m.key(), ID: m.id, Verdict: untried, mutant: m})
+		}
+	} else if len(todo) > 0 {
 		if err := hunt(ctx, o, c, server, refs, todo, deadline, results, report); err != nil {
 			return 0, err
 		}
 	}
 	code = report.print(out, o)
 	if o.write != "" {
-		err = os.WriteFile(o.write, report.page(), 0o644)
+		err = os.WriteFile(o.write, report.page(o), 0o644)
 	}
 	return code, err
 }
@@ -235,9 +239,9 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 		}
 		return results.add(r)
 	}
-	for len(todo) > 0 { // one call or routine after another
+	for len(todo) > 0 { // some calls and routines after others, so that survivors are known early
 		k := 1
-		for k < len(todo) && todo[k].unit == todo[0].unit {
+		for k < len(todo) && (k < 50 || todo[k].unit == todo[k-1].unit) {
 			k++
 		}
 		if err := h.all(ctx, proxies, todo[:k], done); err != nil {

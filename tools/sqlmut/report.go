@@ -203,7 +203,7 @@ func (r *report) table() [][]string {
 }
 
 // page is the score as Markdown.
-func (r *report) page() []byte {
+func (r *report) page(o options) []byte {
 	var b bytes.Buffer
 	b.WriteString(pageHead)
 	for n, row := range r.table() {
@@ -211,6 +211,12 @@ func (r *report) page() []byte {
 		if n == 0 {
 			fmt.Fprintf(&b, "|---|%s\n", strings.Repeat("---:|", len(row)-1))
 		}
+	}
+	if n := len(r.with(untried)); n > 0 {
+		fmt.Fprintf(&b, "\n%d of them have not been tried to the end.\n", n)
+	}
+	if o.hint != "" {
+		fmt.Fprintf(&b, "\n`%s` tries them all and writes this page.\n", o.hint)
 	}
 	if survivors := r.with(survived); len(survivors) > 0 {
 		b.WriteString("\nSurvivors:\n\n")
@@ -225,7 +231,8 @@ const pageHead = `# Mutation testing
 
 <!-- written by sqlmut -write -->
 
-Each mutant is one query or function with one change. It is killed if a test fails that makes the call, and has timed out if one hangs.
-An equivalent mutant behaves as the original does; a list says why. The server refuses invalid ones, so they aren't counted among the mutants.
+Do the tests notice when the SQL is wrong? Each mutant is one query or function with one change: a condition is dropped, a bound is
+moved, a lock is forgotten. It is killed if a test that makes the call fails, and has timed out if one hangs. An equivalent mutant behaves as the
+original does; a list gives the reasons. The server refuses invalid ones, so they don't count as mutants.
 
 `

@@ -43,6 +43,21 @@ func (w *world) own(change ...func(*store.CreateClientParams)) (store.ClientID, 
 	return client, func(p *store.GrantAuthorizationParams) { p.ClientID = client }
 }
 
+// What another server knows the grant by goes on to the exchanged token. Where there is nothing, it is the family.
+func TestExchangedTokenCarriesTheCodeOrElseTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	api := w.NewExchanger()
+	k := w.Redeem()
+	for code, want := range map[string]string{"": string(k.Authorization), "theirs": "theirs"} {
+		w.Exec(`UPDATE oauth_access_token SET authorization_code_id = nullif($2, '') WHERE token = $1`, string(fixture.Digest(k.Access)), code)
+		_, access := w.Exchange(k.Access, api, store.OutcomeExchanged)
+		if got := w.accessTokenOf(access).AuthorizationCodeID; got == nil || string(*got) != want {
+			t.Errorf("it carries %v, want %s", got, want)
+		}
+	}
+}
+
 func TestExchangedTokenIsOfItsSubjectsFamilyAndOfItsOwnClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

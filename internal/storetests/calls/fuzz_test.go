@@ -2,6 +2,7 @@ package calls
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +90,7 @@ func FuzzDocumentMembers(f *testing.F) {
 }
 
 // tryDocument passes a document to each call that takes one.
-func tryDocument(t *testing.T, w *fixture.World, document []byte) {
+func tryDocument(t testing.TB, w *fixture.World, document []byte) {
 	t.Helper()
 	refused := []store.Outcome{store.OutcomeInvalidRedirectURI, store.OutcomeInvalidClientMetadata}
 	m, err := registration.Parse(document)
@@ -140,5 +141,32 @@ func tryDocument(t *testing.T, w *fixture.World, document []byte) {
 	put, err := w.Q.PutClientDocument(ctx, d)
 	if outcome("PutClientDocument", put.Outcome, err, store.OutcomeInserted) {
 		stored(d.ClientID)
+	}
+}
+
+// failing is a test that may fail.
+type failing struct {
+	testing.TB
+	failed []string
+}
+
+func (f *failing) Errorf(format string, args ...any) {
+	f.failed = append(f.failed, fmt.Sprintf(format, args...))
+}
+
+// TestTheFuzzTargetOfDocumentsFindsFaults gives the tables a bound that the routines don't know: what is read can't be stored any more.
+func TestTheFuzzTargetOfDocumentsFindsFaults(t *testing.T) {
+	t.Parallel()
+	w := fixture.NewWorld(t, 1)
+	document := []byte(`{"redirect_uris": ["https://a.example/cb"], "client_name": "a name"}`)
+	f := &failing{TB: t}
+	tryDocument(f, w, document)
+	if len(f.failed) > 0 {
+		t.Fatalf("without a fault: %v", f.failed)
+	}
+	w.Exec(`ALTER TABLE oauth_client ADD CONSTRAINT short CHECK (char_length(name) < 3) NOT VALID`)
+	tryDocument(f, w, document)
+	if len(f.failed) != 2 { // of the three calls, one updates what another one has registered
+		t.Errorf("found: %v", f.failed)
 	}
 }

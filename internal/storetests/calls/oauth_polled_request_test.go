@@ -445,6 +445,16 @@ func TestDeviceCodeIsReplayedOnceItsRefreshTokenWasUsed(t *testing.T) {
 			w.OK(err)
 			w.want("PollDeviceCode", row.Outcome, store.OutcomeRedeemed)
 			use(w, d)
+			// the same call, which the database may get to after its caller has given it up, made it again and used what it got
+			w.Unchanged(func() {
+				late, err := w.Q.PollDeviceCode(w.Ctx, p)
+				w.OK(err)
+				w.want("PollDeviceCode late", late.Outcome, store.OutcomeSuperseded)
+				if late.RefreshToken != nil || late.AccessTokenExpiresAt != nil {
+					t.Errorf("it answers %+v", late)
+				}
+			})
+			p.AccessTokenID = store.NewAccessTokenID() // another call
 			row, err = w.Q.PollDeviceCode(w.Ctx, p)
 			w.OK(err)
 			w.want("PollDeviceCode again", row.Outcome, store.OutcomeReplayed)

@@ -247,6 +247,40 @@ func TestReuseEndsTheFamily(t *testing.T) {
 	})
 }
 
+// A statement may run after its caller has given it up, made the call again and used what it got.
+func TestSameRotationThatComesLateEndsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	g := w.Redeem()
+	p, _ := w.RotateParams(g.Refresh)
+	for _, want := range []store.Outcome{store.OutcomeRotated, store.OutcomeRetried} {
+		row, err := w.Q.RotateRefreshToken(w.Ctx, p)
+		w.OK(err)
+		w.want("RotateRefreshToken", row.Outcome, want)
+	}
+	second := fixture.SuccessorOf(g.Refresh)
+	_, access := w.Rotate(second, store.OutcomeRotated)
+	third := fixture.SuccessorOf(second)
+	late := func() {
+		t.Helper()
+		w.Unchanged(func() {
+			row, err := w.Q.RotateRefreshToken(w.Ctx, p)
+			w.OK(err)
+			w.want("RotateRefreshToken", row.Outcome, store.OutcomeSuperseded)
+			if row.Successor != nil || row.SuccessorID != nil || row.AccessTokenExpiresAt != nil {
+				t.Errorf("it answers %+v", row)
+			}
+		})
+	}
+	late()
+	w.Exec(`DELETE FROM oauth_access_token WHERE refresh_id = $1`, string(p.SuccessorID))
+	w.Exec(`DELETE FROM oauth_refresh_token WHERE id = $1`, string(p.SuccessorID)) // collected
+	late()
+	w.WantLive(access, third)
+	w.Rotate(g.Refresh, store.OutcomeReplayed) // another call
+	w.WantDead(access, third)
+}
+
 func TestRetryIsRefusedOnceTheSuccessorHasExpired(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

@@ -139,11 +139,16 @@ func (p *pair) failOver(after time.Duration, work func()) {
 	var working sync.WaitGroup
 	working.Go(work)
 	time.Sleep(after)
-	killed := time.Now()
+	began := time.Now()
 	p.killPrimary()
+	killed := time.Now()
 	working.Wait()
-	p.promote()
-	p.Logf("the standby took over %d ms after the primary was killed", time.Since(killed).Milliseconds())
+	ended := time.Now()
+	p.ok(p.standby.Promote(p.Context()))
+	promoted := time.Now()
+	reached(p.TB, p.world, p.standby.Port)
+	p.Logf("the primary was dead after %d ms, the last call had failed %d ms later, the standby was promoted in %d ms, and the pool had reached it after %d ms",
+		killed.Sub(began).Milliseconds(), ended.Sub(killed).Milliseconds(), promoted.Sub(ended).Milliseconds(), time.Since(promoted).Milliseconds())
 }
 
 // replaced says that the standby is the primary now, and gives it a standby of its own.

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,31 @@ func TestATokenIsOfTheFamilyOfTheRefreshTokenThatItNames(t *testing.T) {
 			t.Errorf("a token of another %s is of the family", what)
 		}
 		w.wantLive(a)
+	}
+}
+
+// The identifier that another server knows a grant by goes on to its tokens. Where there is none, it is that of the family.
+func TestRotationCarriesTheCodeOrElseTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	another := w.refresh(w.row(offline)).next() // the code of another client's grant, so the family has another id
+	another.client = w.newClient()
+	without := w.row(offline)
+	without.code = ""
+	for what, r := range map[string]row{"a code": w.refresh(another), "no code": w.refresh(without)} {
+		outcome, access, successor := w.rotate(r)
+		if outcome != store.OutcomeRotated {
+			t.Fatal(outcome)
+		}
+		if what == "a code" && w.family(r) == r.code {
+			t.Fatal("the family has the id of another client's")
+		}
+		want := cmp.Or(r.code, w.family(r))
+		for table, id := range map[string]string{"oauth_refresh_token": successor.id, "oauth_access_token": access.id} {
+			if got := value[string](w, `SELECT authorization_code_id FROM `+table+` WHERE id = $1`, id); got != want {
+				t.Errorf("%s: a new row of %s carries %s, want %s", what, table, got, want)
+			}
+		}
 	}
 }
 

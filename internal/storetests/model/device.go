@@ -144,6 +144,8 @@ func (d *device) wait(now time.Time) store.Outcome {
 func (m *model) pollAgain(f *family, p store.PollDeviceCodeParams, refused store.Outcome) store.Outcome {
 	r, again := f.first, f.redeemedAs == p.AccessTokenID
 	switch {
+	case again && r != nil && (!r.gone && r.over || r.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f }) != nil):
+		return store.OutcomeSuperseded
 	case r != nil && !r.gone && r.over, r != nil && r.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f }) != nil:
 		m.saw("a device polls after its refresh token was used", true)
 		m.mark(f)

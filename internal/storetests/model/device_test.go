@@ -242,7 +242,8 @@ func aDeviceThatPollsTooLate(s *stage) {
 	s.approvedDevice()
 	s.poll()
 	s.rotate("r4")
-	s.poll() // the refresh token was used
+	s.pollAgain() // the very same call, late
+	s.poll()      // the refresh token was used
 	s.approvedDevice()
 	s.poll(func(p *store.PollDeviceCodeParams) { p.RefreshTokenLifetime = 5 * time.Second })
 	s.pass(5 * time.Second)

@@ -881,6 +881,19 @@ var scenes = []scene{
 		s.collect(0, "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens")
 		s.rotate("r1")
 	}},
+	{"the same call again once its successor was used", func(s *stage) {
+		s.grant()
+		s.redeem(func(p *redemption) { p.RefreshTokenLifetime = store.Never })
+		s.rotate("r1", func(p *rotation) { p.RefreshTokenLifetime, p.AccessTokenLifetime = 5*time.Second, 5*time.Second })
+		again := func() { s.do(func(h *history) { h.rotateWith(h.rotations[0]) }) }
+		s.rotate("r2")
+		again()
+		s.revoke("c1", "t2")
+		s.pass(time.Minute)
+		s.collect(0, "DeleteExpiredAccessTokens", "DeleteExpiredRefreshTokens")
+		again() // its successor is gone
+		s.rotate("r3")
+	}},
 	{"the same call again once its access token is gone", func(s *stage) {
 		s.grant()
 		s.redeem()

@@ -698,6 +698,9 @@ func (m *model) rotate(p store.RotateRefreshTokenParams) store.Outcome {
 			grace = *c.grace
 		}
 		switch {
+		case again && (n.over && !n.gone || n.gone && m.token(func(t *issued) bool { return t.refresh && t.family == f && !t.over }) != nil):
+			m.saw("a call that comes after the use of what it issued", true)
+			return store.OutcomeSuperseded
 		case n == nil || n.over && !n.gone:
 			m.saw("reuse: spent by another server", n == nil)
 			m.saw("reuse: the successor was used", n != nil)

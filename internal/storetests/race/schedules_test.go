@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/oauthdb/oauthdb/internal/queryfile"
-	"github.com/oauthdb/oauthdb/internal/testdb"
 )
 
 // grantActor is a grant as an actor, and where it says what it gave.
@@ -421,9 +420,6 @@ var wereWrong = []string{
 // TestSchedulesOfPairs walks all orders in which two calls can meet. In make test these are those that were wrong, and the pairs of a fixed
 // sample.
 func TestSchedulesOfPairs(t *testing.T) {
-	if testdb.Pooled() {
-		t.Skip("a schedule goes by the server processes of its connections, which a pooler changes")
-	}
 	t.Parallel()
 	all := pairs()
 	if *sample > 0 {

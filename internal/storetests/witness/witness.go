@@ -280,13 +280,15 @@ func (k *worker) grant() *grant {
 		p.GrantedScopes = []string{"openid", "email"}
 	}
 	g.id = p.ID
+	unanswered := false
 	answered := k.call("GrantAuthorization", func() error {
 		outcome, err := k.w.Q.GrantAuthorization(k.w.Ctx, p)
-		k.before = db.IsUniqueViolation(err)
+		k.before = unanswered && outcome == store.OutcomeTaken
 		switch {
-		case k.before:
 		case err != nil:
+			unanswered = true
 			return err
+		case k.before:
 		case outcome != store.OutcomeGranted:
 			return k.wrong("GrantAuthorization", g.name, outcome)
 		}
