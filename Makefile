@@ -48,7 +48,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash failover rounds pgbouncer schedules plans bench bench-quick generate routine sums review check format clean
+.PHONY: test race crash linear failover rounds schedules plans bench bench-quick generate routine sums review check format clean pgbouncer
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(two-at-once)
 race: ## run all tests with the race detector
@@ -63,6 +63,8 @@ crash: ## kill PostgreSQL twenty times in the middle of grants, and judge what i
 	cd internal/storetests && go test ./crash -count=1 -crashes 20 -v
 failover: ## kill a primary in the middle of grants, promote its standby, and judge what it has: make failover ROUNDS=10
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
+linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
+	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
 rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 # Schedules go by the server processes of their connections, which a pooler changes.

@@ -1438,12 +1438,39 @@ CREATE FUNCTION public.disable_client_of_deleted_user() RETURNS trigger
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- This waits for DeleteUser, or DeleteUser for this. A client that is handed over doesn't wait: DeleteUser locks the user first.
+        PERFORM FROM "user" AS u WHERE u.id = NEW.user_id FOR SHARE;
+    END IF;
     NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
     RETURN NEW;
 END
 $$;
 
 COMMENT ON FUNCTION public.disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';
+
+CREATE FUNCTION public.disable_owned_clients(owner text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    clients bigint;
+BEGIN
+    UPDATE oauth_client AS c
+    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    WHERE c.id = ANY (ARRAY(
+        SELECT o.id::text
+        FROM oauth_client AS o
+        WHERE o.user_id = owner
+        ORDER BY o.client_id
+        FOR NO KEY UPDATE
+    ));
+    GET DIAGNOSTICS clients = ROW_COUNT;
+    RETURN clients;
+END
+$$;
+
+COMMENT ON FUNCTION public.disable_owned_clients(owner text) IS 'Part of DeleteUser, which has locked the user: disables the clients that the user owns and ends what was granted to them. VOLATILE, so that it sees the clients that were stored while the statement waited for the user. Returns how many there are.';
 
 CREATE FUNCTION public.document_changes(stored public.oauth_client, fetched public.oauth_client) RETURNS text[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE

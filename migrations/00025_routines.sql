@@ -189,6 +189,49 @@ COMMENT ON FUNCTION delete_recovery_codes(text) IS 'Part of the calls that delet
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION disable_client_of_deleted_user() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- This waits for DeleteUser, or DeleteUser for this. A client that is handed over doesn't wait: DeleteUser locks the user first.
+        PERFORM FROM "user" AS u WHERE u.id = NEW.user_id FOR SHARE;
+    END IF;
+    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION disable_owned_clients(owner text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    clients bigint;
+BEGIN
+    UPDATE oauth_client AS c
+    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    WHERE c.id = ANY (ARRAY(
+        SELECT o.id::text
+        FROM oauth_client AS o
+        WHERE o.user_id = owner
+        ORDER BY o.client_id
+        FOR NO KEY UPDATE
+    ));
+    GET DIAGNOSTICS clients = ROW_COUNT;
+    RETURN clients;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION disable_owned_clients(text) IS 'Part of DeleteUser, which has locked the user: disables the clients that the user owns and ends what was granted to them. VOLATILE, so that it sees the clients that were stored while the statement waited for the user. Returns how many there are.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION expiry_without_row(expires_at timestamptz, access_token text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 RETURN CASE
@@ -907,6 +950,22 @@ AS $$
         WHEN expires_at IS NULL THEN refuse_parameter('AccessTokenLifetime', 'is without end, but the token is to have no row')::timestamptz
         ELSE expires_at
     END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION disable_owned_clients;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION disable_client_of_deleted_user() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
+END
 $$;
 -- +goose StatementEnd
 

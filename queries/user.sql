@@ -95,22 +95,16 @@ WITH deleted AS MATERIALIZED (
     DELETE FROM account AS c
     USING deleted AS d
     WHERE c.user_id = d.id
-), owned_clients AS MATERIALIZED (
-    SELECT c.id
+), disabled AS MATERIALIZED (
+    SELECT disable_owned_clients(d.id) AS clients
     FROM deleted AS d
-    JOIN oauth_client AS c ON c.user_id = d.id
-    ORDER BY c.client_id
-    FOR NO KEY UPDATE OF c
-), disabled AS (
-    UPDATE oauth_client AS c
-    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
-    FROM owned_clients AS o
-    WHERE c.id = o.id
 )
 SELECT noted((CASE WHEN d.id IS NULL THEN settled('unknown') ELSE 'deleted' END)::outcome, 'DeleteUser', of_user => d.id)::outcome AS outcome,
-    coalesce(end_user_sessions(d.id, NULL), 0)::bigint AS sessions
+    -- the clients come first, as in the order of all locks
+    coalesce(CASE WHEN o.clients IS NOT NULL THEN end_user_sessions(d.id, NULL) END, 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN deleted AS d ON true;
+LEFT JOIN deleted AS d ON true
+LEFT JOIN disabled AS o ON true;
 
 -- EraseDeletedUsers deletes what is left of deleted users. It looks at up to batch_size of them in the order of their deletion. One call
 -- deletes up to batch_size clients that they own as DeleteClient does, and up to batch_size consents, accounts, passkeys, authenticator apps,

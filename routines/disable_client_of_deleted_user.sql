@@ -3,6 +3,10 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- This waits for DeleteUser, or DeleteUser for this. A client that is handed over doesn't wait: DeleteUser locks the user first.
+        PERFORM FROM "user" AS u WHERE u.id = NEW.user_id FOR SHARE;
+    END IF;
     NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
     RETURN NEW;
 END

@@ -488,24 +488,15 @@ func (q *Queries) ListUserConsents(ctx context.Context, arg ListUserConsentsPara
 }
 
 const WithdrawConsent = `-- name: WithdrawConsent :one
-WITH locked_user AS MATERIALIZED (
-    -- judged by the user as it is under the lock: of calls that meet, one finds a consent that counts
-    SELECT u.id, g.id AS consent_id, consent_counts(g, u) AS counts
-    FROM "user" AS u
-    LEFT JOIN oauth_consent AS g ON g.user_id = u.id
-        AND g.client_id = $2::client_id
-        AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
-    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
-    FOR NO KEY UPDATE OF u
-), ended AS MATERIALIZED (
+WITH ended AS MATERIALIZED (
+    -- not locked before: a row that is locked and then updated, by statements that have waited for it, is a deadlock
     UPDATE "user" AS u
     SET ended_grants = end_pair(u.ended_grants, $2::client_id, tenant_key($3::reference_id)),
         grants_epoch = u.grants_epoch
             + (end_pair(u.ended_grants, $2::client_id, tenant_key($3::reference_id)) = '{}')::integer,
         updated_at = now()
-    FROM locked_user AS l
-    WHERE u.id = l.id
-    RETURNING u.id
+    WHERE u.id = $1::user_id AND u.deleted_at IS NULL
+    RETURNING u.id, u.suspended_at, u.grants_epoch, u.ended_grants
 ), withdrawn AS (
     -- the epoch has ended the consent already; its row is deleted for servers that read only that, unless another call holds it
     DELETE FROM oauth_consent AS g
@@ -520,7 +511,7 @@ WITH locked_user AS MATERIALIZED (
 SELECT noted(
         (
             CASE
-                WHEN l.id IS NULL THEN 'unknown'
+                WHEN e.id IS NULL THEN 'unknown'
                 WHEN g.id IS NOT NULL THEN 'withdrawn'
                 ELSE 'ended'
             END
@@ -529,8 +520,17 @@ SELECT noted(
     )::outcome AS outcome,
     g.scopes, g.resource_scopes, g.authorization_details
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN locked_user AS l ON true
-LEFT JOIN oauth_consent AS g ON g.id = l.consent_id AND l.counts
+LEFT JOIN ended AS e ON true
+LEFT JOIN oauth_consent AS g ON g.user_id = e.id
+    AND g.client_id = $2::client_id
+    AND g.reference_id IS NOT DISTINCT FROM $3::reference_id
+    AND e.suspended_at IS NULL
+    -- it counted until this call raised the counter: of calls that meet, one finds a consent that did
+    AND CASE
+        WHEN e.ended_grants = '{}' THEN g.user_epoch + 1 = e.grants_epoch
+        ELSE g.user_epoch = e.grants_epoch
+            AND g.pair_epoch + 1 = pair_epoch(e.ended_grants, $2::client_id, $3::reference_id)
+    END
 `
 
 type WithdrawConsentParams struct {

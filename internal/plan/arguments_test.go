@@ -289,6 +289,7 @@ var special = map[string]map[string]string{
 	"function count_attempt":             {"Purpose": "code_purpose", "Subject": "code_subject"},
 	"function replace_recovery_codes":    {"Owner": "user_id", "Digests": "'{" + fresh("one") + "}"},
 	"function delete_recovery_codes":     {"Owner": "user_id"},
+	"function disable_owned_clients":     {"Owner": "user_id"},
 	"function judge_repeated_grant":      {"Family": "redeemed_id", "Of_client": "redeemed_client", "Of_user": "redeemed_user", "Of_scopes": "redeemed_scopes", "Of_resources": null, "Of_details": null, "Issued_as": "redeemed_as", "Access_token": "redeemed_token", "Issued_with": "'none", "Refresh_token": null},
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},

@@ -33,6 +33,7 @@ var called = []plan.Statement{
 	{Name: "function judge_logout_lease", Text: "SELECT judge_logout_lease($1::text, $2::text)", Args: []string{"delivery", "presented"}},
 	{Name: "function count_attempt", Text: "SELECT n.is_allowed FROM count_attempt($1::text, $2::text, 5, '10 minutes', true) AS n", Args: []string{"purpose", "subject"}},
 	{Name: "function replace_recovery_codes", Text: "SELECT replace_recovery_codes($1::text, $2::text[])", Args: []string{"owner", "digests"}},
+	{Name: "function disable_owned_clients", Text: "SELECT disable_owned_clients($1::text)", Args: []string{"owner"}},
 	{Name: "function delete_recovery_codes", Text: "SELECT delete_recovery_codes($1::text)", Args: []string{"owner"}},
 	{Name: "function is_in_force", Text: "SELECT is_in_force(a) FROM oauth_authorization AS a WHERE a.id = $1::authorization_id", Args: []string{"authorization_id"}},
 	{Name: "function live_session", Text: "SELECT owner FROM live_session($1::text) AS s (owner, ends_at)", Args: []string{"of_session"}},

@@ -28,13 +28,17 @@ type known struct {
 	access   []ofToken
 	refresh  []ofToken
 	devices  []ofRequest
-	proofs   []token.Digest
 	again    []model.Call // calls that may be made a second time, with the same parameters
 	apps     []store.TOTPID
 	keys     []store.PasskeyID
 	recovery []token.Digest
 	steps    int64
+	echo     action // what others do next, so that calls of a kind meet
+	echoes   int
 }
+
+// action picks a call, and says what is known once it has been answered.
+type action func(*World, pick) (model.Call, func(model.Answer))
 
 type (
 	ofSession struct {
@@ -80,7 +84,7 @@ var moods = []string{"codes", "rotations", "endings", "sessions", "devices", "co
 // actions are the calls that workers make, with their weight in each mood. One returns no name where there is nothing to call about.
 var actions = []struct {
 	weights [8]int
-	make    func(*World, pick) (model.Call, func(model.Answer))
+	make    action
 }{
 	{[8]int{18, 6, 6, 18, 6, 6, 3, 3}, (*World).grantAuthorization},
 	{[8]int{30, 9, 8, 18, 3, 6, 3, 3}, (*World).redeem},
@@ -187,8 +191,15 @@ func (w *World) next(d pick) (model.Call, func(model.Answer)) {
 		total += a.weights[mood]
 	}
 	n := d.below(total)
-	for _, a := range actions {
+	for i, a := range actions {
 		if n -= a.weights[mood]; n < 0 {
+			if w.echoes > 0 && d.once(2) {
+				w.echoes--
+				return w.echo(w, d) // as another worker has just done
+			}
+			if d.once(3) {
+				w.echo, w.echoes = actions[i].make, 2
+			}
 			return a.make(w, d)
 		}
 	}
@@ -269,13 +280,10 @@ func (w *World) proof(d pick) (*token.Digest, *time.Time) {
 	return new(w.proofID(d)), new(time.Now().Add(far))
 }
 
+// proofID is one of the latest two, each of which is presented a few times.
 func (w *World) proofID(d pick) token.Digest {
-	if p, found := hot(d, w.proofs); found && !d.once(3) {
-		return p
-	}
-	p := w.digest(w.id("proof"))
-	w.proofs = append(w.proofs, p)
-	return p
+	w.counts["proof"]++
+	return w.digest(fmt.Sprintf("%s-proof%d", w.name, w.counts["proof"]/4+d.below(2)))
 }
 
 // when makes something known once an outcome is answered; one time in eight at once, as if its digest had been guessed.
@@ -302,6 +310,15 @@ func (w *World) repeatable(c model.Call, then func(model.Answer)) (model.Call, f
 func (w *World) repeat(d pick) (model.Call, func(model.Answer)) {
 	c, _ := hot(d, w.again)
 	return c, nil
+}
+
+// begun makes a session known once it has begun: nobody names one before.
+func (w *World) begun(id store.SessionID, cookie token.Digest, user store.UserID, outcome store.Outcome) func(model.Answer) {
+	return func(a model.Answer) {
+		if a.Outcome == outcome {
+			w.sessions = append(w.sessions, ofSession{id, cookie, user})
+		}
+	}
 }
 
 // Grants.
@@ -617,14 +634,14 @@ func (w *World) session(u store.UserID) store.CreateSessionParams {
 	return store.CreateSessionParams{ID: store.SessionID(id), Token: w.digest(id), UserID: u, Lifetime: far}
 }
 
+// createSession begins a session. The first user may have any number, the second one: a maximum counts for those who sign in with it, and who
+// signs in without it at the same time isn't counted.
 func (w *World) createSession(d pick) (model.Call, func(model.Answer)) {
-	p := w.session(w.user(d))
-	if d.once(4) {
+	p := w.session(oneOf(d, w.users...))
+	if p.UserID == w.users[1] {
 		p.MaxSessions = 1
 	}
-	return model.Call{Name: "CreateSession", Params: p}, w.when(d, func() {
-		w.sessions = append(w.sessions, ofSession{p.ID, p.Token, p.UserID})
-	}, store.OutcomeCreated)
+	return model.Call{Name: "CreateSession", Params: p}, w.begun(p.ID, p.Token, p.UserID, store.OutcomeCreated)
 }
 
 func (w *World) findSession(d pick) (model.Call, func(model.Answer)) {
@@ -707,12 +724,10 @@ func (w *World) foreignSpending(d pick) (call model.Call, then func(model.Answer
 	return call, nil
 }
 
-func (w *World) foreignSession(d pick) (model.Call, func(model.Answer)) {
+func (w *World) foreignSession(pick) (model.Call, func(model.Answer)) {
 	id := w.id("fs")
-	p := model.ForeignSession{ID: store.SessionID(id), Token: w.digest(id), UserID: w.user(d), Lifetime: far}
-	return model.Call{Name: "another server's session", Params: p}, w.when(d, func() {
-		w.sessions = append(w.sessions, ofSession{p.ID, p.Token, p.UserID})
-	}, "inserted")
+	p := model.ForeignSession{ID: store.SessionID(id), Token: w.digest(id), UserID: w.users[0], Lifetime: far}
+	return model.Call{Name: "another server's session", Params: p}, w.begun(p.ID, p.Token, p.UserID, "inserted")
 }
 
 func (w *World) foreignSignOut(d pick) (model.Call, func(model.Answer)) {
@@ -745,8 +760,8 @@ func (w *World) rememberProof(d pick) (model.Call, func(model.Answer)) {
 }
 
 func (w *World) rememberAssertion(d pick) (model.Call, func(model.Answer)) {
-	p := store.RememberClientAssertionParams{ID: w.digest(fmt.Sprint(w.name, "-assertion", w.counts["t"]/4+d.below(2))), ExpiresAt: time.Now().Add(far).Unix(), MaxLifetime: 2 * far}
-	w.counts["t"]++
+	p := store.RememberClientAssertionParams{ID: w.digest(fmt.Sprintf("%s-assertion%d", w.name, w.counts["assertion"]/4+d.below(2))), ExpiresAt: time.Now().Add(far).Unix(), MaxLifetime: 2 * far}
+	w.counts["assertion"]++
 	return model.Call{Name: "RememberClientAssertion", Params: p}, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -108,11 +109,14 @@ func (w *World) Call(ctx context.Context, db store.DBTX, worker int, c model.Cal
 	return a, nil
 }
 
-// IsAnswer says whether an error is one that the server has answered the call with, so that the call has changed nothing. It isn't if the
-// server was going down, or the connection broke.
+// IsAnswer says whether an error is one that the server has answered the call with, so that the call has changed nothing, or one of the caller's
+// own making. It isn't if the server was going down, or the connection broke.
 func IsAnswer(err error) bool {
-	e, found := errors.AsType[*pgconn.PgError](err)
-	return found && !strings.HasPrefix(e.Code, "57P") && !strings.HasPrefix(e.Code, "08") && e.Severity != "FATAL" && e.Severity != "PANIC"
+	if e, found := errors.AsType[*pgconn.PgError](err); found {
+		return !strings.HasPrefix(e.Code, "57P") && !strings.HasPrefix(e.Code, "08") && e.Severity != "FATAL" && e.Severity != "PANIC"
+	}
+	scanning, _ := errors.AsType[pgx.ScanArgError](err)
+	return scanning.Err != nil || strings.Contains(err.Error(), "failed to encode")
 }
 
 // Calls says how many calls were recorded, and Lost how many got no answer.

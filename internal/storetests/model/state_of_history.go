@@ -72,7 +72,9 @@ func (s *State) Step(c Call, got Answer, at Span) (next []*State) {
 	}
 	want := call.want(m, c.Params)
 	if want != got && s.m.isAsRight(c, want.Outcome, got.Outcome) {
-		want = got
+		if want = got; !call.reads && c.Refused(got) && !call.ends {
+			m = s.m.clone() // nothing has changed
+		}
 	}
 	switch {
 	case lost:
@@ -84,7 +86,7 @@ func (s *State) Step(c Call, got Answer, at Span) (next []*State) {
 	}
 	if lost || want == got {
 		after := &State{m: m, endings: s.endings}
-		if at.Overtaken != 0 && (call.ends || want.Outcome == store.OutcomeReplayed) {
+		if at.Overtaken != 0 && c.Ends(want) {
 			after.endings = append(slices.Clone(s.endings), ending{c, at.To, at.Overtaken, s.m, fmt.Sprintf("after %x", s.Hash())})
 		}
 		next = append(next, after.described())
@@ -118,6 +120,15 @@ func (s *State) overtaken(c Call, got Answer, endings []ending) *State {
 	m := s.m.clone()
 	undo(m, endings[0].before)
 	want := call.want(m, c.Params)
+	if p, is := c.Params.(store.GrantConsentParams); is && want != got {
+		// it has waited for a consent that was given meanwhile, and that it takes for one that doesn't count
+		m = s.m.clone()
+		undo(m, endings[0].before)
+		if g := m.consents[pair{p.ClientID, p.UserID}]; g != nil {
+			g.over = true
+		}
+		want = call.want(m, c.Params)
+	}
 	if want != got && got.Outcome != Lost || !call.mayOvertake(want.Outcome) {
 		return nil
 	}

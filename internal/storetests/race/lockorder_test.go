@@ -11,9 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/token"
 )
 
 // The tests in this file stop calls halfway, by locks that they hold, to look where the calls wait and to let them go on in an
@@ -174,200 +172,76 @@ func TestLockOrderOfEachCall(t *testing.T) {
 	order := []string{user, client, session, refresh, access, family, polled, consent, known, "passkey", "totp", "recovery_code", "one_time_code", "attempt_count"}
 	w := newRaceWorld(t, len(order)+4)
 	s := w.newScene(true, false)
-	w.Exec(`UPDATE oauth_client SET user_id = $1 WHERE client_id = $2`, s.user, s.client)
-	w.Exec(`UPDATE oauth_authorization SET request_uri = $2, request_uri_expires_at = now() + interval '1 hour' WHERE id = $1`, s.pending, string(fixture.Digest("uri")))
-	w.Exec(`INSERT INTO oauth_authorization (id, client_id, kind, scopes, expires_at) VALUES ('dead', $1, 'device', '{}', now())`, s.client)
-	w.Exec(`INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval) VALUES ('dead', $1, $1, now(), '5 seconds')`, string(fixture.Digest("dead")))
-	again := w.newScene(true, false)
-	w.does(w.Q.PollDeviceCode(w.Ctx, again.poll(again.device, "first")))
-	spent := fixture.Unique("spent")
-	spentID := fixture.Unique("r")
-	w.Exec(foreignRefresh, spentID, fixture.Digest(spent), s.client, s.session, s.user, s.tenant, s.scopes(), fixture.Unique("ba"))
-	w.Exec(foreignSpend, spentID)
-	w.Exec(`INSERT INTO session_client (id, session_id, client_id, user_id, sub, sid, due_at, lease, lease_expires_at) SELECT 'delivery', 'gone', client_id, $2, 'sub', 'gone', now(), 'lease', now() FROM oauth_client WHERE client_id = $1`, s.client, s.user)
-	subject, key, app := fixture.Digest("subject"), store.PasskeyID("key"), store.TOTPID("app")
-	for _, sql := range []string{
-		`INSERT INTO passkey (id, user_id, public_key) VALUES ('key', '` + string(s.user) + `', '')`,
-		`INSERT INTO totp (id, user_id, secret) VALUES ('app', '` + string(s.user) + `', '')`,
-		`INSERT INTO recovery_code (user_id, digest) VALUES ('` + string(s.user) + `', '` + string(subject) + `')`,
-		`INSERT INTO one_time_code (purpose, subject, digest, expires_at) VALUES ('x', '` + string(subject) + `', '` + string(subject) + `', now() + interval '1 hour')`,
-		`INSERT INTO attempt_count (purpose, subject, attempts, resets_at) VALUES ('x', '` + string(subject) + `', 1, now() + interval '1 hour')`,
-	} {
-		w.Exec(sql)
-	}
-	_, initial := w.initialToken(8)
-	w.Exec(`UPDATE oauth_client SET registration_access_token = $2, previous_registration_access_token = $2 WHERE client_id = $1`, s.client, string(fixture.Digest("managed")))
-	w.does(w.Q.PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", DocumentClientID: new("https://app.example/document"), DocumentETag: new("v1"), FetchedAt: time.Now().Add(-time.Minute), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}}))
+	s.known = s.digests()
+	_, err := w.Pool.Exec(w.Ctx, s.furniture(), pgx.QueryExecModeSimpleProtocol)
+	w.OK(err)
 	type lockCase struct {
 		call string
 		want []string
 		do   func(c conn) error
 	}
-	cases := []lockCase{
-		{"CreateAuthorization", []string{client}, func(c conn) error {
-			_, err := store.New(c).CreateAuthorization(w.Ctx, store.CreateAuthorizationParams{ID: store.NewAuthorizationID(), ClientID: s.client, RedirectURI: new("https://a.example/"), ResponseType: new("code"), Scopes: []string{"openid"}, DefaultScopes: fixture.Scopes, CodeChallenge: &fixture.Challenge, CodeChallengeMethod: new("S256"), Lifetime: time.Minute})
-			return err
-		}},
-		{"TakeAuthorizationByRequestURI", []string{family}, func(c conn) error {
-			_, err := store.New(c).TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
-			return err
-		}},
-		{"FindAuthorizationByRequestURI", []string{family}, func(c conn) error {
-			_, err := store.New(c).FindAuthorizationByRequestURI(w.Ctx, store.FindAuthorizationByRequestURIParams{RequestURI: fixture.Digest("uri"), ClientID: s.client, Lifetime: time.Minute})
-			return err
-		}},
-		{"DenyAuthorization", []string{family}, func(c conn) error {
-			_, err := store.New(c).DenyAuthorization(w.Ctx, store.DenyAuthorizationParams{ID: s.pending})
-			return err
-		}},
-		{"CreateDeviceAuthorization", []string{client, polled}, func(c conn) error {
-			_, err := store.New(c).CreateDeviceAuthorization(w.Ctx, store.CreateDeviceAuthorizationParams{
-				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", DeviceCode: fixture.Digest("device"), UserCode: fixture.Digest("dead"), Lifetime: time.Minute,
-			})
-			return err
-		}},
-		{"CreateBackchannelAuthentication", []string{user, client}, func(c conn) error {
-			_, err := store.New(c).CreateBackchannelAuthentication(w.Ctx, store.CreateBackchannelAuthenticationParams{
-				ID: store.NewAuthorizationID(), ClientID: s.client, ClientAuthMethod: "verified", UserID: s.user, AuthReqID: fixture.Digest("req"), Lifetime: time.Minute,
-			})
-			return err
-		}},
-		{"FindAuthorizationByUserCode", []string{user, session, family}, func(c conn) error {
-			_, err := store.New(c).FindAuthorizationByUserCode(w.Ctx, store.FindAuthorizationByUserCodeParams{UserCode: fixture.Digest(userCode(s.asking)), UserID: s.user, SessionID: &s.session})
-			return err
-		}},
-		{"PollDeviceCode of a request that waits", []string{polled}, func(c conn) error {
-			_, err := store.New(c).PollDeviceCode(w.Ctx, s.poll(s.asking, "at"))
-			return err
-		}},
-		{"PollDeviceCode retried", []string{user, client, session, refresh, family}, func(c conn) error {
-			r, err := store.New(c).PollDeviceCode(w.Ctx, again.poll(again.device, "at"))
-			if err == nil && r.Outcome != store.OutcomeRetried {
-				err = errors.New(string(r.Outcome))
-			}
-			return err
-		}},
-		{"RotateRefreshToken of one that another server spent", []string{user, client, session, refresh, family}, func(c conn) error {
-			r, err := store.New(c).RotateRefreshToken(w.Ctx, s.rotation(spent, "next", "at"))
-			if err == nil && r.Outcome != store.OutcomeReplayed {
-				err = errors.New(string(r.Outcome))
-			}
-			return err
-		}},
-		{"UpdateUser", []string{user}, func(c conn) error {
-			_, err := store.New(c).UpdateUser(w.Ctx, store.UpdateUserParams{ID: s.user, Name: new("Bob")})
-			return err
-		}},
-		{"UpdateClient", []string{client}, func(c conn) error {
-			_, err := store.New(c).UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: s.client, Name: new("Bob")})
-			return err
-		}},
-		{"ReplaceForeignSecretHash", []string{client}, func(c conn) error {
-			_, err := store.New(c).ReplaceForeignSecretHash(w.Ctx, store.ReplaceForeignSecretHashParams{ClientID: s.client, ForeignSecretHash: "$1$x", ClientSecret: fixture.Digest("new")})
-			return err
-		}},
-		{"RotateSigningKeyIfDue", nil, func(c conn) error {
-			_, err := store.New(c).RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{ID: "new", PrivateKey: "x", Alg: "ES256", MaxAge: time.Hour})
-			return err
-		}},
-		{"RetireReplacedSigningKeys", nil, func(c conn) error {
-			_, err := store.New(c).RetireReplacedSigningKeys(w.Ctx, store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour})
-			return err
-		}},
-		{"RotateClientSecret", []string{client}, func(c conn) error {
-			_, err := store.New(c).RotateClientSecret(w.Ctx, store.RotateClientSecretParams{ClientID: s.client, ClientSecret: fixture.Digest("new"), Overlap: time.Minute, Lifetime: store.Never})
-			return err
-		}},
-		{"ClaimLogoutDeliveries", nil, func(c conn) error {
-			_, err := store.New(c).ClaimLogoutDeliveries(w.Ctx, store.ClaimLogoutDeliveriesParams{PageSize: 10, LeaseLifetime: time.Minute})
-			return err
-		}},
-		{"FinishLogoutDelivery", []string{known}, func(c conn) error {
-			r, err := store.New(c).FinishLogoutDelivery(w.Ctx, store.FinishLogoutDeliveryParams{ID: "delivery", Lease: "lease", Delivered: true})
-			if err == nil && r.Outcome != store.OutcomeDelivered {
-				err = errors.New(string(r.Outcome))
-			}
-			return err
-		}},
-		{"CreatePasskey", []string{user}, func(c conn) error {
-			_, err := store.New(c).CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: "another", UserID: s.user, PublicKey: "x"})
-			return err
-		}},
-		{"UsePasskey", []string{"passkey"}, func(c conn) error {
-			_, err := store.New(c).UsePasskey(w.Ctx, store.UsePasskeyParams{ID: key, SignCount: 1})
-			return err
-		}},
-		{"DeletePasskey", []string{"passkey"}, func(c conn) error {
-			_, err := store.New(c).DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: key, UserID: s.user})
-			return err
-		}},
-		{"CreateTOTP", []string{user}, func(c conn) error {
-			_, err := store.New(c).CreateTOTP(w.Ctx, store.CreateTOTPParams{ID: "another", UserID: s.user, Secret: "x"})
-			return err
-		}},
-		{"UseTOTP", []string{"totp"}, func(c conn) error {
-			_, err := store.New(c).UseTOTP(w.Ctx, store.UseTOTPParams{ID: app, UserID: s.user, Steps: []int64{1}})
-			return err
-		}},
-		{"DeleteTOTP", []string{"totp"}, func(c conn) error {
-			_, err := store.New(c).DeleteTOTP(w.Ctx, store.DeleteTOTPParams{ID: app, UserID: s.user})
-			return err
-		}},
-		{"UseRecoveryCode", []string{"recovery_code"}, func(c conn) error {
-			_, err := store.New(c).UseRecoveryCode(w.Ctx, store.UseRecoveryCodeParams{UserID: s.user, Digest: subject})
-			return err
-		}},
-		{"ReplaceRecoveryCodes", []string{user, "recovery_code"}, func(c conn) error {
-			_, err := store.New(c).ReplaceRecoveryCodes(w.Ctx, store.ReplaceRecoveryCodesParams{UserID: s.user, Digests: token.Digests{subject}})
-			return err
-		}},
-		{"DeleteRecoveryCodes", []string{user, "recovery_code"}, func(c conn) error {
-			_, err := store.New(c).DeleteRecoveryCodes(w.Ctx, s.user)
-			return err
-		}},
-		{"CreateOneTimeCode", []string{"one_time_code"}, func(c conn) error {
-			_, err := store.New(c).CreateOneTimeCode(w.Ctx, store.CreateOneTimeCodeParams{Purpose: "x", Subject: subject, Digest: subject, Lifetime: time.Minute})
-			return err
-		}},
-		{"RedeemOneTimeCode", []string{"one_time_code", "attempt_count"}, func(c conn) error {
-			_, err := store.New(c).RedeemOneTimeCode(w.Ctx, store.RedeemOneTimeCodeParams{Purpose: "x", Subject: subject, Digest: subject, MaxAttempts: 5, AttemptWindow: time.Minute})
-			return err
-		}},
-		{"CountAttempt", []string{"attempt_count"}, func(c conn) error {
-			_, err := store.New(c).CountAttempt(w.Ctx, store.CountAttemptParams{Purpose: "x", Subject: subject, MaxAttempts: 5, AttemptWindow: time.Minute})
-			return err
-		}},
-		{"ResetAttempts", []string{"attempt_count"}, func(c conn) error {
-			_, err := store.New(c).ResetAttempts(w.Ctx, store.ResetAttemptsParams{Purpose: "x", Subject: subject})
-			return err
-		}},
-		{"RegisterClient", []string{user}, func(c conn) error {
-			p := registration(initial)
-			p.UserID = &s.user
-			_, err := store.New(c).RegisterClient(w.Ctx, p)
-			return err
-		}},
-		{"UpdateRegistration", []string{client}, func(c conn) error {
-			_, err := store.New(c).UpdateRegistration(w.Ctx, store.UpdateRegistrationParams{ClientID: s.client, RegistrationAccessToken: fixture.Digest("managed"), RedirectURIs: []string{fixture.RedirectURI}, TokenEndpointAuthMethod: new("none")})
-			return err
-		}},
-		{"FindClientByRegistrationToken", []string{client}, func(c conn) error {
-			_, err := store.New(c).FindClientByRegistrationToken(w.Ctx, store.FindClientByRegistrationTokenParams{ClientID: s.client, RegistrationAccessToken: fixture.Digest("managed")})
-			return err
-		}},
-		{"DeleteRegistration", []string{client}, func(c conn) error {
-			_, err := store.New(c).DeleteRegistration(w.Ctx, store.DeleteRegistrationParams{ClientID: s.client, RegistrationAccessToken: fixture.Digest("managed")})
-			return err
-		}},
-		{"PutClientDocument", []string{client}, func(c conn) error {
-			_, err := store.New(c).PutClientDocument(w.Ctx, store.PutClientDocumentParams{ID: store.NewOAuthClientID(), ClientID: "https://app.example/document", DocumentClientID: new("https://app.example/document"), DocumentETag: new("v1"), FetchedAt: time.Now(), FreshFor: time.Hour, RedirectURIs: []string{fixture.RedirectURI}})
-			return err
-		}},
-		{"RefreshClientDocument", []string{client}, func(c conn) error {
-			_, err := store.New(c).RefreshClientDocument(w.Ctx, store.RefreshClientDocumentParams{ClientID: "https://app.example/document", DocumentETag: "v1", FetchedAt: time.Now(), FreshFor: time.Hour})
-			return err
-		}},
-		{"ReinstateUser", nil, func(c conn) error { _, err := store.New(c).ReinstateUser(w.Ctx, s.user); return err }},
+	var cases []lockCase
+	calls := map[string][]string{
+		"CreateAuthorization":                                 {client},
+		"TakeAuthorizationByRequestURI":                       {family},
+		"FindAuthorizationByRequestURI":                       {family},
+		"DenyAuthorization":                                   {family},
+		"CreateDeviceAuthorization":                           {client, polled},
+		"CreateBackchannelAuthentication":                     {user, client},
+		"FindAuthorizationByUserCode":                         {user, session, family},
+		"PollDeviceCode of a request that waits":              {polled},
+		"PollDeviceCode retried":                              {user, client, session, refresh, family},
+		"RotateRefreshToken of one that another server spent": {user, client, session, refresh, family},
+		"UpdateUser":                                          {user},
+		"UpdateClient":                                        {client},
+		"ReplaceForeignSecretHash":                            {client},
+		"RotateClientSecret":                                  {client},
+		"FinishLogoutDelivery":                                {known},
+		"CreatePasskey":                                       {user},
+		"UsePasskey":                                          {"passkey"},
+		"DeletePasskey":                                       {"passkey"},
+		"CreateTOTP":                                          {user},
+		"UseTOTP":                                             {"totp"},
+		"DeleteTOTP":                                          {"totp"},
+		"UseRecoveryCode":                                     {"recovery_code"},
+		"ReplaceRecoveryCodes":                                {user, "recovery_code"},
+		"DeleteRecoveryCodes":                                 {user, "recovery_code"},
+		"CreateOneTimeCode":                                   {"one_time_code"},
+		"RedeemOneTimeCode":                                   {"one_time_code", "attempt_count"},
+		"CountAttempt":                                        {"attempt_count"},
+		"ResetAttempts":                                       {"attempt_count"},
+		"RegisterClient":                                      {user},
+		"UpdateRegistration":                                  {client},
+		"FindClientByRegistrationToken":                       {client},
+		"DeleteRegistration":                                  {client},
+		"PutClientDocument":                                   {client},
+		"RefreshClientDocument":                               {client},
+		"FindAuthorizationByUserCode of another user":         {user, family},
+		"PollDeviceCode replayed":                             {user, client, session, refresh, family},
+		"RotateRefreshToken replayed":                         {user, client, session, refresh, family},
+		"RotateRefreshToken of the successor":                 {user, client, session, refresh, family},
+		"RotateRefreshToken with a proof":                     {user, client, session, refresh, family},
+		"GrantAuthorization with one id":                      {user, client, session},
+		"IssueGrant with one id":                              {user, client, session},
+		"IssueGrant to a client with pairwise subjects":       {user, client, session},
+		"IssueTokenByAssertion of one assertion":              {user, client},
+		"CreatePairwiseSubject":                               {user},
+		"CreateAccount":                                       {user},
+		"DeleteAccount":                                       {user},
+		"DeleteAccount of the other":                          {user},
+		"CreateClient":                                        {user},
+		"UpdateClient that hands one over to the user":        {client, user},
+		"UpdateClient that hands one over to another user":    {client, user},
+		"EnableClient":                                        {client},
+		"EnableClient of the user's":                          {client},
+		"DeleteClient of the user's":                          {client},
+		"RotateClientSecret to an older one":                  {client},
+		"RotateClientSecret of one with a foreign hash":       {client},
+		"SetRegistrationAccessToken":                          {client},
+		"RevokeAccessTokenByID":                               {access},
+	}
+	for _, a := range callActs {
+		cases = append(cases, lockCase{a.name, calls[a.name], func(c conn) error { _, err := a.run(w.Ctx, c, s); return err }})
 	}
 	grants := map[string][]string{
 		"ApproveAuthorization": {user, client, session, family}, "ApproveAuthorization retried": {user, client, session, family},
@@ -426,7 +300,9 @@ func TestLockOrderOfEachCall(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("waits at %v, want %v", got, c.want)
 			}
-			if !strings.HasPrefix(c.call, "another server's rotation") && !slices.IsSortedFunc(got, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+			// the exceptions of docs/locking.md
+			outOfOrder := strings.HasPrefix(c.call, "another server's rotation") || strings.HasPrefix(c.call, "UpdateClient that hands one over")
+			if !outOfOrder && !slices.IsSortedFunc(got, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
 				t.Errorf("waits at %v, in another order than %v", got, order)
 			}
 			for table, h := range held {

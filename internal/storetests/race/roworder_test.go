@@ -39,7 +39,7 @@ var rowOrders = []orderedRows{
 			return err
 		},
 	}, {
-		in: "DeleteUser", order: "c.client_id", table: "oauth_client", key: "client_id",
+		in: "disable_owned_clients", order: "o.client_id", table: "oauth_client", key: "client_id",
 		physical: `INSERT INTO oauth_client (id, client_id, redirect_uris, user_id, name) VALUES ($3, $3, '{https://a.example/}', $1, $2)`,
 		call: func(ctx context.Context, c conn, s *scene) error {
 			_, err := store.New(c).DeleteUser(ctx, s.user)

@@ -670,7 +670,9 @@ func (p *schedule) state() string {
 		for column, value := range row {
 			switch {
 			case column == "created_at", column == "updated_at", strings.HasSuffix(column, "epoch"), column == "ended_grants",
-				column == "revoked_reason", value == nil, column == "ended_at": // an ended session has expired
+				column == "revoked_reason", value == nil,
+				column == "ended_at",                       // an ended session has expired
+				column == "id" && table == "oauth_consent": // a withdrawal may leave the row, which then doesn't count
 				delete(row, column)
 			default:
 				row[column] = mask(value, s, known, now)

@@ -253,7 +253,7 @@ func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, 
 				return
 			}
 		}
-		if r := p.result(); serial[r] == "" && strange[m.name()] == "" {
+		if r := p.result(); serial[r] == "" && m.single() && strange[m.name()] == "" {
 			wrong(p, "no order of the calls comes to that:\n"+differ(r, serial))
 		}
 		if why := p.liveness(m); why != "" {
@@ -293,10 +293,23 @@ func (x *scheduler) skips(m *meeting, hold []rowName, waits map[string]bool) boo
 	return false
 }
 
-// mayFail says whether a call's error is one that it may have: another server's statement, if a row that it names is gone.
+// mayFail says whether a call's error is one that it may have: of a row that it names and that was deleted by hand, or of another server's
+// statement.
 func (p *schedule) mayFail(i int) bool {
+	if !strings.HasPrefix(p.came(i), "error 23503") {
+		return false
+	}
 	g, isGrant := p.actors[i].what.(*grantAct)
-	return isGrant && g.want == "" && strings.HasPrefix(p.came(i), "error 23503")
+	if isGrant && g.want == "" {
+		return true
+	}
+	byHand := slices.ContainsFunc(p.actors, func(a actor) bool { e, is := a.what.(*endAct); return is && e.deletes })
+	return byHand && namesAnOwner[p.actors[i].name]
+}
+
+// namesAnOwner are the calls that store a row of a user, and whose foreign key reports that there is none.
+var namesAnOwner = map[string]bool{
+	"CreateAccount": true, "CreateClient": true, "RegisterClient": true, "UpdateClient that hands one over to the user": true,
 }
 
 // liveness holds a schedule to the promise of docs/locking.md: what a statement granted that had read before an ending committed is dead.
@@ -342,7 +355,25 @@ func (p *schedule) liveness(m *meeting) string {
 }
 
 // strange are meetings that come to what no order of the calls comes to, and why that is right.
-var strange = map[string]string{}
+var strange = map[string]string{
+	"CreateSession with a maximum | EndUserSessions but another":                                                signedInBefore,
+	"CreateSession with a maximum | EndUserSessions but this one":                                               signedInBefore,
+	"WithdrawConsent | RotateRefreshToken of one that another server spent":                                     bothHadRead,
+	"PollDeviceCode replayed | PollDeviceCode replayed":                                                         bothHadRead,
+	"RotateRefreshToken replayed | RotateRefreshToken replayed":                                                 bothHadRead,
+	"RotateRefreshToken of one that another server spent | RotateRefreshToken of one that another server spent": bothHadRead,
+	"SuspendUser | DeleteUser":                                                                                  "a user who is deleted is suspended, too, so one may say revoked of the other",
+	"DeleteUser | UpdateClient that hands one over to the user":                                                 "neither sees the other; the collector disables the client",
+}
+
+const bothHadRead = "each had read before the other committed, and both end the grants"
+
+const signedInBefore = "a sign-in that waited for the ending makes room as it is after it, and its session is dead, because it had read before it"
+
+// single says whether each of the calls is one statement. Several statements of another server's can come to what no order of the calls does.
+func (m *meeting) single() bool {
+	return !slices.ContainsFunc(m.actors, func(a actor) bool { return a.autocommit })
+}
 
 // walkAll walks the schedules of meetings, shared among worlds.
 func walkAll(t *testing.T, all []*meeting, most int) {
@@ -379,12 +410,20 @@ func walkAll(t *testing.T, all []*meeting, most int) {
 	}
 }
 
-// TestSchedulesOfPairs walks all orders in which two calls can meet. In make test these are the pairs of a fixed sample.
+// wereWrong are pairs whose schedules have found something.
+var wereWrong = []string{
+	"CreateAuthorization | CreateAuthorization", "GrantAuthorization with one id | GrantAuthorization with one id",
+	"CreateBackchannelAuthentication | CreateBackchannelAuthentication", "ReplaceRecoveryCodes | DeleteRecoveryCodes",
+	"DeleteUser | CreateClient", "DeleteUser | RegisterClient",
+}
+
+// TestSchedulesOfPairs walks all orders in which two calls can meet. In make test these are those that were wrong, and the pairs of a fixed
+// sample.
 func TestSchedulesOfPairs(t *testing.T) {
 	t.Parallel()
 	all := pairs()
 	if *sample > 0 {
-		all = slices.DeleteFunc(all, func(m *meeting) bool { return m.chance()%uint32(*sample) != 0 })
+		all = slices.DeleteFunc(all, func(m *meeting) bool { return m.chance()%uint32(*sample) != 0 && !slices.Contains(wereWrong, m.name()) })
 	}
 	walkAll(t, all, 1000)
 }
@@ -456,6 +495,7 @@ func TestSchedulesSeveralRows(t *testing.T) {
 		listed[r.in+" "+r.table] = "in order"
 	}
 	listed["ExchangeToken oauth_client"] = "TestExchangeLocksClientsAndUsersInOrder"
+	listed["DeleteUser oauth_client"] = listed["disable_owned_clients oauth_client"]
 	listed["CreateSession session"] = listed["make_room_for_session session"]
 	x := newScheduler(newLockWorld(t, maxActors+maxHolders+2))
 	found := 0

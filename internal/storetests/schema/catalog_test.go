@@ -847,6 +847,7 @@ const schemaFunctions = `
 	details_of_types(jsonb,text[])
 	details_within(jsonb,jsonb,text[])
 	disable_client_of_deleted_user()
+	disable_owned_clients(text)
 	document_changes(oauth_client,oauth_client)
 	end_pair(jsonb,text,text)
 	end_sessions(text[])
