@@ -61,7 +61,10 @@ func prepare(ctx context.Context, conn *pgx.Conn) error {
 	if err := pin(ctx, conn); err != nil {
 		return err
 	}
-	return startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams, ownSettings()...)
+	if err := startup.Check(ctx, conn.PgConn(), conn.Config().RuntimeParams, ownSettings()...); err != nil {
+		return err
+	}
+	return searchSchemaFirst(ctx, conn)
 }
 
 // session prepares the one connection on which goose runs. goose calls it at the right moments because it is a

@@ -96,10 +96,13 @@ func pin(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("set up the migration session: %w", err)
 	}
+	return nil
+}
 
-	// A function with SET search_path FROM CURRENT keeps this one: the schema, and temporary tables after it. Where pg_temp isn't
-	// named, it comes first, and a temporary table would stand in for one of the schema.
-	_, err = conn.Exec(ctx, `
+// searchSchemaFirst sets the search_path of a run: the schema, and temporary tables after it. A function with SET search_path FROM
+// CURRENT keeps it. Where pg_temp isn't named, it comes first, and a temporary table would stand in for one of the schema.
+func searchSchemaFirst(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `
 		SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', false)
 		WHERE current_schema() IS NOT NULL`)
 	if err != nil {

@@ -927,6 +927,9 @@ const schemaFunctions = `
 	tenant_key(text)
 	user_refusal("user")
 	uses_grant_type(oauth_client,text)
+	was_granted_by(token_digest,access_token_id)
+	was_issued_to(access_token_id,client_id,access_token_id)
+	was_rotated_into(refresh_token_id,refresh_token_id)
 `
 
 // specLines are the lines of a part of a spec.
