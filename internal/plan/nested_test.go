@@ -49,6 +49,9 @@ var called = []plan.Statement{
 	{Name: "function known_subject", Text: "SELECT known_subject($1::text, $2::text)", Args: []string{"of_client", "of_user"}},
 	{Name: "function noted", Text: "SELECT noted('ended', 'measured', $1::text, $2::text) FROM set_config('oauthdb.events', 'on', true)", Args: []string{"of_user", "of_client"}},
 	{Name: "function find_grant_by_assertion", Text: "SELECT g.authorization_id FROM find_grant_by_assertion($1::text) AS g", Args: []string{"assertion"}},
+	{Name: "function was_granted_by", Text: "SELECT was_granted_by($1::text, $2::text)", Args: []string{"assertion", "of_token"}},
+	{Name: "function was_issued_to", Text: "SELECT was_issued_to($1::text, $2::text, NULL)", Args: []string{"of_token", "issued_to"}},
+	{Name: "function was_rotated_into", Text: "SELECT was_rotated_into($1::text, $2::text)", Args: []string{"of_token", "same_successor"}},
 	{Name: "function lock_parents", Text: "SELECT lock_parents($1::text, $2::text, $3::text)", Args: []string{"of_user", "of_client", "of_session"}},
 	{
 		Name: "another server's refresh token",
