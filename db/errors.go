@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -153,10 +154,11 @@ func serverError(err error) *pgconn.PgError {
 	return nil
 }
 
-// severity is that of the protocol, which is not translated.
+// severity is that of the protocol, which is not translated, or "UNKNOWN".
 func severity(e *pgconn.PgError) string {
-	if slices.Contains([]string{"FATAL", "PANIC", "WARNING", "NOTICE"}, e.SeverityUnlocalized) {
-		return e.SeverityUnlocalized
+	word := cmp.Or(e.SeverityUnlocalized, e.Severity)
+	if !slices.Contains([]string{"ERROR", "FATAL", "PANIC", "WARNING", "NOTICE"}, word) {
+		return "UNKNOWN"
 	}
-	return "ERROR"
+	return word
 }

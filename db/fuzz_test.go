@@ -185,7 +185,7 @@ func TestRefusedParametersAreNamed(t *testing.T) {
 		t.Errorf("only %d refusals were found", found)
 	}
 	for _, message := range []string{"hunter2 is missing", "Lifetime is hunter2", "Lifetime", " is missing", "Lifetime is missing hunter2"} {
-		if got := db.Describe(&pgconn.PgError{Code: "22023", Message: message}); got != "ERROR: message withheld (SQLSTATE 22023)" {
+		if got := db.Describe(&pgconn.PgError{Severity: "ERROR", Code: "22023", Message: message}); got != "ERROR: message withheld (SQLSTATE 22023)" {
 			t.Errorf("%q is described as %q", message, got)
 		}
 	}

@@ -146,8 +146,8 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, string(c.RefreshTokenID), Grace, false, nil, nil, nil, nil,
-			nil, nil, authenticated, nil, nil, string(c.Presented), nil, nil, string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
+		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, nil, authenticated,
+			nil, nil, string(c.Presented), nil, nil, string(c.RefreshTokenID), string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
 			false, string(c.AccessToken), string(c.AccessTokenID)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,
 			&r.resources, &r.details, &r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)

@@ -128,6 +128,16 @@ func worksIn(pid int, dir string) answer {
 	return no
 }
 
+// runs tells whether a process that was sent SIGSTOP hasn't stopped yet, where the system says so.
+func runs(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	after := bytes.TrimSpace(b[bytes.LastIndexByte(b, ')')+1:])
+	return len(after) > 0 && !bytes.ContainsAny(after[:1], "TtZX")
+}
+
 // KillTree ends a process and all its descendants with SIGKILL, and waits until none is left.
 func KillTree(ctx context.Context, pid int) error {
 	stopped := map[int]bool{}
@@ -135,6 +145,13 @@ func KillTree(ctx context.Context, pid int) error {
 		for _, p := range fresh {
 			signal(p, sigStop) // so that it starts no more children
 			stopped[p] = true
+		}
+		for _, p := range fresh { // it may be in the middle of starting one
+			for runs(p) {
+				if err := pause(ctx, time.Millisecond); err != nil {
+					return fmt.Errorf("process %d: %w", p, err)
+				}
+			}
 		}
 		fresh = nil
 		for child, parent := range processes() {

@@ -77,8 +77,10 @@ func TestLinear(t *testing.T) {
 	close(next)
 	all.Wait()
 	if made >= 20_000 && !t.Failed() { // or else it has proved little
+		// Each world begins with its users and clients. Sessions last too long for one to gain by being extended.
+		apart := []string{"CreateUser", "CreateClient", "ExtendSession"}
 		for _, name := range model.Names() {
-			if done[name] == 0 {
+			if done[name] == 0 && !slices.Contains(apart, name) {
 				t.Errorf("in %d calls %s never did anything", made, name)
 			}
 		}
