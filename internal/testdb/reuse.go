@@ -104,7 +104,10 @@ func (s *shelf) put(d *database) (surplus *database) {
 // handOn empties the database for the next test. It returns the database that is not to be kept: this one, if the next test would
 // see that it has been used, or another, or none.
 func (d *database) handOn(ctx context.Context) (surplus *database) {
-	if d.keeper == nil || d.empty(ctx) != nil {
+	// What a session that is about to end has locked isn't waited for.
+	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if d.keeper == nil || d.empty(soon) != nil {
 		return d
 	}
 	return d.shelf.put(d)
