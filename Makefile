@@ -65,7 +65,7 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
-rounds: ## let calls race for longer than the 150 rounds of make test: make rounds ROUNDS=10000
+rounds: ## let calls race for longer than the 80 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 # Schedules go by the server processes of their connections, which a pooler changes.
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode

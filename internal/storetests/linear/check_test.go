@@ -158,10 +158,12 @@ func TestAGrantIsOvertaken(t *testing.T) {
 		approved <- call(1, "ApproveAuthorization", store.ApproveAuthorizationParams{ID: "a1", UserID: w.users[0], GrantedScopes: offline, DefaultScopes: defaults, CodeLifetime: far})
 	}()
 	for waits := false; !waits && len(approved) == 0; {
-		err := holder.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits)
+		// pg_stat_activity would stay as the transaction has seen it first
+		err := holder.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits)
 		if err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Millisecond)
 	}
 	call(0, "RevokeUserAuthorizations", w.users[0])
 	if a := poll(); a.Outcome != store.OutcomeAuthorizationPending {

@@ -19,7 +19,7 @@ import (
 // More rounds than by default:
 //
 //	make rounds ROUNDS=10000
-var raceRounds = flag.Int("rounds", 150, "how often each race is run; those that take long run a part of it")
+var raceRounds = flag.Int("rounds", 80, "how often each race is run; those that take long run a part of it")
 
 // roundsOf is the part of the rounds that a race runs which takes long, or is one of many.
 func roundsOf(part int) int { return max(*raceRounds/part, 1) }
