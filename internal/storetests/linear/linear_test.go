@@ -85,6 +85,9 @@ func TestLinear(t *testing.T) {
 			}
 		}
 	}
+	if n := int(unjudged.Load()); n > 1+made/each/500 {
+		t.Errorf("%d of %d histories could not be judged", n, made/each)
+	}
 	for _, k := range slices.Sorted(maps.Keys(said)) {
 		t.Logf("%6d %s", said[k], k)
 	}

@@ -48,7 +48,8 @@ func newInstallation(t *testing.T) *installation {
 		ctx := context.Background()
 		for _, sql := range []string{
 			`DROP DATABASE IF EXISTS ` + i.name + ` WITH (FORCE)`,
-			`DO $$ DECLARE r text; BEGIN FOR r IN SELECT rolname FROM pg_roles WHERE rolname LIKE '` + i.name + `%' LOOP EXECUTE format('DROP ROLE %I', r); END LOOP; END $$`,
+			// the admin last: it has made the others members of each other
+			`DO $$ DECLARE r text; BEGIN FOR r IN SELECT rolname FROM pg_roles WHERE rolname LIKE '` + i.name + `%' ORDER BY rolname = '` + i.name + `_admin' LOOP EXECUTE format('DROP ROLE %I', r); END LOOP; END $$`,
 		} {
 			if _, err := super.Exec(ctx, sql); err != nil {
 				t.Error(err)
