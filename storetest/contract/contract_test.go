@@ -2,6 +2,7 @@ package contract_test
 
 import (
 	"context"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -32,7 +33,10 @@ func TestStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	var c calls
 	contract.Run(t, func(t *testing.T) contract.Store {
-		pool, err := db.Open(t.Context(), storetest.New(t).URL, db.Options{MaxConns: contract.Parallel, Tracer: &c})
+		pool, err := db.Open(t.Context(), storetest.New(t).URL, db.Options{
+			MaxConns: contract.Parallel, Tracer: &c,
+			PgBouncer: os.Getenv("PGBOUNCER") != "", // see make pgbouncer
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
