@@ -96,11 +96,11 @@ review: ## write for reviewers what each query does and how it is planned: docs/
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations check-mutants ## find what a reviewer shouldn't have to look for
+check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 
-.PHONY: check-format check-go check-modules check-queries check-generated check-migrations check-mutants
+.PHONY: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-mutants
 check-format:
 	@stale="$$($(TOOL) gofumpt -l $(wildcard *.go */))" || exit 1; \
 	test -z "$$stale" || { printf 'not formatted (make format):\n%s\n' "$$stale"; exit 1; }
@@ -121,8 +121,9 @@ check-migrations:
 	go run ./internal/migration check
 	tools/squawk.sh
 	tools/previous-release.sh
-check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
+check-sqlmut:
 	cd tools/sqlmut && go test ./...
+check-mutants: # what a change of the SQL makes possible and no test notices, as far as two minutes go
 	@since="$$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse -q --verify HEAD^ || git rev-parse HEAD)" && \
 		$(MAKE) --no-print-directory mutate SINCE="$$since" MUTATEFLAGS="-for 2m -hint 'make mutate SINCE=$$since'"
 
