@@ -19,7 +19,7 @@ import (
 // calls is few by default, so that TestLinear fits into a run of all:
 //
 //	make linear CALLS=1000000
-var calls = flag.Int("calls", 20_000, "how many calls the histories of TestLinear have")
+var calls = flag.Int("calls", 2_000, "how many calls the histories of TestLinear have")
 
 var kills = flag.Int("kills", 1, "how often TestKilled kills PostgreSQL with SIGKILL")
 
