@@ -211,6 +211,9 @@ func (h *history) caller(d draw, id store.ClientID) (method string, secret token
 
 // registered is how a client authenticates as it has to.
 func (c *client) registered(d draw) (method string, secret token.Digest) {
+	if c == nil { // deleted
+		return "none", ""
+	}
 	switch c.kind {
 	case "secret":
 		return oneOf(d, "client_secret_basic", "client_secret_post"), c.secret
