@@ -77,11 +77,9 @@ func (pm postmaster) disown(s *server) error {
 // alive reports whether a process runs; one that is dead and not yet reaped does not.
 func alive(pid int) bool {
 	if runtime.GOOS == "linux" {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		state, err := stateOf(pid)
 		if err == nil {
-			// The state follows the name, which is in parentheses and may hold anything.
-			after := bytes.TrimSpace(b[bytes.LastIndexByte(b, ')')+1:])
-			return len(after) > 0 && after[0] != 'Z' && after[0] != 'X'
+			return !strings.ContainsAny(state, "ZX")
 		}
 		if errors.Is(err, os.ErrNotExist) {
 			return false
@@ -130,12 +128,22 @@ func worksIn(pid int, dir string) answer {
 
 // runs tells whether a process that was sent SIGSTOP hasn't stopped yet, where the system says so.
 func runs(pid int) bool {
+	state, err := stateOf(pid)
+	return err == nil && !strings.ContainsAny(state, "TtZX")
+}
+
+// stateOf returns the letter that Linux has for the state of a process.
+func stateOf(pid int) (string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return "", err
 	}
-	after := bytes.TrimSpace(b[bytes.LastIndexByte(b, ')')+1:])
-	return len(after) > 0 && !bytes.ContainsAny(after[:1], "TtZX")
+	// The state follows the name, which is in parentheses and may hold anything.
+	after := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(after) == 0 {
+		return "X", nil // it is about to be gone
+	}
+	return after[0], nil
 }
 
 // KillTree ends a process and all its descendants with SIGKILL, and waits until none is left.
