@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anishathalye/porcupine"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -35,7 +37,8 @@ const (
 func TestLinear(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, *workers*worlds)
-	started, bad := time.Now(), atomic.Int64{}
+	started := time.Now()
+	var bad, unjudged atomic.Int64
 	var mu sync.Mutex
 	said, done, made, overlaps, running := map[string]int{}, map[string]int{}, 0, 0, time.Duration(0)
 	var all sync.WaitGroup
@@ -49,7 +52,10 @@ func TestLinear(t *testing.T) {
 					continue
 				}
 				from := time.Now()
-				if !Check(t, w) {
+				if v := w.Judge(); v.Result == porcupine.Unknown {
+					unjudged.Add(1)
+					t.Logf("world %s could not be judged within %v", w.name, Limit)
+				} else if !v.holds(t) {
 					bad.Add(1)
 				}
 				mu.Lock()
