@@ -633,6 +633,19 @@ func (k *worker) presentOnce() bool {
 	})
 }
 
+// signOut ends the session and starts another.
+func (k *worker) signOut() bool {
+	in := k.session
+	return k.call("EndSession", func() error {
+		r, err := k.w.Q.EndSession(k.w.Ctx, in.session)
+		if err != nil {
+			return err
+		}
+		in.ended = true
+		return k.ended("EndSession", r.Outcome, fact{endedSession, string(in.session)}, fact{eventOfSession, string(in.session)})
+	}) && k.startSession(&signIn{user: in.user, session: store.NewSessionID()})
+}
+
 // end ends something, one way or another.
 func (k *worker) end() bool {
 	k.counts.Endings++
@@ -650,16 +663,7 @@ func (k *worker) end() bool {
 	}
 	g, access := k.living()
 	ways := []func() bool{
-		func() bool {
-			return k.call("EndSession", func() error {
-				r, err := k.w.Q.EndSession(k.w.Ctx, in.session)
-				if err != nil {
-					return err
-				}
-				in.ended = true
-				return k.ended("EndSession", r.Outcome, fact{endedSession, string(in.session)}, fact{eventOfSession, string(in.session)})
-			}) && k.startSession(&signIn{user: in.user, session: store.NewSessionID()})
-		},
+		k.signOut,
 		func() bool {
 			return k.call("EndUserSessions", func() error {
 				r, err := k.w.Q.EndUserSessions(k.w.Ctx, store.EndUserSessionsParams{UserID: in.user})

@@ -90,11 +90,16 @@ func TestALossIsFound(t *testing.T) {
 		"a sign-out": {
 			`UPDATE session SET ended_at = NULL, expires_at = now() + interval '1 day'`, "is live, and was ended or spent",
 			func(k *worker) bool {
-				return k.doubled || slices.ContainsFunc(k.grants, func(g *grant) bool { return g.bound && g.in.ended && !g.ended && !g.replayed }) && knows(endedSession)(k)
+				for {
+					g := k.grant()
+					if g == nil || !k.redeem(g) || g.bound {
+						return k.signOut()
+					}
+				}
 			},
 		},
 		"proofs":     {`DELETE FROM oauth_proof`, "a proof, ", knows(theProof)},
-		"assertions": {`DELETE FROM oauth_client_assertion`, "an assertion, ", knows(theAssertion, theAccount)},
+		"assertions": {`DELETE FROM oauth_client_assertion`, "an assertion, ", (*worker).assert},
 		"attempts":   {`DELETE FROM attempt_count`, "an attempt, ", knows(theAttempt)},
 		"events":     {`DELETE FROM security_event`, "acknowledged and lost", knows(endedFamily)},
 		"nothing":    {`SELECT 1`, "", knows(endedFamily)},
@@ -103,7 +108,7 @@ func TestALossIsFound(t *testing.T) {
 			t.Parallel()
 			w := world(t)
 			s := New(w, Options{Workers: 2})
-			s.enough = c.enough
+			s.enough = func(k *worker) bool { return k.doubled || c.enough(k) } // grants of the doubled one may all end by replays
 			s.Work(w)
 			w.Exec(c.lose)
 			r := &recorder{TB: t}
