@@ -215,12 +215,10 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN NOT m.fresh THEN 'proof_replayed'
-            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-            ELSE j.verdict
-        END)::outcome,
+        coalesce(
+            CASE WHEN NOT m.fresh THEN 'proof_replayed' WHEN j.verdict <> 'retried' OR p.outcome = 'rotated' THEN j.verdict END,
+            p.outcome, 'unauthenticated'
+        )::outcome,
         'RotateRefreshToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id,
         of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,

@@ -97,7 +97,6 @@ func TestExchangeTokenTellsRefusalsInOrder(t *testing.T) {
 	p, _ := w.ExchangeParams(subject, api)
 	p.ActorTokenID = &actor
 	p.Proof, p.ProofExpiresAt = new(fixture.Digest("proof")), new(time.Now().Add(time.Minute))
-	chain := strings.Repeat(`{"sub": "x", "act": `, 15) + `{"sub": "x"}` + strings.Repeat(`}`, 15)
 	toldInOrder(w, store.OutcomeExchanged, p, func(q *store.Queries, p params) (store.Outcome, error) {
 		r, err := q.ExchangeToken(w.Ctx, p)
 		return r.Outcome, err
@@ -114,7 +113,7 @@ func TestExchangeTokenTellsRefusalsInOrder(t *testing.T) {
 		{"the actor token has expired", store.OutcomeExpired, in[params](`UPDATE oauth_access_token SET expires_at = now() WHERE id = $1`, string(actor))},
 		{"the subject token has expired", store.OutcomeExpired, in[params](`UPDATE oauth_access_token SET expires_at = now() WHERE id <> $1`, string(actor))},
 		{"nobody may act", store.OutcomeMismatched, in[params](`UPDATE oauth_authorization SET may_act = '{}'`)},
-		{"chain", store.OutcomeTooManyActors, in[params](`UPDATE oauth_access_token SET act = $1`, chain)},
+		{"chain", store.OutcomeTooManyActors, in[params](`UPDATE oauth_access_token SET act = $1`, actors(16))},
 		{"scope", store.OutcomeInvalidScope, said(func(p *params) { p.Scopes = []string{"admin"} })},
 		{"resource", store.OutcomeInvalidTarget, said(func(p *params) { p.Resources = []string{"https://none.example"} })},
 		{"details", store.OutcomeInvalidAuthorizationDetails, said(func(p *params) { p.AuthorizationDetails = json.RawMessage(`[{"type": "x"}]`) })},
