@@ -3,11 +3,9 @@ package calls
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/token"
 )
 
 // reason is what a call refuses for: other parameters, other rows, or both.
@@ -75,10 +73,6 @@ func TestPollDeviceCodeRefusesInOrder(t *testing.T) {
 		return row.Outcome, err
 	}
 	refusesInOrder(w, w.pollParams(d.code), call, store.OutcomeRedeemed, reasons...)
-	proven := w.pollParams(d.code)
-	proven.Proof, proven.ProofExpiresAt = new(fixture.Digest("proof")), new(time.Now().Add(time.Hour))
-	proven.Confirmation = &token.Confirmation{JKT: "key"}
-	_ = proven
 }
 
 func TestCreateDeviceAuthorizationRefusesInOrder(t *testing.T) {
