@@ -15,8 +15,8 @@ type reason[P any] struct {
 	rows   string
 }
 
-// refusesInOrder calls with each of the reasons, and with each two of them at once: the earlier one is the answer. What has no reason against it
-// comes to done.
+// refusesInOrder calls with each of the reasons, and with each and the next ones at once, up to one of another outcome: the earlier one is the
+// answer. What has no reason against it comes to done.
 func refusesInOrder[P any](w *world, params P, call func(*store.Queries, P) (store.Outcome, error), done store.Outcome, reasons ...reason[P]) {
 	w.Helper()
 	for i, first := range append(reasons, reason[P]{want: done}) {
@@ -41,6 +41,9 @@ func refusesInOrder[P any](w *world, params P, call func(*store.Queries, P) (sto
 					w.Errorf("reasons %d (%s) and %d (%s): %s", i, first.want, i+j, second.want, got)
 				}
 			})
+			if second.want != first.want {
+				break
+			}
 		}
 	}
 }
