@@ -58,7 +58,8 @@ type Options struct {
 	Migrations fs.FS
 
 	// Roles gives the roles of package roles their privileges, and lets the pool's connections act as the one that a context
-	// names: see [As]. They are called as the owner, with _application, _collector, _auditor and _peer behind it.
+	// names: see [As]. They are called as the owner, with _application, _collector, _auditor and _peer behind it. An UPDATE by the
+	// application or the collector fails if it leaves updated_at as it was.
 	Roles bool
 
 	// Fill writes what each database has in its tables from the beginning; nil for nothing.

@@ -51,9 +51,6 @@ func TestPasskeyIsWhatWasCreated(t *testing.T) {
 	all, err := w.Q.ListUserPasskeys(w.Ctx, w.User)
 	w.OK(err)
 	wantEqual(t, "passkeys", []store.PasskeyID{all[0].ID, all[1].ID}, []store.PasskeyID{id, other})
-	if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: id, UserID: w.NewUser(), PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyPKey) {
-		t.Errorf("a credential ID that is taken: %v", err)
-	}
 	for _, bad := range []string{"a+b", "a/b=", "", "a b", strings.Repeat("x", 1365)} {
 		if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: store.PasskeyID(bad), UserID: w.User, PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyIDIsBase64url) {
 			t.Errorf("credential ID %q: %v", bad, err)
