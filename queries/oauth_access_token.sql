@@ -205,7 +205,7 @@ WITH presented AS MATERIALIZED (
     SELECT m.*, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
         add_actor(
             m.subject_act,
-            CASE WHEN m.actor_user_id IS NULL THEN m.actor_client_id WHEN m.actor_user_id < m.user_id THEN m.first_sub::text ELSE m.last_sub::text END
+            CASE WHEN m.actor_user_id < m.user_id THEN m.first_sub::text WHEN m.actor_user_id IS NOT NULL THEN m.last_sub::text ELSE m.actor_client_id END
         ) AS access_act,
         (CASE WHEN NOT 'signed_out' = ANY (m.parents) THEN m.session_id END)::session_id AS live_session_id,
         least(expiry(now(), @access_token_lifetime::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at

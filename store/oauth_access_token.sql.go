@@ -176,7 +176,7 @@ WITH presented AS MATERIALIZED (
     SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.parents, m.fresh, m.live, m.first_sub, m.last_sub, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
         add_actor(
             m.subject_act,
-            CASE WHEN m.actor_user_id IS NULL THEN m.actor_client_id WHEN m.actor_user_id < m.user_id THEN m.first_sub::text ELSE m.last_sub::text END
+            CASE WHEN m.actor_user_id < m.user_id THEN m.first_sub::text WHEN m.actor_user_id IS NOT NULL THEN m.last_sub::text ELSE m.actor_client_id END
         ) AS access_act,
         (CASE WHEN NOT 'signed_out' = ANY (m.parents) THEN m.session_id END)::session_id AS live_session_id,
         least(expiry(now(), $21::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at

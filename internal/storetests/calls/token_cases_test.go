@@ -357,13 +357,13 @@ func TestTokensWithoutExpiryAreWalkedInTheOrderOfTheirIDs(t *testing.T) {
 func TestTokensAreCollectedFromTheInstantOfTheirExpiry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	w.Redeem()
+	mine := ` WHERE authorization_id = '` + string(w.Redeem().Authorization) + `'`
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
-		exec(`UPDATE oauth_access_token SET expires_at = now()`)
+		exec(`UPDATE oauth_access_token SET expires_at = now()` + mine)
 		n, err := q.DeleteExpiredAccessTokens(w.Ctx, 10)
 		w.OK(err)
 		wantEqual(t, "access tokens", n, 1)
-		exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 hour', access_token_expires_at = now()`)
+		exec(`UPDATE oauth_refresh_token SET expires_at = now() - interval '1 hour', access_token_expires_at = now()` + mine)
 		p := store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: time.Hour}
 		n, err = q.DeleteExpiredRefreshTokens(w.Ctx, p)
 		w.OK(err)
@@ -371,18 +371,18 @@ func TestTokensAreCollectedFromTheInstantOfTheirExpiry(t *testing.T) {
 	})
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`DELETE FROM oauth_access_token`)
-		exec(`UPDATE oauth_refresh_token SET expires_at = now() + interval '1 second'`)
+		exec(`UPDATE oauth_refresh_token SET expires_at = now() + interval '1 second'` + mine)
 		n, err := q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: -time.Hour})
 		w.OK(err)
 		wantEqual(t, "refresh tokens that are live, whatever the retention", n, 0)
-		exec(`UPDATE oauth_refresh_token SET expires_at = now()`)
+		exec(`UPDATE oauth_refresh_token SET expires_at = now()` + mine)
 		n, err = q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 10, Retention: -time.Hour})
 		w.OK(err)
 		wantEqual(t, "refresh tokens that expire now", n, 1)
 	})
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		exec(`DELETE FROM oauth_access_token`)
-		exec(`UPDATE oauth_refresh_token SET expires_at = NULL, revoked = now() - interval '1 hour', access_token_expires_at = now()`)
+		exec(`UPDATE oauth_refresh_token SET expires_at = NULL, revoked = now() - interval '1 hour', access_token_expires_at = now()` + mine)
 		r, err := q.DeleteSpentRefreshTokens(w.Ctx, store.DeleteSpentRefreshTokensParams{PageSize: 10, Retention: time.Hour})
 		w.OK(err)
 		wantEqual(t, "spent refresh tokens", r.Deleted, 1)
