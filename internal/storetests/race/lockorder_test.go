@@ -201,3 +201,42 @@ func TestLockOrderParentsFirst(t *testing.T) {
 		w.WantDead(s.at.refresh, "next", "at")
 	})
 }
+
+// TestDeletesByHandMayDeadlock keeps the reason why the tests let one DELETE of another server's run at a time. Each locks the families that it
+// finds in the order of an index: that of the client's has the time and the id, that of the session's the place in the table. The calls that end
+// sessions, clients and users lock no families.
+func TestDeletesByHandMayDeadlock(t *testing.T) {
+	t.Parallel()
+	w := newLockWorld(t, 7)
+	s := w.newScene(true, false)
+	const columns = `kind, scopes, status, user_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, decided_at, created_at`
+	for _, f := range []struct{ id, client, session string }{ // as they lie in the table
+		{"1", string(s.client), string(s.other)},
+		{"4", string(s.exchanger), string(s.other)},
+		{"2", string(s.exchanger), string(s.other)},
+		{"3", string(s.exchanger), string(s.session)},
+	} {
+		w.Exec(`INSERT INTO oauth_authorization (id, client_id, session_id, `+columns+`) SELECT $1, $2, $3, `+columns+` FROM oauth_authorization WHERE id = $4`,
+			f.id, f.client, f.session, s.at.id)
+	}
+	holding := func(family string) *lockHolder {
+		return w.holdingRows(`SELECT FROM oauth_authorization WHERE id = $1 FOR UPDATE`, family)
+	}
+	deleting := func(name, sql string, arg any) *startedCall {
+		return w.startsOn(name, func(tx pgx.Tx) error {
+			_, err := tx.Exec(w.Ctx, sql, arg)
+			return err
+		}, true)
+	}
+	one, three := holding("1"), holding("3")
+	session := deleting("DELETE of the session", `DELETE FROM session WHERE id = $1`, s.other)
+	session.wantWaiting("oauth_authorization") // for 1; then come 4 and 2
+	client := deleting("DELETE of the client", `DELETE FROM oauth_client WHERE client_id = $1`, s.exchanger)
+	client.wantWaiting("oauth_authorization") // for 3; it has 2, and then comes 4
+	one.release()
+	session.wantWaiting("oauth_authorization") // for 2; it has 4
+	three.release()
+	if errs := []error{session.returns(), client.returns()}; isDeadlock(errs[0]) == isDeadlock(errs[1]) {
+		t.Errorf("errors %v, want one deadlock", errs)
+	}
+}

@@ -196,7 +196,8 @@ func (x *scheduler) locksOfCall(a actor, s *scene) (line string, waited []rowNam
 	x.beside(a, s, nil, 0, func(tx pgx.Tx) {
 		after := x.versions(tx, s)
 		for row := range before {
-			if after[row] != before[row] {
+			written, _, _ := strings.Cut(before[row], " ")
+			if after[row] != before[row] && after[row] != written+" 0" { // a vacuum forgets locks that were undone
 				rows = append(rows, row)
 			}
 		}
@@ -311,7 +312,7 @@ func wantLocks(t *testing.T, section string, set setting, acts []any) {
 	t.Helper()
 	x := newScheduler(newLockWorld(t, maxActors+maxHolders+2))
 	s := x.stage(set)
-	_, err := x.super.Exec(x.Ctx, s.leftovers(), pgx.QueryExecModeSimpleProtocol)
+	_, err := x.super.Exec(x.Ctx, past(s.leftovers()), pgx.QueryExecModeSimpleProtocol)
 	x.OK(err)
 	var got []string
 	for _, act := range acts {

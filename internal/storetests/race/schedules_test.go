@@ -253,7 +253,7 @@ func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, 
 				return
 			}
 		}
-		if r := p.result(); serial[r] == "" && m.single() && strange[m.name()] == "" {
+		if r := p.result(); serial[r] == "" && m.single() && !m.isStrange() && (len(m.actors) == 2 || !p.isOvertaken()) {
 			wrong(p, "no order of the calls comes to that:\n"+differ(r, serial))
 		}
 		if why := p.liveness(m); why != "" {
@@ -354,6 +354,35 @@ func (p *schedule) liveness(m *meeting) string {
 	return ""
 }
 
+// isOvertaken says whether a grant ran beside an ending. What it has read may then be older than what a third call has read, and newer than
+// what that has written: liveness judges what it gave.
+func (p *schedule) isOvertaken() bool {
+	for i, a := range p.actors {
+		if _, is := a.what.(*grantAct); !is {
+			continue
+		}
+		for j, b := range p.actors {
+			if _, is := b.what.(*endAct); is && p.runs[i].begun < p.runs[j].ended && p.runs[j].begun < p.runs[i].ended {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isStrange says whether a meeting is in strange, or has two calls that are.
+func (m *meeting) isStrange() bool {
+	if strange[m.name()] != "" {
+		return true
+	}
+	for i := range m.actors {
+		if rest := slices.Delete(slices.Clone(m.actors), i, i+1); len(rest) > 1 && (&meeting{actors: rest, set: m.set}).isStrange() {
+			return true
+		}
+	}
+	return false
+}
+
 // strange are meetings that come to what no order of the calls comes to, and why that is right.
 var strange = map[string]string{
 	"CreateSession with a maximum | EndUserSessions but another":                                                signedInBefore,
@@ -363,8 +392,14 @@ var strange = map[string]string{
 	"RotateRefreshToken replayed | RotateRefreshToken replayed":                                                 bothHadRead,
 	"RotateRefreshToken of one that another server spent | RotateRefreshToken of one that another server spent": bothHadRead,
 	"SuspendUser | DeleteUser":                                                                                  "a user who is deleted is suspended, too, so one may say revoked of the other",
+	"RevokeToken of an access token | DeleteExpiredAccessTokens, aged":                                          deletedMeanwhile,
+	"RevokeAccessTokenByID | DeleteExpiredAccessTokens, aged":                                                   deletedMeanwhile,
+	"RevokeInitialAccessToken | DeleteExpiredInitialAccessTokens, aged":                                         deletedMeanwhile,
+	"ClaimLogoutDeliveries | ClaimLogoutDeliveries":                                                             "a row that the test holds is left to a later call",
 	"DeleteUser | UpdateClient that hands one over to the user":                                                 "neither sees the other; the collector disables the client",
 }
+
+const deletedMeanwhile = "whoever waits for the collector, which deletes the token, is told that it was revoked before"
 
 const bothHadRead = "each had read before the other committed, and both end the grants"
 
