@@ -543,3 +543,20 @@ func TestGrantWithoutScopesIsRotated(t *testing.T) {
 		})
 	}
 }
+
+// A JWT that was collected is not taken for another one, which has no digest either.
+func TestSameCallWhoseJWTWasCollectedIsExpired(t *testing.T) {
+	t.Parallel()
+	w, client := assertionWorld(t)
+	w.issueJWT()
+	p, _ := w.AssertionParams(fixture.Issuer, "7", "jti", client)
+	p.AccessToken = nil
+	for _, want := range []store.Outcome{store.OutcomeIssued, store.OutcomeRetried, store.OutcomeExpired} {
+		if want == store.OutcomeExpired {
+			w.Exec(`DELETE FROM oauth_access_token WHERE id = $1`, string(p.AccessTokenID))
+		}
+		r, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+		w.OK(err)
+		w.want("the same call", r.Outcome, want)
+	}
+}
