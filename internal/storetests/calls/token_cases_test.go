@@ -605,3 +605,32 @@ func TestEachPartOfLivenessCountsAlone(t *testing.T) {
 		})
 	}
 }
+
+// A retry names the same assertion, the same token, the same client and the same user.
+func TestRetryOfAnAssertionIsOfAllThatItNames(t *testing.T) {
+	t.Parallel()
+	w, client := assertionWorld(t)
+	other := w.NewExchanger()
+	first, _ := w.AssertionParams(fixture.Issuer, "7", "first", client)
+	second, _ := w.AssertionParams(fixture.Issuer, "7", "second", client)
+	theirs, _ := w.AssertionParams(fixture.Issuer, "7", "theirs", other)
+	anotherAssertion, anotherClient := first, first
+	anotherAssertion.AssertionID, anotherClient.ClientID = second.AssertionID, other
+	for i, c := range []struct {
+		p    store.IssueTokenByAssertionParams
+		want store.Outcome
+	}{
+		{first, store.OutcomeIssued},
+		{second, store.OutcomeIssued},
+		{theirs, store.OutcomeIssued},
+		{first, store.OutcomeRetried},
+		{anotherAssertion, store.OutcomeProofReplayed},
+		{anotherClient, store.OutcomeProofReplayed},
+	} {
+		r, err := w.Q.IssueTokenByAssertion(w.Ctx, c.p)
+		w.OK(err)
+		if r.Outcome != c.want {
+			t.Errorf("call %d: %s, want %s", i, r.Outcome, c.want)
+		}
+	}
+}
