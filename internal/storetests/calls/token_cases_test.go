@@ -634,3 +634,23 @@ func TestRetryOfAnAssertionIsOfAllThatItNames(t *testing.T) {
 		}
 	}
 }
+
+// A transaction that began before a session was ended sees an expires_at that is still to come by its own clock.
+func TestSessionThatEndedAfterTheTransactionBeganHasEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	bound, unbound := w.Redeem(online), w.Redeem()
+	w.stillTime(func(q *store.Queries, _ func(string, ...any)) {
+		w.endSession(w.Session) // on another connection
+		for _, raw := range []string{bound.Access, bound.Refresh} {
+			r, err := q.IntrospectToken(w.Ctx, store.IntrospectTokenParams{Token: fixture.Digest(raw), ClientAuthMethod: fixture.Server})
+			w.OK(err)
+			w.want(raw, r.Outcome, store.OutcomeInactive)
+		}
+		p, _ := w.RotateParams(unbound.Refresh)
+		r, err := q.RotateRefreshToken(w.Ctx, p)
+		w.OK(err)
+		w.want("RotateRefreshToken", r.Outcome, store.OutcomeRotated)
+		wantEqual(t, "the session of the answer", r.SessionID, nil)
+	})
+}
