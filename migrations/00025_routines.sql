@@ -189,6 +189,32 @@ COMMENT ON FUNCTION delete_recovery_codes(text) IS 'Part of the calls that delet
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    -- not by @>, which takes an element that leaves a limit out for a narrower one
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (element)
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(whole) AS w (element))
+            AND NOT coalesce(
+                p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(whole) AS w (element)),
+                false
+            )
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION disable_client_of_deleted_user() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -292,6 +318,35 @@ RETURN CASE WHEN cardinality(part) <= 32 THEN part <@ whole ELSE jsonb_object(wh
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_asked(
+    c oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
+    IF NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS outcome
 LANGUAGE sql VOLATILE
 RETURN CASE
@@ -301,16 +356,30 @@ END::outcome;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, allowed) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_narrowed(
     c oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[],
     default_resources text[], details jsonb, held_details jsonb, compared_types text[]
 ) RETURNS outcome
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
-    WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
-    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
-    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(scopes, held_scopes) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(resources, coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
     -- a token without resources would be good at any of them
     WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
     THEN 'invalid_target'::outcome
@@ -366,6 +435,84 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_redeemed_request(authorization_id, access_token_id, interval, boolean) IS 'Part of PollDeviceCode: the verdict about a request whose tokens were issued before. While its refresh token is unused, it is retried for a repeated call, or within grace. Once it is used, a repeated call is superseded. Otherwise it is replayed, and the family ends. VOLATILE, so that it sees what was committed while the statement waited for the family.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
+    loopback text[];
+BEGIN
+    IF strpos(resolved, '#') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF resolved = ANY (registered) THEN
+        RETURN resolved;
+    END IF;
+    loopback := regexp_match(resolved, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)$');
+    IF (loopback[2]::integer <= 65535) IS NOT FALSE AND EXISTS (
+        SELECT FROM unnest(registered) AS r (uri)
+        WHERE regexp_replace(r.uri, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):[0-9]{1,5}(?=[/?]|$)', '\1') = loopback[1] || loopback[3]
+    ) THEN
+        RETURN resolved;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_request(
+    c oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean,
+    scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    wanted text[] := string_to_array(response_type, ' ');
+BEGIN
+    IF c.deleted_at IS NOT NULL THEN
+        RETURN 'unknown';
+    ELSIF c.disabled THEN
+        RETURN 'disabled';
+    ELSIF resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN
+        RETURN 'request_must_be_pushed';
+    -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+        WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+    ) THEN
+        RETURN 'unsupported_response_type';
+    ELSIF 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN
+        RETURN 'unauthorized_client';
+    ELSIF code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
+        WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+        WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+        ELSE false
+    END) THEN
+        RETURN 'pkce_method_refused';
+    END IF;
+    RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -543,12 +690,6 @@ RETURN CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user W
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false);
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE FUNCTION was_granted_by(assertion token_digest, of_token access_token_id) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -610,14 +751,6 @@ DROP FUNCTION was_issued_to;
 
 -- +goose StatementBegin
 DROP FUNCTION was_granted_by;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
-$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -801,6 +934,86 @@ COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_request(
+    c oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean,
+    scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    wanted text[] := string_to_array(response_type, ' ');
+BEGIN
+    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+        RETURN 'unknown';
+    ELSIF c.disabled THEN
+        RETURN 'disabled';
+    ELSIF resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN
+        RETURN 'request_must_be_pushed';
+    -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+        WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+    ) THEN
+        RETURN 'unsupported_response_type';
+    ELSIF 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN
+        RETURN 'unauthorized_client';
+    ELSIF code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
+        WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+        WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+        ELSE false
+    END) THEN
+        RETURN 'pkce_method_refused';
+    END IF;
+    RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
+    loopback text[];
+BEGIN
+    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF resolved = ANY (registered) THEN
+        RETURN resolved;
+    END IF;
+    loopback := regexp_match(resolved, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)$');
+    IF (loopback[2]::integer <= 65535) IS NOT FALSE AND EXISTS (
+        SELECT FROM unnest(registered) AS r (uri)
+        WHERE regexp_replace(r.uri, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):[0-9]{1,5}(?=[/?]|$)', '\1') = loopback[1] || loopback[3]
+    ) THEN
+        RETURN resolved;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_redeemed_request(
     polled authorization_id, issued_as access_token_id, grace interval, proof_is_fresh boolean,
     OUT verdict outcome, OUT refresh_token token_digest, OUT refresh_token_id refresh_token_id, OUT refresh_token_expires_at timestamptz,
@@ -869,6 +1082,20 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS outcome
 LANGUAGE sql VOLATILE
 AS $$
@@ -876,6 +1103,35 @@ AS $$
         WHEN expires_at > extract(epoch FROM expiry(now(), max_lifetime, least(at_most, interval '1 year'), 'MaxLifetime')) THEN 'too_far'
         WHEN (expires_at > extract(epoch FROM now() - clock_skew)) IS NOT TRUE THEN 'expired'
     END::outcome
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_asked(
+    c oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
+    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
+END
 $$;
 -- +goose StatementEnd
 
@@ -965,6 +1221,33 @@ AS $$
 BEGIN
     NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
     RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    -- not by @>, which takes an element that leaves a limit out for a narrower one
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (element)
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+            AND NOT coalesce(
+                jsonb_typeof(p.element -> 'type') = 'string'
+                AND p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                false
+            )
+    );
 END
 $$;
 -- +goose StatementEnd

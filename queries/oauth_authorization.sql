@@ -241,8 +241,7 @@ WITH asked AS MATERIALIZED (
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
-        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
-        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
+        u.grants_epoch AS user_epoch, c.grants_epoch AS client_epoch, -- if they have risen since the first approval, it is revoked
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
         CASE WHEN a.kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,
@@ -264,7 +263,7 @@ WITH asked AS MATERIALIZED (
                 ELSE coalesce(
                     granter_refusal(q.parents, u, sqlc.narg('session_id')::session_id, s),
                     CASE
-                        WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), a.scopes) THEN 'invalid_scope'
+                        WHEN NOT is_within(@granted_scopes::text[], a.scopes) THEN 'invalid_scope'
                         WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
                         THEN 'invalid_authorization_details'
                         ELSE coalesce(judge_again(c, a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
@@ -446,7 +445,7 @@ WITH locked AS MATERIALIZED (
             ),
             granter_refusal(l.parents, u, sqlc.narg('session_id')::session_id, s),
             CASE
-                WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT is_within(@granted_scopes::text[], coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
                 WHEN NOT details_within(sqlc.narg('granted_authorization_details')::jsonb, sqlc.narg('authorization_details')::jsonb, @compared_types::text[])
                 THEN 'invalid_authorization_details'
                 ELSE 'granted'
@@ -564,7 +563,7 @@ WITH caller AS MATERIALIZED (
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
         CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         family_expiry(
             coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime,
@@ -584,7 +583,7 @@ WITH caller AS MATERIALIZED (
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+                WHEN NOT is_within(@resources::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
                 WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
                 THEN 'invalid_authorization_details'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
@@ -608,9 +607,10 @@ WITH caller AS MATERIALIZED (
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE
-            WHEN r.id IS NULL THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
-            WHEN r.authorization_id = f.id AND r.token = sqlc.narg('refresh_token')::token_digest THEN r.expires_at
-            ELSE refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+            WHEN f.outcome = 'redeemed' THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
+            WHEN r.id IS NOT NULL AND (r.authorization_id <> f.id OR r.token IS DISTINCT FROM sqlc.narg('refresh_token')::token_digest)
+            THEN refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+            ELSE r.expires_at
         END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN sqlc.narg('refresh_token_id')::refresh_token_id END
