@@ -95,7 +95,7 @@ WITH client AS MATERIALIZED (
     ON CONFLICT DO NOTHING -- of id and request_uri: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 )
-SELECT (CASE WHEN c.outcome IS NULL THEN 'unknown' WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END)::outcome AS outcome,
+SELECT coalesce(CASE WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END, 'unknown')::outcome AS outcome,
     n.expires_at, c.redirect_uri,
     (CASE WHEN c.outcome = 'invalid_scope' THEN beyond(@scopes::text[], coalesce(c.scopes, @default_scopes::text[])) END)::text[] AS refused_scopes,
     (CASE WHEN c.outcome = 'invalid_target' THEN beyond(@resources::text[], coalesce(c.resources, @default_resources::text[])) END)::text[] AS refused_resources
@@ -372,8 +372,7 @@ LEFT JOIN request AS q ON true;
 -- Only issued changes anything.
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
-        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state,
         deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
@@ -395,12 +394,8 @@ WITH request AS MATERIALIZED (
     WHERE a.id = @id::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
-    -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
-    -- waited for the approval, and a code in that row would violate them
     UPDATE oauth_authorization AS a
-    SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
-        client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        code = @code::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
+    SET code = @code::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'issued'
 )
@@ -488,11 +483,7 @@ WITH locked AS MATERIALIZED (
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unknown'
-            WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken'
-            ELSE p.outcome
-        END)::outcome,
+        coalesce(CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken' ELSE p.outcome END, 'unknown')::outcome,
         'GrantAuthorization', of_user => @user_id::user_id,
         of_client => @client_id::client_id, of_session => sqlc.narg('session_id')::session_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome

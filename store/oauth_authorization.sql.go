@@ -306,7 +306,7 @@ WITH client AS MATERIALIZED (
     ON CONFLICT DO NOTHING -- of id and request_uri: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 )
-SELECT (CASE WHEN c.outcome IS NULL THEN 'unknown' WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END)::outcome AS outcome,
+SELECT coalesce(CASE WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END, 'unknown')::outcome AS outcome,
     n.expires_at, c.redirect_uri,
     (CASE WHEN c.outcome = 'invalid_scope' THEN beyond($1::text[], coalesce(c.scopes, $2::text[])) END)::text[] AS refused_scopes,
     (CASE WHEN c.outcome = 'invalid_target' THEN beyond($3::text[], coalesce(c.resources, $4::text[])) END)::text[] AS refused_resources
@@ -858,11 +858,7 @@ WITH locked AS MATERIALIZED (
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unknown'
-            WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken'
-            ELSE p.outcome
-        END)::outcome,
+        coalesce(CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken' ELSE p.outcome END, 'unknown')::outcome,
         'GrantAuthorization', of_user => $1::user_id,
         of_client => $2::client_id, of_session => $3::session_id, from_address => $4::text
     )::outcome AS outcome
@@ -1059,8 +1055,7 @@ func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAut
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
-        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state,
         deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
@@ -1082,12 +1077,8 @@ WITH request AS MATERIALIZED (
     WHERE a.id = $4::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
-    -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
-    -- waited for the approval, and a code in that row would violate them
     UPDATE oauth_authorization AS a
-    SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
-        client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        code = $5::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
+    SET code = $5::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'issued'
 )

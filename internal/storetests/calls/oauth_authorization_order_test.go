@@ -34,11 +34,7 @@ func refusesInOrder[P any](
 	w *world, rows map[string]string, params func() P, call func(*store.Queries, P) (store.Outcome, error), done store.Outcome, obstacles []obstacle[P],
 ) {
 	w.Helper()
-	var pairs []string
-	for name, value := range rows {
-		pairs = append(pairs, "{"+name+"}", "'"+value+"'")
-	}
-	of := strings.NewReplacer(pairs...)
+	of := replacerOf(rows)
 	try := func(want store.Outcome, these ...obstacle[P]) {
 		w.Helper()
 		w.undone(func(tx pgx.Tx, q *store.Queries) {
@@ -70,6 +66,14 @@ func refusesInOrder[P any](
 			try(first.want, obstacles[i+1], first)
 		}
 	}
+}
+
+// replacerOf puts what names stand for into SQL.
+func replacerOf(names map[string]string, more ...string) *strings.Replacer {
+	for name, value := range names {
+		more = append(more, "{"+name+"}", "'"+value+"'")
+	}
+	return strings.NewReplacer(more...)
 }
 
 const (
