@@ -2263,7 +2263,7 @@ $$;
 
 COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Locks the rows that a grant refers to, so that none is deleted before the grant is written. The order is that of all locks: user, client, session. Returns locked; unknown if the user or client is gone; signed_out if the session is gone, has ended or has expired. It waits for no ending, because endings change no key.';
 
-CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer, newest text DEFAULT ''::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -2280,7 +2280,7 @@ BEGIN
             SELECT s.id
             FROM session AS s
             JOIN "user" AS u ON u.id = s.user_id
-            WHERE s.user_id = owner AND session_is_live(s, u)
+            WHERE s.user_id = owner AND s.id <> newest AND session_is_live(s, u)
             ORDER BY s.created_at DESC, s.id DESC
             OFFSET max_sessions - 1
         )
@@ -2290,7 +2290,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
+COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer, newest text) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that no more than max_sessions are left with the newest, which has just been written. Returns how many it ended. 0 is no maximum.';
 
 CREATE FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

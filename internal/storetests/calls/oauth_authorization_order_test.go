@@ -29,8 +29,8 @@ func (w *world) undone(f func(tx pgx.Tx, q *store.Queries)) {
 	f(tx, recorded(tx, nil))
 }
 
-// refusesInOrder makes a call with none of the obstacles, with each, and with each and the one that follows it. The first decides.
-func refusesInOrder[P any](
+// obstaclesInOrder makes a call with none of the obstacles, with each, and with each and the one that follows it. The first decides.
+func obstaclesInOrder[P any](
 	w *world, rows map[string]string, params func() P, call func(*store.Queries, P) (store.Outcome, error), done store.Outcome, obstacles []obstacle[P],
 ) {
 	w.Helper()
@@ -144,7 +144,7 @@ func TestApproveAuthorizationRefusesInOrder(t *testing.T) {
 	}
 	unknown := obstacle[params]{set: func(p *params) { p.ID = "unknown" }, want: store.OutcomeUnknown}
 	mismatched := obstacle[params]{sql: ofAnother, want: store.OutcomeMismatched}
-	refusesInOrder(w, w.namesOf(id, another), of(id), call, store.OutcomeApproved, append([]obstacle[params]{
+	obstaclesInOrder(w, w.namesOf(id, another), of(id), call, store.OutcomeApproved, append([]obstacle[params]{
 		unknown, mismatched,
 		{sql: isDenied, want: store.OutcomeDecided},
 		{sql: isRevoked, want: store.OutcomeRevoked},
@@ -159,7 +159,7 @@ func TestApproveAuthorizationRefusesInOrder(t *testing.T) {
 		{set: func(p *params) { p.AuthorizationDetails = json.RawMessage(otherDetails) }, want: store.OutcomeInvalidAuthorizationDetails},
 	}, lost[params]()...))
 	// the second click
-	refusesInOrder(w, w.namesOf(approved, another), of(approved), call, store.OutcomeRetried, append([]obstacle[params]{
+	obstaclesInOrder(w, w.namesOf(approved, another), of(approved), call, store.OutcomeRetried, append([]obstacle[params]{
 		unknown, mismatched,
 		{sql: isRedeemed, want: store.OutcomeDecided},
 		{sql: hasLapsed, want: store.OutcomeDecided},
@@ -178,7 +178,7 @@ func TestDenyAuthorizationRefusesInOrder(t *testing.T) {
 	another := w.NewUser()
 	id := w.pending()
 	type params = store.DenyAuthorizationParams
-	refusesInOrder(w, w.namesOf(id, another), func() params { return params{ID: id, UserID: &w.User} },
+	obstaclesInOrder(w, w.namesOf(id, another), func() params { return params{ID: id, UserID: &w.User} },
 		func(q *store.Queries, p params) (store.Outcome, error) {
 			row, err := q.DenyAuthorization(w.Ctx, p)
 			return row.Outcome, err
@@ -199,7 +199,7 @@ func TestIssueAuthorizationCodeRefusesInOrder(t *testing.T) {
 	id := w.pending(detailed)
 	w.approve(id, store.OutcomeApproved, approvesDetails, func(p *store.ApproveAuthorizationParams) { p.GrantedScopes = []string{"openid"} })
 	type params = store.IssueAuthorizationCodeParams
-	refusesInOrder(w, w.namesOf(id, ""), func() params {
+	obstaclesInOrder(w, w.namesOf(id, ""), func() params {
 		return params{ID: id, Code: fixture.Digest("new"), CodeLifetime: time.Minute, DefaultScopes: fixture.Scopes, DefaultResources: fixture.Resources}
 	}, func(q *store.Queries, p params) (store.Outcome, error) {
 		row, err := q.IssueAuthorizationCode(w.Ctx, p)
@@ -248,7 +248,7 @@ func TestRequestIsRefusedInOrder(t *testing.T) {
 	request := func() store.CreateAuthorizationParams { p := w.RequestParams(); detailed(&p); return p }
 
 	type create = store.CreateAuthorizationParams
-	refusesInOrder(w, w.namesOf(id, another), request, func(q *store.Queries, p create) (store.Outcome, error) {
+	obstaclesInOrder(w, w.namesOf(id, another), request, func(q *store.Queries, p create) (store.Outcome, error) {
 		row, err := q.CreateAuthorization(w.Ctx, p)
 		return row.Outcome, err
 	}, store.OutcomeCreated, append(
@@ -257,7 +257,7 @@ func TestRequestIsRefusedInOrder(t *testing.T) {
 	))
 
 	type check = store.CheckAuthorizationRequestParams
-	refusesInOrder(w, w.namesOf(id, another), func() check { return checkOf(request()) }, func(q *store.Queries, p check) (store.Outcome, error) {
+	obstaclesInOrder(w, w.namesOf(id, another), func() check { return checkOf(request()) }, func(q *store.Queries, p check) (store.Outcome, error) {
 		row, err := q.CheckAuthorizationRequest(w.Ctx, p)
 		return row.Outcome, err
 	}, store.OutcomeAccepted, judged(func(p *check, f func(*create)) {
@@ -268,7 +268,7 @@ func TestRequestIsRefusedInOrder(t *testing.T) {
 	}))
 
 	type grant = store.GrantAuthorizationParams
-	refusesInOrder(w, w.namesOf(id, another), func() grant {
+	obstaclesInOrder(w, w.namesOf(id, another), func() grant {
 		p := w.GrantParams("another code")
 		p.AuthorizationDetails, p.DefaultAuthorizationDetailsTypes = json.RawMessage(twoDetails), []string{"pay", "fly"}
 		p.GrantedAuthorizationDetails = p.AuthorizationDetails
@@ -342,7 +342,7 @@ func TestRedemptionIsRefusedInOrder(t *testing.T) {
 		obstacle[params]{sql: isRedeemed, want: store.OutcomeReplayed})
 	all = append(append(all, keys...), obstacle[params]{sql: hasLapsed, want: store.OutcomeExpired})
 	all = append(append(all, asked...), lost[params]()...)
-	refusesInOrder(w, w.namesOf(id, ""), func() params { return valid }, call, store.OutcomeRedeemed, all)
+	obstaclesInOrder(w, w.namesOf(id, ""), func() params { return valid }, call, store.OutcomeRedeemed, all)
 
 	// A repeated call: its proof is known, its code may have expired, and what the client has lost since doesn't count. The family of a client
 	// that is not public is bound to no key.
@@ -355,7 +355,7 @@ func TestRedemptionIsRefusedInOrder(t *testing.T) {
 		l.want = store.OutcomeRetried
 		all = append(all, l)
 	}
-	refusesInOrder(w, w.namesOf(id, ""), func() params { return valid }, call, store.OutcomeRetried, all)
+	obstaclesInOrder(w, w.namesOf(id, ""), func() params { return valid }, call, store.OutcomeRetried, all)
 }
 
 func TestIssueGrantRefusesInOrder(t *testing.T) {
@@ -364,7 +364,7 @@ func TestIssueGrantRefusesInOrder(t *testing.T) {
 	another := w.NewUser()
 	anothers := w.NewSession(another)
 	type params = store.IssueGrantParams
-	refusesInOrder(w, w.namesOf("", another), func() params {
+	obstaclesInOrder(w, w.namesOf("", another), func() params {
 		p := w.issueGrantParams("x")
 		p.GrantType, p.Resources, p.AuthorizationDetails = "refresh_token", bothResources, json.RawMessage(`[{"type": "pay"}]`)
 		return p

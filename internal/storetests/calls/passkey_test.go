@@ -51,9 +51,6 @@ func TestPasskeyIsWhatWasCreated(t *testing.T) {
 	all, err := w.Q.ListUserPasskeys(w.Ctx, w.User)
 	w.OK(err)
 	wantEqual(t, "passkeys", []store.PasskeyID{all[0].ID, all[1].ID}, []store.PasskeyID{id, other})
-	if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: id, UserID: w.NewUser(), PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyPKey) {
-		t.Errorf("a credential ID that is taken: %v", err)
-	}
 	for _, bad := range []string{"a+b", "a/b=", "", "a b", strings.Repeat("x", 1365)} {
 		if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: store.PasskeyID(bad), UserID: w.User, PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyIDIsBase64url) {
 			t.Errorf("credential ID %q: %v", bad, err)
@@ -128,7 +125,7 @@ func TestPasskeyTellsWhetherItIsBackedUp(t *testing.T) {
 
 func TestPasskeyIsDeletedByItsUser(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	id := w.createPasskey(nil)
 	w.Unchanged(func() {
 		w.want("another user's", w.outcome(w.Q.DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: id, UserID: w.NewUser()})), store.OutcomeUnknown)
@@ -171,7 +168,7 @@ func TestSecondFactorsEndWithTheirUser(t *testing.T) {
 // A deleted user's second factors go before the user, in batches, so that nothing cascades.
 func TestSecondFactorsOfADeletedUserAreErased(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	left := func() (n int) {
 		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT (SELECT count(*) FROM passkey) + (SELECT count(*) FROM totp) + (SELECT count(*) FROM recovery_code)`).Scan(&n))
 		return n
