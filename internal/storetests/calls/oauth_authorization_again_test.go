@@ -154,7 +154,7 @@ func TestGrantThatIsRepeatedIsJudged(t *testing.T) {
 		"details": `'[{"type": "pay"}]'`, "as": "'" + string(p.AccessTokenID) + "'", "access": "'" + string(*p.AccessToken) + "'",
 		"with": "'" + string(*p.RefreshTokenID) + "'", "refresh": "'" + string(*p.RefreshToken) + "'",
 	}
-	of := replacerOf(w.namesOf(p.ID, ""))
+	of := replacerOf(w.namesOf(p.ID, ""), "{another}", "'"+string(other.Authorization)+"'")
 	const (
 		unowned   = `UPDATE oauth_authorization SET status = 'pending', user_id = NULL WHERE id = {id}`
 		nameless  = `UPDATE oauth_authorization SET redeemed_as = NULL WHERE id = {id}`
@@ -197,7 +197,7 @@ func TestGrantThatIsRepeatedIsJudged(t *testing.T) {
 		{dated, args{"with": "NULL", "refresh": "NULL"}, "retried 2300-01-01 NULL"},
 		{dated, args{"with": "'" + refresh + "'", "refresh": "'" + string(fixture.Digest(other.Refresh)) + "'"}, "retried 2300-01-01 NULL"},
 		{dated, args{"with": "'" + refresh + "'", "refresh": "'" + string(fixture.Digest("other")) + "'"}, "retried 2300-01-01 NULL"},
-		{rowless + `; UPDATE oauth_access_token SET id = 'taken', authorization_id = NULL, user_id = NULL, refresh_id = NULL, client_epoch = 0 WHERE authorization_id <> {id}; UPDATE oauth_authorization SET redeemed_as = 'taken', expires_at = '2200-01-01Z' WHERE id = {id}`,
+		{rowless + `; UPDATE oauth_access_token SET id = 'taken', authorization_id = NULL, user_id = NULL, refresh_id = NULL, client_epoch = 0 WHERE authorization_id = {another}; UPDATE oauth_authorization SET redeemed_as = 'taken', expires_at = '2200-01-01Z' WHERE id = {id}`,
 			args{"as": "'taken'"}, "retried 2200-01-01 {soon}"},
 		{isDisabled, nil, "revoked NULL NULL"},
 		{isRevoked, nil, "revoked NULL NULL"},

@@ -20,8 +20,11 @@ func TestSecondApprovalKeepsWhatTheFirstWrote(t *testing.T) {
 	// in another tenant, where the user has left the client before
 	w.Exec(`UPDATE "user" SET ended_grants = end_pair(ended_grants, $2, tenant_key('globex')) WHERE id = $1`, string(w.User), string(w.Client))
 	id := w.pending(detailed)
-	w.approve(id, store.OutcomeApproved, approvesDetails)
+	w.approve(id, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) {
+		p.AuthorizationDetails = json.RawMessage(`[{"type": "fly"}]`)
+	})
 	want := w.authorizationOf(id)
+	wantEqual(t, "authorization_details", string(want.AuthorizationDetails), `[{"type": "fly"}]`)
 	otherwise := func(p *store.ApproveAuthorizationParams) {
 		p.ReferenceID, p.GrantedScopes, p.AuthorizationDetails = new(store.ReferenceID("globex")), []string{"email"}, json.RawMessage(otherDetails)
 		p.AuthTime, p.ACR, p.AMR, p.Code, p.CodeLifetime = new(time.Now()), new("other"), []string{"hwk"}, new(fixture.Digest("second")), 2*time.Minute
@@ -418,14 +421,14 @@ func TestMarkDeadAuthorizationsByCase(t *testing.T) {
 func TestMarkDeadAuthorizationsGoesPageByPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	var ids []store.AuthorizationID
 	for range 5 {
-		ids = append(ids, w.Redeem().Authorization)
+		w.Redeem()
 	}
+	var ids []store.AuthorizationID
 	w.undone(func(tx pgx.Tx, q *store.Queries) {
-		_, err := tx.Exec(w.Ctx, `UPDATE oauth_client SET grants_epoch = grants_epoch + 1`)
+		_, err := tx.Exec(w.Ctx, `UPDATE oauth_client SET grants_epoch = grants_epoch + 1 WHERE client_id = $1`, string(w.Client))
 		w.OK(err)
-		w.OK(tx.QueryRow(w.Ctx, `SELECT array_agg(a.id::text ORDER BY a.id) FROM oauth_authorization AS a`).Scan(&ids))
+		w.OK(tx.QueryRow(w.Ctx, `SELECT array_agg(a.id::text ORDER BY a.id) FROM oauth_authorization AS a WHERE a.client_id = $1`, string(w.Client)).Scan(&ids))
 		after := ids[0]
 		for from := 1; from < len(ids)+1; from += 2 {
 			row, err := q.MarkDeadAuthorizations(w.Ctx, store.MarkDeadAuthorizationsParams{AfterID: after, PageSize: 2})
@@ -439,7 +442,7 @@ func TestMarkDeadAuthorizationsGoesPageByPage(t *testing.T) {
 			wantEqual(t, "page", row, store.MarkDeadAuthorizationsRow{Marked: int64(len(page)), LastID: &last})
 			after = last
 		}
-		wantEqual(t, "left", w.scanned(tx, `SELECT a.id FROM oauth_authorization AS a WHERE a.revoked_at IS NULL`), string(ids[0]))
+		wantEqual(t, "left", w.scanned(tx, `SELECT a.id FROM oauth_authorization AS a WHERE a.client_id = $1 AND a.revoked_at IS NULL`, string(w.Client)), string(ids[0]))
 	})
 }
 

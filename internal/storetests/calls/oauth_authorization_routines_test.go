@@ -347,7 +347,7 @@ func TestScopesThatWereAgreedToWithoutAResource(t *testing.T) {
 		agreed_scopes({none}) → {s}
 		agreed_scopes({empty}) → {s}
 		agreed_scopes({one}) → {}
-	`, "{none}", `(SELECT g FROM oauth_consent AS g)`,
-		"{empty}", `(SELECT jsonb_populate_record(g, '{"resources": []}') FROM oauth_consent AS g)`,
-		"{one}", `(SELECT jsonb_populate_record(g, '{"resources": ["r"]}') FROM oauth_consent AS g)`)
+	`, "{none}", `(SELECT g FROM oauth_consent AS g WHERE g.id = 'c')`,
+		"{empty}", `(SELECT jsonb_populate_record(g, '{"resources": []}') FROM oauth_consent AS g WHERE g.id = 'c')`,
+		"{one}", `(SELECT jsonb_populate_record(g, '{"resources": ["r"]}') FROM oauth_consent AS g WHERE g.id = 'c')`)
 }
