@@ -197,8 +197,11 @@ func TestGrantThatIsRepeatedIsJudged(t *testing.T) {
 		{dated, args{"with": "NULL", "refresh": "NULL"}, "retried 2300-01-01 NULL"},
 		{dated, args{"with": "'" + refresh + "'", "refresh": "'" + string(fixture.Digest(other.Refresh)) + "'"}, "retried 2300-01-01 NULL"},
 		{dated, args{"with": "'" + refresh + "'", "refresh": "'" + string(fixture.Digest("other")) + "'"}, "retried 2300-01-01 NULL"},
-		{rowless + `; UPDATE oauth_access_token SET id = 'taken', authorization_id = NULL, user_id = NULL, refresh_id = NULL, client_epoch = 0 WHERE authorization_id = {another}; UPDATE oauth_authorization SET redeemed_as = 'taken', expires_at = '2200-01-01Z' WHERE id = {id}`,
-			args{"as": "'taken'"}, "retried 2200-01-01 {soon}"},
+		{
+			rowless + `; UPDATE oauth_access_token SET id = 'taken', authorization_id = NULL, user_id = NULL, refresh_id = NULL, client_epoch = 0 WHERE authorization_id = {another}; UPDATE oauth_authorization SET redeemed_as = 'taken', expires_at = '2200-01-01Z' WHERE id = {id}`,
+			args{"as": "'taken'"},
+			"retried 2200-01-01 {soon}",
+		},
 		{isDisabled, nil, "revoked NULL NULL"},
 		{isRevoked, nil, "revoked NULL NULL"},
 		{hasExpired, nil, "revoked NULL NULL"},

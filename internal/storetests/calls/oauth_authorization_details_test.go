@@ -50,8 +50,12 @@ func TestGrantIsBoundToItsSessionUnlessItIsOffline(t *testing.T) {
 		scopes  []string
 		want    bool
 	}{
-		{&w.Session, []string{"openid"}, true}, {&w.Session, nil, true}, {&w.Session, []string{"openid", "offline_access"}, false},
-		{nil, []string{"openid"}, false}, {nil, nil, false}, {nil, []string{"offline_access"}, false},
+		{&w.Session, []string{"openid"}, true},
+		{&w.Session, nil, true},
+		{&w.Session, []string{"openid", "offline_access"}, false},
+		{nil, []string{"openid"}, false},
+		{nil, nil, false},
+		{nil, []string{"offline_access"}, false},
 	} {
 		approved := w.pending()
 		w.approve(approved, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.SessionID, p.GrantedScopes = c.session, c.scopes })
