@@ -293,6 +293,28 @@ func TestExpiryOfATokenWithoutARowStandsWhereItIsLookedFor(t *testing.T) {
 	}
 }
 
+// The access token may have fewer details. The grant, and so the refresh token, keeps all.
+func TestRedemptionNarrowsTheAccessTokenAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for asked, want := range map[string]string{
+		"": twoDetails, `[]`: twoDetails, `[{"type": "fly"}]`: `[{"type": "fly"}]`, `[{"type": "fly"}, {"type": "fly"}]`: `[{"type": "fly"}]`,
+	} {
+		_, code := w.Grant(func(p *store.GrantAuthorizationParams) {
+			p.AuthorizationDetails, p.GrantedAuthorizationDetails = json.RawMessage(twoDetails), json.RawMessage(twoDetails)
+			p.DefaultAuthorizationDetailsTypes = []string{"pay", "fly"}
+		})
+		row := w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) {
+			if asked != "" {
+				p.AuthorizationDetails = json.RawMessage(asked)
+			}
+		})
+		wantEqual(t, "the answer", string(row.AuthorizationDetails), want)
+		wantEqual(t, "the access token", string(w.accessTokenOf("at-"+code).AuthorizationDetails), want)
+		wantEqual(t, "the refresh token", string(w.refreshTokenOf("rt-"+code).AuthorizationDetails), twoDetails)
+	}
+}
+
 // What goes on without its session isn't in it any more.
 func TestRedemptionAfterTheSessionHasEnded(t *testing.T) {
 	t.Parallel()
