@@ -519,6 +519,31 @@ RETURN coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources &
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION refresh_token_is_live(r oauth_refresh_token, a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false);
@@ -708,6 +733,31 @@ CREATE OR REPLACE FUNCTION refresh_token_is_live(r oauth_refresh_token, a oauth_
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
 $$;
 -- +goose StatementEnd
 
