@@ -279,7 +279,7 @@ func TestReplayOfACodeIsRecognisedWhileItsFamilyIsThere(t *testing.T) {
 
 func TestCollectorNeverTakesALiveAccessTokenAlong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	k := w.Redeem()
 	foreign := w.ForeignRefreshToken("foreign")
 	w.ForeignAccessToken("foreign access", &foreign)

@@ -112,7 +112,7 @@ func TestNewCodeDoesNotRefillTheBudget(t *testing.T) {
 // A collector that takes an expired code away doesn't refill it either.
 func TestCollectedCodeDoesNotRefillTheBudget(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	w.createCode("ada", "old")
 	for i := range 5 {
 		w.redeemCode(store.OutcomeMismatched, guessParams("ada", fmt.Sprint(i)))

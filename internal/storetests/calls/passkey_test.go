@@ -125,7 +125,7 @@ func TestPasskeyTellsWhetherItIsBackedUp(t *testing.T) {
 
 func TestPasskeyIsDeletedByItsUser(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	id := w.createPasskey(nil)
 	w.Unchanged(func() {
 		w.want("another user's", w.outcome(w.Q.DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: id, UserID: w.NewUser()})), store.OutcomeUnknown)
@@ -168,7 +168,7 @@ func TestSecondFactorsEndWithTheirUser(t *testing.T) {
 // A deleted user's second factors go before the user, in batches, so that nothing cascades.
 func TestSecondFactorsOfADeletedUserAreErased(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	left := func() (n int) {
 		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT (SELECT count(*) FROM passkey) + (SELECT count(*) FROM totp) + (SELECT count(*) FROM recovery_code)`).Scan(&n))
 		return n
