@@ -253,7 +253,7 @@ func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, 
 				return
 			}
 		}
-		if r := p.result(); serial[r] == "" && m.single() && strange[m.name()] == "" {
+		if r := p.result(); serial[r] == "" && m.single() && !m.isStrange() && (len(m.actors) == 2 || !p.isOvertaken()) {
 			wrong(p, "no order of the calls comes to that:\n"+differ(r, serial))
 		}
 		if why := p.liveness(m); why != "" {
@@ -354,6 +354,35 @@ func (p *schedule) liveness(m *meeting) string {
 	return ""
 }
 
+// isOvertaken says whether a grant ran beside an ending. What it has read may then be older than what a third call has read, and newer than
+// what that has written: liveness judges what it gave.
+func (p *schedule) isOvertaken() bool {
+	for i, a := range p.actors {
+		if _, is := a.what.(*grantAct); !is {
+			continue
+		}
+		for j, b := range p.actors {
+			if _, is := b.what.(*endAct); is && p.runs[i].begun < p.runs[j].ended && p.runs[j].begun < p.runs[i].ended {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isStrange says whether a meeting is in strange, or has two calls that are.
+func (m *meeting) isStrange() bool {
+	if strange[m.name()] != "" {
+		return true
+	}
+	for i := range m.actors {
+		if rest := slices.Delete(slices.Clone(m.actors), i, i+1); len(rest) > 1 && (&meeting{actors: rest, set: m.set}).isStrange() {
+			return true
+		}
+	}
+	return false
+}
+
 // strange are meetings that come to what no order of the calls comes to, and why that is right.
 var strange = map[string]string{
 	"CreateSession with a maximum | EndUserSessions but another":                                                signedInBefore,
@@ -363,8 +392,14 @@ var strange = map[string]string{
 	"RotateRefreshToken replayed | RotateRefreshToken replayed":                                                 bothHadRead,
 	"RotateRefreshToken of one that another server spent | RotateRefreshToken of one that another server spent": bothHadRead,
 	"SuspendUser | DeleteUser":                                                                                  "a user who is deleted is suspended, too, so one may say revoked of the other",
+	"RevokeToken of an access token | DeleteExpiredAccessTokens, aged":                                          deletedMeanwhile,
+	"RevokeAccessTokenByID | DeleteExpiredAccessTokens, aged":                                                   deletedMeanwhile,
+	"RevokeInitialAccessToken | DeleteExpiredInitialAccessTokens, aged":                                         deletedMeanwhile,
+	"ClaimLogoutDeliveries | ClaimLogoutDeliveries":                                                             "a row that the test holds is left to a later call",
 	"DeleteUser | UpdateClient that hands one over to the user":                                                 "neither sees the other; the collector disables the client",
 }
+
+const deletedMeanwhile = "whoever waits for the collector, which deletes the token, is told that it was revoked before"
 
 const bothHadRead = "each had read before the other committed, and both end the grants"
 
@@ -595,37 +630,48 @@ func TestSchedulesFindFaults(t *testing.T) {
 				locks: map[string]map[rowName]strength{}, inserts: map[string]map[rowName]bool{},
 			}
 			m := newMeeting(setting{bound: true}, acts[f.a], acts[f.b])
-			places := 0
-			if file, err := os.ReadFile("../../../routines/" + f.in + ".sql"); err == nil {
-				places = strings.Count(string(file), f.right)
-				_, err := x.super.Exec(x.Ctx, strings.Replace(string(file), f.right, f.wrong, 1))
-				x.OK(err)
-				defer func() {
-					_, err := x.super.Exec(x.Ctx, string(file))
-					x.OK(err)
-				}()
-			}
-			for i, a := range m.actors {
-				m.actors[i].run = func(ctx context.Context, c conn, s *scene) (string, error) {
-					return a.run(ctx, rewritten{c, func(sql string) string {
-						if name, _, _ := queryfile.Header(sql); name == f.in {
-							places = strings.Count(sql, f.right)
-							return strings.ReplaceAll(sql, f.right, f.wrong)
-						}
-						return sql
-					}}, s)
-				}
-			}
+			m.actors = x.withFault(m.actors, f.in, f.right, f.wrong)
 			var found []string
 			x.try(m, 1000, new(tried), func(p *schedule, why string) { found = append(found, p.story()+why) })
-			if places != 1 {
-				t.Fatalf("%s has changed: %q is in it %d times", f.in, f.right, places)
-			}
 			if !strings.Contains(strings.Join(found, "\n"), f.finds) {
 				t.Errorf("%d schedules are wrong, and none for %q: %v", len(found), f.finds, found)
 			}
 		})
 	}
+}
+
+// withFault puts a fault into a query or a routine, until the test ends. The calls that it returns have it.
+func (x *scheduler) withFault(actors []actor, in, right, wrong string) []actor {
+	x.Helper()
+	var source string
+	if file, err := os.ReadFile("../../../routines/" + in + ".sql"); err == nil {
+		source = string(file)
+		_, err := x.super.Exec(x.Ctx, strings.Replace(source, right, wrong, 1))
+		x.OK(err)
+		x.Cleanup(func() {
+			_, err := x.super.Exec(context.WithoutCancel(x.Ctx), source)
+			x.OK(err)
+		})
+	} else {
+		queries, err := queryfile.ReadDir("../../../queries")
+		x.OK(err)
+		source = queries[slices.IndexFunc(queries, func(q queryfile.Query) bool { return q.Name == in })].SQL
+	}
+	if places := strings.Count(source, right); places != 1 {
+		x.Fatalf("%s has changed: %q is in it %d times", in, right, places)
+	}
+	faulty := slices.Clone(actors)
+	for i, a := range actors {
+		faulty[i].run = func(ctx context.Context, c conn, s *scene) (string, error) {
+			return a.run(ctx, rewritten{c, func(sql string) string {
+				if name, _, _ := queryfile.Header(sql); name == in {
+					return strings.Replace(sql, right, wrong, 1)
+				}
+				return sql
+			}}, s)
+		}
+	}
+	return faulty
 }
 
 func differ(got string, want map[string]string) string {
