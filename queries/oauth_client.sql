@@ -804,7 +804,7 @@ LEFT JOIN last AS l ON true;
 WITH page AS MATERIALIZED (
     SELECT p.id, p.client_id, p.deleted_at
     FROM oauth_client AS p
-    WHERE p.deleted_at > @after_deleted_at::timestamptz
+    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > @after_deleted_at::timestamptz
     ORDER BY p.deleted_at
     LIMIT @batch_size::integer
 ), access_tokens AS MATERIALIZED (

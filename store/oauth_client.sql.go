@@ -401,7 +401,7 @@ const EraseDeletedClients = `-- name: EraseDeletedClients :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.client_id, p.deleted_at
     FROM oauth_client AS p
-    WHERE p.deleted_at > $1::timestamptz
+    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > $1::timestamptz
     ORDER BY p.deleted_at
     LIMIT $2::integer
 ), access_tokens AS MATERIALIZED (

@@ -403,7 +403,7 @@ var faults = []fault{
 	{in: "DeleteDeadAccessTokens", name: "live ones", scene: "what lives is left", right: "AND (t.revoked IS NOT NULL OR t.client_epoch <> c.grants_epoch OR t.pair_epoch <> pair_epoch(u.ended_grants, t.client_id, t.reference_id))", wrong: ""},
 	{in: "DeleteEndedAuthorizations", name: "retention", scene: "tokens that have expired are collected", right: "<= now() - $1::interval", wrong: "<= now() - 0 * $1::interval"},
 	{in: "EraseDeletedUsers", name: "with what hangs on them", scene: "a deleted user is erased last", right: "AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id)", wrong: ""},
-	{in: "EraseDeletedClients", name: "live ones", scene: "the owner of a client is deleted", right: "WHERE p.deleted_at >", wrong: "WHERE p.deleted_at IS NULL OR p.deleted_at >"},
+	{in: "EraseDeletedClients", name: "live ones", scene: "the owner of a client is deleted", right: "WHERE p.deleted_at IS NOT NULL AND", wrong: "WHERE p.deleted_at IS NULL OR"},
 
 	// Devices, exchanges, grants without a code and access tokens without a row.
 	{in: "PollDeviceCode", name: "an expired code", scene: "a device that polls too late", right: "WHEN p.expires_at <= now() THEN 'expired'", wrong: ""},
