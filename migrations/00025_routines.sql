@@ -580,6 +580,42 @@ COMMENT ON FUNCTION judge_redeemed_request(authorization_id, access_token_id, in
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_registration(
+    redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text,
+    tls_names integer, pages text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
@@ -1353,6 +1389,43 @@ BEGIN
         RETURN resolved;
     END IF;
     RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_registration(
+    redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text,
+    tls_names integer, pages text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE p.uri IS NOT NULL
+                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
 END
 $$;
 -- +goose StatementEnd
