@@ -25,6 +25,7 @@ WITH client AS MATERIALIZED (
                         c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
                         sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = @id::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
@@ -100,6 +101,7 @@ WITH caller AS MATERIALIZED (
                         c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
                         sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = @id::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END

@@ -29,6 +29,7 @@ WITH caller AS MATERIALIZED (
                         c, $6::text[], $7::text[], $8::text[], $9::text[],
                         $10::jsonb, $11::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = $12::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
@@ -150,23 +151,24 @@ WITH client AS MATERIALIZED (
                         c, $4::text[], $5::text[], $6::text[], $7::text[],
                         $8::jsonb, $9::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = $10::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $10::client_id
+    WHERE c.client_id = $11::client_id
     FOR KEY SHARE
 ), expired_request AS (
     UPDATE oauth_polled_request AS p
     SET user_code = NULL, updated_at = now()
     FROM client AS c
-    WHERE p.user_code = $11::token_digest AND p.expires_at <= now() AND c.outcome = 'created'
+    WHERE p.user_code = $12::token_digest AND p.expires_at <= now() AND c.outcome = 'created'
     RETURNING p.id
 ), new_request AS (
     -- the gate: a user code belongs to one request. The count makes PostgreSQL free the code first.
     INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval)
-    SELECT $12::authorization_id, $13::token_digest, $11::token_digest, c.expires_at,
+    SELECT $10::authorization_id, $13::token_digest, $12::token_digest, c.expires_at,
         least(coalesce(nullif($14::interval, interval '0'), interval '5 seconds'), c.expires_at - now())
     FROM client AS c
     WHERE c.outcome = 'created' AND (SELECT count(*) FROM expired_request) >= 0
@@ -202,9 +204,9 @@ type CreateDeviceAuthorizationParams struct {
 	DefaultResources                 []string
 	AuthorizationDetails             json.RawMessage
 	DefaultAuthorizationDetailsTypes []string
+	ID                               AuthorizationID
 	ClientID                         ClientID
 	UserCode                         token.Digest
-	ID                               AuthorizationID
 	DeviceCode                       token.Digest
 	PollInterval                     time.Duration
 	Request                          json.RawMessage
@@ -242,9 +244,9 @@ func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDevic
 		arg.DefaultResources,
 		arg.AuthorizationDetails,
 		arg.DefaultAuthorizationDetailsTypes,
+		arg.ID,
 		arg.ClientID,
 		arg.UserCode,
-		arg.ID,
 		arg.DeviceCode,
 		arg.PollInterval,
 		arg.Request,

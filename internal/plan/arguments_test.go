@@ -297,7 +297,7 @@ var special = map[string]map[string]string{
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
 	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
-	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
+	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1", "Newest": "'none"},
 	"function live_session":              {"Of_session": "session_id"},
 	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
 

@@ -29,7 +29,7 @@ var called = []plan.Statement{
 	{Name: "function judge_client_document", Text: "SELECT j.verdict FROM judge_client_document($1::client_id, $2::timestamptz, $3::outcome) AS j", Args: []string{"of_client", "fetched", "if_later"}},
 	{Name: "function end_sessions", Text: "SELECT end_sessions(ARRAY[$1::text])", Args: []string{"doomed"}},
 	{Name: "function end_user_sessions", Text: "SELECT end_user_sessions($1::text, $2::text)", Args: []string{"owner", "keep"}},
-	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer)", Args: []string{"owner", "max_sessions"}},
+	{Name: "function make_room_for_session", Text: "SELECT make_room_for_session($1::text, $2::integer, $3::text)", Args: []string{"owner", "max_sessions", "newest"}},
 	{Name: "function judge_logout_lease", Text: "SELECT judge_logout_lease($1::text, $2::text)", Args: []string{"delivery", "presented"}},
 	{Name: "function count_attempt", Text: "SELECT n.is_allowed FROM count_attempt($1::text, $2::text, 5, '10 minutes', true) AS n", Args: []string{"purpose", "subject"}},
 	{Name: "function replace_recovery_codes", Text: "SELECT replace_recovery_codes($1::text, $2::text[])", Args: []string{"owner", "digests"}},

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 
 	"github.com/oauthdb/oauthdb/migrations"
@@ -18,10 +19,11 @@ import (
 )
 
 // migrator makes the template: the migrations of oauthdb, then the caller's own, if any, then the privileges of package roles, if they
-// are asked for.
+// are asked for, then rows.
 type migrator struct {
 	own   fs.FS
 	roles bool
+	fill  *Fill
 }
 
 // files are the file systems that hold migrations, in the order in which they are applied.
@@ -58,6 +60,9 @@ func (m migrator) hash() (string, error) {
 			}
 			fmt.Fprintf(h, "%q", sql)
 		}
+	}
+	if m.fill != nil {
+		fmt.Fprintf(h, "%q", m.fill.ID)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
@@ -97,6 +102,21 @@ func (s *testServer) give(ctx context.Context, database string, db *sql.DB) (err
 		return fmt.Errorf("creating the triggers: %w", err)
 	}
 	return nil
+}
+
+// fill writes the rows of a template.
+func (s *testServer) fill(ctx context.Context, database string, f *Fill) error {
+	c, err := pgxpool.ParseConfig(s.asTestRole(database).URL())
+	if err != nil {
+		return err
+	}
+	c.AfterConnect = registerTypes
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return f.Rows(ctx, pool)
 }
 
 // datedUpdates makes an UPDATE fail that leaves updated_at as it was, if a call makes it: other servers and the tests' own statements are
@@ -247,6 +267,9 @@ func (s *testServer) makeTemplate(ctx context.Context, name string, m migrator) 
 	err = m.migrate(ctx, db)
 	if err == nil && m.roles {
 		err = s.give(ctx, name, db)
+	}
+	if err == nil && m.fill != nil {
+		err = s.fill(ctx, name, m.fill)
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err

@@ -279,7 +279,7 @@ func TestReplayOfACodeIsRecognisedWhileItsFamilyIsThere(t *testing.T) {
 
 func TestCollectorNeverTakesALiveAccessTokenAlong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	k := w.Redeem()
 	foreign := w.ForeignRefreshToken("foreign")
 	w.ForeignAccessToken("foreign access", &foreign)
@@ -524,5 +524,71 @@ func TestDeletedUsersAndClientsAreErasedInTheEnd(t *testing.T) {
 	for _, client := range []store.ClientID{owned, deleted} {
 		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"x"}})
 		w.OK(err)
+	}
+}
+
+// What expires at this very instant has expired, and the oldest goes first, however the table is read.
+func TestCollectorTakesTheOldestFirstAndWhatExpiresNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	type collector struct {
+		table, insert string // with an id, a digest and how many microseconds ago it was over
+		collect       func(*store.Queries) (int64, error)
+	}
+	calls := []collector{
+		{
+			"attempt_count",
+			`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ($1, 'p', $2, 1, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredAttemptCounts(w.Ctx, 1) },
+		}, {
+			"one_time_code",
+			`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ($1, 'p', $2, $2, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredOneTimeCodes(w.Ctx, 1) },
+		}, {
+			"verification",
+			`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, '', $2, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredVerifications(w.Ctx, 1) },
+		}, {
+			"jwks",
+			`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES ($1, '{}', $2, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredSigningKeys(w.Ctx, 1) },
+		}, {
+			"device_code",
+			`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ($1, $2, $2, 'pending', now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredDeviceCodes(w.Ctx, 1) },
+		}, {
+			"oauth_proof",
+			`INSERT INTO oauth_proof (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(w.Ctx, 1) },
+		}, {
+			"oauth_client_assertion",
+			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredClientAssertions(w.Ctx, 1) },
+		},
+	}
+	for _, c := range calls {
+		t.Run(c.table, func(t *testing.T) {
+			w := w.forSubtest(t)
+			tx, err := w.Pool.Begin(w.Ctx) // in which now() stands still
+			w.OK(err)
+			defer func() { w.OK(tx.Rollback(w.Ctx)) }()
+			_, err = tx.Exec(w.Ctx, `SELECT set_config('enable_indexscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`)
+			w.OK(err)
+			for _, ago := range []int{0, 2, -1, 1} { // the order in which they lie in the table
+				id := fmt.Sprint("ago", ago)
+				_, err := tx.Exec(w.Ctx, c.insert, id, string(fixture.Digest(id)), ago)
+				w.OK(err)
+			}
+			left := func() string {
+				var ids string
+				w.OK(tx.QueryRow(w.Ctx, `SELECT coalesce(string_agg(rtrim(id, '-'), ' ' ORDER BY id COLLATE "C"), '') FROM `+c.table).Scan(&ids))
+				return ids
+			}
+			for _, want := range []string{"ago-1 ago0 ago1", "ago-1 ago0", "ago-1", "ago-1"} {
+				_, err := c.collect(recorded(tx, nil))
+				w.OK(err)
+				wantEqual(t, c.table+": what is left", left(), want)
+			}
+		})
 	}
 }

@@ -331,7 +331,7 @@ func TestGrantConsentNeedsItsClientAndUser(t *testing.T) {
 
 func TestConsentOutlivesTheSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	w.consent("", false, "openid")
 	w.Exec(`UPDATE session SET expires_at = now() - interval '1 day'`)
 	row, err := w.Q.DeleteExpiredSessions(w.Ctx, 10)

@@ -569,7 +569,7 @@ func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
 // What an ending has reached only by an epoch is marked afterwards.
 func TestSessionsThatAnEndingDidNotSeeAreMarked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	unseen, other := w.NewSession(w.User), w.NewSession(w.NewUser())
 	w.Exec(`UPDATE "user" SET sessions_epoch = sessions_epoch + 1 WHERE id = $1`, string(w.User))
 	late := w.NewSession(w.User)

@@ -126,10 +126,10 @@ func (x *scheduler) stage(set setting) *scene {
 	if !x.staged[function] {
 		x.staged[function] = true
 		if set.furnished {
-			sql += ";" + s.furniture()
+			sql += ";" + past(s.furniture())
 		}
 		if set.aged {
-			sql += ";" + s.ageing()
+			sql += ";" + past(s.ageing())
 		}
 		var empty string
 		for _, table := range fixture.Tables {
@@ -149,6 +149,16 @@ func (x *scheduler) stage(set setting) *scene {
 	_, err = x.super.Exec(x.Ctx, "SELECT "+function+"()")
 	x.OK(err)
 	return s
+}
+
+// past lets what happens now happen a minute ago, so that it is over for every clock.
+func past(sql string) string {
+	return regexp.MustCompile(`now\(\)( [-+])?`).ReplaceAllStringFunc(sql, func(now string) string {
+		if now == "now()" {
+			return "(now() - interval '1 minute')"
+		}
+		return now
+	})
 }
 
 // sceneName is what is in the ids of all scenes, one of which is there at a time.

@@ -891,7 +891,7 @@ const schemaFunctions = `
 	live_session(text)
 	lock_live_access_token(text)
 	lock_parents(text,text,text)
-	make_room_for_session(text,integer)
+	make_room_for_session(text,integer,text)
 	manages(oauth_client,token_digest,token_digest)
 	may_decide(oauth_authorization,text)
 	may_introspect(oauth_client,text,token_digest)
