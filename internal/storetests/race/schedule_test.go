@@ -85,6 +85,7 @@ func newScheduler(w *world) *scheduler {
 		x.holders = append(x.holders, get())
 	}
 	x.watch = get()
+	x.thawForgotten()
 	w.Cleanup(func() {
 		for _, c := range append(append(x.actors, x.holders...), x.watch) {
 			c.Release()
@@ -468,6 +469,18 @@ func (p *schedule) freeze(r *actorRun, row rowName) {
 		p.thaw(r)
 	}
 	p.Fatalf("%d doesn't sleep while it waits for %s", r.pid, row)
+}
+
+// thawForgotten lets server processes go on that a test has stopped which was killed itself. Those that run don't mind.
+func (x *scheduler) thawForgotten() {
+	x.Helper()
+	rows, err := x.super.Query(x.Ctx, `SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query_start < now() - interval '2 minutes'`)
+	x.OK(err)
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	x.OK(err)
+	for _, pid := range pids {
+		syscall.Kill(pid, syscall.SIGCONT)
+	}
 }
 
 func (p *schedule) thaw(r *actorRun) {

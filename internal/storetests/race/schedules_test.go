@@ -503,7 +503,7 @@ func (m *meeting) single() bool {
 func walkAll(t *testing.T, all []*meeting, most int) {
 	shards := 1
 	if *sample == 0 {
-		shards = 2 * runtime.GOMAXPROCS(0) // a call of the driver mostly waits
+		shards = 4 * runtime.GOMAXPROCS(0) // a call of the driver mostly waits
 	}
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
