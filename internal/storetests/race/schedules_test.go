@@ -216,7 +216,7 @@ type tried struct {
 }
 
 // ordersOfTriple is how many orders of three calls are walked.
-const ordersOfTriple = 16
+const ordersOfTriple = 8
 
 // try walks the schedules of a meeting, if its calls meet.
 func (x *scheduler) try(m *meeting, most int, n *tried, wrong func(p *schedule, why string)) {
@@ -515,8 +515,8 @@ func walkAll(t *testing.T, all []*meeting, most int) {
 				if i%shards != shard || *only != "" && !regexp.MustCompile(*only).MatchString(m.name()) {
 					continue
 				}
-				if testing.Verbose() && i%1000 == shard {
-					t.Logf("%d of %d pairs or triples after %s", i, len(all), time.Since(begin).Round(time.Second))
+				if testing.Verbose() && i%200 == shard {
+					t.Logf("%d of %d pairs or triples, %d schedules after %s", i, len(all), n.schedules, time.Since(begin).Round(time.Second))
 				}
 				said := false
 				x.try(m, most, &n, func(p *schedule, why string) {
