@@ -906,6 +906,24 @@ COMMENT ON FUNCTION settled(outcome) IS 'Returns the verdict of a call that has 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION settled_of_user(owner text, verdict outcome) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = owner AND u.deleted_at IS NULL) THEN
+        RETURN settled(verdict);
+    END IF;
+    RETURN 'unknown';
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION settled_of_user(text, outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict if there is nothing left to do, or unknown if there is no such user. VOLATILE, so that it sees a deletion that was committed while the statement waited for the user.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION spend_initial_access_token(
     presented token_digest, is_open boolean, refused outcome, of_client client_id, of_id oauth_client_id, secret token_digest,
     manager token_digest, OUT verdict outcome, OUT owner reference_id, OUT issued_at timestamptz, OUT secret_expires_at timestamptz
@@ -1101,6 +1119,10 @@ BEGIN
     END IF;
 END
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION settled_of_user;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
