@@ -113,7 +113,7 @@ LEFT JOIN authenticated AS a ON true;
 -- EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 -- Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 --   - ended: the session is over
---   - revoked: the session had been ended before
+--   - revoked: the session had been ended before, or has expired and is being deleted
 --   - unknown: there is no such session
 -- name: EndSession :one
 SELECT noted(
@@ -141,7 +141,7 @@ WITH owner AS MATERIALIZED (
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
     FROM owner AS o
-    WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id
     RETURNING s.id
 )
 SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,
