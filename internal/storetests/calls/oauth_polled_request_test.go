@@ -890,22 +890,25 @@ func TestPollsAndUserCodesAreJudgedToTheInstant(t *testing.T) {
 	d := w.device()
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		w := w.on(q)
-		exec(`UPDATE oauth_polled_request SET polled_at = now() - poll_interval + interval '1 microsecond'`)
+		set := func(what string) {
+			exec(`UPDATE oauth_polled_request SET `+what+` WHERE id IN (SELECT a.id FROM oauth_authorization AS a WHERE a.client_id = $1)`, string(w.Client))
+		}
+		set(`polled_at = now() - poll_interval + interval '1 microsecond'`)
 		w.poll(d.code, store.OutcomeSlowDown)
-		exec(`UPDATE oauth_polled_request SET polled_at = now() - poll_interval`)
+		set(`polled_at = now() - poll_interval`)
 		w.poll(d.code, store.OutcomeAuthorizationPending)
 		again := device{store.NewAuthorizationID(), fixture.Unique("device"), d.user}
-		exec(`UPDATE oauth_polled_request SET expires_at = now() + interval '1 microsecond'`)
+		set(`expires_at = now() + interval '1 microsecond'`)
 		w.createDevice(again, store.OutcomeTaken)
-		exec(`UPDATE oauth_polled_request SET expires_at = now()`)
+		set(`expires_at = now()`)
 		w.createDevice(again, store.OutcomeCreated)
-		for want, left := range []time.Duration{time.Microsecond, 0} {
-			exec(`UPDATE oauth_polled_request SET expires_at = now() - interval '1 hour' + $1::interval`, left)
+		for want, left := range []string{"1 microsecond", "0"} {
+			set(`expires_at = now() - interval '1 hour' + interval '` + left + `'`)
 			n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: time.Hour, BatchSize: 1})
 			w.OK(err)
-			wantEqual(t, "deleted "+left.String()+" before", n, int64(want))
+			wantEqual(t, "deleted "+left+" before", n, int64(want))
 		}
-		exec(`UPDATE oauth_polled_request SET expires_at = now()`)
+		set(`expires_at = now()`)
 		n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 9})
 		w.OK(err)
 		wantEqual(t, "deleted of the rest", n, 1)
