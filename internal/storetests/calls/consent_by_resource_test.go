@@ -124,6 +124,8 @@ func TestConsentReplacesWhatWasAgreedToAtAResource(t *testing.T) {
 	row = w.agree(func(p *store.GrantConsentParams) { p.Scopes, p.Merge = []string{"openid"}, false })
 	wantEqual(t, "scopes", row.Scopes, []string{"openid"})
 	wantJSON(t, "at resources", row.ResourceScopes, "")
+	row = w.agree(func(p *store.GrantConsentParams) { p.Scopes, p.Resources = []string{"email"}, []string{} })
+	wantEqual(t, "scopes, at an empty list of resources", row.Scopes, []string{"openid", "email"})
 	row = w.agree(func(p *store.GrantConsentParams) { p.Resources = []string{bankAPI} })
 	wantJSON(t, "a resource without a scope", row.ResourceScopes, `{"https://bank.example": []}`)
 	wantEqual(t, "and the resource itself is covered", w.check(nil, []string{bankAPI}).Covered, true)

@@ -177,6 +177,8 @@ func TestDeviceGrantFromTheRequestToTheTokens(t *testing.T) {
 		string(access.AuthorizationDetails) != string(details) || *refresh.RefreshTokenID != *row.RefreshTokenID || *access.RefreshTokenID != *row.RefreshTokenID {
 		t.Errorf("the tokens are %+v and %+v", access, refresh)
 	}
+	wantEqual(t, "lifetimes", []time.Duration{row.AccessTokenExpiresAt.Sub(*access.IssuedAt), row.RefreshTokenExpiresAt.Sub(*access.IssuedAt)},
+		[]time.Duration{5 * time.Minute, time.Hour})
 	wantEqual(t, "resources", access.Resources, []string{"https://api.example"})
 	wantEqual(t, "resources of the refresh token", refresh.Resources, []string{"https://api.example", "https://files.example"})
 	w.Rotate("rt-"+d.code, store.OutcomeRotated)
@@ -507,6 +509,13 @@ func TestPollDeviceCodeKeepsToTheResources(t *testing.T) {
 	w.Unchanged(func() { w.poll(d.code, store.OutcomeInvalidTarget, beyond) })
 	w.ago(d, fixture.Grace)
 	w.poll(d.code, store.OutcomeReplayed, beyond)
+	d = w.device(func(p *store.CreateDeviceAuthorizationParams) { p.Resources = nil })
+	w.find(d.user, store.OutcomeClaimed)
+	w.approve(d.id, store.OutcomeApproved, withoutCode)
+	w.Unchanged(func() {
+		w.poll(d.code, store.OutcomeInvalidTarget, func(p *store.PollDeviceCodeParams) { p.Resources = bothResources })
+	})
+	w.poll(d.code, store.OutcomeRedeemed)
 }
 
 func TestPollDeviceCodeOfTheWrongClient(t *testing.T) {
