@@ -825,7 +825,7 @@ LEFT JOIN granted AS g ON true;
 
 -- RevokeAuthorization ends one authorization and every token of its family.
 --   - ended: the family is dead
---   - revoked: the authorization had been ended before
+--   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 --   - unknown: there is no such authorization
 -- name: RevokeAuthorization :one
 WITH ended AS (

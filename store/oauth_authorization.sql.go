@@ -1947,7 +1947,7 @@ type RevokeAuthorizationRow struct {
 
 // RevokeAuthorization ends one authorization and every token of its family.
 //   - ended: the family is dead
-//   - revoked: the authorization had been ended before
+//   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 //   - unknown: there is no such authorization
 func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAuthorization, id)

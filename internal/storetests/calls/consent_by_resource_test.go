@@ -359,7 +359,7 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 	id := string(w.Redeem().Authorization)
 	const (
 		over   = `UPDATE oauth_authorization SET expires_at = NULL`
-		noneR  = `UPDATE oauth_refresh_token SET revoked = NULL, expires_at = now(), access_token_expires_at = NULL`
+		noneR  = `UPDATE oauth_refresh_token SET revoked = NULL, successor = NULL, expires_at = now(), access_token_expires_at = NULL`
 		noneA  = `UPDATE oauth_access_token SET revoked = NULL, expires_at = now()`
 		family = `UPDATE oauth_authorization SET expires_at = `
 		token  = `UPDATE oauth_refresh_token SET `
@@ -381,8 +381,8 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 		{family + `now()`, false},
 		{token + `expires_at = ` + soon, true},
 		{token + `expires_at = NULL`, true},
-		{token + `expires_at = NULL, revoked = now()`, false},
-		{token + `expires_at = ` + soon + `, revoked = now()`, false},
+		{token + `expires_at = NULL, revoked = now(), successor = repeat('a', 43)`, false},
+		{token + `expires_at = ` + soon + `, revoked = now(), successor = repeat('a', 43)`, false},
 		{token + `access_token_expires_at = ` + soon, true},
 		{token + `access_token_expires_at = now()`, false},
 		{access + `expires_at = ` + soon, true},
