@@ -261,9 +261,11 @@ func (w *world) connections(size int32) (all []store.ListUserConnectionsRow) {
 	for {
 		rows, err := w.Q.ListUserConnections(w.Ctx, p)
 		w.OK(err)
-		all = append(all, rows...)
-		if len(rows) < int(size) {
+		if all = append(all, rows...); len(rows) < int(size) {
 			return all
+		}
+		if len(rows) > int(size) {
+			w.Fatalf("a page of %d has %d rows", size, len(rows))
 		}
 		p.AfterClientID, p.AfterReferenceID = rows[len(rows)-1].ClientID, rows[len(rows)-1].ReferenceID
 	}

@@ -201,9 +201,11 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 		for {
 			rows, err := w.Q.ListUserConsents(w.Ctx, p)
 			w.OK(err)
-			all = append(all, rows...)
-			if len(rows) < int(size) {
+			if all = append(all, rows...); len(rows) < int(size) {
 				break
+			}
+			if len(rows) > int(size) {
+				t.Fatalf("a page of %d has %d rows", size, len(rows))
 			}
 			p.AfterCreatedAt, p.AfterID = rows[len(rows)-1].CreatedAt, rows[len(rows)-1].ID
 		}
