@@ -1245,9 +1245,9 @@ COMMENT ON FUNCTION public.common_host(uris text[]) IS 'The host that all URIs h
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+    RETURN (((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL));
 
-COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
+COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. NULL without a consent or a user.';
 
 CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1533,7 +1533,7 @@ BEGIN
         SELECT x.id::text
         FROM session_client AS x
         JOIN oauth_client AS c ON c.client_id = x.client_id
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND x.abandoned_at IS NULL AND has_logout_uri(c)
         FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;
@@ -2268,7 +2268,7 @@ CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer, n
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF coalesce(max_sessions, 0) <= 0 THEN
+    IF max_sessions <= 0 THEN
         RETURN 0;
     END IF;
     -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed

@@ -137,13 +137,14 @@ RETURN (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(
-    g.user_epoch = u.grants_epoch
+RETURN g.user_epoch = u.grants_epoch
     AND g.pair_epoch = pair_epoch(u.ended_grants, g.client_id, g.reference_id)
     AND u.suspended_at IS NULL
-    AND u.deleted_at IS NULL,
-    false
-);
+    AND u.deleted_at IS NULL;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. NULL without a consent or a user.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -255,6 +256,38 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION disable_owned_clients(text) IS 'Part of DeleteUser, which has locked the user: disables the clients that the user owns and ends what was granted to them. VOLATILE, so that it sees the clients that were stored while the statement waited for the user. Returns how many there are.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND x.abandoned_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -384,12 +417,6 @@ RETURN CASE
         CASE WHEN of_session IS NOT NULL AND (parents = 'signed_out' OR NOT session_is_live(s, u)) THEN 'signed_out'::outcome END
     )
 END;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -690,7 +717,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF coalesce(max_sessions, 0) <= 0 THEN
+    IF max_sessions <= 0 THEN
         RETURN 0;
     END IF;
     -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
@@ -1323,14 +1350,6 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE OR REPLACE FUNCTION granter_refusal(parents text, u "user", of_session text, s session) RETURNS outcome
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
@@ -1476,6 +1495,40 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION disable_owned_clients;
 -- +goose StatementEnd
 
@@ -1563,6 +1616,10 @@ AS $$
         false
     )
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -17,6 +17,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // eventsOf are the outcomes that write an event, whatever the call.
@@ -251,10 +252,18 @@ func TestEventsSayWho(t *testing.T) {
 			for _, d := range []device{pending, claimed} {
 				w.poll(d.code, store.OutcomeMismatched, func(p *store.PollDeviceCodeParams) { p.ClientID = other })
 			}
-			return []event{{
-				Call: "PollDeviceCode", Outcome: store.OutcomeMismatched, Reason: new("client"), UserID: &w.User, ClientID: &other,
-				SessionID: &w.Session, AuthorizationID: &claimed.id,
-			}}
+			bound := w.approvedDevice()
+			key := func(p *store.PollDeviceCodeParams) { p.Confirmation = &token.Confirmation{JKT: "key"} }
+			w.poll(bound.code, store.OutcomeRedeemed, key)
+			w.poll(bound.code, store.OutcomeMismatched)
+			w.ago(bound, fixture.Grace)
+			w.poll(bound.code, store.OutcomeReplayed, key)
+			of := event{Call: "PollDeviceCode", UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session}
+			byClient, byKey, replayed := of, of, of
+			byClient.Outcome, byClient.Reason, byClient.ClientID, byClient.AuthorizationID = store.OutcomeMismatched, new("client"), &other, &claimed.id
+			byKey.Outcome, byKey.Reason, byKey.AuthorizationID = store.OutcomeMismatched, new("key"), &bound.id
+			replayed.Outcome, replayed.AuthorizationID = store.OutcomeReplayed, &bound.id
+			return []event{byClient, byKey, replayed}
 		}},
 		{"an approval by another user", func(w *world) []event {
 			d, other := w.device(), w.NewUser()
