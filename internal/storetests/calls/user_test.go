@@ -473,7 +473,13 @@ func TestDeletedUsersAreNotListed(t *testing.T) {
 	w.deleteUser(other)
 	all, err := w.Q.ListUsers(w.Ctx, store.ListUsersParams{PageSize: 10})
 	w.OK(err)
-	wantEqual(t, "users", []store.UserID{all[0].ID, all[len(all)-1].ID}, []store.UserID{w.User, w.User})
+	var ids []store.UserID
+	for _, u := range all {
+		ids = append(ids, u.ID)
+	}
+	if !slices.Contains(ids, w.User) || slices.Contains(ids, other) {
+		t.Errorf("%v are listed, want %s and not %s", ids, w.User, other)
+	}
 }
 
 // A user who is erased while a statement waits for the row is as unknown as one who never was: no error, and nothing is written.
