@@ -585,18 +585,18 @@ WITH caller AS MATERIALIZED (
     WHERE t.id = @id::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
     RETURNING t.id
 ), presented AS (
-    SELECT t.authorization_id, t.user_id, true AS has_row, false AS is_ended
-    FROM caller AS k
-    JOIN oauth_access_token AS t ON t.client_id = k.client_id
-    WHERE t.id = @id::access_token_id
-    UNION ALL
-    SELECT a.id, a.user_id, false, is_ended(a, c, u, s)
+    SELECT a.id AS authorization_id, a.user_id, false AS has_row, is_ended(a, c, u, s) AS is_ended
     FROM caller AS k
     JOIN oauth_authorization AS a ON a.client_id = k.client_id
     JOIN oauth_client AS c ON c.client_id = a.client_id
     JOIN "user" AS u ON u.id = a.user_id
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     WHERE a.id = sqlc.narg('authorization_id')::authorization_id
+    UNION ALL
+    SELECT t.authorization_id, t.user_id, true, false
+    FROM caller AS k
+    JOIN oauth_access_token AS t ON t.client_id = k.client_id
+    WHERE t.id = @id::access_token_id
 )
 SELECT noted(
         (
