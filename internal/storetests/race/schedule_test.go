@@ -651,14 +651,14 @@ func (p *schedule) state() string {
 	p.Helper()
 	x, s := p.scheduler, p.s
 	collect := func(name string) int64 {
-		n, err := collectors[name](x.Ctx, x.Q)
+		n, err := collectors[name](x.Ctx, x.Q, wholeBatch)
 		x.OK(err)
 		return n
 	}
 	for _, name := range []string{"MarkEndedSessions", "MarkDeadAuthorizations", "SweepSessionClients", "DeleteDeadConsents", "DeleteDeadAccessTokens"} {
 		collect(name)
 	}
-	for found := int64(1); found > 0; { // which of several rows is in a batch is open, and what was detached first is deleted next
+	for found := int64(1); found > 0; { // what was detached first is deleted next
 		found = 0
 		for _, a := range p.actors {
 			if c, is := a.what.(*callAct); is && c.collect {
