@@ -1245,9 +1245,9 @@ COMMENT ON FUNCTION public.common_host(uris text[]) IS 'The host that all URIs h
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+    RETURN (((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL));
 
-COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
+COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. NULL without a consent or a user.';
 
 CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1420,11 +1420,10 @@ BEGIN
     -- not by @>, which takes an element that leaves a limit out for a narrower one
     RETURN NOT EXISTS (
         SELECT FROM jsonb_array_elements(part) AS p (element)
-        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(whole) AS w (element))
             AND NOT coalesce(
-                jsonb_typeof(p.element -> 'type') = 'string'
-                AND p.element ->> 'type' = ANY (compared_types)
-                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(whole) AS w (element)),
                 false
             )
     );
@@ -1534,7 +1533,7 @@ BEGIN
         SELECT x.id::text
         FROM session_client AS x
         JOIN oauth_client AS c ON c.client_id = x.client_id
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND x.abandoned_at IS NULL AND has_logout_uri(c)
         FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;
@@ -1623,7 +1622,7 @@ DECLARE
 BEGIN
     IF NEW.user_id IS NULL THEN
         -- a client's own token, which is always an access token
-        NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
+        NEW.client_epoch := (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id);
         RETURN NEW;
     END IF;
     IF TG_TABLE_NAME = 'oauth_access_token' THEN
@@ -1654,13 +1653,11 @@ BEGIN
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
               AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
-            SELECT a.id INTO NEW.authorization_id
-            FROM oauth_authorization AS a
-            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            PERFORM FROM oauth_authorization AS a WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
         -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
-        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        NEW.authorization_id := candidate;
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
         FROM oauth_client AS c
@@ -1805,9 +1802,9 @@ CREATE FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default
     AS $$
 BEGIN
     -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
-    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+    IF NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN
         RETURN 'invalid_scope';
-    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+    ELSIF NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN
         RETURN 'invalid_target';
     ELSIF details IS NULL THEN
         RETURN NULL;
@@ -1898,7 +1895,7 @@ CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+    IF list IS NULL OR is_within(list, allowed) THEN
         RETURN list;
     END IF;
     RETURN beyond(list, beyond(list, allowed));
@@ -1909,7 +1906,7 @@ COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list w
 
 CREATE FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) RETURNS public.outcome
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (NOT public.is_within(COALESCE(scopes, '{}'::text[]), held_scopes)) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(COALESCE(scopes, '{}'::text[]), COALESCE(((c).scopes)::text[], default_scopes, '{}'::text[]))) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(COALESCE(resources, '{}'::text[]), COALESCE(held_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN (NOT public.is_within(COALESCE(resources, '{}'::text[]), COALESCE(((c).resources)::text[], default_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN ((cardinality(held_resources) > 0) AND (cardinality(public.kept_within(held_resources, COALESCE(((c).resources)::text[], default_resources))) = 0)) THEN 'invalid_target'::public.outcome WHEN (NOT public.details_within(details, public.details_of_types(held_details, ((c).authorization_details_types)::text[]), compared_types)) THEN 'invalid_authorization_details'::public.outcome ELSE NULL::public.outcome END;
+    RETURN CASE WHEN (NOT public.is_within(scopes, held_scopes)) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(scopes, COALESCE(((c).scopes)::text[], default_scopes, '{}'::text[]))) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(resources, COALESCE(held_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN (NOT public.is_within(resources, COALESCE(((c).resources)::text[], default_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN ((cardinality(held_resources) > 0) AND (cardinality(public.kept_within(held_resources, COALESCE(((c).resources)::text[], default_resources))) = 0)) THEN 'invalid_target'::public.outcome WHEN (NOT public.details_within(details, public.details_of_types(held_details, ((c).authorization_details_types)::text[]), compared_types)) THEN 'invalid_authorization_details'::public.outcome ELSE NULL::public.outcome END;
 
 COMMENT ON FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
 
@@ -2052,7 +2049,7 @@ CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, r
 DECLARE
     wanted text[] := string_to_array(response_type, ' ');
 BEGIN
-    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+    IF c.deleted_at IS NOT NULL THEN
         RETURN 'unknown';
     ELSIF c.disabled THEN
         RETURN 'disabled';
@@ -2271,7 +2268,7 @@ CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer, n
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF coalesce(max_sessions, 0) <= 0 THEN
+    IF max_sessions <= 0 THEN
         RETURN 0;
     END IF;
     -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
@@ -2381,7 +2378,7 @@ BEGIN
         WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
         ORDER BY k.created_at DESC, k.id DESC
         LIMIT 1;
-        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        EXIT WHEN id IS NOT NULL;
         -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
         PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
     END LOOP;
@@ -2580,7 +2577,7 @@ DECLARE
     resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
     loopback text[];
 BEGIN
-    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+    IF strpos(resolved, '#') > 0 THEN
         RETURN NULL;
     END IF;
     IF resolved = ANY (registered) THEN

@@ -3,7 +3,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF coalesce(max_sessions, 0) <= 0 THEN
+    IF max_sessions <= 0 THEN
         RETURN 0;
     END IF;
     -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed

@@ -309,9 +309,9 @@ WITH newest AS MATERIALIZED (
 SELECT (
         CASE
             WHEN r.id IS NOT NULL THEN 'rotated'
-            WHEN n.id IS NULL THEN 'taken'
             WHEN n.id = $1::jwk_id THEN settled('retried')
-            ELSE 'fresh'
+            WHEN n.id IS NOT NULL THEN 'fresh'
+            ELSE 'taken'
         END
     )::outcome AS outcome,
     coalesce(n.id, $1::jwk_id)::jwk_id AS id, coalesce(n.created_at, now())::timestamptz AS created_at

@@ -216,7 +216,7 @@ WITH owner AS MATERIALIZED (
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
     FROM owner AS o
-    WHERE s.id = $2::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    WHERE s.id = $2::session_id AND s.user_id = o.id
     RETURNING s.id
 )
 SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,

@@ -100,9 +100,12 @@ const EraseDeletedUsers = `-- name: EraseDeletedUsers :one
 WITH page AS MATERIALIZED (
     SELECT p.id, p.deleted_at
     FROM "user" AS p
-    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > $1::timestamptz
+    WHERE p.deleted_at > $1::timestamptz
     ORDER BY p.deleted_at
     LIMIT $2::integer
+), last_of_page AS (
+    SELECT max(p.deleted_at)::timestamptz AS deleted_at
+    FROM page AS p
 ), clients AS MATERIALIZED (
     SELECT c.client_id
     FROM page AS p
@@ -182,11 +185,9 @@ WITH page AS MATERIALIZED (
     RETURNING e.id
 ), unused AS MATERIALIZED (
     SELECT u.id
-    FROM page AS p
-    JOIN "user" AS u ON u.id = p.id
-    WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.user_id = u.id)
-      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.user_id = u.id)
-      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id)
+    FROM "user" AS u
+    WHERE u.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id) -- nor tokens, which have a family
       AND NOT EXISTS (SELECT FROM session AS s WHERE s.user_id = u.id)
       AND NOT EXISTS (SELECT FROM account AS k WHERE k.user_id = u.id)
       AND NOT EXISTS (SELECT FROM passkey AS y WHERE y.user_id = u.id)
@@ -210,7 +211,7 @@ SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
     )::bigint AS cleared,
     l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true
+LEFT JOIN last_of_page AS l ON true
 `
 
 type EraseDeletedUsersParams struct {
@@ -388,7 +389,7 @@ SELECT noted(
         (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome, 'SuspendUser',
         of_user => u.id
     )::outcome AS outcome,
-    coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
+    end_user_sessions(n.id, NULL)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN suspended AS n ON true
 LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL

@@ -186,3 +186,33 @@ func TestSecondFactorsOfADeletedUserAreErased(t *testing.T) {
 		wantEqual(t, "left, users erased", []int{left(), int(row.Deleted)}, []int{want.left, want.users})
 	}
 }
+
+// Each call touches the one factor that it names, of all that a user has.
+func TestFactorsOfAUserAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	key, app := w.createPasskey(new(int64(1))), w.createTOTP(nil)
+	w.createPasskey(new(int64(1)))
+	w.createTOTP(nil)
+	codes := w.replaceCodes("one", "two")
+	ada := w.User
+	w.User = w.NewUser()
+	w.createPasskey(new(int64(1)))
+	w.createTOTP(nil)
+	w.replaceCodes("one", "three")
+	w.User = ada
+	w.changesRows(func() { w.usePasskey(store.OutcomeAccepted, key, 2) }, rowName("~", "passkey", key))
+	w.changesRows(func() { w.useTOTP(store.OutcomeAccepted, app, 2) }, rowName("~", "totp", app))
+	w.changesRows(func() { w.useCode(store.OutcomeAccepted, codes[0]) }, rowName("~", "recovery_code", string(ada)+" "+string(codes[0])))
+	w.changesRows(func() {
+		w.want("DeletePasskey", w.outcome(w.Q.DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: key, UserID: ada})), store.OutcomeDeleted)
+	}, rowName("-", "passkey", key))
+	w.changesRows(func() {
+		w.want("DeleteTOTP", w.outcome(w.Q.DeleteTOTP(w.Ctx, store.DeleteTOTPParams{ID: app, UserID: ada})), store.OutcomeDeleted)
+	}, rowName("-", "totp", app))
+	w.changesRows(func() { w.replaceCodes("two") }, rowName("-", "recovery_code", string(ada)+" "+string(codes[0])),
+		rowName("~", "recovery_code", string(ada)+" "+string(codes[1])))
+	w.changesRows(func() {
+		w.want("DeleteRecoveryCodes", w.outcome(w.Q.DeleteRecoveryCodes(w.Ctx, ada)), store.OutcomeDeleted)
+	}, rowName("-", "recovery_code", string(ada)+" "+string(codes[1])))
+}

@@ -15,8 +15,8 @@ type reason[P any] struct {
 	rows   string
 }
 
-// refusesInOrder calls with each of the reasons, and with each two of them at once: the earlier one is the answer. What has no reason against it
-// comes to done.
+// refusesInOrder calls with each of the reasons, and with each and the next ones at once, up to one of another outcome: the earlier one is the
+// answer. What has no reason against it comes to done.
 func refusesInOrder[P any](w *world, params P, call func(*store.Queries, P) (store.Outcome, error), done store.Outcome, reasons ...reason[P]) {
 	w.Helper()
 	for i, first := range append(reasons, reason[P]{want: done}) {
@@ -41,6 +41,9 @@ func refusesInOrder[P any](w *world, params P, call func(*store.Queries, P) (sto
 					w.Errorf("reasons %d (%s) and %d (%s): %s", i, first.want, i+j, second.want, got)
 				}
 			})
+			if second.want != first.want {
+				break
+			}
 		}
 	}
 }
@@ -59,8 +62,8 @@ func TestPollDeviceCodeRefusesInOrder(t *testing.T) {
 		{store.OutcomeDisabled, nil, `UPDATE oauth_client SET disabled = true`},
 		{store.OutcomeUnauthorizedClient, nil, `UPDATE oauth_client SET grant_types = '{authorization_code}'`},
 		{store.OutcomeRevoked, nil, `UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`},
-		{store.OutcomeAuthorizationPending, nil, `UPDATE oauth_authorization SET status = 'pending'`},
-		{store.OutcomeDenied, nil, `UPDATE oauth_authorization SET status = 'denied'`},
+		{store.OutcomeAuthorizationPending, nil, `UPDATE oauth_authorization SET status = 'pending' WHERE kind = 'device'`},
+		{store.OutcomeDenied, nil, `UPDATE oauth_authorization SET status = 'denied' WHERE kind = 'device'`},
 		{store.OutcomeMismatched, nil, `UPDATE oauth_authorization SET confirmation = '{"jkt": "key"}'`},
 		{store.OutcomeMismatched, nil, `UPDATE oauth_client SET tls_client_certificate_bound_access_tokens = true`},
 		{store.OutcomeRevoked, nil, `UPDATE session SET ended_at = now(), expires_at = now()`},
@@ -141,7 +144,7 @@ func TestFindAuthorizationByUserCodeRefusesInOrder(t *testing.T) {
 		reason[params]{store.OutcomeSignedOut, nil, `UPDATE session SET ended_at = now(), expires_at = now()`},
 		reason[params]{store.OutcomeExpired, nil, `UPDATE oauth_polled_request SET expires_at = now()`},
 		reason[params]{store.OutcomeMismatched, nil, `UPDATE oauth_authorization SET user_id = '` + string(another) + `'`},
-		reason[params]{store.OutcomeDecided, nil, `UPDATE oauth_authorization SET status = 'denied'`},
+		reason[params]{store.OutcomeDecided, nil, `UPDATE oauth_authorization SET status = 'denied' WHERE kind = 'device'`},
 		reason[params]{store.OutcomeRevoked, nil, `UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`},
 		reason[params]{store.OutcomeDisabled, nil, `UPDATE oauth_client SET disabled = true`},
 	)

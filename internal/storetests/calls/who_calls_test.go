@@ -263,7 +263,7 @@ func TestUnauthenticatedCallerSpendsNothing(t *testing.T) {
 // Every UPDATE of a call sets updated_at. In these tests' databases a trigger refuses one that doesn't.
 func TestUpdateOfACallThatLeavesUpdatedAtIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	const undated = `UPDATE session SET expires_at = expires_at + interval '1 hour'`
 	for as, refused := range map[fixture.Role]bool{fixture.Application: true, fixture.Collector: true, fixture.Owner: false} {
 		for sql, refused := range map[string]bool{undated: refused, undated + `, updated_at = now()`: false} {

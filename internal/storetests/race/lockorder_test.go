@@ -57,6 +57,14 @@ func (h *lockHolder) release() {
 	h.free = nil
 }
 
+// commits ends the transaction for good.
+func (h *lockHolder) commits() {
+	h.w.Helper()
+	h.w.OK(h.Commit(h.w.Ctx))
+	h.free()
+	h.free = nil
+}
+
 // startedCall is a call that runs beside the test.
 type startedCall struct {
 	w    *world
