@@ -206,7 +206,7 @@ WITH published AS MATERIALIZED (
     SELECT k.id, k.created_at
     FROM jwks AS k
     WHERE k.alg = $2::text AND k.expires_at IS NULL AND k.created_at <= now() - $3::interval
-    ORDER BY k.created_at DESC, k.id DESC
+    ORDER BY k.created_at, k.id
     FOR NO KEY UPDATE
 ), replaced AS (
     SELECT p.id

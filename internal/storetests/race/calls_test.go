@@ -453,12 +453,15 @@ var callActs = []callAct{
 	}},
 }
 
+// wholeBatch is more than a scene has. Which of several rows comes first would be open.
+const wholeBatch = 100
+
 // collectorActs are the collector's calls.
 func collectorActs() []callAct {
 	var acts []callAct
 	for name, collect := range collectors {
 		acts = append(acts, callAct{name: name, collect: true, run: func(ctx context.Context, c conn, s *scene) (string, error) {
-			_, err := collect(ctx, store.New(c))
+			_, err := collect(ctx, store.New(c), wholeBatch)
 			return "", err
 		}})
 	}

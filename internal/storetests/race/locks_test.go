@@ -208,6 +208,9 @@ func (x *scheduler) locksOfCall(a actor, s *scene) (line string, waited []rowNam
 		}
 	})
 	slices.SortFunc(rows, func(a, b rowName) int { return strings.Compare(a.place(), b.place()) })
+	if len(rows) > len(x.holders) { // then one row stands for those of its table
+		rows = slices.CompactFunc(rows, func(a, b rowName) bool { return rowTable(a) == rowTable(b) })
+	}
 	var waits []string
 	for i, wait := range x.beside(a, s, rows, len(rowLocks), func(pgx.Tx) {}) {
 		if i == 0 && wait.wrote {

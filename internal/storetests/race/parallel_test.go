@@ -526,81 +526,91 @@ func TestRaceOwnersAndHandedOverClients(t *testing.T) {
 }
 
 // collectors are all calls of the collector. Each says what it took, in one pass from the start.
-var collectors = map[string]func(ctx context.Context, q *store.Queries) (int64, error){
-	"DeleteExpiredAccessTokens": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredAccessTokens(ctx, 5) },
-	"DeleteExpiredRefreshTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: 5})
+var collectors = map[string]func(ctx context.Context, q *store.Queries, batch int32) (int64, error){
+	"DeleteExpiredAccessTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredAccessTokens(ctx, batch)
 	},
-	"DeleteExpiredAuthorizations": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: 5})
+	"DeleteExpiredRefreshTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredRefreshTokens(ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: batch})
 	},
-	"DeleteExpiredPolledRequests": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 5})
+	"DeleteExpiredAuthorizations": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredAuthorizations(ctx, store.DeleteExpiredAuthorizationsParams{BatchSize: batch})
 	},
-	"DeleteExpiredSigningKeys": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredSigningKeys(ctx, 5) },
-	"DeleteExpiredClientAssertions": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredClientAssertions(ctx, 5)
+	"DeleteExpiredPolledRequests": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredPolledRequests(ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: batch})
 	},
-	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(ctx, 5) },
-	"DeleteExpiredSecurityEvents": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{BatchSize: 5})
+	"DeleteExpiredSigningKeys": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredSigningKeys(ctx, batch)
 	},
-	"DeleteExpiredInitialAccessTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: 5})
+	"DeleteExpiredClientAssertions": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredClientAssertions(ctx, batch)
 	},
-	"DeleteExpiredClientSecrets": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredClientSecrets(ctx, 5)
+	"DeleteExpiredProofs": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredProofs(ctx, batch)
 	},
-	"DeleteExpiredOneTimeCodes": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredOneTimeCodes(ctx, 5) },
-	"DeleteExpiredAttemptCounts": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredAttemptCounts(ctx, 5)
+	"DeleteExpiredSecurityEvents": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredSecurityEvents(ctx, store.DeleteExpiredSecurityEventsParams{BatchSize: batch})
 	},
-	"DeleteExpiredVerifications": func(ctx context.Context, q *store.Queries) (int64, error) {
-		return q.DeleteExpiredVerifications(ctx, 5)
+	"DeleteExpiredInitialAccessTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredInitialAccessTokens(ctx, store.DeleteExpiredInitialAccessTokensParams{BatchSize: batch})
 	},
-	"DeleteExpiredDeviceCodes": func(ctx context.Context, q *store.Queries) (int64, error) { return q.DeleteExpiredDeviceCodes(ctx, 5) },
-	"DeleteSpentRefreshTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"DeleteExpiredClientSecrets": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredClientSecrets(ctx, batch)
+	},
+	"DeleteExpiredOneTimeCodes": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredOneTimeCodes(ctx, batch)
+	},
+	"DeleteExpiredAttemptCounts": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredAttemptCounts(ctx, batch)
+	},
+	"DeleteExpiredVerifications": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredVerifications(ctx, batch)
+	},
+	"DeleteExpiredDeviceCodes": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		return q.DeleteExpiredDeviceCodes(ctx, batch)
+	},
+	"DeleteSpentRefreshTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.DeleteSpentRefreshTokens(ctx, store.DeleteSpentRefreshTokensParams{PageSize: 1000})
 		return r.Deleted, err
 	},
-	"DeleteDeadAccessTokens": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"DeleteDeadAccessTokens": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.DeleteDeadAccessTokens(ctx, store.DeleteDeadAccessTokensParams{PageSize: 1000})
 		return r.Deleted, err
 	},
-	"DeleteDeadConsents": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"DeleteDeadConsents": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.DeleteDeadConsents(ctx, store.DeleteDeadConsentsParams{PageSize: 1000})
 		return r.Deleted, err
 	},
-	"MarkDeadAuthorizations": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"MarkDeadAuthorizations": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.MarkDeadAuthorizations(ctx, store.MarkDeadAuthorizationsParams{PageSize: 1000})
 		return r.Marked, err
 	},
-	"MarkEndedSessions": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"MarkEndedSessions": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.MarkEndedSessions(ctx, store.MarkEndedSessionsParams{PageSize: 1000})
 		return r.Marked, err
 	},
-	"SweepSessionClients": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"SweepSessionClients": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.SweepSessionClients(ctx, store.SweepSessionClientsParams{PageSize: 1000})
 		return r.Due + r.Deleted, err
 	},
-	"DeleteEndedAuthorizations": func(ctx context.Context, q *store.Queries) (int64, error) {
-		r, err := q.DeleteEndedAuthorizations(ctx, store.DeleteEndedAuthorizationsParams{BatchSize: 5})
+	"DeleteEndedAuthorizations": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		r, err := q.DeleteEndedAuthorizations(ctx, store.DeleteEndedAuthorizationsParams{BatchSize: batch})
 		return r.AccessTokens + r.RefreshTokens + r.Authorizations, err
 	},
-	"DeleteExpiredSessions": func(ctx context.Context, q *store.Queries) (int64, error) {
-		r, err := q.DeleteExpiredSessions(ctx, 5)
+	"DeleteExpiredSessions": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		r, err := q.DeleteExpiredSessions(ctx, batch)
 		return r.Deleted + r.Detached, err
 	},
-	"MarkUnusedClients": func(ctx context.Context, q *store.Queries) (int64, error) {
+	"MarkUnusedClients": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
 		r, err := q.MarkUnusedClients(ctx, store.MarkUnusedClientsParams{PageSize: 1000, UnusedFor: 24 * time.Hour, Retention: time.Hour})
 		return r.Deleted, err
 	},
-	"EraseDeletedUsers": func(ctx context.Context, q *store.Queries) (int64, error) {
-		r, err := q.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{BatchSize: 100})
+	"EraseDeletedUsers": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		r, err := q.EraseDeletedUsers(ctx, store.EraseDeletedUsersParams{BatchSize: batch})
 		return r.Deleted + r.Cleared, err
 	},
-	"EraseDeletedClients": func(ctx context.Context, q *store.Queries) (int64, error) {
-		r, err := q.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{BatchSize: 100})
+	"EraseDeletedClients": func(ctx context.Context, q *store.Queries, batch int32) (int64, error) {
+		r, err := q.EraseDeletedClients(ctx, store.EraseDeletedClientsParams{BatchSize: batch})
 		return r.Deleted + r.AccessTokens + r.Cleared, err
 	},
 }
@@ -654,7 +664,7 @@ func TestRaceCollectorsShareTheWork(t *testing.T) {
 			var worked tally[bool]
 			fixture.Together(fixture.Times(4, func(int) {
 				for name, collect := range collectors { // each in another order
-					n, err := collect(w.Ctx, w.Q)
+					n, err := collect(w.Ctx, w.Q, 5)
 					w.Raced(name, err)
 					if n > 0 {
 						took.add(name)

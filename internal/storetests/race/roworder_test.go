@@ -46,8 +46,8 @@ var rowOrders = []orderedRows{
 			return err
 		},
 	}, {
-		in: "RetireReplacedSigningKeys", order: "k.created_at DESC, k.id DESC", table: "jwks", key: "id",
-		physical: `INSERT INTO jwks (id, public_key, private_key, alg, created_at) SELECT $3, $1, $2, 'ES256', now() - (ascii($3) - 96) * interval '1 day'`,
+		in: "RetireReplacedSigningKeys", order: "k.created_at, k.id", table: "jwks", key: "id",
+		physical: `INSERT INTO jwks (id, public_key, private_key, alg, created_at) SELECT $3, $1, $2, 'ES256', now() - (105 - ascii($3)) * interval '1 day'`,
 		call: func(ctx context.Context, c conn, s *scene) error {
 			_, err := store.New(c).RetireReplacedSigningKeys(ctx, store.RetireReplacedSigningKeysParams{Alg: "ES256", Lifetime: time.Hour})
 			return err

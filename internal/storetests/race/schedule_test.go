@@ -786,7 +786,7 @@ func (p *schedule) state() string {
 	for pass := 0; ; pass++ { // what a batch leaves, or detaches, the next one deletes
 		var did int64
 		for _, name := range late {
-			n, err := collectors[name](x.Ctx, x.Q)
+			n, err := collectors[name](x.Ctx, x.Q, wholeBatch)
 			x.OK(err)
 			did += n
 		}
