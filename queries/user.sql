@@ -53,31 +53,28 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome, 'SuspendUser',
-        of_user => u.id
+        (CASE WHEN n.id IS NULL THEN unless_deleted(@id::user_id, 'revoked') ELSE 'ended' END)::outcome, 'SuspendUser', of_user => n.id
     )::outcome AS outcome,
     coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN suspended AS n ON true
-LEFT JOIN "user" AS u ON u.id = @id::user_id AND u.deleted_at IS NULL;
+LEFT JOIN suspended AS n ON true;
 
 -- ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
 --   - reinstated: the user may sign in again
 --   - retried: the user is not suspended
 --   - unknown: there is no such user
 -- name: ReinstateUser :one
-WITH reinstated AS (
+WITH reinstated AS MATERIALIZED (
     UPDATE "user" AS u
     SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
     WHERE u.id = @id::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN settled('retried') ELSE 'unknown' END)::outcome,
-        'ReinstateUser', of_user => u.id
+        (CASE WHEN r.id IS NULL THEN unless_deleted(@id::user_id, 'retried') ELSE 'reinstated' END)::outcome, 'ReinstateUser', of_user => r.id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN "user" AS u ON u.id = @id::user_id AND u.deleted_at IS NULL;
+LEFT JOIN reinstated AS r ON true;
 
 -- DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
 -- and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.

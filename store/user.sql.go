@@ -349,18 +349,17 @@ func (q *Queries) ListUsers(ctx context.Context, arg ListUsersParams) ([]User, e
 }
 
 const ReinstateUser = `-- name: ReinstateUser :one
-WITH reinstated AS (
+WITH reinstated AS MATERIALIZED (
     UPDATE "user" AS u
     SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
     WHERE u.id = $1::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN settled('retried') ELSE 'unknown' END)::outcome,
-        'ReinstateUser', of_user => u.id
+        (CASE WHEN r.id IS NULL THEN unless_deleted($1::user_id, 'retried') ELSE 'reinstated' END)::outcome, 'ReinstateUser', of_user => r.id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
+LEFT JOIN reinstated AS r ON true
 `
 
 // ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
@@ -385,13 +384,11 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome, 'SuspendUser',
-        of_user => u.id
+        (CASE WHEN n.id IS NULL THEN unless_deleted($1::user_id, 'revoked') ELSE 'ended' END)::outcome, 'SuspendUser', of_user => n.id
     )::outcome AS outcome,
     coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN suspended AS n ON true
-LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
 `
 
 type SuspendUserRow struct {

@@ -289,14 +289,6 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 		}
 		return m.signedOut[id] && got == store.OutcomeRevoked
 	}
-	if id, is := c.Params.(store.UserID); is && want == store.OutcomeUnknown && m.users[id] != nil && m.users[id].deleted {
-		// who is deleted is also suspended
-		return c.Name == "SuspendUser" && got == store.OutcomeRevoked
-	}
-	if c.Name == "ApproveAuthorization" && want == store.OutcomeRetried {
-		// it has waited for the first approval, which had read of a later ending than it had itself
-		return got == store.OutcomeRevoked
-	}
 	if !slices.Contains(refusals, want) {
 		return false
 	}
@@ -409,7 +401,10 @@ func (c Call) MayOvertake(a Answer) bool {
 
 // Ends says whether a call with this answer may have ended something.
 func (c Call) Ends(a Answer) bool {
-	return calls[c.Name].ends || c.Name == "CreateSession" || a.Outcome == store.OutcomeReplayed || a.Outcome == Lost && !calls[c.Name].reads
+	if p, is := c.Params.(store.CreateSessionParams); is && p.MaxSessions > 0 && a.Outcome == store.OutcomeCreated {
+		return true
+	}
+	return calls[c.Name].ends && !c.Refused(a) || a.Outcome == store.OutcomeReplayed || a.Outcome == Lost && !calls[c.Name].reads
 }
 
 // Reads says whether the call changes nothing.

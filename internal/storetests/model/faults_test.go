@@ -232,7 +232,7 @@ var faults = []fault{
 	{in: "ApproveAuthorization", name: "a second decision", mood: "grants", right: "WHEN a.status <> 'pending' THEN 'decided'", wrong: ""},
 	{in: "ApproveAuthorization", name: "a second click in another session", mood: "grants", right: "AND a.session_id IS NOT DISTINCT FROM $2::session_id", wrong: ""},
 	{in: "ApproveAuthorization", name: "a second click by somebody else", mood: "grants", right: "AND a.user_id = $1::user_id", wrong: ""},
-	{in: "ApproveAuthorization", name: "a second click on what has ended", scene: "the grants of a user end", right: "WHEN is_ended(a, c, u, s) THEN 'revoked'", wrong: ""},
+	{in: "judge_repeated_approval", name: "a second click on what has ended", scene: "the grants of a user end", right: "WHEN is_ended(a, c, u, s) THEN 'revoked'", wrong: ""},
 	{in: "ApproveAuthorization", name: "a second click after redemption", mood: "grants", right: "AND a.redeemed_at IS NULL AND a.expires_at > now()", wrong: ""},
 	{in: "ApproveAuthorization", name: "a revoked request", scene: "requests that were denied, have expired or were revoked", right: "WHEN a.revoked_at IS NOT NULL THEN 'revoked'", wrong: ""},
 	{in: "ApproveAuthorization", name: "an expired request", mood: "grants", right: "WHEN a.expires_at <= now() THEN 'expired'", wrong: ""},

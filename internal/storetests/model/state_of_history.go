@@ -87,7 +87,7 @@ func (s *State) Step(c Call, got Answer, at Span) (next []*State) {
 	if lost || want == got {
 		after := &State{m: m, endings: s.endings}
 		if at.Overtaken != 0 && c.Ends(want) {
-			after.endings = append(slices.Clone(s.endings), ending{c, at.To, at.Overtaken, s.m, fmt.Sprintf("after %x", s.Hash())})
+			after.endings = append(slices.Clone(s.endings), ending{c, at.To, at.Overtaken, s.m, "before an ending: " + s.m.undoable()})
 		}
 		next = append(next, after.described())
 	}
@@ -152,16 +152,29 @@ func (s *State) overtaken(c Call, got Answer, endings []ending) *State {
 			x.over, x.marked = later.sessions[id].over, later.sessions[id].marked
 		}
 	}
+	its := consentOf(c)
 	for of, g := range m.consents {
-		if before := endings[0].before.consents[of]; before != nil && s.m.consents[of] == nil && before.id == g.id && slices.Equal(before.scopes, g.scopes) {
-			delete(m.consents, of) // withdrawn meanwhile, and not granted anew
-			continue
-		}
-		if before := s.m.consents[of]; before == nil || before.over != g.over || !slices.Equal(before.scopes, g.scopes) {
+		switch now := s.m.consents[of]; {
+		case of == its:
 			g.over = later.consents[of] == nil || later.consents[of].over
+		case now == nil:
+			delete(m.consents, of) // undo has brought it back
+		default:
+			m.consents[of] = new(*now)
 		}
 	}
 	return (&State{m: m, endings: s.endings}).described()
+}
+
+// consentOf is the pair of whose consent a call writes the row.
+func consentOf(c Call) (of pair) {
+	switch p := c.Params.(type) {
+	case store.GrantConsentParams:
+		of = pair{p.ClientID, p.UserID}
+	case ForeignConsent:
+		of = pair{p.ClientID, p.UserID}
+	}
+	return of
 }
 
 // given says whether something was granted.
@@ -231,6 +244,33 @@ func redo(m, now *model) {
 			m.tokens[i].over, m.tokens[i].spent = t.over, t.spent
 		}
 	}
+}
+
+// undoable describes what undo takes from a model.
+func (m *model) undoable() string {
+	var lines []string
+	for id, u := range m.users {
+		lines = append(lines, fmt.Sprint(id, *u))
+	}
+	for id, c := range m.clients {
+		lines = append(lines, fmt.Sprint(id, c.deleted, c.disabled, c.kind, c.secret))
+	}
+	for id, x := range m.sessions {
+		lines = append(lines, fmt.Sprint(id, x.marked, x.over))
+	}
+	for _, f := range m.families {
+		lines = append(lines, fmt.Sprint(f.id, f.over, f.marked))
+	}
+	for _, t := range m.tokens {
+		if !t.refresh {
+			lines = append(lines, fmt.Sprint(t.id, t.over, t.revoked()))
+		}
+	}
+	for of, g := range m.consents {
+		lines = append(lines, fmt.Sprint(of, g.over, g.scopes, g.at))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, ", ")
 }
 
 func (m *model) clone() *model {
