@@ -53,6 +53,29 @@ func redeems(as string) model.Call {
 	}}
 }
 
+func requests() model.Call {
+	return model.Call{Name: "CreateAuthorization", Params: store.CreateAuthorizationParams{
+		ID: "a1", ClientID: "c1", Scopes: offline, DefaultScopes: defaults, RedirectURI: new(fixture.RedirectURI), Lifetime: far,
+		ResponseType: new("code"), CodeChallenge: &fixture.Challenge,
+	}}
+}
+
+func denies() model.Call {
+	return model.Call{Name: "DenyAuthorization", Params: store.DenyAuthorizationParams{ID: "a1"}}
+}
+
+func consents(id string, scopes ...string) model.Call {
+	return model.Call{Name: "GrantConsent", Params: store.GrantConsentParams{ID: store.ConsentID(id), ClientID: "c1", UserID: "u1", Scopes: scopes}}
+}
+
+func writesConsent(id string, scopes ...string) model.Call {
+	return model.Call{Name: "another server's consent", Params: model.ForeignConsent{ID: store.ConsentID(id), ClientID: "c1", UserID: "u1", Scopes: scopes}}
+}
+
+func checksConsent(scopes ...string) model.Call {
+	return model.Call{Name: "CheckConsent", Params: store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: scopes}}
+}
+
 func introspects(raw string) model.Call {
 	return model.Call{Name: "IntrospectToken", Params: store.IntrospectTokenParams{Token: token.Digest(raw), ClientAuthMethod: "server"}}
 }
@@ -65,6 +88,12 @@ var (
 	inactive = model.Answer{Outcome: store.OutcomeInactive}
 	ended    = model.Answer{Outcome: store.OutcomeEnded}
 	revokes  = model.Call{Name: "RevokeUserAuthorizations", Params: store.UserID("u1")}
+	disables = model.Call{Name: "DisableClient", Params: store.ClientID("c1")}
+	created  = model.Answer{Outcome: store.OutcomeCreated}
+	unknown  = model.Answer{Outcome: store.OutcomeUnknown}
+	agreed   = model.Answer{Outcome: store.OutcomeGranted, Detail: "openid"}
+	missing  = model.Answer{Outcome: store.OutcomeActive, Detail: "false [openid]"}
+	covered  = model.Answer{Outcome: store.OutcomeActive, Detail: "true []"}
 )
 
 // What the checker accepts, and what it doesn't.
@@ -107,6 +136,23 @@ func TestJudge(t *testing.T) {
 		}, porcupine.Ok},
 		"a grant is dead that was made after the ending": {[]did{
 			{4, 6, grants(), granted}, {2, 3, revokes, ended}, {7, 8, redeems("t2"), model.Answer{Outcome: store.OutcomeRevoked}},
+		}, porcupine.Illegal},
+		"a request is written after the client was disabled, and had read before": {
+			[]did{{1, 6, requests(), created}, {2, 3, disables, ended}, {4, 5, denies(), unknown}}, porcupine.Ok,
+		},
+		"a request is made after the client was disabled": {[]did{{2, 3, disables, ended}, {4, 5, requests(), created}}, porcupine.Illegal},
+		"a consent that overlaps an ending is written over a later one": {[]did{
+			{1, 8, consents("n1", "openid"), agreed}, {2, 3, revokes, ended}, {4, 5, consents("n2", "openid"), agreed}, {9, 10, checksConsent("openid"), missing},
+		}, porcupine.Ok},
+		"another server's consent that overlaps an ending is written over a later one": {[]did{
+			{1, 8, writesConsent("n1", "openid"), model.Answer{Outcome: "written"}},
+			{2, 3, revokes, ended},
+			{4, 5, consents("n2", "openid"), agreed},
+			{6, 7, checksConsent("openid"), covered},
+			{9, 10, checksConsent("openid"), missing},
+		}, porcupine.Ok},
+		"a consent is lost that was given after the ending": {[]did{
+			{2, 3, revokes, ended}, {4, 5, consents("n2", "openid"), agreed}, {9, 10, checksConsent("openid"), missing},
 		}, porcupine.Illegal},
 	} {
 		t.Run(name, func(t *testing.T) {

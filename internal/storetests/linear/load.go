@@ -292,6 +292,12 @@ func (w *World) when(d pick, learn func(), outcomes ...store.Outcome) func(model
 		learn()
 		return nil
 	}
+	return w.answers(learn, outcomes...)
+}
+
+// answers makes something known once an outcome is answered. A retry judges by what it reads before it writes its access token, so whoever
+// knew that token could see it missing after what comes later.
+func (w *World) answers(learn func(), outcomes ...store.Outcome) func(model.Answer) {
 	return func(a model.Answer) {
 		if slices.Contains(outcomes, a.Outcome) {
 			learn()
@@ -447,7 +453,7 @@ func (w *World) rotate(d pick) (model.Call, func(model.Answer)) {
 	if d.once(8) {
 		p.AccessTokenWithoutRow, p.AccessToken = true, nil
 	}
-	return w.repeatable(model.Call{Name: "RotateRefreshToken", Params: p}, w.when(d, func() {
+	return w.repeatable(model.Call{Name: "RotateRefreshToken", Params: p}, w.answers(func() {
 		w.issued(r.client, access, p.AccessToken, successor, &p.Successor)
 	}, store.OutcomeRotated, store.OutcomeRetried))
 }
@@ -539,7 +545,7 @@ func (w *World) poll(d pick) (model.Call, func(model.Answer)) {
 	if d.once(3) {
 		p.AccessTokenWithoutRow, p.AccessToken = true, nil
 	}
-	return w.repeatable(model.Call{Name: "PollDeviceCode", Params: p}, w.when(d, func() {
+	return w.repeatable(model.Call{Name: "PollDeviceCode", Params: p}, w.answers(func() {
 		w.issued(r.client, access, p.AccessToken, refresh, p.RefreshToken)
 	}, store.OutcomeRedeemed, store.OutcomeRetried))
 }

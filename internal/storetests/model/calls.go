@@ -102,7 +102,7 @@ var calls = map[string]called{
 	}),
 	"CreateClient": call(changes, (*store.Queries).CreateClient, func(store.OAuthClient) Answer { return is_("created") }, (*model).createClient),
 
-	"CreateAuthorization": call(changes, (*store.Queries).CreateAuthorization,
+	"CreateAuthorization": call(grants, (*store.Queries).CreateAuthorization,
 		func(r store.CreateAuthorizationRow) Answer { return is_(r.Outcome) }, outcome((*model).createAuthorization)),
 	"TakeAuthorizationByRequestURI": call(changes, (*store.Queries).TakeAuthorizationByRequestURI,
 		func(r store.OAuthAuthorization) Answer { return Answer{"taken", string(r.ID)} },
@@ -147,7 +147,7 @@ var calls = map[string]called{
 	"ExchangeToken": call(grants, (*store.Queries).ExchangeToken,
 		func(r store.ExchangeTokenRow) Answer { return is_(r.Outcome) }, outcome((*model).exchange)),
 
-	"CreateDeviceAuthorization": call(changes, (*store.Queries).CreateDeviceAuthorization,
+	"CreateDeviceAuthorization": call(grants, (*store.Queries).CreateDeviceAuthorization,
 		func(r store.CreateDeviceAuthorizationRow) Answer { return is_(r.Outcome) }, outcome((*model).createDeviceAuthorization)),
 	"FindAuthorizationByUserCode": call(grants, (*store.Queries).FindAuthorizationByUserCode,
 		func(r store.FindAuthorizationByUserCodeRow) Answer { return is_(r.Outcome) }, outcome((*model).claim)),
@@ -263,9 +263,9 @@ var calls = map[string]called{
 			o, left := m.redeemOneTimeCode(p)
 			return Answer{o, fmt.Sprint(left)}
 		}),
-	"CreateTOTP":    call(changes, (*store.Queries).CreateTOTP, is_, outcome((*model).createTOTP)),
+	"CreateTOTP":    call(grants, (*store.Queries).CreateTOTP, is_, outcome((*model).createTOTP)),
 	"UseTOTP":       call(changes, (*store.Queries).UseTOTP, is_, outcome((*model).useTOTP)),
-	"CreatePasskey": call(changes, (*store.Queries).CreatePasskey, is_, outcome((*model).createPasskey)),
+	"CreatePasskey": call(grants, (*store.Queries).CreatePasskey, is_, outcome((*model).createPasskey)),
 	"UsePasskey":    call(changes, (*store.Queries).UsePasskey, func(r store.UsePasskeyRow) Answer { return is_(r.Outcome) }, outcome((*model).usePasskey)),
 	"ReplaceRecoveryCodes": call(changes, (*store.Queries).ReplaceRecoveryCodes,
 		func(r store.ReplaceRecoveryCodesRow) Answer { return is_(r.Outcome) }, outcome((*model).replaceRecoveryCodes)),
@@ -275,7 +275,7 @@ var calls = map[string]called{
 	"another server's token":    statement(grants, runForeignToken, (*model).foreignToken),
 	"another server's spending": statement(changes, runForeignSpending, (*model).foreignSpending),
 	"another server's session":  statement(grants, runForeignSession, (*model).foreignSession),
-	"another server's sign-out": statement(changes, runForeignSignOut, (*model).foreignSignOut),
+	"another server's sign-out": statement(ends, runForeignSignOut, (*model).foreignSignOut),
 	"another server's consent":  statement(grants, runForeignConsent, (*model).foreignConsent),
 }
 
@@ -442,6 +442,7 @@ var refusals = []store.Outcome{
 	store.OutcomeUnauthenticated, store.OutcomeUnknown, store.OutcomeExpired, store.OutcomeRevoked, store.OutcomeMismatched,
 	store.OutcomeDisabled, store.OutcomeSuspended, store.OutcomeSignedOut, store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope,
 	store.OutcomeInvalidTarget, store.OutcomeUnsupportedTokenType, store.OutcomeDecided, store.OutcomeUndecided, store.OutcomeActive, store.OutcomeInactive, store.OutcomeAuthenticated,
+	refused, nothing,
 }
 
 // Names are the names of all calls that a history may have.

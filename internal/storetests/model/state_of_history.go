@@ -182,7 +182,7 @@ func given(o store.Outcome) bool { return slices.Contains(grantings, o) }
 
 var grantings = []store.Outcome{
 	store.OutcomeApproved, store.OutcomeGranted, store.OutcomeIssued, store.OutcomeRedeemed, store.OutcomeRotated, store.OutcomeRetried,
-	store.OutcomeExchanged, store.OutcomeCreated, store.OutcomeClaimed, inserted,
+	store.OutcomeExchanged, store.OutcomeCreated, store.OutcomeClaimed, inserted, written,
 }
 
 // undo takes back what has ended since before.
@@ -197,12 +197,25 @@ func undo(m, before *model) {
 		m.clients[id].disabled = c.disabled
 	}
 	for id, x := range before.sessions {
-		if now := m.sessions[id]; now != nil {
-			if now.marked != x.marked {
-				now.marked, now.expires = x.marked, x.expires
+		now := m.sessions[id]
+		if now == nil { // another server has deleted it
+			now = new(*x)
+			m.sessions[id] = now
+			for i, f := range before.families {
+				if f.session == x {
+					m.families[i].session = now
+				}
 			}
-			now.over = x.over
+			for i, t := range before.tokens {
+				if t.session == x {
+					m.tokens[i].session = now
+				}
+			}
 		}
+		if now.marked != x.marked {
+			now.marked, now.expires = x.marked, x.expires
+		}
+		now.over = x.over
 	}
 	for i, f := range before.families {
 		m.families[i].over, m.families[i].marked = f.over, f.marked
@@ -229,6 +242,11 @@ func redo(m, now *model) {
 			m.clients[id].deleted, m.clients[id].kind, m.clients[id].secret = c.deleted, c.kind, c.secret
 		}
 		m.clients[id].disabled = c.disabled
+	}
+	for id, x := range m.sessions {
+		if now.sessions[id] == nil && now.signedOut[id] {
+			m.forgetSession(x)
+		}
 	}
 	for id, x := range now.sessions {
 		if x.marked {

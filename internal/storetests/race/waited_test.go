@@ -278,4 +278,3 @@ func TestNoStatementLocksWhatItChanges(t *testing.T) {
 		}
 	}
 }
-
