@@ -318,6 +318,11 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 			return true
 		}
 	}
+	if p, is := c.Params.(store.FindAuthorizationByUserCodeParams); is && f != nil {
+		if got == store.OutcomeDecided && f.status != store.AuthorizationStatusPending || got == store.OutcomeMismatched && f.user != "" && f.user != p.UserID {
+			return true
+		}
+	}
 	proof := proofOf(c.Params)
 	return got == store.OutcomeProofReplayed && proof != nil && m.proofs[*proof] ||
 		got == store.OutcomeSignedOut && s != nil && !m.sessionIsLive(m.session(s)) ||

@@ -91,6 +91,12 @@ func (s *State) Step(c Call, got Answer, at Span) (next []*State) {
 		}
 		next = append(next, after.described())
 	}
+	if p, is := c.Params.(store.RedeemAuthorizationCodeParams); is && got.Outcome == store.OutcomeUnknown && want == got && p.Proof != nil {
+		// it has found the code, remembered the proof, and waited for an approval that replaced the code
+		m := s.m.clone()
+		m.proofs[*p.Proof] = true
+		next = append(next, (&State{m: m, endings: s.endings}).described())
+	}
 	if lost || call.mayOvertake(got.Outcome) {
 		for i, e := range s.endings {
 			if e.until < at.From {
