@@ -48,7 +48,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash linear failover rounds schedules plans bench bench-quick generate routine sums review check format clean pgbouncer
+.PHONY: test race crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
 test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
 	$(two-at-once)
 race: ## run all tests with the race detector
@@ -67,11 +67,11 @@ linear: ## hold histories of concurrent calls to the model: make linear CALLS=10
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
 rounds: ## let calls race for longer than the 80 rounds of make test: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
-# Schedules go by the server processes of their connections, which a pooler changes.
+# Schedules and lock tables go by the server processes of their connections, which a pooler changes.
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
 	cd storetest && PGBOUNCER=$(or $(MODE),transaction) go test ./contract -count=1 $(TESTFLAGS)
 	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./calls -count=1 -timeout 15m $(TESTFLAGS)
-	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -skip '^TestSchedules' -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
+	cd internal/storetests && PGBOUNCER=$(or $(MODE),transaction) go test ./race -skip '^TestSchedules|^TestLocksOf' -count=1 -timeout 15m -rounds=$(or $(ROUNDS),10) $(TESTFLAGS)
 .PHONY: fuzz
 fuzz: ## fuzz all that reads what comes from outside, each target for a while: make fuzz FUZZTIME=2m
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
@@ -84,7 +84,9 @@ mutate: ## see which changes of the SQL no test notices: make mutate CALL=Rotate
 	go run -C tools/sqlmut . -config $(CURDIR)/sqlmut.yaml $(if $(CALL),-only '$(CALL)') $(if $(SINCE),-since $(SINCE)) \
 		$(if $(WRITE),-write $(CURDIR)/docs/mutation.md -hint 'make mutate WRITE=1') $(MUTATEFLAGS)
 schedules: ## walk all orders in which two calls can meet at a lock, and a part of those of three
-	cd internal/storetests && go test ./race -run '^TestSchedules' -count=1 -timeout 60m -sample 0 -v $(TESTFLAGS)
+	cd internal/storetests && go test ./race -run '^TestSchedules' -count=1 -timeout 60m -parallel $$((4 * $$(nproc))) -sample 0 -v $(TESTFLAGS)
+locks: ## write docs/locks.md: what each call locks, and in which order
+	cd internal/storetests && go test ./race -run '^TestLocksOf' -count=1 -write-locks
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog
 	$(SQLC) generate
 	go run ./internal/gen

@@ -1216,8 +1216,7 @@ CREATE FUNCTION public.client_is_used(of_client text, agreed_since timestamp wit
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
-        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client) -- and so of each refresh token
         OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
         OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
         OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
@@ -1245,9 +1244,9 @@ COMMENT ON FUNCTION public.common_host(uris text[]) IS 'The host that all URIs h
 
 CREATE FUNCTION public.consent_counts(g public.oauth_consent, u public."user") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN COALESCE((((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL)), false);
+    RETURN (((g).user_epoch = (u).grants_epoch) AND ((g).pair_epoch = public.pair_epoch(((u).ended_grants)::jsonb, ((g).client_id)::text, ((g).reference_id)::text)) AND ((u).suspended_at IS NULL) AND ((u).deleted_at IS NULL));
 
-COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
+COMMENT ON FUNCTION public.consent_counts(g public.oauth_consent, u public."user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. NULL without a consent or a user.';
 
 CREATE FUNCTION public.consent_gaps(g public.oauth_consent, asked text[], at_resources text[], OUT scopes text[], OUT resources text[]) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1343,7 +1342,8 @@ BEGIN
     SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
         registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
         uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
-        post_logout_redirect_uris = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        post_logout_redirect_uris = NULL, tls_client_auth_subject_dn = NULL, tls_client_auth_san_dns = NULL, tls_client_auth_san_uri = NULL,
+        tls_client_auth_san_ip = NULL, tls_client_auth_san_email = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
         updated_at = now()
     WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
     RETURN FOUND;
@@ -1420,11 +1420,10 @@ BEGIN
     -- not by @>, which takes an element that leaves a limit out for a narrower one
     RETURN NOT EXISTS (
         SELECT FROM jsonb_array_elements(part) AS p (element)
-        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(whole) AS w (element))
             AND NOT coalesce(
-                jsonb_typeof(p.element -> 'type') = 'string'
-                AND p.element ->> 'type' = ANY (compared_types)
-                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(whole) AS w (element)),
                 false
             )
     );
@@ -1551,7 +1550,7 @@ BEGIN
         SELECT x.id::text
         FROM session_client AS x
         JOIN oauth_client AS c ON c.client_id = x.client_id
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND x.abandoned_at IS NULL AND has_logout_uri(c)
         FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;
@@ -1640,7 +1639,7 @@ DECLARE
 BEGIN
     IF NEW.user_id IS NULL THEN
         -- a client's own token, which is always an access token
-        NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
+        NEW.client_epoch := (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id);
         RETURN NEW;
     END IF;
     IF TG_TABLE_NAME = 'oauth_access_token' THEN
@@ -1671,13 +1670,11 @@ BEGIN
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
               AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
-            SELECT a.id INTO NEW.authorization_id
-            FROM oauth_authorization AS a
-            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            PERFORM FROM oauth_authorization AS a WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
         -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
-        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        NEW.authorization_id := candidate;
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
         FROM oauth_client AS c
@@ -1822,9 +1819,9 @@ CREATE FUNCTION public.judge_asked(c public.oauth_client, scopes text[], default
     AS $$
 BEGIN
     -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
-    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+    IF NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN
         RETURN 'invalid_scope';
-    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+    ELSIF NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN
         RETURN 'invalid_target';
     ELSIF details IS NULL THEN
         RETURN NULL;
@@ -1915,7 +1912,7 @@ CREATE FUNCTION public.kept_within(list text[], allowed text[]) RETURNS text[]
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+    IF list IS NULL OR is_within(list, allowed) THEN
         RETURN list;
     END IF;
     RETURN beyond(list, beyond(list, allowed));
@@ -1926,7 +1923,7 @@ COMMENT ON FUNCTION public.kept_within(list text[], allowed text[]) IS 'A list w
 
 CREATE FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) RETURNS public.outcome
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (NOT public.is_within(COALESCE(scopes, '{}'::text[]), held_scopes)) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(COALESCE(scopes, '{}'::text[]), COALESCE(((c).scopes)::text[], default_scopes, '{}'::text[]))) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(COALESCE(resources, '{}'::text[]), COALESCE(held_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN (NOT public.is_within(COALESCE(resources, '{}'::text[]), COALESCE(((c).resources)::text[], default_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN ((cardinality(held_resources) > 0) AND (cardinality(public.kept_within(held_resources, COALESCE(((c).resources)::text[], default_resources))) = 0)) THEN 'invalid_target'::public.outcome WHEN (NOT public.details_within(details, public.details_of_types(held_details, ((c).authorization_details_types)::text[]), compared_types)) THEN 'invalid_authorization_details'::public.outcome ELSE NULL::public.outcome END;
+    RETURN CASE WHEN (NOT public.is_within(scopes, held_scopes)) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(scopes, COALESCE(((c).scopes)::text[], default_scopes, '{}'::text[]))) THEN 'invalid_scope'::public.outcome WHEN (NOT public.is_within(resources, COALESCE(held_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN (NOT public.is_within(resources, COALESCE(((c).resources)::text[], default_resources, '{}'::text[]))) THEN 'invalid_target'::public.outcome WHEN ((cardinality(held_resources) > 0) AND (cardinality(public.kept_within(held_resources, COALESCE(((c).resources)::text[], default_resources))) = 0)) THEN 'invalid_target'::public.outcome WHEN (NOT public.details_within(details, public.details_of_types(held_details, ((c).authorization_details_types)::text[]), compared_types)) THEN 'invalid_authorization_details'::public.outcome ELSE NULL::public.outcome END;
 
 COMMENT ON FUNCTION public.judge_narrowed(c public.oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[], default_resources text[], details jsonb, held_details jsonb, compared_types text[]) IS 'What is amiss with the scopes, resources and authorization_details that a client asks for in exchange for a token that holds others: they go beyond what the token holds or what the client may ask for now, or the client may ask for none of the token''s resources. invalid_scope, invalid_target or invalid_authorization_details; NULL if nothing is.';
 
@@ -1994,8 +1991,7 @@ BEGIN
             END
             OR EXISTS (
                 SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
-                WHERE p.uri IS NOT NULL
-                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                WHERE (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
                   AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
             )
         THEN 'invalid_client_metadata'
@@ -2004,27 +2000,6 @@ END
 $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
-
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-DECLARE
-    c oauth_client;
-BEGIN
-    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
-    RETURN CASE
-        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
-        WHEN c.disabled THEN 'disabled'
-        WHEN refused IS NOT NULL THEN refused
-        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
-        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
-        ELSE 'disabled' -- it was when the statement began
-    END;
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_approval(family public.authorization_id) RETURNS public.outcome
     LANGUAGE plpgsql
@@ -2088,7 +2063,7 @@ CREATE FUNCTION public.judge_request(c public.oauth_client, redirect_uri text, r
 DECLARE
     wanted text[] := string_to_array(response_type, ' ');
 BEGIN
-    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+    IF c.deleted_at IS NOT NULL THEN
         RETURN 'unknown';
     ELSIF c.disabled THEN
         RETURN 'disabled';
@@ -2302,12 +2277,12 @@ $$;
 
 COMMENT ON FUNCTION public.lock_parents(of_user text, of_client text, of_session text) IS 'Locks the rows that a grant refers to, so that none is deleted before the grant is written. The order is that of all locks: user, client, session. Returns locked; unknown if the user or client is gone; signed_out if the session is gone, has ended or has expired. It waits for no ending, because endings change no key.';
 
-CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+CREATE FUNCTION public.make_room_for_session(owner text, max_sessions integer, newest text DEFAULT ''::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF coalesce(max_sessions, 0) <= 0 THEN
+    IF max_sessions <= 0 THEN
         RETURN 0;
     END IF;
     -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
@@ -2319,7 +2294,7 @@ BEGIN
             SELECT s.id
             FROM session AS s
             JOIN "user" AS u ON u.id = s.user_id
-            WHERE s.user_id = owner AND session_is_live(s, u)
+            WHERE s.user_id = owner AND s.id <> newest AND session_is_live(s, u)
             ORDER BY s.created_at DESC, s.id DESC
             OFFSET max_sessions - 1
         )
@@ -2329,7 +2304,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
+COMMENT ON FUNCTION public.make_room_for_session(owner text, max_sessions integer, newest text) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that no more than max_sessions are left with the newest, which has just been written. Returns how many it ended. 0 is no maximum.';
 
 CREATE FUNCTION public.manages(c public.oauth_client, manager public.token_digest, successor public.token_digest) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2417,7 +2392,7 @@ BEGIN
         WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
         ORDER BY k.created_at DESC, k.id DESC
         LIMIT 1;
-        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        EXIT WHEN id IS NOT NULL;
         -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
         PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
     END LOOP;
@@ -2616,7 +2591,7 @@ DECLARE
     resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
     loopback text[];
 BEGIN
-    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+    IF strpos(resolved, '#') > 0 THEN
         RETURN NULL;
     END IF;
     IF resolved = ANY (registered) THEN
@@ -2670,6 +2645,20 @@ $$;
 
 COMMENT ON FUNCTION public.settled(verdict public.outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
 
+CREATE FUNCTION public.settled_of_user(owner text, verdict public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = owner AND u.deleted_at IS NULL) THEN
+        RETURN settled(verdict);
+    END IF;
+    RETURN 'unknown';
+END
+$$;
+
+COMMENT ON FUNCTION public.settled_of_user(owner text, verdict public.outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict if there is nothing left to do, or unknown if there is no such user. VOLATILE, so that it sees a deletion that was committed while the statement waited for the user.';
+
 CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2697,10 +2686,8 @@ DECLARE
     t oauth_initial_access_token;
     before record;
 BEGIN
-    IF presented IS NOT NULL THEN
-        -- registrations with one token run one after the other
-        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
-    END IF;
+    -- registrations with one token run one after the other
+    SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
     SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
     verdict := CASE
         WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
@@ -2797,20 +2784,6 @@ CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user
     RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
-
-CREATE FUNCTION public.unless_deleted(of_user public.user_id, verdict public.outcome) RETURNS public.outcome
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-BEGIN
-    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = of_user AND u.deleted_at IS NULL) THEN
-        RETURN settled(verdict);
-    END IF;
-    RETURN 'unknown';
-END
-$$;
-
-COMMENT ON FUNCTION public.unless_deleted(of_user public.user_id, verdict public.outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict of a call that has changed nothing, or unknown if there is no such user. VOLATILE, so that it sees a deletion that the statement waited for.';
 
 CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -135,15 +135,30 @@ RETURN (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client) -- and so of each refresh token
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(
-    g.user_epoch = u.grants_epoch
+RETURN g.user_epoch = u.grants_epoch
     AND g.pair_epoch = pair_epoch(u.ended_grants, g.client_id, g.reference_id)
     AND u.suspended_at IS NULL
-    AND u.deleted_at IS NULL,
-    false
-);
+    AND u.deleted_at IS NULL;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. NULL without a consent or a user.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -170,6 +185,25 @@ RETURN coalesce(expiry(now(), given, at_most, name), refuse_parameter(name, 'is 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
+        uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
+        post_logout_redirect_uris = NULL, tls_client_auth_subject_dn = NULL, tls_client_auth_san_dns = NULL, tls_client_auth_san_uri = NULL,
+        tls_client_auth_san_ip = NULL, tls_client_auth_san_email = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        updated_at = now()
+    WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION delete_recovery_codes(owner text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -186,6 +220,32 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION delete_recovery_codes(text) IS 'Part of the calls that delete all recovery codes of a user, which they have locked: the order in which this locks the codes doesn''t matter. VOLATILE, so that it sees the codes that were written while the statement waited for the user. Returns how many there were.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    -- not by @>, which takes an element that leaves a limit out for a narrower one
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (element)
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(whole) AS w (element))
+            AND NOT coalesce(
+                p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(whole) AS w (element)),
+                false
+            )
+    );
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -253,6 +313,38 @@ COMMENT ON FUNCTION end_replayed_family(authorization_id) IS 'Part of RedeemAuth
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND x.abandoned_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION expiry_without_row(expires_at timestamptz, access_token text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 RETURN CASE
@@ -279,6 +371,88 @@ RETURN CASE WHEN of_sector IS NULL THEN of_user ELSE (keep_subject(of_sector, of
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'client:' || client_key(client_id);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION sector_of(c oauth_client) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION give_family() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    candidate text;
+BEGIN
+    IF NEW.user_id IS NULL THEN
+        -- a client's own token, which is always an access token
+        NEW.client_epoch := (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id);
+        RETURN NEW;
+    END IF;
+    IF TG_TABLE_NAME = 'oauth_access_token' THEN
+        SELECT r.authorization_id INTO NEW.authorization_id
+        FROM oauth_refresh_token AS r
+        WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
+    END IF;
+    IF NEW.authorization_id IS NULL THEN
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
+        FOREACH candidate IN ARRAY ARRAY[
+            CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || nullif(NEW.authorization_code_id, '')),
+            new_authorization_id()
+        ] LOOP
+            CONTINUE WHEN candidate IS NULL;
+            INSERT INTO oauth_authorization (
+                id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+                user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+            )
+            SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+                NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+                u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+            FROM "user" AS u
+            CROSS JOIN oauth_client AS c
+            LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+            WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
+            ON CONFLICT (id) DO NOTHING;
+            PERFORM FROM oauth_authorization AS a WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            EXIT WHEN FOUND;
+        END LOOP;
+        -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
+        NEW.authorization_id := candidate;
+        INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+        SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
+        FROM oauth_client AS c
+        WHERE c.client_id = NEW.client_id AND NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
+        ON CONFLICT (session_id, client_id) DO NOTHING;
+    END IF;
+    -- Another server reads only the token's row, so a dead token has to be marked there. Without offline_access such a server issues
+    -- access tokens without spending the refresh token, so refuse_dead_rotation doesn't stop it.
+    IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
+        SELECT NOT is_ended(a, c, u, s)
+        FROM oauth_authorization AS a
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    ) IS NOT TRUE THEN
+        NEW.revoked := now();
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION user_refusal(u "user") RETURNS outcome
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
@@ -300,16 +474,39 @@ END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false);
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE OR REPLACE FUNCTION is_within(part text[], whole text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- <@ compares each value with each. For a long list that takes too long, and keys of an object are searched instead.
 RETURN CASE WHEN cardinality(part) <= 32 THEN part <@ whole ELSE jsonb_object(whole, whole) ?& part END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_asked(
+    c oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
+    IF NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -322,16 +519,30 @@ END::outcome;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, allowed) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_narrowed(
     c oauth_client, scopes text[], held_scopes text[], default_scopes text[], resources text[], held_resources text[],
     default_resources text[], details jsonb, held_details jsonb, compared_types text[]
 ) RETURNS outcome
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
-    WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
-    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
-    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(scopes, held_scopes) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(resources, coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
     -- a token without resources would be good at any of them
     WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
     THEN 'invalid_target'::outcome
@@ -390,6 +601,42 @@ COMMENT ON FUNCTION judge_redeemed_request(authorization_id, access_token_id, in
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_registration(
+    redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text,
+    tls_names integer, pages text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION judge_repeated_approval(family authorization_id) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -410,6 +657,84 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION judge_repeated_approval(authorization_id) IS 'Part of ApproveAuthorization: what stands against approving a family again, NULL if nothing does. VOLATILE: the statement may have waited for the first approval, whose counters can be newer than those that it has read of the user and the client.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
+    loopback text[];
+BEGIN
+    IF strpos(resolved, '#') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF resolved = ANY (registered) THEN
+        RETURN resolved;
+    END IF;
+    loopback := regexp_match(resolved, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)$');
+    IF (loopback[2]::integer <= 65535) IS NOT FALSE AND EXISTS (
+        SELECT FROM unnest(registered) AS r (uri)
+        WHERE regexp_replace(r.uri, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):[0-9]{1,5}(?=[/?]|$)', '\1') = loopback[1] || loopback[3]
+    ) THEN
+        RETURN resolved;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_request(
+    c oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean,
+    scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    wanted text[] := string_to_array(response_type, ' ');
+BEGIN
+    IF c.deleted_at IS NOT NULL THEN
+        RETURN 'unknown';
+    ELSIF c.disabled THEN
+        RETURN 'disabled';
+    ELSIF resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN
+        RETURN 'request_must_be_pushed';
+    -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+        WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+    ) THEN
+        RETURN 'unsupported_response_type';
+    ELSIF 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN
+        RETURN 'unauthorized_client';
+    ELSIF code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
+        WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+        WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+        ELSE false
+    END) THEN
+        RETURN 'pkce_method_refused';
+    END IF;
+    RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -472,12 +797,6 @@ RETURN bound_to IS NULL OR coalesce(proven, '{}') @> bound_to;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 'client:' || client_key(client_id);
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE OR REPLACE FUNCTION proves_host(grant_types text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(grant_types, ARRAY['authorization_code']) <@ ARRAY['authorization_code', 'implicit', 'refresh_token', 'client_credentials'];
@@ -499,6 +818,43 @@ RETURN coalesce(
     ) IS NOT TRUE,
     false
 );
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION make_room_for_session;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION make_room_for_session(owner text, max_sessions integer, newest text DEFAULT '') RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF max_sessions <= 0 THEN
+        RETURN 0;
+    END IF;
+    -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
+    PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
+    RETURN end_sessions(ARRAY(
+        SELECT l.id::text
+        FROM session AS l
+        WHERE l.id IN (
+            SELECT s.id
+            FROM session AS s
+            JOIN "user" AS u ON u.id = s.user_id
+            WHERE s.user_id = owner AND s.id <> newest AND session_is_live(s, u)
+            ORDER BY s.created_at DESC, s.id DESC
+            OFFSET max_sessions - 1
+        )
+        ORDER BY l.id
+        FOR NO KEY UPDATE
+    ));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION make_room_for_session(text, integer, text) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that no more than max_sessions are left with the newest, which has just been written. Returns how many it ended. 0 is no maximum.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -526,6 +882,31 @@ RETURN coalesce(t.client_id = o.client_id OR (NOT is_public(o) AND t.resources &
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION refresh_token_is_live(r oauth_refresh_token, a oauth_authorization, c oauth_client, u "user", s session) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false);
@@ -550,12 +931,6 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION sector_of(c oauth_client) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END;
--- +goose StatementEnd
-
--- +goose StatementBegin
 CREATE FUNCTION settled(verdict outcome) RETURNS outcome
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
@@ -572,6 +947,60 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION settled(outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION settled_of_user(owner text, verdict outcome) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = owner AND u.deleted_at IS NULL) THEN
+        RETURN settled(verdict);
+    END IF;
+    RETURN 'unknown';
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION settled_of_user(text, outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict if there is nothing left to do, or unknown if there is no such user. VOLATILE, so that it sees a deletion that was committed while the statement waited for the user.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION spend_initial_access_token(
+    presented token_digest, is_open boolean, refused outcome, of_client client_id, of_id oauth_client_id, secret token_digest,
+    manager token_digest, OUT verdict outcome, OUT owner reference_id, OUT issued_at timestamptz, OUT secret_expires_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    t oauth_initial_access_token;
+    before record;
+BEGIN
+    -- registrations with one token run one after the other
+    SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
+    SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := CASE
+        WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
+        WHEN before.verdict = 'retried' THEN 'retried'
+        WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN t.uses >= t.max_uses THEN 'exhausted'
+        WHEN t.expires_at <= now() THEN 'expired'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN before.verdict = 'taken' THEN 'taken'
+        ELSE 'registered'
+    END;
+    owner := t.reference_id;
+    IF verdict = 'retried' THEN
+        issued_at := before.issued_at;
+        secret_expires_at := before.secret_expires_at;
+    ELSIF verdict = 'registered' THEN
+        UPDATE oauth_initial_access_token AS x SET uses = x.uses + 1, updated_at = now() WHERE x.id = t.id;
+    END IF;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -603,30 +1032,6 @@ COMMENT ON FUNCTION store_client_secret(oauth_client_id, token_digest, timestamp
 CREATE OR REPLACE FUNCTION subject_of(c oauth_client, of_client text, of_user text) RETURNS subject
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE FUNCTION unless_deleted(of_user user_id, verdict outcome) RETURNS outcome
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = of_user AND u.deleted_at IS NULL) THEN
-        RETURN settled(verdict);
-    END IF;
-    RETURN 'unknown';
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-COMMENT ON FUNCTION unless_deleted(user_id, outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict of a call that has changed nothing, or unknown if there is no such user. VOLATILE, so that it sees a deletion that the statement waited for.';
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false);
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -679,7 +1084,39 @@ $$;
 COMMENT ON FUNCTION was_rotated_into(refresh_token_id, refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+DROP FUNCTION judge_registration_update;
+-- +goose StatementEnd
+
 -- +goose Down
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_registration_update(
+    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
+    verified text, subject_type text, redirect_uris text[], grant_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    c oauth_client;
+BEGIN
+    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
+    RETURN CASE
+        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+        WHEN c.disabled THEN 'disabled'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 DROP FUNCTION was_rotated_into;
@@ -691,18 +1128,6 @@ DROP FUNCTION was_issued_to;
 
 -- +goose StatementBegin
 DROP FUNCTION was_granted_by;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-DROP FUNCTION unless_deleted;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -726,15 +1151,49 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-DROP FUNCTION settled;
+CREATE OR REPLACE FUNCTION spend_initial_access_token(
+    presented token_digest, is_open boolean, refused outcome, of_client client_id, of_id oauth_client_id, secret token_digest,
+    manager token_digest, OUT verdict outcome, OUT owner reference_id, OUT issued_at timestamptz, OUT secret_expires_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    t oauth_initial_access_token;
+    before record;
+BEGIN
+    IF presented IS NOT NULL THEN
+        -- registrations with one token run one after the other
+        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
+    END IF;
+    SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := CASE
+        WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
+        WHEN before.verdict = 'retried' THEN 'retried'
+        WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN t.uses >= t.max_uses THEN 'exhausted'
+        WHEN t.expires_at <= now() THEN 'expired'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN before.verdict = 'taken' THEN 'taken'
+        ELSE 'registered'
+    END;
+    owner := t.reference_id;
+    IF verdict = 'retried' THEN
+        issued_at := before.issued_at;
+        secret_expires_at := before.secret_expires_at;
+    ELSIF verdict = 'registered' THEN
+        UPDATE oauth_initial_access_token AS x SET uses = x.uses + 1, updated_at = now() WHERE x.id = t.id;
+    END IF;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION sector_of(c oauth_client) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
-$$;
+DROP FUNCTION settled_of_user;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION settled;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -760,6 +1219,31 @@ CREATE OR REPLACE FUNCTION refresh_token_is_live(r oauth_refresh_token, a oauth_
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(r.revoked IS NULL AND (r.expires_at IS NULL OR r.expires_at > now()) AND is_live(a, c, u, s), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION newest_signing_key(of_alg text, max_age interval, OUT id jwk_id, OUT created_at timestamptz)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(of_alg, '') = '' THEN
+        PERFORM refuse_parameter('Alg', 'is missing');
+    ELSIF max_age IS NULL OR max_age <= interval '0' THEN
+        PERFORM refuse_parameter('MaxAge', 'is missing');
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT k.id, k.created_at INTO id, created_at
+        FROM jwks AS k
+        WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
+        ORDER BY k.created_at DESC, k.id DESC
+        LIMIT 1;
+        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
+        PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
+    END LOOP;
+END
 $$;
 -- +goose StatementEnd
 
@@ -796,6 +1280,43 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+DROP FUNCTION make_room_for_session;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION make_room_for_session(owner text, max_sessions integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF coalesce(max_sessions, 0) <= 0 THEN
+        RETURN 0;
+    END IF;
+    -- sign-ins of a user run one after the other; the statement below sees what the earlier ones have committed
+    PERFORM FROM "user" AS u WHERE u.id = owner FOR NO KEY UPDATE;
+    RETURN end_sessions(ARRAY(
+        SELECT l.id::text
+        FROM session AS l
+        WHERE l.id IN (
+            SELECT s.id
+            FROM session AS s
+            JOIN "user" AS u ON u.id = s.user_id
+            WHERE s.user_id = owner AND session_is_live(s, u)
+            ORDER BY s.created_at DESC, s.id DESC
+            OFFSET max_sessions - 1
+        )
+        ORDER BY l.id
+        FOR NO KEY UPDATE
+    ));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION make_room_for_session(text, integer) IS 'Part of CreateSession: ends the oldest live sessions of a user, so that one more makes no more than max_sessions. Returns how many it ended. 0 is no maximum.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION leaves_sector(c oauth_client, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -820,14 +1341,6 @@ CREATE OR REPLACE FUNCTION proves_host(grant_types text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(grant_types, ARRAY['authorization_code']) <@ ARRAY['authorization_code', 'implicit', 'refresh_token', 'client_credentials']
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT 'client:' || client_key(client_id)
 $$;
 -- +goose StatementEnd
 
@@ -890,7 +1403,124 @@ COMMENT ON FUNCTION judge_spent_refresh_token(refresh_token_id, refresh_token_id
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_request(
+    c oauth_client, redirect_uri text, response_type text, code_challenge text, code_challenge_method text, pushed boolean,
+    scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    wanted text[] := string_to_array(response_type, ' ');
+BEGIN
+    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+        RETURN 'unknown';
+    ELSIF c.disabled THEN
+        RETURN 'disabled';
+    ELSIF resolve_redirect_uri(redirect_uri, c.redirect_uris) IS NULL THEN
+        RETURN 'redirect_uri_mismatched';
+    ELSIF c.require_pushed_authorization_requests AND pushed IS NOT TRUE THEN
+        RETURN 'request_must_be_pushed';
+    -- the order of the words doesn't matter (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)
+    ELSIF NOT EXISTS (
+        SELECT FROM unnest(coalesce(c.response_types, '{code}')) AS r (response_type)
+        WHERE string_to_array(r.response_type, ' ') @> wanted AND string_to_array(r.response_type, ' ') <@ wanted
+    ) THEN
+        RETURN 'unsupported_response_type';
+    ELSIF 'code' = ANY (wanted) AND NOT uses_grant_type(c, 'authorization_code') THEN
+        RETURN 'unauthorized_client';
+    ELSIF wanted && '{token,id_token}' AND NOT uses_grant_type(c, 'implicit') THEN
+        RETURN 'unauthorized_client';
+    ELSIF code_challenge IS NULL AND code_challenge_method IS NOT NULL THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NULL AND 'code' = ANY (wanted) AND (is_public(c) OR c.require_pkce IS NOT FALSE) THEN
+        RETURN 'pkce_required';
+    ELSIF code_challenge IS NOT NULL AND NOT (CASE coalesce(code_challenge_method, 'plain')
+        WHEN 'S256' THEN code_challenge ~ '^[A-Za-z0-9_-]{43}$'
+        WHEN 'plain' THEN c.allow_plain_pkce IS TRUE AND code_challenge ~ '^[A-Za-z0-9._~-]{43,128}$'
+        ELSE false
+    END) THEN
+        RETURN 'pkce_method_refused';
+    END IF;
+    RETURN judge_asked(c, scopes, default_scopes, resources, default_resources, details, default_types);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION uses_grant_type(c oauth_client, grant_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(grant_type = ANY (coalesce(c.grant_types, '{authorization_code,refresh_token}')), false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
+    loopback text[];
+BEGIN
+    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF resolved = ANY (registered) THEN
+        RETURN resolved;
+    END IF;
+    loopback := regexp_match(resolved, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)$');
+    IF (loopback[2]::integer <= 65535) IS NOT FALSE AND EXISTS (
+        SELECT FROM unnest(registered) AS r (uri)
+        WHERE regexp_replace(r.uri, '^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):[0-9]{1,5}(?=[/?]|$)', '\1') = loopback[1] || loopback[3]
+    ) THEN
+        RETURN resolved;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION judge_repeated_approval;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_registration(
+    redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text,
+    tls_names integer, pages text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE p.uri IS NOT NULL
+                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -962,6 +1592,20 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION kept_within(list text[], allowed text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+        RETURN list;
+    END IF;
+    RETURN beyond(list, beyond(list, allowed));
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION judge_assertion_time(expires_at bigint, clock_skew interval, max_lifetime interval, at_most interval) RETURNS outcome
 LANGUAGE sql VOLATILE
 AS $$
@@ -973,19 +1617,40 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_asked(
+    c oauth_client, scopes text[], default_scopes text[], resources text[], default_resources text[], details jsonb, default_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
+    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+        RETURN 'invalid_scope';
+    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+        RETURN 'invalid_target';
+    ELSIF details IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(details) <> 'array' THEN
+        RETURN 'invalid_authorization_details';
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(details) AS d (element)
+        WHERE jsonb_typeof(d.element -> 'type') IS DISTINCT FROM 'string'
+            OR (d.element ->> 'type' = ANY (coalesce(c.authorization_details_types, default_types, '{}'))) IS NOT TRUE
+    ) THEN
+        RETURN 'invalid_authorization_details';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION is_within(part text[], whole text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     -- <@ compares each value with each. For a long list that takes too long, and keys of an object are searched instead.
     SELECT CASE WHEN cardinality(part) <= 32 THEN part <@ whole ELSE jsonb_object(whole, whole) ?& part END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
 $$;
 -- +goose StatementEnd
 
@@ -1011,6 +1676,94 @@ AS $$
         WHEN u.id IS NULL OR u.deleted_at IS NOT NULL THEN 'unknown'::outcome
         WHEN u.suspended_at IS NOT NULL THEN 'suspended'::outcome
     END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION give_family() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    candidate text;
+BEGIN
+    IF NEW.user_id IS NULL THEN
+        -- a client's own token, which is always an access token
+        NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
+        RETURN NEW;
+    END IF;
+    IF TG_TABLE_NAME = 'oauth_access_token' THEN
+        SELECT r.authorization_id INTO NEW.authorization_id
+        FROM oauth_refresh_token AS r
+        WHERE r.id = NEW.refresh_id AND r.client_id = NEW.client_id AND r.user_id = NEW.user_id;
+    END IF;
+    IF NEW.authorization_id IS NULL THEN
+        PERFORM lock_parents(NEW.user_id, NEW.client_id, NEW.session_id); -- if one is gone, a foreign key reports it below
+        FOREACH candidate IN ARRAY ARRAY[
+            CASE WHEN octet_length(NEW.authorization_code_id) BETWEEN 1 AND 255 THEN NEW.authorization_code_id END,
+            'azn_' || md5(NEW.client_id || ' ' || NEW.user_id || ' ' || nullif(NEW.authorization_code_id, '')),
+            new_authorization_id()
+        ] LOOP
+            CONTINUE WHEN candidate IS NULL;
+            INSERT INTO oauth_authorization (
+                id, client_id, kind, status, user_id, session_id, reference_id, scopes, granted_scopes, resources, confirmation, bound,
+                user_epoch, client_epoch, pair_epoch, decided_at, revoked_at, revoked_reason
+            )
+            SELECT candidate, c.client_id, 'foreign', 'approved', u.id, s.id, NEW.reference_id, NEW.scopes, NEW.scopes, NEW.resources, NEW.confirmation,
+                NEW.session_id IS NOT NULL AND NOT 'offline_access' = ANY (NEW.scopes),
+                u.grants_epoch, c.grants_epoch, pair_epoch(u.ended_grants, c.client_id, NEW.reference_id), now(),
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN now() END,
+                CASE WHEN NEW.session_id IS NOT NULL AND NOT session_is_live(s, u) THEN 'session_ended'::revocation_reason END
+            FROM "user" AS u
+            CROSS JOIN oauth_client AS c
+            LEFT JOIN session AS s ON s.id = NEW.session_id AND s.user_id = u.id
+            WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
+              AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
+            ON CONFLICT (id) DO NOTHING;
+            SELECT a.id INTO NEW.authorization_id
+            FROM oauth_authorization AS a
+            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            EXIT WHEN FOUND;
+        END LOOP;
+        -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
+        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
+        SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
+        FROM oauth_client AS c
+        WHERE c.client_id = NEW.client_id AND NEW.session_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = NEW.session_id AND k.client_id = NEW.client_id)
+        ON CONFLICT (session_id, client_id) DO NOTHING;
+    END IF;
+    -- Another server reads only the token's row, so a dead token has to be marked there. Without offline_access such a server issues
+    -- access tokens without spending the refresh token, so refuse_dead_rotation doesn't stop it.
+    IF TG_TABLE_NAME = 'oauth_access_token' AND NEW.revoked IS NULL AND (
+        SELECT NOT is_ended(a, c, u, s)
+        FROM oauth_authorization AS a
+        JOIN oauth_client AS c ON c.client_id = a.client_id
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+        WHERE a.id = NEW.authorization_id
+    ) IS NOT TRUE THEN
+        NEW.revoked := now();
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION sector_of(c oauth_client) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN c.subject_type <> 'public' THEN coalesce(c.sector_identifier, own_sector(c.client_id)) END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION own_sector(client_id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT 'client:' || client_key(client_id)
 $$;
 -- +goose StatementEnd
 
@@ -1047,6 +1800,40 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_sessions(doomed text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sessions bigint;
+BEGIN
+    UPDATE session AS s
+    SET ended_at = now(), expires_at = least(s.expires_at, now()), updated_at = now()
+    WHERE s.id = ANY (doomed) AND s.ended_at IS NULL;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    UPDATE session_client AS k
+    SET due_at = now(), updated_at = now()
+    WHERE k.id = ANY (ARRAY(
+        SELECT x.id::text
+        FROM session_client AS x
+        JOIN oauth_client AS c ON c.client_id = x.client_id
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    ));
+    RETURN sessions;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION has_logout_uri(c oauth_client) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION end_replayed_family;
 -- +goose StatementEnd
 
@@ -1067,7 +1854,52 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION details_within(part jsonb, whole jsonb, compared_types text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF part IS NULL THEN
+        RETURN true;
+    END IF;
+    IF jsonb_typeof(part) <> 'array' THEN
+        RETURN false;
+    END IF;
+    -- not by @>, which takes an element that leaves a limit out for a narrower one
+    RETURN NOT EXISTS (
+        SELECT FROM jsonb_array_elements(part) AS p (element)
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+            AND NOT coalesce(
+                jsonb_typeof(p.element -> 'type') = 'string'
+                AND p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                false
+            )
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 DROP FUNCTION delete_recovery_codes;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
+        uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
+        post_logout_redirect_uris = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        updated_at = now()
+    WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
+    RETURN FOUND;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1110,6 +1942,25 @@ AS $$
         AND u.deleted_at IS NULL,
         false
     )
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
 $$;
 -- +goose StatementEnd
 

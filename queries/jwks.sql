@@ -15,6 +15,7 @@ RETURNING *;
 --   - rotated: the key is stored
 --   - retried: the same call, with the same id, had stored it before
 --   - fresh: the newest key is not due yet; id says which it is
+--   - taken: the id belongs to another key; call again with a new one
 -- name: RotateSigningKeyIfDue :one
 WITH newest AS MATERIALIZED (
     SELECT n.id, n.created_at
@@ -24,12 +25,19 @@ WITH newest AS MATERIALIZED (
     SELECT @id::jwk_id, @public_key::text, @private_key::text, sqlc.narg('private_key_uri')::text, @alg::text, sqlc.narg('crv')::text
     FROM newest AS n
     WHERE n.id IS NULL
-    RETURNING id, created_at
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
 )
-SELECT (CASE WHEN n.id IS NULL THEN 'rotated' WHEN n.id = @id::jwk_id THEN settled('retried') ELSE 'fresh' END)::outcome AS outcome,
-    coalesce(n.id, r.id)::jwk_id AS id, coalesce(n.created_at, r.created_at)::timestamptz AS created_at
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN newest AS n ON true
+SELECT (
+        CASE
+            WHEN r.id IS NOT NULL THEN 'rotated'
+            WHEN n.id = @id::jwk_id THEN settled('retried')
+            WHEN n.id IS NOT NULL THEN 'fresh'
+            ELSE 'taken'
+        END
+    )::outcome AS outcome,
+    coalesce(n.id, @id::jwk_id)::jwk_id AS id, coalesce(n.created_at, now())::timestamptz AS created_at
+FROM newest AS n
 LEFT JOIN rotated AS r ON true;
 
 -- GetSigningKey returns one key, expired or not. Zero rows: there is no such key.

@@ -66,12 +66,7 @@ WITH client AS MATERIALIZED (
     WHERE m.fresh AND NOT EXISTS (SELECT FROM new_access_token)
 )
 SELECT noted(
-        (CASE
-            WHEN w.outcome IS NOT NULL THEN w.outcome
-            WHEN c.outcome IS NULL THEN 'unauthenticated'
-            WHEN m.outcome IS NULL THEN c.outcome::text
-            ELSE 'proof_replayed'
-        END)::outcome,
+        coalesce(w.outcome, CASE WHEN NOT m.fresh THEN 'proof_replayed' END, c.outcome::text, 'unauthenticated')::outcome,
         'IssueAccessToken', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     w.expires_at
@@ -188,9 +183,12 @@ WITH presented AS MATERIALIZED (
     WHERE k.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     -- two users, if one acts for the other, in the order of their ids, and two clients, in the order of client_id
-    SELECT p.*, CASE WHEN p.actor_user_id IS NOT NULL THEN lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL) ELSE 'locked' END AS user_parents,
-        lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL) AS first_parents,
-        lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
+    SELECT p.*,
+        ARRAY[
+            lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL),
+            lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL),
+            lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id)
+        ]::text[] AS parents,
         CASE
             WHEN proof_is_fresh(sqlc.narg('proof')::token_digest, sqlc.narg('proof_expires_at')::timestamptz) THEN true
             ELSE was_issued_to(@access_token_id::access_token_id, p.client_id, p.id)
@@ -202,14 +200,14 @@ WITH presented AS MATERIALIZED (
     SELECT m.*, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
         give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
     FROM admitted AS m
-    WHERE m.fresh AND m.live AND m.user_parents = 'locked' AND m.first_parents = 'locked' AND m.parents <> 'unknown'
+    WHERE m.fresh AND m.live AND NOT 'unknown' = ANY (m.parents)
 ), granted AS MATERIALIZED (
     SELECT m.*, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
         add_actor(
             m.subject_act,
-            CASE WHEN m.actor_user_id IS NULL THEN m.actor_client_id WHEN m.actor_user_id < m.user_id THEN m.first_sub::text ELSE m.last_sub::text END
+            CASE WHEN m.actor_user_id < m.user_id THEN m.first_sub::text WHEN m.actor_user_id IS NOT NULL THEN m.last_sub::text ELSE m.actor_client_id END
         ) AS access_act,
-        (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
+        (CASE WHEN NOT 'signed_out' = ANY (m.parents) THEN m.session_id END)::session_id AS live_session_id,
         least(expiry(now(), @access_token_lifetime::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
     FROM named AS m
 ), new_access_token AS (
@@ -240,14 +238,11 @@ WITH presented AS MATERIALIZED (
     FROM earlier_access_token AS e
 )
 SELECT noted(
-        (CASE
-            WHEN w.outcome IS NOT NULL THEN w.outcome
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN m.outcome IS NULL THEN p.outcome::text
-            WHEN m.user_parents <> 'locked' OR m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
-            WHEN NOT m.live THEN 'revoked'
-            ELSE 'proof_replayed'
-        END)::outcome,
+        coalesce(
+            w.outcome,
+            CASE WHEN 'unknown' = ANY (m.parents) THEN 'unknown' WHEN NOT m.live THEN 'revoked' WHEN NOT m.fresh THEN 'proof_replayed' END,
+            p.outcome::text, 'unauthenticated'
+        )::outcome,
         'ExchangeToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.authorization_id,
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
@@ -322,7 +317,7 @@ WITH asked AS MATERIALIZED (
     FROM oauth_client AS k
     LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = @issuer::text
     LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = @subject::text
-    LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
+    LEFT JOIN "user" AS u ON u.id = e.user_id
     WHERE k.client_id = @client_id::client_id
 ), admitted AS MATERIALIZED (
     SELECT q.*, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
@@ -388,13 +383,10 @@ WITH asked AS MATERIALIZED (
     WHERE j.verdict IN ('issued', 'retried')
 )
 SELECT noted(
-        (CASE
-            WHEN w.outcome IS NOT NULL THEN w.outcome
-            WHEN q.outcome IS NULL THEN 'unauthenticated'
-            WHEN m.outcome IS NULL THEN q.outcome::text
-            WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
-            ELSE 'proof_replayed'
-        END)::outcome,
+        coalesce(
+            w.outcome, CASE WHEN m.parents <> 'locked' THEN 'unknown' WHEN m.outcome IS NOT NULL THEN 'proof_replayed' END, q.outcome::text,
+            'unauthenticated'
+        )::outcome,
         'IssueTokenByAssertion', of_user => q.user_id, of_client => @client_id::client_id,
         why => CASE WHEN m.fresh THEN 'assertion' END, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
@@ -514,7 +506,7 @@ LIMIT 1;
 -- client may revoke.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - ended: the token, or its family, is revoked (200)
---   - revoked: it had been revoked before (200)
+--   - revoked: it had been revoked before, or has expired and is being deleted (200)
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 -- name: RevokeToken :one
@@ -548,10 +540,10 @@ WITH caller AS MATERIALIZED (
 SELECT noted(
         (
             CASE
-                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.kind IS NOT NULL THEN settled('revoked')
-                ELSE 'unknown'
+                WHEN EXISTS (SELECT FROM caller) THEN 'unknown'
+                ELSE 'unauthenticated'
             END
         )::outcome,
         'RevokeToken', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
@@ -567,45 +559,45 @@ LIMIT 1;
 -- in AuthenticateClient; a disabled client may revoke.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - ended: the token is revoked (200)
---   - revoked: it, or its family, had been revoked before (200)
+--   - revoked: it, or its family, had been revoked before, or the token has expired and is being deleted (200)
 --   - unauthenticated: the client is not authenticated (invalid_client)
 --   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 --   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
 --     (unsupported_token_type; RFC 7009, section 2.2.1)
 -- Only ended changes anything.
 -- name: RevokeAccessTokenByID :one
-WITH caller AS MATERIALIZED (
-    SELECT c.client_id
+WITH presented AS MATERIALIZED (
+    -- the row decides, if there is one; else the family
+    SELECT t.id, coalesce(t.authorization_id, a.id) AS authorization_id, coalesce(t.user_id, a.user_id) AS user_id,
+        (
+            CASE
+                WHEN t.id IS NOT NULL THEN 'revoked'
+                WHEN a.id IS NULL THEN 'unknown'
+                WHEN is_ended(a, c, u, s) THEN 'revoked'
+                ELSE 'unsupported_token_type'
+            END
+        )::outcome AS verdict
     FROM oauth_client AS c
+    LEFT JOIN oauth_access_token AS t ON t.id = @id::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN (
+        oauth_authorization AS a
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    ) ON a.id = sqlc.narg('authorization_id')::authorization_id AND a.client_id = c.client_id AND t.id IS NULL
     WHERE c.client_id = @client_id::client_id AND authenticates(c, @client_auth_method::text, @client_secret::token_digest)
 ), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
-    FROM caller AS k
-    WHERE t.id = @id::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
+    FROM presented AS p
+    WHERE t.id = p.id AND t.revoked IS NULL
     RETURNING t.id
-), presented AS (
-    SELECT t.authorization_id, t.user_id, true AS has_row, false AS is_ended
-    FROM caller AS k
-    JOIN oauth_access_token AS t ON t.client_id = k.client_id
-    WHERE t.id = @id::access_token_id
-    UNION ALL
-    SELECT a.id, a.user_id, false, is_ended(a, c, u, s)
-    FROM caller AS k
-    JOIN oauth_authorization AS a ON a.client_id = k.client_id
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    JOIN "user" AS u ON u.id = a.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = sqlc.narg('authorization_id')::authorization_id
 )
 SELECT noted(
         (
             CASE
-                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.has_row OR p.is_ended THEN settled('revoked')
-                WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
-                ELSE 'unknown'
+                WHEN p.verdict = 'revoked' THEN settled('revoked')
+                ELSE coalesce(p.verdict, 'unauthenticated')
             END
         )::outcome,
         'RevokeAccessTokenByID', of_user => p.user_id, of_client => @client_id::client_id, of_family => p.authorization_id,
@@ -613,9 +605,7 @@ SELECT noted(
     )::outcome AS outcome,
     p.authorization_id
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN presented AS p ON true
-ORDER BY p.has_row DESC
-LIMIT 1;
+LEFT JOIN presented AS p ON true;
 
 -- DeleteExpiredAccessTokens deletes up to batch_size access tokens that have expired, and returns how many. It skips rows that are locked.
 -- name: DeleteExpiredAccessTokens :execrows

@@ -95,7 +95,7 @@ WITH client AS MATERIALIZED (
     ON CONFLICT DO NOTHING -- of id and request_uri: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 )
-SELECT (CASE WHEN c.outcome IS NULL THEN 'unknown' WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END)::outcome AS outcome,
+SELECT coalesce(CASE WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END, 'unknown')::outcome AS outcome,
     n.expires_at, c.redirect_uri,
     (CASE WHEN c.outcome = 'invalid_scope' THEN beyond(@scopes::text[], coalesce(c.scopes, @default_scopes::text[])) END)::text[] AS refused_scopes,
     (CASE WHEN c.outcome = 'invalid_target' THEN beyond(@resources::text[], coalesce(c.resources, @default_resources::text[])) END)::text[] AS refused_resources
@@ -241,8 +241,7 @@ WITH asked AS MATERIALIZED (
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
-        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
-        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
+        u.grants_epoch AS user_epoch, c.grants_epoch AS client_epoch, -- if they have risen since the first approval, it is revoked
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
         CASE WHEN a.kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,
@@ -262,7 +261,7 @@ WITH asked AS MATERIALIZED (
                 ELSE coalesce(
                     granter_refusal(q.parents, u, sqlc.narg('session_id')::session_id, s),
                     CASE
-                        WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), a.scopes) THEN 'invalid_scope'
+                        WHEN NOT is_within(@granted_scopes::text[], a.scopes) THEN 'invalid_scope'
                         WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
                         THEN 'invalid_authorization_details'
                         ELSE coalesce(judge_again(c, a, @granted_scopes::text[], @default_scopes::text[], @default_resources::text[]), 'approved')
@@ -371,8 +370,7 @@ LEFT JOIN request AS q ON true;
 -- Only issued changes anything.
 -- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
-        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state,
         deadline(@code_lifetime::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
@@ -394,12 +392,8 @@ WITH request AS MATERIALIZED (
     WHERE a.id = @id::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
-    -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
-    -- waited for the approval, and a code in that row would violate them
     UPDATE oauth_authorization AS a
-    SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
-        client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        code = @code::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
+    SET code = @code::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'issued'
 )
@@ -444,7 +438,7 @@ WITH locked AS MATERIALIZED (
             ),
             granter_refusal(l.parents, u, sqlc.narg('session_id')::session_id, s),
             CASE
-                WHEN NOT is_within(coalesce(@granted_scopes::text[], '{}'), coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT is_within(@granted_scopes::text[], coalesce(@scopes::text[], '{}')) THEN 'invalid_scope'
                 WHEN NOT details_within(sqlc.narg('granted_authorization_details')::jsonb, sqlc.narg('authorization_details')::jsonb, @compared_types::text[])
                 THEN 'invalid_authorization_details'
                 ELSE 'granted'
@@ -487,11 +481,7 @@ WITH locked AS MATERIALIZED (
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unknown'
-            WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken'
-            ELSE p.outcome
-        END)::outcome,
+        coalesce(CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken' ELSE p.outcome END, 'unknown')::outcome,
         'GrantAuthorization', of_user => @user_id::user_id,
         of_client => @client_id::client_id, of_session => sqlc.narg('session_id')::session_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome
@@ -562,7 +552,7 @@ WITH caller AS MATERIALIZED (
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
         CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         family_expiry(
             coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime,
@@ -582,7 +572,7 @@ WITH caller AS MATERIALIZED (
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within(coalesce(@resources::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+                WHEN NOT is_within(@resources::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
                 WHEN NOT details_within(sqlc.narg('authorization_details')::jsonb, a.authorization_details, @compared_types::text[])
                 THEN 'invalid_authorization_details'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
@@ -606,9 +596,10 @@ WITH caller AS MATERIALIZED (
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE
-            WHEN r.id IS NULL THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
-            WHEN r.authorization_id = f.id AND r.token = sqlc.narg('refresh_token')::token_digest THEN r.expires_at
-            ELSE refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+            WHEN f.outcome = 'redeemed' THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
+            WHEN r.id IS NOT NULL AND (r.authorization_id <> f.id OR r.token IS DISTINCT FROM sqlc.narg('refresh_token')::token_digest)
+            THEN refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+            ELSE r.expires_at
         END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN sqlc.narg('refresh_token_id')::refresh_token_id END
@@ -832,7 +823,7 @@ LEFT JOIN granted AS g ON true;
 
 -- RevokeAuthorization ends one authorization and every token of its family.
 --   - ended: the family is dead
---   - revoked: the authorization had been ended before
+--   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 --   - unknown: there is no such authorization
 -- name: RevokeAuthorization :one
 WITH ended AS (

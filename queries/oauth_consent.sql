@@ -146,15 +146,15 @@ WITH live AS MATERIALIZED (
         WHERE x.authorization_id = a.id
     ) AS t
     WHERE a.user_id = @user_id::user_id
-      AND (a.client_id, coalesce(a.reference_id, '')) > (@after_client_id::client_id, coalesce(sqlc.narg('after_reference_id')::reference_id, ''))
-      AND a.status = 'approved'
+      -- no tenant comes first of its client, so it is after nothing of that
+      AND (a.client_id, a.reference_id) > (@after_client_id::client_id, coalesce(sqlc.narg('after_reference_id')::reference_id, ''))
       AND is_live(a, c, u, s)
       AND (a.expires_at > now() OR r.in_force OR t.in_force)
 ), connections AS MATERIALIZED (
     SELECT l.client_id, l.reference_id, min(l.created_at) AS first_used_at, max(l.last_used_at) AS last_used_at, count(*) AS authorizations
     FROM live AS l
     GROUP BY l.client_id, l.reference_id
-    ORDER BY l.client_id, coalesce(l.reference_id, '')
+    ORDER BY l.client_id, l.reference_id NULLS FIRST
     LIMIT @page_size::integer
 )
 SELECT n.client_id::client_id AS client_id, n.reference_id, n.first_used_at::timestamptz AS first_used_at,
@@ -176,7 +176,7 @@ SELECT n.client_id::client_id AS client_id, n.reference_id, n.first_used_at::tim
     c.name AS client_name, c.uri AS client_uri, c.icon AS client_icon, c.tos AS client_tos, c.policy AS client_policy
 FROM connections AS n
 JOIN oauth_client AS c ON c.client_id = n.client_id
-ORDER BY n.client_id, coalesce(n.reference_id, '');
+ORDER BY n.client_id, n.reference_id NULLS FIRST;
 
 -- WithdrawConsent withdraws what a user has agreed to for a client in a tenant (NULL: in none). It ends everything that this user has
 -- granted the client in this tenant, even if the consent has moved to another tenant since.
@@ -207,9 +207,9 @@ WITH ended AS MATERIALIZED (
 SELECT noted(
         (
             CASE
-                WHEN e.id IS NULL THEN 'unknown'
                 WHEN g.id IS NOT NULL THEN 'withdrawn'
-                ELSE 'ended'
+                WHEN e.id IS NOT NULL THEN 'ended'
+                ELSE 'unknown'
             END
         )::outcome,
         'WithdrawConsent', of_user => @user_id::user_id, of_client => @client_id::client_id

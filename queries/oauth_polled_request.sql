@@ -25,6 +25,7 @@ WITH client AS MATERIALIZED (
                         c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
                         sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = @id::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
@@ -54,13 +55,7 @@ WITH client AS MATERIALIZED (
     FROM new_request AS n
     CROSS JOIN client AS c
 )
-SELECT (
-        CASE
-            WHEN c.outcome IS NULL THEN 'unauthenticated'
-            WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken'
-            ELSE c.outcome
-        END
-    )::outcome AS outcome,
+SELECT coalesce(CASE WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END, 'unauthenticated')::outcome AS outcome,
     n.expires_at, n.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
@@ -100,6 +95,7 @@ WITH caller AS MATERIALIZED (
                         c, @scopes::text[], @default_scopes::text[], @resources::text[], @default_resources::text[],
                         sqlc.narg('authorization_details')::jsonb, @default_authorization_details_types::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = @id::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
@@ -125,11 +121,7 @@ WITH caller AS MATERIALIZED (
     CROSS JOIN asked AS q
 )
 SELECT noted(
-        (CASE
-            WHEN q.outcome IS NULL THEN 'unauthenticated'
-            WHEN q.outcome = 'created' AND n.id IS NULL THEN 'taken'
-            ELSE q.outcome
-        END)::outcome,
+        coalesce(CASE WHEN q.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE q.outcome END, 'unauthenticated')::outcome,
         'CreateBackchannelAuthentication', of_user => @user_id::user_id, of_client => @client_id::client_id
     )::outcome AS outcome,
     n.expires_at, n.poll_interval
@@ -243,12 +235,11 @@ LEFT JOIN claimed AS n ON true;
 WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
-        c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
+        c.authorization_lifetime, s.expires_at AS session_ends_at, a.max_expires_at,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
-        coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
+        CASE WHEN is_public(c) THEN sqlc.narg('confirmation')::token_confirmation END AS family_confirmation,
         (CASE
             WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
@@ -321,7 +312,7 @@ WITH presented AS MATERIALIZED (
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
-        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.confirmation, p.family_confirmation,
+        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.family_confirmation,
         j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
@@ -365,7 +356,7 @@ WITH presented AS MATERIALIZED (
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND @access_token_without_row::boolean
+    WHERE r.id = g.refresh_token_id AND @access_token_without_row::boolean
       AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
 ), raised_family AS (
     UPDATE oauth_authorization AS a
@@ -381,13 +372,13 @@ WITH presented AS MATERIALIZED (
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
-        g.confirmation, g.id, g.id
+        sqlc.narg('confirmation')::token_confirmation, g.id, g.id
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id
 ), earlier_access_token AS MATERIALIZED (
-    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
+    SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
     FROM granted AS g
     CROSS JOIN find_issued_access_token(@access_token_id::access_token_id, g.client_id, sqlc.narg('access_token')::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
@@ -395,7 +386,7 @@ WITH presented AS MATERIALIZED (
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,
-        (CASE WHEN e.authorization_id IS NULL THEN g.granted_scopes ELSE e.scopes END)::text[] AS granted_scopes,
+        g.granted_scopes,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
         (CASE
@@ -407,15 +398,17 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
-            WHEN NOT m.fresh THEN 'proof_replayed'
-            WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
-            ELSE p.outcome
-        END)::outcome,
+        coalesce(
+            CASE
+                WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
+                WHEN NOT m.fresh THEN 'proof_replayed'
+                WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
+                ELSE p.outcome
+            END,
+            'unauthenticated'
+        )::outcome,
         'PollDeviceCode', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id, of_family => p.id,
-        why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> @client_id::client_id THEN 'client' ELSE 'key' END,
+        why => CASE WHEN p.client_id <> @client_id::client_id THEN 'client' WHEN p.outcome = 'mismatched' THEN 'key' END,
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.granted_scopes, w.resources,

@@ -97,7 +97,6 @@ WITH presented AS MATERIALIZED (
         details_of_types(
             coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), r.authorization_details), c.authorization_details_types
         )::jsonb AS access_details,
-        coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (CASE
             WHEN NOT authenticates(c, @client_auth_method::text, @client_secret::token_digest) THEN 'unauthenticated'
             WHEN r.id IS NULL THEN 'unknown'
@@ -189,7 +188,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -215,12 +214,10 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN NOT m.fresh THEN 'proof_replayed'
-            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-            ELSE j.verdict
-        END)::outcome,
+        coalesce(
+            CASE WHEN NOT m.fresh THEN 'proof_replayed' WHEN j.verdict <> 'retried' OR p.outcome = 'rotated' THEN j.verdict END,
+            p.outcome, 'unauthenticated'
+        )::outcome,
         'RotateRefreshToken', of_user => p.user_id, of_client => @client_id::client_id, of_session => p.session_id,
         of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,

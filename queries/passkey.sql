@@ -1,11 +1,12 @@
--- CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
--- passkey_pkey. A sign_count of nil means that none is known.
+-- CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). id is its credential ID. A sign_count of
+-- nil means that none is known.
 --   - created: the passkey is written
 --   - unknown: there is no such user
 --   - suspended: the user is suspended (access_denied)
+--   - taken: the credential ID is registered already, for this or another user, or the same call was made before
 -- name: CreatePasskey :one
 WITH owner AS MATERIALIZED (
-    SELECT u.id, user_refusal(u) AS refusal
+    SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
     WHERE u.id = @user_id::user_id
     FOR KEY SHARE
@@ -15,12 +16,13 @@ WITH owner AS MATERIALIZED (
         sqlc.narg('sign_count')::bigint, @transports::text[],
         sqlc.narg('aaguid')::text, @backup_eligible::boolean, @backed_up::boolean
     FROM owner AS o
-    WHERE o.refusal IS NULL
+    WHERE o.outcome = 'created'
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey',
-        of_user => @user_id::user_id, of_item => @id::passkey_id
+        (CASE WHEN o.outcome IS NULL THEN 'unknown' WHEN o.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE o.outcome END)::outcome,
+        'CreatePasskey', of_user => @user_id::user_id, of_item => @id::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true

@@ -4,30 +4,37 @@
 --   - created: the session is written
 --   - unknown: there is no such user
 --   - suspended: the user is suspended (access_denied)
+--   - taken: the id or token belongs to another session, or the same call was made before; call again with new ones
+-- Only created changes anything.
 -- name: CreateSession :one
 WITH owner AS MATERIALIZED (
     SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
     WHERE u.id = @user_id::user_id
     FOR KEY SHARE
-), room AS MATERIALIZED (
-    SELECT o.id, make_room_for_session(o.id, @max_sessions::integer) AS ended
-    FROM owner AS o
-    WHERE o.outcome = 'created'
 ), created AS (
     INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
-    SELECT @id::session_id, r.id, @token::token_digest, deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('ip_address')::text,
+    SELECT @id::session_id, o.id, @token::token_digest, deadline(@lifetime::interval, NULL, 'Lifetime'), sqlc.narg('ip_address')::text,
         sqlc.narg('user_agent')::text, sqlc.narg('label')::text, sqlc.narg('acr')::text, sqlc.narg('amr')::text[],
         sqlc.narg('auth_time')::timestamptz
-    FROM room AS r
-    RETURNING expires_at
+    FROM owner AS o
+    WHERE o.outcome = 'created'
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    RETURNING id, user_id, expires_at
+), room AS MATERIALIZED (
+    -- after the session is written, so that a call that writes none ends none
+    SELECT make_room_for_session(n.user_id, @max_sessions::integer, n.id) AS ended
+    FROM created AS n
 )
-SELECT noted(coalesce(o.outcome, 'unknown')::outcome, 'CreateSession', of_user => o.id, from_address => sqlc.narg('ip_address')::text)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN o.outcome IS NULL THEN 'unknown' WHEN o.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE o.outcome END)::outcome,
+        'CreateSession', of_user => o.id, from_address => sqlc.narg('ip_address')::text
+    )::outcome AS outcome,
     n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
-LEFT JOIN room AS r ON true
-LEFT JOIN created AS n ON true;
+LEFT JOIN created AS n ON true
+LEFT JOIN room AS r ON true;
 
 -- GetSession returns one session in any state. Zero rows: there is no such session.
 -- name: GetSession :one
@@ -106,7 +113,7 @@ LEFT JOIN authenticated AS a ON true;
 -- EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 -- Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 --   - ended: the session is over
---   - revoked: the session had been ended before
+--   - revoked: the session had been ended before, or has expired and is being deleted
 --   - unknown: there is no such session
 -- name: EndSession :one
 SELECT noted(
@@ -134,7 +141,7 @@ WITH owner AS MATERIALIZED (
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
     FROM owner AS o
-    WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    WHERE s.id = sqlc.narg('keep')::session_id AND s.user_id = o.id
     RETURNING s.id
 )
 SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,

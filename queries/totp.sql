@@ -4,9 +4,10 @@
 --   - created: the secret is written
 --   - unknown: there is no such user
 --   - suspended: the user is suspended (access_denied)
+--   - taken: the id belongs to another one, or the same call was made before; call again with a new one
 -- name: CreateTOTP :one
 WITH owner AS MATERIALIZED (
-    SELECT u.id, user_refusal(u) AS refusal
+    SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
     WHERE u.id = @user_id::user_id
     FOR KEY SHARE
@@ -16,12 +17,13 @@ WITH owner AS MATERIALIZED (
         coalesce(sqlc.narg('algorithm')::text, 'SHA1'),
         coalesce(sqlc.narg('digits')::integer, 6), coalesce(sqlc.narg('period')::integer, 30), sqlc.narg('last_step')::bigint
     FROM owner AS o
-    WHERE o.refusal IS NULL
+    WHERE o.outcome = 'created'
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreateTOTP', of_user => @user_id::user_id,
-        of_item => @id::totp_id
+        (CASE WHEN o.outcome IS NULL THEN 'unknown' WHEN o.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE o.outcome END)::outcome,
+        'CreateTOTP', of_user => @user_id::user_id, of_item => @id::totp_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true

@@ -53,9 +53,9 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NULL THEN unless_deleted(@id::user_id, 'revoked') ELSE 'ended' END)::outcome, 'SuspendUser', of_user => n.id
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' ELSE settled_of_user(@id::user_id, 'revoked') END)::outcome, 'SuspendUser', of_user => n.id
     )::outcome AS outcome,
-    coalesce(end_user_sessions(n.id, NULL), 0)::bigint AS sessions
+    end_user_sessions(n.id, NULL)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN suspended AS n ON true;
 
@@ -64,17 +64,17 @@ LEFT JOIN suspended AS n ON true;
 --   - retried: the user is not suspended
 --   - unknown: there is no such user
 -- name: ReinstateUser :one
-WITH reinstated AS MATERIALIZED (
+WITH reinstated AS (
     UPDATE "user" AS u
     SET suspended_at = NULL, grants_epoch = u.grants_epoch + 1, sessions_epoch = u.sessions_epoch + 1, ended_grants = '{}', updated_at = now()
     WHERE u.id = @id::user_id AND u.suspended_at IS NOT NULL AND u.deleted_at IS NULL
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN r.id IS NULL THEN unless_deleted(@id::user_id, 'retried') ELSE 'reinstated' END)::outcome, 'ReinstateUser', of_user => r.id
+        (CASE WHEN n.id IS NOT NULL THEN 'reinstated' ELSE settled_of_user(@id::user_id, 'retried') END)::outcome, 'ReinstateUser', of_user => n.id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN reinstated AS r ON true;
+LEFT JOIN reinstated AS n ON true;
 
 -- DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
 -- and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.
@@ -112,9 +112,12 @@ LEFT JOIN disabled AS o ON true;
 WITH page AS MATERIALIZED (
     SELECT p.id, p.deleted_at
     FROM "user" AS p
-    WHERE p.deleted_at IS NOT NULL AND p.deleted_at > @after_deleted_at::timestamptz
+    WHERE p.deleted_at > @after_deleted_at::timestamptz
     ORDER BY p.deleted_at
     LIMIT @batch_size::integer
+), last_of_page AS (
+    SELECT max(p.deleted_at)::timestamptz AS deleted_at
+    FROM page AS p
 ), clients AS MATERIALIZED (
     SELECT c.client_id
     FROM page AS p
@@ -194,11 +197,9 @@ WITH page AS MATERIALIZED (
     RETURNING e.id
 ), unused AS MATERIALIZED (
     SELECT u.id
-    FROM page AS p
-    JOIN "user" AS u ON u.id = p.id
-    WHERE NOT EXISTS (SELECT FROM oauth_access_token AS t WHERE t.user_id = u.id)
-      AND NOT EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.user_id = u.id)
-      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id)
+    FROM "user" AS u
+    WHERE u.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
+      AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.user_id = u.id) -- nor tokens, which have a family
       AND NOT EXISTS (SELECT FROM session AS s WHERE s.user_id = u.id)
       AND NOT EXISTS (SELECT FROM account AS k WHERE k.user_id = u.id)
       AND NOT EXISTS (SELECT FROM passkey AS y WHERE y.user_id = u.id)
@@ -222,4 +223,4 @@ SELECT (SELECT count(*) FROM deleted_users)::bigint AS deleted,
     )::bigint AS cleared,
     l.deleted_at AS last_deleted_at
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN (SELECT p.deleted_at FROM page AS p ORDER BY p.deleted_at DESC LIMIT 1) AS l ON true;
+LEFT JOIN last_of_page AS l ON true;

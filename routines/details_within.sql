@@ -12,11 +12,10 @@ BEGIN
     -- not by @>, which takes an element that leaves a limit out for a narrower one
     RETURN NOT EXISTS (
         SELECT FROM jsonb_array_elements(part) AS p (element)
-        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element))
+        WHERE p.element NOT IN (SELECT w.element FROM jsonb_array_elements(whole) AS w (element))
             AND NOT coalesce(
-                jsonb_typeof(p.element -> 'type') = 'string'
-                AND p.element ->> 'type' = ANY (compared_types)
-                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(coalesce(whole, '[]')) AS w (element)),
+                p.element ->> 'type' = ANY (compared_types)
+                AND p.element -> 'type' IN (SELECT w.element -> 'type' FROM jsonb_array_elements(whole) AS w (element)),
                 false
             )
     );

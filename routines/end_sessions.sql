@@ -15,7 +15,7 @@ BEGIN
         SELECT x.id::text
         FROM session_client AS x
         JOIN oauth_client AS c ON c.client_id = x.client_id
-        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND has_logout_uri(c)
+        WHERE x.session_id = ANY (doomed) AND x.due_at IS NULL AND x.abandoned_at IS NULL AND has_logout_uri(c)
         FOR NO KEY UPDATE OF x SKIP LOCKED
     ));
     RETURN sessions;

@@ -7,7 +7,7 @@ DECLARE
 BEGIN
     IF NEW.user_id IS NULL THEN
         -- a client's own token, which is always an access token
-        NEW.client_epoch := coalesce(NEW.client_epoch, (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id));
+        NEW.client_epoch := (SELECT c.grants_epoch FROM oauth_client AS c WHERE c.client_id = NEW.client_id);
         RETURN NEW;
     END IF;
     IF TG_TABLE_NAME = 'oauth_access_token' THEN
@@ -38,13 +38,11 @@ BEGIN
             WHERE u.id = NEW.user_id AND c.client_id = NEW.client_id
               AND NOT EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = candidate) -- for one that is there, ON CONFLICT waits
             ON CONFLICT (id) DO NOTHING;
-            SELECT a.id INTO NEW.authorization_id
-            FROM oauth_authorization AS a
-            WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
+            PERFORM FROM oauth_authorization AS a WHERE a.id = candidate AND a.client_id = NEW.client_id AND a.user_id = NEW.user_id;
             EXIT WHEN FOUND;
         END LOOP;
         -- if the user or client is gone, let its foreign key report it rather than the constraint that requires a family
-        NEW.authorization_id := coalesce(NEW.authorization_id, candidate);
+        NEW.authorization_id := candidate;
         INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
         SELECT NEW.session_id, c.client_id, NEW.user_id, give_subject(sector_of(c), NEW.user_id), NEW.session_id
         FROM oauth_client AS c

@@ -6,9 +6,9 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     -- IF by IF, not one CASE, so that PL/pgSQL runs a query only where there are details
-    IF NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN
+    IF NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN
         RETURN 'invalid_scope';
-    ELSIF NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN
+    ELSIF NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN
         RETURN 'invalid_target';
     ELSIF details IS NULL THEN
         RETURN NULL;

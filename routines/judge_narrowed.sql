@@ -4,10 +4,10 @@ CREATE OR REPLACE FUNCTION judge_narrowed(
 ) RETURNS outcome
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN NOT is_within(coalesce(scopes, '{}'), held_scopes) THEN 'invalid_scope'::outcome
-    WHEN NOT is_within(coalesce(scopes, '{}'), coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
-    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
-    WHEN NOT is_within(coalesce(resources, '{}'), coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(scopes, held_scopes) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(scopes, coalesce(c.scopes, default_scopes, '{}')) THEN 'invalid_scope'::outcome
+    WHEN NOT is_within(resources, coalesce(held_resources, '{}')) THEN 'invalid_target'::outcome
+    WHEN NOT is_within(resources, coalesce(c.resources, default_resources, '{}')) THEN 'invalid_target'::outcome
     -- a token without resources would be good at any of them
     WHEN cardinality(held_resources) > 0 AND cardinality(kept_within(held_resources, coalesce(c.resources, default_resources))) = 0
     THEN 'invalid_target'::outcome

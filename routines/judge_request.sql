@@ -8,7 +8,7 @@ AS $$
 DECLARE
     wanted text[] := string_to_array(response_type, ' ');
 BEGIN
-    IF c.client_id IS NULL OR c.deleted_at IS NOT NULL THEN
+    IF c.deleted_at IS NOT NULL THEN
         RETURN 'unknown';
     ELSIF c.disabled THEN
         RETURN 'disabled';

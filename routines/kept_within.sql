@@ -3,7 +3,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF list IS NULL OR is_within(list, coalesce(allowed, '{}')) THEN
+    IF list IS NULL OR is_within(list, allowed) THEN
         RETURN list;
     END IF;
     RETURN beyond(list, beyond(list, allowed));

@@ -14,7 +14,7 @@ BEGIN
         WHERE k.alg = of_alg AND k.expires_at IS NULL AND now() - k.created_at < max_age
         ORDER BY k.created_at DESC, k.id DESC
         LIMIT 1;
-        EXIT WHEN id IS NOT NULL OR attempt = 2;
+        EXIT WHEN id IS NOT NULL;
         -- One is due. There may be no row to lock, so the rotations of an algorithm take turns by an advisory lock.
         PERFORM pg_advisory_xact_lock(hashtextextended(of_alg, 'jwks'::regclass::oid::bigint));
     END LOOP;

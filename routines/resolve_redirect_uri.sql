@@ -6,7 +6,7 @@ DECLARE
     resolved text := coalesce(asked, CASE WHEN cardinality(as_set(registered)) = 1 THEN (as_set(registered))[1] END);
     loopback text[];
 BEGIN
-    IF resolved IS NULL OR strpos(resolved, '#') > 0 THEN
+    IF strpos(resolved, '#') > 0 THEN
         RETURN NULL;
     END IF;
     IF resolved = ANY (registered) THEN

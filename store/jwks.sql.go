@@ -303,12 +303,19 @@ WITH newest AS MATERIALIZED (
     SELECT $1::jwk_id, $4::text, $5::text, $6::text, $2::text, $7::text
     FROM newest AS n
     WHERE n.id IS NULL
-    RETURNING id, created_at
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
 )
-SELECT (CASE WHEN n.id IS NULL THEN 'rotated' WHEN n.id = $1::jwk_id THEN settled('retried') ELSE 'fresh' END)::outcome AS outcome,
-    coalesce(n.id, r.id)::jwk_id AS id, coalesce(n.created_at, r.created_at)::timestamptz AS created_at
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN newest AS n ON true
+SELECT (
+        CASE
+            WHEN r.id IS NOT NULL THEN 'rotated'
+            WHEN n.id = $1::jwk_id THEN settled('retried')
+            WHEN n.id IS NOT NULL THEN 'fresh'
+            ELSE 'taken'
+        END
+    )::outcome AS outcome,
+    coalesce(n.id, $1::jwk_id)::jwk_id AS id, coalesce(n.created_at, now())::timestamptz AS created_at
+FROM newest AS n
 LEFT JOIN rotated AS r ON true
 `
 
@@ -334,6 +341,7 @@ type RotateSigningKeyIfDueRow struct {
 //   - rotated: the key is stored
 //   - retried: the same call, with the same id, had stored it before
 //   - fresh: the newest key is not due yet; id says which it is
+//   - taken: the id belongs to another key; call again with a new one
 func (q *Queries) RotateSigningKeyIfDue(ctx context.Context, arg RotateSigningKeyIfDueParams) (RotateSigningKeyIfDueRow, error) {
 	row := q.db.QueryRow(ctx, RotateSigningKeyIfDue,
 		arg.ID,

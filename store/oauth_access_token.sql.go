@@ -154,9 +154,12 @@ WITH presented AS MATERIALIZED (
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     -- two users, if one acts for the other, in the order of their ids, and two clients, in the order of client_id
-    SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.subject_act, p.actor_user_id, p.actor_client_id, p.access_may_act, p.outcome, CASE WHEN p.actor_user_id IS NOT NULL THEN lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL) ELSE 'locked' END AS user_parents,
-        lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL) AS first_parents,
-        lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id) AS parents,
+    SELECT p.client_id, p.sector, p.client_epoch, p.access_token_lifetime, p.id, p.authorization_id, p.user_id, p.session_id, p.reference_id, p.authorization_code_id, p.actor_id, p.pair_epoch, p.family_client_id, p.auth_time, p.acr, p.amr, p.ends_at, p.access_scopes, p.access_resources, p.access_details, p.subject_act, p.actor_user_id, p.actor_client_id, p.access_may_act, p.outcome,
+        ARRAY[
+            lock_parents(least(p.user_id, p.actor_user_id), NULL, NULL),
+            lock_parents(greatest(p.user_id, p.actor_user_id), least(p.client_id, p.family_client_id), NULL),
+            lock_parents(NULL, greatest(p.client_id, p.family_client_id), p.session_id)
+        ]::text[] AS parents,
         CASE
             WHEN proof_is_fresh($18::token_digest, $19::timestamptz) THEN true
             ELSE was_issued_to($20::access_token_id, p.client_id, p.id)
@@ -165,17 +168,17 @@ WITH presented AS MATERIALIZED (
     FROM presented AS p
     WHERE p.outcome = 'exchanged'
 ), named AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.parents, m.fresh, m.live, give_subject(m.sector, least(m.user_id, m.actor_user_id)) AS first_sub,
         give_subject(m.sector, greatest(m.user_id, m.actor_user_id)) AS last_sub
     FROM admitted AS m
-    WHERE m.fresh AND m.live AND m.user_parents = 'locked' AND m.first_parents = 'locked' AND m.parents <> 'unknown'
+    WHERE m.fresh AND m.live AND NOT 'unknown' = ANY (m.parents)
 ), granted AS MATERIALIZED (
-    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.user_parents, m.first_parents, m.parents, m.fresh, m.live, m.first_sub, m.last_sub, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
+    SELECT m.client_id, m.sector, m.client_epoch, m.access_token_lifetime, m.id, m.authorization_id, m.user_id, m.session_id, m.reference_id, m.authorization_code_id, m.actor_id, m.pair_epoch, m.family_client_id, m.auth_time, m.acr, m.amr, m.ends_at, m.access_scopes, m.access_resources, m.access_details, m.subject_act, m.actor_user_id, m.actor_client_id, m.access_may_act, m.outcome, m.parents, m.fresh, m.live, m.first_sub, m.last_sub, (CASE WHEN m.actor_user_id < m.user_id THEN m.last_sub ELSE m.first_sub END)::subject AS sub,
         add_actor(
             m.subject_act,
-            CASE WHEN m.actor_user_id IS NULL THEN m.actor_client_id WHEN m.actor_user_id < m.user_id THEN m.first_sub::text ELSE m.last_sub::text END
+            CASE WHEN m.actor_user_id < m.user_id THEN m.first_sub::text WHEN m.actor_user_id IS NOT NULL THEN m.last_sub::text ELSE m.actor_client_id END
         ) AS access_act,
-        (CASE WHEN m.parents = 'locked' THEN m.session_id END)::session_id AS live_session_id,
+        (CASE WHEN NOT 'signed_out' = ANY (m.parents) THEN m.session_id END)::session_id AS live_session_id,
         least(expiry(now(), $21::interval, m.access_token_lifetime, 'AccessTokenLifetime'), m.ends_at)::timestamptz AS expires_at
     FROM named AS m
 ), new_access_token AS (
@@ -206,14 +209,11 @@ WITH presented AS MATERIALIZED (
     FROM earlier_access_token AS e
 )
 SELECT noted(
-        (CASE
-            WHEN w.outcome IS NOT NULL THEN w.outcome
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN m.outcome IS NULL THEN p.outcome::text
-            WHEN m.user_parents <> 'locked' OR m.first_parents <> 'locked' OR m.parents = 'unknown' THEN 'unknown'
-            WHEN NOT m.live THEN 'revoked'
-            ELSE 'proof_replayed'
-        END)::outcome,
+        coalesce(
+            w.outcome,
+            CASE WHEN 'unknown' = ANY (m.parents) THEN 'unknown' WHEN NOT m.live THEN 'revoked' WHEN NOT m.fresh THEN 'proof_replayed' END,
+            p.outcome::text, 'unauthenticated'
+        )::outcome,
         'ExchangeToken', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.authorization_id,
         from_address => $2::text
     )::outcome AS outcome,
@@ -782,12 +782,7 @@ WITH client AS MATERIALIZED (
     WHERE m.fresh AND NOT EXISTS (SELECT FROM new_access_token)
 )
 SELECT noted(
-        (CASE
-            WHEN w.outcome IS NOT NULL THEN w.outcome
-            WHEN c.outcome IS NULL THEN 'unauthenticated'
-            WHEN m.outcome IS NULL THEN c.outcome::text
-            ELSE 'proof_replayed'
-        END)::outcome,
+        coalesce(w.outcome, CASE WHEN NOT m.fresh THEN 'proof_replayed' END, c.outcome::text, 'unauthenticated')::outcome,
         'IssueAccessToken', of_client => $1::client_id, from_address => $2::text
     )::outcome AS outcome,
     w.expires_at
@@ -891,7 +886,7 @@ WITH asked AS MATERIALIZED (
     FROM oauth_client AS k
     LEFT JOIN oauth_trusted_issuer AS i ON i.issuer = $19::text
     LEFT JOIN account AS e ON e.provider_id = i.issuer AND e.account_id = $20::text
-    LEFT JOIN "user" AS u ON u.id = e.user_id AND u.deleted_at IS NULL
+    LEFT JOIN "user" AS u ON u.id = e.user_id
     WHERE k.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
     SELECT q.client_id, q.sector, q.client_epoch, q.lifetime, q.user_id, q.user_epoch, q.pair_epoch, q.outcome, new_authorization_id() AS authorization_id, lock_parents(q.user_id, q.client_id, NULL) AS parents,
@@ -957,13 +952,10 @@ WITH asked AS MATERIALIZED (
     WHERE j.verdict IN ('issued', 'retried')
 )
 SELECT noted(
-        (CASE
-            WHEN w.outcome IS NOT NULL THEN w.outcome
-            WHEN q.outcome IS NULL THEN 'unauthenticated'
-            WHEN m.outcome IS NULL THEN q.outcome::text
-            WHEN m.fresh AND m.parents <> 'locked' THEN 'unknown'
-            ELSE 'proof_replayed'
-        END)::outcome,
+        coalesce(
+            w.outcome, CASE WHEN m.parents <> 'locked' THEN 'unknown' WHEN m.outcome IS NOT NULL THEN 'proof_replayed' END, q.outcome::text,
+            'unauthenticated'
+        )::outcome,
         'IssueTokenByAssertion', of_user => q.user_id, of_client => $1::client_id,
         why => CASE WHEN m.fresh THEN 'assertion' END, from_address => $2::text
     )::outcome AS outcome,
@@ -1162,38 +1154,38 @@ func (q *Queries) ListAuthorizationAccessTokens(ctx context.Context, authorizati
 }
 
 const RevokeAccessTokenByID = `-- name: RevokeAccessTokenByID :one
-WITH caller AS MATERIALIZED (
-    SELECT c.client_id
+WITH presented AS MATERIALIZED (
+    -- the row decides, if there is one; else the family
+    SELECT t.id, coalesce(t.authorization_id, a.id) AS authorization_id, coalesce(t.user_id, a.user_id) AS user_id,
+        (
+            CASE
+                WHEN t.id IS NOT NULL THEN 'revoked'
+                WHEN a.id IS NULL THEN 'unknown'
+                WHEN is_ended(a, c, u, s) THEN 'revoked'
+                ELSE 'unsupported_token_type'
+            END
+        )::outcome AS verdict
     FROM oauth_client AS c
-    WHERE c.client_id = $1::client_id AND authenticates(c, $3::text, $4::token_digest)
+    LEFT JOIN oauth_access_token AS t ON t.id = $3::access_token_id AND t.client_id = c.client_id
+    LEFT JOIN (
+        oauth_authorization AS a
+        JOIN "user" AS u ON u.id = a.user_id
+        LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    ) ON a.id = $4::authorization_id AND a.client_id = c.client_id AND t.id IS NULL
+    WHERE c.client_id = $1::client_id AND authenticates(c, $5::text, $6::token_digest)
 ), revoked_access_token AS (
     UPDATE oauth_access_token AS t
     SET revoked = now(), updated_at = now()
-    FROM caller AS k
-    WHERE t.id = $5::access_token_id AND t.client_id = k.client_id AND t.revoked IS NULL
+    FROM presented AS p
+    WHERE t.id = p.id AND t.revoked IS NULL
     RETURNING t.id
-), presented AS (
-    SELECT t.authorization_id, t.user_id, true AS has_row, false AS is_ended
-    FROM caller AS k
-    JOIN oauth_access_token AS t ON t.client_id = k.client_id
-    WHERE t.id = $5::access_token_id
-    UNION ALL
-    SELECT a.id, a.user_id, false, is_ended(a, c, u, s)
-    FROM caller AS k
-    JOIN oauth_authorization AS a ON a.client_id = k.client_id
-    JOIN oauth_client AS c ON c.client_id = a.client_id
-    JOIN "user" AS u ON u.id = a.user_id
-    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    WHERE a.id = $6::authorization_id
 )
 SELECT noted(
         (
             CASE
-                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
-                WHEN p.has_row OR p.is_ended THEN settled('revoked')
-                WHEN p.authorization_id IS NOT NULL THEN 'unsupported_token_type'
-                ELSE 'unknown'
+                WHEN p.verdict = 'revoked' THEN settled('revoked')
+                ELSE coalesce(p.verdict, 'unauthenticated')
             END
         )::outcome,
         'RevokeAccessTokenByID', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id,
@@ -1202,17 +1194,15 @@ SELECT noted(
     p.authorization_id
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
-ORDER BY p.has_row DESC
-LIMIT 1
 `
 
 type RevokeAccessTokenByIDParams struct {
 	ClientID         ClientID
 	IPAddress        *string
-	ClientAuthMethod string
-	ClientSecret     token.Digest
 	ID               AccessTokenID
 	AuthorizationID  *AuthorizationID
+	ClientAuthMethod string
+	ClientSecret     token.Digest
 }
 
 type RevokeAccessTokenByIDRow struct {
@@ -1225,7 +1215,7 @@ type RevokeAccessTokenByIDRow struct {
 // in AuthenticateClient; a disabled client may revoke.
 // ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token is revoked (200)
-//   - revoked: it, or its family, had been revoked before (200)
+//   - revoked: it, or its family, had been revoked before, or the token has expired and is being deleted (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 //   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
@@ -1236,10 +1226,10 @@ func (q *Queries) RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTok
 	row := q.db.QueryRow(ctx, RevokeAccessTokenByID,
 		arg.ClientID,
 		arg.IPAddress,
-		arg.ClientAuthMethod,
-		arg.ClientSecret,
 		arg.ID,
 		arg.AuthorizationID,
+		arg.ClientAuthMethod,
+		arg.ClientSecret,
 	)
 	var i RevokeAccessTokenByIDRow
 	err := row.Scan(&i.Outcome, &i.AuthorizationID)
@@ -1280,10 +1270,10 @@ WITH caller AS MATERIALIZED (
 SELECT noted(
         (
             CASE
-                WHEN NOT EXISTS (SELECT FROM caller) THEN 'unauthenticated'
                 WHEN EXISTS (SELECT FROM ended_family) OR EXISTS (SELECT FROM revoked_access_token) THEN 'ended'
                 WHEN p.kind IS NOT NULL THEN settled('revoked')
-                ELSE 'unknown'
+                WHEN EXISTS (SELECT FROM caller) THEN 'unknown'
+                ELSE 'unauthenticated'
             END
         )::outcome,
         'RevokeToken', of_user => p.user_id, of_client => $1::client_id, of_family => p.authorization_id,
@@ -1315,7 +1305,7 @@ type RevokeTokenRow struct {
 // client may revoke.
 // ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token, or its family, is revoked (200)
-//   - revoked: it had been revoked before (200)
+//   - revoked: it had been revoked before, or has expired and is being deleted (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error) {

@@ -24,8 +24,7 @@ WITH asked AS MATERIALIZED (
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($5::text[])) AS granted_scopes,
-        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
-        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
+        u.grants_epoch AS user_epoch, c.grants_epoch AS client_epoch, -- if they have risen since the first approval, it is revoked
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $6::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
         CASE WHEN a.kind = 'code' THEN $7::token_digest END AS code,
@@ -45,7 +44,7 @@ WITH asked AS MATERIALIZED (
                 ELSE coalesce(
                     granter_refusal(q.parents, u, $2::session_id, s),
                     CASE
-                        WHEN NOT is_within(coalesce($5::text[], '{}'), a.scopes) THEN 'invalid_scope'
+                        WHEN NOT is_within($5::text[], a.scopes) THEN 'invalid_scope'
                         WHEN NOT details_within($11::jsonb, a.authorization_details, $12::text[])
                         THEN 'invalid_authorization_details'
                         ELSE coalesce(judge_again(c, a, $5::text[], $9::text[], $10::text[]), 'approved')
@@ -305,7 +304,7 @@ WITH client AS MATERIALIZED (
     ON CONFLICT DO NOTHING -- of id and request_uri: of two same calls at once, either may conflict first
     RETURNING id, expires_at
 )
-SELECT (CASE WHEN c.outcome IS NULL THEN 'unknown' WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END)::outcome AS outcome,
+SELECT coalesce(CASE WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END, 'unknown')::outcome AS outcome,
     n.expires_at, c.redirect_uri,
     (CASE WHEN c.outcome = 'invalid_scope' THEN beyond($1::text[], coalesce(c.scopes, $2::text[])) END)::text[] AS refused_scopes,
     (CASE WHEN c.outcome = 'invalid_target' THEN beyond($3::text[], coalesce(c.resources, $4::text[])) END)::text[] AS refused_resources
@@ -814,7 +813,7 @@ WITH locked AS MATERIALIZED (
             ),
             granter_refusal(l.parents, u, $3::session_id, s),
             CASE
-                WHEN NOT is_within(coalesce($18::text[], '{}'), coalesce($12::text[], '{}')) THEN 'invalid_scope'
+                WHEN NOT is_within($18::text[], coalesce($12::text[], '{}')) THEN 'invalid_scope'
                 WHEN NOT details_within($19::jsonb, $16::jsonb, $20::text[])
                 THEN 'invalid_authorization_details'
                 ELSE 'granted'
@@ -857,11 +856,7 @@ WITH locked AS MATERIALIZED (
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unknown'
-            WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken'
-            ELSE p.outcome
-        END)::outcome,
+        coalesce(CASE WHEN p.outcome = 'granted' AND NOT EXISTS (SELECT FROM granted) THEN 'taken' ELSE p.outcome END, 'unknown')::outcome,
         'GrantAuthorization', of_user => $1::user_id,
         of_client => $2::client_id, of_session => $3::session_id, from_address => $4::text
     )::outcome AS outcome
@@ -1058,8 +1053,7 @@ func (q *Queries) IntrospectAuthorization(ctx context.Context, arg IntrospectAut
 
 const IssueAuthorizationCode = `-- name: IssueAuthorizationCode :one
 WITH request AS MATERIALIZED (
-    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state, a.status,
-        a.user_id, a.granted_scopes, a.user_epoch, a.client_epoch, a.pair_epoch,
+    SELECT a.id, a.client_id, resolve_redirect_uri(a.redirect_uri, c.redirect_uris) AS redirect_uri, a.response_mode, a.state,
         deadline($1::interval, c.code_lifetime, 'CodeLifetime') AS code_expires_at,
         (
             CASE
@@ -1081,12 +1075,8 @@ WITH request AS MATERIALIZED (
     WHERE a.id = $4::authorization_id AND a.kind = 'code'
     FOR NO KEY UPDATE OF a
 ), issued AS (
-    -- writes again what the approval wrote: PostgreSQL checks the constraints first against the row as it was before this statement
-    -- waited for the approval, and a code in that row would violate them
     UPDATE oauth_authorization AS a
-    SET status = q.status, user_id = q.user_id, granted_scopes = q.granted_scopes, user_epoch = q.user_epoch,
-        client_epoch = q.client_epoch, pair_epoch = q.pair_epoch,
-        code = $5::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
+    SET code = $5::token_digest, code_expires_at = q.code_expires_at, expires_at = q.code_expires_at, updated_at = now()
     FROM request AS q
     WHERE a.id = q.id AND q.outcome = 'issued'
 )
@@ -1671,7 +1661,7 @@ WITH caller AS MATERIALIZED (
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
         CASE WHEN $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(coalesce(a.redeemed_at, now()), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         family_expiry(
             coalesce(a.redeemed_at, now()), $16::interval, c.authorization_lifetime,
@@ -1691,7 +1681,7 @@ WITH caller AS MATERIALIZED (
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within(coalesce($11::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+                WHEN NOT is_within($11::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
                 WHEN NOT details_within($12::jsonb, a.authorization_details, $18::text[])
                 THEN 'invalid_authorization_details'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
@@ -1715,9 +1705,10 @@ WITH caller AS MATERIALIZED (
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE
-            WHEN r.id IS NULL THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
-            WHEN r.authorization_id = f.id AND r.token = $10::token_digest THEN r.expires_at
-            ELSE refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+            WHEN f.outcome = 'redeemed' THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
+            WHEN r.id IS NOT NULL AND (r.authorization_id <> f.id OR r.token IS DISTINCT FROM $10::token_digest)
+            THEN refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
+            ELSE r.expires_at
         END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
     LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $21::refresh_token_id END
@@ -1954,7 +1945,7 @@ type RevokeAuthorizationRow struct {
 
 // RevokeAuthorization ends one authorization and every token of its family.
 //   - ended: the family is dead
-//   - revoked: the authorization had been ended before
+//   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 //   - unknown: there is no such authorization
 func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAuthorization, id)

@@ -29,6 +29,7 @@ WITH caller AS MATERIALIZED (
                         c, $6::text[], $7::text[], $8::text[], $9::text[],
                         $10::jsonb, $11::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = $12::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
@@ -54,11 +55,7 @@ WITH caller AS MATERIALIZED (
     CROSS JOIN asked AS q
 )
 SELECT noted(
-        (CASE
-            WHEN q.outcome IS NULL THEN 'unauthenticated'
-            WHEN q.outcome = 'created' AND n.id IS NULL THEN 'taken'
-            ELSE q.outcome
-        END)::outcome,
+        coalesce(CASE WHEN q.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE q.outcome END, 'unauthenticated')::outcome,
         'CreateBackchannelAuthentication', of_user => $1::user_id, of_client => $2::client_id
     )::outcome AS outcome,
     n.expires_at, n.poll_interval
@@ -150,23 +147,24 @@ WITH client AS MATERIALIZED (
                         c, $4::text[], $5::text[], $6::text[], $7::text[],
                         $8::jsonb, $9::text[]
                     ),
+                    CASE WHEN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.id = $10::authorization_id) THEN 'taken'::outcome END,
                     'created'
                 )
             END
         )::outcome AS outcome
     FROM oauth_client AS c
-    WHERE c.client_id = $10::client_id
+    WHERE c.client_id = $11::client_id
     FOR KEY SHARE
 ), expired_request AS (
     UPDATE oauth_polled_request AS p
     SET user_code = NULL, updated_at = now()
     FROM client AS c
-    WHERE p.user_code = $11::token_digest AND p.expires_at <= now() AND c.outcome = 'created'
+    WHERE p.user_code = $12::token_digest AND p.expires_at <= now() AND c.outcome = 'created'
     RETURNING p.id
 ), new_request AS (
     -- the gate: a user code belongs to one request. The count makes PostgreSQL free the code first.
     INSERT INTO oauth_polled_request (id, code, user_code, expires_at, poll_interval)
-    SELECT $12::authorization_id, $13::token_digest, $11::token_digest, c.expires_at,
+    SELECT $10::authorization_id, $13::token_digest, $12::token_digest, c.expires_at,
         least(coalesce(nullif($14::interval, interval '0'), interval '5 seconds'), c.expires_at - now())
     FROM client AS c
     WHERE c.outcome = 'created' AND (SELECT count(*) FROM expired_request) >= 0
@@ -179,13 +177,7 @@ WITH client AS MATERIALIZED (
     FROM new_request AS n
     CROSS JOIN client AS c
 )
-SELECT (
-        CASE
-            WHEN c.outcome IS NULL THEN 'unauthenticated'
-            WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken'
-            ELSE c.outcome
-        END
-    )::outcome AS outcome,
+SELECT coalesce(CASE WHEN c.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE c.outcome END, 'unauthenticated')::outcome AS outcome,
     n.expires_at, n.poll_interval
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN client AS c ON true
@@ -202,9 +194,9 @@ type CreateDeviceAuthorizationParams struct {
 	DefaultResources                 []string
 	AuthorizationDetails             json.RawMessage
 	DefaultAuthorizationDetailsTypes []string
+	ID                               AuthorizationID
 	ClientID                         ClientID
 	UserCode                         token.Digest
-	ID                               AuthorizationID
 	DeviceCode                       token.Digest
 	PollInterval                     time.Duration
 	Request                          json.RawMessage
@@ -242,9 +234,9 @@ func (q *Queries) CreateDeviceAuthorization(ctx context.Context, arg CreateDevic
 		arg.DefaultResources,
 		arg.AuthorizationDetails,
 		arg.DefaultAuthorizationDetailsTypes,
+		arg.ID,
 		arg.ClientID,
 		arg.UserCode,
-		arg.ID,
 		arg.DeviceCode,
 		arg.PollInterval,
 		arg.Request,
@@ -418,12 +410,11 @@ const PollDeviceCode = `-- name: PollDeviceCode :one
 WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
-        c.authorization_lifetime, CASE WHEN a.bound THEN s.expires_at END AS session_ends_at, a.max_expires_at,
+        c.authorization_lifetime, s.expires_at AS session_ends_at, a.max_expires_at,
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $3::token_digest END)::token_digest AS refresh_token,
         asked_or_granted($4::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set($5::jsonb), a.authorization_details)::jsonb AS access_details,
-        coalesce($6::token_confirmation, a.confirmation) AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $6::token_confirmation) END AS family_confirmation,
+        CASE WHEN is_public(c) THEN $6::token_confirmation END AS family_confirmation,
         (CASE
             WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
@@ -452,7 +443,7 @@ WITH presented AS MATERIALIZED (
     ) ON p.code = $12::token_digest
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.access_details, p.confirmation, p.family_confirmation, p.outcome,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.access_details, p.family_confirmation, p.outcome,
         least(expiry(now(), $13::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
         CASE WHEN p.refresh_token IS NOT NULL
             THEN expiry(now(), $14::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
@@ -496,7 +487,7 @@ WITH presented AS MATERIALIZED (
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
     SELECT p.id, p.client_id, p.user_id, give_subject(p.sector, p.user_id) AS sub, p.reference_id, p.granted_scopes, p.resources,
-        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.confirmation, p.family_confirmation,
+        p.access_resources, p.authorization_details, p.access_details, p.auth_time, p.family_confirmation,
         j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
@@ -540,7 +531,7 @@ WITH presented AS MATERIALIZED (
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.refresh_token_id AND NOT g.is_new AND $19::boolean
+    WHERE r.id = g.refresh_token_id AND $19::boolean
       AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
 ), raised_family AS (
     UPDATE oauth_authorization AS a
@@ -556,13 +547,13 @@ WITH presented AS MATERIALIZED (
     )
     SELECT $18::access_token_id, $20::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
-        g.confirmation, g.id, g.id
+        $6::token_confirmation, g.id, g.id
     FROM granted AS g
     WHERE NOT $19::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id
 ), earlier_access_token AS MATERIALIZED (
-    SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
+    SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
     FROM granted AS g
     CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $20::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
@@ -570,7 +561,7 @@ WITH presented AS MATERIALIZED (
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,
-        (CASE WHEN e.authorization_id IS NULL THEN g.granted_scopes ELSE e.scopes END)::text[] AS granted_scopes,
+        g.granted_scopes,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_resources ELSE e.resources END)::text[] AS resources,
         (CASE WHEN e.authorization_id IS NULL THEN g.access_details ELSE e.authorization_details END)::jsonb AS authorization_details,
         (CASE
@@ -582,15 +573,17 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
-            WHEN NOT m.fresh THEN 'proof_replayed'
-            WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
-            ELSE p.outcome
-        END)::outcome,
+        coalesce(
+            CASE
+                WHEN j.verdict IS NOT NULL AND NOT (j.verdict = 'retried' AND p.outcome <> 'redeemed') THEN j.verdict
+                WHEN NOT m.fresh THEN 'proof_replayed'
+                WHEN EXISTS (SELECT FROM slowed) THEN 'slow_down'
+                ELSE p.outcome
+            END,
+            'unauthenticated'
+        )::outcome,
         'PollDeviceCode', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id, of_family => p.id,
-        why => CASE WHEN p.outcome <> 'mismatched' THEN NULL WHEN p.client_id <> $1::client_id THEN 'client' ELSE 'key' END,
+        why => CASE WHEN p.client_id <> $1::client_id THEN 'client' WHEN p.outcome = 'mismatched' THEN 'key' END,
         from_address => $2::text
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.granted_scopes, w.resources,

@@ -342,13 +342,12 @@ WITH presented AS MATERIALIZED (
         details_of_types(
             coalesce(details_as_set($9::jsonb), r.authorization_details), c.authorization_details_types
         )::jsonb AS access_details,
-        coalesce($10::token_confirmation, a.confirmation, r.confirmation) AS access_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $11::text, $12::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $10::text, $11::token_digest) THEN 'unauthenticated'
             WHEN r.id IS NULL THEN 'unknown'
             WHEN c.disabled THEN 'disabled'
-            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $10::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(c, $10::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(coalesce(a.confirmation, r.confirmation), $12::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, $12::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
             WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
@@ -370,7 +369,7 @@ WITH presented AS MATERIALIZED (
     ) ON r.token = $14::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
             WHEN proof_is_fresh($15::token_digest, $16::timestamptz) THEN true
             ELSE was_rotated_into(p.id, $17::refresh_token_id)
@@ -391,7 +390,7 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.access_confirmation, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $18::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $17::refresh_token_id)::refresh_token_id AS successor_id,
@@ -434,7 +433,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT $23::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, g.access_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, $12::token_confirmation, g.act, g.authorization_id, g.authorization_code_id
     FROM granted AS g
     WHERE NOT $21::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -460,12 +459,10 @@ WITH presented AS MATERIALIZED (
     LEFT JOIN earlier_access_token AS e ON true
 )
 SELECT noted(
-        (CASE
-            WHEN p.outcome IS NULL THEN 'unauthenticated'
-            WHEN NOT m.fresh THEN 'proof_replayed'
-            WHEN j.verdict IS NULL OR (j.verdict = 'retried' AND p.outcome <> 'rotated') THEN p.outcome
-            ELSE j.verdict
-        END)::outcome,
+        coalesce(
+            CASE WHEN NOT m.fresh THEN 'proof_replayed' WHEN j.verdict <> 'retried' OR p.outcome = 'rotated' THEN j.verdict END,
+            p.outcome, 'unauthenticated'
+        )::outcome,
         'RotateRefreshToken', of_user => p.user_id, of_client => $1::client_id, of_session => p.session_id,
         of_family => p.authorization_id, from_address => $2::text
     )::outcome AS outcome,
@@ -488,9 +485,9 @@ type RotateRefreshTokenParams struct {
 	Resources             []string
 	DefaultResources      []string
 	AuthorizationDetails  json.RawMessage
-	Confirmation          *token.Confirmation
 	ClientAuthMethod      string
 	ClientSecret          token.Digest
+	Confirmation          *token.Confirmation
 	ComparedTypes         []string
 	Token                 token.Digest
 	Proof                 *token.Digest
@@ -574,9 +571,9 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.Resources,
 		arg.DefaultResources,
 		arg.AuthorizationDetails,
-		arg.Confirmation,
 		arg.ClientAuthMethod,
 		arg.ClientSecret,
+		arg.Confirmation,
 		arg.ComparedTypes,
 		arg.Token,
 		arg.Proof,

@@ -87,7 +87,7 @@ func (q *Queries) DeleteExpiredOneTimeCodes(ctx context.Context, batchSize int32
 const RedeemOneTimeCode = `-- name: RedeemOneTimeCode :one
 WITH present AS MATERIALIZED (
     -- locked, so that guesses are judged one after the other
-    SELECT c.id, c.purpose, c.subject, c.data, c.expires_at <= now() AS is_over, (c.digest = $1::token_digest) IS TRUE AS is_right
+    SELECT c.id, c.purpose, c.subject, c.data, c.expires_at <= now() AS is_over, c.digest = $1::token_digest AS is_right
     FROM one_time_code AS c
     WHERE c.purpose = $2::text AND c.subject = $3::token_digest
     FOR UPDATE
@@ -104,7 +104,7 @@ WITH present AS MATERIALIZED (
     WHERE c.id = g.id AND g.outcome = 'accepted'
     RETURNING c.id
 )
-SELECT (CASE WHEN p.id IS NULL THEN 'unknown' WHEN p.is_over THEN 'expired' ELSE g.outcome END)::outcome AS outcome,
+SELECT coalesce(CASE WHEN p.is_over THEN 'expired' ELSE g.outcome END, 'unknown')::outcome AS outcome,
     (CASE WHEN g.outcome = 'accepted' THEN g.data END)::jsonb AS data, coalesce(g.attempts_left, 0)::bigint AS attempts_left, g.resets_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN present AS p ON true

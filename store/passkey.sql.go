@@ -10,7 +10,7 @@ import (
 
 const CreatePasskey = `-- name: CreatePasskey :one
 WITH owner AS MATERIALIZED (
-    SELECT u.id, user_refusal(u) AS refusal
+    SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
     WHERE u.id = $1::user_id
     FOR KEY SHARE
@@ -20,12 +20,13 @@ WITH owner AS MATERIALIZED (
         $5::bigint, $6::text[],
         $7::text, $8::boolean, $9::boolean
     FROM owner AS o
-    WHERE o.refusal IS NULL
+    WHERE o.outcome = 'created'
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreatePasskey',
-        of_user => $1::user_id, of_item => $2::passkey_id
+        (CASE WHEN o.outcome IS NULL THEN 'unknown' WHEN o.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE o.outcome END)::outcome,
+        'CreatePasskey', of_user => $1::user_id, of_item => $2::passkey_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
@@ -44,11 +45,12 @@ type CreatePasskeyParams struct {
 	BackedUp       bool
 }
 
-// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
-// passkey_pkey. A sign_count of nil means that none is known.
+// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). id is its credential ID. A sign_count of
+// nil means that none is known.
 //   - created: the passkey is written
 //   - unknown: there is no such user
 //   - suspended: the user is suspended (access_denied)
+//   - taken: the credential ID is registered already, for this or another user, or the same call was made before
 func (q *Queries) CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, CreatePasskey,
 		arg.UserID,

@@ -175,11 +175,12 @@ type Querier interface {
 	//   - unknown: there is no such user, or no such client with pairwise subjects
 	// Only created changes anything.
 	CreatePairwiseSubject(ctx context.Context, arg CreatePairwiseSubjectParams) (Outcome, error)
-	// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). If the credential ID is taken, it violates
-	// passkey_pkey. A sign_count of nil means that none is known.
+	// CreatePasskey stores a passkey that a user has registered (WebAuthn Level 3, section 7.1). id is its credential ID. A sign_count of
+	// nil means that none is known.
 	//   - created: the passkey is written
 	//   - unknown: there is no such user
 	//   - suspended: the user is suspended (access_denied)
+	//   - taken: the credential ID is registered already, for this or another user, or the same call was made before
 	CreatePasskey(ctx context.Context, arg CreatePasskeyParams) (Outcome, error)
 	// CreateSession records that a user has signed in. The session lasts for lifetime, unless it is extended. With max_sessions above 0, the
 	// user's oldest live sessions end, so that no more than max_sessions are left with the new one; ended_sessions says how many. If a user
@@ -187,6 +188,8 @@ type Querier interface {
 	//   - created: the session is written
 	//   - unknown: there is no such user
 	//   - suspended: the user is suspended (access_denied)
+	//   - taken: the id or token belongs to another session, or the same call was made before; call again with new ones
+	// Only created changes anything.
 	CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error)
 	// CreateSigningKey stores a key pair. private_key is ciphertext: the caller encrypts it first. For a key that a key management service keeps,
 	// private_key is empty and private_key_uri refers to it. A key with a lifetime is published until that has passed; a key without one, or
@@ -198,6 +201,7 @@ type Querier interface {
 	//   - created: the secret is written
 	//   - unknown: there is no such user
 	//   - suspended: the user is suspended (access_denied)
+	//   - taken: the id belongs to another one, or the same call was made before; call again with a new one
 	CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome, error)
 	// CreateTrustedIssuer trusts an issuer of assertions (RFC 7523, section 2.1). Its subjects are the accounts whose provider_id is the issuer.
 	// audiences, signing_algorithms and client_ids say what is accepted; empty accepts nothing. any_client accepts all clients that are
@@ -333,7 +337,7 @@ type Querier interface {
 	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 	// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 	//   - ended: the session is over
-	//   - revoked: the session had been ended before
+	//   - revoked: the session had been ended before, or has expired and is being deleted
 	//   - unknown: there is no such session
 	EndSession(ctx context.Context, id SessionID) (EndSessionRow, error)
 	// EndUserSessions ends all sessions of a user except keep, if that is set: 'sign out everywhere else'. It also ends a session that begins
@@ -950,7 +954,7 @@ type Querier interface {
 	// in AuthenticateClient; a disabled client may revoke.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - ended: the token is revoked (200)
-	//   - revoked: it, or its family, had been revoked before (200)
+	//   - revoked: it, or its family, had been revoked before, or the token has expired and is being deleted (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 	//   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
@@ -959,7 +963,7 @@ type Querier interface {
 	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
 	// RevokeAuthorization ends one authorization and every token of its family.
 	//   - ended: the family is dead
-	//   - revoked: the authorization had been ended before
+	//   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 	//   - unknown: there is no such authorization
 	RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error)
 	// RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -968,7 +972,7 @@ type Querier interface {
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
 	// RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 	//   - ended: the token is revoked
-	//   - revoked: it had been revoked before
+	//   - revoked: it had been revoked before, or has expired and is being deleted
 	//   - unknown: there is no such token
 	RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error)
 	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
@@ -976,7 +980,7 @@ type Querier interface {
 	// client may revoke.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - ended: the token, or its family, is revoked (200)
-	//   - revoked: it had been revoked before (200)
+	//   - revoked: it had been revoked before, or has expired and is being deleted (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 	RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error)
@@ -1042,6 +1046,7 @@ type Querier interface {
 	//   - rotated: the key is stored
 	//   - retried: the same call, with the same id, had stored it before
 	//   - fresh: the newest key is not due yet; id says which it is
+	//   - taken: the id belongs to another key; call again with a new one
 	RotateSigningKeyIfDue(ctx context.Context, arg RotateSigningKeyIfDueParams) (RotateSigningKeyIfDueRow, error)
 	// SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
 	//   - updated: the token is replaced or removed

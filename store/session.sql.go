@@ -17,30 +17,34 @@ WITH owner AS MATERIALIZED (
     FROM "user" AS u
     WHERE u.id = $2::user_id
     FOR KEY SHARE
-), room AS MATERIALIZED (
-    SELECT o.id, make_room_for_session(o.id, $3::integer) AS ended
-    FROM owner AS o
-    WHERE o.outcome = 'created'
 ), created AS (
     INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, label, acr, amr, auth_time)
-    SELECT $4::session_id, r.id, $5::token_digest, deadline($6::interval, NULL, 'Lifetime'), $1::text,
-        $7::text, $8::text, $9::text, $10::text[],
-        $11::timestamptz
-    FROM room AS r
-    RETURNING expires_at
+    SELECT $3::session_id, o.id, $4::token_digest, deadline($5::interval, NULL, 'Lifetime'), $1::text,
+        $6::text, $7::text, $8::text, $9::text[],
+        $10::timestamptz
+    FROM owner AS o
+    WHERE o.outcome = 'created'
+    ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
+    RETURNING id, user_id, expires_at
+), room AS MATERIALIZED (
+    -- after the session is written, so that a call that writes none ends none
+    SELECT make_room_for_session(n.user_id, $11::integer, n.id) AS ended
+    FROM created AS n
 )
-SELECT noted(coalesce(o.outcome, 'unknown')::outcome, 'CreateSession', of_user => o.id, from_address => $1::text)::outcome AS outcome,
+SELECT noted(
+        (CASE WHEN o.outcome IS NULL THEN 'unknown' WHEN o.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE o.outcome END)::outcome,
+        'CreateSession', of_user => o.id, from_address => $1::text
+    )::outcome AS outcome,
     n.expires_at, coalesce(r.ended, 0)::bigint AS ended_sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
-LEFT JOIN room AS r ON true
 LEFT JOIN created AS n ON true
+LEFT JOIN room AS r ON true
 `
 
 type CreateSessionParams struct {
 	IPAddress   *string
 	UserID      UserID
-	MaxSessions int32
 	ID          SessionID
 	Token       token.Digest
 	Lifetime    time.Duration
@@ -49,6 +53,7 @@ type CreateSessionParams struct {
 	ACR         *string
 	AMR         []string
 	AuthTime    *time.Time
+	MaxSessions int32
 }
 
 type CreateSessionRow struct {
@@ -63,11 +68,13 @@ type CreateSessionRow struct {
 //   - created: the session is written
 //   - unknown: there is no such user
 //   - suspended: the user is suspended (access_denied)
+//   - taken: the id or token belongs to another session, or the same call was made before; call again with new ones
+//
+// Only created changes anything.
 func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (CreateSessionRow, error) {
 	row := q.db.QueryRow(ctx, CreateSession,
 		arg.IPAddress,
 		arg.UserID,
-		arg.MaxSessions,
 		arg.ID,
 		arg.Token,
 		arg.Lifetime,
@@ -76,6 +83,7 @@ func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) (C
 		arg.ACR,
 		arg.AMR,
 		arg.AuthTime,
+		arg.MaxSessions,
 	)
 	var i CreateSessionRow
 	err := row.Scan(&i.Outcome, &i.ExpiresAt, &i.EndedSessions)
@@ -184,7 +192,7 @@ type EndSessionRow struct {
 // EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 // Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 //   - ended: the session is over
-//   - revoked: the session had been ended before
+//   - revoked: the session had been ended before, or has expired and is being deleted
 //   - unknown: there is no such session
 func (q *Queries) EndSession(ctx context.Context, id SessionID) (EndSessionRow, error) {
 	row := q.db.QueryRow(ctx, EndSession, id)
@@ -208,7 +216,7 @@ WITH owner AS MATERIALIZED (
     SET user_sessions_epoch = CASE WHEN s.user_sessions_epoch = o.sessions_epoch - 1 THEN o.sessions_epoch ELSE s.user_sessions_epoch END,
         updated_at = now()
     FROM owner AS o
-    WHERE s.id = $2::session_id AND s.user_id = o.id AND s.ended_at IS NULL
+    WHERE s.id = $2::session_id AND s.user_id = o.id
     RETURNING s.id
 )
 SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,

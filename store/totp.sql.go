@@ -10,7 +10,7 @@ import (
 
 const CreateTOTP = `-- name: CreateTOTP :one
 WITH owner AS MATERIALIZED (
-    SELECT u.id, user_refusal(u) AS refusal
+    SELECT u.id, coalesce(user_refusal(u), 'created')::outcome AS outcome
     FROM "user" AS u
     WHERE u.id = $1::user_id
     FOR KEY SHARE
@@ -20,12 +20,13 @@ WITH owner AS MATERIALIZED (
         coalesce($5::text, 'SHA1'),
         coalesce($6::integer, 6), coalesce($7::integer, 30), $8::bigint
     FROM owner AS o
-    WHERE o.refusal IS NULL
+    WHERE o.outcome = 'created'
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'created' ELSE coalesce(o.refusal, 'unknown') END)::outcome, 'CreateTOTP', of_user => $1::user_id,
-        of_item => $2::totp_id
+        (CASE WHEN o.outcome IS NULL THEN 'unknown' WHEN o.outcome = 'created' AND n.id IS NULL THEN 'taken' ELSE o.outcome END)::outcome,
+        'CreateTOTP', of_user => $1::user_id, of_item => $2::totp_id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
@@ -49,6 +50,7 @@ type CreateTOTPParams struct {
 //   - created: the secret is written
 //   - unknown: there is no such user
 //   - suspended: the user is suspended (access_denied)
+//   - taken: the id belongs to another one, or the same call was made before; call again with a new one
 func (q *Queries) CreateTOTP(ctx context.Context, arg CreateTOTPParams) (Outcome, error) {
 	row := q.db.QueryRow(ctx, CreateTOTP,
 		arg.UserID,

@@ -297,7 +297,7 @@ var special = map[string]map[string]string{
 	"function end_sessions":              {"Doomed": "known_session"},
 	"function end_user_sessions":         {"Owner": "user_id", "Keep": "'none"},
 	"function is_older_secret":           {"Of_client": "client_with_secrets", "Presented": "older_secret"},
-	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1"},
+	"function make_room_for_session":     {"Owner": "user_id", "Max_sessions": "'1", "Newest": "'none"},
 	"function live_session":              {"Of_session": "session_id"},
 	"function lock_parents":              {"Of_user": "user_id", "Of_client": "client_id", "Of_session": "session_id"},
 
@@ -307,7 +307,6 @@ var special = map[string]map[string]string{
 	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "DocumentClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
 	"RefreshClientDocument":                {"ClientID": "document_client", "DocumentETag": "'\"1\""},
 	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
-	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null, "Verified": null, "Subject_type": null, "Redirect_uris": "'{https://a.example/}", "Grant_types": null},
 	"function judge_client_document":       {"Of_client": "client_id", "If_later": "'stale"},
 	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
 }

@@ -116,9 +116,9 @@ func (d *database) handOn(ctx context.Context) (surplus *database) {
 // keeper is the superuser in one database. It empties it, and knows how it was.
 type keeper struct {
 	conn  *pgx.Conn
-	state string // a query whose answer changes with the catalog, and with the rows of tables that were not empty
+	state string // a query whose answer changes with the catalog, and with the rows that were there at first
 	was   string // its first answer
-	empty string // a statement that empties the other tables and sets the sequences back
+	empty string // a statement that deletes the other rows and sets the sequences back
 	size  int64  // in bytes
 }
 
@@ -177,16 +177,12 @@ func keeperOf(ctx context.Context, d *database) (_ *keeper, err error) {
 	}
 	var state, empty []string
 	for _, t := range tables {
-		filled := t.Catalog
-		if !t.Catalog {
-			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+t.Name+")").Scan(&filled); err != nil {
-				return nil, err
-			}
-		}
-		if filled {
-			state = append(state, fmt.Sprintf("SELECT '%s', count(*), count(*) FILTER (WHERE age(xmin) < age('%s'::xid)) FROM %[1]s", t.Name, xid))
-		} else {
-			empty = append(empty, fmt.Sprintf("d%d AS (DELETE FROM %s)", len(empty), t.Name))
+		written := fmt.Sprintf("age(xmin) < age('%s'::xid)", xid)
+		if t.Catalog {
+			state = append(state, fmt.Sprintf("SELECT '%s', count(*), count(*) FILTER (WHERE %s) FROM %[1]s", t.Name, written))
+		} else { // rows that were there from the beginning have to be there, as they were
+			state = append(state, fmt.Sprintf("SELECT '%s', count(*) FILTER (WHERE NOT %s), 0 FROM %[1]s", t.Name, written))
+			empty = append(empty, fmt.Sprintf("d%d AS (DELETE FROM %s WHERE %s)", len(empty), t.Name, written))
 		}
 	}
 	k.state = `
@@ -312,7 +308,11 @@ func (o Options) kind() string {
 	case pgx.BatchTracer, pgx.CopyFromTracer, pgx.PrepareTracer, pgx.ConnectTracer:
 		return "" // pgx asks once what a tracer traces
 	}
-	return fmt.Sprintf("%d %q %q %t %t", o.MaxConns, o.TimeZone, o.Settings, o.Tracer != nil, o.Roles)
+	filled := ""
+	if o.Fill != nil {
+		filled = o.Fill.ID
+	}
+	return fmt.Sprintf("%d %q %q %t %t %q", o.MaxConns, o.TimeZone, o.Settings, o.Tracer != nil, o.Roles, filled)
 }
 
 // tracer is that of a pool which is handed on: the test's.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -36,6 +37,33 @@ func exec(sql ...string) func(*testing.T, *DB) {
 			_, err := db.Pool.Exec(t.Context(), s)
 			must(t, err)
 		}
+	}
+}
+
+// filled is a database that has a user from the beginning.
+func filled(id string) Options {
+	return Options{Fill: &Fill{ID: id, Rows: func(ctx context.Context, pool *pgxpool.Pool) error {
+		_, err := store.New(pool).CreateUser(ctx, store.CreateUserParams{ID: "user_0", Name: id})
+		return err
+	}}}
+}
+
+func TestADatabaseIsFilled(t *testing.T) {
+	t.Parallel()
+	o := filled("1")
+	o.shelf = shelfFor(t)
+	first := oneTest(t, o, exec())
+	second := New(t, o)
+	if first.URL != second.URL {
+		t.Error("the next test has another database")
+	}
+	for range 2 {
+		var got string
+		must(t, second.Pool.QueryRow(t.Context(), `SELECT string_agg(id || ' ' || name, ', ') FROM "user"`).Scan(&got))
+		if got != "user_0 1" {
+			t.Errorf("users: %s", got)
+		}
+		second = New(t, filled("1"))
 	}
 }
 
@@ -134,7 +162,9 @@ func TestADatabaseThatATestHasChangedIsNotHandedOn(t *testing.T) {
 			must(t, err)
 			t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
 		}},
-		"a tracer of more than queries": {o: Options{Tracer: &ofPreparing{}}, do: exec()},
+		"a row that was there is another": {o: filled("1"), do: exec(`UPDATE "user" SET name = 'x' WHERE id = 'user_0'`)},
+		"a row that was there is missing": {o: filled("1"), do: exec(`DELETE FROM "user" WHERE id = 'user_0'`)},
+		"a tracer of more than queries":   {o: Options{Tracer: &ofPreparing{}}, do: exec()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -154,6 +184,21 @@ func TestADatabaseThatATestHasChangedIsNotHandedOn(t *testing.T) {
 			if second := New(t, o); second.URL == first.URL {
 				t.Errorf("the next test, which wants %+v, has the same database", o)
 			}
+		}
+	})
+	t.Run("another filling", func(t *testing.T) {
+		t.Parallel()
+		s := shelfFor(t)
+		o := filled("1")
+		o.shelf = s
+		first := oneTest(t, o, exec())
+		other := filled("2")
+		other.shelf = s
+		if second := New(t, other); second.URL == first.URL {
+			t.Error("the next test has the same database")
+		}
+		if third := New(t, o); third.URL != first.URL {
+			t.Error("the test after that has another database")
 		}
 	})
 	t.Run("of a test that failed", func(t *testing.T) {

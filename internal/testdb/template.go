@@ -11,6 +11,7 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 
 	"github.com/oauthdb/oauthdb/migrations"
@@ -18,10 +19,11 @@ import (
 )
 
 // migrator makes the template: the migrations of oauthdb, then the caller's own, if any, then the privileges of package roles, if they
-// are asked for.
+// are asked for, then rows.
 type migrator struct {
 	own   fs.FS
 	roles bool
+	fill  *Fill
 }
 
 // files are the file systems that hold migrations, in the order in which they are applied.
@@ -50,6 +52,7 @@ func (m migrator) hash() (string, error) {
 		}
 	}
 	if m.roles {
+		fmt.Fprintf(h, "%q", datedUpdates)
 		for _, script := range []func(roles.Options) (string, error){roles.Create, roles.Privileges} {
 			sql, err := script(roles.Options{})
 			if err != nil {
@@ -57,6 +60,9 @@ func (m migrator) hash() (string, error) {
 			}
 			fmt.Fprintf(h, "%q", sql)
 		}
+	}
+	if m.fill != nil {
+		fmt.Fprintf(h, "%q", m.fill.ID)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
@@ -67,7 +73,8 @@ func (s *testServer) rolesOf() roles.Options {
 	return roles.Options{Owner: name, Application: name + "_application", Collector: name + "_collector", Auditor: name + "_auditor", Peer: name + "_peer"}
 }
 
-// give creates the roles, as the superuser, and gives them their privileges in a database, as the tests' role.
+// give creates the roles, as the superuser, and gives them their privileges in a database, as the tests' role. From then on updates by calls
+// have to be dated.
 func (s *testServer) give(ctx context.Context, database string, db *sql.DB) (err error) {
 	o := s.rolesOf()
 	create, err := roles.Create(o)
@@ -91,8 +98,55 @@ func (s *testServer) give(ctx context.Context, database string, db *sql.DB) (err
 	if _, err := db.ExecContext(ctx, privileges); err != nil {
 		return fmt.Errorf("giving the roles their privileges: %w", err)
 	}
+	if _, err := db.ExecContext(ctx, datedUpdates); err != nil {
+		return fmt.Errorf("creating the triggers: %w", err)
+	}
 	return nil
 }
+
+// fill writes the rows of a template.
+func (s *testServer) fill(ctx context.Context, database string, f *Fill) error {
+	c, err := pgxpool.ParseConfig(s.asTestRole(database).URL())
+	if err != nil {
+		return err
+	}
+	c.AfterConnect = registerTypes
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return f.Rows(ctx, pool)
+}
+
+// datedUpdates makes an UPDATE fail that leaves updated_at as it was, if a call makes it: other servers and the tests' own statements are
+// the owner's.
+const datedUpdates = `
+	CREATE SCHEMA testdb;
+	CREATE FUNCTION testdb.refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		RAISE 'an UPDATE of % sets no updated_at', TG_TABLE_NAME;
+	END
+	$$;
+	DO $$
+	DECLARE
+		dated regclass;
+	BEGIN
+		FOR dated IN
+			SELECT a.attrelid
+			FROM pg_attribute AS a
+			JOIN pg_class AS c ON c.oid = a.attrelid
+			WHERE a.attname = 'updated_at' AND c.relkind = 'r'
+		LOOP
+			EXECUTE format(
+				'CREATE TRIGGER updates_are_dated BEFORE UPDATE ON %s FOR EACH ROW
+				WHEN (NEW.updated_at IS DISTINCT FROM now() AND current_user IN (session_user || ''_application'', session_user || ''_collector''))
+				EXECUTE FUNCTION testdb.refuse_update()',
+				dated
+			);
+		END LOOP;
+	END
+	$$`
 
 // migrate runs once for each hash, on an empty database.
 func (m migrator) migrate(ctx context.Context, db *sql.DB) error {
@@ -213,6 +267,9 @@ func (s *testServer) makeTemplate(ctx context.Context, name string, m migrator) 
 	err = m.migrate(ctx, db)
 	if err == nil && m.roles {
 		err = s.give(ctx, name, db)
+	}
+	if err == nil && m.fill != nil {
+		err = s.fill(ctx, name, m.fill)
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err

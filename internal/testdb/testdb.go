@@ -58,11 +58,24 @@ type Options struct {
 	Migrations fs.FS
 
 	// Roles gives the roles of package roles their privileges, and lets the pool's connections act as the one that a context
-	// names: see [As]. They are called as the owner, with _application, _collector, _auditor and _peer behind it.
+	// names: see [As]. They are called as the owner, with _application, _collector, _auditor and _peer behind it. An UPDATE by the
+	// application or the collector fails if it leaves updated_at as it was.
 	Roles bool
+
+	// Fill writes what each database has in its tables from the beginning; nil for nothing.
+	Fill *Fill
 
 	patience time.Duration // with connections that are not released; 0 means 5 seconds
 	shelf    *shelf        // nil means handedOn
+}
+
+// Fill fills the tables of a template.
+type Fill struct {
+	// ID changes when Rows would write something else.
+	ID string
+
+	// Rows writes the rows, as the owner of the tables. It runs once for each ID.
+	Rows func(context.Context, *pgxpool.Pool) error
 }
 
 // New creates a database for t and drops it when t ends, together with the connections
@@ -107,7 +120,7 @@ type database struct {
 func create(t testing.TB, o Options, kind string) (*database, error) {
 	t.Helper()
 	ctx := t.Context()
-	c, err := clone(ctx, migrator{o.Migrations, o.Roles})
+	c, err := clone(ctx, migrator{o.Migrations, o.Roles, o.Fill})
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +147,7 @@ func create(t testing.TB, o Options, kind string) (*database, error) {
 		pc.ConnConfig.Tracer = &d.tracer
 	}
 	// Values are read as on a pool of db.Open. What else that does, its limits, a test asks for itself.
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		db.RegisterTypes(conn.TypeMap())
-		return nil
-	}
+	pc.AfterConnect = registerTypes
 	if o.Roles && !Pooled() { // a session has the role
 		pc.PrepareConn = actAs
 	}
@@ -148,6 +158,11 @@ func create(t testing.TB, o Options, kind string) (*database, error) {
 		return nil, fmt.Errorf("opening a pool: %w", err)
 	}
 	return d, nil
+}
+
+func registerTypes(_ context.Context, conn *pgx.Conn) error {
+	db.RegisterTypes(conn.TypeMap())
+	return nil
 }
 
 // end hands the database on or drops it, with the connections that are still open to it. That of a test which has failed is kept.

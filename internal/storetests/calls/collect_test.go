@@ -203,6 +203,108 @@ func TestCollectorTakesWhatIsDueInBatchesAndNothingElse(t *testing.T) {
 	}
 }
 
+// Rows expire at an instant, not after it.
+func TestCollectorTakesWhatExpiresAtThisInstant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	for _, c := range collectorCalls {
+		t.Run(c.name, func(t *testing.T) {
+			w := w.forSubtest(t)
+			key, id, ago := "id", c.due(w), time.Duration(0)
+			if c.table == "oauth_client_secret" {
+				key = "client_id || ' ' || digest"
+			}
+			if c.name == "DeleteExpiredRefreshTokens" || c.name == "DeleteExpiredAuthorizations" {
+				ago = collectRetention
+			}
+			w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+				w := w.on(q)
+				for want, left := range []time.Duration{time.Microsecond, 0} {
+					exec(`UPDATE "`+c.table+`" SET expires_at = now() + $2::interval WHERE `+key+` = $1`, id, left-ago)
+					wantEqual(t, "collected "+left.String()+" before", c.collect(w, 100), int64(want))
+				}
+			})
+		})
+	}
+}
+
+// walks are the calls that look at a page of a table, in the order of the ids, with rows in which each has something to do.
+var walks = map[string]struct {
+	due  func(w *world)
+	page func(w *world, after string, size int32) (done int64, last *string)
+}{
+	"DeleteDeadConsents": {
+		func(w *world) {
+			w.Exec(`INSERT INTO oauth_consent (id, client_id, user_id, scopes) VALUES ($1, $2, $3, '{}')`, fixture.Unique("consent"), string(w.NewClient()), string(w.User))
+			w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User)), store.OutcomeEnded)
+		},
+		func(w *world, after string, size int32) (int64, *string) {
+			row, err := w.Q.DeleteDeadConsents(w.Ctx, store.DeleteDeadConsentsParams{AfterID: store.ConsentID(after), PageSize: size})
+			w.OK(err)
+			return row.Deleted, (*string)(row.LastID)
+		},
+	},
+	"MarkEndedSessions": {
+		func(w *world) {
+			w.NewSession(w.User)
+			w.Exec(`UPDATE "user" SET sessions_epoch = sessions_epoch + 1 WHERE id = $1`, string(w.User))
+		},
+		func(w *world, after string, size int32) (int64, *string) {
+			row, err := w.Q.MarkEndedSessions(w.Ctx, store.MarkEndedSessionsParams{AfterID: store.SessionID(after), PageSize: size})
+			w.OK(err)
+			return row.Marked, (*string)(row.LastID)
+		},
+	},
+	"SweepSessionClients, which deletes": {
+		func(w *world) {
+			w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ('gone', $1, '', '', '')`, string(w.NewClient()))
+		},
+		func(w *world, after string, size int32) (int64, *string) {
+			row, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{AfterID: store.SessionClientID(after), PageSize: size})
+			w.OK(err)
+			return row.Deleted, (*string)(row.LastID)
+		},
+	},
+	"SweepSessionClients": {
+		func(w *world) {
+			w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ('gone', $1, '', '', '')`, string(w.NewClient(withLogoutURI)))
+		},
+		func(w *world, after string, size int32) (int64, *string) {
+			row, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{AfterID: store.SessionClientID(after), PageSize: size})
+			w.OK(err)
+			return row.Due, (*string)(row.LastID)
+		},
+	},
+}
+
+// A page is what the call looks at, and the next one begins behind it.
+func TestWalkLooksAtAPageAtATime(t *testing.T) {
+	t.Parallel()
+	for name, c := range walks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2)
+			w.Exec(`DELETE FROM session`)
+			for range 3 {
+				c.due(w)
+			}
+			var done []int64
+			for after := ""; len(done) < 9; {
+				n, last := c.page(w, after, 2)
+				done = append(done, n)
+				if last == nil {
+					break
+				}
+				if *last <= after {
+					t.Errorf("the page after %q ends with %q", after, *last)
+				}
+				after = *last
+			}
+			wantEqual(t, "done by each page", done, []int64{2, 1, 0})
+		})
+	}
+}
+
 func TestCollectorSkipsWhatACallHolds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
@@ -279,7 +381,7 @@ func TestReplayOfACodeIsRecognisedWhileItsFamilyIsThere(t *testing.T) {
 
 func TestCollectorNeverTakesALiveAccessTokenAlong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	k := w.Redeem()
 	foreign := w.ForeignRefreshToken("foreign")
 	w.ForeignAccessToken("foreign access", &foreign)
@@ -338,6 +440,36 @@ func TestExpiryOfASessionDetachesWhatGoesOnWithoutIt(t *testing.T) {
 	row, _ := w.Rotate(offline.Refresh, store.OutcomeRotated)
 	wantEqual(t, "session of the answer", row.SessionID, nil)
 	w.Rotate(bound.Refresh, store.OutcomeRevoked)
+}
+
+// pausing makes calls stop that read a table, until the returned function is called: they have their snapshot by then, and hold no row.
+func (w *world) pausing(table string) (release func()) {
+	w.Helper()
+	w.Exec(`
+		CREATE FUNCTION testdb.pause() RETURNS boolean LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(1);
+			RETURN true;
+		END
+		$$`)
+	w.Exec(`CREATE POLICY pausing ON "` + table + `" USING (testdb.pause())`)
+	w.Exec(`ALTER TABLE "` + table + `" ENABLE ROW LEVEL SECURITY`)
+	return w.holding(`SELECT pg_advisory_xact_lock(1)`)
+}
+
+// A session is extended by a call that began before it expired, when the collector has found it.
+func TestSessionThatIsExtendedMeanwhileIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.expireBy("session", string(w.Session), time.Hour)
+	release, observer := w.pausing("session"), w.otherSession()
+	done := make(chan int64)
+	go func() { done <- w.collectSessions(10) }()
+	w.Until("the collector has read", func() bool { return w.activity(observer, "a.wait_event = 'advisory'") == 1 })
+	w.expireBy("session", string(w.Session), -time.Hour)
+	release()
+	wantEqual(t, "deleted", <-done, 0)
+	w.sessionOf(w.Session)
 }
 
 func TestDeadFamiliesAreMarkedWhyAndErased(t *testing.T) {
@@ -461,7 +593,7 @@ func TestConsentsThatCountNoMoreAreCollected(t *testing.T) {
 	w.consent("", false, "openid")
 	w.changesRows(func() {
 		p, deleted := store.DeleteDeadConsentsParams{PageSize: 1}, int64(0)
-		for {
+		for range 100 {
 			row, err := w.Q.DeleteDeadConsents(w.Ctx, p)
 			w.OK(err)
 			deleted += row.Deleted
@@ -524,5 +656,71 @@ func TestDeletedUsersAndClientsAreErasedInTheEnd(t *testing.T) {
 	for _, client := range []store.ClientID{owned, deleted} {
 		_, err = w.Q.CreateClient(w.Ctx, store.CreateClientParams{ID: store.NewOAuthClientID(), ClientID: client, RedirectURIs: []string{"x"}})
 		w.OK(err)
+	}
+}
+
+// What expires at this very instant has expired, and the oldest goes first, however the table is read.
+func TestCollectorTakesTheOldestFirstAndWhatExpiresNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	type collector struct {
+		table, insert string // with an id, a digest and how many microseconds ago it was over
+		collect       func(*store.Queries) (int64, error)
+	}
+	calls := []collector{
+		{
+			"attempt_count",
+			`INSERT INTO attempt_count (id, purpose, subject, attempts, resets_at) VALUES ($1, 'p', $2, 1, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredAttemptCounts(w.Ctx, 1) },
+		}, {
+			"one_time_code",
+			`INSERT INTO one_time_code (id, purpose, subject, digest, expires_at) VALUES ($1, 'p', $2, $2, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredOneTimeCodes(w.Ctx, 1) },
+		}, {
+			"verification",
+			`INSERT INTO verification (id, identifier, value, expires_at) VALUES ($1, '', $2, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredVerifications(w.Ctx, 1) },
+		}, {
+			"jwks",
+			`INSERT INTO jwks (id, public_key, private_key, expires_at) VALUES ($1, '{}', $2, now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredSigningKeys(w.Ctx, 1) },
+		}, {
+			"device_code",
+			`INSERT INTO device_code (id, device_code, user_code, status, expires_at) VALUES ($1, $2, $2, 'pending', now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredDeviceCodes(w.Ctx, 1) },
+		}, {
+			"oauth_proof",
+			`INSERT INTO oauth_proof (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredProofs(w.Ctx, 1) },
+		}, {
+			"oauth_client_assertion",
+			`INSERT INTO oauth_client_assertion (id, expires_at) VALUES (rpad($1, 43, left($2, 0) || '-'), now() - $3 * interval '1 microsecond')`,
+			func(q *store.Queries) (int64, error) { return q.DeleteExpiredClientAssertions(w.Ctx, 1) },
+		},
+	}
+	for _, c := range calls {
+		t.Run(c.table, func(t *testing.T) {
+			w := w.forSubtest(t)
+			tx, err := w.Pool.Begin(w.Ctx) // in which now() stands still
+			w.OK(err)
+			defer func() { w.OK(tx.Rollback(w.Ctx)) }()
+			_, err = tx.Exec(w.Ctx, `SELECT set_config('enable_indexscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`)
+			w.OK(err)
+			for _, ago := range []int{0, 2, -1, 1} { // the order in which they lie in the table
+				id := fmt.Sprint("ago", ago)
+				_, err := tx.Exec(w.Ctx, c.insert, id, string(fixture.Digest(id)), ago)
+				w.OK(err)
+			}
+			left := func() string {
+				var ids string
+				w.OK(tx.QueryRow(w.Ctx, `SELECT coalesce(string_agg(rtrim(id, '-'), ' ' ORDER BY id COLLATE "C"), '') FROM `+c.table).Scan(&ids))
+				return ids
+			}
+			for _, want := range []string{"ago-1 ago0 ago1", "ago-1 ago0", "ago-1", "ago-1"} {
+				_, err := c.collect(recorded(tx, nil))
+				w.OK(err)
+				wantEqual(t, c.table+": what is left", left(), want)
+			}
+		})
 	}
 }

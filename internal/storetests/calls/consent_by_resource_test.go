@@ -348,3 +348,66 @@ func TestConnectionsAreWhatIsLivePerClientAndTenant(t *testing.T) {
 	w.suspend(w.User)
 	wantEqual(t, "of a suspended user", len(w.connections(10)), 0)
 }
+
+// A connection is there while a code can be redeemed, or a token is in force: to the instant, and without end where nothing says when.
+func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Redeem()
+	const (
+		over   = `UPDATE oauth_authorization SET expires_at = NULL`
+		noneR  = `UPDATE oauth_refresh_token SET revoked = NULL, expires_at = now(), access_token_expires_at = NULL`
+		noneA  = `UPDATE oauth_access_token SET revoked = NULL, expires_at = now()`
+		family = `UPDATE oauth_authorization SET expires_at = `
+		token  = `UPDATE oauth_refresh_token SET `
+		access = `UPDATE oauth_access_token SET `
+		soon   = `now() + interval '1 microsecond'`
+	)
+	for _, c := range []struct {
+		sql  string
+		live bool
+	}{
+		{over, false},
+		{family + soon, true},
+		{family + `now()`, false},
+		{token + `expires_at = ` + soon, true},
+		{token + `expires_at = NULL`, true},
+		{token + `expires_at = NULL, revoked = now()`, false},
+		{token + `expires_at = ` + soon + `, revoked = now()`, false},
+		{token + `access_token_expires_at = ` + soon, true},
+		{token + `access_token_expires_at = now()`, false},
+		{access + `expires_at = ` + soon, true},
+		{access + `expires_at = NULL`, true},
+		{access + `expires_at = NULL, revoked = now()`, false},
+		{access + `expires_at = ` + soon + `, revoked = now()`, false},
+	} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			for _, sql := range []string{over, noneR, noneA, c.sql} {
+				exec(sql)
+			}
+			wantEqual(t, c.sql, len(w.on(q).connections(10)) == 1, c.live)
+		})
+	}
+	// the last use is that of whichever is the latest
+	for _, latest := range []string{"oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			for _, table := range []string{"oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
+				exec(`UPDATE ` + table + ` SET created_at = now() - interval '2 hours'`)
+			}
+			exec(`UPDATE ` + latest + ` SET created_at = now() - interval '1 hour'`)
+			exec(`UPDATE session SET created_at = now() - interval '1 hour'`)
+			all := w.on(q).connections(10)
+			wantEqual(t, "last used, by "+latest, all[0].LastUsedAt, w.on(q).sessionOf(w.Session).CreatedAt)
+		})
+	}
+	// and so is a consent's count of its grants
+	w.consent("", false, "openid")
+	for expires, want := range map[string]int64{soon: 1, "now()": 0, "NULL": 1} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(family + expires)
+			listed, err := q.ListUserConsents(w.Ctx, store.ListUserConsentsParams{UserID: w.User, PageSize: 10})
+			w.OK(err)
+			wantEqual(t, "authorizations, until "+expires, listed[0].Authorizations, want)
+		})
+	}
+}

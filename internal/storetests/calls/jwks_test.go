@@ -401,3 +401,15 @@ func TestReplacedSigningKeysAreRetiredAndNoOthers(t *testing.T) {
 		retired("signs")
 	})
 }
+
+// Of the servers that ask often, as they should, only those wait that find the key due.
+func TestFreshSigningKeyIsAnsweredWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.newKey(w.Q, w.Exec, "young", "ES256", "1 hour", "")
+	defer w.holding(`SELECT pg_advisory_xact_lock(hashtextextended('ES256', 'jwks'::regclass::oid::bigint))`)()
+	w.Exec(`SET lock_timeout = '1s'`)
+	row, err := w.Q.RotateSigningKeyIfDue(w.Ctx, store.RotateSigningKeyIfDueParams{ID: "new", PublicKey: "{}", PrivateKey: "x", Alg: "ES256", MaxAge: 2 * time.Hour})
+	w.OK(err)
+	w.want("RotateSigningKeyIfDue", row.Outcome, store.OutcomeFresh)
+}

@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -331,7 +332,7 @@ func TestGrantConsentNeedsItsClientAndUser(t *testing.T) {
 
 func TestConsentOutlivesTheSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	w.consent("", false, "openid")
 	w.Exec(`UPDATE session SET expires_at = now() - interval '1 day'`)
 	row, err := w.Q.DeleteExpiredSessions(w.Ctx, 10)
@@ -340,4 +341,81 @@ func TestConsentOutlivesTheSession(t *testing.T) {
 	got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
 	w.OK(err)
 	wantEqual(t, "CheckConsent", got.Covered, true)
+}
+
+// What another server stores for a user who is suspended or deleted doesn't count, nor does what is stored for nobody.
+func TestConsentOfAUserWhoMayNotGiveOneDoesNotCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	suspended, deleted := w.NewUser(), w.NewUser()
+	w.suspend(suspended)
+	w.deleteUser(deleted)
+	w.Exec(`INSERT INTO oauth_consent (id, client_id, scopes) VALUES ('nobody', $1, '{openid}')`, string(w.Client))
+	for _, user := range []store.UserID{suspended, deleted, "nobody"} {
+		if user != "nobody" {
+			w.Exec(`INSERT INTO oauth_consent (id, client_id, user_id, scopes) VALUES ($1, $2, $3, '{openid}')`, string(user), string(w.Client), string(user))
+		}
+		_, err := w.Q.FindConsent(w.Ctx, store.FindConsentParams{ClientID: w.Client, UserID: user})
+		w.None(err)
+		check, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: user, Scopes: []string{"openid"}})
+		w.OK(err)
+		wantEqual(t, "covered", check.Covered, false)
+		listed, err := w.Q.ListUserConsents(w.Ctx, store.ListUserConsentsParams{UserID: user, PageSize: 10})
+		w.OK(err)
+		wantEqual(t, "listed", len(listed), 0)
+	}
+	for user, want := range map[store.UserID]store.Outcome{suspended: store.OutcomeEnded, deleted: store.OutcomeUnknown, "nobody": store.OutcomeUnknown} {
+		row, err := w.Q.WithdrawConsent(w.Ctx, store.WithdrawConsentParams{ClientID: w.Client, UserID: user})
+		w.OK(err)
+		wantEqual(t, "WithdrawConsent", row, store.WithdrawConsentRow{Outcome: want})
+	}
+}
+
+// What an ending has ended is not withdrawn any more, but a consent that is withdrawn for want of room for a counter was there.
+func TestWithdrawConsentSaysWhetherItCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	p := store.WithdrawConsentParams{ClientID: w.Client, UserID: w.User}
+	withdraw := func(what string, want store.Outcome, scopes []string) {
+		t.Helper()
+		row, err := w.Q.WithdrawConsent(w.Ctx, p)
+		w.OK(err)
+		wantEqual(t, what, row, store.WithdrawConsentRow{Outcome: want, Scopes: scopes})
+	}
+	w.consent("", false, "openid")
+	w.want("RevokeUserAuthorizations", w.outcome(w.Q.RevokeUserAuthorizations(w.Ctx, w.User)), store.OutcomeEnded)
+	withdraw("ended with all of the user's", store.OutcomeEnded, nil)
+	w.consent("", false, "openid")
+	w.want("RevokeUserAuthorizationsByClient",
+		w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: w.Client})), store.OutcomeEnded)
+	withdraw("ended with those to the client", store.OutcomeEnded, nil)
+	w.Exec(`UPDATE "user" SET ended_grants = (SELECT jsonb_object_agg('-' || n, jsonb_build_object('', 1)) FROM generate_series(1, 256) AS n) WHERE id = $1`, string(w.User))
+	w.consent("", false, "openid")
+	withdraw("without room", store.OutcomeWithdrawn, []string{"openid"})
+	w.Exec(`UPDATE "user" SET ended_grants = (SELECT jsonb_object_agg('-' || n, jsonb_build_object('', 1)) FROM generate_series(1, 255) AS n) WHERE id = $1`, string(w.User))
+	for range 3 { // the last that has room is raised where it stands
+		w.consent("", false, "openid")
+		k := w.Redeem()
+		elsewhere := w.Redeem(func(p *store.GrantAuthorizationParams) { p.ReferenceID = new(store.ReferenceID("acme")) })
+		withdraw("with room", store.OutcomeWithdrawn, []string{"openid"})
+		w.WantDead(k.Access)
+		w.WantLive(elsewhere.Access)
+	}
+}
+
+// Ours are the columns that another server doesn't know of: what we agree to anew after the grants to the client have ended is kept.
+func TestConsentAtAResourceIsGivenAnewAfterItsClientsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for range 2 {
+		row := w.agree(func(p *store.GrantConsentParams) {
+			p.Resources, p.Scopes, p.AuthorizationDetails = []string{bankAPI}, []string{"pay"}, json.RawMessage(`[{"type": "pay"}]`)
+		})
+		wantJSON(t, "at the resource", row.ResourceScopes, `{"https://bank.example": ["pay"]}`)
+		wantJSON(t, "details", row.AuthorizationDetails, `[{"type": "pay"}]`)
+		wantEqual(t, "covered", w.check([]string{"pay"}, []string{bankAPI}).Covered, true)
+		w.want("RevokeUserAuthorizationsByClient",
+			w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: w.Client})), store.OutcomeEnded)
+		wantEqual(t, "covered once it has ended", w.check([]string{"pay"}, []string{bankAPI}).Covered, false)
+	}
 }

@@ -218,11 +218,17 @@ func TestCreateDeviceAuthorizationOnlyForTheDeviceGrant(t *testing.T) {
 func TestPollIntervalHasADefaultAndABound(t *testing.T) {
 	t.Parallel()
 	w := newDeviceWorld(t, 2)
+	ciba := w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{cibaGrant} })
 	for _, c := range []struct{ given, lifetime, want time.Duration }{
 		{0, 10 * time.Minute, 5 * time.Second}, {time.Second, 10 * time.Minute, time.Second}, {time.Hour, time.Minute, time.Minute},
 	} {
 		row := w.createDevice(newDevice(), store.OutcomeCreated, func(p *store.CreateDeviceAuthorizationParams) { p.PollInterval, p.Lifetime = c.given, c.lifetime })
 		wantEqual(t, "interval of "+c.given.String(), *row.PollInterval, c.want)
+		p := w.backchannelParams(fixture.Unique("req"))
+		p.ClientID, p.PollInterval, p.Lifetime = ciba, c.given, c.lifetime
+		request, err := w.Q.CreateBackchannelAuthentication(w.Ctx, p)
+		w.OK(err)
+		wantEqual(t, "interval of CIBA", *request.PollInterval, c.want)
 	}
 	w.Unchanged(func() {
 		for _, bad := range []time.Duration{time.Millisecond, -time.Second} {
@@ -241,6 +247,11 @@ func TestUserCodeOfAnExpiredRequestIsUsedAgain(t *testing.T) {
 	old := w.device()
 	w.find(old.user, store.OutcomeClaimed, by(w.NewUser()))
 	w.ago(old, 24*time.Hour)
+	w.Unchanged(func() {
+		w.createDevice(device{store.NewAuthorizationID(), fixture.Unique("device"), old.user}, store.OutcomeInvalidScope, func(p *store.CreateDeviceAuthorizationParams) {
+			p.Scopes = []string{"admin"}
+		})
+	})
 	now := device{store.NewAuthorizationID(), fixture.Unique("device"), old.user}
 	w.createDevice(now, store.OutcomeCreated)
 	if found := w.find(now.user, store.OutcomeClaimed); *found.ID != now.id {
@@ -270,6 +281,7 @@ func TestUserCodeClaimsTheRequestForOneUser(t *testing.T) {
 	w.find(d.user, store.OutcomeClaimed)
 	again := w.NewSession(w.User)
 	w.find(d.user, store.OutcomeRetried, func(p *store.FindAuthorizationByUserCodeParams) { p.SessionID = &again })
+	wantEqual(t, "session", w.authorizationOf(d.id).SessionID, &again)
 	w.Unchanged(func() {
 		if r := w.find(d.user, store.OutcomeMismatched, func(p *store.FindAuthorizationByUserCodeParams) { p.UserID, p.SessionID = another, &anothers }); r.ID != nil {
 			t.Errorf("another user found %s", *r.ID)
@@ -609,6 +621,12 @@ func TestPollDeviceCodeWithAProof(t *testing.T) {
 	before := w.polledRequest(d.id)
 	w.Unchanged(func() { w.poll(d.code, store.OutcomeProofReplayed, with("p1", key)) })
 	wantEqual(t, "the request after a replayed proof", w.polledRequest(d.id), before)
+	w.poll(d.code, store.OutcomeAuthorizationPending)
+	w.Unchanged(func() { w.poll(d.code, store.OutcomeProofReplayed, with("p1", key)) }) // it comes too early, and isn't slowed down
+	denied := w.device()
+	w.find(denied.user, store.OutcomeClaimed)
+	w.denyAs(denied.id, w.User, store.OutcomeDenied)
+	w.Unchanged(func() { w.poll(denied.code, store.OutcomeDenied, with("p0", key)) }) // a proof that nothing was asked for isn't remembered
 	w.find(d.user, store.OutcomeClaimed)
 	w.approve(d.id, store.OutcomeApproved, withoutCode)
 	w.Unchanged(func() { w.poll(d.code, store.OutcomeProofReplayed, with("p1", key)) })
@@ -639,6 +657,7 @@ func TestPollDeviceCodeWithoutARefreshToken(t *testing.T) {
 	if row := w.poll(d.code, store.OutcomeRedeemed, without); row.RefreshToken != nil || row.RefreshTokenExpiresAt != nil {
 		t.Errorf("redeemed %+v", row)
 	}
+	wantEqual(t, "expires_at, which the access token's row has", w.authorizationOf(d.id).ExpiresAt, nil)
 	w.poll(d.code, store.OutcomeRetried, without)
 	w.ago(d, fixture.Grace)
 	w.poll(d.code, store.OutcomeReplayed, without)
@@ -811,6 +830,7 @@ func TestPollDeviceCodeForAnAccessTokenWithoutARow(t *testing.T) {
 		w.OK(err)
 		w.want("PollDeviceCode", first.Outcome, store.OutcomeRedeemed)
 		wantEqual(t, "kept until, "+c.what, c.kept(d), first.AccessTokenExpiresAt)
+		onToken := first.RefreshToken != nil
 		w.Unchanged(func() {
 			again, err := w.Q.PollDeviceCode(w.Ctx, p)
 			w.OK(err)
@@ -822,10 +842,74 @@ func TestPollDeviceCodeForAnAccessTokenWithoutARow(t *testing.T) {
 		if !later.AccessTokenExpiresAt.After(*first.AccessTokenExpiresAt) {
 			t.Errorf("%s: the retry's token expires at %s, the first one at %s", c.what, later.AccessTokenExpiresAt, first.AccessTokenExpiresAt)
 		}
+		w.poll(d.code, store.OutcomeRetried, jwt, c.change)
+		wantEqual(t, "kept until after a retry for a shorter one, "+c.what, c.kept(d), later.AccessTokenExpiresAt)
 		if access, _ := w.CountLive(d.id); access != 0 {
 			t.Errorf("%s: %d access tokens have a row", c.what, access)
 		}
+		wantEqual(t, "the family has no expiry of its own, "+c.what, w.authorizationOf(d.id).ExpiresAt == nil, onToken)
+		d = w.approvedDevice()
+		short := w.poll(d.code, store.OutcomeRedeemed, jwt, c.change, func(p *store.PollDeviceCodeParams) { p.FamilyLifetime = time.Minute })
+		wantEqual(t, "kept until the family's end, "+c.what, c.kept(d), short.AccessTokenExpiresAt)
 	}
+}
+
+// The very same call is answered by what it wrote, whatever it asks for now, and whatever the client's limits are by now.
+func TestRepeatedPollAnswersWhatItWrote(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	details := json.RawMessage(`[{"type": "pay", "to": "a"}, {"type": "pay", "to": "b"}]`)
+	d := w.device(func(p *store.CreateDeviceAuthorizationParams) { p.AuthorizationDetails = details })
+	w.find(d.user, store.OutcomeClaimed)
+	w.approve(d.id, store.OutcomeApproved, withoutCode, func(p *store.ApproveAuthorizationParams) { p.AuthorizationDetails = details })
+	p := w.pollParams(d.code)
+	p.Resources, p.AuthorizationDetails = bothResources[:1], json.RawMessage(`[{"type": "pay", "to": "a"}]`)
+	first, err := w.Q.PollDeviceCode(w.Ctx, p)
+	w.OK(err)
+	w.want("PollDeviceCode", first.Outcome, store.OutcomeRedeemed)
+	w.Exec(`UPDATE oauth_client SET access_token_lifetime = '1 minute' WHERE client_id = $1`, string(w.Client))
+	p.Resources, p.AuthorizationDetails = nil, nil
+	w.Unchanged(func() {
+		again, err := w.Q.PollDeviceCode(w.Ctx, p)
+		w.OK(err)
+		first.Outcome = store.OutcomeRetried
+		wantEqual(t, "the answer", again, first)
+	})
+	other := w.approvedDevice()
+	w.Unchanged(func() {
+		p.DeviceCode = fixture.Digest(other.code)
+		_, err := w.Q.PollDeviceCode(w.Ctx, p)
+		wantEqual(t, "error", pgErrorOf(err).Message, "AccessTokenID is that of another token")
+	})
+}
+
+// A poll is in time, and the code of an expired request free, from the very instant on.
+func TestPollsAndUserCodesAreJudgedToTheInstant(t *testing.T) {
+	t.Parallel()
+	w := newDeviceWorld(t, 2)
+	d := w.device()
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		w := w.on(q)
+		exec(`UPDATE oauth_polled_request SET polled_at = now() - poll_interval + interval '1 microsecond'`)
+		w.poll(d.code, store.OutcomeSlowDown)
+		exec(`UPDATE oauth_polled_request SET polled_at = now() - poll_interval`)
+		w.poll(d.code, store.OutcomeAuthorizationPending)
+		again := device{store.NewAuthorizationID(), fixture.Unique("device"), d.user}
+		exec(`UPDATE oauth_polled_request SET expires_at = now() + interval '1 microsecond'`)
+		w.createDevice(again, store.OutcomeTaken)
+		exec(`UPDATE oauth_polled_request SET expires_at = now()`)
+		w.createDevice(again, store.OutcomeCreated)
+		for want, left := range []time.Duration{time.Microsecond, 0} {
+			exec(`UPDATE oauth_polled_request SET expires_at = now() - interval '1 hour' + $1::interval`, left)
+			n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: time.Hour, BatchSize: 1})
+			w.OK(err)
+			wantEqual(t, "deleted "+left.String()+" before", n, int64(want))
+		}
+		exec(`UPDATE oauth_polled_request SET expires_at = now()`)
+		n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 9})
+		w.OK(err)
+		wantEqual(t, "deleted of the rest", n, 1)
+	})
 }
 
 // A retry's access token is bound by the family's life like the first one.

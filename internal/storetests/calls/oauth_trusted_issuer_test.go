@@ -11,7 +11,7 @@ import (
 
 func TestTrustedIssuerIsWhatItWasCreatedAs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	p := store.CreateTrustedIssuerParams{
 		ID: store.NewTrustedIssuerID(), Issuer: fixture.Issuer, Name: new("Issuer"), JWKS: json.RawMessage(`{"keys": []}`),
 		Audiences: []string{fixture.Audience, fixture.Audience}, SigningAlgorithms: []string{"ES256"}, ClientIDs: []string{"a"},

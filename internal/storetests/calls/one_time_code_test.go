@@ -112,7 +112,7 @@ func TestNewCodeDoesNotRefillTheBudget(t *testing.T) {
 // A collector that takes an expired code away doesn't refill it either.
 func TestCollectedCodeDoesNotRefillTheBudget(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	w.createCode("ada", "old")
 	for i := range 5 {
 		w.redeemCode(store.OutcomeMismatched, guessParams("ada", fmt.Sprint(i)))
@@ -170,4 +170,85 @@ func TestExpiredOneTimeCodesAreCollectedInBatches(t *testing.T) {
 	w.createCode("ada", "right")
 	w.collects("one_time_code ", w.Q.DeleteExpiredOneTimeCodes, `SELECT FROM one_time_code WHERE id = '`+ids[2]+`' FOR UPDATE`,
 		[][]string{{ids[3], ids[4]}, {ids[0], ids[1]}, {ids[2]}})
+}
+
+// A new code takes the place of the old one with all that belongs to it.
+func TestNewCodeReplacesTheOldOneWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.createCode("ada", "old", func(p *store.CreateOneTimeCodeParams) {
+		p.Lifetime, p.Data = time.Hour, json.RawMessage(`{"old": true}`)
+	})
+	w.createCode("bob", "his")
+	w.Exec(`UPDATE one_time_code SET created_at = created_at - interval '1 hour', updated_at = updated_at - interval '1 hour'`)
+	got := w.createCode("ada", "new")
+	wantAt(t, "code", &got.ExpiresAt, got.CreatedAt, 5*time.Minute)
+	if time.Since(got.CreatedAt).Abs() > time.Minute || !got.UpdatedAt.Equal(got.CreatedAt) || got.Data != nil || got.Digest != fixture.Digest("new") {
+		t.Errorf("the new code is %s", asJSON(got))
+	}
+	w.redeemCode(store.OutcomeUnknown, guessParams("bob's neighbour", "new"))
+	w.redeemCode(store.OutcomeAccepted, guessParams("ada", "new"))
+	w.redeemCode(store.OutcomeAccepted, guessParams("bob", "his"))
+}
+
+// The instant at which something is over belongs to what comes after: a code has expired, and a new window begins.
+func TestCodesAndWindowsAreOverAtTheInstantOfTheirEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		_, err := q.CreateOneTimeCode(w.Ctx, store.CreateOneTimeCodeParams{
+			Purpose: "sign-in", Subject: fixture.Digest("ada"), Digest: fixture.Digest("right"), Lifetime: time.Hour,
+		})
+		w.OK(err)
+		exec(`UPDATE one_time_code SET expires_at = now()`)
+		row, err := q.RedeemOneTimeCode(w.Ctx, guessParams("ada", "right"))
+		w.OK(err)
+		w.want("RedeemOneTimeCode", row.Outcome, store.OutcomeExpired)
+		p := attemptParams("ada")
+		for left := range int64(2) {
+			_, err = q.CountAttempt(w.Ctx, p)
+			w.OK(err)
+			exec(`UPDATE attempt_count SET resets_at = now() + $1 * interval '1 microsecond'`, left)
+		}
+		last, err := q.CountAttempt(w.Ctx, p) // the first one's window was over, the second one's isn't
+		w.OK(err)
+		wantEqual(t, "attempts left", last.AttemptsLeft, 3)
+		exec(`UPDATE attempt_count SET resets_at = now()`)
+		again, err := q.CountAttempt(w.Ctx, p)
+		w.OK(err)
+		wantEqual(t, "attempts left of a new window", again.AttemptsLeft, 4)
+		if got := again.ResetsAt.Sub(last.ResetsAt); got < 9*time.Minute {
+			t.Errorf("the new window ends %s after the old one", got)
+		}
+	})
+}
+
+// A right guess makes the attempts of its own purpose and subject forgotten.
+func TestRightCodeForgetsNobodyElsesAttempts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.countAttempt(store.OutcomeCounted, attemptParams("ada"))
+	other := attemptParams("bob")
+	other.Purpose = "sign-in"
+	w.countAttempt(store.OutcomeCounted, other)
+	w.createCode("ada", "right")
+	w.redeemCode(store.OutcomeMismatched, guessParams("ada", "wrong"))
+	w.redeemCode(store.OutcomeAccepted, guessParams("ada", "right"))
+	wantEqual(t, "attempts", []int64{w.attempts("ada"), w.attempts("bob")}, []int64{1, 1})
+}
+
+// Routines refuse what is NULL as they refuse what is zero, whoever calls them.
+func TestRoutinesRefuseWhatIsNull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for sql, want := range map[string]string{
+		`SELECT count_attempt('p', '` + string(fixture.Digest("s")) + `', NULL, '1 hour', true)`: "MaxAttempts is missing or under 1",
+		`SELECT newest_signing_key(NULL, '1 hour')`:                                              "Alg is missing",
+		`SELECT newest_signing_key('ES256', NULL)`:                                               "MaxAge is missing",
+	} {
+		w.refused(func() {
+			_, err := w.Pool.Exec(w.Ctx, sql)
+			wantEqual(t, sql, pgErrorOf(err).Message, want)
+		})
+	}
 }

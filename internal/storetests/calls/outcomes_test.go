@@ -35,7 +35,9 @@ type recorder struct {
 	*diary
 }
 
-func recorded(on store.DBTX, in *diary) *store.Queries { return store.New(recorder{on, in}) }
+func recorded(on store.DBTX, in *diary) *store.Queries {
+	return store.New(recorder{fixture.One(on), in})
+}
 
 type recordedRow struct {
 	pgx.Row

@@ -51,9 +51,6 @@ func TestPasskeyIsWhatWasCreated(t *testing.T) {
 	all, err := w.Q.ListUserPasskeys(w.Ctx, w.User)
 	w.OK(err)
 	wantEqual(t, "passkeys", []store.PasskeyID{all[0].ID, all[1].ID}, []store.PasskeyID{id, other})
-	if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: id, UserID: w.NewUser(), PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyPKey) {
-		t.Errorf("a credential ID that is taken: %v", err)
-	}
 	for _, bad := range []string{"a+b", "a/b=", "", "a b", strings.Repeat("x", 1365)} {
 		if _, err := w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: store.PasskeyID(bad), UserID: w.User, PublicKey: "x"}); pgErrorOf(err).ConstraintName != string(store.ConstraintPasskeyIDIsBase64url) {
 			t.Errorf("credential ID %q: %v", bad, err)
@@ -128,7 +125,7 @@ func TestPasskeyTellsWhetherItIsBackedUp(t *testing.T) {
 
 func TestPasskeyIsDeletedByItsUser(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	id := w.createPasskey(nil)
 	w.Unchanged(func() {
 		w.want("another user's", w.outcome(w.Q.DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: id, UserID: w.NewUser()})), store.OutcomeUnknown)
@@ -171,7 +168,7 @@ func TestSecondFactorsEndWithTheirUser(t *testing.T) {
 // A deleted user's second factors go before the user, in batches, so that nothing cascades.
 func TestSecondFactorsOfADeletedUserAreErased(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	left := func() (n int) {
 		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT (SELECT count(*) FROM passkey) + (SELECT count(*) FROM totp) + (SELECT count(*) FROM recovery_code)`).Scan(&n))
 		return n
@@ -188,4 +185,34 @@ func TestSecondFactorsOfADeletedUserAreErased(t *testing.T) {
 		w.OK(err)
 		wantEqual(t, "left, users erased", []int{left(), int(row.Deleted)}, []int{want.left, want.users})
 	}
+}
+
+// Each call touches the one factor that it names, of all that a user has.
+func TestFactorsOfAUserAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	key, app := w.createPasskey(new(int64(1))), w.createTOTP(nil)
+	w.createPasskey(new(int64(1)))
+	w.createTOTP(nil)
+	codes := w.replaceCodes("one", "two")
+	ada := w.User
+	w.User = w.NewUser()
+	w.createPasskey(new(int64(1)))
+	w.createTOTP(nil)
+	w.replaceCodes("one", "three")
+	w.User = ada
+	w.changesRows(func() { w.usePasskey(store.OutcomeAccepted, key, 2) }, rowName("~", "passkey", key))
+	w.changesRows(func() { w.useTOTP(store.OutcomeAccepted, app, 2) }, rowName("~", "totp", app))
+	w.changesRows(func() { w.useCode(store.OutcomeAccepted, codes[0]) }, rowName("~", "recovery_code", string(ada)+" "+string(codes[0])))
+	w.changesRows(func() {
+		w.want("DeletePasskey", w.outcome(w.Q.DeletePasskey(w.Ctx, store.DeletePasskeyParams{ID: key, UserID: ada})), store.OutcomeDeleted)
+	}, rowName("-", "passkey", key))
+	w.changesRows(func() {
+		w.want("DeleteTOTP", w.outcome(w.Q.DeleteTOTP(w.Ctx, store.DeleteTOTPParams{ID: app, UserID: ada})), store.OutcomeDeleted)
+	}, rowName("-", "totp", app))
+	w.changesRows(func() { w.replaceCodes("two") }, rowName("-", "recovery_code", string(ada)+" "+string(codes[0])),
+		rowName("~", "recovery_code", string(ada)+" "+string(codes[1])))
+	w.changesRows(func() {
+		w.want("DeleteRecoveryCodes", w.outcome(w.Q.DeleteRecoveryCodes(w.Ctx, ada)), store.OutcomeDeleted)
+	}, rowName("-", "recovery_code", string(ada)+" "+string(codes[1])))
 }

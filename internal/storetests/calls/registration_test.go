@@ -256,7 +256,7 @@ func TestInitialAccessTokenWithoutBoundsIsRefused(t *testing.T) {
 
 func TestInitialAccessTokensAreListedAndCollected(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	var ids []store.InitialAccessTokenID
 	for _, raw := range []string{"a", "b", "c"} {
 		ids = append(ids, w.initialToken(raw, 1))

@@ -17,6 +17,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // eventsOf are the outcomes that write an event, whatever the call.
@@ -251,10 +252,18 @@ func TestEventsSayWho(t *testing.T) {
 			for _, d := range []device{pending, claimed} {
 				w.poll(d.code, store.OutcomeMismatched, func(p *store.PollDeviceCodeParams) { p.ClientID = other })
 			}
-			return []event{{
-				Call: "PollDeviceCode", Outcome: store.OutcomeMismatched, Reason: new("client"), UserID: &w.User, ClientID: &other,
-				SessionID: &w.Session, AuthorizationID: &claimed.id,
-			}}
+			bound := w.approvedDevice()
+			key := func(p *store.PollDeviceCodeParams) { p.Confirmation = &token.Confirmation{JKT: "key"} }
+			w.poll(bound.code, store.OutcomeRedeemed, key)
+			w.poll(bound.code, store.OutcomeMismatched)
+			w.ago(bound, fixture.Grace)
+			w.poll(bound.code, store.OutcomeReplayed, key)
+			of := event{Call: "PollDeviceCode", UserID: &w.User, ClientID: &w.Client, SessionID: &w.Session}
+			byClient, byKey, replayed := of, of, of
+			byClient.Outcome, byClient.Reason, byClient.ClientID, byClient.AuthorizationID = store.OutcomeMismatched, new("client"), &other, &claimed.id
+			byKey.Outcome, byKey.Reason, byKey.AuthorizationID = store.OutcomeMismatched, new("key"), &bound.id
+			replayed.Outcome, replayed.AuthorizationID = store.OutcomeReplayed, &bound.id
+			return []event{byClient, byKey, replayed}
 		}},
 		{"an approval by another user", func(w *world) []event {
 			d, other := w.device(), w.NewUser()
@@ -442,4 +451,87 @@ func TestNoCredentialIsInAnEvent(t *testing.T) {
 			}
 		}
 	}
+}
+
+func eventIDs(events []store.SecurityEvent) []int64 {
+	ids := make([]int64, len(events))
+	for i, e := range events {
+		ids[i] = e.ID
+	}
+	return ids
+}
+
+func TestEventsAreListedPageByPage(t *testing.T) {
+	t.Parallel()
+	w := worldOf(t, fixture.NewPool(t, 1))
+	for id, who := range map[int]*string{1: new("ada"), 2: new("ada"), 3: nil, 4: new("bob"), 5: new("ada"), 6: new("ada")} {
+		w.Exec(`INSERT INTO security_event (id, call, outcome, user_id, client_id) OVERRIDING SYSTEM VALUE VALUES ($1, 'EndSession', 'ended', $2::text, $2::text)`, id, who)
+	}
+	for _, c := range []struct {
+		who   string
+		after int64
+		want  []int64
+	}{{"ada", 0, []int64{1, 2}}, {"ada", 2, []int64{5, 6}}, {"ada", 5, []int64{6}}, {"ada", 6, []int64{}}, {"bob", 0, []int64{4}}, {"\x00", 0, []int64{}}} {
+		ofUser, err := w.Q.ListUserSecurityEvents(w.Ctx, store.ListUserSecurityEventsParams{UserID: store.UserID(c.who), AfterID: c.after, PageSize: 2})
+		w.OK(err)
+		wantEqual(t, fmt.Sprintf("the user's, after %d", c.after), eventIDs(ofUser), c.want)
+		ofClient, err := w.Q.ListClientSecurityEvents(w.Ctx, store.ListClientSecurityEventsParams{ClientID: store.ClientID(c.who), AfterID: c.after, PageSize: 2})
+		w.OK(err)
+		wantEqual(t, fmt.Sprintf("the client's, after %d", c.after), eventIDs(ofClient), c.want)
+	}
+	all, err := w.Q.ListSecurityEvents(w.Ctx, store.ListSecurityEventsParams{AfterID: 1, PageSize: 3})
+	w.OK(err)
+	wantEqual(t, "all, after 1", eventIDs(all), []int64{2, 3, 4})
+}
+
+// The oldest events are those with the lowest ids, however the table is read. One that is as old as the retention goes; one of the future,
+// which a clock that was ahead has written, stays.
+func TestOldestEventsAreCollectedFirst(t *testing.T) {
+	t.Parallel()
+	w := worldOf(t, fixture.NewPool(t, 1))
+	tx, err := w.Pool.Begin(w.Ctx) // in which now() stands still
+	w.OK(err)
+	defer func() { w.OK(tx.Rollback(w.Ctx)) }()
+	_, err = tx.Exec(w.Ctx, `SELECT set_config('enable_indexscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`)
+	w.OK(err)
+	for _, e := range []struct {
+		id  int
+		ago time.Duration
+	}{{5, -30 * time.Minute}, {4, 0}, {3, time.Hour - time.Microsecond}, {2, time.Hour}, {1, 2 * time.Hour}} {
+		_, err := tx.Exec(w.Ctx, `INSERT INTO security_event (id, created_at, call, outcome) OVERRIDING SYSTEM VALUE VALUES ($1, now() - $2::interval, 'EndSession', 'ended')`, e.id, e.ago)
+		w.OK(err)
+	}
+	q := recorded(tx, nil)
+	for _, c := range []struct {
+		retention time.Duration
+		batch     int32
+		left      []int64
+	}{
+		{time.Hour, 0, []int64{1, 2, 3, 4, 5}},
+		{time.Hour, 1, []int64{2, 3, 4, 5}},
+		{time.Hour, 10, []int64{3, 4, 5}},
+		{time.Hour, 10, []int64{3, 4, 5}},
+		{0, 10, []int64{5}},
+		{-2 * time.Hour, 10, []int64{5}},
+	} {
+		_, err := q.DeleteExpiredSecurityEvents(w.Ctx, store.DeleteExpiredSecurityEventsParams{Retention: c.retention, BatchSize: c.batch})
+		w.OK(err)
+		all, err := q.ListSecurityEvents(w.Ctx, store.ListSecurityEventsParams{PageSize: 10})
+		w.OK(err)
+		wantEqual(t, fmt.Sprintf("left by %d with a retention of %s", c.batch, c.retention), eventIDs(all), c.left)
+	}
+}
+
+// An event names a client as long as a client_id can be.
+func TestEventNamesAnyClientThatThereMayBe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	longest := store.ClientID(strings.Repeat("c", 2048))
+	for _, client := range []store.ClientID{longest, longest + "c"} {
+		w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{
+			UserID: w.User, ClientID: client,
+		})), store.OutcomeEnded)
+	}
+	all := w.eventsAfter(0)
+	wantEqual(t, "clients", []*store.ClientID{all[0].ClientID, all[1].ClientID}, []*store.ClientID{&longest, nil})
 }

@@ -72,7 +72,7 @@ func (w *world) finish(d store.ClaimLogoutDeliveriesRow, delivered bool, want st
 func (w *world) sweepAll(retention time.Duration) (due, deleted int64) {
 	w.Helper()
 	after := store.SessionClientID("")
-	for {
+	for range 100 {
 		row, err := w.Q.SweepSessionClients(w.Ctx, store.SweepSessionClientsParams{AfterID: after, PageSize: 2, Retention: retention})
 		w.OK(err)
 		due, deleted = due+row.Due, deleted+row.Deleted
@@ -81,6 +81,8 @@ func (w *world) sweepAll(retention time.Duration) (due, deleted int64) {
 		}
 		after = *row.LastID
 	}
+	w.Fatal("the sweep has no end")
+	return 0, 0
 }
 
 func (w *world) swept(retention time.Duration, want ...int64) {
@@ -184,6 +186,58 @@ func TestClientIsGivenUpOnAfterTheLastAttempt(t *testing.T) {
 	w.Unchanged(w.claimsNothing)
 	w.Unchanged(func() { w.swept(time.Hour, 0, 0) }) // it isn't due again, and kept
 	w.swept(0, 0, 1)
+}
+
+// The end of a session that has ended, or of all of a user's, doesn't bring back a notification that was given up on.
+func TestClientThatIsGivenUpOnStaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.dueDelivery()
+	w.finish(w.claimOne(), false, store.OutcomeAbandoned, func(p *store.FinishLogoutDeliveryParams) { p.MaxAttempts = 1 })
+	w.Unchanged(func() {
+		row, err := w.Q.EndSession(w.Ctx, w.Session)
+		w.OK(err)
+		w.want("EndSession", row.Outcome, store.OutcomeRevoked)
+		w.claimsNothing()
+	})
+}
+
+// The last attempt may succeed.
+func TestDeliveryByTheLastAttemptIsNotGivenUpOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.dueDelivery()
+	due := w.known().DueAt
+	w.finish(w.claimOne(), true, store.OutcomeDelivered, func(p *store.FinishLogoutDeliveryParams) { p.MaxAttempts = 1 })
+	k := w.known()
+	wantEqual(t, "abandoned_at", k.AbandonedAt, nil)
+	wantEqual(t, "due_at", k.DueAt, due)
+}
+
+// A delivery is due, a lease over and a notice old enough from the very instant on.
+func TestDeliveriesAreDueToTheInstant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.dueDelivery()
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		w := w.on(q)
+		exec(`UPDATE session_client SET due_at = now() + interval '1 microsecond'`)
+		w.claimsNothing()
+		exec(`UPDATE session_client SET due_at = now()`)
+		w.claimOne()
+		exec(`UPDATE session_client SET lease_expires_at = now() + interval '1 microsecond'`)
+		w.claimsNothing()
+		exec(`UPDATE session_client SET lease_expires_at = now()`)
+		d := w.claimOne()
+		w.finish(d, true, store.OutcomeDelivered)
+		for _, at := range []string{"told_at", "abandoned_at"} {
+			exec(`UPDATE session_client SET told_at = NULL, abandoned_at = NULL, due_at = NULL`)
+			exec(`UPDATE session_client SET ` + at + ` = now() - interval '1 hour' + interval '1 microsecond'`)
+			w.swept(time.Hour, 0, 0)
+		}
+		exec(`UPDATE session_client SET abandoned_at = now() - interval '1 hour'`)
+		w.swept(time.Hour, 0, 1)
+	})
 }
 
 // What is forgotten is safe: without a maximum the client isn't given up on, and without a back-off or a lease nothing is done.

@@ -25,6 +25,13 @@ func (w *world) stillTime(do func(q *store.Queries, exec func(sql string, args .
 	})
 }
 
+// on is the same world, whose calls are made on q.
+func (w *world) on(q *store.Queries) *world {
+	on := *w.World
+	on.Q = q
+	return &world{&on, w.machineClient, w.diary}
+}
+
 func TestSessionIsWhatWasCreated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -176,6 +183,7 @@ func TestSessionSlides(t *testing.T) {
 				if !after.ExpiresAt.Equal(*got.ExpiresAt) {
 					t.Errorf("answered %v, stored %v", got.ExpiresAt, after.ExpiresAt)
 				}
+				wantEqual(t, "last seen now", after.LastSeenAt != nil && after.LastSeenAt.Equal(now), c.extended)
 				if written := !after.UpdatedAt.Equal(before.UpdatedAt); written != c.extended {
 					t.Errorf("the row was written: %t, want %t", written, c.extended)
 				}
@@ -569,7 +577,7 @@ func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
 // What an ending has reached only by an epoch is marked afterwards.
 func TestSessionsThatAnEndingDidNotSeeAreMarked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorldAlone(t, 2)
 	unseen, other := w.NewSession(w.User), w.NewSession(w.NewUser())
 	w.Exec(`UPDATE "user" SET sessions_epoch = sessions_epoch + 1 WHERE id = $1`, string(w.User))
 	late := w.NewSession(w.User)
@@ -594,4 +602,64 @@ func TestSessionsThatAnEndingDidNotSeeAreMarked(t *testing.T) {
 	for _, id := range []store.SessionID{late, other} {
 		wantEqual(t, "ended_at of a live one", w.sessionOf(id).EndedAt, nil)
 	}
+}
+
+// A session that another call has ended since this one began is not marked again, and keeps the time at which it ended.
+func TestSessionThatEndedMeanwhileIsNotMarked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.Exec(`UPDATE "user" SET sessions_epoch = sessions_epoch + 1 WHERE id = $1`, string(w.User))
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		expired := w.NewSession(w.User) // by the instant
+		exec(`UPDATE session SET expires_at = now(), user_sessions_epoch = 0 WHERE id = $1`, string(expired))
+		w.endSession(w.Session)
+		row, err := q.MarkEndedSessions(w.Ctx, store.MarkEndedSessionsParams{PageSize: 10})
+		w.OK(err)
+		wantEqual(t, "marked", row.Marked, 0)
+	})
+}
+
+// Another server may sign up and sign in by one statement, and may sign in a user who is suspended or deleted.
+func TestSessionOfAnotherServerIsStamped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Exec(`
+		WITH signed_up AS (INSERT INTO "user" (id, name) VALUES ('new', 'Ada') RETURNING id)
+		INSERT INTO session (id, user_id, token, expires_at) SELECT 'first', u.id, 'first', now() + interval '1 hour' FROM signed_up AS u`)
+	w.User = "new"
+	wantEqual(t, "live", w.liveSessions(), []store.SessionID{"first"})
+	suspended, deleted := w.NewUser(), w.NewUser()
+	w.suspend(suspended)
+	w.deleteUser(deleted)
+	for _, user := range []store.UserID{suspended, deleted} {
+		w.Exec(`INSERT INTO session (id, user_id, token, expires_at) SELECT v.id, v.user_id, v.id, v.at
+			FROM (VALUES ($1::text, $1::text, now() + interval '1 hour'), ($1::text || 'old', $1::text, '2020-01-01 00:00:00Z')) AS v (id, user_id, at)`, string(user))
+		s, old := w.sessionOf(store.SessionID(user)), w.sessionOf(store.SessionID(user+"old"))
+		wantAt(t, "ended_at", s.EndedAt, s.CreatedAt, 0)
+		wantAt(t, "expires_at", &s.ExpiresAt, s.CreatedAt, 0)
+		wantAt(t, "ended_at of an old one", old.EndedAt, old.CreatedAt, 0)
+		wantEqual(t, "expires_at of an old one", old.ExpiresAt.Year(), 2020)
+	}
+}
+
+// A session that has expired before it is ended keeps the time at which it expired, and one that has ended before is none of an ending's, nor are
+// its clients.
+func TestEndingLeavesWhatIsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Exec(`UPDATE session SET expires_at = '2020-01-01 00:00:00Z'`)
+	w.endSession(w.Session)
+	wantEqual(t, "expires_at", w.sessionOf(w.Session).ExpiresAt.Year(), 2020)
+	w.Client = w.NewClient(withLogoutURI)
+	w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ($1, $2, $3, '', '')`, string(w.Session), string(w.Client), string(w.User))
+	live, deleted := w.NewSession(w.User), w.NewUser()
+	w.deleteUser(deleted)
+	w.changesRows(func() {
+		row, err := w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User})
+		w.OK(err)
+		wantEqual(t, "row", row, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1})
+		row, err = w.Q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: deleted})
+		w.OK(err)
+		wantEqual(t, "row of a deleted user", row, store.EndUserSessionsRow{Outcome: store.OutcomeUnknown})
+	}, sessionRow("~", live), rowName("~", "user", w.User))
 }

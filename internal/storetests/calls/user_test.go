@@ -2,6 +2,7 @@ package calls
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
 )
 
 // place is where a row stands in a list, and where the page after it begins.
@@ -395,4 +399,115 @@ func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
 	w.WantDead(own)
 	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "ada2", Email: new(string(w.User) + "@example.com")}) // the address is free
 	w.OK(err)
+}
+
+// userRow is a user's row, deleted or not.
+func (w *world) userRow(id store.UserID) store.User {
+	w.Helper()
+	rows, err := w.Pool.Query(w.Ctx, `SELECT * FROM "user" WHERE id = $1`, id)
+	w.OK(err)
+	u, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[store.User])
+	w.OK(err)
+	return u
+}
+
+// What the endings of a user, and the end of a suspension, write to the row: each raises both epochs, and so ends what reads at the same time.
+func TestEndingsOfAUserRaiseBothEpochs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	whole := store.CreateUserParams{Name: "Ada", EmailVerified: true, Image: new("https://example.com/a.png")}
+	for _, calls := range [][]string{{"SuspendUser", "ReinstateUser", "DeleteUser"}, {"SuspendUser", "DeleteUser"}} {
+		p := whole
+		p.ID = store.NewUserID()
+		p.Email = new(string(p.ID) + "@example.com")
+		_, err := w.Q.CreateUser(w.Ctx, p)
+		w.OK(err)
+		for _, call := range calls {
+			w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{
+				UserID: p.ID, ClientID: w.Client,
+			})), store.OutcomeEnded)
+			before := w.userRow(p.ID)
+			if len(before.EndedGrants) < 5 {
+				t.Fatalf("before %s no grants have ended: %s", call, before.EndedGrants)
+			}
+			want := before
+			switch call {
+			case "SuspendUser":
+				w.suspend(p.ID)
+			case "ReinstateUser":
+				w.want(call, w.outcome(w.Q.ReinstateUser(w.Ctx, p.ID)), store.OutcomeReinstated)
+			default:
+				w.deleteUser(p.ID)
+			}
+			got := w.userRow(p.ID)
+			want.UpdatedAt = got.UpdatedAt
+			want.GrantsEpoch, want.SessionsEpoch, want.EndedGrants = before.GrantsEpoch+1, before.SessionsEpoch+1, json.RawMessage(`{}`)
+			switch call {
+			case "SuspendUser":
+				want.SuspendedAt = &got.UpdatedAt
+			case "ReinstateUser":
+				want.SuspendedAt = nil
+			default: // who was suspended stays so from then on
+				want.SuspendedAt, want.DeletedAt = cmp.Or(before.SuspendedAt, &got.UpdatedAt), &got.UpdatedAt
+				want.Name, want.Email, want.EmailVerified, want.Image = "", nil, false, nil
+			}
+			wantEqual(t, fmt.Sprint(calls, ", ", call), got, want)
+		}
+	}
+}
+
+// An address that isn't there is not verified, whatever another server has written beside it.
+func TestUpdateUserVerifiesNoAddressThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Exec(`UPDATE "user" SET email = NULL, email_verified = true`)
+	u, err := w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Name: new("Ada")})
+	w.OK(err)
+	wantEqual(t, "email, verified", []any{u.Email, u.EmailVerified}, []any{(*string)(nil), false})
+}
+
+func TestDeletedUsersAreNotListed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	other := w.NewUser()
+	w.deleteUser(other)
+	all, err := w.Q.ListUsers(w.Ctx, store.ListUsersParams{PageSize: 10})
+	w.OK(err)
+	wantEqual(t, "users", []store.UserID{all[0].ID, all[len(all)-1].ID}, []store.UserID{w.User, w.User})
+}
+
+// A user who is erased while a statement waits for the row is as unknown as one who never was: no error, and nothing is written.
+func TestUserWhoIsErasedMeanwhileIsUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 6)
+	user := w.NewUser()
+	tx := w.otherSession()
+	_, err := tx.Exec(w.Ctx, `DELETE FROM "user" WHERE id = $1`, user)
+	w.OK(err)
+	outcomes, errs := make([]store.Outcome, 4), make([]error, 4)
+	var wg sync.WaitGroup
+	for i, call := range []func() (store.Outcome, error){
+		func() (store.Outcome, error) {
+			r, err := w.Q.CreateSession(w.Ctx, store.CreateSessionParams{ID: "s", UserID: user, Token: fixture.Digest("s"), Lifetime: time.Hour})
+			return r.Outcome, err
+		},
+		func() (store.Outcome, error) {
+			return w.Q.CreatePasskey(w.Ctx, store.CreatePasskeyParams{ID: "p", UserID: user, PublicKey: "x"})
+		},
+		func() (store.Outcome, error) {
+			return w.Q.CreateTOTP(w.Ctx, store.CreateTOTPParams{ID: "t", UserID: user, Secret: "x"})
+		},
+		func() (store.Outcome, error) {
+			r, err := w.Q.ReplaceRecoveryCodes(w.Ctx, store.ReplaceRecoveryCodesParams{UserID: user, Digests: token.Digests{fixture.Digest("r")}})
+			return r.Outcome, err
+		},
+	} {
+		wg.Go(func() { outcomes[i], errs[i] = call() })
+	}
+	w.Until("all wait", func() bool { return w.activity(tx, `wait_event_type = 'Lock'`) == 4 })
+	w.OK(tx.Commit(w.Ctx))
+	wg.Wait()
+	w.OK(errors.Join(errs...))
+	unknown := store.OutcomeUnknown
+	wantEqual(t, "outcomes", outcomes, []store.Outcome{unknown, unknown, unknown, unknown})
 }

@@ -259,3 +259,19 @@ func TestUnauthenticatedCallerSpendsNothing(t *testing.T) {
 	w.WantLive(k.Access, fixture.SuccessorOf(k.Refresh))
 	w.redeem(code, store.OutcomeRedeemed)
 }
+
+// Every UPDATE of a call sets updated_at. In these tests' databases a trigger refuses one that doesn't.
+func TestUpdateOfACallThatLeavesUpdatedAtIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorldAlone(t, 1)
+	const undated = `UPDATE session SET expires_at = expires_at + interval '1 hour'`
+	for as, refused := range map[fixture.Role]bool{fixture.Application: true, fixture.Collector: true, fixture.Owner: false} {
+		for sql, refused := range map[string]bool{undated: refused, undated + `, updated_at = now()`: false} {
+			_, err := w.Pool.Exec(fixture.As(w.Ctx, as), sql)
+			wantEqual(t, string(as)+": "+sql, pgErrorOf(err).Message == "an UPDATE of session sets no updated_at", refused)
+			if !refused {
+				w.OK(err)
+			}
+		}
+	}
+}

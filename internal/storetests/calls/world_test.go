@@ -7,6 +7,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/storetest"
 )
 
 // world is the fixture's, with the helpers of this package. What its calls come to is kept (see reached).
@@ -16,10 +17,21 @@ type world struct {
 	diary         *diary
 }
 
-// newWorld makes a world in a database of its own with at most conns connections.
+// newWorld makes a world in a database of its own with at most conns connections. Neighbours are there, too.
 func newWorld(t testing.TB, conns int) *world {
 	t.Helper()
-	w := fixture.NewWorld(t, conns, withEvents, fixture.WithRoles)
+	return newWorldAmong(t, conns, fixture.WithNeighbours(t))
+}
+
+// newWorldAlone is newWorld without neighbours, for a test of what is done to all rows of a table.
+func newWorldAlone(t testing.TB, conns int) *world {
+	t.Helper()
+	return newWorldAmong(t, conns)
+}
+
+func newWorldAmong(t testing.TB, conns int, others ...storetest.Option) *world {
+	t.Helper()
+	w := fixture.NewWorld(t, conns, append(others, withEvents, fixture.WithRoles)...)
 	d := writesEvents(t, w.Pool)
 	w.Q = recorded(w.Pool, d)
 	return &world{World: w, diary: d}

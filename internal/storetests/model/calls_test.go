@@ -863,8 +863,10 @@ func (h *history) createSession(d draw) {
 
 func (h *history) createSessionWith(p store.CreateSessionParams) {
 	p.Token = h.digest(string(p.ID))
-	h.sessions = append(h.sessions, p.ID)
 	want, ended := h.m.createSession(p)
+	if want != store.OutcomeTaken {
+		h.sessions = append(h.sessions, p.ID)
+	}
 	r, err := h.q.CreateSession(h.ctx, p)
 	h.answered("CreateSession", p, want, r.Outcome, err)
 	h.count("ended sessions", r.EndedSessions, ended)

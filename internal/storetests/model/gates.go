@@ -125,6 +125,9 @@ func (m *model) createTOTP(p store.CreateTOTPParams) store.Outcome {
 	if o := m.refusal(p.UserID); o != "" {
 		return o
 	}
+	if _, found := m.gates.apps[p.ID]; found {
+		return store.OutcomeTaken
+	}
 	m.gates.apps[p.ID] = deref(p.LastStep)
 	m.gates.owners[string(p.ID)] = p.UserID
 	return store.OutcomeCreated
@@ -149,6 +152,9 @@ func (m *model) useTOTP(p store.UseTOTPParams) store.Outcome {
 func (m *model) createPasskey(p store.CreatePasskeyParams) store.Outcome {
 	if o := m.refusal(p.UserID); o != "" {
 		return o
+	}
+	if _, found := m.gates.passkeys[p.ID]; found {
+		return store.OutcomeTaken
 	}
 	m.gates.passkeys[p.ID] = deref(p.SignCount)
 	m.gates.owners[string(p.ID)] = p.UserID

@@ -115,7 +115,7 @@ var answers = map[string]string{
 	"DeleteClient":                     "deleted unknown",
 	"AuthenticateClient":               "authenticated unauthenticated disabled",
 	"RotateClientSecret":               "rotated retried unknown",
-	"CreateSession":                    "created suspended unknown",
+	"CreateSession":                    "created suspended unknown taken",
 	"ExtendSession":                    "extended active signed_out",
 	"EndSession":                       "ended revoked unknown",
 	"EndUserSessions":                  "ended unknown",

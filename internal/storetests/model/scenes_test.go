@@ -229,7 +229,11 @@ func (s *stage) rotateSecret(secret string, overlap, lifetime time.Duration) {
 // createSession signs u1 in.
 func (s *stage) createSession(changes ...func(*store.CreateSessionParams)) {
 	s.do(func(h *history) {
-		h.createSessionWith(changed(store.CreateSessionParams{ID: store.SessionID(h.name("s")), UserID: "u1", Lifetime: time.Hour}, changes))
+		p := changed(store.CreateSessionParams{UserID: "u1", Lifetime: time.Hour}, changes)
+		if p.ID == "" {
+			p.ID = store.SessionID(h.name("s"))
+		}
+		h.createSessionWith(p)
 	})
 }
 
@@ -912,6 +916,7 @@ var scenes = []scene{
 		s.createSession()
 		s.pass(time.Second)
 		s.createSession(func(p *store.CreateSessionParams) { p.MaxSessions = 2 })
+		s.createSession(func(p *store.CreateSessionParams) { p.ID, p.MaxSessions = "s4", 1 }) // again
 		s.extend("s4", 2*time.Hour, 90*time.Minute)
 		s.extend("s4", time.Hour, 90*time.Minute)
 		s.pass(time.Second)

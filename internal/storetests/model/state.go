@@ -960,6 +960,8 @@ func (m *model) createSession(p store.CreateSessionParams) (outcome store.Outcom
 		return store.OutcomeUnknown, 0
 	case u.suspended:
 		return store.OutcomeSuspended, 0
+	case m.sessions[p.ID] != nil:
+		return store.OutcomeTaken, 0
 	}
 	if p.MaxSessions > 0 {
 		var live []*session

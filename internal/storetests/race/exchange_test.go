@@ -146,3 +146,79 @@ func TestRaceAssertionsOfAnIssuerThatIsDisabled(t *testing.T) {
 		return w.Q.DeleteTrustedIssuer(w.Ctx, id)
 	})
 }
+
+// TestRaceGrantThatWaitsUntilARowIsDeleted makes a call that issues tokens wait for a user, a client or a session until that row is deleted: it
+// is refused or, where only the session is gone, goes on without it.
+func TestRaceGrantThatWaitsUntilARowIsDeleted(t *testing.T) {
+	t.Parallel()
+	w := newRaceWorld(t, 6)
+	type answer struct {
+		outcome store.Outcome
+		session *store.SessionID
+	}
+	exchange := func(client func(one, two *scene) store.ClientID, withActor bool) func(*store.Queries, *scene, *scene) (answer, error) {
+		return func(q *store.Queries, one, two *scene) (answer, error) {
+			p, _ := one.exchanged(client(one, two))
+			if withActor {
+				p.ActorToken = new(fixture.Digest(two.at.access))
+			}
+			r, err := q.ExchangeToken(w.Ctx, p)
+			return answer{r.Outcome, r.SessionID}, err
+		}
+	}
+	byActor := exchange(func(_, two *scene) store.ClientID { return two.client }, true)
+	byAnother := exchange(func(one, _ *scene) store.ClientID { return one.exchanger }, false)
+	bySubject := exchange(func(one, _ *scene) store.ClientID { return one.client }, false)
+	assert := func(q *store.Queries, one, _ *scene) (answer, error) {
+		p, _ := one.assertion()
+		r, err := q.IssueTokenByAssertion(w.Ctx, p)
+		return answer{r.Outcome, nil}, err
+	}
+	rotate := func(q *store.Queries, one, _ *scene) (answer, error) {
+		r, err := q.RotateRefreshToken(w.Ctx, one.rotation(one.at.refresh, fixture.Unique("rt"), fixture.Unique("at")))
+		return answer{r.Outcome, r.SessionID}, err
+	}
+	user := func(s *scene) (string, string) { return "user", string(s.user) }
+	client := func(s *scene) (string, string) { return "oauth_client", string(s.client) }
+	exchanger := func(s *scene) (string, string) { return "oauth_client", string(s.exchanger) }
+	session := func(s *scene) (string, string) { return "session", string(s.session) }
+	for name, c := range map[string]struct {
+		call func(*store.Queries, *scene, *scene) (answer, error)
+		row  func(*scene) (table, id string)
+		of   int // whose row it is
+		want store.Outcome
+	}{
+		"ExchangeToken, the user":            {byActor, user, 0, store.OutcomeUnknown},
+		"ExchangeToken, the actor":           {byActor, user, 1, store.OutcomeUnknown},
+		"ExchangeToken, the family's client": {byActor, client, 0, store.OutcomeUnknown},
+		"ExchangeToken, the actor's client":  {byActor, client, 1, store.OutcomeUnknown},
+		"ExchangeToken, its client":          {byAnother, exchanger, 0, store.OutcomeUnknown},
+		"ExchangeToken, its client's user":   {byAnother, user, 0, store.OutcomeUnknown},
+		"ExchangeToken, the session":         {bySubject, session, 0, store.OutcomeExchanged},
+		"IssueTokenByAssertion, the user":    {assert, user, 0, store.OutcomeUnknown},
+		"IssueTokenByAssertion, the client":  {assert, client, 0, store.OutcomeUnknown},
+		"RotateRefreshToken, the user":       {rotate, user, 0, store.OutcomeUnknown},
+		"RotateRefreshToken, the session":    {rotate, session, 0, store.OutcomeRotated},
+	} {
+		for _, reversed := range []bool{false, true} {
+			one, two := w.newScene(false, false), w.newScene(false, false)
+			if reversed {
+				one, two = two, one
+			}
+			table, id := c.row([]*scene{one, two}[c.of])
+			key := "id"
+			if table == "oauth_client" {
+				key = "client_id"
+			}
+			deletion := w.holdingRows(`DELETE FROM "`+table+`" WHERE `+key+` = $1`, id)
+			var got answer
+			call := w.starts(name, func(q *store.Queries) (err error) { got, err = c.call(q, one, two); return err })
+			call.wantWaiting(table)
+			deletion.commits()
+			call.succeeds()
+			if got.outcome != c.want || got.session != nil {
+				t.Errorf("%s, which is deleted meanwhile: %s, in the session %v, want %s", name, got.outcome, got.session, c.want)
+			}
+		}
+	}
+}

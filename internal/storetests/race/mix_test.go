@@ -95,17 +95,12 @@ var mixCollectors = map[string]func(ctx context.Context, q *store.Queries) error
 	},
 }
 
-// deletingSessions lets one DELETE of all sessions run at a time: two of them, which both are another server's, lock the rows in no common
-// order and may deadlock with each other.
-var deletingSessions sync.Mutex
+// deleting lets one DELETE by hand run at a time: two of them may deadlock with each other, as TestDeletesByHandMayDeadlock shows.
+var deleting sync.Mutex
 
 var deleteSessions = endAct{
 	name: "DELETE of all sessions", session: true, deletes: true,
 	run: func(ctx context.Context, c conn, s *scene, f family) (store.Outcome, error) {
-		if _, inTransaction := c.(pgx.Tx); !inTransaction {
-			deletingSessions.Lock()
-			defer deletingSessions.Unlock()
-		}
 		return ended(ctx, c, `DELETE FROM session WHERE user_id = $1`, s.user)
 	},
 }
@@ -190,7 +185,13 @@ func (m *mix) step(c conn, worker, step int, inTx bool) (err error) {
 		if e.needs != nil && !e.needs(f) {
 			return nil
 		}
+		if e.deletes && !inTx { // those in transactions may deadlock anyway
+			deleting.Lock()
+		}
 		out, err := e.run(m.Ctx, c, m.s, f)
+		if e.deletes && !inTx {
+			deleting.Unlock()
+		}
 		if err != nil {
 			return expected(e.name, err, false)
 		}
@@ -379,11 +380,11 @@ func raceMixes(t *testing.T, w *world, rounds int, inTx bool) {
 // TestRaceMixes plays calls at random, each in autocommit: no call fails, and nothing lives that an ending has ended.
 func TestRaceMixes(t *testing.T) {
 	t.Parallel()
-	raceMixes(t, newRaceWorld(t, 7), roundsOf(2), false)
+	raceMixes(t, newRaceWorld(t, 7), *raceRounds, false)
 }
 
 // TestRaceMixesInTransactions plays them in transactions that wrap several: these may deadlock, as in any database, and nothing else.
 func TestRaceMixesInTransactions(t *testing.T) {
 	t.Parallel()
-	raceMixes(t, newLockWorld(t, 7), roundsOf(2), true)
+	raceMixes(t, newLockWorld(t, 7), *raceRounds, true)
 }

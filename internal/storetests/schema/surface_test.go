@@ -195,26 +195,6 @@ func TestEveryOutcomeIsExplainedAndAnswered(t *testing.T) {
 	}
 }
 
-// What a call locks stands in docs/locking.md, but for those that only read and for the collector's, which skip what is locked.
-func TestEveryCallThatWritesIsInTheTableOfLocks(t *testing.T) {
-	t.Parallel()
-	doc, err := os.ReadFile("../../../docs/locking.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := strings.ReplaceAll(string(doc), "…ByClient", "RevokeUserAuthorizationsByClient")
-	reads := regexp.MustCompile(`^(Get|List|Introspect|Check|Authenticate)`)
-	collects := regexp.MustCompile(`^(DeleteExpired|DeleteDead|DeleteSpent|DeleteEnded|Mark|Sweep|Erase)`)
-	for _, q := range readQueries(t) {
-		if reads.MatchString(q.Name) || collects.MatchString(q.Name) || strings.HasPrefix(q.Name, "Find") && !strings.Contains(q.SQL, "UPDATE ") {
-			continue
-		}
-		if !regexp.MustCompile(`\b` + q.Name + `\b`).MatchString(table) {
-			t.Errorf("docs/locking.md doesn't say what %s locks", q.Name)
-		}
-	}
-}
-
 func TestQueriesTakeNamedParametersAndNoShortcuts(t *testing.T) {
 	t.Parallel()
 	for what, pattern := range map[string]*regexp.Regexp{
