@@ -245,6 +245,12 @@ var calls = map[string]called{
 	"RememberProof": call(changes, (*store.Queries).RememberProof, is_, func(m *model, p store.RememberProofParams) Answer { return is_(m.rememberProof(p.ID)) }),
 	"RememberClientAssertion": call(changes, (*store.Queries).RememberClientAssertion, is_,
 		func(m *model, p store.RememberClientAssertionParams) Answer { return is_(m.rememberAssertion(p.ID)) }),
+	"RotateSigningKeyIfDue": call(changes, (*store.Queries).RotateSigningKeyIfDue,
+		func(r store.RotateSigningKeyIfDueRow) Answer { return Answer{r.Outcome, string(r.ID)} },
+		func(m *model, p store.RotateSigningKeyIfDueParams) Answer {
+			o, id := m.rotateSigningKeyIfDue(p)
+			return Answer{o, string(id)}
+		}),
 	"CountAttempt": call(changes, (*store.Queries).CountAttempt,
 		func(r store.CountAttemptRow) Answer { return Answer{r.Outcome, fmt.Sprint(r.AttemptsLeft)} },
 		func(m *model, p store.CountAttemptParams) Answer {
@@ -594,4 +600,4 @@ func (c Call) Text(names map[token.Digest]string) string {
 }
 
 var ofAll = regexp.MustCompile(` (\w*lifetime|default_\w+|code_challenge\w*|redirect_uri|response_type|poll_interval|resources|client_resources|grace|grant_type|` +
-	`\w*expires_at|attempt_window|min_gain|public_key|granted_scopes|client_auth_method)=(\[[^]]*\]|\S+)`)
+	`\w*expires_at|attempt_window|min_gain|public_key|private_key|max_age|granted_scopes|client_auth_method)=(\[[^]]*\]|\S+)`)
