@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 )
@@ -86,7 +88,7 @@ func newScheduler(w *world) *scheduler {
 		x.holders = append(x.holders, get())
 	}
 	x.watch = get()
-	x.thawForgotten()
+	x.guard()
 	w.Cleanup(func() {
 		for _, c := range append(append(x.actors, x.holders...), x.watch) {
 			c.Release()
@@ -315,17 +317,34 @@ func (x *scheduler) play(s *scene, actors []actor, hold []rowName, pick func(ste
 	if len(hold) > maxHolders {
 		hold = hold[:maxHolders]
 	}
+	var begin errgroup.Group
 	for i, row := range hold {
 		h := &held{conn: x.holders[i], level: 2}
 		one := "SELECT FROM " + row.from(s)
-		_, err := h.conn.Exec(x.Ctx, "BEGIN; "+one+" FOR SHARE; SAVEPOINT shared; "+one+" FOR UPDATE", pgx.QueryExecModeSimpleProtocol)
-		x.OK(err)
+		begin.Go(func() error {
+			_, err := h.conn.Exec(x.Ctx, "BEGIN; "+one+" FOR SHARE; SAVEPOINT shared; "+one+" FOR UPDATE", pgx.QueryExecModeSimpleProtocol)
+			return err
+		})
 		p.holds[row] = h
 	}
-	defer func() {
-		for _, h := range p.holds {
-			p.free(h, 0)
+	for i := range p.runs {
+		r := &p.runs[i]
+		r.c, r.pid = x.actors[i], x.actors[i].Conn().PgConn().PID()
+		if !actors[i].autocommit {
+			begin.Go(func() (err error) {
+				r.tx, err = x.actors[i].Begin(x.Ctx)
+				r.c = r.tx
+				return err
+			})
 		}
+	}
+	x.OK(begin.Wait())
+	defer func() {
+		var end errgroup.Group
+		for _, h := range p.holds {
+			end.Go(func() error { return h.weaken(context.WithoutCancel(x.Ctx), 0) })
+		}
+		x.OK(end.Wait())
 		for i := range p.runs {
 			p.thaw(&p.runs[i])
 			if r := &p.runs[i]; r.started && !r.returned {
@@ -337,15 +356,6 @@ func (x *scheduler) play(s *scene, actors []actor, hold []rowName, pick func(ste
 			}
 		}
 	}()
-	for i := range p.runs {
-		r := &p.runs[i]
-		r.c, r.pid = x.actors[i], x.actors[i].Conn().PgConn().PID()
-		if !actors[i].autocommit {
-			tx, err := x.actors[i].Begin(x.Ctx)
-			x.OK(err)
-			r.c, r.tx = tx, tx
-		}
-	}
 	for {
 		steps := p.steps()
 		if len(steps) == 0 {
@@ -506,16 +516,23 @@ func (p *schedule) freeze(r *actorRun, row rowName) {
 	p.Fatalf("%d doesn't sleep while it waits for %s", r.pid, row)
 }
 
-// thawForgotten lets server processes go on that a test has stopped which was killed itself. Those that run don't mind.
-func (x *scheduler) thawForgotten() {
+// guard lets the server processes of the actors go on if the test is killed while one of them is stopped. A stopped process would hold up every
+// DROP DATABASE of its server.
+func (x *scheduler) guard() {
 	x.Helper()
-	rows, err := x.super.Query(x.Ctx, `SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query_start < now() - interval '2 minutes'`)
-	x.OK(err)
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	x.OK(err)
-	for _, pid := range pids {
-		syscall.Kill(pid, syscall.SIGCONT)
+	var pids []string
+	for _, c := range x.actors {
+		pids = append(pids, fmt.Sprint(c.Conn().PgConn().PID()))
 	}
+	cmd := exec.Command("sh", "-c", "cat; kill -CONT "+strings.Join(pids, " "))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // whoever kills the test kills its group
+	alive, err := cmd.StdinPipe()
+	x.OK(err)
+	x.OK(cmd.Start())
+	x.Cleanup(func() {
+		alive.Close()
+		cmd.Wait()
+	})
 }
 
 func (p *schedule) thaw(r *actorRun) {
@@ -528,22 +545,26 @@ func (p *schedule) thaw(r *actorRun) {
 // free weakens what a holder has to a level.
 func (p *schedule) free(h *held, level int) {
 	p.Helper()
+	p.OK(h.weaken(p.Ctx, level))
+}
+
+func (h *held) weaken(ctx context.Context, level int) error {
 	if h.level <= level {
-		return
+		return nil
 	}
 	sql := "ROLLBACK"
 	if level == 1 {
 		sql = "ROLLBACK TO shared"
 	}
-	_, err := h.conn.Exec(context.WithoutCancel(p.Ctx), sql, pgx.QueryExecModeSimpleProtocol)
-	p.OK(err)
 	h.level = level
+	_, err := h.conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // settle waits until every call that was started has returned, or waits for a holder, or for a call that has stopped itself.
 func (p *schedule) settle() {
 	p.Helper()
-	var before string
+	asked := false
 	pause := 250 * time.Microsecond
 	deadline := time.Now().Add(hang)
 	for {
@@ -571,7 +592,7 @@ func (p *schedule) settle() {
 		if len(running) == 0 {
 			return
 		}
-		if before != "" {
+		if asked {
 			select {
 			case <-running[0].done:
 				continue
@@ -586,11 +607,10 @@ func (p *schedule) settle() {
 		for i, r := range running {
 			r.blockers = blockers[i]
 		}
-		now := fmt.Sprint(blockers)
-		if p.stopped(running) && now == before {
+		if p.stopped(running) { // who holds what they wait for doesn't give it back by itself
 			return
 		}
-		before = now
+		asked = true
 		if time.Now().After(deadline) {
 			p.Fatalf("neither waits nor returns:\n%s", p.story())
 		}

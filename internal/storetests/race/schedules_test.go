@@ -313,11 +313,11 @@ func (x *scheduler) orders(m *meeting, hold []rowName) float64 {
 func (p *schedule) alike(result string, serial map[string]string) []string {
 	all := []string{result}
 	for i, a := range p.actors {
-		ended := slices.ContainsFunc(p.actors, func(b actor) bool {
+		ended := false
+		for j, b := range p.actors {
 			e, is := b.what.(*endAct)
-			j := slices.IndexFunc(p.actors, func(a actor) bool { return a.what == b.what })
-			return is && e.session && p.runs[j].ended < p.runs[i].ended
-		})
+			ended = ended || is && e.session && p.runs[j].ended < p.runs[i].ended
+		}
 		g, is := a.what.(*grantAct)
 		if !is || !ended || p.came(i) != string(store.OutcomeSignedOut) {
 			continue
