@@ -1381,8 +1381,7 @@ JOIN "user" AS u ON u.id = a.user_id
 LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.client_id = $1::client_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
-  AND a.status = 'approved'
-  AND is_live(a, c, u, s)
+  AND is_live(a, c, u, s) -- only what was approved is
   AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
@@ -1476,8 +1475,7 @@ JOIN "user" AS u ON u.id = a.user_id
 LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.user_id = $1::user_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
-  AND a.status = 'approved'
-  AND is_live(a, c, u, s)
+  AND is_live(a, c, u, s) -- only what was approved is
   AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
