@@ -24,7 +24,9 @@ WITH asked AS MATERIALIZED (
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($5::text[])) AS granted_scopes,
-        u.grants_epoch AS user_epoch, c.grants_epoch AS client_epoch, -- if they have risen since the first approval, it is revoked
+        -- not those that it has read itself: the first approval may have read later
+        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
+        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $6::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
         CASE WHEN a.kind = 'code' THEN $7::token_digest END AS code,
