@@ -84,7 +84,7 @@ mutate: ## see which changes of the SQL no test notices: make mutate CALL=Rotate
 	go run -C tools/sqlmut . -config $(CURDIR)/sqlmut.yaml $(if $(CALL),-only '$(CALL)') $(if $(SINCE),-since $(SINCE)) \
 		$(if $(WRITE),-write $(CURDIR)/docs/mutation.md -hint 'make mutate WRITE=1') $(MUTATEFLAGS)
 schedules: ## walk all orders in which two calls can meet at a lock, and a part of those of three
-	cd internal/storetests && go test ./race -run '^TestSchedules' -count=1 -timeout 60m -sample 0 -v $(TESTFLAGS)
+	cd internal/storetests && go test ./race -run '^TestSchedules' -count=1 -timeout 60m -parallel $$((4 * $$(nproc))) -sample 0 -v $(TESTFLAGS)
 locks: ## write docs/locks.md: what each call locks, and in which order
 	cd internal/storetests && go test ./race -run '^TestLocksOf' -count=1 -write-locks
 generate: ## write store/ from migrations/ and queries/, and what is generated from the catalog

@@ -1216,8 +1216,7 @@ CREATE FUNCTION public.client_is_used(of_client text, agreed_since timestamp wit
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
-        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client) -- and so of each refresh token
         OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
         OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
         OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
@@ -1343,7 +1342,8 @@ BEGIN
     SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
         registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
         uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
-        post_logout_redirect_uris = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        post_logout_redirect_uris = NULL, tls_client_auth_subject_dn = NULL, tls_client_auth_san_dns = NULL, tls_client_auth_san_uri = NULL,
+        tls_client_auth_san_ip = NULL, tls_client_auth_san_email = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
         updated_at = now()
     WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
     RETURN FOUND;
@@ -1974,8 +1974,7 @@ BEGIN
             END
             OR EXISTS (
                 SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
-                WHERE p.uri IS NOT NULL
-                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                WHERE (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
                   AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
             )
         THEN 'invalid_client_metadata'
@@ -1984,27 +1983,6 @@ END
 $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
-
-CREATE FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) RETURNS public.outcome
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-DECLARE
-    c oauth_client;
-BEGIN
-    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
-    RETURN CASE
-        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
-        WHEN c.disabled THEN 'disabled'
-        WHEN refused IS NOT NULL THEN refused
-        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
-        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
-        ELSE 'disabled' -- it was when the statement began
-    END;
-END
-$$;
-
-COMMENT ON FUNCTION public.judge_registration_update(of_client public.client_id, manager public.token_digest, successor public.token_digest, refused public.outcome, wants_secret boolean, verified text, subject_type text, redirect_uris text[], grant_types text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2631,6 +2609,20 @@ $$;
 
 COMMENT ON FUNCTION public.settled(verdict public.outcome) IS 'Returns the verdict of a call that has found its work done. Where there is a synchronous standby, the commit then waits until the standby has everything up to here, and so what was found. It may lack that if the wait of the call that did the work was cancelled.';
 
+CREATE FUNCTION public.settled_of_user(owner text, verdict public.outcome) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = owner AND u.deleted_at IS NULL) THEN
+        RETURN settled(verdict);
+    END IF;
+    RETURN 'unknown';
+END
+$$;
+
+COMMENT ON FUNCTION public.settled_of_user(owner text, verdict public.outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict if there is nothing left to do, or unknown if there is no such user. VOLATILE, so that it sees a deletion that was committed while the statement waited for the user.';
+
 CREATE FUNCTION public.slow_down(polled public.authorization_id) RETURNS interval
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2658,10 +2650,8 @@ DECLARE
     t oauth_initial_access_token;
     before record;
 BEGIN
-    IF presented IS NOT NULL THEN
-        -- registrations with one token run one after the other
-        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
-    END IF;
+    -- registrations with one token run one after the other
+    SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
     SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
     verdict := CASE
         WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'

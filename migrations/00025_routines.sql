@@ -135,6 +135,20 @@ RETURN (c.dpop_bound_access_tokens IS NOT TRUE OR coalesce(proven ? 'jkt', false
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client) -- and so of each refresh token
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION consent_counts(g oauth_consent, u "user") RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN g.user_epoch = u.grants_epoch
@@ -168,6 +182,25 @@ END;
 CREATE OR REPLACE FUNCTION deadline(given interval, at_most interval, name text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 RETURN coalesce(expiry(now(), given, at_most, name), refuse_parameter(name, 'is without end')::timestamptz);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
+        uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
+        post_logout_redirect_uris = NULL, tls_client_auth_subject_dn = NULL, tls_client_auth_san_dns = NULL, tls_client_auth_san_uri = NULL,
+        tls_client_auth_san_ip = NULL, tls_client_auth_san_email = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        updated_at = now()
+    WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
+    RETURN FOUND;
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -547,6 +580,42 @@ COMMENT ON FUNCTION judge_redeemed_request(authorization_id, access_token_id, in
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_registration(
+    redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text,
+    tls_names integer, pages text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION resolve_redirect_uri(asked text, registered text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
@@ -837,6 +906,60 @@ COMMENT ON FUNCTION settled(outcome) IS 'Returns the verdict of a call that has 
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION settled_of_user(owner text, verdict outcome) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM "user" AS u WHERE u.id = owner AND u.deleted_at IS NULL) THEN
+        RETURN settled(verdict);
+    END IF;
+    RETURN 'unknown';
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION settled_of_user(text, outcome) IS 'Part of SuspendUser and ReinstateUser: the verdict if there is nothing left to do, or unknown if there is no such user. VOLATILE, so that it sees a deletion that was committed while the statement waited for the user.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION spend_initial_access_token(
+    presented token_digest, is_open boolean, refused outcome, of_client client_id, of_id oauth_client_id, secret token_digest,
+    manager token_digest, OUT verdict outcome, OUT owner reference_id, OUT issued_at timestamptz, OUT secret_expires_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    t oauth_initial_access_token;
+    before record;
+BEGIN
+    -- registrations with one token run one after the other
+    SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
+    SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := CASE
+        WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
+        WHEN before.verdict = 'retried' THEN 'retried'
+        WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN t.uses >= t.max_uses THEN 'exhausted'
+        WHEN t.expires_at <= now() THEN 'expired'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN before.verdict = 'taken' THEN 'taken'
+        ELSE 'registered'
+    END;
+    owner := t.reference_id;
+    IF verdict = 'retried' THEN
+        issued_at := before.issued_at;
+        secret_expires_at := before.secret_expires_at;
+    ELSIF verdict = 'registered' THEN
+        UPDATE oauth_initial_access_token AS x SET uses = x.uses + 1, updated_at = now() WHERE x.id = t.id;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION stated_sector(of_client text, verified text, subject_type text, grant_types text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END);
@@ -898,7 +1021,39 @@ $$;
 COMMENT ON FUNCTION was_rotated_into(refresh_token_id, refresh_token_id) IS 'Part of RotateRefreshToken: whether a call whose proof is known is the same call again. VOLATILE, so that it sees what was committed while the statement waited for the proof.';
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+DROP FUNCTION judge_registration_update;
+-- +goose StatementEnd
+
 -- +goose Down
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_registration_update(
+    of_client client_id, manager token_digest, successor token_digest, refused outcome, wants_secret boolean,
+    verified text, subject_type text, redirect_uris text[], grant_types text[]
+) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    c oauth_client;
+BEGIN
+    SELECT x.* INTO c FROM oauth_client AS x WHERE x.client_id = of_client AND x.deleted_at IS NULL;
+    RETURN CASE
+        WHEN NOT manages(c, manager, successor) THEN 'unauthenticated'
+        WHEN c.disabled THEN 'disabled'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN wants_secret AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL THEN 'invalid_client_metadata'
+        WHEN leaves_sector(c, verified, subject_type, redirect_uris, grant_types) THEN 'invalid_client_metadata'
+        ELSE 'disabled' -- it was when the statement began
+    END;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_registration_update(client_id, token_digest, token_digest, outcome, boolean, text, text, text[], text[]) IS 'Part of UpdateRegistration: why it changed nothing. refused is why the metadata is refused, or NULL; wants_secret says that the method needs a secret and the call brings none; the rest is as in leaves_sector. VOLATILE, so that it sees what was committed while the statement waited for the client.';
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 DROP FUNCTION was_rotated_into;
@@ -926,6 +1081,48 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host(grant_types) THEN own_sector(of_client) END)
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION spend_initial_access_token(
+    presented token_digest, is_open boolean, refused outcome, of_client client_id, of_id oauth_client_id, secret token_digest,
+    manager token_digest, OUT verdict outcome, OUT owner reference_id, OUT issued_at timestamptz, OUT secret_expires_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    t oauth_initial_access_token;
+    before record;
+BEGIN
+    IF presented IS NOT NULL THEN
+        -- registrations with one token run one after the other
+        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
+    END IF;
+    SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
+    verdict := CASE
+        WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'
+        WHEN before.verdict = 'retried' THEN 'retried'
+        WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN t.uses >= t.max_uses THEN 'exhausted'
+        WHEN t.expires_at <= now() THEN 'expired'
+        WHEN refused IS NOT NULL THEN refused
+        WHEN before.verdict = 'taken' THEN 'taken'
+        ELSE 'registered'
+    END;
+    owner := t.reference_id;
+    IF verdict = 'retried' THEN
+        issued_at := before.issued_at;
+        secret_expires_at := before.secret_expires_at;
+    ELSIF verdict = 'registered' THEN
+        UPDATE oauth_initial_access_token AS x SET uses = x.uses + 1, updated_at = now() WHERE x.id = t.id;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION settled_of_user;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1214,6 +1411,43 @@ BEGIN
         RETURN resolved;
     END IF;
     RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION judge_registration(
+    redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text,
+    tls_names integer, pages text[]
+) RETURNS outcome
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN coalesce(cardinality(redirect_uris), 0) = 0 AND coalesce(grant_types, ARRAY['authorization_code']) && ARRAY['authorization_code', 'implicit']
+            OR EXISTS (SELECT FROM unnest(redirect_uris) AS u (uri) WHERE NOT is_redirect_uri(u.uri))
+        THEN 'invalid_redirect_uri'
+        WHEN jwks IS NOT NULL AND jwks_uri IS NOT NULL
+            OR jwks IS NOT NULL AND jsonb_typeof(jwks -> 'keys') IS DISTINCT FROM 'array'
+            OR jsonb_path_exists(jwks, 'lax $.keys[*] ? (exists(@.d) || exists(@.k))') -- a private or a symmetric key
+            OR CASE auth_method
+                WHEN 'none' THEN false
+                WHEN 'client_secret_basic' THEN false
+                WHEN 'client_secret_post' THEN false
+                WHEN 'private_key_jwt' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'self_signed_tls_client_auth' THEN jwks IS NULL AND jwks_uri IS NULL
+                WHEN 'tls_client_auth' THEN tls_names <> 1
+                ELSE true
+            END
+            OR EXISTS (
+                SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
+                WHERE p.uri IS NOT NULL
+                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                  AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
+            )
+        THEN 'invalid_client_metadata'
+    END;
 END
 $$;
 -- +goose StatementEnd
@@ -1576,6 +1810,24 @@ DROP FUNCTION delete_recovery_codes;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION delete_client(of_client text, is_managed boolean, manager text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET deleted_at = now(), disabled = true, grants_epoch = c.grants_epoch + 1, client_secret = NULL, foreign_secret_hash = NULL,
+        registration_access_token = NULL, previous_registration_access_token = NULL, jwks = NULL, jwks_uri = NULL, name = NULL,
+        uri = NULL, icon = NULL, contacts = NULL, tos = NULL, policy = NULL, software_statement = NULL, redirect_uris = '{}',
+        post_logout_redirect_uris = NULL, metadata = NULL, document_uri = NULL, document_etag = NULL, document_fresh_until = NULL,
+        updated_at = now()
+    WHERE c.client_id = of_client AND c.deleted_at IS NULL AND (NOT is_managed OR c.registration_access_token = manager);
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION deadline(given interval, at_most interval, name text) RETURNS timestamptz
 LANGUAGE sql VOLATILE
 AS $$
@@ -1620,6 +1872,21 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION consent_counts(oauth_consent, "user") IS 'Whether a consent counts: the grants of its user to its client have not been ended since, and the user is neither suspended nor deleted. Never NULL.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION client_is_used(of_client text, agreed_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
+        OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
+        OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);
+END
+$$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

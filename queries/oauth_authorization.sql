@@ -183,8 +183,7 @@ JOIN "user" AS u ON u.id = a.user_id
 LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.user_id = @user_id::user_id
   AND (a.created_at, a.id) > (@after_created_at::timestamptz, @after_id::authorization_id)
-  AND a.status = 'approved'
-  AND is_live(a, c, u, s)
+  AND is_live(a, c, u, s) -- only what was approved is
   AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT @page_size::integer;
@@ -198,8 +197,7 @@ JOIN "user" AS u ON u.id = a.user_id
 LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.client_id = @client_id::client_id
   AND (a.created_at, a.id) > (@after_created_at::timestamptz, @after_id::authorization_id)
-  AND a.status = 'approved'
-  AND is_live(a, c, u, s)
+  AND is_live(a, c, u, s) -- only what was approved is
   AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT @page_size::integer;
@@ -825,7 +823,7 @@ LEFT JOIN granted AS g ON true;
 
 -- RevokeAuthorization ends one authorization and every token of its family.
 --   - ended: the family is dead
---   - revoked: the authorization had been ended before
+--   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 --   - unknown: there is no such authorization
 -- name: RevokeAuthorization :one
 WITH ended AS (

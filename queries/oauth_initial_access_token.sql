@@ -26,7 +26,7 @@ LIMIT @page_size::integer;
 
 -- RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 --   - ended: the token is revoked
---   - revoked: it had been revoked before
+--   - revoked: it had been revoked before, or has expired and is being deleted
 --   - unknown: there is no such token
 -- name: RevokeInitialAccessToken :one
 WITH revoked AS (

@@ -113,7 +113,7 @@ LEFT JOIN authenticated AS a ON true;
 -- EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 -- Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 --   - ended: the session is over
---   - revoked: the session had been ended before
+--   - revoked: the session had been ended before, or has expired and is being deleted
 --   - unknown: there is no such session
 -- name: EndSession :one
 SELECT noted(

@@ -53,13 +53,11 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome, 'SuspendUser',
-        of_user => u.id
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' ELSE settled_of_user(@id::user_id, 'revoked') END)::outcome, 'SuspendUser', of_user => n.id
     )::outcome AS outcome,
     end_user_sessions(n.id, NULL)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN suspended AS n ON true
-LEFT JOIN "user" AS u ON u.id = @id::user_id AND u.deleted_at IS NULL;
+LEFT JOIN suspended AS n ON true;
 
 -- ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
 --   - reinstated: the user may sign in again
@@ -73,11 +71,10 @@ WITH reinstated AS (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN settled('retried') ELSE 'unknown' END)::outcome,
-        'ReinstateUser', of_user => u.id
+        (CASE WHEN n.id IS NOT NULL THEN 'reinstated' ELSE settled_of_user(@id::user_id, 'retried') END)::outcome, 'ReinstateUser', of_user => n.id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN "user" AS u ON u.id = @id::user_id AND u.deleted_at IS NULL;
+LEFT JOIN reinstated AS n ON true;
 
 -- DeleteUser deletes a user. All grants and sessions of the user and the clients that the user owns are dead at once, the accounts are gone,
 -- and personal data in the user's row is blanked. The address can be used again at once, the id once the collector has erased the rest.

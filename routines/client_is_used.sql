@@ -3,8 +3,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client)
-        OR EXISTS (SELECT FROM oauth_refresh_token AS r WHERE r.client_id = of_client)
+    RETURN EXISTS (SELECT FROM oauth_authorization AS a WHERE a.client_id = of_client) -- and so of each refresh token
         OR EXISTS (SELECT FROM oauth_access_token AS t WHERE t.client_id = of_client)
         OR EXISTS (SELECT FROM session_client AS k WHERE k.client_id = of_client)
         OR EXISTS (SELECT FROM oauth_consent AS g WHERE g.client_id = of_client AND g.updated_at >= agreed_since);

@@ -24,8 +24,7 @@ BEGIN
             END
             OR EXISTS (
                 SELECT FROM unnest(pages || post_logout_redirect_uris) WITH ORDINALITY AS p (uri, n)
-                WHERE p.uri IS NOT NULL
-                  AND (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
+                WHERE (octet_length(p.uri) > 4096 OR lower(p.uri COLLATE "C") !~ '^https?://[^/?#@[:space:]]+([/?#][^[:space:]]*)?$')
                   AND NOT (p.n > cardinality(pages) AND is_redirect_uri(p.uri))
             )
         THEN 'invalid_client_metadata'

@@ -9,10 +9,8 @@ DECLARE
     t oauth_initial_access_token;
     before record;
 BEGIN
-    IF presented IS NOT NULL THEN
-        -- registrations with one token run one after the other
-        SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
-    END IF;
+    -- registrations with one token run one after the other
+    SELECT x.* INTO t FROM oauth_initial_access_token AS x WHERE x.token = presented FOR NO KEY UPDATE;
     SELECT b.* INTO before FROM registered_before(of_client, of_id, secret, manager) AS b;
     verdict := CASE
         WHEN t.id IS NULL AND (presented IS NOT NULL OR is_open IS NOT TRUE) THEN 'unauthenticated'

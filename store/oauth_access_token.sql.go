@@ -1215,7 +1215,7 @@ type RevokeAccessTokenByIDRow struct {
 // in AuthenticateClient; a disabled client may revoke.
 // ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token is revoked (200)
-//   - revoked: it, or its family, had been revoked before (200)
+//   - revoked: it, or its family, had been revoked before, or the token has expired and is being deleted (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 //   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
@@ -1305,7 +1305,7 @@ type RevokeTokenRow struct {
 // client may revoke.
 // ip_address is for the security event (ListSecurityEvents).
 //   - ended: the token, or its family, is revoked (200)
-//   - revoked: it had been revoked before (200)
+//   - revoked: it had been revoked before, or has expired and is being deleted (200)
 //   - unauthenticated: the client is not authenticated (invalid_client)
 //   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error) {

@@ -1383,8 +1383,7 @@ JOIN "user" AS u ON u.id = a.user_id
 LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.client_id = $1::client_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
-  AND a.status = 'approved'
-  AND is_live(a, c, u, s)
+  AND is_live(a, c, u, s) -- only what was approved is
   AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
@@ -1478,8 +1477,7 @@ JOIN "user" AS u ON u.id = a.user_id
 LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
 WHERE a.user_id = $1::user_id
   AND (a.created_at, a.id) > ($2::timestamptz, $3::authorization_id)
-  AND a.status = 'approved'
-  AND is_live(a, c, u, s)
+  AND is_live(a, c, u, s) -- only what was approved is
   AND is_in_force(a)
 ORDER BY a.created_at, a.id
 LIMIT $4::integer
@@ -1947,7 +1945,7 @@ type RevokeAuthorizationRow struct {
 
 // RevokeAuthorization ends one authorization and every token of its family.
 //   - ended: the family is dead
-//   - revoked: the authorization had been ended before
+//   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 //   - unknown: there is no such authorization
 func (q *Queries) RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error) {
 	row := q.db.QueryRow(ctx, RevokeAuthorization, id)

@@ -180,7 +180,7 @@ LEFT JOIN oauth_initial_access_token AS t ON t.id = $1::initial_access_token_id
 
 // RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 //   - ended: the token is revoked
-//   - revoked: it had been revoked before
+//   - revoked: it had been revoked before, or has expired and is being deleted
 //   - unknown: there is no such token
 func (q *Queries) RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error) {
 	row := q.db.QueryRow(ctx, RevokeInitialAccessToken, id)

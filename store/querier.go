@@ -337,7 +337,7 @@ type Querier interface {
 	// EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 	// Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 	//   - ended: the session is over
-	//   - revoked: the session had been ended before
+	//   - revoked: the session had been ended before, or has expired and is being deleted
 	//   - unknown: there is no such session
 	EndSession(ctx context.Context, id SessionID) (EndSessionRow, error)
 	// EndUserSessions ends all sessions of a user except keep, if that is set: 'sign out everywhere else'. It also ends a session that begins
@@ -954,7 +954,7 @@ type Querier interface {
 	// in AuthenticateClient; a disabled client may revoke.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - ended: the token is revoked (200)
-	//   - revoked: it, or its family, had been revoked before (200)
+	//   - revoked: it, or its family, had been revoked before, or the token has expired and is being deleted (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 	//   - unsupported_token_type: the token has no row, so it can't be revoked alone, and its family goes on; RevokeAuthorization ends the family
@@ -963,7 +963,7 @@ type Querier interface {
 	RevokeAccessTokenByID(ctx context.Context, arg RevokeAccessTokenByIDParams) (RevokeAccessTokenByIDRow, error)
 	// RevokeAuthorization ends one authorization and every token of its family.
 	//   - ended: the family is dead
-	//   - revoked: the authorization had been ended before
+	//   - revoked: the authorization had been ended before, or has lapsed and is being deleted
 	//   - unknown: there is no such authorization
 	RevokeAuthorization(ctx context.Context, id AuthorizationID) (RevokeAuthorizationRow, error)
 	// RevokeClientAuthorizations ends everything that was granted to a client, and the tokens that it holds for itself (client credentials).
@@ -972,7 +972,7 @@ type Querier interface {
 	RevokeClientAuthorizations(ctx context.Context, clientID ClientID) (Outcome, error)
 	// RevokeInitialAccessToken ends an initial access token. The clients that were registered with it stay.
 	//   - ended: the token is revoked
-	//   - revoked: it had been revoked before
+	//   - revoked: it had been revoked before, or has expired and is being deleted
 	//   - unknown: there is no such token
 	RevokeInitialAccessToken(ctx context.Context, id InitialAccessTokenID) (Outcome, error)
 	// RevokeToken revokes an access or refresh token, given by its digest, for the client that it was issued to (RFC 7009, section 2.1). An access
@@ -980,7 +980,7 @@ type Querier interface {
 	// client may revoke.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - ended: the token, or its family, is revoked (200)
-	//   - revoked: it had been revoked before (200)
+	//   - revoked: it had been revoked before, or has expired and is being deleted (200)
 	//   - unauthenticated: the client is not authenticated (invalid_client)
 	//   - unknown: the client has no such token (200; RFC 7009, section 2.2)
 	RevokeToken(ctx context.Context, arg RevokeTokenParams) (RevokeTokenRow, error)

@@ -192,7 +192,7 @@ type EndSessionRow struct {
 // EndSession signs a user out of one session. Everything that was granted in it without offline_access is dead with it (OpenID Connect
 // Back-Channel Logout 1.0, section 2.7). ListSessionClients lists the clients to notify.
 //   - ended: the session is over
-//   - revoked: the session had been ended before
+//   - revoked: the session had been ended before, or has expired and is being deleted
 //   - unknown: there is no such session
 func (q *Queries) EndSession(ctx context.Context, id SessionID) (EndSessionRow, error) {
 	row := q.db.QueryRow(ctx, EndSession, id)

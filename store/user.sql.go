@@ -357,11 +357,10 @@ WITH reinstated AS (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN EXISTS (SELECT FROM reinstated) THEN 'reinstated' WHEN u.id IS NOT NULL THEN settled('retried') ELSE 'unknown' END)::outcome,
-        'ReinstateUser', of_user => u.id
+        (CASE WHEN n.id IS NOT NULL THEN 'reinstated' ELSE settled_of_user($1::user_id, 'retried') END)::outcome, 'ReinstateUser', of_user => n.id
     )::outcome AS outcome
 FROM (VALUES (true)) AS one (n)
-LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
+LEFT JOIN reinstated AS n ON true
 `
 
 // ReinstateUser lifts a suspension. Nothing that was granted before it, or meanwhile by another server, becomes live again.
@@ -386,13 +385,11 @@ WITH suspended AS MATERIALIZED (
     RETURNING u.id
 )
 SELECT noted(
-        (CASE WHEN n.id IS NOT NULL THEN 'ended' WHEN u.id IS NOT NULL THEN settled('revoked') ELSE 'unknown' END)::outcome, 'SuspendUser',
-        of_user => u.id
+        (CASE WHEN n.id IS NOT NULL THEN 'ended' ELSE settled_of_user($1::user_id, 'revoked') END)::outcome, 'SuspendUser', of_user => n.id
     )::outcome AS outcome,
     end_user_sessions(n.id, NULL)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN suspended AS n ON true
-LEFT JOIN "user" AS u ON u.id = $1::user_id AND u.deleted_at IS NULL
 `
 
 type SuspendUserRow struct {

@@ -125,8 +125,9 @@ GRANT
     UPDATE (
         updated_at, client_secret, disabled, name, uri, icon, contacts, tos, policy, software_statement, redirect_uris,
         post_logout_redirect_uris, metadata, grants_epoch, deleted_at, foreign_secret_hash, registration_access_token, jwks,
-        jwks_uri, previous_registration_access_token, document_uri, document_etag, document_fresh_until, unused_since,
-        unused_checked_at
+        jwks_uri, previous_registration_access_token, tls_client_auth_subject_dn, tls_client_auth_san_dns,
+        tls_client_auth_san_uri, tls_client_auth_san_ip, tls_client_auth_san_email, document_uri, document_etag,
+        document_fresh_until, unused_since, unused_checked_at
     )
 ON oauth_client TO {{.Collector}};
 GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_client_assertion TO {{.Collector}};

@@ -85,7 +85,7 @@ func TestRequestThatWasRedeemedIsJudged(t *testing.T) {
 		{nameless, "NULL", "0", true, "replayed false NULL"},
 		{now(nameless, used), "NULL", "0", true, "replayed false NULL"},
 		{now(nameless, lasting), "NULL", "1 minute", true, "retried true NULL"},
-		{now(isRevoked, used), same, "0", true, "revoked false NULL"},
+		{now(used, isRevoked), same, "0", true, "revoked false NULL"},
 		{used, same, "1 minute", true, "superseded false NULL"},
 		{used, "'other'", "1 minute", true, "replayed false NULL"},
 		{now(used, over), same, "1 minute", true, "superseded false NULL"},
@@ -122,7 +122,7 @@ func TestRequestThatWasRedeemedIsJudged(t *testing.T) {
 			}
 			ended := w.scanned(tx, of.Replace(`SELECT a.revoked_reason AS a, coalesce(a.revoked_at = now() AND a.updated_at = now(), false) AS b FROM oauth_authorization AS a WHERE a.id = {id}`))
 			want := map[bool]string{true: "code_replayed true", false: "NULL false"}[c.want[:8] == "replayed"]
-			if c.sql != isRevoked && c.sql != now(isRevoked, used) && ended != want {
+			if c.sql != isRevoked && c.sql != now(used, isRevoked) && ended != want {
 				w.Errorf("%q as %s within %s: the family's end is %s, want %s", c.sql, c.as, c.grace, ended, want)
 			}
 			wantEqual(t, "another family", w.scanned(tx, `SELECT a.revoked_at FROM oauth_authorization AS a WHERE a.id = $1`, string(another.id)), "NULL")

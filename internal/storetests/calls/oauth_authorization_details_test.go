@@ -293,6 +293,105 @@ func TestExpiryOfATokenWithoutARowStandsWhereItIsLookedFor(t *testing.T) {
 	}
 }
 
+// The access token may have fewer details. The grant, and so the refresh token, keeps all.
+func TestRedemptionNarrowsTheAccessTokenAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for asked, want := range map[string]string{
+		"": twoDetails, `[]`: twoDetails, `[{"type": "fly"}]`: `[{"type": "fly"}]`, `[{"type": "fly"}, {"type": "fly"}]`: `[{"type": "fly"}]`,
+	} {
+		_, code := w.Grant(func(p *store.GrantAuthorizationParams) {
+			p.AuthorizationDetails, p.GrantedAuthorizationDetails = json.RawMessage(twoDetails), json.RawMessage(twoDetails)
+			p.DefaultAuthorizationDetailsTypes = []string{"pay", "fly"}
+		})
+		row := w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) {
+			if asked != "" {
+				p.AuthorizationDetails = json.RawMessage(asked)
+			}
+		})
+		wantEqual(t, "the answer", string(row.AuthorizationDetails), want)
+		wantEqual(t, "the access token", string(w.accessTokenOf("at-"+code).AuthorizationDetails), want)
+		wantEqual(t, "the refresh token", string(w.refreshTokenOf("rt-"+code).AuthorizationDetails), twoDetails)
+	}
+}
+
+// A client that gets no refresh token needs no lifetime of one, nor of the family.
+func TestLifetimesOfWhatAClientDoesNotUseMayBeLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Client = w.NewClient(func(p *store.CreateClientParams) { p.GrantTypes = []string{"authorization_code"} })
+	id, code := w.Grant()
+	row := w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) { p.RefreshTokenLifetime, p.FamilyLifetime = 0, 0 })
+	wantEqual(t, "refresh_token_id of the redemption", row.RefreshTokenID, nil)
+	wantEqual(t, "max_expires_at of the redemption", w.authorizationOf(id).MaxExpiresAt, nil)
+	issued, p := w.issueGrant("x", store.OutcomeIssued, func(p *store.IssueGrantParams) { p.RefreshTokenLifetime, p.FamilyLifetime = 0, 0 })
+	wantEqual(t, "refresh_token_id of the grant", issued.RefreshTokenID, nil)
+	wantEqual(t, "max_expires_at of the grant", w.authorizationOf(p.ID).MaxExpiresAt, nil)
+}
+
+// Where the expiry of a token without a row stands: in the refresh token or, if there is none, in the family.
+func TestIssuedTokenWithoutARowIsLookedForWhereItStands(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	for _, c := range []struct {
+		without, alone  bool
+		family, session time.Duration
+	}{
+		{false, false, time.Hour, 0},
+		{true, false, time.Hour, 0},
+		{false, true, time.Hour, 0},
+		{true, true, time.Hour, 0},
+		{true, true, time.Minute, 0},
+		{true, true, time.Hour, 2 * time.Minute},
+		{true, false, time.Minute, 0},
+		{true, false, time.Hour, 2 * time.Minute},
+		{false, false, time.Minute, 0},
+		{false, true, time.Hour, 2 * time.Minute},
+	} {
+		want := min(5*time.Minute, c.family)
+		if c.session > 0 {
+			want = c.session
+			w.Exec(`UPDATE session SET expires_at = now() + $2::interval WHERE id = $1`, string(w.Session), c.session)
+		}
+		name := fixture.Unique("x")
+		row, p := w.issueGrant(name, store.OutcomeIssued, func(p *store.IssueGrantParams) {
+			p.FamilyLifetime, p.AccessTokenWithoutRow = c.family, c.without
+			if c.without {
+				p.AccessToken = nil
+			}
+			if c.alone {
+				p.RefreshToken, p.RefreshTokenID, p.RefreshTokenLifetime = nil, nil, 0
+			}
+			if c.session > 0 {
+				p.Scopes = []string{"openid"}
+			}
+		})
+		a := w.authorizationOf(p.ID)
+		if c.session == 0 {
+			wantAt(t, "the answer", row.AccessTokenExpiresAt, a.CreatedAt, want)
+		} else if left := row.AccessTokenExpiresAt.Sub(a.CreatedAt); left > want || left < want-time.Minute {
+			t.Errorf("the answer: in %s, want the session's end", left)
+		}
+		inFamily, inRefresh := row.AccessTokenExpiresAt, row.AccessTokenExpiresAt
+		if !c.without || !c.alone {
+			inFamily = nil
+		}
+		if !c.without {
+			inRefresh = nil
+		}
+		wantEqual(t, "in the family", a.ExpiresAt, inFamily)
+		if !c.alone {
+			wantEqual(t, "in the refresh token", w.refreshTokenOf("rt-"+name).AccessTokenExpiresAt, inRefresh)
+		}
+		again, err := w.Q.IssueGrant(w.Ctx, p)
+		w.OK(err)
+		w.want("the same call", again.Outcome, store.OutcomeRetried)
+		wantEqual(t, "the answer to the same call", again.AccessTokenExpiresAt, row.AccessTokenExpiresAt)
+		wantEqual(t, "and of the refresh token", again.RefreshTokenExpiresAt, row.RefreshTokenExpiresAt)
+		w.Exec(`UPDATE session SET expires_at = now() + interval '1 hour' WHERE id = $1`, string(w.Session))
+	}
+}
+
 // What goes on without its session isn't in it any more.
 func TestRedemptionAfterTheSessionHasEnded(t *testing.T) {
 	t.Parallel()

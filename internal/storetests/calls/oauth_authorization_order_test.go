@@ -2,6 +2,7 @@ package calls
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -233,10 +234,41 @@ func judged[P any](change func(*P, func(*store.CreateAuthorizationParams))) []ob
 		{set: set(func(p *store.CreateAuthorizationParams) {
 			p.CodeChallenge, p.CodeChallengeMethod = &fixture.Challenge, new("plain")
 		}), want: store.OutcomePKCEMethodRefused},
+		{set: set(func(p *store.CreateAuthorizationParams) { p.Scopes = append(slices.Clone(p.Scopes), "admin") }), want: store.OutcomeInvalidScope},
 		{sql: noScope, want: store.OutcomeInvalidScope},
+		{set: set(func(p *store.CreateAuthorizationParams) {
+			p.Resources = append(slices.Clone(p.Resources), "https://bank.example")
+		}), want: store.OutcomeInvalidTarget},
 		{sql: noResource, want: store.OutcomeInvalidTarget},
 		{sql: noDetails, want: store.OutcomeInvalidAuthorizationDetails},
 	}
+}
+
+// saysWhat fails the test unless an answer says where it goes, and which scopes and resources are refused.
+func (w *world) saysWhat(q *store.Queries, p store.CreateAuthorizationParams, got store.CheckAuthorizationRequestRow) {
+	w.Helper()
+	want := store.CheckAuthorizationRequestRow{Outcome: got.Outcome}
+	beyond := func(asked, registered, byDefault []string) []string {
+		allowed := registered
+		if allowed == nil {
+			allowed = byDefault
+		}
+		return slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return slices.Contains(allowed, s) })
+	}
+	switch got.Outcome {
+	case store.OutcomeUnknown, store.OutcomeDisabled, store.OutcomeRedirectURIMismatched:
+	default:
+		want.RedirectURI = p.RedirectURI
+		c, err := q.GetClient(w.Ctx, p.ClientID)
+		w.OK(err)
+		switch got.Outcome {
+		case store.OutcomeInvalidScope:
+			want.RefusedScopes = beyond(p.Scopes, c.Scopes, p.DefaultScopes)
+		case store.OutcomeInvalidTarget:
+			want.RefusedResources = beyond(p.Resources, c.Resources, p.DefaultResources)
+		}
+	}
+	wantEqual(w, "the answer", got, want)
 }
 
 func TestRequestIsRefusedInOrder(t *testing.T) {
@@ -250,7 +282,11 @@ func TestRequestIsRefusedInOrder(t *testing.T) {
 	type create = store.CreateAuthorizationParams
 	obstaclesInOrder(w, w.namesOf(id, another), request, func(q *store.Queries, p create) (store.Outcome, error) {
 		row, err := q.CreateAuthorization(w.Ctx, p)
-		return row.Outcome, err
+		w.OK(err)
+		w.saysWhat(q, p, store.CheckAuthorizationRequestRow{
+			Outcome: row.Outcome, RedirectURI: row.RedirectURI, RefusedScopes: row.RefusedScopes, RefusedResources: row.RefusedResources,
+		})
+		return row.Outcome, nil
 	}, store.OutcomeCreated, append(
 		judged(func(p *create, f func(*create)) { f(p) }),
 		obstacle[create]{set: func(p *create) { p.ID = id }, want: store.OutcomeTaken},
@@ -259,10 +295,14 @@ func TestRequestIsRefusedInOrder(t *testing.T) {
 	type check = store.CheckAuthorizationRequestParams
 	obstaclesInOrder(w, w.namesOf(id, another), func() check { return checkOf(request()) }, func(q *store.Queries, p check) (store.Outcome, error) {
 		row, err := q.CheckAuthorizationRequest(w.Ctx, p)
-		return row.Outcome, err
+		w.OK(err)
+		w.saysWhat(q, create{
+			ClientID: p.ClientID, RedirectURI: p.RedirectURI, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes, Resources: p.Resources, DefaultResources: p.DefaultResources,
+		}, row)
+		return row.Outcome, nil
 	}, store.OutcomeAccepted, judged(func(p *check, f func(*create)) {
 		r := request()
-		r.ClientID, r.CodeChallenge, r.CodeChallengeMethod = p.ClientID, p.CodeChallenge, p.CodeChallengeMethod
+		r.ClientID, r.CodeChallenge, r.CodeChallengeMethod, r.Scopes, r.Resources = p.ClientID, p.CodeChallenge, p.CodeChallengeMethod, p.Scopes, p.Resources
 		f(&r)
 		*p = checkOf(r)
 	}))
@@ -275,9 +315,9 @@ func TestRequestIsRefusedInOrder(t *testing.T) {
 		return p
 	}, func(q *store.Queries, p grant) (store.Outcome, error) { return q.GrantAuthorization(w.Ctx, p) }, store.OutcomeGranted, append(
 		append([]obstacle[grant]{{set: func(p *grant) { p.UserID = "unknown" }, want: store.OutcomeUnknown}}, judged(func(p *grant, f func(*create)) {
-			r := create{ClientID: p.ClientID, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod}
+			r := create{ClientID: p.ClientID, CodeChallenge: p.CodeChallenge, CodeChallengeMethod: p.CodeChallengeMethod, Scopes: p.Scopes, Resources: p.Resources}
 			f(&r)
-			p.ClientID, p.CodeChallenge, p.CodeChallengeMethod = r.ClientID, r.CodeChallenge, r.CodeChallengeMethod
+			p.ClientID, p.CodeChallenge, p.CodeChallengeMethod, p.Scopes, p.Resources = r.ClientID, r.CodeChallenge, r.CodeChallengeMethod, r.Scopes, r.Resources
 		})...),
 		obstacle[grant]{sql: userGone, want: store.OutcomeUnknown},
 		obstacle[grant]{sql: isSuspended, want: store.OutcomeSuspended},
@@ -311,6 +351,7 @@ func TestRedemptionIsRefusedInOrder(t *testing.T) {
 		p.AuthorizationDetails, p.DefaultAuthorizationDetailsTypes = json.RawMessage(twoDetails), []string{"pay", "fly"}
 		p.GrantedAuthorizationDetails, p.Confirmation = p.AuthorizationDetails, key
 	})
+	w.approve(w.pending(), store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Code = nil })
 	type params = store.RedeemAuthorizationCodeParams
 	valid := w.RedeemParams(code)
 	valid.Confirmation, valid.Proof, valid.ProofExpiresAt = key, new(fixture.Digest("proof")), new(time.Now().Add(time.Hour))
@@ -318,6 +359,7 @@ func TestRedemptionIsRefusedInOrder(t *testing.T) {
 	before := []obstacle[params]{
 		{set: func(p *params) { p.ClientSecret = fixture.Digest("guess") }, want: store.OutcomeUnauthenticated},
 		{set: func(p *params) { p.Code = fixture.Digest("no such code") }, want: store.OutcomeUnknown},
+		{set: func(p *params) { p.Code = "" }, want: store.OutcomeUnknown}, // that of a grant without a code
 		{set: func(p *params) { p.ClientID = other }, want: store.OutcomeMismatched},
 		{set: func(p *params) { p.CodeChallenge = nil }, want: store.OutcomeMismatched},
 		{set: func(p *params) { p.RedirectURI = new("https://client.example/") }, want: store.OutcomeMismatched},

@@ -289,10 +289,6 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 		}
 		return m.signedOut[id] && got == store.OutcomeRevoked
 	}
-	if id, is := c.Params.(store.UserID); is && want == store.OutcomeUnknown && m.users[id] != nil && m.users[id].deleted {
-		// who is deleted is also suspended
-		return c.Name == "SuspendUser" && got == store.OutcomeRevoked
-	}
 	if c.Name == "ApproveAuthorization" && want == store.OutcomeRetried {
 		// it has waited for the first approval, which had read of a later ending than it had itself
 		return got == store.OutcomeRevoked

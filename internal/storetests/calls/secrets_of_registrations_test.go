@@ -1,0 +1,116 @@
+package calls
+
+import (
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+// An update keeps the secret that a client has, puts a new one in its place, or ends it with the method that used it. So it does with a
+// secret of which another server has made a hash.
+func TestUpdateOfARegistrationKeepsReplacesOrEndsTheSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, hashed := range []bool{false, true} {
+		start := func() (client store.ClientID, before store.OAuthClient) {
+			client = w.open(func(p *store.RegisterClientParams) { p.ClientSecretLifetime = time.Hour })
+			if hashed {
+				w.Exec(`UPDATE oauth_client SET client_secret = NULL, foreign_secret_hash = $2 WHERE client_id = $1`, client, bcryptOfA)
+			}
+			before, err := w.Q.GetClient(w.Ctx, client)
+			w.OK(err)
+			return client, before
+		}
+		update := func(client store.ClientID, change func(*store.UpdateRegistrationParams)) (store.OAuthClient, store.UpdateRegistrationRow) {
+			t.Helper()
+			p := updateParams(client, "r1")
+			p.NewRegistrationAccessToken = nil // the present one goes on
+			change(&p)
+			row := w.update(p, store.OutcomeUpdated)
+			c, err := w.Q.GetClient(w.Ctx, client)
+			w.OK(err)
+			wantEqual(t, "registration_access_token", c.RegistrationAccessToken, new(fixture.Digest("r1")))
+			wantEqual(t, "previous_registration_access_token", c.PreviousRegistrationAccessToken, nil)
+			wantEqual(t, "client_id_issued_at", row.ClientIDIssuedAt, &c.CreatedAt)
+			wantEqual(t, "client_secret_expires_at in the answer", row.ClientSecretExpiresAt, c.ClientSecretExpiresAt)
+			return c, row
+		}
+
+		client, before := start()
+		c, row := update(client, func(*store.UpdateRegistrationParams) {})
+		wantEqual(t, "kept", []any{c.ClientSecret, c.ForeignSecretHash, c.ClientSecretExpiresAt, row.HasSecret},
+			[]any{before.ClientSecret, before.ForeignSecretHash, before.ClientSecretExpiresAt, new(true)})
+		c, row = update(client, func(p *store.UpdateRegistrationParams) {
+			p.ClientSecret, p.ClientSecretLifetime = new(fixture.Digest("new")), 2*time.Hour
+		})
+		wantEqual(t, "replaced", []any{c.ClientSecret, c.ForeignSecretHash, row.HasSecret}, []any{new(fixture.Digest("new")), (*string)(nil), new(true)})
+		wantAt(t, "its expiry", c.ClientSecretExpiresAt, c.UpdatedAt, 2*time.Hour)
+		client, _ = start()
+		c, row = update(client, func(p *store.UpdateRegistrationParams) { p.TokenEndpointAuthMethod = new("none") })
+		wantEqual(t, "ended", []any{c.ClientSecret, c.ForeignSecretHash, c.ClientSecretExpiresAt, row.HasSecret},
+			[]any{(*token.Digest)(nil), (*string)(nil), (*time.Time)(nil), new(false)})
+	}
+}
+
+// A client that had no sector gets the one that the server has verified. From then on it is kept.
+func TestUpdateOfARegistrationStatesTheSectorOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	client := w.open()
+	for _, c := range []struct{ verified, host, want string }{
+		{"Sector.example", "a.example", "sector.example"},
+		{"other.example", "sector.example", "sector.example"}, // where it is no longer verified, but where the client is
+	} {
+		p := updateParams(client, "r1")
+		p.NewRegistrationAccessToken, p.SubjectType, p.SectorIdentifier = nil, new("pairwise"), &c.verified
+		p.RedirectURIs = []string{"https://" + c.host + "/cb"}
+		w.update(p, store.OutcomeUpdated)
+		got, err := w.Q.GetClient(w.Ctx, client)
+		w.OK(err)
+		wantEqual(t, "sector_identifier", got.SectorIdentifier, &c.want)
+	}
+}
+
+// The same call twice at once: the second waits for the first, and answers what that has done.
+func TestRegistrationThatWaitedForItselfIsRetried(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for what, c := range map[string]struct {
+		commit bool
+		want   store.Outcome
+	}{"committed": {true, store.OutcomeRetried}, "rolled back": {false, store.OutcomeRegistered}} {
+		p := registerParams("")
+		p.Open, p.ClientSecretLifetime = true, time.Hour
+		other, events := w.otherSession(), w.diary
+		if !c.commit {
+			events = nil // nor is one written
+		}
+		first, err := recorded(other, events).RegisterClient(w.Ctx, p)
+		w.OK(err)
+		w.want("the first", first.Outcome, store.OutcomeRegistered)
+		answer := make(chan store.RegisterClientRow, 1)
+		go func() {
+			row, err := w.Q.RegisterClient(w.Ctx, p)
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- row
+		}()
+		w.Until("the second one waits", func() bool { return w.activity(other, "a.wait_event_type = 'Lock'") == 1 })
+		if c.commit {
+			w.OK(other.Commit(w.Ctx))
+		} else {
+			w.OK(other.Rollback(w.Ctx))
+		}
+		second := <-answer
+		w.want(what, second.Outcome, c.want)
+		stored, err := w.Q.GetClient(w.Ctx, p.ClientID)
+		w.OK(err)
+		wantEqual(t, what+": the answer", []*time.Time{second.ClientIDIssuedAt, second.ClientSecretExpiresAt}, []*time.Time{&stored.CreatedAt, stored.ClientSecretExpiresAt})
+		again := w.register(p, store.OutcomeRetried)
+		wantEqual(t, what+": once more", []*time.Time{again.ClientIDIssuedAt, again.ClientSecretExpiresAt}, []*time.Time{&stored.CreatedAt, stored.ClientSecretExpiresAt})
+	}
+}
