@@ -1453,17 +1453,20 @@ CREATE FUNCTION public.disable_owned_clients(owner text) RETURNS bigint
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
+    owned   text[];
     clients bigint;
 BEGIN
-    UPDATE oauth_client AS c
-    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
-    WHERE c.id = ANY (ARRAY(
+    owned := ARRAY(
         SELECT o.id::text
         FROM oauth_client AS o
         WHERE o.user_id = owner
         ORDER BY o.client_id
         FOR NO KEY UPDATE
-    ));
+    );
+    -- a statement of its own, which begins with the rows as they were locked
+    UPDATE oauth_client AS c
+    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    WHERE c.id = ANY (owned);
     GET DIAGNOSTICS clients = ROW_COUNT;
     RETURN clients;
 END
@@ -1515,6 +1518,20 @@ END
 $$;
 
 COMMENT ON FUNCTION public.end_pair(ended_grants jsonb, client_id text, key text) IS 'ended_grants with one counter raised. If that would add a 257th counter, the answer is an empty map, and the caller has to raise grants_epoch: that ends more, never less.';
+
+CREATE FUNCTION public.end_replayed_family(family public.authorization_id) RETURNS public.authorization_id
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE oauth_authorization AS a
+    SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
+    WHERE a.id = family AND a.revoked_at IS NULL;
+    RETURN family;
+END
+$$;
+
+COMMENT ON FUNCTION public.end_replayed_family(family public.authorization_id) IS 'Part of RedeemAuthorizationCode, which has locked the family: ends it, because its code was presented again. VOLATILE, so that it begins with the row as it was locked: a statement that changes a row which it has waited for and locked itself can meet another one in a deadlock (docs/locking.md).';
 
 CREATE FUNCTION public.end_sessions(doomed text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -1983,6 +2000,25 @@ END
 $_$;
 
 COMMENT ON FUNCTION public.judge_registration(redirect_uris text[], post_logout_redirect_uris text[], grant_types text[], auth_method text, jwks jsonb, jwks_uri text, tls_names integer, pages text[]) IS 'Why metadata that a client states about itself is refused (RFC 7591, section 3.2.2): invalid_redirect_uri or invalid_client_metadata. NULL if it is fit. tls_names is how many names of a certificate it has (RFC 8705, section 2.1.2), pages are its other URLs. Whether there is a secret is left to the calls.';
+
+CREATE FUNCTION public.judge_repeated_approval(family public.authorization_id) RETURNS public.outcome
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    verdict outcome;
+BEGIN
+    SELECT CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' END::outcome INTO verdict
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = family;
+    RETURN verdict;
+END
+$$;
+
+COMMENT ON FUNCTION public.judge_repeated_approval(family public.authorization_id) IS 'Part of ApproveAuthorization: what stands against approving a family again, NULL if nothing does. VOLATILE: the statement may have waited for the first approval, whose counters can be newer than those that it has read of the user and the client.';
 
 CREATE FUNCTION public.judge_repeated_grant(family public.authorization_id, of_client public.client_id, of_user public.user_id, of_scopes text[], of_resources text[], of_details jsonb, issued_as public.access_token_id, access_token public.token_digest, issued_with public.refresh_token_id, refresh_token public.token_digest, OUT verdict public.outcome, OUT access_token_expires_at timestamp with time zone, OUT refresh_token_expires_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2727,6 +2763,21 @@ CREATE FUNCTION public.stated_sector(of_client text, verified text, subject_type
     RETURN COALESCE(verified, CASE WHEN ((subject_type <> 'public'::text) AND (NOT public.proves_host(grant_types))) THEN public.own_sector(of_client) ELSE NULL::text END);
 
 COMMENT ON FUNCTION public.stated_sector(of_client text, verified text, subject_type text, grant_types text[]) IS 'The sector of a client that registers itself: the one that the server has verified, or its own if it could claim a host without having it. NULL leaves it to keep_sector.';
+
+CREATE FUNCTION public.store_client_secret(client public.oauth_client_id, secret public.token_digest, until timestamp with time zone) RETURNS public.oauth_client_id
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET client_secret = coalesce(secret, refuse_parameter('ClientSecret', 'is missing')), client_secret_expires_at = until,
+        foreign_secret_hash = NULL, updated_at = now()
+    WHERE c.id = client;
+    RETURN client;
+END
+$$;
+
+COMMENT ON FUNCTION public.store_client_secret(client public.oauth_client_id, secret public.token_digest, until timestamp with time zone) IS 'Part of RotateClientSecret and ReplaceForeignSecretHash, which have locked the client: stores its secret. VOLATILE, so that it begins with the row as it was locked: a statement that changes a row which it has waited for and locked itself can meet another one in a deadlock (docs/locking.md).';
 
 CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) RETURNS public.subject
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -270,17 +270,20 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
+    owned   text[];
     clients bigint;
 BEGIN
-    UPDATE oauth_client AS c
-    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
-    WHERE c.id = ANY (ARRAY(
+    owned := ARRAY(
         SELECT o.id::text
         FROM oauth_client AS o
         WHERE o.user_id = owner
         ORDER BY o.client_id
         FOR NO KEY UPDATE
-    ));
+    );
+    -- a statement of its own, which begins with the rows as they were locked
+    UPDATE oauth_client AS c
+    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    WHERE c.id = ANY (owned);
     GET DIAGNOSTICS clients = ROW_COUNT;
     RETURN clients;
 END
@@ -289,6 +292,24 @@ $$;
 
 -- +goose StatementBegin
 COMMENT ON FUNCTION disable_owned_clients(text) IS 'Part of DeleteUser, which has locked the user: disables the clients that the user owns and ends what was granted to them. VOLATILE, so that it sees the clients that were stored while the statement waited for the user. Returns how many there are.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION end_replayed_family(family authorization_id) RETURNS authorization_id
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE oauth_authorization AS a
+    SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
+    WHERE a.id = family AND a.revoked_at IS NULL;
+    RETURN family;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION end_replayed_family(authorization_id) IS 'Part of RedeemAuthorizationCode, which has locked the family: ends it, because its code was presented again. VOLATILE, so that it begins with the row as it was locked: a statement that changes a row which it has waited for and locked itself can meet another one in a deadlock (docs/locking.md).';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -613,6 +634,29 @@ BEGIN
     END;
 END
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION judge_repeated_approval(family authorization_id) RETURNS outcome
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    verdict outcome;
+BEGIN
+    SELECT CASE WHEN c.disabled THEN 'disabled' WHEN is_ended(a, c, u, s) THEN 'revoked' END::outcome INTO verdict
+    FROM oauth_authorization AS a
+    JOIN oauth_client AS c ON c.client_id = a.client_id
+    LEFT JOIN "user" AS u ON u.id = a.user_id
+    LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
+    WHERE a.id = family;
+    RETURN verdict;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION judge_repeated_approval(authorization_id) IS 'Part of ApproveAuthorization: what stands against approving a family again, NULL if nothing does. VOLATILE: the statement may have waited for the first approval, whose counters can be newer than those that it has read of the user and the client.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -966,6 +1010,25 @@ RETURN coalesce(verified, CASE WHEN subject_type <> 'public' AND NOT proves_host
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE FUNCTION store_client_secret(client oauth_client_id, secret token_digest, until timestamptz) RETURNS oauth_client_id
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE oauth_client AS c
+    SET client_secret = coalesce(secret, refuse_parameter('ClientSecret', 'is missing')), client_secret_expires_at = until,
+        foreign_secret_hash = NULL, updated_at = now()
+    WHERE c.id = client;
+    RETURN client;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION store_client_secret(oauth_client_id, token_digest, timestamptz) IS 'Part of RotateClientSecret and ReplaceForeignSecretHash, which have locked the client: stores its secret. VOLATILE, so that it begins with the row as it was locked: a statement that changes a row which it has waited for and locked itself can meet another one in a deadlock (docs/locking.md).';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE OR REPLACE FUNCTION subject_of(c oauth_client, of_client text, of_user text) RETURNS subject
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END;
@@ -1073,6 +1136,10 @@ LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT CASE WHEN c.client_id = of_client AND sector_of(c) IS NULL THEN of_user WHEN of_user IS NOT NULL THEN known_subject(of_client, of_user) END
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION store_client_secret;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1413,6 +1480,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION judge_repeated_approval;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
@@ -1760,6 +1831,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT coalesce(c.backchannel_logout_uri <> '' AND c.deleted_at IS NULL, false)
 $$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DROP FUNCTION end_replayed_family;
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -239,7 +239,9 @@ WITH asked AS MATERIALIZED (
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set(@granted_scopes::text[])) AS granted_scopes,
-        u.grants_epoch AS user_epoch, c.grants_epoch AS client_epoch, -- if they have risen since the first approval, it is revoked
+        -- not those that it has read itself: the first approval may have read later
+        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
+        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, sqlc.narg('reference_id')::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
         CASE WHEN a.kind = 'code' THEN sqlc.narg('code')::token_digest END AS code,
@@ -249,11 +251,9 @@ WITH asked AS MATERIALIZED (
                 WHEN NOT may_decide(a, @user_id::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = @user_id::user_id
                     AND a.session_id IS NOT DISTINCT FROM sqlc.narg('session_id')::session_id
-                THEN CASE
-                    WHEN c.disabled THEN 'disabled'
-                    WHEN is_ended(a, c, u, s) THEN 'revoked'
-                    ELSE coalesce(judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'retried')
-                END
+                THEN coalesce(
+                    judge_repeated_approval(a.id), judge_again(c, a, a.granted_scopes, @default_scopes::text[], @default_resources::text[]), 'retried'
+                )
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -614,11 +614,10 @@ WITH caller AS MATERIALIZED (
         updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
-), replayed_family AS (
-    UPDATE oauth_authorization AS a
-    SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
+), replayed_family AS MATERIALIZED (
+    SELECT end_replayed_family(f.id) AS family
     FROM family AS f
-    WHERE a.id = f.id AND f.outcome = 'replayed' AND a.revoked_at IS NULL
+    WHERE f.outcome = 'replayed'
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
@@ -670,7 +669,8 @@ SELECT noted(
     f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
-LEFT JOIN answer AS w ON true;
+LEFT JOIN answer AS w ON true
+LEFT JOIN replayed_family AS r ON true;
 
 -- IssueGrant grants a client access to a user's resources without a request or a code, and issues the tokens (RFC 6749, section 4.5). It is
 -- for extension grants, impersonation and administrators. The server has decided that the user may be acted for; this call decides what the

@@ -623,13 +623,10 @@ WITH client AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     FOR NO KEY UPDATE
-), rotated AS (
-    UPDATE oauth_client AS c
-    SET client_secret = coalesce(@client_secret::token_digest, refuse_parameter('ClientSecret', 'is missing')),
-        client_secret_expires_at = expiry(now(), @lifetime::interval, NULL, 'Lifetime'),
-        foreign_secret_hash = NULL, updated_at = now()
+), rotated AS MATERIALIZED (
+    SELECT store_client_secret(k.id, @client_secret::token_digest, expiry(now(), @lifetime::interval, NULL, 'Lifetime')) AS client
     FROM client AS k
-    WHERE c.id = k.id AND k.outcome = 'rotated'
+    WHERE k.outcome = 'rotated'
 ), replaced AS (
     INSERT INTO oauth_client_secret AS o (client_id, digest, expires_at)
     SELECT k.client_id, k.client_secret, k.replaced_expires_at
@@ -643,9 +640,10 @@ WITH client AS MATERIALIZED (
     USING client AS k
     WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = @client_secret::token_digest
 )
-SELECT noted(
-        coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome, 'RotateClientSecret', of_client => @client_id::client_id
-    )::outcome AS outcome;
+SELECT noted(coalesce(k.outcome, 'unknown')::outcome, 'RotateClientSecret', of_client => @client_id::client_id)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS k ON true
+LEFT JOIN rotated AS r ON true;
 
 -- ReplaceForeignSecretHash puts the digest of a client's secret in the place of the hash that another server made of it. The caller has
 -- checked the secret against foreign_secret_hash, as GetClient gave it, which takes long; the call changes nothing if another secret or hash
@@ -658,7 +656,7 @@ SELECT noted(
 --   - unknown: there is no such client
 -- name: ReplaceForeignSecretHash :one
 WITH client AS MATERIALIZED (
-    SELECT c.id,
+    SELECT c.id, c.client_secret_expires_at,
         (
             CASE
                 WHEN (c.foreign_secret_hash = @foreign_secret_hash::text OR c.client_secret = @client_secret::token_digest) IS NOT TRUE THEN 'mismatched'
@@ -671,14 +669,15 @@ WITH client AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
     FOR NO KEY UPDATE
-), replaced AS (
-    UPDATE oauth_client AS c
-    SET client_secret = coalesce(@client_secret::token_digest, refuse_parameter('ClientSecret', 'is missing')), foreign_secret_hash = NULL,
-        updated_at = now()
+), replaced AS MATERIALIZED (
+    SELECT store_client_secret(k.id, @client_secret::token_digest, k.client_secret_expires_at) AS client
     FROM client AS k
-    WHERE c.id = k.id AND k.outcome = 'replaced'
+    WHERE k.outcome = 'replaced'
 )
-SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome;
+SELECT coalesce(k.outcome, 'unknown')::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS k ON true
+LEFT JOIN replaced AS r ON true;
 
 -- SetRegistrationAccessToken replaces the token that manages a client's registration (RFC 7592, section 3). NULL removes it.
 --   - updated: the token is replaced or removed

@@ -3,17 +3,20 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
+    owned   text[];
     clients bigint;
 BEGIN
-    UPDATE oauth_client AS c
-    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
-    WHERE c.id = ANY (ARRAY(
+    owned := ARRAY(
         SELECT o.id::text
         FROM oauth_client AS o
         WHERE o.user_id = owner
         ORDER BY o.client_id
         FOR NO KEY UPDATE
-    ));
+    );
+    -- a statement of its own, which begins with the rows as they were locked
+    UPDATE oauth_client AS c
+    SET disabled = true, grants_epoch = c.grants_epoch + 1, updated_at = now()
+    WHERE c.id = ANY (owned);
     GET DIAGNOSTICS clients = ROW_COUNT;
     RETURN clients;
 END

@@ -24,7 +24,9 @@ WITH asked AS MATERIALIZED (
         u.id AS user_id,
         sector_of(c) AS sector,
         coalesce(a.granted_scopes, as_set($5::text[])) AS granted_scopes,
-        u.grants_epoch AS user_epoch, c.grants_epoch AS client_epoch, -- if they have risen since the first approval, it is revoked
+        -- not those that it has read itself: the first approval may have read later
+        coalesce(a.user_epoch, u.grants_epoch) AS user_epoch,
+        coalesce(a.client_epoch, c.grants_epoch) AS client_epoch,
         coalesce(a.pair_epoch, pair_epoch(u.ended_grants, a.client_id, $6::reference_id)) AS pair_epoch,
         coalesce(a.decided_at, now()) AS decided_at,
         CASE WHEN a.kind = 'code' THEN $7::token_digest END AS code,
@@ -34,11 +36,9 @@ WITH asked AS MATERIALIZED (
                 WHEN NOT may_decide(a, $1::user_id) THEN 'mismatched'
                 WHEN a.status = 'approved' AND a.redeemed_at IS NULL AND a.expires_at > now() AND a.user_id = $1::user_id
                     AND a.session_id IS NOT DISTINCT FROM $2::session_id
-                THEN CASE
-                    WHEN c.disabled THEN 'disabled'
-                    WHEN is_ended(a, c, u, s) THEN 'revoked'
-                    ELSE coalesce(judge_again(c, a, a.granted_scopes, $9::text[], $10::text[]), 'retried')
-                END
+                THEN coalesce(
+                    judge_repeated_approval(a.id), judge_again(c, a, a.granted_scopes, $9::text[], $10::text[]), 'retried'
+                )
                 WHEN a.status <> 'pending' THEN 'decided'
                 WHEN a.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN a.expires_at <= now() THEN 'expired'
@@ -1723,11 +1723,10 @@ WITH caller AS MATERIALIZED (
         updated_at = now()
     FROM granted AS g
     WHERE a.id = g.id AND g.outcome = 'redeemed'
-), replayed_family AS (
-    UPDATE oauth_authorization AS a
-    SET revoked_at = now(), revoked_reason = 'code_replayed', updated_at = now()
+), replayed_family AS MATERIALIZED (
+    SELECT end_replayed_family(f.id) AS family
     FROM family AS f
-    WHERE a.id = f.id AND f.outcome = 'replayed' AND a.revoked_at IS NULL
+    WHERE f.outcome = 'replayed'
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
@@ -1780,6 +1779,7 @@ SELECT noted(
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN answer AS w ON true
+LEFT JOIN replayed_family AS r ON true
 `
 
 type RedeemAuthorizationCodeParams struct {

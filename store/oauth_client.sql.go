@@ -1790,7 +1790,7 @@ func (q *Queries) RegisterClient(ctx context.Context, arg RegisterClientParams) 
 
 const ReplaceForeignSecretHash = `-- name: ReplaceForeignSecretHash :one
 WITH client AS MATERIALIZED (
-    SELECT c.id,
+    SELECT c.id, c.client_secret_expires_at,
         (
             CASE
                 WHEN (c.foreign_secret_hash = $1::text OR c.client_secret = $2::token_digest) IS NOT TRUE THEN 'mismatched'
@@ -1803,14 +1803,15 @@ WITH client AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = $3::client_id AND c.deleted_at IS NULL
     FOR NO KEY UPDATE
-), replaced AS (
-    UPDATE oauth_client AS c
-    SET client_secret = coalesce($2::token_digest, refuse_parameter('ClientSecret', 'is missing')), foreign_secret_hash = NULL,
-        updated_at = now()
+), replaced AS MATERIALIZED (
+    SELECT store_client_secret(k.id, $2::token_digest, k.client_secret_expires_at) AS client
     FROM client AS k
-    WHERE c.id = k.id AND k.outcome = 'replaced'
+    WHERE k.outcome = 'replaced'
 )
-SELECT coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome AS outcome
+SELECT coalesce(k.outcome, 'unknown')::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS k ON true
+LEFT JOIN replaced AS r ON true
 `
 
 type ReplaceForeignSecretHashParams struct {
@@ -1845,13 +1846,10 @@ WITH client AS MATERIALIZED (
     FROM oauth_client AS c
     WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
     FOR NO KEY UPDATE
-), rotated AS (
-    UPDATE oauth_client AS c
-    SET client_secret = coalesce($3::token_digest, refuse_parameter('ClientSecret', 'is missing')),
-        client_secret_expires_at = expiry(now(), $4::interval, NULL, 'Lifetime'),
-        foreign_secret_hash = NULL, updated_at = now()
+), rotated AS MATERIALIZED (
+    SELECT store_client_secret(k.id, $3::token_digest, expiry(now(), $4::interval, NULL, 'Lifetime')) AS client
     FROM client AS k
-    WHERE c.id = k.id AND k.outcome = 'rotated'
+    WHERE k.outcome = 'rotated'
 ), replaced AS (
     INSERT INTO oauth_client_secret AS o (client_id, digest, expires_at)
     SELECT k.client_id, k.client_secret, k.replaced_expires_at
@@ -1865,9 +1863,10 @@ WITH client AS MATERIALIZED (
     USING client AS k
     WHERE k.outcome = 'rotated' AND o.client_id = k.client_id AND o.digest = $3::token_digest
 )
-SELECT noted(
-        coalesce((SELECT k.outcome FROM client AS k), 'unknown')::outcome, 'RotateClientSecret', of_client => $1::client_id
-    )::outcome AS outcome
+SELECT noted(coalesce(k.outcome, 'unknown')::outcome, 'RotateClientSecret', of_client => $1::client_id)::outcome AS outcome
+FROM (VALUES (true)) AS one (n)
+LEFT JOIN client AS k ON true
+LEFT JOIN rotated AS r ON true
 `
 
 type RotateClientSecretParams struct {

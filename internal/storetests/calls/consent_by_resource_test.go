@@ -3,6 +3,7 @@ package calls
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,8 @@ func TestConsentReplacesWhatWasAgreedToAtAResource(t *testing.T) {
 	row = w.agree(func(p *store.GrantConsentParams) { p.Scopes, p.Merge = []string{"openid"}, false })
 	wantEqual(t, "scopes", row.Scopes, []string{"openid"})
 	wantJSON(t, "at resources", row.ResourceScopes, "")
+	row = w.agree(func(p *store.GrantConsentParams) { p.Scopes, p.Resources = []string{"email"}, []string{} })
+	wantEqual(t, "scopes, at an empty list of resources", row.Scopes, []string{"openid", "email"})
 	row = w.agree(func(p *store.GrantConsentParams) { p.Resources = []string{bankAPI} })
 	wantJSON(t, "a resource without a scope", row.ResourceScopes, `{"https://bank.example": []}`)
 	wantEqual(t, "and the resource itself is covered", w.check(nil, []string{bankAPI}).Covered, true)
@@ -258,9 +261,11 @@ func (w *world) connections(size int32) (all []store.ListUserConnectionsRow) {
 	for {
 		rows, err := w.Q.ListUserConnections(w.Ctx, p)
 		w.OK(err)
-		all = append(all, rows...)
-		if len(rows) < int(size) {
+		if all = append(all, rows...); len(rows) < int(size) {
 			return all
+		}
+		if len(rows) > int(size) {
+			w.Fatalf("a page of %d has %d rows", size, len(rows))
 		}
 		p.AfterClientID, p.AfterReferenceID = rows[len(rows)-1].ClientID, rows[len(rows)-1].ReferenceID
 	}
@@ -353,7 +358,7 @@ func TestConnectionsAreWhatIsLivePerClientAndTenant(t *testing.T) {
 func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	w.Redeem()
+	id := string(w.Redeem().Authorization)
 	const (
 		over   = `UPDATE oauth_authorization SET expires_at = NULL`
 		noneR  = `UPDATE oauth_refresh_token SET revoked = NULL, expires_at = now(), access_token_expires_at = NULL`
@@ -363,6 +368,12 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 		access = `UPDATE oauth_access_token SET `
 		soon   = `now() + interval '1 microsecond'`
 	)
+	of := func(sql string) string {
+		if strings.Contains(sql, "oauth_authorization") {
+			return "= id"
+		}
+		return "= authorization_id"
+	}
 	for _, c := range []struct {
 		sql  string
 		live bool
@@ -372,8 +383,8 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 		{family + `now()`, false},
 		{token + `expires_at = ` + soon, true},
 		{token + `expires_at = NULL`, true},
-		{token + `expires_at = NULL, revoked = now()`, false},
-		{token + `expires_at = ` + soon + `, revoked = now()`, false},
+		{token + `expires_at = NULL; ` + token + `revoked = now()`, false},
+		{token + `expires_at = ` + soon + `; ` + token + `revoked = now()`, false},
 		{token + `access_token_expires_at = ` + soon, true},
 		{token + `access_token_expires_at = now()`, false},
 		{access + `expires_at = ` + soon, true},
@@ -382,8 +393,8 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 		{access + `expires_at = ` + soon + `, revoked = now()`, false},
 	} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
-			for _, sql := range []string{over, noneR, noneA, c.sql} {
-				exec(sql)
+			for _, sql := range append([]string{over, noneR, noneA}, strings.Split(c.sql, "; ")...) {
+				exec(sql+` WHERE $1 `+of(sql), id)
 			}
 			wantEqual(t, c.sql, len(w.on(q).connections(10)) == 1, c.live)
 		})
@@ -392,10 +403,10 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 	for _, latest := range []string{"oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 			for _, table := range []string{"oauth_authorization", "oauth_refresh_token", "oauth_access_token"} {
-				exec(`UPDATE ` + table + ` SET created_at = now() - interval '2 hours'`)
+				exec(`UPDATE `+table+` SET created_at = now() - interval '2 hours' WHERE $1 `+of(table), id)
 			}
-			exec(`UPDATE ` + latest + ` SET created_at = now() - interval '1 hour'`)
-			exec(`UPDATE session SET created_at = now() - interval '1 hour'`)
+			exec(`UPDATE `+latest+` SET created_at = now() - interval '1 hour' WHERE $1 `+of(latest), id)
+			exec(`UPDATE session SET created_at = now() - interval '1 hour' WHERE id = $1`, string(w.Session))
 			all := w.on(q).connections(10)
 			wantEqual(t, "last used, by "+latest, all[0].LastUsedAt, w.on(q).sessionOf(w.Session).CreatedAt)
 		})
@@ -404,7 +415,7 @@ func TestConnectionLastsAsLongAsWhatItRestsOn(t *testing.T) {
 	w.consent("", false, "openid")
 	for expires, want := range map[string]int64{soon: 1, "now()": 0, "NULL": 1} {
 		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
-			exec(family + expires)
+			exec(family+expires+` WHERE id = $1`, id)
 			listed, err := q.ListUserConsents(w.Ctx, store.ListUserConsentsParams{UserID: w.User, PageSize: 10})
 			w.OK(err)
 			wantEqual(t, "authorizations, until "+expires, listed[0].Authorizations, want)

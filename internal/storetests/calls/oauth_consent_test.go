@@ -201,9 +201,11 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 		for {
 			rows, err := w.Q.ListUserConsents(w.Ctx, p)
 			w.OK(err)
-			all = append(all, rows...)
-			if len(rows) < int(size) {
+			if all = append(all, rows...); len(rows) < int(size) {
 				break
+			}
+			if len(rows) > int(size) {
+				t.Fatalf("a page of %d has %d rows", size, len(rows))
 			}
 			p.AfterCreatedAt, p.AfterID = rows[len(rows)-1].CreatedAt, rows[len(rows)-1].ID
 		}
@@ -407,12 +409,12 @@ func TestWithdrawConsentSaysWhetherItCounted(t *testing.T) {
 func TestConsentAtAResourceIsGivenAnewAfterItsClientsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	for range 2 {
+	for _, details := range []string{`[{"type": "pay"}]`, `[{"type": "read"}]`} {
 		row := w.agree(func(p *store.GrantConsentParams) {
-			p.Resources, p.Scopes, p.AuthorizationDetails = []string{bankAPI}, []string{"pay"}, json.RawMessage(`[{"type": "pay"}]`)
+			p.Resources, p.Scopes, p.AuthorizationDetails = []string{bankAPI}, []string{"pay"}, json.RawMessage(details)
 		})
 		wantJSON(t, "at the resource", row.ResourceScopes, `{"https://bank.example": ["pay"]}`)
-		wantJSON(t, "details", row.AuthorizationDetails, `[{"type": "pay"}]`)
+		wantJSON(t, "details", row.AuthorizationDetails, details)
 		wantEqual(t, "covered", w.check([]string{"pay"}, []string{bankAPI}).Covered, true)
 		w.want("RevokeUserAuthorizationsByClient",
 			w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: w.Client})), store.OutcomeEnded)

@@ -177,6 +177,8 @@ func TestDeviceGrantFromTheRequestToTheTokens(t *testing.T) {
 		string(access.AuthorizationDetails) != string(details) || *refresh.RefreshTokenID != *row.RefreshTokenID || *access.RefreshTokenID != *row.RefreshTokenID {
 		t.Errorf("the tokens are %+v and %+v", access, refresh)
 	}
+	wantEqual(t, "lifetimes", []time.Duration{row.AccessTokenExpiresAt.Sub(*access.IssuedAt), row.RefreshTokenExpiresAt.Sub(*access.IssuedAt)},
+		[]time.Duration{5 * time.Minute, time.Hour})
 	wantEqual(t, "resources", access.Resources, []string{"https://api.example"})
 	wantEqual(t, "resources of the refresh token", refresh.Resources, []string{"https://api.example", "https://files.example"})
 	w.Rotate("rt-"+d.code, store.OutcomeRotated)
@@ -507,6 +509,13 @@ func TestPollDeviceCodeKeepsToTheResources(t *testing.T) {
 	w.Unchanged(func() { w.poll(d.code, store.OutcomeInvalidTarget, beyond) })
 	w.ago(d, fixture.Grace)
 	w.poll(d.code, store.OutcomeReplayed, beyond)
+	d = w.device(func(p *store.CreateDeviceAuthorizationParams) { p.Resources = nil })
+	w.find(d.user, store.OutcomeClaimed)
+	w.approve(d.id, store.OutcomeApproved, withoutCode)
+	w.Unchanged(func() {
+		w.poll(d.code, store.OutcomeInvalidTarget, func(p *store.PollDeviceCodeParams) { p.Resources = bothResources })
+	})
+	w.poll(d.code, store.OutcomeRedeemed)
 }
 
 func TestPollDeviceCodeOfTheWrongClient(t *testing.T) {
@@ -890,22 +899,25 @@ func TestPollsAndUserCodesAreJudgedToTheInstant(t *testing.T) {
 	d := w.device()
 	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 		w := w.on(q)
-		exec(`UPDATE oauth_polled_request SET polled_at = now() - poll_interval + interval '1 microsecond'`)
+		set := func(what string) {
+			exec(`UPDATE oauth_polled_request SET `+what+` WHERE id IN (SELECT a.id FROM oauth_authorization AS a WHERE a.client_id = $1)`, string(w.Client))
+		}
+		set(`polled_at = now() - poll_interval + interval '1 microsecond'`)
 		w.poll(d.code, store.OutcomeSlowDown)
-		exec(`UPDATE oauth_polled_request SET polled_at = now() - poll_interval`)
+		set(`polled_at = now() - poll_interval`)
 		w.poll(d.code, store.OutcomeAuthorizationPending)
 		again := device{store.NewAuthorizationID(), fixture.Unique("device"), d.user}
-		exec(`UPDATE oauth_polled_request SET expires_at = now() + interval '1 microsecond'`)
+		set(`expires_at = now() + interval '1 microsecond'`)
 		w.createDevice(again, store.OutcomeTaken)
-		exec(`UPDATE oauth_polled_request SET expires_at = now()`)
+		set(`expires_at = now()`)
 		w.createDevice(again, store.OutcomeCreated)
-		for want, left := range []time.Duration{time.Microsecond, 0} {
-			exec(`UPDATE oauth_polled_request SET expires_at = now() - interval '1 hour' + $1::interval`, left)
+		for want, left := range []string{"1 microsecond", "0"} {
+			set(`expires_at = now() - interval '1 hour' + interval '` + left + `'`)
 			n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{Retention: time.Hour, BatchSize: 1})
 			w.OK(err)
-			wantEqual(t, "deleted "+left.String()+" before", n, int64(want))
+			wantEqual(t, "deleted "+left+" before", n, int64(want))
 		}
-		exec(`UPDATE oauth_polled_request SET expires_at = now()`)
+		set(`expires_at = now()`)
 		n, err := q.DeleteExpiredPolledRequests(w.Ctx, store.DeleteExpiredPolledRequestsParams{BatchSize: 9})
 		w.OK(err)
 		wantEqual(t, "deleted of the rest", n, 1)

@@ -86,7 +86,7 @@ func TestDigestOfBothKindsIsAnsweredOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	k := w.Redeem()
-	w.Exec(`UPDATE oauth_access_token SET token = $1`, string(fixture.Digest(k.Refresh)))
+	w.Exec(`UPDATE oauth_access_token SET token = $1 WHERE token = $2`, string(fixture.Digest(k.Refresh)), string(fixture.Digest(k.Access)))
 	wantEqual(t, "live", w.Live(k.Refresh), true)
 	w.want("RevokeToken", w.revokeRaw(k.Refresh, w.Client).Outcome, store.OutcomeEnded)
 	w.want("the family", w.introspectFamily(k.Authorization).Outcome, store.OutcomeInactive)
@@ -411,4 +411,246 @@ func (w *world) collectBatch(size int32) int64 {
 	n, err := w.Q.DeleteExpiredRefreshTokens(w.Ctx, store.DeleteExpiredRefreshTokensParams{BatchSize: size})
 	w.OK(err)
 	return n
+}
+
+// What expires at an instant has expired at it, for every call, and grace is over at its end.
+func TestTokensAreDeadFromTheInstantOfTheirExpiry(t *testing.T) {
+	t.Parallel()
+	w, client := assertionWorld(t)
+	bound, unbound := w.Redeem(online), w.Redeem()
+	w.Rotate(unbound.Refresh, store.OutcomeRotated)
+	next := fixture.SuccessorOf(unbound.Refresh)
+	still := func(sql []string, do func(q *store.Queries, now time.Time)) {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			w.Helper()
+			exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(w.Session))
+			s, err := q.GetSession(w.Ctx, w.Session)
+			w.OK(err)
+			if sql != nil {
+				exec(`UPDATE session SET expires_at = now() + interval '1 hour' WHERE id = $1`, string(w.Session))
+			}
+			for _, s := range sql {
+				exec(s)
+			}
+			do(q, s.ExpiresAt)
+		})
+	}
+	inactive := func(q *store.Queries, raw ...string) {
+		w.Helper()
+		for _, r := range raw {
+			row, err := q.IntrospectToken(w.Ctx, store.IntrospectTokenParams{Token: fixture.Digest(r), ClientAuthMethod: fixture.Server})
+			w.OK(err)
+			w.want(r, row.Outcome, store.OutcomeInactive)
+		}
+	}
+	rotate := func(q *store.Queries, refresh string, grace time.Duration, want store.Outcome) store.RotateRefreshTokenRow {
+		w.Helper()
+		p, _ := w.RotateParams(refresh)
+		p.Grace = grace
+		r, err := q.RotateRefreshToken(w.Ctx, p)
+		w.OK(err)
+		w.want("RotateRefreshToken", r.Outcome, want)
+		return r
+	}
+	still([]string{`UPDATE oauth_access_token SET expires_at = now()`}, func(q *store.Queries, _ time.Time) { inactive(q, bound.Access, unbound.Access) })
+	still([]string{`UPDATE oauth_refresh_token SET expires_at = now()`}, func(q *store.Queries, _ time.Time) { inactive(q, bound.Refresh, next) })
+	still(nil, func(q *store.Queries, _ time.Time) {
+		inactive(q, bound.Access, bound.Refresh)
+		wantEqual(t, "the session of a rotation", rotate(q, next, fixture.Grace, store.OutcomeRotated).SessionID, nil)
+	})
+	still([]string{`UPDATE oauth_refresh_token SET revoked = now() - interval '10 seconds' WHERE revoked IS NOT NULL`}, func(q *store.Queries, _ time.Time) {
+		rotate(q, unbound.Refresh, 10*time.Second, store.OutcomeReplayed)
+	})
+	still([]string{`UPDATE oauth_refresh_token SET revoked = now() + interval '1 second' WHERE revoked IS NOT NULL`}, func(q *store.Queries, _ time.Time) {
+		rotate(q, unbound.Refresh, 0, store.OutcomeReplayed) // spent by a clock that is ahead
+	})
+	// another server's statement, which the trigger refuses
+	still([]string{`UPDATE oauth_refresh_token SET expires_at = now()`, `UPDATE oauth_refresh_token SET revoked = now() WHERE revoked IS NULL`}, func(q *store.Queries, _ time.Time) {
+		r, err := q.FindRefreshTokenByToken(w.Ctx, fixture.Digest(next))
+		w.OK(err)
+		wantEqual(t, "spent", r.Revoked, nil)
+	})
+	still([]string{}, func(q *store.Queries, now time.Time) {
+		assert := func(jti string, exp int64, longest, skew time.Duration, want store.Outcome) {
+			w.Helper()
+			p, _ := w.AssertionParams(fixture.Issuer, "7", jti, client)
+			p.AssertionExpiresAt, p.MaxLifetime, p.ClockSkew = exp, longest, skew
+			r, err := q.IssueTokenByAssertion(w.Ctx, p)
+			w.OK(err)
+			w.want(jti, r.Outcome, want)
+		}
+		later, earlier := now.Add(time.Minute).Truncate(time.Second), now.Add(-time.Minute).Truncate(time.Second)
+		assert("as far as allowed", later.Unix(), later.Sub(now), 0, store.OutcomeIssued)
+		assert("too far", later.Unix(), later.Sub(now)-time.Microsecond, 0, store.OutcomeTooFar)
+		assert("expired by all of the skew", earlier.Unix(), time.Hour, now.Sub(earlier), store.OutcomeExpired)
+		assert("within the skew", earlier.Unix(), time.Hour, now.Sub(earlier)+time.Microsecond, store.OutcomeIssued)
+		_, err := q.RememberProof(w.Ctx, store.RememberProofParams{ID: fixture.Digest("proof"), ExpiresAt: now.Add(time.Microsecond)})
+		w.OK(err)
+	})
+	still([]string{}, func(q *store.Queries, now time.Time) {
+		p, _ := w.RotateParams(next)
+		p.Proof, p.ProofExpiresAt = new(fixture.Digest("another proof")), &now
+		if _, err := q.RotateRefreshToken(w.Ctx, p); pgErrorOf(err).Code != "22023" || !strings.HasPrefix(pgErrorOf(err).Message, "ProofExpiresAt ") {
+			t.Errorf("a proof that expires now: %v, want an error that names ProofExpiresAt", err)
+		}
+	})
+}
+
+// The key may be the family's or, for a token of another server, the token's.
+func TestRotationWantsTheKeyOfTheFamilyOrOfTheToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.Redeem()
+	for _, table := range []string{"oauth_authorization", "oauth_refresh_token"} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(`UPDATE ` + table + ` SET confirmation = '{"jkt": "key"}'`)
+			p, _ := w.RotateParams(k.Refresh)
+			for _, want := range []store.Outcome{store.OutcomeMismatched, store.OutcomeRotated} {
+				r, err := q.RotateRefreshToken(w.Ctx, p)
+				w.OK(err)
+				w.want(table, r.Outcome, want)
+				p.Confirmation = &token.Confirmation{JKT: "key"}
+			}
+		})
+	}
+}
+
+// A grant without scopes has none to lose.
+func TestGrantWithoutScopesIsRotated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	k := w.Redeem()
+	for _, c := range []struct {
+		granted, registered string
+		byDefault           []string
+		want                store.Outcome
+	}{
+		{"{}", "'{}'", nil, store.OutcomeRotated},
+		{"{}", "NULL", nil, store.OutcomeRotated},
+		{"{openid}", "NULL", nil, store.OutcomeInvalidScope},
+		{"{openid}", "NULL", []string{"openid"}, store.OutcomeRotated},
+		{"{openid}", "'{openid}'", nil, store.OutcomeRotated},
+		{"{openid}", "'{email}'", []string{"openid"}, store.OutcomeInvalidScope},
+	} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(`UPDATE oauth_refresh_token SET scopes = $1::text[]`, c.granted)
+			exec(`UPDATE oauth_client SET scopes = ` + c.registered)
+			p, _ := w.RotateParams(k.Refresh)
+			p.DefaultScopes = c.byDefault
+			r, err := q.RotateRefreshToken(w.Ctx, p)
+			w.OK(err)
+			w.want(c.granted+" of "+c.registered, r.Outcome, c.want)
+		})
+	}
+}
+
+// A JWT that was collected is not taken for another one, which has no digest either.
+func TestSameCallWhoseJWTWasCollectedIsExpired(t *testing.T) {
+	t.Parallel()
+	w, client := assertionWorld(t)
+	w.issueJWT()
+	p, _ := w.AssertionParams(fixture.Issuer, "7", "jti", client)
+	p.AccessToken = nil
+	for _, want := range []store.Outcome{store.OutcomeIssued, store.OutcomeRetried, store.OutcomeExpired} {
+		if want == store.OutcomeExpired {
+			w.Exec(`DELETE FROM oauth_access_token WHERE id = $1`, string(p.AccessTokenID))
+		}
+		r, err := w.Q.IssueTokenByAssertion(w.Ctx, p)
+		w.OK(err)
+		w.want("the same call", r.Outcome, want)
+	}
+}
+
+// Each part of the rule of liveness counts alone, whoever wrote what it reads.
+func TestEachPartOfLivenessCountsAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	api := w.NewExchanger()
+	bound, unbound := w.Redeem(online), w.Redeem()
+	_, exchanged := w.Exchange(unbound.Access, api, store.OutcomeExchanged)
+	own := w.issue("own", store.OutcomeIssued)
+	all := []string{bound.Access, bound.Refresh, unbound.Access, unbound.Refresh, exchanged, own}
+	for sql, live := range map[string]string{ // which of all are live afterwards
+		`UPDATE "user" SET name = 'Grace'`: "111111",
+		`UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`:          "000001",
+		`UPDATE oauth_authorization SET client_epoch = client_epoch - 1`:                               "000001",
+		`UPDATE oauth_authorization SET user_epoch = user_epoch - 1`:                                   "000001",
+		`UPDATE oauth_authorization SET pair_epoch = pair_epoch - 1`:                                   "000001",
+		`UPDATE "user" SET suspended_at = now()`:                                                       "000001",
+		`UPDATE "user" SET deleted_at = now()`:                                                         "000001",
+		`UPDATE session SET expires_at = now()`:                                                        "001111",
+		`UPDATE session SET user_sessions_epoch = user_sessions_epoch - 1`:                             "001111",
+		`UPDATE session SET user_sessions_epoch = user_sessions_epoch + 1`:                             "111111",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.Client) + `'`:         "000001",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(api) + `'`:              "111101",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.machine()) + `'`:      "111110",
+		`UPDATE oauth_access_token SET client_epoch = client_epoch - 1 WHERE client_epoch IS NOT NULL`: "111100",
+		`UPDATE oauth_access_token SET pair_epoch = pair_epoch - 1 WHERE pair_epoch IS NOT NULL`:       "111101",
+		`UPDATE oauth_access_token SET revoked = now()`:                                                "010100",
+		`UPDATE oauth_access_token SET expires_at = now()`:                                             "010100",
+		`UPDATE oauth_access_token SET expires_at = NULL`:                                              "111111",
+		`UPDATE oauth_refresh_token SET revoked = now()`:                                               "101011",
+		`UPDATE oauth_refresh_token SET expires_at = now()`:                                            "101011",
+		`UPDATE oauth_refresh_token SET expires_at = NULL`:                                             "111111",
+	} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(sql)
+			for i, raw := range all {
+				r, err := q.IntrospectToken(w.Ctx, store.IntrospectTokenParams{Token: fixture.Digest(raw), ClientAuthMethod: fixture.Server})
+				w.OK(err)
+				if got := r.Outcome == store.OutcomeActive; got != (live[i] == '1') {
+					t.Errorf("%s: token %d is live: %t", sql, i, got)
+				}
+			}
+		})
+	}
+}
+
+// A retry names the same assertion, the same token, the same client and the same user.
+func TestRetryOfAnAssertionIsOfAllThatItNames(t *testing.T) {
+	t.Parallel()
+	w, client := assertionWorld(t)
+	other := w.NewExchanger()
+	first, _ := w.AssertionParams(fixture.Issuer, "7", "first", client)
+	second, _ := w.AssertionParams(fixture.Issuer, "7", "second", client)
+	theirs, _ := w.AssertionParams(fixture.Issuer, "7", "theirs", other)
+	anotherAssertion, anotherClient := first, first
+	anotherAssertion.AssertionID, anotherClient.ClientID = second.AssertionID, other
+	for i, c := range []struct {
+		p    store.IssueTokenByAssertionParams
+		want store.Outcome
+	}{
+		{first, store.OutcomeIssued},
+		{second, store.OutcomeIssued},
+		{theirs, store.OutcomeIssued},
+		{first, store.OutcomeRetried},
+		{anotherAssertion, store.OutcomeProofReplayed},
+		{anotherClient, store.OutcomeProofReplayed},
+	} {
+		r, err := w.Q.IssueTokenByAssertion(w.Ctx, c.p)
+		w.OK(err)
+		if r.Outcome != c.want {
+			t.Errorf("call %d: %s, want %s", i, r.Outcome, c.want)
+		}
+	}
+}
+
+// A transaction that began before a session was ended sees an expires_at that is still to come by its own clock.
+func TestSessionThatEndedAfterTheTransactionBeganHasEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	bound, unbound := w.Redeem(online), w.Redeem()
+	w.stillTime(func(q *store.Queries, _ func(string, ...any)) {
+		w.endSession(w.Session) // on another connection
+		for _, raw := range []string{bound.Access, bound.Refresh} {
+			r, err := q.IntrospectToken(w.Ctx, store.IntrospectTokenParams{Token: fixture.Digest(raw), ClientAuthMethod: fixture.Server})
+			w.OK(err)
+			w.want(raw, r.Outcome, store.OutcomeInactive)
+		}
+		p, _ := w.RotateParams(unbound.Refresh)
+		r, err := q.RotateRefreshToken(w.Ctx, p)
+		w.OK(err)
+		w.want("RotateRefreshToken", r.Outcome, store.OutcomeRotated)
+		wantEqual(t, "the session of the answer", r.SessionID, nil)
+	})
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/oauthdb/oauthdb/internal/storetests/model"
 )
 
-// Limit is how long a history may take to be judged. Histories of a hundred calls take milliseconds, but for one in some thousands, whose
-// calls can be put in too many orders.
+// Limit is how long a history may take to be judged. Almost all take milliseconds.
 const Limit = 20 * time.Second
 
 // Check fails the test if the history of a world isn't linearizable. It prints the shortest part of the history that isn't, and leaves a page
@@ -56,7 +55,23 @@ func (w *World) Judge() Verdict { return w.judge(Limit) }
 
 func (w *World) judge(limit time.Duration) Verdict {
 	ops := w.history()
-	return Verdict{porcupine.CheckOperationsTimeout(w.model(), ops, limit), w, ops}
+	// Almost all histories have an order in which no grant is overtaken. To look for one first takes a hundredth of the time.
+	result := porcupine.CheckOperationsTimeout(w.model(), inOrder(ops), limit)
+	if result != porcupine.Ok {
+		result = porcupine.CheckOperationsTimeout(w.model(), ops, limit)
+	}
+	return Verdict{result, w, ops}
+}
+
+// inOrder leaves out that endings can overtake grants.
+func inOrder(ops []porcupine.Operation) []porcupine.Operation {
+	ops = slices.Clone(ops)
+	for i, op := range ops {
+		in := op.Input.(input)
+		in.span.Overtaken = 0
+		ops[i].Input = in
+	}
+	return ops
 }
 
 // model is the model as the checker wants it.

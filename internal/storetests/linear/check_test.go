@@ -53,6 +53,47 @@ func redeems(as string) model.Call {
 	}}
 }
 
+func requests() model.Call {
+	return model.Call{Name: "CreateAuthorization", Params: store.CreateAuthorizationParams{
+		ID: "a1", ClientID: "c1", Scopes: offline, DefaultScopes: defaults, RedirectURI: new(fixture.RedirectURI), Lifetime: far,
+		ResponseType: new("code"), CodeChallenge: &fixture.Challenge,
+	}}
+}
+
+func approves(code string) model.Call {
+	return model.Call{Name: "ApproveAuthorization", Params: store.ApproveAuthorizationParams{
+		ID: "a1", UserID: "u1", GrantedScopes: offline, DefaultScopes: defaults, Code: new(token.Digest(code)), CodeLifetime: far,
+	}}
+}
+
+func provesAndRedeems(as string) model.Call {
+	c := redeems(as)
+	p := c.Params.(store.RedeemAuthorizationCodeParams)
+	p.Proof, p.ProofExpiresAt, p.RedirectURI = new(token.Digest("proof")), new(time.Now().Add(far)), new(fixture.RedirectURI)
+	c.Params = p
+	return c
+}
+
+func remembersProof() model.Call {
+	return model.Call{Name: "RememberProof", Params: store.RememberProofParams{ID: "proof", ExpiresAt: time.Now().Add(far)}}
+}
+
+func denies() model.Call {
+	return model.Call{Name: "DenyAuthorization", Params: store.DenyAuthorizationParams{ID: "a1"}}
+}
+
+func consents(id string, scopes ...string) model.Call {
+	return model.Call{Name: "GrantConsent", Params: store.GrantConsentParams{ID: store.ConsentID(id), ClientID: "c1", UserID: "u1", Scopes: scopes}}
+}
+
+func writesConsent(id string, scopes ...string) model.Call {
+	return model.Call{Name: "another server's consent", Params: model.ForeignConsent{ID: store.ConsentID(id), ClientID: "c1", UserID: "u1", Scopes: scopes}}
+}
+
+func checksConsent(scopes ...string) model.Call {
+	return model.Call{Name: "CheckConsent", Params: store.CheckConsentParams{ClientID: "c1", UserID: "u1", Scopes: scopes}}
+}
+
 func introspects(raw string) model.Call {
 	return model.Call{Name: "IntrospectToken", Params: store.IntrospectTokenParams{Token: token.Digest(raw), ClientAuthMethod: "server"}}
 }
@@ -65,6 +106,14 @@ var (
 	inactive = model.Answer{Outcome: store.OutcomeInactive}
 	ended    = model.Answer{Outcome: store.OutcomeEnded}
 	revokes  = model.Call{Name: "RevokeUserAuthorizations", Params: store.UserID("u1")}
+	disables = model.Call{Name: "DisableClient", Params: store.ClientID("c1")}
+	created  = model.Answer{Outcome: store.OutcomeCreated}
+	unknown  = model.Answer{Outcome: store.OutcomeUnknown}
+	approved = model.Answer{Outcome: store.OutcomeApproved}
+	retried  = model.Answer{Outcome: store.OutcomeRetried}
+	agreed   = model.Answer{Outcome: store.OutcomeGranted, Detail: "openid"}
+	missing  = model.Answer{Outcome: store.OutcomeActive, Detail: "false [openid]"}
+	covered  = model.Answer{Outcome: store.OutcomeActive, Detail: "true []"}
 )
 
 // What the checker accepts, and what it doesn't.
@@ -107,6 +156,33 @@ func TestJudge(t *testing.T) {
 		}, porcupine.Ok},
 		"a grant is dead that was made after the ending": {[]did{
 			{4, 6, grants(), granted}, {2, 3, revokes, ended}, {7, 8, redeems("t2"), model.Answer{Outcome: store.OutcomeRevoked}},
+		}, porcupine.Illegal},
+		"a request is written after the client was disabled, and had read before": {
+			[]did{{1, 6, requests(), created}, {2, 3, disables, ended}, {4, 5, denies(), unknown}}, porcupine.Ok,
+		},
+		"a code is replaced while its redemption has remembered the proof": {[]did{
+			{1, 2, requests(), created},
+			{3, 4, approves("code"), approved},
+			{5, 9, provesAndRedeems("t1"), unknown},
+			{6, 7, approves("code2"), retried},
+			{10, 11, remembersProof(), model.Answer{Outcome: store.OutcomeProofReplayed}},
+		}, porcupine.Ok},
+		"a redemption that finds nothing from the start remembers no proof": {[]did{
+			{1, 2, requests(), created}, {3, 4, approves("code"), approved}, {5, 6, introspects("t1"), inactive}, {7, 8, remembersProof(), model.Answer{Outcome: store.OutcomeProofReplayed}},
+		}, porcupine.Illegal},
+		"a request is made after the client was disabled": {[]did{{2, 3, disables, ended}, {4, 5, requests(), created}}, porcupine.Illegal},
+		"a consent that overlaps an ending is written over a later one": {[]did{
+			{1, 8, consents("n1", "openid"), agreed}, {2, 3, revokes, ended}, {4, 5, consents("n2", "openid"), agreed}, {9, 10, checksConsent("openid"), missing},
+		}, porcupine.Ok},
+		"another server's consent that overlaps an ending is written over a later one": {[]did{
+			{1, 8, writesConsent("n1", "openid"), model.Answer{Outcome: "written"}},
+			{2, 3, revokes, ended},
+			{4, 5, consents("n2", "openid"), agreed},
+			{6, 7, checksConsent("openid"), covered},
+			{9, 10, checksConsent("openid"), missing},
+		}, porcupine.Ok},
+		"a consent is lost that was given after the ending": {[]did{
+			{2, 3, revokes, ended}, {4, 5, consents("n2", "openid"), agreed}, {9, 10, checksConsent("openid"), missing},
 		}, porcupine.Illegal},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func TestKilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			config.MaxConns = int32(*workers * worlds)
+			config.MaxConns = int32(*workers * *worlds)
 			pool, err := pgxpool.NewWithConfig(ctx, config)
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +62,7 @@ func TestKilled(t *testing.T) {
 			return pool
 		}
 		pool := connect()
-		all := make([]*World, worlds)
+		all := make([]*World, *worlds)
 		for i := range all {
 			if all[i], err = NewWorld(ctx, pool, fmt.Sprintf("k%d-%d", kill, i)); err != nil {
 				t.Fatal(err)

@@ -74,7 +74,7 @@ func (r rewritten) QueryRow(ctx context.Context, sql string, args ...any) pgx.Ro
 }
 
 // most is how many calls may pass before a fault is found: what takes less than ten seconds, if nothing else runs on the machine.
-const most = 5_000
+const most = 10_000
 
 var allFaults = flag.Bool("faults", false, "try all faults, not only one of each kind")
 

@@ -21,29 +21,28 @@ import (
 // calls is few by default, so that TestLinear fits into a run of all:
 //
 //	make linear CALLS=1000000
-var calls = flag.Int("calls", 2_000, "how many calls the histories of TestLinear have")
+var calls = flag.Int("calls", 20_000, "how many calls the histories of TestLinear have")
 
 var kills = flag.Int("kills", 1, "how often TestKilled kills PostgreSQL with SIGKILL")
 
 var workers = flag.Int("workers", 4, "how many make calls at the same time about the same world, in TestLinear")
 
-const (
-	each   = 40 // calls of a world
-	worlds = 2  // at a time
-)
+var worlds = flag.Int("worlds", 2, "how many worlds are under way at a time")
+
+const each = 40 // calls of a world
 
 // TestLinear lets several workers call about one world at a time, and holds the history of each world to the model. Some worlds are under way at
 // once.
 func TestLinear(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, *workers*worlds)
+	pool := newPool(t, *workers**worlds)
 	started := time.Now()
 	var bad, unjudged atomic.Int64
 	var mu sync.Mutex
 	said, done, made, overlaps, running := map[string]int{}, map[string]int{}, 0, 0, time.Duration(0)
 	var all sync.WaitGroup
 	next := make(chan int)
-	for range worlds {
+	for range *worlds {
 		all.Go(func() {
 			for n := range next {
 				w, err := play(t.Context(), pool, fmt.Sprint("w", n), moods[n%len(moods)], uint64(n))
@@ -91,7 +90,7 @@ func TestLinear(t *testing.T) {
 			}
 		}
 	}
-	if n := int(unjudged.Load()); n > 1+made/each/500 {
+	if n := int(unjudged.Load()); n > made/each/5_000 {
 		t.Errorf("%d of %d histories could not be judged", n, made/each)
 	}
 	for _, k := range slices.Sorted(maps.Keys(said)) {

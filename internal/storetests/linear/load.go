@@ -131,6 +131,7 @@ var actions = []struct {
 	{[8]int{2, 1, 1, 0, 0, 0, 0, 4}, (*World).authenticate},
 	{[8]int{1, 1, 0, 0, 1, 0, 0, 6}, (*World).rememberProof},
 	{[8]int{0, 0, 0, 0, 0, 0, 0, 5}, (*World).rememberAssertion},
+	{[8]int{0, 0, 0, 0, 0, 0, 0, 4}, (*World).rotateKey},
 	{[8]int{0, 0, 0, 0, 0, 0, 0, 8}, (*World).countAttempt},
 	{[8]int{0, 0, 0, 0, 0, 0, 0, 2}, (*World).resetAttempts},
 	{[8]int{0, 0, 0, 0, 0, 0, 0, 4}, (*World).createOneTimeCode},
@@ -292,6 +293,12 @@ func (w *World) when(d pick, learn func(), outcomes ...store.Outcome) func(model
 		learn()
 		return nil
 	}
+	return w.answers(learn, outcomes...)
+}
+
+// answers makes something known once an outcome is answered. A retry judges by what it reads before it writes its access token, so whoever
+// knew that token could see it missing after what comes later.
+func (w *World) answers(learn func(), outcomes ...store.Outcome) func(model.Answer) {
 	return func(a model.Answer) {
 		if slices.Contains(outcomes, a.Outcome) {
 			learn()
@@ -447,7 +454,7 @@ func (w *World) rotate(d pick) (model.Call, func(model.Answer)) {
 	if d.once(8) {
 		p.AccessTokenWithoutRow, p.AccessToken = true, nil
 	}
-	return w.repeatable(model.Call{Name: "RotateRefreshToken", Params: p}, w.when(d, func() {
+	return w.repeatable(model.Call{Name: "RotateRefreshToken", Params: p}, w.answers(func() {
 		w.issued(r.client, access, p.AccessToken, successor, &p.Successor)
 	}, store.OutcomeRotated, store.OutcomeRetried))
 }
@@ -539,7 +546,7 @@ func (w *World) poll(d pick) (model.Call, func(model.Answer)) {
 	if d.once(3) {
 		p.AccessTokenWithoutRow, p.AccessToken = true, nil
 	}
-	return w.repeatable(model.Call{Name: "PollDeviceCode", Params: p}, w.when(d, func() {
+	return w.repeatable(model.Call{Name: "PollDeviceCode", Params: p}, w.answers(func() {
 		w.issued(r.client, access, p.AccessToken, refresh, p.RefreshToken)
 	}, store.OutcomeRedeemed, store.OutcomeRetried))
 }
@@ -763,6 +770,15 @@ func (w *World) rememberAssertion(d pick) (model.Call, func(model.Answer)) {
 	p := store.RememberClientAssertionParams{ID: w.digest(fmt.Sprintf("%s-assertion%d", w.name, w.counts["assertion"]/4+d.below(2))), ExpiresAt: time.Now().Add(far).Unix(), MaxLifetime: 2 * far}
 	w.counts["assertion"]++
 	return model.Call{Name: "RememberClientAssertion", Params: p}, nil
+}
+
+// rotateKey is about one of the latest two algorithms, of each of which a few servers want a new key.
+func (w *World) rotateKey(d pick) (model.Call, func(model.Answer)) {
+	p := store.RotateSigningKeyIfDueParams{
+		ID: store.SigningKeyID(w.id("jwk")), Alg: fmt.Sprintf("%s-alg%d", w.name, w.counts["alg"]/4+d.below(2)), MaxAge: far, PublicKey: "{}", PrivateKey: "x",
+	}
+	w.counts["alg"]++
+	return w.repeatable(model.Call{Name: "RotateSigningKeyIfDue", Params: p}, nil)
 }
 
 // of is whom attempts are counted for, and how many a window may have.

@@ -102,7 +102,7 @@ var calls = map[string]called{
 	}),
 	"CreateClient": call(changes, (*store.Queries).CreateClient, func(store.OAuthClient) Answer { return is_("created") }, (*model).createClient),
 
-	"CreateAuthorization": call(changes, (*store.Queries).CreateAuthorization,
+	"CreateAuthorization": call(grants, (*store.Queries).CreateAuthorization,
 		func(r store.CreateAuthorizationRow) Answer { return is_(r.Outcome) }, outcome((*model).createAuthorization)),
 	"TakeAuthorizationByRequestURI": call(changes, (*store.Queries).TakeAuthorizationByRequestURI,
 		func(r store.OAuthAuthorization) Answer { return Answer{"taken", string(r.ID)} },
@@ -147,7 +147,7 @@ var calls = map[string]called{
 	"ExchangeToken": call(grants, (*store.Queries).ExchangeToken,
 		func(r store.ExchangeTokenRow) Answer { return is_(r.Outcome) }, outcome((*model).exchange)),
 
-	"CreateDeviceAuthorization": call(changes, (*store.Queries).CreateDeviceAuthorization,
+	"CreateDeviceAuthorization": call(grants, (*store.Queries).CreateDeviceAuthorization,
 		func(r store.CreateDeviceAuthorizationRow) Answer { return is_(r.Outcome) }, outcome((*model).createDeviceAuthorization)),
 	"FindAuthorizationByUserCode": call(grants, (*store.Queries).FindAuthorizationByUserCode,
 		func(r store.FindAuthorizationByUserCodeRow) Answer { return is_(r.Outcome) }, outcome((*model).claim)),
@@ -245,6 +245,12 @@ var calls = map[string]called{
 	"RememberProof": call(changes, (*store.Queries).RememberProof, is_, func(m *model, p store.RememberProofParams) Answer { return is_(m.rememberProof(p.ID)) }),
 	"RememberClientAssertion": call(changes, (*store.Queries).RememberClientAssertion, is_,
 		func(m *model, p store.RememberClientAssertionParams) Answer { return is_(m.rememberAssertion(p.ID)) }),
+	"RotateSigningKeyIfDue": call(changes, (*store.Queries).RotateSigningKeyIfDue,
+		func(r store.RotateSigningKeyIfDueRow) Answer { return Answer{r.Outcome, string(r.ID)} },
+		func(m *model, p store.RotateSigningKeyIfDueParams) Answer {
+			o, id := m.rotateSigningKeyIfDue(p)
+			return Answer{o, string(id)}
+		}),
 	"CountAttempt": call(changes, (*store.Queries).CountAttempt,
 		func(r store.CountAttemptRow) Answer { return Answer{r.Outcome, fmt.Sprint(r.AttemptsLeft)} },
 		func(m *model, p store.CountAttemptParams) Answer {
@@ -263,9 +269,9 @@ var calls = map[string]called{
 			o, left := m.redeemOneTimeCode(p)
 			return Answer{o, fmt.Sprint(left)}
 		}),
-	"CreateTOTP":    call(changes, (*store.Queries).CreateTOTP, is_, outcome((*model).createTOTP)),
+	"CreateTOTP":    call(grants, (*store.Queries).CreateTOTP, is_, outcome((*model).createTOTP)),
 	"UseTOTP":       call(changes, (*store.Queries).UseTOTP, is_, outcome((*model).useTOTP)),
-	"CreatePasskey": call(changes, (*store.Queries).CreatePasskey, is_, outcome((*model).createPasskey)),
+	"CreatePasskey": call(grants, (*store.Queries).CreatePasskey, is_, outcome((*model).createPasskey)),
 	"UsePasskey":    call(changes, (*store.Queries).UsePasskey, func(r store.UsePasskeyRow) Answer { return is_(r.Outcome) }, outcome((*model).usePasskey)),
 	"ReplaceRecoveryCodes": call(changes, (*store.Queries).ReplaceRecoveryCodes,
 		func(r store.ReplaceRecoveryCodesRow) Answer { return is_(r.Outcome) }, outcome((*model).replaceRecoveryCodes)),
@@ -275,7 +281,7 @@ var calls = map[string]called{
 	"another server's token":    statement(grants, runForeignToken, (*model).foreignToken),
 	"another server's spending": statement(changes, runForeignSpending, (*model).foreignSpending),
 	"another server's session":  statement(grants, runForeignSession, (*model).foreignSession),
-	"another server's sign-out": statement(changes, runForeignSignOut, (*model).foreignSignOut),
+	"another server's sign-out": statement(ends, runForeignSignOut, (*model).foreignSignOut),
 	"another server's consent":  statement(grants, runForeignConsent, (*model).foreignConsent),
 }
 
@@ -288,10 +294,6 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 			return s.over && (got == store.OutcomeEnded || got == store.OutcomeRevoked)
 		}
 		return m.signedOut[id] && got == store.OutcomeRevoked
-	}
-	if c.Name == "ApproveAuthorization" && want == store.OutcomeRetried {
-		// it has waited for the first approval, which had read of a later ending than it had itself
-		return got == store.OutcomeRevoked
 	}
 	if !slices.Contains(refusals, want) {
 		return false
@@ -319,6 +321,11 @@ func (m *model) isAsRight(c Call, want, got store.Outcome) bool {
 		}
 	case store.ExchangeTokenParams:
 		if t := m.tokenByDigest(deref(p.SubjectToken)); got == store.OutcomeRevoked && t != nil && !m.tokenIsLive(t) {
+			return true
+		}
+	}
+	if p, is := c.Params.(store.FindAuthorizationByUserCodeParams); is && f != nil {
+		if got == store.OutcomeDecided && f.status != store.AuthorizationStatusPending || got == store.OutcomeMismatched && f.user != "" && f.user != p.UserID {
 			return true
 		}
 	}
@@ -405,7 +412,10 @@ func (c Call) MayOvertake(a Answer) bool {
 
 // Ends says whether a call with this answer may have ended something.
 func (c Call) Ends(a Answer) bool {
-	return calls[c.Name].ends || c.Name == "CreateSession" || a.Outcome == store.OutcomeReplayed || a.Outcome == Lost && !calls[c.Name].reads
+	if p, is := c.Params.(store.CreateSessionParams); is && p.MaxSessions > 0 && a.Outcome == store.OutcomeCreated {
+		return true
+	}
+	return calls[c.Name].ends && !c.Refused(a) || a.Outcome == store.OutcomeReplayed || a.Outcome == Lost && !calls[c.Name].reads
 }
 
 // Reads says whether the call changes nothing.
@@ -443,6 +453,7 @@ var refusals = []store.Outcome{
 	store.OutcomeUnauthenticated, store.OutcomeUnknown, store.OutcomeExpired, store.OutcomeRevoked, store.OutcomeMismatched,
 	store.OutcomeDisabled, store.OutcomeSuspended, store.OutcomeSignedOut, store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope,
 	store.OutcomeInvalidTarget, store.OutcomeUnsupportedTokenType, store.OutcomeDecided, store.OutcomeUndecided, store.OutcomeActive, store.OutcomeInactive, store.OutcomeAuthenticated,
+	refused, nothing,
 }
 
 // Names are the names of all calls that a history may have.
@@ -589,4 +600,4 @@ func (c Call) Text(names map[token.Digest]string) string {
 }
 
 var ofAll = regexp.MustCompile(` (\w*lifetime|default_\w+|code_challenge\w*|redirect_uri|response_type|poll_interval|resources|client_resources|grace|grant_type|` +
-	`\w*expires_at|attempt_window|min_gain|public_key|granted_scopes|client_auth_method)=(\[[^]]*\]|\S+)`)
+	`\w*expires_at|attempt_window|min_gain|public_key|private_key|max_age|granted_scopes|client_auth_method)=(\[[^]]*\]|\S+)`)

@@ -18,6 +18,7 @@ type gates struct {
 	passkeys   map[store.PasskeyID]int64
 	recovery   map[token.Digest]bool // whether the code was used
 	owners     map[string]store.UserID
+	keys       map[string]store.SigningKeyID // the newest one, by algorithm
 }
 
 // counted is what attempts are counted of.
@@ -35,18 +36,19 @@ func newGates() gates {
 		map[store.PasskeyID]int64{},
 		map[token.Digest]bool{},
 		map[string]store.UserID{},
+		map[string]store.SigningKeyID{},
 	}
 }
 
 func (g gates) clone() gates {
 	return gates{
 		maps.Clone(g.attempts), maps.Clone(g.codes), maps.Clone(g.assertions), maps.Clone(g.apps), maps.Clone(g.passkeys), maps.Clone(g.recovery),
-		maps.Clone(g.owners),
+		maps.Clone(g.owners), maps.Clone(g.keys),
 	}
 }
 
 func (g gates) lines() (lines []string) {
-	for _, of := range []any{g.attempts, g.codes, g.assertions, g.apps, g.passkeys, g.recovery} {
+	for _, of := range []any{g.attempts, g.codes, g.assertions, g.apps, g.passkeys, g.recovery, g.keys} {
 		if text := fmt.Sprint(of); text != "map[]" { // fmt prints maps in the order of their keys
 			lines = append(lines, text)
 		}
@@ -203,4 +205,16 @@ func (m *model) useRecoveryCode(p store.UseRecoveryCodeParams) store.Outcome {
 	}
 	m.gates.recovery[p.Digest] = true
 	return store.OutcomeAccepted
+}
+
+func (m *model) rotateSigningKeyIfDue(p store.RotateSigningKeyIfDueParams) (store.Outcome, store.SigningKeyID) {
+	switch newest, found := m.gates.keys[p.Alg]; {
+	case !found:
+		m.gates.keys[p.Alg] = p.ID
+		return store.OutcomeRotated, p.ID
+	case newest == p.ID:
+		return store.OutcomeRetried, newest
+	default:
+		return store.OutcomeFresh, newest
+	}
 }

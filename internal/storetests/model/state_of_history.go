@@ -87,9 +87,15 @@ func (s *State) Step(c Call, got Answer, at Span) (next []*State) {
 	if lost || want == got {
 		after := &State{m: m, endings: s.endings}
 		if at.Overtaken != 0 && c.Ends(want) {
-			after.endings = append(slices.Clone(s.endings), ending{c, at.To, at.Overtaken, s.m, fmt.Sprintf("after %x", s.Hash())})
+			after.endings = append(slices.Clone(s.endings), ending{c, at.To, at.Overtaken, s.m, "before an ending: " + s.m.undoable()})
 		}
 		next = append(next, after.described())
+	}
+	if p, is := c.Params.(store.RedeemAuthorizationCodeParams); is && got.Outcome == store.OutcomeUnknown && want == got && p.Proof != nil {
+		// it has found the code, remembered the proof, and waited for an approval that replaced the code
+		m := s.m.clone()
+		m.proofs[*p.Proof] = true
+		next = append(next, (&State{m: m, endings: s.endings}).described())
 	}
 	if lost || call.mayOvertake(got.Outcome) {
 		for i, e := range s.endings {
@@ -152,16 +158,29 @@ func (s *State) overtaken(c Call, got Answer, endings []ending) *State {
 			x.over, x.marked = later.sessions[id].over, later.sessions[id].marked
 		}
 	}
+	its := consentOf(c)
 	for of, g := range m.consents {
-		if before := endings[0].before.consents[of]; before != nil && s.m.consents[of] == nil && before.id == g.id && slices.Equal(before.scopes, g.scopes) {
-			delete(m.consents, of) // withdrawn meanwhile, and not granted anew
-			continue
-		}
-		if before := s.m.consents[of]; before == nil || before.over != g.over || !slices.Equal(before.scopes, g.scopes) {
+		switch now := s.m.consents[of]; {
+		case of == its:
 			g.over = later.consents[of] == nil || later.consents[of].over
+		case now == nil:
+			delete(m.consents, of) // undo has brought it back
+		default:
+			m.consents[of] = new(*now)
 		}
 	}
 	return (&State{m: m, endings: s.endings}).described()
+}
+
+// consentOf is the pair of whose consent a call writes the row.
+func consentOf(c Call) (of pair) {
+	switch p := c.Params.(type) {
+	case store.GrantConsentParams:
+		of = pair{p.ClientID, p.UserID}
+	case ForeignConsent:
+		of = pair{p.ClientID, p.UserID}
+	}
+	return of
 }
 
 // given says whether something was granted.
@@ -169,7 +188,7 @@ func given(o store.Outcome) bool { return slices.Contains(grantings, o) }
 
 var grantings = []store.Outcome{
 	store.OutcomeApproved, store.OutcomeGranted, store.OutcomeIssued, store.OutcomeRedeemed, store.OutcomeRotated, store.OutcomeRetried,
-	store.OutcomeExchanged, store.OutcomeCreated, store.OutcomeClaimed, inserted,
+	store.OutcomeExchanged, store.OutcomeCreated, store.OutcomeClaimed, inserted, written,
 }
 
 // undo takes back what has ended since before.
@@ -184,12 +203,25 @@ func undo(m, before *model) {
 		m.clients[id].disabled = c.disabled
 	}
 	for id, x := range before.sessions {
-		if now := m.sessions[id]; now != nil {
-			if now.marked != x.marked {
-				now.marked, now.expires = x.marked, x.expires
+		now := m.sessions[id]
+		if now == nil { // another server has deleted it
+			now = new(*x)
+			m.sessions[id] = now
+			for i, f := range before.families {
+				if f.session == x {
+					m.families[i].session = now
+				}
 			}
-			now.over = x.over
+			for i, t := range before.tokens {
+				if t.session == x {
+					m.tokens[i].session = now
+				}
+			}
 		}
+		if now.marked != x.marked {
+			now.marked, now.expires = x.marked, x.expires
+		}
+		now.over = x.over
 	}
 	for i, f := range before.families {
 		m.families[i].over, m.families[i].marked = f.over, f.marked
@@ -217,6 +249,11 @@ func redo(m, now *model) {
 		}
 		m.clients[id].disabled = c.disabled
 	}
+	for id, x := range m.sessions {
+		if now.sessions[id] == nil && now.signedOut[id] {
+			m.forgetSession(x)
+		}
+	}
 	for id, x := range now.sessions {
 		if x.marked {
 			m.sessions[id].marked, m.sessions[id].expires = true, x.expires
@@ -231,6 +268,33 @@ func redo(m, now *model) {
 			m.tokens[i].over, m.tokens[i].spent = t.over, t.spent
 		}
 	}
+}
+
+// undoable describes what undo takes from a model.
+func (m *model) undoable() string {
+	var lines []string
+	for id, u := range m.users {
+		lines = append(lines, fmt.Sprint(id, *u))
+	}
+	for id, c := range m.clients {
+		lines = append(lines, fmt.Sprint(id, c.deleted, c.disabled, c.kind, c.secret))
+	}
+	for id, x := range m.sessions {
+		lines = append(lines, fmt.Sprint(id, x.marked, x.over))
+	}
+	for _, f := range m.families {
+		lines = append(lines, fmt.Sprint(f.id, f.over, f.marked))
+	}
+	for _, t := range m.tokens {
+		if !t.refresh {
+			lines = append(lines, fmt.Sprint(t.id, t.over, t.revoked()))
+		}
+	}
+	for of, g := range m.consents {
+		lines = append(lines, fmt.Sprint(of, g.over, g.scopes, g.at))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, ", ")
 }
 
 func (m *model) clone() *model {
