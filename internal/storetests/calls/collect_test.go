@@ -664,7 +664,7 @@ func TestDeletedUsersAndClientsAreErasedInTheEnd(t *testing.T) {
 // What expires at this very instant has expired, and the oldest goes first, however the table is read.
 func TestCollectorTakesTheOldestFirstAndWhatExpiresNow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
+	w := newWorldAlone(t, 1)
 	type collector struct {
 		table, insert string // with an id, a digest and how many microseconds ago it was over
 		collect       func(*store.Queries) (int64, error)

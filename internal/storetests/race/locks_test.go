@@ -17,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
-	"github.com/oauthdb/oauthdb/store"
 )
 
 // The tests in this file compare docs/locks.md with what calls do: which rows each of them locks, how strongly and in which order, and which
@@ -374,9 +373,6 @@ func TestLocksOfEndings(t *testing.T) {
 func TestLocksOfOtherCalls(t *testing.T) {
 	t.Parallel()
 	_, _, calls, _ := allActs()
-	calls = append(calls, &callAct{name: "ReinstateUser who is suspended", run: func(ctx context.Context, c conn, s *scene) (string, error) {
-		return came(store.New(c).ReinstateUser(ctx, store.UserID("held"+s.n)))
-	}})
 	wantLocks(t, "Other calls", setting{bound: true, furnished: true}, calls)
 }
 
