@@ -146,7 +146,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
-		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, nil, authenticated,
+		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, authenticated, nil,
 			nil, nil, string(c.Presented), nil, nil, string(c.RefreshTokenID), string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
 			false, string(c.AccessToken), string(c.AccessTokenID)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,

@@ -22,6 +22,9 @@ import (
 var called = []plan.Statement{
 	{Name: "function judge_spent_refresh_token", Text: "SELECT j.verdict FROM judge_spent_refresh_token($1::refresh_token_id, $2::refresh_token_id, $3::interval, $4::boolean) AS j", Args: []string{"spent", "same_successor", "grace", "until_used"}},
 	{Name: "function judge_redeemed_request", Text: "SELECT j.verdict FROM judge_redeemed_request($1::authorization_id, $2::access_token_id, $3::interval, $4::boolean) AS j", Args: []string{"polled", "issued_as", "grace", "proof_is_fresh"}},
+	{Name: "function end_replayed_family", Text: "SELECT end_replayed_family($1::authorization_id)", Args: []string{"family"}},
+	{Name: "function judge_repeated_approval", Text: "SELECT judge_repeated_approval($1::authorization_id)", Args: []string{"family"}},
+	{Name: "function settled_of_user", Text: "SELECT settled_of_user($1::text, 'retried')", Args: []string{"owner"}},
 	{Name: "function slow_down", Text: "SELECT slow_down($1::authorization_id)", Args: []string{"polled"}},
 	{Name: "function judge_repeated_grant", Text: "SELECT j.verdict FROM judge_repeated_grant($1::authorization_id, $2::client_id, $3::user_id, $4::text[], $5::text[], $6::jsonb, $7::access_token_id, $8::token_digest, $9::refresh_token_id, $10::token_digest) AS j", Args: []string{"family", "of_client", "of_user", "of_scopes", "of_resources", "of_details", "issued_as", "access_token", "issued_with", "refresh_token"}},
 	{Name: "function return_initial_access_token", Text: "SELECT r.verdict FROM return_initial_access_token($1::token_digest, $2::client_id, $3::oauth_client_id, $4::token_digest, $5::token_digest) AS r", Args: []string{"presented", "of_client", "of_id", "secret", "manager"}},

@@ -138,7 +138,7 @@ GRANT SELECT (id, user_id), DELETE, UPDATE (updated_at) ON oauth_pairwise_subjec
 GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_polled_request TO {{.Collector}};
 GRANT SELECT (id, expires_at), DELETE, UPDATE (updated_at) ON oauth_proof TO {{.Collector}};
 GRANT
-    SELECT (id, client_id, session_id, user_id, expires_at, revoked, authorization_id, access_token_expires_at),
+    SELECT (id, session_id, expires_at, revoked, authorization_id, access_token_expires_at),
     DELETE,
     UPDATE (updated_at, session_id)
 ON oauth_refresh_token TO {{.Collector}};
