@@ -462,6 +462,7 @@ func (w *world) pausing(table string) (release func()) {
 // A session is extended by a call that began before it expired, when the collector has found it.
 func TestSessionThatIsExtendedMeanwhileIsNotDeleted(t *testing.T) {
 	t.Parallel()
+	needsRoles(t)
 	w := newWorld(t, 3)
 	w.expireBy("session", string(w.Session), time.Hour)
 	release, observer := w.pausing("session"), w.otherSession()

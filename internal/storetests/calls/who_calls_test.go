@@ -263,6 +263,7 @@ func TestUnauthenticatedCallerSpendsNothing(t *testing.T) {
 // Every UPDATE of a call sets updated_at. In these tests' databases a trigger refuses one that doesn't.
 func TestUpdateOfACallThatLeavesUpdatedAtIsRefused(t *testing.T) {
 	t.Parallel()
+	needsRoles(t)
 	w := newWorld(t, 1)
 	undated, mine := `UPDATE session SET expires_at = expires_at + interval '1 hour'`, ` WHERE id = '`+string(w.Session)+`'`
 	for as, refused := range map[fixture.Role]bool{fixture.Application: true, fixture.Collector: true, fixture.Owner: false} {
