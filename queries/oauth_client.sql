@@ -327,24 +327,6 @@ WITH stated AS MATERIALIZED (
             ]
         )::outcome AS refused
     FROM stated AS d
-), managed AS MATERIALIZED (
-    -- locked, so that it is judged as it is when the call has its turn
-    SELECT c.id,
-        (CASE
-            WHEN c.disabled THEN 'disabled'
-            WHEN j.refused IS NOT NULL THEN j.refused
-            WHEN j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL
-                OR leaves_sector(
-                    c, sqlc.narg('sector_identifier')::text, sqlc.narg('subject_type')::text, @redirect_uris::text[], sqlc.narg('grant_types')::text[]
-                )
-            THEN 'invalid_client_metadata'
-            ELSE 'updated'
-        END)::outcome AS outcome
-    FROM judged AS j
-    CROSS JOIN oauth_client AS c
-    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL
-      AND manages(c, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest)
-    FOR NO KEY UPDATE OF c
 ), updated AS (
     UPDATE oauth_client AS c
     SET
@@ -397,18 +379,28 @@ WITH stated AS MATERIALIZED (
         metadata = sqlc.narg('metadata')::jsonb,
         authorization_details_types = sqlc.narg('authorization_details_types')::text[],
         updated_at = now()
-    FROM managed AS m
-    CROSS JOIN judged AS j
-    WHERE c.id = m.id AND m.outcome = 'updated'
+    FROM judged AS j
+    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
+      AND manages(c, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest)
+      AND (NOT j.uses_secret OR sqlc.narg('client_secret')::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+      AND NOT leaves_sector(
+          c, sqlc.narg('sector_identifier')::text, sqlc.narg('subject_type')::text, @redirect_uris::text[], sqlc.narg('grant_types')::text[]
+      )
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
 SELECT noted(
-        coalesce(m.outcome, 'unauthenticated')::outcome, 'UpdateRegistration', of_client => @client_id::client_id,
-        from_address => sqlc.narg('ip_address')::text
+        (CASE
+            WHEN u.created_at IS NOT NULL THEN 'updated'
+            ELSE judge_registration_update(
+                @client_id::client_id, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest,
+                j.refused, j.uses_secret AND sqlc.narg('client_secret')::token_digest IS NULL, sqlc.narg('sector_identifier')::text,
+                sqlc.narg('subject_type')::text, @redirect_uris::text[], sqlc.narg('grant_types')::text[]
+            )
+        END)::outcome,
+        'UpdateRegistration', of_client => @client_id::client_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN managed AS m ON true
+FROM judged AS j
 LEFT JOIN updated AS u ON true;
 
 -- DeleteRegistration deletes a client as DeleteClient does, if a registration access token, given by its digest, manages it (RFC 7592,

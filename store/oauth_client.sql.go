@@ -2184,115 +2184,112 @@ func (q *Queries) UpdateClient(ctx context.Context, arg UpdateClientParams) (OAu
 const UpdateRegistration = `-- name: UpdateRegistration :one
 WITH stated AS MATERIALIZED (
     SELECT m.auth_method, m.auth_method IN ('client_secret_basic', 'client_secret_post') AS uses_secret
-    FROM (SELECT coalesce($3::text, 'client_secret_basic')::text AS auth_method) AS m
+    FROM (SELECT coalesce($10::text, 'client_secret_basic')::text AS auth_method) AS m
 ), judged AS MATERIALIZED (
     SELECT d.auth_method, d.uses_secret,
         judge_registration(
-            $4::text[], $5::text[], $6::text[], d.auth_method,
-            $7::jsonb, $8::text,
+            $7::text[], $11::text[], $8::text[], d.auth_method,
+            $12::jsonb, $13::text,
             num_nonnulls(
-                $9::text, $10::text,
-                $11::text, $12::text,
-                $13::text
+                $14::text, $15::text,
+                $16::text, $17::text,
+                $18::text
             ),
             ARRAY[
-                $14::text, $15::text, $16::text, $17::text,
-                $8::text, $18::text
+                $19::text, $20::text, $21::text, $22::text,
+                $13::text, $23::text
             ]
         )::outcome AS refused
     FROM stated AS d
-), managed AS MATERIALIZED (
-    -- locked, so that it is judged as it is when the call has its turn
-    SELECT c.id,
-        (CASE
-            WHEN c.disabled THEN 'disabled'
-            WHEN j.refused IS NOT NULL THEN j.refused
-            WHEN j.uses_secret AND $19::token_digest IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL
-                OR leaves_sector(
-                    c, $20::text, $21::text, $4::text[], $6::text[]
-                )
-            THEN 'invalid_client_metadata'
-            ELSE 'updated'
-        END)::outcome AS outcome
-    FROM judged AS j
-    CROSS JOIN oauth_client AS c
-    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL
-      AND manages(c, $22::token_digest, $23::token_digest)
-    FOR NO KEY UPDATE OF c
 ), updated AS (
     UPDATE oauth_client AS c
     SET
-        client_secret = CASE WHEN j.uses_secret THEN coalesce($19::token_digest, c.client_secret) END,
+        client_secret = CASE WHEN j.uses_secret THEN coalesce($4::token_digest, c.client_secret) END,
         client_secret_expires_at = CASE
             WHEN NOT j.uses_secret THEN NULL
-            WHEN $19::token_digest IS NULL THEN c.client_secret_expires_at
+            WHEN $4::token_digest IS NULL THEN c.client_secret_expires_at
             ELSE expiry(now(), $24::interval, NULL, 'ClientSecretLifetime')
         END,
-        foreign_secret_hash = CASE WHEN j.uses_secret AND $19::token_digest IS NULL THEN c.foreign_secret_hash END,
-        registration_access_token = coalesce($23::token_digest, c.registration_access_token),
+        foreign_secret_hash = CASE WHEN j.uses_secret AND $4::token_digest IS NULL THEN c.foreign_secret_hash END,
+        registration_access_token = coalesce($3::token_digest, c.registration_access_token),
         previous_registration_access_token = CASE
-            WHEN $23::token_digest <> $22::token_digest THEN $22::token_digest
+            WHEN $3::token_digest <> $2::token_digest THEN $2::token_digest
         END,
         public = j.auth_method = 'none',
         token_endpoint_auth_method = j.auth_method,
         sector_identifier = coalesce(
             c.sector_identifier,
-            stated_sector(c.client_id, $20::text, $21::text, $6::text[])
+            stated_sector(c.client_id, $5::text, $6::text, $8::text[])
         ),
         name = $25::text,
-        uri = $14::text,
-        icon = $15::text,
+        uri = $19::text,
+        icon = $20::text,
         contacts = $26::text[],
-        tos = $16::text,
-        policy = $17::text,
+        tos = $21::text,
+        policy = $22::text,
         software_id = $27::text,
         software_version = $28::text,
         software_statement = $29::text,
-        redirect_uris = coalesce($4::text[], '{}'),
-        post_logout_redirect_uris = $5::text[],
-        grant_types = $6::text[],
+        redirect_uris = coalesce($7::text[], '{}'),
+        post_logout_redirect_uris = $11::text[],
+        grant_types = $8::text[],
         response_types = $30::text[],
         scopes = $31::text[],
-        jwks = $7::jsonb,
-        jwks_uri = $8::text,
+        jwks = $12::jsonb,
+        jwks_uri = $13::text,
         application_type = $32::text,
-        subject_type = $21::text,
+        subject_type = $6::text,
         default_max_age = $33::interval,
         require_pushed_authorization_requests = $34::boolean,
         dpop_bound_access_tokens = $35::boolean,
         tls_client_certificate_bound_access_tokens = $36::boolean,
-        tls_client_auth_subject_dn = $9::text,
-        tls_client_auth_san_dns = $10::text,
-        tls_client_auth_san_uri = $11::text,
-        tls_client_auth_san_ip = $12::text,
-        tls_client_auth_san_email = $13::text,
-        backchannel_logout_uri = $18::text,
+        tls_client_auth_subject_dn = $14::text,
+        tls_client_auth_san_dns = $15::text,
+        tls_client_auth_san_uri = $16::text,
+        tls_client_auth_san_ip = $17::text,
+        tls_client_auth_san_email = $18::text,
+        backchannel_logout_uri = $23::text,
         backchannel_logout_session_required = $37::boolean,
         metadata = $38::jsonb,
         authorization_details_types = $39::text[],
         updated_at = now()
-    FROM managed AS m
-    CROSS JOIN judged AS j
-    WHERE c.id = m.id AND m.outcome = 'updated'
+    FROM judged AS j
+    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
+      AND manages(c, $2::token_digest, $3::token_digest)
+      AND (NOT j.uses_secret OR $4::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
+      AND NOT leaves_sector(
+          c, $5::text, $6::text, $7::text[], $8::text[]
+      )
     RETURNING c.created_at, c.client_secret_expires_at, c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL AS has_secret
 )
 SELECT noted(
-        coalesce(m.outcome, 'unauthenticated')::outcome, 'UpdateRegistration', of_client => $1::client_id,
-        from_address => $2::text
+        (CASE
+            WHEN u.created_at IS NOT NULL THEN 'updated'
+            ELSE judge_registration_update(
+                $1::client_id, $2::token_digest, $3::token_digest,
+                j.refused, j.uses_secret AND $4::token_digest IS NULL, $5::text,
+                $6::text, $7::text[], $8::text[]
+            )
+        END)::outcome,
+        'UpdateRegistration', of_client => $1::client_id, from_address => $9::text
     )::outcome AS outcome,
     u.created_at AS client_id_issued_at, u.has_secret, u.client_secret_expires_at
-FROM (VALUES (true)) AS one (n)
-LEFT JOIN managed AS m ON true
+FROM judged AS j
 LEFT JOIN updated AS u ON true
 `
 
 type UpdateRegistrationParams struct {
 	ClientID                              ClientID
+	RegistrationAccessToken               token.Digest
+	NewRegistrationAccessToken            *token.Digest
+	ClientSecret                          *token.Digest
+	SectorIdentifier                      *string
+	SubjectType                           *string
+	RedirectURIs                          []string
+	GrantTypes                            []string
 	IPAddress                             *string
 	TokenEndpointAuthMethod               *string
-	RedirectURIs                          []string
 	PostLogoutRedirectURIs                []string
-	GrantTypes                            []string
 	JWKS                                  json.RawMessage
 	JWKSURI                               *string
 	TLSClientAuthSubjectDN                *string
@@ -2305,11 +2302,6 @@ type UpdateRegistrationParams struct {
 	TOS                                   *string
 	Policy                                *string
 	BackchannelLogoutURI                  *string
-	ClientSecret                          *token.Digest
-	SectorIdentifier                      *string
-	SubjectType                           *string
-	RegistrationAccessToken               token.Digest
-	NewRegistrationAccessToken            *token.Digest
 	ClientSecretLifetime                  time.Duration
 	Name                                  *string
 	Contacts                              []string
@@ -2354,11 +2346,16 @@ type UpdateRegistrationRow struct {
 func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistrationParams) (UpdateRegistrationRow, error) {
 	row := q.db.QueryRow(ctx, UpdateRegistration,
 		arg.ClientID,
+		arg.RegistrationAccessToken,
+		arg.NewRegistrationAccessToken,
+		arg.ClientSecret,
+		arg.SectorIdentifier,
+		arg.SubjectType,
+		arg.RedirectURIs,
+		arg.GrantTypes,
 		arg.IPAddress,
 		arg.TokenEndpointAuthMethod,
-		arg.RedirectURIs,
 		arg.PostLogoutRedirectURIs,
-		arg.GrantTypes,
 		arg.JWKS,
 		arg.JWKSURI,
 		arg.TLSClientAuthSubjectDN,
@@ -2371,11 +2368,6 @@ func (q *Queries) UpdateRegistration(ctx context.Context, arg UpdateRegistration
 		arg.TOS,
 		arg.Policy,
 		arg.BackchannelLogoutURI,
-		arg.ClientSecret,
-		arg.SectorIdentifier,
-		arg.SubjectType,
-		arg.RegistrationAccessToken,
-		arg.NewRegistrationAccessToken,
 		arg.ClientSecretLifetime,
 		arg.Name,
 		arg.Contacts,

@@ -307,6 +307,7 @@ var special = map[string]map[string]string{
 	"PutClientDocument":                    {"ID": "'new", "ClientID": "'https://a.example/client", "DocumentClientID": "'https://a.example/client", "TokenEndpointAuthMethod": "'none", "RedirectURIs": "'{https://a.example/}", "PostLogoutRedirectURIs": null, "JWKS": null, "JWKSURI": null, "URI": null, "Icon": null, "TOS": null, "Policy": null, "BackchannelLogoutURI": null, "SectorIdentifier": null, "SubjectType": null},
 	"RefreshClientDocument":                {"ClientID": "document_client", "DocumentETag": "'\"1\""},
 	"function return_initial_access_token": {"Presented": "initial_access_token", "Of_client": "registered_client", "Of_id": "'x", "Secret": null, "Manager": "registration"},
+	"function judge_registration_update":   {"Of_client": "registered_client", "Manager": "registration", "Successor": null, "Refused": null, "Verified": null, "Subject_type": null, "Redirect_uris": "'{https://a.example/}", "Grant_types": null},
 	"function judge_client_document":       {"Of_client": "client_id", "If_later": "'stale"},
 	"function delete_client":               {"Of_client": "client_id", "Is_managed": "'false", "Manager": null},
 }

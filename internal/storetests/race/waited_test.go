@@ -221,7 +221,6 @@ var lockedAndChanged = map[string]string{
 	"IssueAuthorizationCode":      "nothing refers to a family before it is redeemed",
 	"RedeemAuthorizationCode":     "nothing refers to a family before it is redeemed; a replayed one is ended by a routine",
 	"FindAuthorizationByUserCode": "nothing refers to a family before it is redeemed",
-	"UpdateRegistration":          "not so: grants refer to the client. Of three writers at once, two of them this call, one can get 40P01, and is to call again",
 	"RetireReplacedSigningKeys":   "nothing refers to a key",
 	"UsePasskey":                  "nothing refers to a passkey",
 	"UseTOTP":                     "nothing refers to an authenticator app",

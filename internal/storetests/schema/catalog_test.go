@@ -878,6 +878,7 @@ const schemaFunctions = `
 	judge_narrowed(oauth_client,text[],text[],text[],text[],text[],text[],jsonb,jsonb,text[])
 	judge_redeemed_request(authorization_id,access_token_id,interval,boolean)
 	judge_registration(text[],text[],text[],text,jsonb,text,integer,text[])
+	judge_registration_update(client_id,token_digest,token_digest,outcome,boolean,text,text,text[],text[])
 	judge_repeated_approval(authorization_id)
 	judge_repeated_grant(authorization_id,client_id,user_id,text[],text[],jsonb,access_token_id,token_digest,refresh_token_id,token_digest)
 	judge_request(oauth_client,text,text,text,text,boolean,text[],text[],text[],text[],jsonb,text[])
