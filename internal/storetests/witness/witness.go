@@ -147,7 +147,8 @@ func (g *grant) isDead() bool { return g.replayed || g.ended || g.bound && g.in.
 
 // work goes on until a call gets no answer.
 func (k *worker) work() {
-	if k.session == nil && !k.signIn() {
+	// A session may be over whose end got no answer before the server went away.
+	if (k.session == nil || k.session.ended) && !k.signIn() {
 		return
 	}
 	for k.witness.enough == nil || !k.witness.enough(k) {
