@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -21,52 +19,17 @@ type obstacle[P any] struct {
 	want store.Outcome
 }
 
-// undone runs a case in a transaction that is rolled back. now() stands still in it, so what expires now has just expired.
-func (w *world) undone(f func(tx pgx.Tx, q *store.Queries)) {
-	w.Helper()
-	tx, err := w.Pool.Begin(w.Ctx)
-	w.OK(err)
-	defer func() { w.OK(tx.Rollback(w.Ctx)) }()
-	f(tx, recorded(tx, nil))
-}
-
-// obstaclesInOrder makes a call with none of the obstacles, with each, and with each and the one that follows it. The first decides.
+// obstaclesInOrder is refusesInOrder for obstacles.
 func obstaclesInOrder[P any](
 	w *world, rows map[string]string, params func() P, call func(*store.Queries, P) (store.Outcome, error), done store.Outcome, obstacles []obstacle[P],
 ) {
 	w.Helper()
 	of := replacerOf(rows)
-	try := func(want store.Outcome, these ...obstacle[P]) {
-		w.Helper()
-		w.undone(func(tx pgx.Tx, q *store.Queries) {
-			p := params()
-			for _, o := range these {
-				if o.sql != "" {
-					_, err := tx.Exec(w.Ctx, of.Replace(o.sql))
-					w.OK(err)
-				}
-				if o.set != nil {
-					o.set(&p)
-				}
-			}
-			got, err := call(q, p)
-			w.OK(err)
-			if got != want {
-				what := make([]string, len(these))
-				for i, o := range these {
-					what[i] = string(o.want) + " (" + o.sql + ")"
-				}
-				w.Fatalf("with %q: %s, want %s", what, got, want)
-			}
-		})
+	reasons := make([]reason[P], len(obstacles))
+	for i, o := range obstacles {
+		reasons[i] = reason[P]{o.want, o.set, of.Replace(o.sql)}
 	}
-	try(done)
-	for i, first := range obstacles {
-		try(first.want, first)
-		if i+1 < len(obstacles) {
-			try(first.want, obstacles[i+1], first)
-		}
-	}
+	refusesInOrder(w, params(), call, done, reasons...)
 }
 
 // replacerOf puts what names stand for into SQL.

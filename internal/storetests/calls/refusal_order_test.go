@@ -24,8 +24,11 @@ func refusesInOrder[P any](w *world, params P, call func(*store.Queries, P) (sto
 			w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
 				w.Helper()
 				p, both := params, []reason[P]{second, first}
-				if i == len(reasons) {
+				switch {
+				case i == len(reasons):
 					both = nil
+				case j == 0:
+					both = both[1:] // alone
 				}
 				for _, r := range both {
 					if r.change != nil {

@@ -7,21 +7,32 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// stillTime runs calls in one transaction, in which now() stands still: what happens at an instant can be told from what
-// happens right before and after it. It is rolled back.
-func (w *world) stillTime(do func(q *store.Queries, exec func(sql string, args ...any))) {
+// undone runs a case in a transaction that is rolled back. now() stands still in it: what happens at an instant can be told from what
+// happens right before and after it.
+func (w *world) undone(f func(tx pgx.Tx, q *store.Queries)) {
 	w.Helper()
 	tx, err := w.Pool.Begin(w.Ctx)
 	w.OK(err)
 	defer func() { w.OK(tx.Rollback(w.Ctx)) }()
-	do(recorded(tx, nil), func(sql string, args ...any) {
+	f(tx, recorded(tx, nil))
+}
+
+// stillTime is undone, for a case that makes calls and runs statements by hand.
+func (w *world) stillTime(do func(q *store.Queries, exec func(sql string, args ...any))) {
+	w.Helper()
+	w.undone(func(tx pgx.Tx, q *store.Queries) {
 		w.Helper()
-		_, err := tx.Exec(w.Ctx, sql, args...)
-		w.OK(err)
+		do(q, func(sql string, args ...any) {
+			w.Helper()
+			_, err := tx.Exec(w.Ctx, sql, args...)
+			w.OK(err)
+		})
 	})
 }
 
