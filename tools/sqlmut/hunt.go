@@ -46,7 +46,9 @@ type hunter struct {
 	budget   time.Duration // of recorded time of tests for one mutant
 	patience time.Duration // with tests, beside ten times what they took
 	deadline time.Time     // for all mutants; zero for none
-	logf     func(string, ...any)
+
+	unrecorded int // tests that there was no time to record
+	logf       func(string, ...any)
 
 	mu      sync.Mutex
 	killers map[string]map[string]int // by group of mutants: how many mutants a test has killed
@@ -108,7 +110,7 @@ type attempt struct {
 
 // first is how long the tests may take together that are tried on every mutant, before the rest is on those that have survived them. The
 // tests that kill many come to the front meanwhile.
-const first = 8 * time.Second
+const first = 3 * time.Second
 
 // try runs the tests that call the mutant's unit, until one is red or those that were run take as long as budget says, together; 0 is no
 // limit. The first runs take a part of a second, each next one longer. It reports whether there is a verdict.
@@ -183,7 +185,10 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 			}
 		}
 	}
-	r.Verdict, r.Left = survived, len(tests)
+	r.Verdict, r.Left = survived, len(tests)+h.unrecorded
+	if r.Left > 0 && !h.deadline.IsZero() {
+		r.Verdict = untried // to the end
+	}
 	return len(tests) == 0, nil
 }
 
