@@ -259,7 +259,7 @@ type chosen struct {
 	cost time.Duration // the less, the sooner it is run
 }
 
-// calling are the tests that run a unit: the fast ones first, and of two that take as long the one that has more to do with it.
+// calling are the tests that run a unit, those first that run it most often in the time that they take.
 func (s *suite) calling(unit string, closures *closures) []chosen {
 	var found []chosen
 	for _, b := range s.packages {
@@ -268,8 +268,8 @@ func (s *suite) calling(unit string, closures *closures) []chosen {
 			if t == nil {
 				continue
 			}
-			if share := closures.share(t, unit); share > 0 {
-				found = append(found, chosen{b, name, t.Took, time.Duration(float64(t.Took) / share)})
+			if n := closures.count(t, unit); n > 0 {
+				found = append(found, chosen{b, name, t.Took, t.Took / time.Duration(n)})
 			}
 		}
 	}
@@ -301,16 +301,15 @@ func (c *closures) of(unit string) map[string]bool {
 	return c.known[unit]
 }
 
-// share is how large a part of what a test sends runs a unit.
-func (c *closures) share(t *testRecord, unit string) float64 {
-	all, those := 0, 0
+// count is how often what a test sends runs a unit.
+func (c *closures) count(t *testRecord, unit string) int {
+	sum := 0
 	for name, n := range t.Units {
-		all += n
 		if c.of(name)[unit] {
-			those += n
+			sum += n
 		}
 	}
-	return float64(those) / float64(max(all, 1))
+	return sum
 }
 
 // state is how a run of tests has ended.
