@@ -21,7 +21,7 @@ in-each = @failed=; for module in $(1); do \
 # another. What is said in a module is printed when all is done there.
 two-at-once = @printf '%s\n' $(TESTED) | xargs -P 2 -I {} sh -c 'said=$$(cd "{}" && eval "$$COMMAND" 2>&1); failed=$$?; \
 	printf "%s\n" "({}) $$COMMAND" "$$said"; exit $$failed'
-test: export COMMAND = go test -timeout 15m $(TESTFLAGS) ./...
+test: export COMMAND = go test $(if $(LONG),,-short) -timeout 30m $(TESTFLAGS) ./...
 race: export COMMAND = go test -race -timeout 45m $(TESTFLAGS) ./...
 
 ##@ See it work
@@ -49,7 +49,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 ##@ Work on it
 
 .PHONY: test race crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
-test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
+test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
 	$(two-at-once)
@@ -65,7 +65,7 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
-rounds: ## let calls race for longer than the 80 rounds of make test: make rounds ROUNDS=10000
+rounds: ## let calls race for longer than make test does: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 # Schedules and lock tables go by the server processes of their connections, which a pooler changes.
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode

@@ -57,6 +57,9 @@ type server struct {
 // startServer starts a server on a database, and stops it when the test is over.
 func startServer(t *testing.T, database string) *server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it installs a server of another kind")
+	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("%s is not installed", program)
