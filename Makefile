@@ -98,7 +98,7 @@ review: ## write for reviewers what each query does and how it is planned: docs/
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut ## find what a reviewer shouldn't have to look for
+check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-mutants ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 
