@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -55,31 +57,56 @@ type hunter struct {
 	trusted map[string]bool           // by unit and test: it is green without a mutant
 }
 
-// order puts those that killed before in front. Where a mutant changes what is locked, those come first that are otherwise last: they run
-// calls side by side, and others can't tell.
+// order puts those in front that are promising for the time that they take: they killed others of the call, or what is changed is named in
+// them. Where a mutant changes what is locked, those come first that are otherwise last: they run calls side by side, and others can't tell.
 func (h *hunter) order(m *mutant, tests []chosen) []chosen {
+	about := likeness(m.words(), tests)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kills := h.killers[m.group()]
+	promise := map[string]float64{}
+	for i, t := range tests {
+		promise[t.name] = float64(1+kills[t.name]) * (0.1 + about[i]) / (t.took + 50*time.Millisecond).Seconds()
+	}
 	tests = slices.Clone(tests)
 	slices.SortStableFunc(tests, func(a, b chosen) int {
-		if k := rank(kills[b.name], b.took) - rank(kills[a.name], a.took); k != 0 {
-			return k
-		}
-		if m.operator.locks() && a.b.Last != b.b.Last {
-			if a.b.Last {
+		if a.b.Last != b.b.Last {
+			if a.b.Last == m.operator.locks() {
 				return -1
 			}
 			return 1
 		}
-		return 0
+		return cmp.Compare(promise[b.name], promise[a.name])
 	})
 	return tests
 }
 
-// rank is how promising a test is: what it killed for the time that it takes.
-func rank(kills int, took time.Duration) int {
-	return int(1000 * float64(kills) / (took + 50*time.Millisecond).Seconds())
+// likeness is which part of the words stands in each test, from 0 to 1. The fewer tests have a word, the more it counts.
+func likeness(words []string, tests []chosen) []float64 {
+	found := make([]float64, len(tests))
+	sum := 0.0
+	for _, w := range words {
+		n := 0
+		for _, t := range tests {
+			if strings.Contains(t.text, w) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		weight := math.Log(1 + float64(len(tests))/float64(n))
+		sum += weight
+		for i, t := range tests {
+			if strings.Contains(t.text, w) {
+				found[i] += weight
+			}
+		}
+	}
+	for i := range found {
+		found[i] /= max(sum, 1)
+	}
+	return found
 }
 
 func (h *hunter) killed(group, test string) {

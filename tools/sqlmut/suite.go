@@ -34,6 +34,7 @@ type compiled struct {
 	tests   []string          // in the order of the package
 	sources map[string]string // a digest for each of them
 	files   map[string]string // the file that each of them stands in
+	texts   map[string]string // each of them, in small letters and without underscores
 
 	Tests map[string]*testRecord `json:"tests"`
 }
@@ -81,7 +82,10 @@ func compileTests(ctx context.Context, root, cache string, c config) (*suite, er
 				b.Tests[t] = r
 			}
 		}
-		b.sources, b.files = sources, files
+		b.sources, b.files, b.texts = sources, files, map[string]string{}
+		for t, f := range files {
+			b.texts[t] = textOf(t, f)
+		}
 		s.packages = append(s.packages, b)
 	}
 	return s, nil
@@ -117,6 +121,13 @@ func sourcesOf(dir string) (digests, contents map[string]string, err error) {
 		digests[name], contents[name] = hex.EncodeToString(sum[:8]), string(content)
 	}
 	return digests, contents, nil
+}
+
+// textOf is a test as it stands in its file, in small letters and without underscores.
+func textOf(test, file string) string {
+	_, text, _ := strings.Cut(file, "\nfunc "+test+"(")
+	text, _, _ = strings.Cut(text, "\n}\n")
+	return strings.ReplaceAll(strings.ToLower(test+" "+text), "_", "")
 }
 
 func (b *compiled) recordFile() string { return strings.TrimSuffix(b.binary, ".test") + ".json" }
@@ -256,7 +267,8 @@ type chosen struct {
 	b    *compiled
 	name string
 	took time.Duration
-	cost time.Duration // the less, the sooner it is run
+	cost time.Duration // of one run of the unit
+	text string
 }
 
 // calling are the tests that run a unit, those first that run it most often in the time that they take.
@@ -269,7 +281,7 @@ func (s *suite) calling(unit string, closures *closures) []chosen {
 				continue
 			}
 			if n := closures.count(t, unit); n > 0 {
-				found = append(found, chosen{b, name, t.Took, t.Took / time.Duration(n)})
+				found = append(found, chosen{b, name, t.Took, t.Took / time.Duration(n), b.texts[name]})
 			}
 		}
 	}
