@@ -1653,7 +1653,7 @@ WITH caller AS MATERIALIZED (
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $10::token_digest END)::token_digest AS refresh_token,
         asked_or_granted($11::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set($12::jsonb), a.authorization_details)::jsonb AS access_details,
-        coalesce($13::token_confirmation, a.confirmation) AS confirmation,
+        $13::token_confirmation AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, $13::token_confirmation) END AS family_confirmation,
         -- counted from the redemption, so that a repeated call gets the same answer
         least(
