@@ -1249,7 +1249,7 @@ WITH locked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
     FROM granted AS g
-    WHERE g.is_new AND g.session_id IS NOT NULL
+    WHERE g.session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )
