@@ -209,6 +209,7 @@ LIMIT @page_size::integer;
 -- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 -- redirect_uri is where the answer to the client goes.
 -- A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+-- data is what a library on top keeps with the grant. Introspection returns it.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - approved: the approval is recorded
 --   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -286,6 +287,7 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('auth_time')::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('acr')::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('amr')::text[] ELSE a.amr END,
+        data = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('data')::jsonb ELSE a.data END,
         decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
         code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
@@ -405,6 +407,7 @@ LEFT JOIN request AS q ON true;
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 -- CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
 -- ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
+-- data is what a library on top keeps with the grant. Introspection returns it.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
@@ -453,7 +456,7 @@ WITH locked AS MATERIALIZED (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
         code_challenge_method, resources, authorization_details, claims, acr_values, max_age, request, expires_at, user_id, session_id,
         reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
-        confirmation
+        confirmation, data
     )
     SELECT @id::authorization_id, p.client_id, 'approved', sqlc.narg('redirect_uri')::text,
         sqlc.narg('response_type')::text, sqlc.narg('response_mode')::text, as_set(@scopes::text[]), sqlc.narg('state')::text,
@@ -466,7 +469,7 @@ WITH locked AS MATERIALIZED (
         sqlc.narg('session_id')::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce(@granted_scopes::text[], '{}')),
         p.user_epoch, p.client_epoch, p.pair_epoch,
         sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text, sqlc.narg('amr')::text[],
-        now(), @code::token_digest, p.code_expires_at, sqlc.narg('confirmation')::token_confirmation
+        now(), @code::token_digest, p.code_expires_at, sqlc.narg('confirmation')::token_confirmation, sqlc.narg('data')::jsonb
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT DO NOTHING -- of id and code: of two same calls at once, either may conflict first

@@ -19,8 +19,8 @@ WHERE r.authorization_id = @authorization_id::authorization_id
 ORDER BY r.created_at, r.id;
 
 -- IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
--- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
--- IntrospectAccessToken.
+-- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub and data
+-- are those of IntrospectAccessToken.
 --   - active: the token is neither expired nor spent, and its family is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -29,7 +29,7 @@ WITH live AS (
     SELECT r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id) AS sub, r.session_id, r.reference_id, r.authorization_id,
         r.scopes, r.resources, r.authorization_details,
         r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
-        u.email AS username
+        u.email AS username, coalesce(r.data, a.data)::jsonb AS data
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
     JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -39,7 +39,7 @@ WITH live AS (
 )
 SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.sub, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
-    r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
+    r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username, r.data
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)

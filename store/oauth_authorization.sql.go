@@ -71,6 +71,7 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN $13::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN $14::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN $15::text[] ELSE a.amr END,
+        data = CASE WHEN q.outcome = 'approved' THEN $16::jsonb ELSE a.data END,
         decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
         code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
@@ -110,6 +111,7 @@ type ApproveAuthorizationParams struct {
 	AuthTime             *time.Time
 	ACR                  *string
 	AMR                  []string
+	Data                 json.RawMessage
 }
 
 type ApproveAuthorizationRow struct {
@@ -127,6 +129,7 @@ type ApproveAuthorizationRow struct {
 // The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 // redirect_uri is where the answer to the client goes.
 // A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+// data is what a library on top keeps with the grant. Introspection returns it.
 // ip_address is for the security event (ListSecurityEvents).
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -163,6 +166,7 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
+		arg.Data,
 	)
 	var i ApproveAuthorizationRow
 	err := row.Scan(
@@ -830,7 +834,7 @@ WITH locked AS MATERIALIZED (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
         code_challenge_method, resources, authorization_details, claims, acr_values, max_age, request, expires_at, user_id, session_id,
         reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
-        confirmation
+        confirmation, data
     )
     SELECT $21::authorization_id, p.client_id, 'approved', $7::text,
         $8::text, $22::text, as_set($12::text[]), $23::text,
@@ -843,7 +847,7 @@ WITH locked AS MATERIALIZED (
         $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($18::text[], '{}')),
         p.user_epoch, p.client_epoch, p.pair_epoch,
         $29::timestamptz, $30::text, $31::text[],
-        now(), $32::token_digest, p.code_expires_at, $33::token_confirmation
+        now(), $32::token_digest, p.code_expires_at, $33::token_confirmation, $34::jsonb
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT DO NOTHING -- of id and code: of two same calls at once, either may conflict first
@@ -900,12 +904,14 @@ type GrantAuthorizationParams struct {
 	AMR                              []string
 	Code                             token.Digest
 	Confirmation                     *token.Confirmation
+	Data                             json.RawMessage
 }
 
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 // users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 // CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
 // ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
+// data is what a library on top keeps with the grant. Introspection returns it.
 // ip_address is for the security event (ListSecurityEvents).
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
@@ -960,6 +966,7 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 		arg.AMR,
 		arg.Code,
 		arg.Confirmation,
+		arg.Data,
 	)
 	var outcome Outcome
 	err := row.Scan(&outcome)

@@ -16,6 +16,7 @@ type Querier interface {
 	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 	// redirect_uri is where the answer to the client goes.
 	// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+	// data is what a library on top keeps with the grant. Introspection returns it.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - approved: the approval is recorded
 	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -506,6 +507,7 @@ type Querier interface {
 	// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 	// CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
 	// ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
+	// data is what a library on top keeps with the grant. Introspection returns it.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - granted: the authorization is written
 	//   - unknown: there is no such client or user (an error page)
@@ -541,6 +543,7 @@ type Querier interface {
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
 	// token, and for a token of another server whose client has no pairwise subject of the user yet.
+	// data is what a library on top keeps with the token or, if it keeps nothing there, with the grant.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -557,8 +560,8 @@ type Querier interface {
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error)
 	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
-	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
-	// IntrospectAccessToken.
+	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub and data
+	// are those of IntrospectAccessToken.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -571,6 +574,7 @@ type Querier interface {
 	// ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 	// confirmation is the key that the caller has proven to hold. It binds the token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// data is what a library on top keeps with the token. Introspection returns it.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - issued: the token is written
 	//   - retried: the same call, with the same id, had issued it before; the id of another token, or of one with other scopes, is an error
