@@ -16,6 +16,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -104,7 +105,7 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		if x.unauthenticated && !x.fault {
 			answer = &response{header: maps.Clone(w.Header())}
 			answer.header.Set("Cache-Control", "no-store")
-			httphelper.MarshalJSONWithStatus(answer, tokenError(store.OutcomeUnauthenticated), http.StatusUnauthorized)
+			httphelper.MarshalJSONWithStatus(answer, refusal(oautherror.Token, oautherror.AuthenticateClient, store.OutcomeUnauthenticated), http.StatusUnauthorized)
 		}
 		if x.fault && !answer.tellsServerError() {
 			answer = &response{header: maps.Clone(w.Header())}
