@@ -226,6 +226,8 @@ type authRequest struct {
 	skew   time.Duration
 	sub    *store.Subject // once the code is redeemed
 	minted minted
+
+	confirmation *token.Confirmation // of the access token
 }
 
 var (
@@ -241,9 +243,10 @@ func (r *authRequest) GetNonce() string       { return deref(r.row.Nonce) }
 func (r *authRequest) GetRedirectURI() string { return deref(r.row.RedirectURI) }
 func (r *authRequest) GetState() string       { return deref(r.row.State) }
 
-func (r *authRequest) GetAudience() []string     { return audience(r.row.ClientID, r.row.Resources) }
-func (r *authRequest) GetAuthTime() time.Time    { return authTime(r.row.AuthTime, r.skew) }
-func (r *authRequest) session() *store.SessionID { return r.row.SessionID }
+func (r *authRequest) GetAudience() []string        { return audience(r.row.ClientID, r.row.Resources) }
+func (r *authRequest) GetAuthTime() time.Time       { return authTime(r.row.AuthTime, r.skew) }
+func (r *authRequest) session() *store.SessionID    { return r.row.SessionID }
+func (r *authRequest) boundTo() *token.Confirmation { return r.confirmation }
 
 // GetSubject is the user or, once the code is redeemed, the subject by which the client knows the user, as it stands in the tokens.
 func (r *authRequest) GetSubject() string {

@@ -280,6 +280,9 @@ func (s *Storage) GetPrivateClaimsFromRequest(ctx context.Context, request op.To
 	if scopes := request.GetScopes(); len(scopes) > 0 {
 		claims["scope"] = strings.Join(scopes, " ")
 	}
+	if r, isOurs := request.(interface{ boundTo() *token.Confirmation }); isOurs && r.boundTo() != nil {
+		claims["cnf"] = r.boundTo() // RFC 9449, section 6.1
+	}
 	return claims, nil
 }
 

@@ -152,11 +152,16 @@ func routePath(r *http.Request) string {
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
-	if r.FormValue("grant_type") == string(oidc.GrantTypeClientCredentials) && r.FormValue("client_assertion") != "" {
-		p.clientCredentials(w, r)
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		httphelper.MarshalJSONWithStatus(w, oidc.ErrInvalidRequest().WithDescription("the token endpoint takes POST"), http.StatusMethodNotAllowed)
 		return
 	}
-	op.Exchange(w, r, p)
+	if r.PostForm.Get("grant_type") == string(oidc.GrantTypeBearer) {
+		op.Exchange(w, r, p)
+		return
+	}
+	p.grant(w, r)
 }
 
 // introspect has one who may not ask be told so as RFC 7662, section 2.3 says; the library writes its error as text.
