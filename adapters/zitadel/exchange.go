@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )

@@ -181,4 +181,3 @@ func TestLifetimesAreThoseOfTheClient(t *testing.T) {
 		}
 	}
 }
-
