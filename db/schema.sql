@@ -1630,6 +1630,18 @@ $$;
 
 COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
+CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((grant_type = ANY (COALESCE(((c).grant_types)::text[], '{authorization_code,refresh_token}'::text[]))), false);
+
+COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+
+CREATE FUNCTION public.gets_refresh_token(c public.oauth_client, granted_scopes text[], needs_offline_access boolean) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (public.uses_grant_type(c, 'refresh_token'::text) AND ((NOT needs_offline_access) OR ('offline_access'::text = ANY (COALESCE(granted_scopes, '{}'::text[])))));
+
+COMMENT ON FUNCTION public.gets_refresh_token(c public.oauth_client, granted_scopes text[], needs_offline_access boolean) IS 'Whether a client gets a refresh token with a grant, if the server issues one: it has to be registered for refresh_token and, if the server wants it so, granted offline_access (OpenID Connect Core, section 11). Never NULL.';
+
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2805,12 +2817,6 @@ CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user
     RETURN CASE WHEN ((((c).client_id)::text = of_client) AND (public.sector_of(c) IS NULL)) THEN of_user WHEN (of_user IS NOT NULL) THEN (public.known_subject(of_client, of_user))::text ELSE NULL::text END;
 
 COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
-
-CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((grant_type = ANY (COALESCE(((c).grant_types)::text[], '{authorization_code,refresh_token}'::text[]))), false);
-
-COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
 
 CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
     LANGUAGE plpgsql

@@ -14,6 +14,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -36,7 +37,7 @@ type Request struct {
 
 // unsupportedResponseType is of RFC 6749, section 4.1.2.1; the library has no function for it.
 func unsupportedResponseType() *oidc.Error {
-	return &oidc.Error{ErrorType: "unsupported_response_type", Description: "only response_type code is served"}
+	return withCode("unsupported_response_type").WithDescription("only response_type code is served")
 }
 
 // CreateAuthRequest records a request that awaits the user's decision: [store.Queries.CreateAuthorization], which judges it by the
@@ -147,11 +148,15 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		p.CodeChallenge, p.CodeChallengeMethod = optional(r.CodeChallenge), optional(r.CodeChallengeMethod)
 	}
 	created, err := s.store.CreateAuthorization(ctx, p)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, s.fault(ctx, err)
-	case created.Outcome != store.OutcomeCreated:
-		return nil, requestError(created)
+	}
+	at := oautherror.Authorization
+	if requestURI != nil {
+		at = oautherror.PushedAuthorization
+	}
+	if err := requestRefused(at, created); err != nil {
+		return nil, err
 	}
 	return &authRequest{skew: s.opts.ClockSkew, row: store.OAuthAuthorization{
 		ID: p.ID, ClientID: p.ClientID, Status: store.AuthorizationStatusPending, RedirectURI: p.RedirectURI,
@@ -204,13 +209,10 @@ func (s *Storage) SaveAuthCode(ctx context.Context, id, code string) error {
 		ID: store.AuthorizationID(id), Code: token.DigestOf(code), CodeLifetime: s.opts.CodeLifetime,
 		DefaultScopes: s.opts.defaultScopes(),
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return s.fault(ctx, err)
-	case issued.Outcome != store.OutcomeIssued:
-		return authorizationError(issued.Outcome)
 	}
-	return nil
+	return refused(oautherror.Authorization, oautherror.IssueAuthorizationCode, issued.Outcome)
 }
 
 // DeleteAuthRequest does nothing. The library calls it when the tokens are written; from then on the row is the family of these
@@ -224,6 +226,8 @@ type authRequest struct {
 	skew   time.Duration
 	sub    *store.Subject // once the code is redeemed
 	minted minted
+
+	confirmation *token.Confirmation // of the access token
 }
 
 var (
@@ -239,9 +243,10 @@ func (r *authRequest) GetNonce() string       { return deref(r.row.Nonce) }
 func (r *authRequest) GetRedirectURI() string { return deref(r.row.RedirectURI) }
 func (r *authRequest) GetState() string       { return deref(r.row.State) }
 
-func (r *authRequest) GetAudience() []string     { return audience(r.row.ClientID, r.row.Resources) }
-func (r *authRequest) GetAuthTime() time.Time    { return authTime(r.row.AuthTime, r.skew) }
-func (r *authRequest) session() *store.SessionID { return r.row.SessionID }
+func (r *authRequest) GetAudience() []string        { return audience(r.row.ClientID, r.row.Resources) }
+func (r *authRequest) GetAuthTime() time.Time       { return authTime(r.row.AuthTime, r.skew) }
+func (r *authRequest) session() *store.SessionID    { return r.row.SessionID }
+func (r *authRequest) boundTo() *token.Confirmation { return r.confirmation }
 
 // GetSubject is the user or, once the code is redeemed, the subject by which the client knows the user, as it stands in the tokens.
 func (r *authRequest) GetSubject() string {

@@ -350,7 +350,7 @@ func TestDiscoverySaysWhatIsServed(t *testing.T) {
 		d.CodeChallengeMethodsSupported, d.DeviceAuthorizationEndpoint, d.TokenEndpointAuthSigningAlgValuesSupported,
 	}, []any{
 		"[code]", "[query fragment form_post]", "[authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:jwt-bearer]",
-		"[openid profile email offline_access calendar]", "[ES256]", "[S256]", "", "[RS256 ES256 PS256]",
+		"[openid profile email offline_access calendar]", "[ES256 RS256]", "[S256]", "", "[RS256 ES256 PS256]",
 	})
 	for _, grant := range []string{"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange", "password"} {
 		status, body := w.register().post("/oauth/token", url.Values{"grant_type": {grant}})

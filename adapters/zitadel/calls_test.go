@@ -280,6 +280,8 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	jwt := c.login(cfg).AccessToken
 	w.opts.AccessTokenType = nil
 	w.serve()
+	_, err := w.storage.SigningKey(w.ctx) // once a minute
+	w.ok(err)
 	login := w.fetch(w.get(authorizeURL)).location
 	code := w.browse(w.issuer + login).Get("code")
 	pending := strings.TrimPrefix(w.fetch(w.get(authorizeURL)).location, "/login?id=")

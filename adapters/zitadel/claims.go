@@ -12,6 +12,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -152,6 +153,7 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 	digest, isDigest := digestOf(tokenID)
 	var row store.IntrospectAccessTokenRow
 	var err error
+	call := oautherror.IntrospectAccessToken
 	if isDigest {
 		row, err = s.store.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{
 			ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, Token: digest,
@@ -161,9 +163,9 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 		byID, err = s.store.IntrospectAccessTokenByID(ctx, store.IntrospectAccessTokenByIDParams{
 			ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, ID: store.AccessTokenID(tokenID),
 		})
-		row = store.IntrospectAccessTokenRow(byID)
+		row, call = store.IntrospectAccessTokenRow(byID), oautherror.IntrospectAccessTokenByID
 	}
-	if err := s.introspected(ctx, by, row.Outcome, err); err != nil {
+	if err := s.introspected(ctx, by, call, row.Outcome, err); err != nil {
 		return liveToken{}, err
 	}
 	return liveToken{
@@ -174,19 +176,15 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 }
 
 // introspected is nil for a token that is live.
-func (s *Storage) introspected(ctx context.Context, by caller, outcome store.Outcome, err error) error {
+func (s *Storage) introspected(ctx context.Context, by caller, call oautherror.Call, outcome store.Outcome, err error) error {
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	judged(ctx, by, outcome)
-	switch outcome {
-	case store.OutcomeActive:
-		return nil
-	case store.OutcomeInactive:
+	if outcome == store.OutcomeInactive {
 		return errNotLive
-	default: // unauthenticated
-		return tokenError(outcome)
 	}
+	return refused(oautherror.Introspection, call, outcome)
 }
 
 // introspect is introspectAccessToken for a client that asks, and knows refresh tokens too where it is given a digest.
@@ -198,7 +196,7 @@ func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (li
 	row, err := s.store.IntrospectToken(ctx, store.IntrospectTokenParams{
 		ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, Token: digest,
 	})
-	if err := s.introspected(ctx, by, row.Outcome, err); err != nil {
+	if err := s.introspected(ctx, by, oautherror.IntrospectToken, row.Outcome, err); err != nil {
 		return liveToken{}, err
 	}
 	id := string(deref(row.AccessTokenID))
@@ -281,6 +279,9 @@ func (s *Storage) GetPrivateClaimsFromRequest(ctx context.Context, request op.To
 	}
 	if scopes := request.GetScopes(); len(scopes) > 0 {
 		claims["scope"] = strings.Join(scopes, " ")
+	}
+	if r, isOurs := request.(interface{ boundTo() *token.Confirmation }); isOurs && r.boundTo() != nil {
+		claims["cnf"] = r.boundTo() // RFC 9449, section 6.1
 	}
 	return claims, nil
 }

@@ -10,10 +10,10 @@
 //	provider, err := zitadel.NewProvider(storage, config, op.StaticIssuer(issuer))
 //	mux.Handle("/", provider)
 //
-// The library looks a code or a refresh token up first and creates the tokens later, as if nothing could happen in between.
-// Here the lookup decides nothing. The decision is taken where the tokens are created, by RedeemAuthorizationCode or
-// RotateRefreshToken, together with them and in the database, whatever the number of servers and of callers. A code that is
-// presented twice ends what it gave; refreshes of one token, in parallel or again, converge on one successor.
+// The library looks a client and a code or a refresh token up first and creates the tokens later, as if nothing could happen in between.
+// A Provider serves the token endpoint itself: RedeemAuthorizationCode or RotateRefreshToken authenticates the client, decides and creates
+// the tokens, in one statement, whatever the number of servers and of callers. A code that is presented twice ends what it gave; refreshes
+// of one token, in parallel or again, converge on one successor. There is an ID token where openid was granted, and nowhere else.
 //
 // # Which method makes which call
 //
@@ -50,7 +50,7 @@
 //	PendingRequest                 GetAuthorization
 //	PushAuthRequest                GetClient, CreateAuthorization
 //	RetireSigningKeys              RetireReplacedSigningKeys
-//	RotateSigningKey               RetireReplacedSigningKeys, RotateSigningKeyIfDue
+//	RotateSigningKey               FindCurrentSigningKey, RetireReplacedSigningKeys, RotateSigningKeyIfDue
 //	Provider.Approve               ApproveAuthorization
 //	Provider.Deny                  DenyAuthorization
 //	Provider.JWTProfileVerifier    GetClient, RememberClientAssertion
@@ -61,8 +61,8 @@
 //
 //	authorize                      GetClient, CreateAuthorization
 //	approve                        ApproveAuthorization
-//	authorization_code             FindAuthorizationByCode, GetClient, FindCurrentSigningKey, RedeemAuthorizationCode
-//	refresh_token                  GetClient, FindRefreshTokenByToken, RotateRefreshToken, FindCurrentSigningKey
+//	authorization_code             RedeemAuthorizationCode
+//	refresh_token                  RotateRefreshToken
 //	client_credentials             GetClient, IssueAccessToken
 //	introspection                  IntrospectToken
 //	introspection of a JWT         ListSigningKeys, IntrospectAccessTokenByID
@@ -70,13 +70,13 @@
 //	revocation                     RevokeToken
 //	end_session                    ListSigningKeys, GetClient, EndSession
 //
-// A client that authenticates by a key costs RememberClientAssertion in addition, and GetClient where it isn't there. So does, at
-// the revocation endpoint, one without the Authorization header. UserinfoInIDToken or a Userinfo hook adds GetUser.
+// Once a minute FindCurrentSigningKey is added where something is signed. A client that authenticates by a key costs RememberClientAssertion
+// in addition, and GetClient where it isn't there. AccessTokenType adds GetClient; UserinfoInIDToken or a Userinfo hook adds GetUser, and
+// FindAuthorizationByCode before a code is redeemed. client_credentials with a scope needs no GetClient.
 //
 // # Who calls
 //
-// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request: the library's
-// own step before it, AuthorizeClientIDSecret, only notes the secret. Where a request fails before it gets that far, the Provider asks
+// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. Where a request fails before it gets that far, the Provider asks
 // AuthenticateClient, and who is not authenticated is told that and nothing else.
 //
 // # Retries and verdicts
@@ -118,8 +118,9 @@
 // # Signing keys
 //
 // They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed.
-// Have a timer call [Storage.RotateSigningKey] each hour, with the age at which a key is replaced, a month say. To change the
-// algorithm, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
+// Have a timer call [Storage.RotateSigningKey] each hour, with the age at which a key is replaced, a month say. ES256 signs unless
+// Options.SigningAlgorithm says otherwise, and RS256 for clients that have registered it; its key is made for the first of them. To change
+// the default, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
 // passed. Another server that keeps its own keys in the table must use another algorithm: what it has encrypted can't sign
 // here.
 //
@@ -129,7 +130,7 @@
 // indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims parameter: the library has none of them, or decides
 // about them in Go. The store has calls for most, which handlers beside the Provider can make: examples/authserver serves devices so, in
 // device.go. Pushed requests (RFC 9126) need such handlers, too; see PushAuthRequest, and par.go there. A token that was bound to a key by another server
-// is introspected with its cnf, and refused at userinfo and for refreshing. After a refresh an ID token lacks amr and acr.
+// is introspected with its cnf, and refused at userinfo and for refreshing.
 //
 // # What it must not do
 //

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -26,7 +24,6 @@ type exchange struct {
 	unauthenticated   bool // and has said so
 
 	client *client
-	key    op.SigningKey
 	user   *store.User
 }
 

@@ -23,7 +23,7 @@ const (
 	DefaultIDTokenLifetime      = time.Hour
 	DefaultGrace                = 30 * time.Second
 	DefaultKeyLeadTime          = 24 * time.Hour
-	DefaultSigningAlgorithm     = jose.RS256
+	DefaultSigningAlgorithm     = jose.ES256
 )
 
 // Options say how a Storage serves. SuccessorKeys, KeyEncryptionKeys and LoginURL are required; the zero value of everything
@@ -100,9 +100,14 @@ type Options struct {
 	// of its own network, and should cache. Nil: such clients can't authenticate by their keys.
 	JWKS func(ctx context.Context, uri string) (*jose.JSONWebKeySet, error)
 
-	// SigningAlgorithm signs ID tokens and JWT access tokens: RS256 or ES256. Empty means [DefaultSigningAlgorithm], which every
-	// client knows (OpenID Connect Core 1.0, section 15.1).
+	// SigningAlgorithm signs ID tokens and JWT access tokens: ES256 or RS256. ID tokens of a client that has registered the other one
+	// (id_token_signed_response_alg; OpenID Connect Dynamic Client Registration 1.0, section 2) are signed by that. Empty means
+	// [DefaultSigningAlgorithm], unless the database has keys of RS256 alone, which was the default before: then these go on alone.
 	SigningAlgorithm jose.SignatureAlgorithm
+
+	// Resources are those that a client may name which has none registered (RFC 8707, section 2). An access token that is for resources
+	// says so in its aud.
+	Resources []string
 
 	// KeyLeadTime is for how long a new signing key is published before it signs: as long as verifiers cache the key set. Zero
 	// means [DefaultKeyLeadTime].
@@ -111,6 +116,8 @@ type Options struct {
 	// Logger, if set, gets a line for each fault of the database, without values, and for each code or refresh token that was
 	// replayed, with the ids of authorization and client.
 	Logger *slog.Logger
+
+	allOpaque bool // AccessTokenType was nil, so no client has to be fetched to know
 }
 
 // Subject is whom claims are made about, and to whom.
@@ -180,13 +187,11 @@ func (o Options) withDefaults() (Options, error) {
 		o.Grace = 0
 	}
 	switch o.SigningAlgorithm {
-	case "":
-		o.SigningAlgorithm = DefaultSigningAlgorithm
-	case jose.RS256, jose.ES256:
+	case "", jose.RS256, jose.ES256:
 	default:
 		return o, fmt.Errorf("zitadel: Options.SigningAlgorithm: %s is neither RS256 nor ES256", o.SigningAlgorithm)
 	}
-	if o.AccessTokenType == nil {
+	if o.allOpaque = o.AccessTokenType == nil; o.allOpaque {
 		o.AccessTokenType = func(store.OAuthClient) op.AccessTokenType { return op.AccessTokenTypeBearer }
 	}
 	if o.Logger == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -104,7 +105,7 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		if x.unauthenticated && !x.fault {
 			answer = &response{header: maps.Clone(w.Header())}
 			answer.header.Set("Cache-Control", "no-store")
-			httphelper.MarshalJSONWithStatus(answer, tokenError(store.OutcomeUnauthenticated), http.StatusUnauthorized)
+			httphelper.MarshalJSONWithStatus(answer, refusal(oautherror.Token, oautherror.AuthenticateClient, store.OutcomeUnauthenticated), http.StatusUnauthorized)
 		}
 		if x.fault && !answer.tellsServerError() {
 			answer = &response{header: maps.Clone(w.Header())}
@@ -151,11 +152,16 @@ func routePath(r *http.Request) string {
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
-	if r.FormValue("grant_type") == string(oidc.GrantTypeClientCredentials) && r.FormValue("client_assertion") != "" {
-		p.clientCredentials(w, r)
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		httphelper.MarshalJSONWithStatus(w, oidc.ErrInvalidRequest().WithDescription("the token endpoint takes POST"), http.StatusMethodNotAllowed)
 		return
 	}
-	op.Exchange(w, r, p)
+	if r.PostForm.Get("grant_type") == string(oidc.GrantTypeBearer) {
+		op.Exchange(w, r, p)
+		return
+	}
+	p.grant(w, r)
 }
 
 // introspect has one who may not ask be told so as RFC 7662, section 2.3 says; the library writes its error as text.

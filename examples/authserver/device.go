@@ -16,6 +16,7 @@ import (
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -59,8 +60,7 @@ func (s *server) deviceAuthorization(w http.ResponseWriter, r *http.Request) {
 			s.fault(w, r, err)
 		case created.Outcome == store.OutcomeTaken:
 			continue
-		case created.Outcome != store.OutcomeCreated:
-			refuse(w, created.Outcome)
+		case refuse(w, oautherror.DeviceAuthorization, oautherror.CreateDeviceAuthorization, created.Outcome):
 		default:
 			shown := userCode[:userCodeLength/2] + "-" + userCode[userCodeLength/2:]
 			tell(w, http.StatusOK, map[string]any{
@@ -114,8 +114,7 @@ func (s *server) pollDevice(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fault(w, r, err)
 		return
-	case row.Outcome != store.OutcomeRedeemed && row.Outcome != store.OutcomeRetried:
-		refuse(w, row.Outcome)
+	case refuse(w, oautherror.Token, oautherror.PollDeviceCode, row.Outcome):
 		return
 	}
 	told := map[string]any{
@@ -178,21 +177,13 @@ func presented(w http.ResponseWriter, r *http.Request) (client store.ClientID, m
 	return store.ClientID(id), "none", "", true
 }
 
-// refuse tells the device what an outcome means (RFC 8628, section 3.5; RFC 6749, section 5.2).
-func refuse(w http.ResponseWriter, outcome store.Outcome) {
-	switch outcome {
-	case store.OutcomeUnauthenticated, store.OutcomeDisabled:
-		tellError(w, http.StatusUnauthorized, "invalid_client")
-	case store.OutcomeDenied, store.OutcomeRevoked:
-		tellError(w, http.StatusBadRequest, "access_denied")
-	case store.OutcomeExpired:
-		tellError(w, http.StatusBadRequest, "expired_token")
-	case store.OutcomeAuthorizationPending, store.OutcomeSlowDown, store.OutcomeUnauthorizedClient, store.OutcomeInvalidScope,
-		store.OutcomeInvalidTarget, store.OutcomeInvalidAuthorizationDetails:
-		tellError(w, http.StatusBadRequest, string(outcome))
-	default: // unknown, mismatched, replayed
-		tellError(w, http.StatusBadRequest, "invalid_grant")
+// refuse tells the client what an outcome means at an endpoint, or says false where it is no refusal.
+func refuse(w http.ResponseWriter, at oautherror.Endpoint, call oautherror.Call, outcome store.Outcome) bool {
+	refused := oautherror.For(at, call, outcome)
+	if refused != nil {
+		tellError(w, refused.Status, refused.Code)
 	}
+	return refused != nil
 }
 
 func (s *server) fault(w http.ResponseWriter, r *http.Request, err error) {

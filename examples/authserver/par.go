@@ -9,6 +9,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 )
 
@@ -26,8 +27,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fault(w, r, err)
 		return
-	case outcome != store.OutcomeAuthenticated:
-		refuse(w, store.OutcomeUnauthenticated)
+	case refuse(w, oautherror.PushedAuthorization, oautherror.AuthenticateClient, outcome):
 		return
 	}
 	requestURI, err := s.pushRequest(r, client)
@@ -36,7 +36,11 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, zitadel.ErrStore):
 		s.fault(w, r, err)
 	case errors.As(err, &refused):
-		tellError(w, http.StatusBadRequest, string(refused.ErrorType))
+		status := http.StatusBadRequest
+		if refused.ErrorType == oidc.InvalidClient {
+			status = http.StatusUnauthorized
+		}
+		tellError(w, status, string(refused.ErrorType))
 	case err != nil:
 		tellError(w, http.StatusBadRequest, "invalid_request")
 	default:

@@ -35,7 +35,7 @@ GRANT
     INSERT,
     UPDATE (
         updated_at, status, authorization_details, request_uri, request_uri_expires_at, expires_at, user_id, session_id,
-        reference_id, granted_scopes, auth_time, acr, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, code,
+        reference_id, granted_scopes, auth_time, acr, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, data, code,
         code_expires_at, redeemed_at, redeemed_as, confirmation, max_expires_at, revoked_at, revoked_reason
     )
 ON oauth_authorization TO {{.Application}};
