@@ -299,6 +299,11 @@ CREATE DOMAIN public.stored_array AS jsonb
 
 COMMENT ON DOMAIN public.stored_array IS 'A JSON array of 64 KiB and 32 levels at most.';
 
+CREATE DOMAIN public.stored_assertion_id AS public.token_digest
+	CONSTRAINT assertion_id_is_digest CHECK (((octet_length((VALUE)::text) = ANY (ARRAY[32, 43])) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_assertion_id IS 'A digest by which an assertion is remembered: 43 base64url characters, or the first 32 as a better-auth server has them.';
+
 CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 	CONSTRAINT authorization_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -2922,7 +2927,9 @@ CREATE TABLE public.device_code (
     last_polled_at timestamp with time zone,
     polling_interval integer,
     client_id public.short_text,
-    scope text
+    scope text,
+    oauth_client_id public.short_text,
+    resources public.text_list
 );
 
 COMMENT ON TABLE public.device_code IS 'Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.';
@@ -2944,6 +2951,10 @@ COMMENT ON COLUMN public.device_code.polling_interval IS 'Milliseconds between t
 COMMENT ON COLUMN public.device_code.client_id IS 'The client, by its client_id.';
 
 COMMENT ON COLUMN public.device_code.scope IS 'The scopes asked for, separated by spaces.';
+
+COMMENT ON COLUMN public.device_code.oauth_client_id IS 'The client, by its client_id, if it is registered: its device gets tokens. NULL for a device of that server''s own, which gets a session.';
+
+COMMENT ON COLUMN public.device_code.resources IS 'The resources asked for (RFC 8707).';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -2974,7 +2985,7 @@ COMMENT ON COLUMN public.jwks.expires_at IS 'When the key is no longer published
 COMMENT ON COLUMN public.jwks.private_key_uri IS 'Where the private key is kept, if it isn''t here: a reference into a key management service.';
 
 CREATE TABLE public.oauth_client_assertion (
-    id public.stored_token_digest NOT NULL,
+    id public.stored_assertion_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at public.finite_timestamptz NOT NULL,

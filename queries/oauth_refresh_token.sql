@@ -76,7 +76,8 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 --     client (invalid_grant)
 --   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 --   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
---   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+--   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+--     authorization_code (unauthorized_client)
 --   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 --     (invalid_scope)
 --   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
@@ -107,7 +108,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
             ELSE coalesce(
                 judge_narrowed(

@@ -353,7 +353,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT binds_as_registered(c, $12::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $6::text[]))) = 0 THEN 'invalid_scope'
             ELSE coalesce(
                 judge_narrowed(
@@ -555,7 +556,8 @@ type RotateRefreshTokenRow struct {
 //     client (invalid_grant)
 //   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 //   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+//   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+//     authorization_code (unauthorized_client)
 //   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 //     (invalid_scope)
 //   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted

@@ -1038,7 +1038,8 @@ type Querier interface {
 	//     client (invalid_grant)
 	//   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-	//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+	//   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+	//     authorization_code (unauthorized_client)
 	//   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 	//     (invalid_scope)
 	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
