@@ -21,7 +21,7 @@ in-each = @failed=; for module in $(1); do \
 # another. What is said in a module is printed when all is done there.
 two-at-once = @printf '%s\n' $(TESTED) | xargs -P 2 -I {} sh -c 'said=$$(cd "{}" && eval "$$COMMAND" 2>&1); failed=$$?; \
 	printf "%s\n" "({}) $$COMMAND" "$$said"; exit $$failed'
-test: export COMMAND = go test -timeout 15m $(TESTFLAGS) ./...
+test: export COMMAND = go test $(if $(LONG),,-short) -timeout 30m $(TESTFLAGS) ./...
 race: export COMMAND = go test -race -timeout 45m $(TESTFLAGS) ./...
 
 ##@ See it work
@@ -48,11 +48,15 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
-test: ## run all tests, on the installed PostgreSQL; make test PG=18 on another one
+.PHONY: test race betterauth crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
+test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
 	$(two-at-once)
+betterauth: ## run a better-auth server on the store's database; make betterauth NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "betterauth: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
+	cd internal/storetests && go test ./betterauth -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
@@ -65,7 +69,7 @@ failover: ## kill a primary in the middle of grants, promote its standby, and ju
 	cd internal/storetests && go test ./failover -count=1 -timeout 60m -failovers $(or $(ROUNDS),1) -v $(TESTFLAGS)
 linear: ## hold histories of concurrent calls to the model: make linear CALLS=1000000
 	cd internal/storetests && go test ./linear -count=1 -v -timeout 24h -calls=$(or $(CALLS),100000) -kills 5 -faults $(TESTFLAGS)
-rounds: ## let calls race for longer than the 80 rounds of make test: make rounds ROUNDS=10000
+rounds: ## let calls race for longer than make test does: make rounds ROUNDS=10000
 	cd internal/storetests && go test ./race -count=1 -timeout 24h -rounds=$(or $(ROUNDS),2000) $(TESTFLAGS)
 # Schedules and lock tables go by the server processes of their connections, which a pooler changes.
 pgbouncer: ## run the contract, the calls and the races through PgBouncer; make pgbouncer MODE=session in another mode
@@ -98,7 +102,7 @@ review: ## write for reviewers what each query does and how it is planned: docs/
 	go run -C tools/review .
 format: ## format the Go code
 	$(TOOL) gofumpt -w $(wildcard *.go */)
-check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut ## find what a reviewer shouldn't have to look for
+check: check-format check-go check-modules check-queries check-generated check-migrations check-sqlmut check-mutants ## find what a reviewer shouldn't have to look for
 clean: ## stop and delete the private PostgreSQL, with all its databases
 	@$(OAUTHDB) stop -delete
 

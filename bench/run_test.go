@@ -25,6 +25,9 @@ func small() Options {
 }
 
 func TestTheWholeBenchmark(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is another half a minute")
+	}
 	server, err := dataset.StartServer(t.Context(), t.Logf)
 	if err != nil {
 		t.Fatal(err)

@@ -60,9 +60,7 @@ ORDER BY k.created_at DESC, k.id DESC;
 SELECT k.*
 FROM jwks AS k
 WHERE k.alg = @alg::text AND k.expires_at IS NULL
-ORDER BY (k.created_at <= now() - @lead_time::interval) DESC,
-    CASE WHEN k.created_at <= now() - @lead_time::interval THEN k.created_at END DESC,
-    k.created_at, k.id
+ORDER BY CASE WHEN k.created_at <= now() - @lead_time::interval THEN k.created_at END DESC NULLS LAST, k.created_at, k.id
 LIMIT 1;
 
 -- RetireSigningKey stops a key from signing and publishes it for one more lifetime, which should be as long as the last token that it

@@ -500,15 +500,18 @@ LEFT JOIN parents AS p ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 -- access_token_id is made once for a request and kept for its retries.
--- Without refresh_token and refresh_token_id no refresh token is issued.
+-- Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
+-- offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 -- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
 -- granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
 -- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
--- registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
+-- registered for grant types without refresh_token gets no refresh token either.
 -- access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 -- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 -- sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+-- id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
+-- section 2), NULL if it has registered none.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - redeemed: the tokens are written
 --   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
@@ -543,8 +546,8 @@ WITH caller AS MATERIALIZED (
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
-        a.amr, a.expires_at, sector_of(c) AS sector,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
+        a.amr, a.expires_at, sector_of(c) AS sector, (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE WHEN gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean) THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
         coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
@@ -554,12 +557,12 @@ WITH caller AS MATERIALIZED (
             expiry(coalesce(a.redeemed_at, now()), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean)
             THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         family_expiry(
             coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime,
-            sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            sqlc.narg('refresh_token')::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean)
         ) AS family_ends_at,
         (
             CASE
@@ -669,7 +672,8 @@ SELECT noted(
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
-    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at
+    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
+    f.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN answer AS w ON true

@@ -62,6 +62,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 -- access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 -- No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+-- id_token_signed_response_alg is that of RedeemAuthorizationCode.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - rotated: the successor and the access token are written
 --   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
@@ -75,7 +76,8 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 --     client (invalid_grant)
 --   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 --   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
---   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+--   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+--     authorization_code (unauthorized_client)
 --   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 --     (invalid_scope)
 --   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
@@ -90,6 +92,7 @@ WITH presented AS MATERIALIZED (
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
+        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
         c.refresh_token_lifetime, sector_of(c) AS sector,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
@@ -105,7 +108,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
             ELSE coalesce(
                 judge_narrowed(
@@ -222,7 +226,7 @@ SELECT noted(
         of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
-    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at
+    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at, p.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true

@@ -102,9 +102,7 @@ const FindCurrentSigningKey = `-- name: FindCurrentSigningKey :one
 SELECT k.id, k.created_at, k.updated_at, k.public_key, k.private_key, k.alg, k.crv, k.expires_at, k.private_key_uri
 FROM jwks AS k
 WHERE k.alg = $1::text AND k.expires_at IS NULL
-ORDER BY (k.created_at <= now() - $2::interval) DESC,
-    CASE WHEN k.created_at <= now() - $2::interval THEN k.created_at END DESC,
-    k.created_at, k.id
+ORDER BY CASE WHEN k.created_at <= now() - $2::interval THEN k.created_at END DESC NULLS LAST, k.created_at, k.id
 LIMIT 1
 `
 

@@ -337,6 +337,7 @@ WITH presented AS MATERIALIZED (
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
+        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
         c.refresh_token_lifetime, sector_of(c) AS sector,
         coalesce(c.refresh_grace, $3::interval) AS grace, coalesce(c.refresh_grace_until_used, $4::boolean) AS until_used,
         kept_within(asked_or_granted($5::text[], r.scopes), coalesce(c.scopes, $6::text[]))::text[] AS access_scopes,
@@ -352,7 +353,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT binds_as_registered(c, $12::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, $6::text[]))) = 0 THEN 'invalid_scope'
             ELSE coalesce(
                 judge_narrowed(
@@ -371,7 +373,7 @@ WITH presented AS MATERIALIZED (
     ) ON r.token = $14::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
             WHEN proof_is_fresh($15::token_digest, $16::timestamptz) THEN true
             ELSE was_rotated_into(p.id, $17::refresh_token_id)
@@ -392,7 +394,7 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $18::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $17::refresh_token_id)::refresh_token_id AS successor_id,
@@ -469,7 +471,7 @@ SELECT noted(
         of_family => p.authorization_id, from_address => $2::text
     )::outcome AS outcome,
     p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
-    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at
+    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at, p.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true
@@ -504,22 +506,23 @@ type RotateRefreshTokenParams struct {
 }
 
 type RotateRefreshTokenRow struct {
-	Outcome               Outcome
-	AuthorizationID       *AuthorizationID
-	UserID                *UserID
-	Sub                   *Subject
-	SessionID             *SessionID
-	ReferenceID           *ReferenceID
-	Successor             *token.Digest
-	SuccessorID           *RefreshTokenID
-	Scopes                []string
-	Resources             []string
-	AuthorizationDetails  json.RawMessage
-	AuthTime              *time.Time
-	ACR                   *string
-	AMR                   []string
-	AccessTokenExpiresAt  *time.Time
-	RefreshTokenExpiresAt *time.Time
+	Outcome                  Outcome
+	AuthorizationID          *AuthorizationID
+	UserID                   *UserID
+	Sub                      *Subject
+	SessionID                *SessionID
+	ReferenceID              *ReferenceID
+	Successor                *token.Digest
+	SuccessorID              *RefreshTokenID
+	Scopes                   []string
+	Resources                []string
+	AuthorizationDetails     json.RawMessage
+	AuthTime                 *time.Time
+	ACR                      *string
+	AMR                      []string
+	AccessTokenExpiresAt     *time.Time
+	RefreshTokenExpiresAt    *time.Time
+	IDTokenSignedResponseAlg *string
 }
 
 // RotateRefreshToken exchanges a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, section 4.14.2).
@@ -539,6 +542,7 @@ type RotateRefreshTokenRow struct {
 // what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 // access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+// id_token_signed_response_alg is that of RedeemAuthorizationCode.
 // ip_address is for the security event (ListSecurityEvents).
 //   - rotated: the successor and the access token are written
 //   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
@@ -552,7 +556,8 @@ type RotateRefreshTokenRow struct {
 //     client (invalid_grant)
 //   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 //   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+//   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+//     authorization_code (unauthorized_client)
 //   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 //     (invalid_scope)
 //   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
@@ -606,6 +611,7 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		&i.AMR,
 		&i.AccessTokenExpiresAt,
 		&i.RefreshTokenExpiresAt,
+		&i.IDTokenSignedResponseAlg,
 	)
 	if err != nil {
 		err = fmt.Errorf("query RotateRefreshToken: %w", err)

@@ -768,8 +768,8 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
-	// resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
-	// RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+	// resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
+	// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
 	// gets no refresh token.
 	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
@@ -831,15 +831,18 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 	// access_token_id is made once for a request and kept for its retries.
-	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
+	// offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 	// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
 	// granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
 	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
-	// registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
+	// registered for grant types without refresh_token gets no refresh token either.
 	// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+	// id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
+	// section 2), NULL if it has registered none.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
@@ -1021,6 +1024,7 @@ type Querier interface {
 	// what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+	// id_token_signed_response_alg is that of RedeemAuthorizationCode.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - rotated: the successor and the access token are written
 	//   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
@@ -1034,7 +1038,8 @@ type Querier interface {
 	//     client (invalid_grant)
 	//   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-	//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+	//   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+	//     authorization_code (unauthorized_client)
 	//   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 	//     (invalid_scope)
 	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted

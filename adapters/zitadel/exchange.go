@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/zitadel/oidc/v3/pkg/op"
-
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -17,7 +15,6 @@ import (
 type exchange struct {
 	request *http.Request
 	fault   bool // the database gave no answer
-	invalid bool // the access token that was presented is not live
 
 	// At the endpoints whose calls authenticate the client themselves, the library's own step only notes what was presented.
 	callsAuthenticate bool
@@ -26,7 +23,6 @@ type exchange struct {
 	unauthenticated   bool // and has said so
 
 	client *client
-	key    op.SigningKey
 	user   *store.User
 }
 

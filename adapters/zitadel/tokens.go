@@ -67,11 +67,15 @@ func (s *Storage) mint(ctx context.Context, m *minted, clientID string) error {
 	made := minted{accessTokenID: store.NewAccessTokenID(), refreshTokenID: store.NewRefreshTokenID(), refreshToken: token.Mint(token.RefreshToken)}
 	made.answer = string(made.accessTokenID)
 	if exchangeFrom(ctx) != nil {
-		c, err := s.client(ctx, clientID)
-		if err != nil {
-			return err
+		opaque := s.opts.allOpaque
+		if !opaque {
+			c, err := s.client(ctx, clientID)
+			if err != nil {
+				return err
+			}
+			opaque = c.AccessTokenType() != op.AccessTokenTypeJWT
 		}
-		if c.AccessTokenType() != op.AccessTokenTypeJWT {
+		if opaque {
 			raw := token.Mint(token.AccessToken)
 			made.accessToken, made.answer = new(raw.Digest()), raw.Reveal()
 		}
@@ -96,20 +100,6 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 		AccessToken:         r.minted.accessToken,
 		AccessTokenLifetime: s.opts.AccessTokenLifetime,
 		DefaultScopes:       s.opts.defaultScopes(),
-	}
-	if x := exchangeFrom(ctx); x != nil {
-		// What the client presented, not what the library has compared it with.
-		p.RedirectURI, p.CodeChallenge = optional(x.form("redirect_uri")), nil
-		if verifier := x.form("code_verifier"); verifier != "" {
-			p.CodeChallenge = new(token.S256(verifier))
-		}
-		if x.client != nil {
-			p.ClientID = x.client.row.ClientID
-		}
-		// A code is good once: what the answer needs beside is fetched before, so that it is not lost for lack of that.
-		if err := s.prepare(ctx, r); err != nil {
-			return "", "", time.Time{}, err
-		}
 	}
 	by := callerOf(ctx, p.ClientID)
 	p.ClientAuthMethod, p.ClientSecret = by.method, by.secret
@@ -137,8 +127,11 @@ func (s *Storage) granted(ctx context.Context, by caller, call oautherror.Call, 
 	judged(ctx, by, outcome)
 	if outcome == store.OutcomeReplayed {
 		what := "refresh token"
-		if call == oautherror.RedeemAuthorizationCode {
+		switch call {
+		case oautherror.RedeemAuthorizationCode:
 			what = "authorization code"
+		case oautherror.PollDeviceCode:
+			what = "device code"
 		}
 		s.opts.Logger.LogAttrs(ctx, slog.LevelWarn, what+" replayed: its family is ended",
 			slog.String("authorization_id", string(deref(family))), slog.String("client_id", string(by.client)))

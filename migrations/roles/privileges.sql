@@ -163,7 +163,8 @@ GRANT SELECT (
 ) ON account TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, purpose, attempts, resets_at) ON attempt_count TO {{.Auditor}};
 GRANT SELECT (
-    id, created_at, updated_at, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope
+    id, created_at, updated_at, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope, oauth_client_id,
+    resources
 ) ON device_code TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, public_key, alg, crv, expires_at) ON jwks TO {{.Auditor}};
 GRANT SELECT (

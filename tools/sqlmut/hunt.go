@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -46,38 +48,65 @@ type hunter struct {
 	budget   time.Duration // of recorded time of tests for one mutant
 	patience time.Duration // with tests, beside ten times what they took
 	deadline time.Time     // for all mutants; zero for none
-	logf     func(string, ...any)
+
+	unrecorded int // tests that there was no time to record
+	logf       func(string, ...any)
 
 	mu      sync.Mutex
 	killers map[string]map[string]int // by group of mutants: how many mutants a test has killed
 	trusted map[string]bool           // by unit and test: it is green without a mutant
 }
 
-// order puts those that killed before in front. Where a mutant changes what is locked, those come first that are otherwise last: they run
-// calls side by side, and others can't tell.
+// order puts those in front that are promising for the time that they take: they killed others of the call, or what is changed is named in
+// them. Where a mutant changes what is locked, those come first that are otherwise last: they run calls side by side, and others can't tell.
 func (h *hunter) order(m *mutant, tests []chosen) []chosen {
+	about := likeness(m.words(), tests)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kills := h.killers[m.group()]
+	promise := map[string]float64{}
+	for i, t := range tests {
+		promise[t.name] = float64(1+kills[t.name]) * (0.1 + about[i]) / (t.took + 50*time.Millisecond).Seconds()
+	}
 	tests = slices.Clone(tests)
 	slices.SortStableFunc(tests, func(a, b chosen) int {
-		if k := rank(kills[b.name], b.took) - rank(kills[a.name], a.took); k != 0 {
-			return k
-		}
-		if m.operator.locks() && a.b.Last != b.b.Last {
-			if a.b.Last {
+		if a.b.Last != b.b.Last {
+			if a.b.Last == m.operator.locks() {
 				return -1
 			}
 			return 1
 		}
-		return 0
+		return cmp.Compare(promise[b.name], promise[a.name])
 	})
 	return tests
 }
 
-// rank is how promising a test is: what it killed for the time that it takes.
-func rank(kills int, took time.Duration) int {
-	return int(1000 * float64(kills) / (took + 50*time.Millisecond).Seconds())
+// likeness is which part of the words stands in each test, from 0 to 1. The fewer tests have a word, the more it counts.
+func likeness(words []string, tests []chosen) []float64 {
+	found := make([]float64, len(tests))
+	sum := 0.0
+	for _, w := range words {
+		n := 0
+		for _, t := range tests {
+			if strings.Contains(t.text, w) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		weight := math.Log(1 + float64(len(tests))/float64(n))
+		sum += weight
+		for i, t := range tests {
+			if strings.Contains(t.text, w) {
+				found[i] += weight
+			}
+		}
+	}
+	for i := range found {
+		found[i] /= max(sum, 1)
+	}
+	return found
 }
 
 func (h *hunter) killed(group, test string) {
@@ -108,7 +137,7 @@ type attempt struct {
 
 // first is how long the tests may take together that are tried on every mutant, before the rest is on those that have survived them. The
 // tests that kill many come to the front meanwhile.
-const first = 8 * time.Second
+const first = 3 * time.Second
 
 // try runs the tests that call the mutant's unit, until one is red or those that were run take as long as budget says, together; 0 is no
 // limit. The first runs take a part of a second, each next one longer. It reports whether there is a verdict.
@@ -183,7 +212,10 @@ func (h *hunter) try(ctx context.Context, p *proxy, a *attempt, budget time.Dura
 			}
 		}
 	}
-	r.Verdict, r.Left = survived, len(tests)
+	r.Verdict, r.Left = survived, len(tests)+h.unrecorded
+	if r.Left > 0 && !h.deadline.IsZero() {
+		r.Verdict = untried // to the end
+	}
 	return len(tests) == 0, nil
 }
 

@@ -203,18 +203,21 @@ func hunt(ctx context.Context, o options, c config, server string, refs *referen
 		defer p.close()
 		proxies = append(proxies, p)
 	}
-	if err := suite.record(ctx, proxies, server, refs, deadline, logf); errors.Is(err, errLate) {
-		for _, m := range todo {
-			report.add(result{Key: m.key(), ID: m.id, Verdict: untried, mutant: m})
-		}
-		return nil
-	} else if err != nil {
+	recorded := deadline
+	if o.limit > 0 { // half of the time is for the mutants
+		recorded = deadline.Add(-o.limit / 2)
+	}
+	left, err := suite.record(ctx, proxies, server, refs, refs.running(todo), recorded, logf)
+	if err != nil {
 		return err
+	}
+	if left > 0 {
+		logf("there was no time to record %d tests, which are left out", left)
 	}
 	h := &hunter{
 		suite: suite, server: server, closures: &closures{r: refs, known: map[string]map[string]bool{}}, budget: o.budget, patience: o.patience,
-		deadline: deadline,
-		logf:     logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
+		deadline: deadline, unrecorded: left,
+		logf: logf, killers: map[string]map[string]int{}, trusted: map[string]bool{},
 	}
 	h.learn(results.known)
 	var mu sync.Mutex

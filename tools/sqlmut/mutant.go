@@ -18,6 +18,7 @@ type mutant struct {
 	isRoutine bool
 	original  string // what is swapped out: of a query, the statement that is sent
 	text      string // what is swapped in
+	removed   string // what the change is about
 }
 
 // group is what mutants have in common that the same tests may kill.
@@ -55,7 +56,7 @@ func mutantsOf(u unit, locks bool, notNull func(table, column string) bool) ([]*
 		if count[id]++; count[id] > 1 {
 			id += fmt.Sprintf(" #%d", count[id])
 		}
-		m := &mutant{id: id, unit: u.name, operator: c.operator, isRoutine: u.isRoutine, original: u.sql, text: c.text}
+		m := &mutant{id: id, unit: u.name, operator: c.operator, isRoutine: u.isRoutine, original: u.sql, text: c.text, removed: removed}
 		if u.isRoutine {
 			m.text = createOrReplace.ReplaceAllString(m.text, "CREATE OR REPLACE ")
 		}
@@ -63,6 +64,26 @@ func mutantsOf(u unit, locks bool, notNull func(table, column string) bool) ([]*
 	}
 	return all, nil
 }
+
+var word = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_]{3,}`)
+
+// words are those that the change is about: of refresh_token, as of RefreshToken, refreshtoken, refresh and token.
+func (m *mutant) words() []string {
+	var found []string
+	for _, w := range word.FindAllString(m.removed, -1) {
+		parts := strings.FieldsFunc(strings.ToLower(camel.ReplaceAllString(w, "${1}_$2")), func(r rune) bool { return r == '_' })
+		found = append(found, strings.Join(parts, ""))
+		for _, p := range parts {
+			if len(p) > 3 {
+				found = append(found, p)
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+var camel = regexp.MustCompile(`([a-z])([A-Z])`)
 
 var createOrReplace = regexp.MustCompile(`(?i)^CREATE\s+(OR\s+REPLACE\s+)?`)
 

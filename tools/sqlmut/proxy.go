@@ -182,6 +182,7 @@ func databaseOf(parameters []byte) string {
 // forward sends on what a client sends, with the mutant in the place of the original.
 func (p *proxy) forward(server net.Conn, in *bufio.Reader) {
 	out := bufio.NewWriterSize(server, 1<<15)
+	prepared := map[string]string{} // statements by name, as the client has sent them
 	var head [5]byte
 	for {
 		if in.Buffered() == 0 {
@@ -197,7 +198,7 @@ func (p *proxy) forward(server net.Conn, in *bufio.Reader) {
 		if length < 0 || length > longest {
 			return
 		}
-		if head[0] != 'P' && head[0] != 'Q' { // neither Parse nor Query
+		if !strings.ContainsRune("PBQ", rune(head[0])) { // neither Parse nor Bind nor Query
 			out.Write(head[:])
 			if _, err := io.CopyN(out, in, length); err != nil {
 				return
@@ -208,35 +209,49 @@ func (p *proxy) forward(server net.Conn, in *bufio.Reader) {
 		if _, err := io.ReadFull(in, body); err != nil {
 			return
 		}
-		body = p.rewrite(head[0], body)
+		switch head[0] {
+		case 'P':
+			name, rest, _ := bytes.Cut(body, []byte{0})
+			sql, types, _ := bytes.Cut(rest, []byte{0})
+			prepared[string(name)] = string(sql)
+			body = slices.Concat(name, []byte{0}, []byte(p.rewritten(string(sql))), []byte{0}, types)
+		case 'B':
+			_, rest, _ := bytes.Cut(body, []byte{0}) // after the portal's name
+			name, _, _ := bytes.Cut(rest, []byte{0})
+			p.sent(prepared[string(name)])
+		case 'Q':
+			sql, _, _ := bytes.Cut(body, []byte{0})
+			p.sent(string(sql))
+			body = append([]byte(p.rewritten(string(sql))), 0)
+		}
 		binary.BigEndian.PutUint32(head[1:], uint32(len(body)+4))
 		out.Write(head[:])
 		out.Write(body)
 	}
 }
 
-// rewrite swaps the mutant into a Parse or Query message.
-func (p *proxy) rewrite(kind byte, body []byte) []byte {
-	start := 0
-	if kind == 'P' {
-		start = bytes.IndexByte(body, 0) + 1 // after the statement's name
-	}
-	length := bytes.IndexByte(body[start:], 0)
-	if length < 0 {
-		return body
-	}
-	sql := string(body[start : start+length])
+// sent takes note of a statement that is executed, as the client wrote it.
+func (p *proxy) sent(sql string) {
 	p.mu.Lock()
 	m, observe := p.mutant, p.observe
 	p.mu.Unlock()
 	if observe != nil {
 		observe(sql)
 	}
-	if m == nil || m.isRoutine || !strings.Contains(sql, m.original) {
-		return body
+	if m != nil && !m.isRoutine && strings.Contains(sql, m.original) {
+		p.seen.Add(1)
 	}
-	p.seen.Add(1)
-	return slices.Concat(body[:start], []byte(strings.ReplaceAll(sql, m.original, m.text)), body[start+length:])
+}
+
+// rewritten is a statement with the mutant in the place of the original.
+func (p *proxy) rewritten(sql string) string {
+	p.mu.Lock()
+	m := p.mutant
+	p.mu.Unlock()
+	if m == nil || m.isRoutine {
+		return sql
+	}
+	return strings.ReplaceAll(sql, m.original, m.text)
 }
 
 // enter is called before a client is let into a database. A mutant of a routine is put in first.

@@ -92,6 +92,25 @@ func (r *references) all(name string) map[string]bool {
 	return found
 }
 
+// running are the names of all units that run one of those of the mutants.
+func (r *references) running(mutants []*mutant) []string {
+	wanted := map[string]bool{}
+	for _, m := range mutants {
+		wanted[m.unit] = true
+	}
+	var found []string
+	for name := range r.direct {
+		for u := range r.all(name) {
+			if wanted[u] {
+				found = append(found, name)
+				break
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // recorder collects the units that the statements of a test run.
 type recorder struct {
 	*references

@@ -33,6 +33,8 @@ type compiled struct {
 	binary  string
 	tests   []string          // in the order of the package
 	sources map[string]string // a digest for each of them
+	files   map[string]string // the file that each of them stands in
+	texts   map[string]string // each of them, in small letters and without underscores
 
 	Tests map[string]*testRecord `json:"tests"`
 }
@@ -61,7 +63,7 @@ func compileTests(ctx context.Context, root, cache string, c config) (*suite, er
 		if err != nil {
 			return nil, fmt.Errorf("listing the tests of %s: %w", p.Dir, err)
 		}
-		sources, err := sourcesOf(cmd.Dir)
+		sources, files, err := sourcesOf(cmd.Dir)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +82,10 @@ func compileTests(ctx context.Context, root, cache string, c config) (*suite, er
 				b.Tests[t] = r
 			}
 		}
-		b.sources = sources
+		b.sources, b.files, b.texts = sources, files, map[string]string{}
+		for t, f := range files {
+			b.texts[t] = textOf(t, f)
+		}
 		s.packages = append(s.packages, b)
 	}
 	return s, nil
@@ -88,18 +93,18 @@ func compileTests(ctx context.Context, root, cache string, c config) (*suite, er
 
 var testFunction = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 
-// sourcesOf returns a digest for each test of a package: of its file, and of the package's files that are no tests.
-func sourcesOf(dir string) (map[string]string, error) {
+// sourcesOf returns a digest for each test of a package, of its file and of the package's files that are no tests, and the file itself.
+func sourcesOf(dir string) (digests, contents map[string]string, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	common := sha256.New()
 	tests := map[string][]byte{}
 	for _, f := range files {
 		content, err := os.ReadFile(f)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !strings.HasSuffix(f, "_test.go") {
 			common.Write(content)
@@ -110,12 +115,19 @@ func sourcesOf(dir string) (map[string]string, error) {
 		}
 	}
 	shared := common.Sum(nil)
-	found := map[string]string{}
+	digests, contents = map[string]string{}, map[string]string{}
 	for name, content := range tests {
 		sum := sha256.Sum256(append(content[:len(content):len(content)], shared...))
-		found[name] = hex.EncodeToString(sum[:8])
+		digests[name], contents[name] = hex.EncodeToString(sum[:8]), string(content)
 	}
-	return found, nil
+	return digests, contents, nil
+}
+
+// textOf is a test as it stands in its file, in small letters and without underscores.
+func textOf(test, file string) string {
+	_, text, _ := strings.Cut(file, "\nfunc "+test+"(")
+	text, _, _ = strings.Cut(text, "\n}\n")
+	return strings.ReplaceAll(strings.ToLower(test+" "+text), "_", "")
 }
 
 func (b *compiled) recordFile() string { return strings.TrimSuffix(b.binary, ".test") + ".json" }
@@ -148,14 +160,11 @@ func (s *suite) writeRecords() error {
 	return nil
 }
 
-// errLate says that there was no time to record all tests.
-var errLate = errors.New("there was no time to record what each test calls")
-
 // record runs each test alone, unless that was done since its source changed, and notes what it calls and how long it takes. All have to
-// pass. Past the deadline it begins none, and returns errLate.
+// pass. It begins with those whose file has one of the names in it. Past the deadline it begins none, and returns how many are left.
 func (s *suite) record(
-	ctx context.Context, proxies []*proxy, server string, r *references, deadline time.Time, logf func(string, ...any),
-) error {
+	ctx context.Context, proxies []*proxy, server string, r *references, names []string, deadline time.Time, logf func(string, ...any),
+) (left int, err error) {
 	type job struct {
 		b    *compiled
 		test string
@@ -169,8 +178,22 @@ func (s *suite) record(
 		}
 	}
 	if len(jobs) == 0 {
-		return nil
+		return 0, nil
 	}
+	names = slices.Clone(names)
+	for i, n := range names {
+		names[i] = regexp.QuoteMeta(n)
+	}
+	named := regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
+	slices.SortStableFunc(jobs, func(x, y job) int {
+		isIn := func(j job) int {
+			if named.MatchString(j.b.files[j.test]) {
+				return 0
+			}
+			return 1
+		}
+		return isIn(x) - isIn(y)
+	})
 	logf("recording which calls %d tests make, one by one", len(jobs))
 	var mu sync.Mutex
 	var red []string
@@ -209,10 +232,11 @@ func (s *suite) record(
 			err := s.writeRecords()
 			mu.Unlock()
 			if err != nil {
-				return err
+				return 0, err
 			}
 		}
 		if ctx.Err() != nil || isPast(deadline) {
+			left = len(jobs) - n
 			break
 		}
 		next <- j
@@ -220,18 +244,15 @@ func (s *suite) record(
 	close(next)
 	workers.Wait()
 	if err := s.writeRecords(); err != nil {
-		return err
+		return 0, err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if len(red) == 0 && isPast(deadline) {
-		return errLate
+		return 0, ctx.Err()
 	}
 	if len(red) > 0 {
-		return fmt.Errorf("%d tests fail without a mutant:\n%s", len(red), strings.Join(red, "\n"))
+		return 0, fmt.Errorf("%d tests fail without a mutant:\n%s", len(red), strings.Join(red, "\n"))
 	}
-	return nil
+	return left, nil
 }
 
 func isPast(deadline time.Time) bool { return !deadline.IsZero() && time.Now().After(deadline) }
@@ -246,10 +267,11 @@ type chosen struct {
 	b    *compiled
 	name string
 	took time.Duration
-	cost time.Duration // the less, the sooner it is run
+	cost time.Duration // of one run of the unit
+	text string
 }
 
-// calling are the tests that run a unit: the fast ones first, and of two that take as long the one that has more to do with it.
+// calling are the tests that run a unit, those first that run it most often in the time that they take.
 func (s *suite) calling(unit string, closures *closures) []chosen {
 	var found []chosen
 	for _, b := range s.packages {
@@ -258,8 +280,8 @@ func (s *suite) calling(unit string, closures *closures) []chosen {
 			if t == nil {
 				continue
 			}
-			if share := closures.share(t, unit); share > 0 {
-				found = append(found, chosen{b, name, t.Took, time.Duration(float64(t.Took) / share)})
+			if n := closures.count(t, unit); n > 0 {
+				found = append(found, chosen{b, name, t.Took, t.Took / time.Duration(n), b.texts[name]})
 			}
 		}
 	}
@@ -291,16 +313,15 @@ func (c *closures) of(unit string) map[string]bool {
 	return c.known[unit]
 }
 
-// share is how large a part of what a test sends runs a unit.
-func (c *closures) share(t *testRecord, unit string) float64 {
-	all, those := 0, 0
+// count is how often what a test sends runs a unit.
+func (c *closures) count(t *testRecord, unit string) int {
+	sum := 0
 	for name, n := range t.Units {
-		all += n
 		if c.of(name)[unit] {
-			those += n
+			sum += n
 		}
 	}
-	return float64(those) / float64(max(all, 1))
+	return sum
 }
 
 // state is how a run of tests has ended.

@@ -17,6 +17,16 @@ func TestBetterAuth(t *testing.T) {
 		name string
 		test func(*world)
 	}{
+		{"each server signs with its own key", signingKeys}, // first, as the server there has none yet
+		{"the whole flow of a client that registers there", wholeFlow},
+		{"a client that a user registers there ends with its owner", registeredByUser},
+		{"a client with keys", privateKeys},
+		{"a client's own token", clientsOwnToken},
+		{"tokens for a resource", forResource},
+		{"RP-initiated logout there ends what is bound to the session", loggedOutThere},
+		{"a device", devices},
+		{"a device that asks for a resource", deviceForResource},
+		{"a device of that server's own", deviceOfTheirOwn},
 		{"an address is one user's whatever its ASCII case", oneAddress},
 		{"a password of ours signs in there", passwordOfOurs},
 		{"the whole flow of a public client", func(w *world) { flow(w, w.register()) }},

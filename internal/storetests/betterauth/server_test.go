@@ -54,17 +54,29 @@ type server struct {
 	log  *lockedBuffer
 }
 
-// startServer starts a server on a database, and stops it when the test is over.
-func startServer(t *testing.T, database string) *server {
+// installed installs what the server needs, or skips the test.
+func installed(t *testing.T) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it installs a server of another kind")
+	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", program)
+			}
 			t.Skipf("%s is not installed", program)
 		}
 	}
 	if err := install(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// startServer starts a server on a database, and stops it when the test is over.
+func startServer(t *testing.T, database string) *server {
+	t.Helper()
+	installed(t)
 	node := exec.Command("node", "server.mjs")
 	node.Dir, node.Env = folder, append(os.Environ(), "DATABASE_URL="+database, "NODE_ENV=production", "BETTER_AUTH_SECRET="+secret)
 	s := &server{log: &lockedBuffer{}, http: &http.Client{

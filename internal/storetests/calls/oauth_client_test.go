@@ -452,6 +452,12 @@ func TestClientsAreListedPageByPage(t *testing.T) {
 				},
 				remove: func(id string) { w.Exec(`DELETE FROM oauth_client WHERE id = $1`, id) },
 			})
+			w.Exec(`UPDATE oauth_client SET disabled = true, deleted_at = now()`)
+			rows, err := list.page(w, place{}, 100)
+			w.OK(err)
+			if len(rows) > 0 {
+				t.Errorf("%d deleted clients are listed", len(rows))
+			}
 		})
 	}
 }

@@ -764,6 +764,9 @@ func TestStaleDocumentsAreFoundInTheOrderInWhichTheyExpired(t *testing.T) {
 		if len(page) == 0 {
 			break
 		}
+		if len(page) > 2 {
+			t.Fatalf("%d on a page of 2", len(page))
+		}
 		for _, row := range page {
 			found = append(found, row.ClientID)
 		}
@@ -772,6 +775,14 @@ func TestStaleDocumentsAreFoundInTheOrderInWhichTheyExpired(t *testing.T) {
 	if !slices.Equal(found, want) {
 		t.Errorf("found %v, want %v", found, want)
 	}
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		exec(`UPDATE oauth_client SET document_fresh_until = now() + CASE WHEN client_id <> $1 THEN interval '1 hour' ELSE '0' END`, want[0])
+		page, err := q.FindStaleClients(w.Ctx, store.FindStaleClientsParams{PageSize: 10})
+		w.OK(err)
+		if len(page) != 1 || page[0].ClientID != want[0] {
+			t.Errorf("fresh until now: found %v", page)
+		}
+	})
 }
 
 // A client_id may be as long as a URL: every index that holds it has room for it, whatever stands beside it.

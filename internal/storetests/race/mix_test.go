@@ -380,11 +380,11 @@ func raceMixes(t *testing.T, w *world, rounds int, inTx bool) {
 // TestRaceMixes plays calls at random, each in autocommit: no call fails, and nothing lives that an ending has ended.
 func TestRaceMixes(t *testing.T) {
 	t.Parallel()
-	raceMixes(t, newRaceWorld(t, 7), *raceRounds, false)
+	raceMixes(t, newRaceWorld(t, 7), roundsOf(1), false)
 }
 
 // TestRaceMixesInTransactions plays them in transactions that wrap several: these may deadlock, as in any database, and nothing else.
 func TestRaceMixesInTransactions(t *testing.T) {
 	t.Parallel()
-	raceMixes(t, newLockWorld(t, 7), *raceRounds, true)
+	raceMixes(t, newLockWorld(t, 7), roundsOf(1), true)
 }

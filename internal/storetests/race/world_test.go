@@ -19,10 +19,19 @@ import (
 // More rounds than by default:
 //
 //	make rounds ROUNDS=10000
-var raceRounds = flag.Int("rounds", 80, "how often each race is run; those that take long run a part of it")
+var rounds = flag.Int("rounds", 0, "how often each race is run; those that take long run a part of it; 0 is 150, or 50 with -short")
 
 // roundsOf is the part of the rounds that a race runs which takes long, or is one of many.
-func roundsOf(part int) int { return max(*raceRounds/part, 1) }
+func roundsOf(part int) int {
+	whole := *rounds
+	switch {
+	case whole == 0 && testing.Short():
+		whole = 50
+	case whole == 0:
+		whole = 150
+	}
+	return max(whole/part, 1)
+}
 
 // world is the fixture's, with the helpers of this package.
 type world struct{ *fixture.World }

@@ -858,6 +858,7 @@ const schemaFunctions = `
 	family_expiry(timestamp with time zone,interval,interval,boolean)
 	find_grant_by_assertion(text)
 	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
+	gets_refresh_token(oauth_client,text[],boolean)
 	give_family()
 	give_subject(text,text)
 	granter_refusal(text,"user",text,session)

@@ -1,0 +1,474 @@
+package betterauth
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oauthdb/oauthdb/store"
+	"github.com/oauthdb/oauthdb/token"
+)
+
+const (
+	resource        = "https://api.example/calendar" // auth.mjs has it
+	deviceGrantType = "urn:ietf:params:oauth:grant-type:device_code"
+)
+
+// registerThere registers a client at the server there (RFC 7591).
+func (w *world) registerThere(p person, metadata map[string]any) (client, answer) {
+	w.Helper()
+	a := w.post("/oauth2/register", metadata, p.cookie)
+	c := client{id: store.ClientID(a.text("client_id")), secret: a.text("client_secret")}
+	if a.status != 201 && a.status != 200 || c.id == "" {
+		w.Fatalf("not registered: %s", a)
+	}
+	return c, a
+}
+
+func (w *world) introspectThere(c client, raw string) answer {
+	w.Helper()
+	a := w.post("/oauth2/introspect", c.authenticate(url.Values{"token": {raw}}), "")
+	if a.status != 200 {
+		w.Fatalf("introspect: %s", a)
+	}
+	return a
+}
+
+func (a answer) active() bool { is, _ := a.body["active"].(bool); return is }
+
+func (w *world) introspectHere(raw string) store.IntrospectTokenRow {
+	w.Helper()
+	r, err := w.q.IntrospectToken(w.ctx, store.IntrospectTokenParams{ClientAuthMethod: "server", Token: token.DigestOf(raw)})
+	w.ok(err)
+	return r
+}
+
+// wholeFlow goes through all endpoints there once, with a client that they have registered.
+func wholeFlow(w *world) {
+	p := w.signUp("whole-flow@example.com")
+	c, registered := w.registerThere(person{}, map[string]any{
+		"redirect_uris": []string{redirectURI}, "client_name": "Calendar", "token_endpoint_auth_method": "client_secret_post",
+		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "contacts": []string{"ops@client.example"},
+		"client_uri": "https://client.example", "software_id": "calendar", "software_version": "2",
+	})
+	here, err := w.q.GetClient(w.ctx, c.id)
+	w.ok(err)
+	if *here.Name != "Calendar" || *here.TokenEndpointAuthMethod != "client_secret_post" || !slices.Equal(here.RedirectURIs, []string{redirectURI}) ||
+		!slices.Contains(here.Scopes, "offline_access") || here.Disabled {
+		w.Errorf("registered as %s, here %+v", registered, here)
+	}
+
+	to := w.authorize(p, c, offline)
+	if !strings.Contains(to, "/consent?") {
+		w.Fatalf("not asked to agree: %q", to)
+	}
+	if to := w.decide(p, to, false); !strings.HasPrefix(to, redirectURI+"?") || !strings.Contains(to, "error=access_denied") {
+		w.Errorf("denied: %q", to)
+	}
+	w.noneLives("after a refusal", "client_id", c.id)
+	if to := w.authorize(p, c, offline, url.Values{"code_challenge": nil, "code_challenge_method": nil}); !strings.Contains(to, "error=invalid_request") {
+		w.Errorf("without PKCE: %q", to)
+	}
+
+	code := w.code(p, c, offline)
+	redeemed := w.redeemThere(c, code)
+	first := w.issued(redeemed)
+	if redeemed.text("id_token") == "" || redeemed.text("scope") != offline {
+		w.Errorf("redeemed: %s", redeemed)
+	}
+	if to := w.authorize(p, c, offline); strings.Contains(to, "/consent?") {
+		w.Errorf("asked again: %q", to)
+	}
+	if a := w.get("/oauth2/userinfo", "Bearer "+first.access); a.text("sub") != string(p.id) || a.text("email") != p.email {
+		w.Errorf("userinfo: %s", a)
+	}
+	for _, raw := range []string{first.access, first.refresh} {
+		a, r := w.introspectThere(c, raw), w.introspectHere(raw)
+		if !a.active() || a.text("sub") != string(p.id) || a.text("client_id") != string(c.id) || a.text("scope") != offline {
+			w.Errorf("introspected there: %s", a)
+		}
+		if exp, _ := a.body["exp"].(float64); r.Outcome != store.OutcomeActive || *r.Sub != store.Subject(p.id) || *r.ClientID != c.id ||
+			strings.Join(r.Scopes, " ") != offline || *r.SessionID != p.session || r.ExpiresAt.Unix() != int64(exp) {
+			w.Errorf("introspected here: %+v, there %s", r, a)
+		}
+	}
+	if other := w.registerConfidential(); w.introspectThere(other, first.access).active() {
+		w.Error("introspected there by another client")
+	}
+
+	second := w.issued(w.refreshThere(c, first.refresh))
+	third := w.rotateHere(c, second.refresh, store.OutcomeRotated)
+	if second.family != first.family || third.family != first.family {
+		w.Errorf("a refresh left its family: %s, %s, %s", first.family, second.family, third.family)
+	}
+	if a := w.redeemThere(c, code); a.text("error") != "invalid_grant" {
+		w.Errorf("a code redeemed twice: %s", a)
+	}
+	w.wantDead(first.access, second.access, third.access, third.refresh) // whoever issued them
+	w.refusedThere(c, third.refresh)
+
+	again := w.grant(p, c, offline)
+	if a := w.post("/oauth2/revoke", c.authenticate(url.Values{"token": {again.refresh}}), ""); a.status != 200 {
+		w.Errorf("revoke: %s", a)
+	}
+	w.wantDead(again.access, again.refresh)
+
+	last := w.grant(p, c, "openid")
+	if a := w.post("/sign-out", map[string]any{}, p.cookie); a.status != 200 {
+		w.Errorf("sign-out: %s", a)
+	}
+	w.wantDead(last.access)
+	if w.signedInThere(p.cookie) || w.introspectThere(c, last.access).active() {
+		w.Error("signed out, and live there")
+	}
+}
+
+// registeredByUser is a public client of a user's, which ends with its owner.
+func registeredByUser(w *world) {
+	owner, p := w.signUp("owner@example.com"), w.signUp("user-of-owner@example.com")
+	c, _ := w.registerThere(owner, map[string]any{"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "none"})
+	here, err := w.q.GetClient(w.ctx, c.id)
+	w.ok(err)
+	if here.UserID == nil || *here.UserID != owner.id || c.secret != "" {
+		w.Errorf("registered: %+v", here)
+	}
+	issued := w.grant(p, c, offline)
+	next := w.rotateHere(c, issued.refresh, store.OutcomeRotated)
+	w.wantLive(w.issued(w.refreshThere(c, next.refresh)).refresh)
+	_, err = w.q.DeleteUser(w.ctx, owner.id)
+	w.ok(err)
+	w.noneLives("after its owner was deleted", "client_id", c.id)
+	w.refusedThere(c, next.refresh, "invalid_client", "invalid_grant")
+}
+
+// keys are a client's, for private_key_jwt (OpenID Connect Core, section 9).
+func newKeys(w *world) (*ecdsa.PrivateKey, json.RawMessage) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.ok(err)
+	point, err := key.PublicKey.Bytes()
+	w.ok(err)
+	b64 := base64.RawURLEncoding.EncodeToString
+	jwks, err := json.Marshal(map[string]any{"keys": []any{map[string]string{
+		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": b64(point[1:33]), "y": b64(point[33:]),
+	}}})
+	w.ok(err)
+	return key, jwks
+}
+
+// assertion is one by which the client authenticates at the token endpoint there (RFC 7523, section 3).
+func (w *world) assertion(c client, key *ecdsa.PrivateKey) string {
+	w.Helper()
+	part := func(v any) string {
+		j, err := json.Marshal(v)
+		w.ok(err)
+		return base64.RawURLEncoding.EncodeToString(j)
+	}
+	signed := part(map[string]string{"alg": "ES256", "kid": "1", "typ": "JWT"}) + "." + part(map[string]any{
+		"iss": c.id, "sub": c.id, "aud": w.server.base + "/oauth2/token", "jti": rand.Text(), "iat": time.Now().Unix(), "exp": time.Now().Unix() + 60,
+	})
+	digest := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	w.ok(err)
+	return signed + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+}
+
+func privateKeys(w *world) {
+	p := w.signUp("keys@example.com")
+	key, jwks := newKeys(w)
+	there, registered := w.registerThere(p, map[string]any{
+		"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks,
+		"grant_types": []string{"authorization_code", "refresh_token"},
+	})
+	stored, err := w.q.GetClient(w.ctx, there.id)
+	w.ok(err)
+	var set struct{ Keys []map[string]string }
+	if err := json.Unmarshal(stored.JWKS, &set); err != nil || len(set.Keys) != 1 || set.Keys[0]["crv"] != "P-256" {
+		w.Errorf("keys of a client from there: %s (%v), registered %s", stored.JWKS, err, registered)
+	}
+	here := w.register(func(p *store.CreateClientParams) {
+		p.Public, p.TokenEndpointAuthMethod, p.JWKS = nil, new("private_key_jwt"), jwks
+	})
+	for _, c := range []client{there, here} {
+		assertion := w.assertion(c, key)
+		form := url.Values{
+			"grant_type": {"authorization_code"}, "code": {w.code(p, c, offline)}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
+			"client_id": {string(c.id)}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+		}
+		issued := w.issued(w.post("/oauth2/token", form, ""))
+		w.wantLive(issued.access, issued.refresh)
+		form.Set("grant_type", "refresh_token")
+		form.Set("refresh_token", issued.refresh)
+		if a := w.post("/oauth2/token", form, ""); a.text("error") != "invalid_client" {
+			w.Errorf("an assertion presented twice there: %s", a)
+		}
+		form.Set("client_assertion", w.assertion(c, key))
+		w.wantLive(w.issued(w.post("/oauth2/token", form, "")).refresh)
+	}
+}
+
+// clientsOwnToken is one of a client without a user.
+func clientsOwnToken(w *world) {
+	c := w.registerConfidential()
+	_, err := w.pool.Exec(w.ctx, `
+		UPDATE oauth_client SET client_credentials_scopes = '{reports}', grant_types = grant_types || '{client_credentials}'::text[] WHERE client_id = $1`, string(c.id))
+	w.ok(err)
+	own := func() string {
+		a := w.post("/oauth2/token", c.authenticate(url.Values{"grant_type": {"client_credentials"}}), "")
+		if a.status != 200 || a.text("access_token") == "" || a.text("refresh_token") != "" {
+			w.Fatalf("none: %s", a)
+		}
+		return a.text("access_token")
+	}
+	first := own()
+	w.wantLive(first)
+	if a := w.introspectThere(c, first); !a.active() || a.text("scope") != "reports" {
+		w.Errorf("introspected there: %s", a)
+	}
+	_, err = w.q.RevokeClientAuthorizations(w.ctx, c.id)
+	w.ok(err)
+	w.wantDead(first)
+	w.wantLive(own())
+}
+
+// forResource asks for a resource: the access token is a JWT then, and has no row.
+func forResource(w *world) {
+	p := w.signUp("resource@example.com")
+	c, _ := w.registerThere(p, map[string]any{
+		"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "client_secret_post", "resources": []string{resource},
+		"grant_types": []string{"authorization_code", "refresh_token"},
+	})
+	jwt := func(a answer) tokens {
+		w.Helper()
+		t := tokens{access: a.text("access_token"), refresh: a.text("refresh_token")}
+		if a.status != 200 || strings.Count(t.access, ".") != 2 || t.refresh == "" {
+			w.Fatalf("no JWT: %s", a)
+		}
+		w.ok(w.pool.QueryRow(w.ctx, `SELECT t.authorization_id FROM oauth_refresh_token AS t WHERE t.token = $1`, token.DigestOf(t.refresh)).Scan(&t.family))
+		if a := w.introspectThere(c, t.access); !a.active() || a.text("sub") != string(p.id) || !strings.Contains(a.raw, resource) {
+			w.Errorf("introspected there: %s", a)
+		}
+		if r := w.introspectHere(t.refresh); r.Outcome != store.OutcomeActive || !slices.Equal(r.Resources, []string{resource}) {
+			w.Errorf("introspected here: %+v", r)
+		}
+		return t
+	}
+	if to := w.authorize(p, c, offline, url.Values{"resource": {"https://other.example"}}); !strings.Contains(to, "error=invalid_target") {
+		w.Errorf("a resource that is not served: %q", to)
+	}
+	code := w.code(p, c, offline, url.Values{"resource": {resource}})
+	first := jwt(w.post("/oauth2/token", c.authenticate(url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}, "resource": {resource},
+	}), ""))
+	second := w.rotateHere(c, first.refresh, store.OutcomeRotated)
+	if r := w.introspectHere(second.access); second.family != first.family || !slices.Equal(r.Resources, []string{resource}) {
+		w.Errorf("rotated here: %+v, the family was %s", r, first.family)
+	}
+	third := jwt(w.post("/oauth2/token", c.authenticate(url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {second.refresh}, "resource": {resource},
+	}), ""))
+	if third.family != first.family {
+		w.Errorf("the family %s became %s", first.family, third.family)
+	}
+	_, err := w.q.RevokeAuthorization(w.ctx, first.family)
+	w.ok(err)
+	w.refusedThere(c, third.refresh)
+}
+
+// loggedOutThere is RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0).
+func loggedOutThere(w *world) {
+	const after = "https://client.example/signed-out"
+	c := w.register(func(p *store.CreateClientParams) {
+		p.EnableEndSession, p.PostLogoutRedirectURIs = new(true), []string{after}
+	})
+	p := w.signUp("logged-out@example.com")
+	redeemed := w.redeemThere(c, w.code(p, c, "openid"))
+	bound, free := w.issued(redeemed), w.grant(p, c, offline)
+	end := func(c client, to string) answer {
+		return w.get("/oauth2/end-session?"+url.Values{
+			"id_token_hint": {redeemed.text("id_token")}, "client_id": {string(c.id)}, "post_logout_redirect_uri": {to}, "state": {"xyz"},
+		}.Encode(), p.cookie)
+	}
+	if a := end(w.register(), after); a.status < 400 || !w.signedInThere(p.cookie) {
+		w.Errorf("another client: %s", a)
+	}
+	if a := end(c, after); !strings.HasPrefix(a.header.Get("Location")+a.text("url"), after+"?state=xyz") {
+		w.Errorf("end-session: %s", a)
+	}
+	if w.signedInThere(p.cookie) {
+		w.Error("signed in there")
+	}
+	w.wantDead(bound.access)
+	w.wantLive(free.refresh)
+	w.wantLive(w.issued(w.refreshThere(c, free.refresh)).refresh)
+}
+
+// device is a request of one at the server there (RFC 8628).
+type device struct{ code, userCode string }
+
+func (w *world) requestDevice(c client, scope string) device {
+	w.Helper()
+	a := w.post("/device/code", c.authenticate(url.Values{"scope": {scope}}), "")
+	d := device{a.text("device_code"), a.text("user_code")}
+	if a.status != 200 || d.code == "" || d.userCode == "" {
+		w.Fatalf("no device code: %s", a)
+	}
+	return d
+}
+
+// poll asks as a device that has waited for long enough.
+func (w *world) poll(c client, d device) answer {
+	w.Helper()
+	_, err := w.pool.Exec(w.ctx, `UPDATE device_code SET last_polled_at = last_polled_at - interval '1 minute' WHERE device_code = $1`, d.code)
+	w.ok(err)
+	return w.pollAtOnce(c, d)
+}
+
+func (w *world) pollAtOnce(c client, d device) answer {
+	w.Helper()
+	return w.post("/oauth2/token", c.authenticate(url.Values{"grant_type": {deviceGrantType}, "device_code": {d.code}}), "")
+}
+
+// decideDevice looks the code up and decides.
+func (w *world) decideDevice(p person, d device, decision string) answer {
+	w.Helper()
+	if a := w.get("/device?"+url.Values{"user_code": {d.userCode}}.Encode(), p.cookie); a.text("status") != "pending" {
+		w.Errorf("looked up: %s", a)
+	}
+	return w.post("/device/"+decision, map[string]string{"userCode": d.userCode}, p.cookie)
+}
+
+func (w *world) registerDevice() client {
+	w.Helper()
+	return w.register(func(p *store.CreateClientParams) {
+		p.GrantTypes = []string{deviceGrantType, "refresh_token"}
+		p.ResponseTypes = nil
+	})
+}
+
+func devices(w *world) {
+	p, other, c := w.signUp("device@example.com"), w.signUp("other-device@example.com"), w.registerDevice()
+	wants := func(a answer, reason string) {
+		w.Helper()
+		if a.text("error") != reason {
+			w.Errorf("want %s: %s", reason, a)
+		}
+	}
+	if a := w.post("/device/code", url.Values{"client_id": {"unheard-of"}}, ""); a.status == 200 {
+		w.Errorf("a client that is not registered: %s", a)
+	}
+	d := w.requestDevice(c, offline)
+	wants(w.pollAtOnce(c, d), "authorization_pending")
+	wants(w.pollAtOnce(c, d), "slow_down")
+	if a := w.get("/device?user_code="+d.userCode, p.cookie); a.text("status") != "pending" || a.text("client_id") != string(c.id) || a.text("scope") != offline {
+		w.Errorf("looked up: %s", a)
+	}
+	wants(w.post("/device/approve", map[string]string{"userCode": d.userCode}, other.cookie), "access_denied")
+	wants(w.poll(c, d), "authorization_pending")
+	if a := w.decideDevice(p, d, "approve"); a.status != 200 {
+		w.Errorf("approve: %s", a)
+	}
+	wants(w.poll(w.registerDevice(), d), "invalid_grant")
+	issued := w.issued(w.poll(c, d))
+	r := w.introspectHere(issued.access)
+	if r.Outcome != store.OutcomeActive || *r.UserID != p.id || *r.ClientID != c.id || strings.Join(r.Scopes, " ") != offline {
+		w.Errorf("introspected here: %+v", r)
+	}
+	wants(w.poll(c, d), "invalid_grant")
+	next := w.rotateHere(c, issued.refresh, store.OutcomeRotated)
+	last := w.issued(w.refreshThere(c, next.refresh))
+	if next.family != issued.family || last.family != issued.family {
+		w.Errorf("a refresh left its family: %s, %s, %s", issued.family, next.family, last.family)
+	}
+
+	denied := w.requestDevice(c, offline)
+	w.decideDevice(p, denied, "deny")
+	wants(w.poll(c, denied), "access_denied")
+	wants(w.poll(c, denied), "invalid_grant")
+
+	expired := w.requestDevice(c, offline)
+	_, err := w.pool.Exec(w.ctx, `UPDATE device_code SET expires_at = now() - interval '1 s' WHERE device_code = $1`, expired.code)
+	w.ok(err)
+	if n, err := w.q.DeleteExpiredDeviceCodes(w.ctx, 10); err != nil || n != 1 {
+		w.Errorf("collected %d, %v", n, err)
+	}
+	wants(w.poll(c, expired), "invalid_grant")
+
+	// A user who is suspended between the approval and the device's next poll.
+	between := w.requestDevice(c, offline)
+	w.decideDevice(p, between, "approve")
+	_, err = w.q.SuspendUser(w.ctx, p.id)
+	w.ok(err)
+	a := w.poll(c, between)
+	w.wantDead(a.text("access_token"), a.text("refresh_token"), last.access, last.refresh)
+	_, err = w.q.ReinstateUser(w.ctx, p.id)
+	w.ok(err)
+	w.wantDead(a.text("access_token"), a.text("refresh_token"))
+	w.noneLives("after reinstating", "user_id", p.id)
+}
+
+// deviceForResource binds the device's tokens to what was asked for.
+func deviceForResource(w *world) {
+	p := w.signUp("device-resource@example.com")
+	c, _ := w.registerThere(person{}, map[string]any{
+		"token_endpoint_auth_method": "none", "grant_types": []string{deviceGrantType, "refresh_token"}, "response_types": []string{}, "resources": []string{resource},
+	})
+	a := w.post("/device/code", c.authenticate(url.Values{"scope": {offline}, "resource": {resource}}), "")
+	d := device{a.text("device_code"), a.text("user_code")}
+	if a := w.get("/device?user_code="+d.userCode, p.cookie); a.text("resource") != resource {
+		w.Errorf("looked up: %s", a)
+	}
+	w.decideDevice(p, d, "approve")
+	if a := w.poll(c, d); a.status != 200 || !slices.Equal(w.introspectHere(a.text("refresh_token")).Resources, []string{resource}) {
+		w.Errorf("polled: %s", a)
+	}
+}
+
+// deviceOfTheirOwn signs an app of that server's in, which no client is registered for.
+func deviceOfTheirOwn(w *world) {
+	p := w.signUp("tv@example.com")
+	d := w.requestDevice(client{id: "tv"}, "")
+	w.decideDevice(p, d, "approve")
+	a := w.post("/device/token", map[string]string{"grant_type": deviceGrantType, "device_code": d.code, "client_id": "tv"}, "")
+	cookie := cookieOf(a.text("access_token"))
+	if a.status != 200 || !w.signedInThere(cookie) {
+		w.Fatalf("not signed in: %s", a)
+	}
+	_, err := w.q.EndUserSessions(w.ctx, store.EndUserSessionsParams{UserID: p.id})
+	w.ok(err)
+	if w.signedInThere(cookie) {
+		w.Error("its session outlives its end")
+	}
+}
+
+// signingKeys are in one table; each server signs with its own.
+func signingKeys(w *world) {
+	id := store.SigningKeyID("ours")
+	_, err := w.q.CreateSigningKey(w.ctx, store.CreateSigningKeyParams{
+		ID: id, PublicKey: `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`,
+		PrivateKey: "ciphertext of ours", Alg: new("ES256"), Curve: new("P-256"),
+	})
+	w.ok(err)
+	p, c := w.signUp("keys-of-both@example.com"), w.register()
+	if a := w.redeemThere(c, w.code(p, c, "openid")); a.text("id_token") == "" {
+		w.Errorf("signed there: %s", a)
+	}
+	for _, published := range []string{w.get("/jwks", "").raw} {
+		if !strings.Contains(published, string(id)) || !strings.Contains(published, "EdDSA") {
+			w.Errorf("published there: %s", published)
+		}
+	}
+	ours, err := w.q.FindCurrentSigningKey(w.ctx, store.FindCurrentSigningKeyParams{Alg: "ES256"})
+	w.ok(err)
+	all, err := w.q.ListSigningKeys(w.ctx)
+	w.ok(err)
+	if ours.ID != id || len(all) != 2 {
+		w.Errorf("sign here with %s of %d", ours.ID, len(all))
+	}
+}
