@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -114,6 +115,25 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	case r.CodeChallenge != "" && r.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return nil, oidc.ErrInvalidRequest().WithDescription("code_challenge_method must be S256")
 	}
+	more := url.Values{} // of what the library doesn't read
+	if x := exchangeFrom(ctx); x != nil {
+		more = x.request.Form
+	}
+	asked, err := resources(more)
+	if err != nil {
+		return nil, err
+	}
+	var boundTo *token.Confirmation
+	switch jkt := more.Get("dpop_jkt"); {
+	case more.Get("authorization_details") != "":
+		return nil, withCode("invalid_authorization_details").WithDescription("authorization_details are not served") // RFC 9396, section 5
+	case more.Get("registration") != "":
+		return nil, withCode("registration_not_supported") // OpenID Connect Core 1.0, section 3.1.2.6
+	case jkt != "" && !storable(jkt):
+		return nil, oidc.ErrInvalidRequest().WithDescription("dpop_jkt is not a thumbprint")
+	case jkt != "":
+		boundTo = &token.Confirmation{JKT: jkt} // RFC 9449, section 10
+	}
 	scopes := slices.DeleteFunc(slices.Clone([]string(r.Scopes)), func(scope string) bool { return !c.IsScopeAllowed(scope) })
 	if len(scopes) == 0 {
 		return nil, oidc.ErrInvalidScope().WithDescription("the client may ask for none of the scopes")
@@ -134,9 +154,12 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		Request:      rest,
 		Lifetime:     s.opts.RequestLifetime,
 
-		DefaultScopes: s.opts.defaultScopes(),
-		ACRValues:     r.ACRValues,
-		RequestURI:    requestURI,
+		DefaultScopes:    s.opts.defaultScopes(),
+		Resources:        asked,
+		DefaultResources: s.opts.Resources,
+		Confirmation:     boundTo,
+		ACRValues:        r.ACRValues,
+		RequestURI:       requestURI,
 	}
 	if requestURI != nil {
 		p.RequestURILifetime = RequestURILifetime
@@ -207,7 +230,7 @@ func (s *Storage) authRequestByCode(ctx context.Context, code string) (op.AuthRe
 func (s *Storage) SaveAuthCode(ctx context.Context, id, code string) error {
 	issued, err := s.store.IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{
 		ID: store.AuthorizationID(id), Code: token.DigestOf(code), CodeLifetime: s.opts.CodeLifetime,
-		DefaultScopes: s.opts.defaultScopes(),
+		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources,
 	})
 	if err != nil {
 		return s.fault(ctx, err)
@@ -228,6 +251,7 @@ type authRequest struct {
 	minted minted
 
 	confirmation *token.Confirmation // of the access token
+	act          json.RawMessage     // of an exchanged one
 }
 
 var (

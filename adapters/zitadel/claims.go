@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -116,9 +117,6 @@ func (s *Storage) userOf(ctx context.Context, c store.OAuthClient, subject strin
 func (s *Storage) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, tokenID, _, _ string) error {
 	t, err := s.introspectAccessToken(ctx, caller{method: methodServer}, tokenID)
 	if err != nil {
-		if x := exchangeFrom(ctx); x != nil && errors.Is(err, errNotLive) {
-			x.invalid = true
-		}
 		return err
 	}
 	if t.sub == nil || t.confirmation != nil || !slices.Contains(t.scopes, oidc.ScopeOpenID) {
@@ -145,6 +143,7 @@ type liveToken struct {
 	acr          *string
 	amr          []string
 	username     *string
+	act          json.RawMessage
 	sessionID    *store.SessionID
 }
 
@@ -171,7 +170,7 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 	return liveToken{
 		id: string(deref(row.ID)), kind: store.TokenKindAccessToken, clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
-		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
+		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID, act: row.Act,
 	}, nil
 }
 
@@ -206,7 +205,7 @@ func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (li
 	return liveToken{
 		id: id, kind: deref(row.Kind), clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
-		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
+		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID, act: row.Act,
 	}, nil
 }
 
@@ -252,6 +251,9 @@ func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.
 	if t.acr != nil {
 		response.Claims["acr"] = *t.acr // RFC 9470, section 6.2
 	}
+	if t.act != nil {
+		response.Claims["act"] = t.act // RFC 8693, section 4.1
+	}
 	if t.sessionID != nil {
 		response.Claims["sid"] = string(*t.sessionID)
 	}
@@ -282,6 +284,9 @@ func (s *Storage) GetPrivateClaimsFromRequest(ctx context.Context, request op.To
 	}
 	if r, isOurs := request.(interface{ boundTo() *token.Confirmation }); isOurs && r.boundTo() != nil {
 		claims["cnf"] = r.boundTo() // RFC 9449, section 6.1
+	}
+	if r, isOurs := request.(*authRequest); isOurs && r.act != nil {
+		claims["act"] = r.act // RFC 8693, section 4.1
 	}
 	return claims, nil
 }

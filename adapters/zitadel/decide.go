@@ -110,7 +110,7 @@ func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw
 		AMR:           a.AMR,
 		Code:          new(code.Digest()),
 		CodeLifetime:  s.opts.CodeLifetime,
-		DefaultScopes: s.opts.defaultScopes(),
+		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources,
 	})
 	if err != nil {
 		return none, row, s.fault(ctx, err)

@@ -63,14 +63,18 @@
 //	approve                        ApproveAuthorization
 //	authorization_code             RedeemAuthorizationCode
 //	refresh_token                  RotateRefreshToken
+//	device_code                    PollDeviceCode
+//	token-exchange                 ExchangeToken
 //	client_credentials             GetClient, IssueAccessToken
 //	introspection                  IntrospectToken
-//	introspection of a JWT         ListSigningKeys, IntrospectAccessTokenByID
+//	introspection of a JWT         IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
 //	revocation                     RevokeToken
-//	end_session                    ListSigningKeys, GetClient, EndSession
+//	end_session                    GetClient, EndSession
+//	device_authorization           CreateDeviceAuthorization
+//	par                            AuthenticateClient, GetClient, CreateAuthorization
 //
-// Once a minute FindCurrentSigningKey is added where something is signed. A client that authenticates by a key costs RememberClientAssertion
+// Once a minute FindCurrentSigningKey is added where something is signed, and ListSigningKeys where it is verified. A client that authenticates by a key costs RememberClientAssertion
 // in addition, and GetClient where it isn't there. AccessTokenType adds GetClient; UserinfoInIDToken or a Userinfo hook adds GetUser, and
 // FindAuthorizationByCode before a code is redeemed. client_credentials with a scope needs no GetClient.
 //
@@ -92,6 +96,16 @@
 // what Storage has minted. So other servers on the same tables can introspect, revoke and refresh them, and this one theirs.
 // A JWT access token is known by its jti, which is its row's id; it can be revoked, and introspection says so, as long as a
 // resource server asks.
+//
+// # Devices, exchange, pushed requests, bound tokens, resources
+//
+// A Provider also serves what the library has no place for, or decides about in Go. A client has to be registered for the grant type.
+//
+//   - Devices (RFC 8628), if Options.DeviceURL is set.
+//   - Token exchange (RFC 8693) of access tokens for access tokens, the client's own or those for its resources.
+//   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
+//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. There are no nonces.
+//   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
 //
 // # The pages
 //
@@ -126,11 +140,8 @@
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), resource
-// indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims parameter: the library has none of them, or decides
-// about them in Go. The store has calls for most, which handlers beside the Provider can make: examples/authserver serves devices so, in
-// device.go. Pushed requests (RFC 9126) need such handlers, too; see PushAuthRequest, and par.go there. A token that was bound to a key by another server
-// is introspected with its cnf, and refused at userinfo and for refreshing.
+// The implicit and hybrid flows (OAuth 2.1, section 10), authorization_details (RFC 9396), request objects, the registration and claims
+// parameters, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
 //
 // # What it must not do
 //

@@ -29,6 +29,8 @@ type proven struct {
 	confirmation *token.Confirmation
 	proof        *token.Digest // the calls remember it
 	until        *time.Time
+
+	accessTokenHash string // ath, at a protected resource
 }
 
 // prove verifies the DPoP proof of a request, if it has one, as far as the proof itself goes (RFC 9449, section 4.3). That it was not
@@ -54,6 +56,8 @@ func (p *Provider) prove(r *http.Request, at *op.Endpoint) (proven, error) {
 		confirmation: &token.Confirmation{JKT: jkt},
 		proof:        new(token.ProofID(jkt, claims.ID)),
 		until:        new(token.ProofExpiresAt(time.Unix(claims.IssuedAt, 0), proofLifetime, proofSkew)),
+
+		accessTokenHash: claims.AccessTokenHash,
 	}, nil
 }
 

@@ -15,7 +15,6 @@ import (
 type exchange struct {
 	request *http.Request
 	fault   bool // the database gave no answer
-	invalid bool // the access token that was presented is not live
 
 	// At the endpoints whose calls authenticate the client themselves, the library's own step only notes what was presented.
 	callsAuthenticate bool

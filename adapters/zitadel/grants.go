@@ -107,6 +107,10 @@ func (p *Provider) granted(r *http.Request) (any, error) {
 		issued, err = request.refresh()
 	case grantType == string(oidc.GrantTypeClientCredentials):
 		issued, err = request.issue()
+	case grantType == string(oidc.GrantTypeTokenExchange):
+		issued, err = request.exchange()
+	case grantType == string(oidc.GrantTypeDeviceCode) && p.storage.opts.DeviceURL != "":
+		issued, err = request.poll()
 	default:
 		return nil, oidc.ErrUnsupportedGrantType().WithDescription("this grant_type is not served")
 	}
@@ -356,6 +360,128 @@ func (r *tokenRequest) issue() (*tokens, error) {
 	return t, nil
 }
 
+// poll answers a device that asks whether the user has decided (RFC 8628, section 3.4): [store.Queries.PollDeviceCode]. The refresh token
+// derives from the device code, so a device that asks again because an answer was lost gets the same one.
+func (r *tokenRequest) poll() (*tokens, error) {
+	s := r.storage
+	presented, err := r.required("device_code")
+	if err != nil {
+		return nil, err
+	}
+	code, err := token.Parse(token.DeviceCode, presented)
+	if err != nil {
+		return nil, oidc.ErrInvalidGrant()
+	}
+	asked, err := resources(r.PostForm)
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.mint()
+	if err != nil {
+		return nil, err
+	}
+	p := store.PollDeviceCodeParams{
+		DeviceCode: code.Digest(), ClientID: r.by.client, ClientAuthMethod: r.by.method, ClientSecret: r.by.secret, Resources: asked,
+		Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until, Grace: s.opts.Grace,
+		AccessTokenID: t.accessTokenID, AccessToken: t.accessToken, AccessTokenLifetime: s.opts.AccessTokenLifetime,
+		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources, RefreshTokenNeedsOfflineAccess: true,
+	}
+	if r.GrantTypeRefreshTokenSupported() {
+		p.RefreshTokenID, p.RefreshToken = &t.refreshTokenID, new(s.successors.Successor(code).Digest())
+		p.RefreshTokenLifetime, p.FamilyLifetime = s.opts.RefreshTokenLifetime, s.opts.familyLifetime()
+	}
+	row, err := s.store.PollDeviceCode(r.ctx(), p)
+	if err := s.granted(r.ctx(), r.by, oautherror.PollDeviceCode, row.Outcome, err, row.AuthorizationID); err != nil {
+		return nil, err
+	}
+	if row.RefreshToken != nil {
+		refreshToken, found := s.successors.Match(code, *row.RefreshToken)
+		if !found { // of a key that is no longer used
+			return nil, oidc.ErrInvalidGrant()
+		}
+		t.refreshToken = refreshToken.Reveal()
+	}
+	t.expires, t.idTokenAlg = deref(row.AccessTokenExpiresAt), row.IDTokenSignedResponseAlg
+	t.to = &authRequest{skew: s.opts.ClockSkew, sub: row.Sub, confirmation: r.key.confirmation, row: store.OAuthAuthorization{
+		ID: deref(row.AuthorizationID), ClientID: r.by.client, Status: store.AuthorizationStatusApproved, UserID: row.UserID,
+		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.GrantedScopes, Resources: row.Resources,
+		AuthTime: row.AuthTime, ACR: row.ACR, AMR: row.AMR,
+	}}
+	return t, nil
+}
+
+// exchange gives a client a token for another token (RFC 8693): [store.Queries.ExchangeToken].
+func (r *tokenRequest) exchange() (*tokens, error) {
+	s := r.storage
+	if wanted := oidc.TokenType(r.param("requested_token_type")); wanted != "" && wanted != oidc.AccessTokenType {
+		return nil, oidc.ErrInvalidRequest().WithDescription("only access tokens are issued for other tokens")
+	}
+	if r.param("audience") != "" {
+		return nil, withCode("invalid_target").WithDescription("name a resource, not an audience") // RFC 8693, section 2.2.2
+	}
+	scopes, err := r.scopes()
+	if err != nil {
+		return nil, err
+	}
+	asked, err := resources(r.PostForm)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.required("subject_token"); err != nil {
+		return nil, err
+	}
+	p := store.ExchangeTokenParams{
+		ClientID: r.by.client, ClientAuthMethod: r.by.method, ClientSecret: r.by.secret, Scopes: scopes, Resources: asked,
+		DefaultScopes: s.opts.defaultScopes(), Confirmation: r.key.confirmation, Proof: r.key.proof, ProofExpiresAt: r.key.until,
+		AccessTokenLifetime: s.opts.AccessTokenLifetime,
+	}
+	if p.SubjectToken, p.SubjectTokenID, err = r.exchanged("subject_token"); err != nil {
+		return nil, err
+	}
+	if r.param("actor_token") != "" {
+		if p.ActorToken, p.ActorTokenID, err = r.exchanged("actor_token"); err != nil {
+			return nil, err
+		}
+	}
+	t, err := r.mint()
+	if err != nil {
+		return nil, err
+	}
+	p.AccessTokenID, p.AccessToken = t.accessTokenID, t.accessToken
+	row, err := s.store.ExchangeToken(r.ctx(), p)
+	if err := s.granted(r.ctx(), r.by, oautherror.ExchangeToken, row.Outcome, err, row.AuthorizationID); err != nil {
+		return nil, err
+	}
+	t.expires, t.exchanged = deref(row.ExpiresAt), true
+	t.to = &authRequest{skew: s.opts.ClockSkew, sub: row.Sub, confirmation: r.key.confirmation, act: row.Act, row: store.OAuthAuthorization{
+		ID: deref(row.AuthorizationID), ClientID: r.by.client, Status: store.AuthorizationStatusApproved, UserID: row.UserID,
+		SessionID: row.SessionID, ReferenceID: row.ReferenceID, GrantedScopes: row.Scopes, Resources: row.Resources, AuthTime: row.AuthTime,
+	}}
+	return t, nil
+}
+
+// exchanged is a token that is to be exchanged, or that of the actor, as the call takes it.
+func (r *tokenRequest) exchanged(name string) (*token.Digest, *store.AccessTokenID, error) {
+	kind := oidc.TokenType(r.param(name + "_type"))
+	if kind != oidc.AccessTokenType && kind != oidc.JWTTokenType {
+		return nil, nil, oidc.ErrInvalidRequest().WithDescription("%s_type is missing or not served", name)
+	}
+	id, known := r.tokenID(r.Request, r.param(name))
+	if !known {
+		return nil, nil, oidc.ErrInvalidRequest().WithDescription("%s is not a token of this server's", name) // RFC 8693, section 2.2.2
+	}
+	if digest, isDigest := digestOf(id); isDigest {
+		return &digest, nil, nil
+	}
+	return nil, new(store.AccessTokenID(id)), nil
+}
+
+// exchangeResponse is that of RFC 8693, section 2.2.1.
+type exchangeResponse struct {
+	*oidc.AccessTokenResponse
+	IssuedTokenType oidc.TokenType `json:"issued_token_type"`
+}
+
 // respond makes the answer (RFC 6749, section 5.1). There is an ID token only if the user has granted openid (OpenID Connect Core 1.0,
 // section 3.1.3.3), so a refresh without it signs nothing.
 func (r *tokenRequest) respond(t *tokens) (any, error) {
@@ -382,7 +508,10 @@ func (r *tokenRequest) respond(t *tokens) (any, error) {
 			return nil, err
 		}
 	}
-	if t.to == nil || t.exchanged || !slices.Contains(t.to.GetScopes(), oidc.ScopeOpenID) {
+	if t.exchanged {
+		return exchangeResponse{response, oidc.AccessTokenType}, nil
+	}
+	if t.to == nil || !slices.Contains(t.to.GetScopes(), oidc.ScopeOpenID) {
 		return response, nil
 	}
 	signs := signing{s, t.idTokenAlg}

@@ -43,7 +43,10 @@ func (k *signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return k.alg
 func (k *signingKey) Key() any                                    { return k.key }
 
 // publicKey is a published key.
-type publicKey struct{ jwk jose.JSONWebKey }
+type publicKey struct {
+	jwk       jose.JSONWebKey
+	expiresAt *time.Time // when it is published no more
+}
 
 var _ op.Key = (*publicKey)(nil)
 
@@ -60,6 +63,8 @@ type keyCache struct {
 	keys      map[store.SigningKeyID]*signingKey
 	current   map[jose.SignatureAlgorithm]currentKey
 	algorithm jose.SignatureAlgorithm // the one by default, once it is known
+	published []publicKey
+	fetched   time.Time
 }
 
 type currentKey struct {
@@ -123,6 +128,7 @@ func (c *keyCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.current)
+	c.published, c.fetched = nil, time.Time{}
 }
 
 // SigningKey returns the key to sign with, for a minute without asking: [store.Queries.FindCurrentSigningKey]. If there is none yet, it
@@ -335,7 +341,7 @@ func (s *Storage) publicKeys(ctx context.Context) ([]*publicKey, error) {
 	}
 	keys := make([]*publicKey, 0, len(rows))
 	for _, row := range rows {
-		k := &publicKey{}
+		k := &publicKey{expiresAt: row.ExpiresAt}
 		if err := json.Unmarshal([]byte(row.PublicKey), &k.jwk); err != nil || !k.jwk.IsPublic() {
 			s.opts.Logger.LogAttrs(ctx, slog.LevelError, "the public key can't be read and is not published", slog.String("kid", string(row.ID)))
 			continue
@@ -347,6 +353,59 @@ func (s *Storage) publicKeys(ctx context.Context) ([]*publicKey, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// publishedKeys verifies what was signed here. It asks for the published keys once a minute, and when it meets a key that it doesn't know:
+// [store.Queries.ListSigningKeys].
+type publishedKeys struct{ storage *Storage }
+
+// VerifySignature implements oidc.KeySet.
+func (v publishedKeys) VerifySignature(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
+	id, alg := oidc.GetKeyIDAndAlg(jws)
+	key, err := oidc.FindMatchingKey(id, oidc.KeyUseSignature, alg, v.storage.keys.verifying(time.Now())...)
+	if err != nil {
+		if err := v.fetch(ctx); err != nil {
+			return nil, err
+		}
+		key, err = oidc.FindMatchingKey(id, oidc.KeyUseSignature, alg, v.storage.keys.verifying(time.Now())...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("invalid signature: %w", err)
+	}
+	return jws.Verify(&key)
+}
+
+func (v publishedKeys) fetch(ctx context.Context) error {
+	at := time.Now()
+	keys, err := v.storage.publicKeys(ctx)
+	if err != nil {
+		return err
+	}
+	c := &v.storage.keys
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.published, c.fetched = nil, at
+	for _, k := range keys {
+		c.published = append(c.published, *k)
+	}
+	return nil
+}
+
+// verifying are the keys that were published a short while ago, and still are.
+func (c *keyCache) verifying(now time.Time) []jose.JSONWebKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.fetched) >= keyCheck {
+		return nil
+	}
+	var keys []jose.JSONWebKey
+	for _, k := range c.published {
+		if k.expiresAt == nil || now.Before(*k.expiresAt) {
+			k.jwk.Use = oidc.KeyUseSignature
+			keys = append(keys, k.jwk)
+		}
+	}
+	return keys
 }
 
 // RotateSigningKey brings a new signing key into use without a failed verification, if the newest one is older than maxAge, and returns

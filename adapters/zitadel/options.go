@@ -23,6 +23,7 @@ const (
 	DefaultIDTokenLifetime      = time.Hour
 	DefaultGrace                = 30 * time.Second
 	DefaultKeyLeadTime          = 24 * time.Hour
+	DefaultDeviceCodeLifetime   = 10 * time.Minute
 	DefaultSigningAlgorithm     = jose.ES256
 )
 
@@ -109,6 +110,13 @@ type Options struct {
 	// says so in its aud.
 	Resources []string
 
+	// DeviceURL is the page on which a user enters the code that a device shows (RFC 8628, section 3.3). It looks the code up with
+	// store.FindAuthorizationByUserCode ([UserCode]), and ends in store.ApproveAuthorization or DenyAuthorization. Empty: devices aren't
+	// served.
+	DeviceURL string
+	// DeviceCodeLifetime is for how long a device waits. Zero means [DefaultDeviceCodeLifetime].
+	DeviceCodeLifetime time.Duration
+
 	// KeyLeadTime is for how long a new signing key is published before it signs: as long as verifiers cache the key set. Zero
 	// means [DefaultKeyLeadTime].
 	KeyLeadTime time.Duration
@@ -169,6 +177,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"AccessTokenLifetime", &o.AccessTokenLifetime, DefaultAccessTokenLifetime, time.Second},
 		{"RefreshTokenLifetime", &o.RefreshTokenLifetime, DefaultRefreshTokenLifetime, time.Second},
 		{"FamilyLifetime", &o.FamilyLifetime, 0, time.Second},
+		{"DeviceCodeLifetime", &o.DeviceCodeLifetime, DefaultDeviceCodeLifetime, time.Second},
 		{"IDTokenLifetime", &o.IDTokenLifetime, DefaultIDTokenLifetime, time.Second},
 		{"KeyLeadTime", &o.KeyLeadTime, DefaultKeyLeadTime, 0},
 		{"ClockSkew", &o.ClockSkew, 0, 0},

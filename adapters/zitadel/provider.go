@@ -26,7 +26,9 @@ import (
 //
 //   - Opaque access tokens and codes are those of package token, known to the database by their digests. The library's own are
 //     encryptions of a row's id under a key of the configuration.
-//   - A client assertion is good once (RFC 7523, section 3, jti), and also serves the client_credentials grant.
+//   - The token endpoint, introspection, revocation and UserInfo are served by the calls of the store, one to a request as a rule.
+//   - A client assertion is good once (RFC 7523, section 3, jti).
+//   - Devices, token exchange, pushed requests, DPoP and resource indicators.
 //   - A fault of the database is answered with status 500 and server_error, at every endpoint. By itself the library would say
 //     that a code or refresh token is invalid, and a client would throw it away; or that a token is not active.
 //   - The discovery document says what is served.
@@ -60,7 +62,9 @@ func NewProvider(storage *Storage, config *op.Config, issuer func(insecure bool)
 	if c.SupportedClaims == nil {
 		c.SupportedClaims = slices.Clone(servedClaims)
 	}
-	options = append(slices.Clone(options), op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
+	verifies := publishedKeys{storage}
+	options = append([]op.Option{op.WithAccessTokenKeySet(verifies), op.WithIDTokenHintKeySet(verifies)}, options...)
+	options = append(options, op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
 	inner, err := op.NewProvider(&c, storage, issuer, options...)
 	if err != nil {
 		return nil, err
@@ -81,7 +85,8 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		}
 		path := routePath(r)
 		switch path {
-		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative():
+		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative(),
+			p.DeviceAuthorizationEndpoint().Relative(), PushedAuthorizationPath:
 			x.callsAuthenticate = true
 		}
 		switch path {
@@ -90,14 +95,25 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		case p.IntrospectionEndpoint().Relative():
 			p.introspect(answer, r)
 		case p.RevocationEndpoint().Relative():
-			op.Revoke(answer, r, p)
+			p.revoke(answer, r)
+		case p.UserinfoEndpoint().Relative():
+			p.userinfo(answer, r)
+		case PushedAuthorizationPath:
+			p.push(answer, r)
 		case oidc.DiscoveryEndpoint:
 			p.discover(answer, r)
 		case p.KeysEndpoint().Relative():
 			next.ServeHTTP(answer, r)
 			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 		default:
-			next.ServeHTTP(answer, r)
+			switch {
+			case path == p.AuthorizationEndpoint().Relative() && r.Form.Has("request_uri"):
+				p.open(answer, r)
+			case path == p.DeviceAuthorizationEndpoint().Relative() && p.storage.opts.DeviceURL != "":
+				p.authorizeDevice(answer, r)
+			default:
+				next.ServeHTTP(answer, r)
+			}
 		}
 		if c, found := x.unjudged(); found && !x.fault {
 			_ = p.storage.authenticate(r.Context(), c) // x has the result
@@ -111,7 +127,7 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			answer = &response{header: maps.Clone(w.Header())}
 			httphelper.MarshalJSONWithStatus(answer, oidc.ErrServerError(), http.StatusInternalServerError)
 		}
-		p.challenge(answer, r, path, x.invalid)
+		challenge(answer, r, path == p.UserinfoEndpoint().Relative())
 		answer.send(w)
 	})
 }
@@ -164,16 +180,6 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	p.grant(w, r)
 }
 
-// introspect has one who may not ask be told so as RFC 7662, section 2.3 says; the library writes its error as text.
-func (p *Provider) introspect(answer *response, r *http.Request) {
-	op.Introspect(answer, r, p)
-	if answer.status == http.StatusUnauthorized {
-		answer.body.Reset()
-		answer.status = 0
-		httphelper.MarshalJSONWithStatus(answer, oidc.ErrInvalidClient(), http.StatusUnauthorized)
-	}
-}
-
 // maxKeyCache is for how long verifiers may cache the key set at most, so that a key which has leaked and was deleted is
 // forgotten.
 const maxKeyCache = time.Hour
@@ -187,20 +193,10 @@ func (p *Provider) keysCacheControl(answer *response) string {
 	return fmt.Sprintf("max-age=%d", int64(min(p.storage.opts.KeyLeadTime, maxKeyCache).Seconds()))
 }
 
-// challenge adds what goes with a 401: at the userinfo endpoint, where the library says 403 of a dead token (RFC 6750,
-// section 3), and to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser would ask
-// its user for a password.
-func (p *Provider) challenge(answer *response, r *http.Request, path string, invalid bool) {
-	_, _, basic := r.BasicAuth()
-	switch {
-	case path == p.UserinfoEndpoint().Relative():
-		if invalid && answer.status == http.StatusForbidden {
-			answer.status = http.StatusUnauthorized
-		}
-		if answer.status == http.StatusUnauthorized {
-			answer.header.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		}
-	case basic && answer.status == http.StatusUnauthorized:
+// challenge adds what goes with a 401 to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser
+// would ask its user for a password.
+func challenge(answer *response, r *http.Request, isResource bool) {
+	if _, _, basic := r.BasicAuth(); basic && !isResource && answer.status == http.StatusUnauthorized {
 		answer.header.Set("WWW-Authenticate", `Basic realm="client"`)
 	}
 }
@@ -211,7 +207,12 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
 	config.ResponseModesSupported = []string{string(oidc.ResponseModeQuery), string(oidc.ResponseModeFragment), string(oidc.ResponseModeFormPost)}
 	config.GrantTypesSupported = slices.DeleteFunc(config.GrantTypesSupported, func(t oidc.GrantType) bool { return t == oidc.GrantTypeImplicit })
-	config.DeviceAuthorizationEndpoint = ""
+	if p.storage.opts.DeviceURL == "" {
+		config.DeviceAuthorizationEndpoint = ""
+	} else {
+		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
+	}
+	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
 		&config.TokenEndpointAuthSigningAlgValuesSupported,
@@ -222,7 +223,10 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 			*supported = algorithms
 		}
 	}
-	op.Discover(w, config)
+	document := &response{header: w.Header()}
+	op.Discover(document, config)
+	w.WriteHeader(document.status)
+	_, _ = w.Write(p.served(document.body.Bytes(), config.Issuer)) // whoever asked may have gone
 }
 
 // response is an answer that has not been sent yet.

@@ -127,8 +127,11 @@ func (s *Storage) granted(ctx context.Context, by caller, call oautherror.Call, 
 	judged(ctx, by, outcome)
 	if outcome == store.OutcomeReplayed {
 		what := "refresh token"
-		if call == oautherror.RedeemAuthorizationCode {
+		switch call {
+		case oautherror.RedeemAuthorizationCode:
 			what = "authorization code"
+		case oautherror.PollDeviceCode:
+			what = "device code"
 		}
 		s.opts.Logger.LogAttrs(ctx, slog.LevelWarn, what+" replayed: its family is ended",
 			slog.String("authorization_id", string(deref(family))), slog.String("client_id", string(by.client)))
