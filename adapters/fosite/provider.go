@@ -1,0 +1,144 @@
+package fositedb
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/ory/fosite"
+
+	"github.com/oauthdb/oauthdb/oautherror"
+)
+
+// Provider is a fosite.OAuth2Provider that answers what a Store has said where the library would say something else: the error of the
+// decision where the library makes a server_error of it, and server_error where it takes a fault of the database for a statement about a
+// token.
+type Provider struct{ fosite.OAuth2Provider }
+
+var _ fosite.OAuth2Provider = (*Provider)(nil)
+
+// Wrap returns the provider that was composed with a Store as a Provider.
+func Wrap(composed fosite.OAuth2Provider) *Provider { return &Provider{composed} }
+
+// exchange is what a Provider is told by the Store in one call of the library.
+type exchange struct{ fault bool }
+
+type exchangeKey struct{}
+
+func exchangeFrom(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// told runs a call of the library and says what it should have answered.
+func told[T any](ctx context.Context, at oautherror.Endpoint, call func(ctx context.Context) (T, error)) (T, error) {
+	x := &exchange{}
+	answer, err := call(context.WithValue(ctx, exchangeKey{}, x))
+	return answer, x.correct(at, err)
+}
+
+func (x *exchange) correct(at oautherror.Endpoint, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fosite.ErrSerializationFailure):
+		return fosite.ErrTemporarilyUnavailable.WithHint("Please retry the request.").WithWrap(err)
+	case x.fault:
+		return fosite.ErrServerError.WithWrap(err)
+	}
+	if d, found := decision(err); found {
+		if e := d.At(at); e != nil {
+			return e
+		}
+	}
+	return err
+}
+
+// NewAuthorizeRequest implements fosite.OAuth2Provider.
+func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
+	return told(ctx, oautherror.Authorization, func(ctx context.Context) (fosite.AuthorizeRequester, error) {
+		return p.OAuth2Provider.NewAuthorizeRequest(ctx, r)
+	})
+}
+
+// NewAuthorizeResponse implements fosite.OAuth2Provider.
+func (p *Provider) NewAuthorizeResponse(ctx context.Context, r fosite.AuthorizeRequester, session fosite.Session) (fosite.AuthorizeResponder, error) {
+	return told(ctx, oautherror.Authorization, func(ctx context.Context) (fosite.AuthorizeResponder, error) {
+		return p.OAuth2Provider.NewAuthorizeResponse(ctx, r, session)
+	})
+}
+
+// NewPushedAuthorizeRequest implements fosite.OAuth2Provider.
+func (p *Provider) NewPushedAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
+	return told(ctx, oautherror.PushedAuthorization, func(ctx context.Context) (fosite.AuthorizeRequester, error) {
+		return p.OAuth2Provider.NewPushedAuthorizeRequest(ctx, r)
+	})
+}
+
+// NewPushedAuthorizeResponse implements fosite.OAuth2Provider.
+func (p *Provider) NewPushedAuthorizeResponse(ctx context.Context, r fosite.AuthorizeRequester, session fosite.Session) (fosite.PushedAuthorizeResponder, error) {
+	return told(ctx, oautherror.PushedAuthorization, func(ctx context.Context) (fosite.PushedAuthorizeResponder, error) {
+		return p.OAuth2Provider.NewPushedAuthorizeResponse(ctx, r, session)
+	})
+}
+
+// NewAccessRequest implements fosite.OAuth2Provider.
+func (p *Provider) NewAccessRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.AccessRequester, error) {
+	return told(ctx, oautherror.Token, func(ctx context.Context) (fosite.AccessRequester, error) {
+		return p.OAuth2Provider.NewAccessRequest(ctx, r, session)
+	})
+}
+
+// NewAccessResponse implements fosite.OAuth2Provider.
+func (p *Provider) NewAccessResponse(ctx context.Context, r fosite.AccessRequester) (fosite.AccessResponder, error) {
+	return told(ctx, oautherror.Token, func(ctx context.Context) (fosite.AccessResponder, error) {
+		return p.OAuth2Provider.NewAccessResponse(ctx, r)
+	})
+}
+
+// NewRevocationRequest implements fosite.OAuth2Provider.
+func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) error {
+	_, err := told(ctx, oautherror.Revocation, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, p.OAuth2Provider.NewRevocationRequest(ctx, r)
+	})
+	return err
+}
+
+// WriteRevocationResponse implements fosite.OAuth2Provider. The library answers 200 to most errors, also where the token is still live.
+func (p *Provider) WriteRevocationResponse(ctx context.Context, w http.ResponseWriter, err error) {
+	if isFault(err) {
+		p.WriteAccessError(ctx, w, nil, err)
+		return
+	}
+	p.OAuth2Provider.WriteRevocationResponse(ctx, w, err)
+}
+
+// NewIntrospectionRequest implements fosite.OAuth2Provider.
+func (p *Provider) NewIntrospectionRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.IntrospectionResponder, error) {
+	return told(ctx, oautherror.Introspection, func(ctx context.Context) (fosite.IntrospectionResponder, error) {
+		return p.OAuth2Provider.NewIntrospectionRequest(ctx, r, session)
+	})
+}
+
+// WriteIntrospectionError implements fosite.OAuth2Provider. The library answers "active": false to a fault.
+func (p *Provider) WriteIntrospectionError(ctx context.Context, w http.ResponseWriter, err error) {
+	if isFault(err) {
+		p.WriteAccessError(ctx, w, nil, err)
+		return
+	}
+	p.OAuth2Provider.WriteIntrospectionError(ctx, w, err)
+}
+
+// IntrospectToken implements fosite.OAuth2Provider.
+func (p *Provider) IntrospectToken(ctx context.Context, token string, use fosite.TokenUse, session fosite.Session, scope ...string) (fosite.TokenUse, fosite.AccessRequester, error) {
+	var found fosite.TokenUse
+	r, err := told(ctx, oautherror.ProtectedResource, func(ctx context.Context) (r fosite.AccessRequester, err error) {
+		found, r, err = p.OAuth2Provider.IntrospectToken(ctx, token, use, session, scope...)
+		return r, err
+	})
+	return found, r, err
+}
+
+func isFault(err error) bool {
+	return errors.Is(err, fosite.ErrServerError) || errors.Is(err, fosite.ErrTemporarilyUnavailable)
+}
