@@ -90,6 +90,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
+        r.requested_user_info_claims,
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
         (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
@@ -168,10 +169,11 @@ WITH presented AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
+        confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims,
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.is_new
@@ -188,11 +190,12 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, act, authorization_id, authorization_code_id
+        confirmation, act, authorization_id, authorization_code_id, requested_user_info_claims
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
+        g.requested_user_info_claims
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first

@@ -335,6 +335,7 @@ const RotateRefreshToken = `-- name: RotateRefreshToken :one
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
+        r.requested_user_info_claims,
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
         (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
@@ -373,7 +374,7 @@ WITH presented AS MATERIALIZED (
     ) ON r.token = $14::token_digest AND r.client_id = c.client_id
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.requested_user_info_claims, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, lock_parents(p.user_id, p.client_id, p.session_id) AS parents,
         CASE
             WHEN proof_is_fresh($15::token_digest, $16::timestamptz) THEN true
             ELSE was_rotated_into(p.id, $17::refresh_token_id)
@@ -394,7 +395,7 @@ WITH presented AS MATERIALIZED (
         AS j (verdict, successor, successor_id, successor_expires_at, since)
     WHERE p.fresh AND (p.spent OR p.outcome = 'rotated') AND NOT EXISTS (SELECT FROM rotated)
 ), granted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.scopes, p.auth_time, p.resources, p.authorization_details, p.confirmation, p.authorization_id, p.authorization_code_id, p.data, p.requested_user_info_claims, p.spent, p.acr, p.amr, p.act, p.max_expires_at, p.session_expires_at, p.access_token_lifetime, p.id_token_signed_response_alg, p.refresh_token_lifetime, p.sector, p.grace, p.until_used, p.access_scopes, p.access_resources, p.access_details, p.outcome, p.parents, p.fresh, give_subject(p.sector, p.user_id) AS sub, j.verdict IS NULL AS is_new,
         (CASE WHEN p.parents = 'locked' THEN p.session_id END)::session_id AS live_session_id,
         coalesce(j.successor, $18::token_digest)::token_digest AS successor,
         coalesce(j.successor_id, $17::refresh_token_id)::refresh_token_id AS successor_id,
@@ -413,10 +414,11 @@ WITH presented AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
+        confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims,
         CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
     FROM granted AS g
     WHERE g.is_new
@@ -433,11 +435,12 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, act, authorization_id, authorization_code_id
+        confirmation, act, authorization_id, authorization_code_id, requested_user_info_claims
     )
     SELECT $23::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, $12::token_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, $12::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
+        g.requested_user_info_claims
     FROM granted AS g
     WHERE NOT $21::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first

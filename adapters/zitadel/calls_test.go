@@ -166,6 +166,7 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 			func() error { return asError(s.RevokeToken(w.ctx, jti, string(w.user.ID), c.id)) },
 			func() error { return asError(s.RevokeToken(w.ctx, "whatever", "", c.id)) },
 		},
+		"SigningKeyFor":       {func() error { _, err := s.SigningKeyFor(w.ctx, store.ClientID(c.id)); return err }},
 		"SignatureAlgorithms": {func() error { _, err := s.SignatureAlgorithms(w.ctx); return err }},
 		"SigningKey": {
 			func() error { _, err := s.SigningKey(w.ctx); return err },

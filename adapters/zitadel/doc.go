@@ -37,6 +37,7 @@
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
+//	SigningKeyFor                  GetClient, FindCurrentSigningKey
 //	SigningKey                     FindCurrentSigningKey, RotateSigningKeyIfDue
 //	TerminateSession               GetClient, RevokeUserAuthorizationsByClient
 //	TerminateSessionFromRequest    GetClient, EndSession
@@ -118,7 +119,7 @@
 // # Telling clients of a sign-out
 //
 // The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
-// sign its tokens with [Storage.SigningKey], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
+// sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
 // examples/authserver has the whole of it in logout.go.
 //
 // # Without the Provider

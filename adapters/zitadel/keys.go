@@ -159,6 +159,22 @@ func (s signing) SigningKey(ctx context.Context) (op.SigningKey, error) {
 	return key, nil
 }
 
+// SigningKeyFor returns the key for what a client verifies as it does its ID tokens, such as logout tokens (OpenID Connect Back-Channel
+// Logout 1.0, section 2.4): [store.Queries.GetClient], [store.Queries.FindCurrentSigningKey].
+func (s *Storage) SigningKeyFor(ctx context.Context, clientID store.ClientID) (op.SigningKey, error) {
+	row, err := s.store.GetClient(ctx, clientID)
+	if err != nil && !db.IsNotFound(err) {
+		return nil, s.fault(ctx, err)
+	}
+	var registered struct {
+		Algorithm *string `json:"id_token_signed_response_alg"`
+	}
+	if row.Metadata != nil && json.Unmarshal(row.Metadata, &registered) != nil {
+		registered.Algorithm = nil // no text, so none that is offered
+	}
+	return signing{s, registered.Algorithm}.SigningKey(ctx)
+}
+
 // prepareKeys looks up, for what is about to be signed, the keys whose time is over.
 func (s *Storage) prepareKeys(ctx context.Context) error {
 	if _, err := s.SigningKey(ctx); err != nil {

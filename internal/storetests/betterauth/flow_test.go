@@ -7,9 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/oauthdb/oauthdb/store"
@@ -142,48 +145,86 @@ func registeredByUser(w *world) {
 	issued := w.grant(p, c, offline)
 	next := w.rotateHere(c, issued.refresh, store.OutcomeRotated)
 	w.wantLive(w.issued(w.refreshThere(c, next.refresh)).refresh)
+	var refresh int
+	ours := w.grantHere(p, c, offline)
+	w.ok(w.pool.QueryRow(w.ctx, `SELECT count(*) FROM oauth_refresh_token WHERE authorization_id = $1`, string(ours.family)).Scan(&refresh))
+	if refresh != 0 {
+		w.Error("a client of codes alone has got a refresh token here")
+	}
 	_, err = w.q.DeleteUser(w.ctx, owner.id)
 	w.ok(err)
 	w.noneLives("after its owner was deleted", "client_id", c.id)
 	w.refusedThere(c, next.refresh, "invalid_client", "invalid_grant")
 }
 
-// keys are a client's, for private_key_jwt (OpenID Connect Core, section 9).
-func newKeys(w *world) (*ecdsa.PrivateKey, json.RawMessage) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	w.ok(err)
-	point, err := key.PublicKey.Bytes()
-	w.ok(err)
-	b64 := base64.RawURLEncoding.EncodeToString
-	jwks, err := json.Marshal(map[string]any{"keys": []any{map[string]string{
-		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": b64(point[1:33]), "y": b64(point[33:]),
-	}}})
-	w.ok(err)
-	return key, jwks
+// key is a client's, for private_key_jwt (OpenID Connect Core, section 9) and DPoP (RFC 9449).
+type key struct {
+	private *ecdsa.PrivateKey
+	public  map[string]string // the JWK
 }
 
-// assertion is one by which the client authenticates at the token endpoint there (RFC 7523, section 3).
-func (w *world) assertion(c client, key *ecdsa.PrivateKey) string {
+func newKey(w *world) key {
+	w.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.ok(err)
+	point, err := private.PublicKey.Bytes()
+	w.ok(err)
+	return key{private, map[string]string{"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}}
+}
+
+var b64 = base64.RawURLEncoding.EncodeToString
+
+// sign makes a JWT.
+func (k key) sign(w *world, header, claims map[string]any) string {
 	w.Helper()
 	part := func(v any) string {
 		j, err := json.Marshal(v)
 		w.ok(err)
-		return base64.RawURLEncoding.EncodeToString(j)
+		return b64(j)
 	}
-	signed := part(map[string]string{"alg": "ES256", "kid": "1", "typ": "JWT"}) + "." + part(map[string]any{
-		"iss": c.id, "sub": c.id, "aud": w.server.base + "/oauth2/token", "jti": rand.Text(), "iat": time.Now().Unix(), "exp": time.Now().Unix() + 60,
-	})
+	header["alg"] = "ES256"
+	claims["jti"], claims["iat"] = rand.Text(), time.Now().Unix()
+	signed := part(header) + "." + part(claims)
 	digest := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	r, s, err := ecdsa.Sign(rand.Reader, k.private, digest[:])
 	w.ok(err)
-	return signed + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+	return signed + "." + b64(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+}
+
+// assertion is one by which the client authenticates at the token endpoint there (RFC 7523, section 3).
+func (k key) assertion(w *world, c client) string {
+	w.Helper()
+	return k.sign(w, map[string]any{"kid": "1"}, map[string]any{
+		"iss": c.id, "sub": c.id, "aud": w.server.base + "/oauth2/token", "exp": time.Now().Unix() + 60,
+	})
+}
+
+// thumbprint of the key (RFC 7638).
+func (k key) thumbprint(w *world) string {
+	w.Helper()
+	j, err := json.Marshal(k.public) // sorted, and nothing else in it
+	w.ok(err)
+	digest := sha256.Sum256(j)
+	return b64(digest[:])
+}
+
+// proof is a DPoP proof for the token endpoint there.
+func (k key) proof(w *world) http.Header {
+	w.Helper()
+	return http.Header{"Dpop": {k.sign(w, map[string]any{"typ": "dpop+jwt", "jwk": k.public}, map[string]any{
+		"htm": "POST", "htu": w.server.base + "/oauth2/token",
+	})}}
 }
 
 func privateKeys(w *world) {
 	p := w.signUp("keys@example.com")
-	key, jwks := newKeys(w)
+	k := newKey(w)
+	jwk := maps.Clone(k.public)
+	jwk["kid"], jwk["alg"], jwk["use"] = "1", "ES256", "sig"
+	jwks, err := json.Marshal(map[string]any{"keys": []any{jwk}})
+	w.ok(err)
 	there, registered := w.registerThere(p, map[string]any{
-		"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks,
+		"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "private_key_jwt", "jwks": json.RawMessage(jwks),
 		"grant_types": []string{"authorization_code", "refresh_token"},
 	})
 	stored, err := w.q.GetClient(w.ctx, there.id)
@@ -196,10 +237,9 @@ func privateKeys(w *world) {
 		p.Public, p.TokenEndpointAuthMethod, p.JWKS = nil, new("private_key_jwt"), jwks
 	})
 	for _, c := range []client{there, here} {
-		assertion := w.assertion(c, key)
 		form := url.Values{
 			"grant_type": {"authorization_code"}, "code": {w.code(p, c, offline)}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
-			"client_id": {string(c.id)}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+			"client_id": {string(c.id)}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {k.assertion(w, c)},
 		}
 		issued := w.issued(w.post("/oauth2/token", form, ""))
 		w.wantLive(issued.access, issued.refresh)
@@ -208,7 +248,7 @@ func privateKeys(w *world) {
 		if a := w.post("/oauth2/token", form, ""); a.text("error") != "invalid_client" {
 			w.Errorf("an assertion presented twice there: %s", a)
 		}
-		form.Set("client_assertion", w.assertion(c, key))
+		form.Set("client_assertion", k.assertion(w, c))
 		w.wantLive(w.issued(w.post("/oauth2/token", form, "")).refresh)
 	}
 }
@@ -279,6 +319,14 @@ func forResource(w *world) {
 	_, err := w.q.RevokeAuthorization(w.ctx, first.family)
 	w.ok(err)
 	w.refusedThere(c, third.refresh)
+	if !w.introspectThere(c, third.access).active() {
+		w.Error("a JWT ends there with its family, so docs/better-auth.md is wrong")
+	}
+	_, err = w.q.EndSession(w.ctx, p.session)
+	w.ok(err)
+	if w.introspectThere(c, third.access).active() {
+		w.Error("a JWT outlives its session there")
+	}
 }
 
 // loggedOutThere is RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0).
@@ -407,6 +455,9 @@ func devices(w *world) {
 	w.ok(err)
 	a := w.poll(c, between)
 	w.wantDead(a.text("access_token"), a.text("refresh_token"), last.access, last.refresh)
+	if a := w.get("/oauth2/userinfo", "Bearer "+last.access); a.status != 200 {
+		w.Errorf("a token without a session ends there with its user, so docs/better-auth.md is wrong: %s", a)
+	}
 	_, err = w.q.ReinstateUser(w.ctx, p.id)
 	w.ok(err)
 	w.wantDead(a.text("access_token"), a.text("refresh_token"))
@@ -471,4 +522,114 @@ func signingKeys(w *world) {
 	if ours.ID != id || len(all) != 2 {
 		w.Errorf("sign here with %s of %d", ours.ID, len(all))
 	}
+}
+
+// bound are tokens that are bound to a key (RFC 9449).
+func bound(w *world) {
+	p, c, k := w.signUp("dpop@example.com"), w.register(), newKey(w)
+	ask := func(k *key, form url.Values) answer {
+		var header http.Header
+		if k != nil {
+			header = k.proof(w)
+		}
+		return w.server.do(w.ctx, w.TB, "POST", "/oauth2/token", c.authenticate(form), "", header)
+	}
+	refresh := func(k *key, raw string) answer {
+		return ask(k, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {raw}})
+	}
+	redeemed := ask(&k, url.Values{
+		"grant_type": {"authorization_code"}, "code": {w.code(p, c, offline)}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
+	})
+	issued := w.issued(redeemed)
+	for _, raw := range []string{issued.access, issued.refresh} {
+		if r := w.introspectHere(raw); redeemed.text("token_type") != "DPoP" || r.Confirmation == nil || r.Confirmation.JKT != k.thumbprint(w) {
+			w.Errorf("bound to %v, a %s", r.Confirmation, redeemed.text("token_type"))
+		}
+	}
+	by := func(jkt string) func(*store.RotateRefreshTokenParams) {
+		return func(p *store.RotateRefreshTokenParams) { p.Confirmation = &token.Confirmation{JKT: jkt} }
+	}
+	w.rotateHere(c, issued.refresh, store.OutcomeMismatched)
+	w.rotateHere(c, issued.refresh, store.OutcomeMismatched, by(newKey(w).thumbprint(w)))
+	next := w.rotateHere(c, issued.refresh, store.OutcomeRotated, by(k.thumbprint(w)))
+	stranger := newKey(w)
+	for _, k := range []*key{nil, &stranger} {
+		if a := refresh(k, next.refresh); a.text("error") != "invalid_dpop_proof" {
+			w.Errorf("with the key %v: %s", k, a)
+		}
+	}
+	last := w.issued(refresh(&k, next.refresh))
+	if r := w.introspectHere(last.refresh); r.Confirmation == nil || r.Confirmation.JKT != k.thumbprint(w) || last.family != issued.family {
+		w.Errorf("bound to %v", r.Confirmation)
+	}
+}
+
+// claims that a request names are kept by every rotation (OpenID Connect Core, section 5.5).
+func claims(w *world) {
+	p, c := w.signUp("claims@example.com"), w.register()
+	code := w.code(p, c, "openid offline_access", url.Values{"claims": {`{"userinfo":{"email":null}}`}})
+	issued := w.issued(w.redeemThere(c, code))
+	here := w.rotateHere(c, issued.refresh, store.OutcomeRotated)
+	there := w.issued(w.refreshThere(c, here.refresh))
+	for i, raw := range []string{issued.access, here.access, there.access} {
+		if a := w.get("/oauth2/userinfo", "Bearer "+raw); a.text("email") != p.email {
+			w.Errorf("userinfo of access token %d: %s", i+1, a)
+		}
+	}
+}
+
+// docs/better-auth.md says of these that the two servers differ.
+
+func subjects(w *world) {
+	p, c := w.signUp("pairwise@example.com"), w.register(func(p *store.CreateClientParams) { p.SubjectType = new("pairwise") })
+	issued := w.grant(p, c, "openid")
+	there, here := w.get("/oauth2/userinfo", "Bearer "+issued.access).text("sub"), w.introspectHere(issued.access).Sub
+	if there == "" || there == string(p.id) || here == nil || *here == store.Subject(p.id) || there == string(*here) {
+		w.Errorf("there %q, here %v", there, here)
+	}
+}
+
+func neverThere(w *world) {
+	p, c := w.signUp("never@example.com"), w.registerConfidential()
+	issued := w.grantHere(p, c, offline)
+	next := w.rotateHere(c, issued.refresh, store.OutcomeRotated, func(p *store.RotateRefreshTokenParams) {
+		p.RefreshTokenLifetime, p.AccessTokenLifetime = store.Never, store.Never
+	})
+	_, err := w.pool.Exec(w.ctx, `UPDATE oauth_authorization SET max_expires_at = NULL WHERE id = $1`, string(issued.family))
+	w.ok(err)
+	last := w.rotateHere(c, next.refresh, store.OutcomeRotated, func(p *store.RotateRefreshTokenParams) {
+		p.RefreshTokenLifetime, p.AccessTokenLifetime = store.Never, store.Never
+	})
+	w.wantLive(last.access, last.refresh)
+	if w.introspectHere(last.refresh).ExpiresAt != nil || w.introspectThere(c, last.access).active() {
+		w.Error("a token that never expires is live there")
+	}
+	w.refusedThere(c, last.refresh)
+	w.wantLive(last.access, last.refresh)
+}
+
+// A server that repeats its answer to a retry.
+func TestARetryThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "REUSE_INTERVAL=60")
+	p, c := w.signUp("retry@example.com"), w.register()
+	first := w.grant(p, c, offline)
+	second := w.issued(w.refreshThere(c, first.refresh))
+	if again := w.issued(w.refreshThere(c, first.refresh)); again != second {
+		w.Errorf("repeated: %+v, then %+v", second, again)
+	}
+	w.wantLive(second.access, second.refresh)
+
+	// What is repeated after an ending is dead.
+	_, err := w.q.RevokeUserAuthorizationsByClient(w.ctx, store.RevokeUserAuthorizationsByClientParams{UserID: p.id, ClientID: c.id})
+	w.ok(err)
+	again := w.refreshThere(c, first.refresh)
+	w.wantDead(second.access, second.refresh, again.text("access_token"), again.text("refresh_token"))
+	w.refusedThere(c, second.refresh)
+
+	// Here the retry of what was spent there is a replay.
+	third := w.grant(p, c, offline)
+	fourth := w.issued(w.refreshThere(c, third.refresh))
+	w.rotateHere(c, third.refresh, store.OutcomeReplayed)
+	w.wantDead(fourth.access, fourth.refresh)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -73,12 +74,13 @@ func installed(t *testing.T) {
 	}
 }
 
-// startServer starts a server on a database, and stops it when the test is over.
-func startServer(t *testing.T, database string) *server {
+// startServer starts a server on a database, with more in its environment, and stops it when the test is over.
+func startServer(t *testing.T, database string, env ...string) *server {
 	t.Helper()
 	installed(t)
 	node := exec.Command("node", "server.mjs")
 	node.Dir, node.Env = folder, append(os.Environ(), "DATABASE_URL="+database, "NODE_ENV=production", "BETTER_AUTH_SECRET="+secret)
+	node.Env = append(node.Env, env...)
 	s := &server{log: &lockedBuffer{}, http: &http.Client{
 		Timeout:       20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -142,8 +144,8 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d %s %s", a.status, a.header.Get("Location"), a.raw)
 }
 
-// do sends a request with a form, a value to be sent as JSON, or nothing.
-func (s *server) do(ctx context.Context, t testing.TB, method, path string, body any, cookie string) answer {
+// do sends a request with a form, a value to be sent as JSON, or nothing. header may be nil.
+func (s *server) do(ctx context.Context, t testing.TB, method, path string, body any, cookie string, header http.Header) answer {
 	t.Helper()
 	var content io.Reader
 	kind := "application/json"
@@ -162,6 +164,7 @@ func (s *server) do(ctx context.Context, t testing.TB, method, path string, body
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(r.Header, header)
 	if body != nil {
 		r.Header.Set("Content-Type", kind)
 	}

@@ -42,12 +42,12 @@ type world struct {
 // peerName is the application name that the sessions of the server there have, if they have the options of asPeer.
 const peerName = "betterauth_peer"
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	d := storetest.New(t, fixture.WithRoles)
 	peer := asPeer(t, d.URL)
 	mustBePeer(t, peer)
-	w := &world{t, t.Context(), d.Pool, d.Store, startServer(t, peer)}
+	w := &world{t, t.Context(), d.Pool, d.Store, startServer(t, peer, env...)}
 	t.Cleanup(func() { // before the server stops
 		var sessions int
 		err := d.Pool.QueryRow(context.WithoutCancel(t.Context()), `
@@ -97,12 +97,12 @@ func (w *world) ok(err error) {
 
 func (w *world) post(path string, body any, cookie string) answer {
 	w.Helper()
-	return w.server.do(w.ctx, w.TB, "POST", path, body, cookie)
+	return w.server.do(w.ctx, w.TB, "POST", path, body, cookie, nil)
 }
 
 func (w *world) get(path, cookie string) answer {
 	w.Helper()
-	return w.server.do(w.ctx, w.TB, "GET", path, nil, cookie)
+	return w.server.do(w.ctx, w.TB, "GET", path, nil, cookie, nil)
 }
 
 // person is signed in at the better-auth server.
@@ -304,16 +304,20 @@ func (w *world) grantHere(p person, c client, scope string) tokens {
 }
 
 // rotateHere presents a refresh token to the store.
-func (w *world) rotateHere(c client, refresh string, want store.Outcome) tokens {
+func (w *world) rotateHere(c client, refresh string, want store.Outcome, change ...func(*store.RotateRefreshTokenParams)) tokens {
 	w.Helper()
 	access, successor := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
 	method, digest := c.who()
-	r, err := w.q.RotateRefreshToken(w.ctx, store.RotateRefreshTokenParams{
+	p := store.RotateRefreshTokenParams{
 		ClientID: c.id, ClientAuthMethod: method, ClientSecret: digest, Token: token.DigestOf(refresh), Grace: grace,
 		Successor: successor.Digest(), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: time.Hour,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: 10 * time.Minute,
 		DefaultScopes: []string{"openid", "profile", "email", "offline_access"}, DefaultResources: []string{resource},
-	})
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	r, err := w.q.RotateRefreshToken(w.ctx, p)
 	w.ok(err)
 	if r.Outcome != want {
 		w.Fatalf("RotateRefreshToken: %s, want %s", r.Outcome, want)

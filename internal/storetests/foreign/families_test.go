@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -501,6 +502,24 @@ func TestWhatAnotherServerGrantedIsRefreshedForAClientOfCodesAlone(t *testing.T)
 	w.exec(`UPDATE oauth_authorization SET kind = 'code' WHERE id = $1`, w.family(ours))
 	if outcome, _, _ = w.rotate(ours); outcome != store.OutcomeUnauthorizedClient {
 		t.Errorf("a family of ours: %s", outcome)
+	}
+}
+
+func TestRotationKeepsTheClaimsThatTheRequestNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	r := w.refresh(w.row(offline))
+	w.exec(`UPDATE oauth_refresh_token SET requested_user_info_claims = '{email,name}' WHERE id = $1`, r.id)
+	_, access, successor := w.rotate(r)
+	_, retried, _ := w.rotate(r)
+	for _, id := range []string{access.id, retried.id, successor.id} {
+		kept := value[[]string](w, `
+			SELECT requested_user_info_claims FROM oauth_refresh_token WHERE id = $1
+			UNION ALL
+			SELECT requested_user_info_claims FROM oauth_access_token WHERE id = $1`, id)
+		if !slices.Equal(kept, []string{"email", "name"}) {
+			t.Errorf("kept %q", kept)
+		}
 	}
 }
 

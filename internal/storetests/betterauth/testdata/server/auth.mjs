@@ -31,6 +31,8 @@ export const options = ({ baseURL, pool, secret }) => ({
 			allowUnauthenticatedClientRegistration: true,
 			resources: [{ identifier: resource, name: "Calendar", customClaims: { calendar: { version: 2 } } }],
 			clientRegistrationAllowedResources: [resource],
+			pairwiseSecret: secret,
+			refreshTokenReuseInterval: Number(process.env.REUSE_INTERVAL ?? 0),
 			silenceWarnings: { oauthAuthServerConfig: true, openidConfig: true },
 		}),
 		oauthDeviceAuthorization({ interval: "1s", validateClient: async (id) => id === "tv" }),
