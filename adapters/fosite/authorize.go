@@ -147,9 +147,8 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	}
 	r := s.request(ctx, row, session)
 	r.Form = formOf(map[string]*string{"redirect_uri": row.RedirectURI})
-	if row.RedeemedAt != nil {
-		m.code = code
-		return r, fosite.ErrInvalidatedAuthorizeCode
+	if row.RedeemedAt != nil && ctx.Value(fosite.AccessResponseContextKey) == nil {
+		return r, fosite.ErrInvalidatedAuthorizeCode // when the answer is being made already, Commit says so
 	}
 	err = hydrate(session, row.Data, held{
 		subject: string(*row.UserID), authTime: row.AuthTime, acr: row.ACR, amr: row.AMR,

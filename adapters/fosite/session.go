@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/handler/rfc7523"
+	"github.com/ory/fosite/token/jwt"
 
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -20,9 +23,16 @@ type Session struct {
 	SessionID store.SessionID `json:"-"`
 	// ReferenceID is the tenant in which the user agrees; empty: in none.
 	ReferenceID store.ReferenceID `json:"-"`
-	// Extra are further claims of introspection.
+	// Extra are further claims of introspection, and of access tokens that are JWTs.
 	Extra map[string]any `json:"extra,omitempty"`
 }
+
+var (
+	_ openid.Session             = (*Session)(nil)
+	_ rfc7523.Session            = (*Session)(nil)
+	_ oauth2.JWTSessionContainer = (*Session)(nil)
+	_ fosite.ExtraClaimsSession  = (*Session)(nil)
+)
 
 // NewSession returns a session of a user, for [fosite.OAuth2Provider.NewAuthorizeResponse]. For the token endpoint user and session are
 // empty: they come from the database.
@@ -50,6 +60,14 @@ func (s *Session) GetExtraClaims() map[string]any {
 	}
 	return s.Extra
 }
+
+// GetJWTClaims implements oauth2.JWTSessionContainer: what a JWT access token says beside what the library adds.
+func (s *Session) GetJWTClaims() jwt.JWTClaimsContainer {
+	return &jwt.JWTClaims{Subject: s.Subject, Extra: maps.Clone(s.Extra)}
+}
+
+// GetJWTHeader implements oauth2.JWTSessionContainer.
+func (s *Session) GetJWTHeader() *jwt.Headers { return &jwt.Headers{} }
 
 // GrantedIn implements the interface by which a session says where a grant is made.
 func (s *Session) GrantedIn() (store.SessionID, store.ReferenceID) { return s.SessionID, s.ReferenceID }
