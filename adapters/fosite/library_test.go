@@ -2,6 +2,7 @@ package fositedb_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -243,5 +244,78 @@ func TestHandlerCannotWidenAGrant(t *testing.T) {
 	s.widen.Store(true)
 	if a := c.refresh(tokens.str("refresh_token")); a.status != http.StatusBadRequest || a.str("error") != "invalid_scope" {
 		t.Errorf("refresh: %d %s", a.status, a.text)
+	}
+}
+
+// What is inactive comes with the request that it was for, and with the library's own errors.
+func TestInactiveOnesComeWithTheirRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve(func(h *how) { h.opts.SuccessorKeys = nil })
+	c := s.register()
+	code := c.code()
+	tokens := c.redeem(code)
+	c.refresh(tokens.str("refresh_token"))
+	st, err := fositedb.New(w.db.Pool, fositedb.Options{})
+	w.ok(err)
+	var id string
+	w.ok(w.db.Pool.QueryRow(w.ctx, `SELECT id FROM oauth_authorization WHERE client_id = $1`, c.id).Scan(&id))
+	byCode, err := st.GetAuthorizeCodeSession(w.ctx, string(token.DigestOf(code)), fositedb.NewSession("", ""))
+	if !errors.Is(err, fosite.ErrInvalidatedAuthorizeCode) || byCode == nil || byCode.GetID() != id || byCode.GetClient().GetID() != c.id {
+		t.Errorf("a redeemed code: %v %v", byCode, err)
+	}
+	byToken, err := st.GetRefreshTokenSession(w.ctx, string(token.DigestOf(tokens.str("refresh_token"))), nil)
+	if !errors.Is(err, fosite.ErrInactiveToken) || byToken == nil || byToken.GetID() != id || byToken.GetClient().GetID() != c.id {
+		t.Errorf("a spent refresh token: %v %v", byToken, err)
+	}
+	for what, err := range map[string]error{
+		"code":          second(st.GetAuthorizeCodeSession(w.ctx, "nothing", nil)),
+		"refresh token": second(st.GetRefreshTokenSession(w.ctx, "nothing", nil)),
+		"access token":  second(st.GetAccessTokenSession(w.ctx, "nothing", nil)),
+		"PKCE":          second(st.GetPKCERequestSession(w.ctx, "nothing", nil)),
+		"OpenID":        second(st.GetOpenIDConnectSession(w.ctx, "nothing", nil)),
+		"client":        second(st.GetClient(w.ctx, "nothing")),
+		"issuer's key":  second(st.GetPublicKey(w.ctx, "nobody", "nobody", "k")),
+	} {
+		if !errors.Is(err, fosite.ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestWhatCannotBeStoredIsAnInvalidRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve()
+	c := s.register()
+	for name, value := range map[string]string{"nonce": "the-nonce\x00", "acr_values": "\xff", "state": "the-state\x00"} {
+		w.wantRedirected(s.authorize(c.request(func(f url.Values) { f.Set(name, value) })), "invalid_request")
+		w.want(name, c.post("/par", c.request(func(f url.Values) { f.Set(name, value) })), http.StatusBadRequest, "invalid_request")
+	}
+	w.want("code", c.redeem("\x00"), http.StatusBadRequest, "invalid_grant")
+	w.want("refresh token", c.refresh("\x00.\xff"), http.StatusBadRequest, "invalid_grant")
+	c.wantActive(false, "\x00", "\xff.\x00")
+	nobody := client{server: s, id: "\x00", secret: "\xff"}
+	w.want("client", nobody.redeem("x"), http.StatusUnauthorized, "invalid_client")
+}
+
+// A handler that serves userinfo knows the user, whatever the client does.
+func TestSessionNamesTheUserAndWhereTheGrantWasMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve()
+	c := s.register(func(p *store.CreateClientParams) { p.SubjectType = new("pairwise") })
+	tokens := c.login()
+	_, r, err := s.provider.IntrospectToken(w.ctx, tokens.str("access_token"), fosite.AccessToken, fositedb.NewSession("", ""), "openid")
+	w.ok(err)
+	session := r.GetSession().(*fositedb.Session)
+	wantEqual(t, "session", []any{session.UserID, session.SessionID, session.Username}, []any{w.user, w.session, "ada"})
+	if session.Subject == string(w.user) || session.Subject == "" {
+		t.Errorf("the subject is %q", session.Subject)
+	}
+	if got := r.GetClient().(*fositedb.Client).OAuthClient(); string(got.ClientID) != c.id || len(got.RedirectURIs) == 0 {
+		t.Errorf("the client is %+v", got)
 	}
 }
