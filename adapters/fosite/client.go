@@ -253,10 +253,10 @@ func (h hasher) Hash(_ context.Context, secret []byte) ([]byte, error) {
 
 type asserterKey struct{}
 
-// clientAuthentication is the library's, with its errors set right: a fault is no invalid_client, and no credentials, or some of an
-// unknown kind, are (RFC 6749, section 5.2).
+// clientAuthentication is the library's, with its errors set right: a fault is no invalid_client, and no credentials, some of an unknown
+// kind, or an expired assertion are (RFC 6749, section 5.2).
 func (s *Store) clientAuthentication(config *fosite.Config) fosite.ClientAuthenticationStrategy {
-	library := &fosite.Fosite{Store: s, Config: config}
+	library := &fosite.Fosite{Store: s, Config: audiences{config}}
 	return func(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
 		ctx = context.WithValue(ctx, asserterKey{}, asserter(form.Get("client_assertion")))
 		c, err := library.DefaultClientAuthenticationStrategy(ctx, r, form)
@@ -265,12 +265,23 @@ func (s *Store) clientAuthentication(config *fosite.Config) fosite.ClientAuthent
 			return c, nil
 		case errors.Is(err, ErrStore):
 			return nil, fosite.ErrServerError.WithWrap(err)
-		case errors.Is(err, fosite.ErrInvalidRequest):
+		case errors.Is(err, fosite.ErrInvalidRequest), !errors.As(err, new(*fosite.RFC6749Error)): // an assertion that has expired is the latter
 			return nil, fosite.ErrInvalidClient.WithHint(fosite.ErrorToRFC6749Error(err).HintField).WithWrap(err)
 		default:
 			return nil, err
 		}
 	}
+}
+
+// audiences lets a client name the issuer in its assertion as well as the token endpoint (RFC 7523, section 3).
+type audiences struct{ *fosite.Config }
+
+// GetTokenURLs implements fosite.TokenURLProvider.
+func (a audiences) GetTokenURLs(ctx context.Context) []string {
+	if a.IDTokenIssuer == "" {
+		return a.Config.GetTokenURLs(ctx)
+	}
+	return append(a.Config.GetTokenURLs(ctx), a.IDTokenIssuer)
 }
 
 // asserter is the client that an assertion says it is of. The library verifies that before it is used.

@@ -39,9 +39,9 @@
 //
 // # Which method makes which call
 //
-// A method that is not here sends nothing.
+// A method that is not here sends nothing. A code that was looked up in a request is not looked up again in it.
 //
-//	Commit                      RedeemAuthorizationCode, RotateRefreshToken
+//	Commit                      FindAuthorizationByCode, RedeemAuthorizationCode, RotateRefreshToken
 //	CreateAccessTokenSession    IssueAccessToken, IssueTokenByAssertion
 //	CreateAuthorizeCodeSession  GrantAuthorization, ApproveAuthorization
 //	CreatePARSession            CreateAuthorization
@@ -56,8 +56,8 @@
 //	GetPublicKey                FindTrustedIssuerByIssuer
 //	GetPublicKeys               FindTrustedIssuerByIssuer
 //	GetRefreshTokenSession      IntrospectRefreshToken, GetClient, FindRefreshTokenByToken, GetAuthorization
-//	RevokeAccessToken           RevokeAuthorization, RedeemAuthorizationCode, GetAccessToken, RevokeAccessTokenByID
-//	RevokeRefreshToken          RevokeAuthorization, RedeemAuthorizationCode
+//	RevokeAccessToken           RevokeAuthorization, FindAuthorizationByCode, RedeemAuthorizationCode, GetAccessToken, RevokeAccessTokenByID
+//	RevokeRefreshToken          RevokeAuthorization, FindAuthorizationByCode, RedeemAuthorizationCode
 //	SetClientAssertionJWT       RememberClientAssertion
 //
 // # What a request costs
@@ -80,13 +80,16 @@
 // # What the losers are told
 //
 // A [Provider] answers invalid_grant to all parallel redemptions and refreshes but one, as it does to a later one, and server_error to a
-// fault of the database. Without it the answers are the library's own:
+// fault of the database. It also lets clients authenticate at introspection as they are registered. Without it the answers are the library's
+// own:
 //
 //   - A redemption that loses is told server_error, 500, as is every other refusal that comes with Commit.
 //   - A refresh that loses is told invalid_request, 400. So is reuse that is found out by Commit, which it is with Options.SuccessorKeys.
-//   - A fault is "active": false at introspection, 200 at revocation (the token lives on), invalid_client at the authorization endpoint.
+//   - A fault is "active": false at introspection, 200 at revocation (the token lives on), invalid_client at the authorization endpoint and
+//     at that of pushed requests.
 //   - A conflict (SQLSTATE 40001, 40P01) is fosite.ErrSerializationFailure: invalid_request for a refresh, server_error for a redemption. A
 //     Provider answers temporarily_unavailable.
+//   - Introspection takes HTTP Basic or an access token of the caller's, and no key and no client_secret_post.
 //
 // # What the library can't do
 //

@@ -293,6 +293,32 @@ func TestRefusals(t *testing.T) {
 	w.want("disabled client", c.refresh(tokens.str("refresh_token")), http.StatusUnauthorized, "invalid_client")
 }
 
+func TestIntrospectionTakesTheRegisteredMethodOfAConfidentialClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve()
+	c := s.register()
+	live := c.login().str("access_token")
+	keyedClient, posting := s.register(keyed), s.register(func(p *store.CreateClientParams) { p.TokenEndpointAuthMethod = new("client_secret_post") })
+	keyedClient.wantActive(true, live)
+	secret := posting.secret
+	posting.secret = ""
+	by := func(secret string) answer {
+		return posting.post("/introspect", url.Values{"token": {live}, "client_secret": {secret}})
+	}
+	wantEqual(t, "by client_secret_post", by(secret).body["active"], true)
+	w.want("by a wrong secret", by("wrong"), http.StatusUnauthorized, "invalid_client")
+	w.want("a public client", s.register(public).introspect(live), http.StatusUnauthorized, "invalid_client")
+	w.want("nobody", client{server: s, id: "nobody", secret: "x"}.introspect(live), http.StatusUnauthorized, "invalid_client")
+	w.want("no token", c.post("/introspect", url.Values{"token_type_hint": {"access_token"}}), http.StatusBadRequest, "invalid_request")
+	// by an access token, as the library has it
+	r, err := http.NewRequestWithContext(w.ctx, http.MethodPost, s.url+"/introspect", strings.NewReader(url.Values{"token": {live}}.Encode()))
+	w.ok(err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer "+c.login().str("access_token"))
+	wantEqual(t, "by an access token", s.send(r).body["active"], true)
+}
+
 func TestOlderSecretsAuthenticateWhileTheyCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

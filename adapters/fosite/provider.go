@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/ory/fosite"
 
@@ -21,7 +23,7 @@ var _ fosite.OAuth2Provider = (*Provider)(nil)
 func Wrap(composed fosite.OAuth2Provider) *Provider { return &Provider{composed} }
 
 // exchange is what a Provider is told by the Store in one call of the library.
-type exchange struct{ fault bool }
+type exchange struct{ fault error }
 
 type exchangeKey struct{}
 
@@ -41,9 +43,9 @@ func (x *exchange) correct(at oautherror.Endpoint, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, fosite.ErrSerializationFailure):
+	case errors.Is(x.fault, fosite.ErrSerializationFailure), errors.Is(err, fosite.ErrSerializationFailure):
 		return fosite.ErrTemporarilyUnavailable.WithHint("Please retry the request.").WithWrap(err)
-	case x.fault:
+	case x.fault != nil:
 		return fosite.ErrServerError.WithWrap(err)
 	}
 	if d, found := decision(err); found {
@@ -113,16 +115,45 @@ func (p *Provider) WriteRevocationResponse(ctx context.Context, w http.ResponseW
 	p.OAuth2Provider.WriteRevocationResponse(ctx, w, err)
 }
 
-// NewIntrospectionRequest implements fosite.OAuth2Provider.
+// NewIntrospectionRequest implements fosite.OAuth2Provider. The library has callers authenticate by HTTP Basic or by an access token. Here
+// they may also do so as they are registered (RFC 7662, section 2.1), public clients excepted.
 func (p *Provider) NewIntrospectionRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.IntrospectionResponder, error) {
 	return told(ctx, oautherror.Introspection, func(ctx context.Context) (fosite.IntrospectionResponder, error) {
-		return p.OAuth2Provider.NewIntrospectionRequest(ctx, r, session)
+		library, ok := p.OAuth2Provider.(interface {
+			AuthenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error)
+		})
+		if !ok || r.Method != http.MethodPost || fosite.AccessTokenFromRequest(r) != "" {
+			return p.OAuth2Provider.NewIntrospectionRequest(ctx, r, session)
+		}
+		inactive := &fosite.IntrospectionResponse{}
+		if err := r.ParseMultipartForm(1 << 20); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+			return inactive, fosite.ErrInvalidRequest.WithWrap(err)
+		}
+		client, err := library.AuthenticateClient(ctx, r, r.PostForm)
+		switch {
+		case err != nil:
+			return inactive, err
+		case client.IsPublic():
+			return inactive, fosite.ErrInvalidClient
+		case r.PostForm.Get("token") == "":
+			return inactive, fosite.ErrInvalidRequest.WithHint("There is no token.")
+		}
+		use, request, err := p.OAuth2Provider.IntrospectToken(ctx, r.PostForm.Get("token"), fosite.TokenUse(r.PostForm.Get("token_type_hint")), session,
+			fosite.RemoveEmpty(strings.Split(r.PostForm.Get("scope"), " "))...)
+		if err != nil {
+			return inactive, fosite.ErrInactiveToken.WithWrap(err)
+		}
+		response := &fosite.IntrospectionResponse{Active: true, AccessRequester: request, TokenUse: use}
+		if use == fosite.AccessToken {
+			response.AccessTokenType = fosite.BearerAccessToken
+		}
+		return response, nil
 	})
 }
 
 // WriteIntrospectionError implements fosite.OAuth2Provider. The library answers "active": false to a fault.
 func (p *Provider) WriteIntrospectionError(ctx context.Context, w http.ResponseWriter, err error) {
-	if isFault(err) {
+	if isFault(err) || !errors.Is(err, fosite.ErrInactiveToken) && errors.Is(err, fosite.ErrInvalidClient) {
 		p.WriteAccessError(ctx, w, nil, err)
 		return
 	}

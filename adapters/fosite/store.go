@@ -86,13 +86,15 @@ func (s *Store) fault(ctx context.Context, err error) error {
 	if db.IsUnstorable(err) || db.IsCheckViolation(err) {
 		return fosite.ErrInvalidRequest.WithHint("A parameter can't be stored.")
 	}
-	if x := exchangeFrom(ctx); x != nil {
-		x.fault = true
-	}
+	told := fosite.ErrServerError
 	if isConflict(err) {
-		return fosite.ErrSerializationFailure.WithWrap(ErrStore)
+		told = fosite.ErrSerializationFailure
 	}
-	return fosite.ErrServerError.WithWrap(ErrStore)
+	told = told.WithWrap(ErrStore)
+	if x := exchangeFrom(ctx); x != nil {
+		x.fault = told
+	}
+	return told
 }
 
 // isConflict reports whether the server undid a statement for the sake of another (SQLSTATE 40001, 40P01).
