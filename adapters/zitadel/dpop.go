@@ -75,7 +75,7 @@ func readProof(headers []string) (key *jose.JSONWebKey, claims proofClaims, why 
 	if len(headers) != 1 || len(headers[0]) > maxProof {
 		return nil, claims, "there has to be one DPoP header"
 	}
-	jws, err := jose.ParseSigned(headers[0], proofAlgorithms)
+	jws, err := jose.ParseSignedCompact(headers[0], proofAlgorithms)
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, claims, "the proof is not a JWT that is signed by one of the algorithms"
 	}

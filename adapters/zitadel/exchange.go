@@ -3,7 +3,6 @@ package zitadel
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -82,27 +81,10 @@ func judged(ctx context.Context, by caller, outcome store.Outcome) {
 	}
 }
 
-// unjudged is the client that has presented a secret in a request which failed before a call was told of it.
+// unjudged is the client that has presented itself in a request which failed before a call was told of it.
 func (x *exchange) unjudged() (caller, bool) {
-	switch {
-	case !x.callsAuthenticate || x.judged || x.client != nil && x.client.public():
-		return caller{}, false
-	case x.caller.method != "":
-		return x.caller, true
-	case x.form("client_assertion") != "": // more than one method: the library has refused that
+	if !x.callsAuthenticate || x.judged || x.caller.method == "" || x.client != nil && x.client.public() {
 		return caller{}, false
 	}
-	c := caller{method: methodPost}
-	id, secret := x.form("client_id"), x.form("client_secret")
-	if user, password, inHeader := x.request.BasicAuth(); inHeader {
-		c.method = methodBasic
-		var idErr, secretErr error
-		id, idErr = url.QueryUnescape(user)
-		secret, secretErr = url.QueryUnescape(password)
-		if idErr != nil || secretErr != nil {
-			return caller{}, false // the library has refused it
-		}
-	}
-	c.client, c.secret = store.ClientID(id), token.DigestOf(secret)
-	return c, secret != ""
+	return x.caller, true
 }

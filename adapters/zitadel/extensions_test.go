@@ -375,6 +375,55 @@ func TestUserInfoSaysWhatIsWrongWithTheToken(t *testing.T) {
 	}
 }
 
+// Scripts call the endpoints from every origin and without cookies; they see why they are refused, and may send a proof.
+func TestScriptsOfOtherOriginsCallEndpointsAndNoPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for path, want := range map[string]bool{
+		"/oauth/token": true, "/userinfo": true, "/revoke": true, "/.well-known/openid-configuration": true, "/keys": true, "/par": true,
+		"/authorize": false, "/authorize/callback": false, "/end_session": false,
+	} {
+		r := w.get(path)
+		r.Method = http.MethodOptions
+		r.Header.Set("Origin", "https://app.example")
+		r.Header.Set("Access-Control-Request-Method", http.MethodPost)
+		r.Header.Set("Access-Control-Request-Headers", "authorization,dpop")
+		response, err := http.DefaultClient.Do(r)
+		w.ok(err)
+		response.Body.Close()
+		got := response.Header.Get("Access-Control-Allow-Origin") == "https://app.example" && response.Header.Get("Access-Control-Allow-Headers") == "authorization,dpop"
+		wantEqual(t, path, []any{got, response.Header.Get("Access-Control-Allow-Credentials")}, []any{want, ""})
+	}
+	r := w.get("/userinfo")
+	r.Header.Set("Origin", "https://app.example")
+	response, err := http.DefaultClient.Do(r)
+	w.ok(err)
+	response.Body.Close()
+	wantEqual(t, "exposed", response.Header.Get("Access-Control-Expose-Headers"), "Www-Authenticate")
+}
+
+// RFC 7523, section 3, item 3: the token endpoint's URL names the server as well as the issuer does.
+func TestAssertionIsMeantForTheIssuerOrTheTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.registerKey()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: c.key, KeyID: "k1"}}, nil)
+	w.ok(err)
+	for _, aud := range []any{w.issuer, w.issuer + "/oauth/token", []string{w.issuer}, []string{"https://other.example", w.issuer + "/oauth/token"}} {
+		now := time.Now().Unix()
+		assertion := signed(t, signer, map[string]any{"iss": c.id, "sub": c.id, "aud": aud, "iat": now, "exp": now + 60, "jti": token32()})
+		for _, want := range []int{http.StatusOK, http.StatusUnauthorized} { // once
+			status, body := c.post("/oauth/token", url.Values{
+				"grant_type": {"client_credentials"}, "scope": {"files"}, "client_assertion": {assertion},
+				"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+			})
+			if status != want {
+				t.Errorf("aud %v: %d %v", aud, status, body)
+			}
+		}
+	}
+}
+
 // RFC 7662, section 2.1, and RFC 7009, section 2.1: token is required, and so is the client's authentication, before all else.
 func TestIntrospectionAndRevocationBeginWithTheClient(t *testing.T) {
 	t.Parallel()

@@ -86,8 +86,14 @@ func (p *Provider) grant(w http.ResponseWriter, r *http.Request) {
 
 func (p *Provider) granted(r *http.Request) (any, error) {
 	request := &tokenRequest{Provider: p, Request: r}
+	grantType := request.param("grant_type")
 	var err error
-	if request.by, err = p.presented(r); err != nil {
+	if grantType == string(oidc.GrantTypeBearer) {
+		request.by, err = request.bearer()
+	} else {
+		request.by, err = p.presented(r)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if request.key, err = p.prove(r, p.TokenEndpoint()); err != nil {
@@ -96,7 +102,6 @@ func (p *Provider) granted(r *http.Request) (any, error) {
 	if request.param("authorization_details") != "" {
 		return nil, withCode("invalid_authorization_details").WithDescription("authorization_details are not served") // RFC 9396, section 5
 	}
-	grantType := request.param("grant_type")
 	var issued *tokens
 	switch {
 	case grantType == "":
@@ -105,7 +110,7 @@ func (p *Provider) granted(r *http.Request) (any, error) {
 		issued, err = request.redeem()
 	case grantType == string(oidc.GrantTypeRefreshToken) && p.GrantTypeRefreshTokenSupported():
 		issued, err = request.refresh()
-	case grantType == string(oidc.GrantTypeClientCredentials):
+	case grantType == string(oidc.GrantTypeClientCredentials), grantType == string(oidc.GrantTypeBearer):
 		issued, err = request.issue()
 	case grantType == string(oidc.GrantTypeTokenExchange):
 		issued, err = request.exchange()
@@ -179,14 +184,47 @@ func (p *Provider) asserted(r *http.Request, id string) (caller, error) {
 	case !p.AuthMethodPrivateKeyJWTSupported():
 		return refuse("auth_method private_key_jwt not supported")
 	}
-	c, err := op.AuthorizePrivateJWTKey(r.Context(), r.PostForm.Get("client_assertion"), p)
+	err := p.verifyAssertion(r.Context(), r.PostForm.Get("client_assertion"))
 	switch {
 	case x.fault:
 		return caller{}, err
 	case err != nil:
 		return refuse("the assertion does not authenticate the client") // RFC 7521, section 4.2.1
-	case id != "" && id != c.GetID():
+	case id != "" && store.ClientID(id) != x.caller.client:
 		return refuse("client_id is not that of the assertion") // RFC 7521, section 4.2
+	}
+	return x.caller, nil
+}
+
+// verifyAssertion verifies the assertion of a client, which becomes the exchange's caller. It may be meant for the issuer or for the token
+// endpoint (RFC 7523, section 3, item 3). What it is meant for is looked at before it is remembered.
+func (p *Provider) verifyAssertion(ctx context.Context, assertion string) error {
+	issuer := op.IssuerFromContext(ctx)
+	var err error
+	for _, audience := range []string{issuer, p.TokenEndpoint().Absolute(issuer)} {
+		verifier := op.NewJWTProfileVerifierKeySet(assertionKeySet{p.storage}, audience, assertionMaxAge, assertionSkew)
+		if _, err = op.VerifyJWTAssertion(ctx, assertion, verifier); !errors.Is(err, oidc.ErrAudience) {
+			return err
+		}
+	}
+	return err
+}
+
+// bearer is the client whose assertion is the grant (RFC 7523, section 2.1).
+func (r *tokenRequest) bearer() (caller, error) {
+	assertion, err := r.required("assertion")
+	if err != nil {
+		return caller{}, err
+	}
+	x := exchangeFrom(r.ctx())
+	var refused *oidc.Error
+	switch err := r.verifyAssertion(r.ctx(), assertion); {
+	case x.fault || errors.As(err, &refused):
+		return caller{}, err
+	case err != nil:
+		return caller{}, oidc.ErrInvalidGrant().WithDescription("the assertion is not accepted")
+	case !slices.Contains(x.client.GrantTypes(), oidc.GrantTypeBearer):
+		return caller{}, oidc.ErrUnauthorizedClient()
 	}
 	return x.caller, nil
 }

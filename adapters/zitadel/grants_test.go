@@ -67,7 +67,7 @@ func TestIDTokenOfARefreshSaysHowTheUserSignedIn(t *testing.T) {
 // algorithmOf is that of a JWT's signature.
 func (w *world) algorithmOf(raw any) string {
 	w.Helper()
-	jws, err := jose.ParseSigned(raw.(string), []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
+	jws, err := jose.ParseSignedCompact(raw.(string), []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	w.ok(err)
 	return jws.Signatures[0].Protected.Algorithm
 }

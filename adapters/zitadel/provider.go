@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/rs/cors"
 	httphelper "github.com/zitadel/oidc/v3/pkg/http"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -63,7 +64,7 @@ func NewProvider(storage *Storage, config *op.Config, issuer func(insecure bool)
 		c.SupportedClaims = slices.Clone(servedClaims)
 	}
 	verifies := publishedKeys{storage}
-	options = append([]op.Option{op.WithAccessTokenKeySet(verifies), op.WithIDTokenHintKeySet(verifies)}, options...)
+	options = append([]op.Option{op.WithCORSOptions(p.crossOrigin()), op.WithAccessTokenKeySet(verifies), op.WithIDTokenHintKeySet(verifies)}, options...)
 	options = append(options, op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
 	inner, err := op.NewProvider(&c, storage, issuer, options...)
 	if err != nil {
@@ -155,6 +156,21 @@ func tidy(r *http.Request) error {
 	return nil
 }
 
+// crossOrigin lets scripts of every origin call the endpoints that take tokens or a client's authentication, without cookies. The pages to
+// which a browser is sent are for nobody's scripts.
+func (p *Provider) crossOrigin() *cors.Options {
+	return &cors.Options{
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders: []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
+		ExposedHeaders: []string{"WWW-Authenticate"},
+		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
+			path := routePath(r)
+			authorize := p.AuthorizationEndpoint().Relative()
+			return path != authorize && !strings.HasPrefix(path, authorize+"/") && path != p.EndSessionEndpoint().Relative(), nil
+		},
+	}
+}
+
 // routePath is the path by which chi routes a request.
 func routePath(r *http.Request) string {
 	if c := chi.RouteContext(r.Context()); c != nil && c.RoutePath != "" {
@@ -171,10 +187,6 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		httphelper.MarshalJSONWithStatus(w, oidc.ErrInvalidRequest().WithDescription("the token endpoint takes POST"), http.StatusMethodNotAllowed)
-		return
-	}
-	if r.PostForm.Get("grant_type") == string(oidc.GrantTypeBearer) {
-		op.Exchange(w, r, p)
 		return
 	}
 	p.grant(w, r)

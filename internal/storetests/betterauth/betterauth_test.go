@@ -27,6 +27,8 @@ func TestBetterAuth(t *testing.T) {
 		{"a device", devices},
 		{"a device that asks for a resource", deviceForResource},
 		{"a device of that server's own", deviceOfTheirOwn},
+		{"a client that its owner manages there", managed},
+		{"a token that is presented to both at once", atBoth},
 		{"tokens that are bound to a key", bound},
 		{"claims that a request names", claims},
 		{"a pairwise client's users have other names there", subjects},

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,6 +156,104 @@ func registeredByUser(w *world) {
 	w.ok(err)
 	w.noneLives("after its owner was deleted", "client_id", c.id)
 	w.refusedThere(c, next.refresh, "invalid_client", "invalid_grant")
+}
+
+// managed is a confidential client that its owner creates, changes and deletes there.
+func managed(w *world) {
+	owner := w.signUp("manager@example.com")
+	a := w.post("/oauth2/create-client", map[string]any{
+		"redirect_uris": []string{redirectURI}, "client_name": "Reports", "token_endpoint_auth_method": "client_secret_post",
+		"grant_types": []string{"authorization_code", "refresh_token"},
+	}, owner.cookie)
+	c := client{store.ClientID(a.text("client_id")), a.text("client_secret")}
+	issued := w.grant(owner, c, offline)
+	authenticates := func(c client) bool {
+		w.Helper()
+		method, digest := c.who()
+		r, err := w.q.AuthenticateClient(w.ctx, store.AuthenticateClientParams{ClientID: c.id, ClientAuthMethod: method, ClientSecret: digest})
+		w.ok(err)
+		return r == store.OutcomeAuthenticated
+	}
+	if !authenticates(c) {
+		w.Error("its secret is not known here")
+	}
+	old := c
+	c.secret = w.post("/oauth2/client/rotate-secret", map[string]any{"client_id": c.id}, owner.cookie).text("client_secret")
+	if c.secret == "" || !authenticates(c) || authenticates(old) {
+		w.Error("a secret that was rotated there is not known here, or the old one is")
+	}
+	next := w.rotateHere(c, issued.refresh, store.OutcomeRotated)
+
+	// The consent that its user takes back there.
+	consents := w.get("/oauth2/get-consents", owner.cookie)
+	var given []struct{ ID, ClientID string }
+	if err := json.Unmarshal([]byte(consents.raw), &given); err != nil || len(given) != 1 {
+		w.Fatalf("consents: %s (%v)", consents, err)
+	}
+	covered := func() bool {
+		w.Helper()
+		r, err := w.q.CheckConsent(w.ctx, store.CheckConsentParams{UserID: owner.id, ClientID: c.id, Scopes: []string{"openid"}})
+		w.ok(err)
+		return r.Covered
+	}
+	if !covered() {
+		w.Error("what was agreed to there doesn't count here")
+	}
+	if a := w.post("/oauth2/delete-consent", map[string]any{"id": given[0].ID}, owner.cookie); a.status != 200 || covered() {
+		w.Errorf("a consent that was deleted there counts here: %s", a)
+	}
+	w.wantLive(next.refresh)
+
+	if a := w.post("/oauth2/delete-client", map[string]any{"client_id": c.id}, owner.cookie); a.status != 200 {
+		w.Errorf("delete-client: %s", a)
+	}
+	w.wantDead(next.access, next.refresh)
+	if authenticates(c) {
+		w.Error("a client that was deleted there authenticates here")
+	}
+}
+
+// atBoth presents one refresh token to both servers at once. One of them may take it for spent and end more, but both never issue.
+func atBoth(w *world) {
+	p, c := w.signUp("at-both@example.com"), w.register()
+	issued := map[string]int{}
+	for range 8 {
+		first := w.grant(p, c, offline)
+		var there answer
+		var here tokens
+		var outcome store.Outcome
+		var both sync.WaitGroup
+		both.Go(func() { there = w.refreshThere(c, first.refresh) })
+		both.Go(func() {
+			access, successor := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
+			r, err := w.q.RotateRefreshToken(w.ctx, store.RotateRefreshTokenParams{
+				ClientID: c.id, ClientAuthMethod: "none", Token: token.DigestOf(first.refresh), Grace: grace,
+				Successor: successor.Digest(), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: time.Hour,
+				AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: time.Minute, DefaultScopes: strings.Fields(offline),
+			})
+			if err != nil {
+				w.Error(err)
+			}
+			here, outcome = tokens{access: access.Reveal(), refresh: successor.Reveal()}, r.Outcome
+		})
+		both.Wait()
+		isThere, isHere := there.status == 200, outcome == store.OutcomeRotated
+		if isThere && isHere {
+			w.Errorf("issued there %s, and here", there)
+		}
+		if isThere { // here it was a replay
+			issued["there"]++
+			w.wantDead(there.text("access_token"), there.text("refresh_token"))
+		}
+		if isHere { // there the loser may have been told so by the gate, or have read a spent token, which ends all
+			issued["here"]++
+		}
+		w.wantDead(first.refresh)
+		if !isHere {
+			w.wantDead(here.access, here.refresh)
+		}
+	}
+	w.Logf("issued %v", issued)
 }
 
 // key is a client's, for private_key_jwt (OpenID Connect Core, section 9) and DPoP (RFC 9449).
@@ -608,11 +707,12 @@ func neverThere(w *world) {
 	w.wantLive(last.access, last.refresh)
 }
 
-// A server that repeats its answer to a retry.
+// A server that repeats its answer to a retry, and whose adapter uses transactions.
 func TestARetryThere(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "REUSE_INTERVAL=60")
-	p, c := w.signUp("retry@example.com"), w.register()
+	w := newWorld(t, "REUSE_INTERVAL=60", "TRANSACTION=1")
+	p := w.signUp("retry@example.com")
+	c, _ := w.registerThere(p, map[string]any{"redirect_uris": []string{redirectURI}, "token_endpoint_auth_method": "none"})
 	first := w.grant(p, c, offline)
 	second := w.issued(w.refreshThere(c, first.refresh))
 	if again := w.issued(w.refreshThere(c, first.refresh)); again != second {

@@ -14,10 +14,10 @@ const getJwks = async ({ context }) => {
 	return keys.some((key) => key.alg === "EdDSA") ? keys : [];
 };
 
-export const options = ({ baseURL, pool, secret }) => ({
+export const options = ({ baseURL, pool, secret, transaction = false, reuseInterval = 0 }) => ({
 	baseURL,
 	secret,
-	database: drizzleAdapter(drizzle(pool, { schema }), { provider: "pg", schema }),
+	database: drizzleAdapter(drizzle(pool, { schema }), { provider: "pg", schema, transaction }),
 	emailAndPassword: { enabled: true, password: { hash: async (p) => `plain:${p}`, verify: async ({ hash, password }) => hash === `plain:${password}` } },
 	rateLimit: { enabled: false },
 	telemetry: { enabled: false },
@@ -32,7 +32,7 @@ export const options = ({ baseURL, pool, secret }) => ({
 			resources: [{ identifier: resource, name: "Calendar", customClaims: { calendar: { version: 2 } } }],
 			clientRegistrationAllowedResources: [resource],
 			pairwiseSecret: secret,
-			refreshTokenReuseInterval: Number(process.env.REUSE_INTERVAL ?? 0),
+			refreshTokenReuseInterval: reuseInterval,
 			silenceWarnings: { oauthAuthServerConfig: true, openidConfig: true },
 		}),
 		oauthDeviceAuthorization({ interval: "1s", validateClient: async (id) => id === "tv" }),
