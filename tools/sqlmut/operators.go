@@ -37,7 +37,7 @@ var operators = []operator{
 
 // locks reports whether the operator changes what is locked, or in which order.
 func (op operator) locks() bool {
-	return op == weakenLock || op == dropLock || op == dropSkipLocked || op == dropOrder
+	return op == weakenLock || op == dropLock || op == dropSkipLocked
 }
 
 // change is a mutant of a text, before it has a name.
