@@ -547,7 +547,10 @@ func TestTokensWithoutExpiryAreCollectedWhenTheyAreDead(t *testing.T) {
 	_, dead := w.Exchange(subject.Access, ended, store.OutcomeExchanged, never)
 	_, living := w.Exchange(subject.Access, goesOn, store.OutcomeExchanged, never)
 	w.Exec(`UPDATE oauth_access_token SET expires_at = NULL WHERE subject_token_id IS NOT NULL`)
-	w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, store.RevokeUserAuthorizationsByClientParams{UserID: w.User, ClientID: ended})), store.OutcomeEnded)
+	for user, client := range map[store.UserID]store.ClientID{w.User: ended, w.NewUser(): goesOn} {
+		p := store.RevokeUserAuthorizationsByClientParams{UserID: user, ClientID: client}
+		w.want("RevokeUserAuthorizationsByClient", w.outcome(w.Q.RevokeUserAuthorizationsByClient(w.Ctx, p)), store.OutcomeEnded)
+	}
 	w.changesRows(func() {
 		p, deleted := store.DeleteDeadAccessTokensParams{PageSize: 1}, int64(0)
 		for {
