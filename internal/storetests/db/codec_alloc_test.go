@@ -13,7 +13,7 @@ import (
 	"github.com/oauthdb/oauthdb/storetest"
 )
 
-// On a pool of pgx it is 73 by the store and 70 by hand.
+// On a pool of pgx it is half as many again.
 func TestIntrospectionAllocatesLittle(t *testing.T) { // not parallel: AllocsPerRun counts for the whole process
 	d := storetest.New(t)
 	digest := grantToken(t, d.Store)
@@ -24,7 +24,7 @@ func TestIntrospectionAllocatesLittle(t *testing.T) { // not parallel: AllocsPer
 			t.Error(err)
 		}
 	})
-	const most = 48
+	const most = 50
 	if got > most {
 		t.Errorf("%v allocations, at most %v are expected", got, most)
 	}
