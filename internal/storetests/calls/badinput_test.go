@@ -111,6 +111,8 @@ func TestUnstorableArgumentFindsNoRowWithoutOne(t *testing.T) {
 	w.machine()
 	w.issueJWT()
 	w.pending()
+	w.Exec(`UPDATE oauth_client SET previous_registration_access_token = $2 WHERE client_id = $1`, w.Client, string(fixture.Digest("replaced")))
+	before := w.Snapshot()
 	const bad = "\x00"
 	for name, find := range map[string]func() (int, error){
 		"ListAuthorizationAccessTokens": func() (int, error) {
@@ -143,6 +145,7 @@ func TestUnstorableArgumentFindsNoRowWithoutOne(t *testing.T) {
 			t.Errorf("%s: %d found", name, n)
 		}
 	}
+	wantEqual(t, "changed", fixture.Changed(before, w.Snapshot()), nil)
 }
 
 // found is 1 if a row was found, and 0 if none was.

@@ -255,6 +255,18 @@ var walks = map[string]struct {
 			return row.Marked, (*string)(row.LastID)
 		},
 	},
+	"MarkUnusedClients": {
+		func(w *world) {
+			w.Exec(`UPDATE oauth_client SET unused_since = now() - $2::interval, unused_checked_at = now() WHERE client_id = $1`, w.registered(), unusedFor)
+		},
+		func(w *world, after string, size int32) (int64, *string) {
+			row, err := w.Q.MarkUnusedClients(w.Ctx, store.MarkUnusedClientsParams{
+				AfterID: store.OAuthClientID(after), PageSize: size, UnusedFor: unusedFor, Retention: unusedRetention,
+			})
+			w.OK(err)
+			return row.Deleted, (*string)(row.LastID)
+		},
+	},
 	"SweepSessionClients, which deletes": {
 		func(w *world) {
 			w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ('gone', $1, '', '', '')`, string(w.NewClient()))
