@@ -568,7 +568,7 @@ LIMIT 1;
 -- name: RevokeAccessTokenByID :one
 WITH presented AS MATERIALIZED (
     -- the row decides, if there is one; else the family
-    SELECT t.id, coalesce(t.authorization_id, a.id) AS authorization_id, coalesce(t.user_id, a.user_id) AS user_id,
+    SELECT t.id, coalesce(t.authorization_id, a.id) AS authorization_id, t.user_id,
         (
             CASE
                 WHEN t.id IS NOT NULL THEN 'revoked'

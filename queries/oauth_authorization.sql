@@ -544,7 +544,7 @@ WITH caller AS MATERIALIZED (
         (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
-        coalesce(sqlc.narg('confirmation')::token_confirmation, a.confirmation) AS confirmation,
+        sqlc.narg('confirmation')::token_confirmation AS confirmation,
         CASE WHEN is_public(c) THEN coalesce(a.confirmation, sqlc.narg('confirmation')::token_confirmation) END AS family_confirmation,
         -- counted from the redemption, so that a repeated call gets the same answer
         least(
@@ -807,7 +807,7 @@ WITH locked AS MATERIALIZED (
     INSERT INTO session_client (session_id, client_id, user_id, sub, sid)
     SELECT g.session_id, g.client_id, g.user_id, g.sub, g.session_id
     FROM granted AS g
-    WHERE g.is_new AND g.session_id IS NOT NULL
+    WHERE g.session_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM session_client AS k WHERE k.session_id = g.session_id AND k.client_id = g.client_id)
     ON CONFLICT (session_id, client_id) DO NOTHING
 )

@@ -69,3 +69,34 @@ func TestRevocationByIDThatEndsNothingChangesNothing(t *testing.T) {
 	})
 	w.want("live", w.introspectAccessByID(live).Outcome, store.OutcomeActive)
 }
+
+// The row of an access token says whose it is, whatever family the caller names.
+func TestEventOfARevocationByIDNamesTheUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	k := w.Redeem()
+	w.Exec(`INSERT INTO oauth_access_token (id, client_id, scopes, expires_at) VALUES ('own', $1, '{}', now() + interval '1 hour')`, w.Client)
+	for what, c := range map[string]struct {
+		params store.RevokeAccessTokenByIDParams
+		isHers bool
+	}{
+		"a token of a user": {store.RevokeAccessTokenByIDParams{ID: w.accessTokenOf(k.Access).ID, ClientID: w.Client}, true},
+		"a client's own, of no family whatever is asked": {
+			store.RevokeAccessTokenByIDParams{ID: "own", AuthorizationID: &k.Authorization, ClientID: w.Client}, false,
+		},
+	} {
+		var before int64
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT coalesce(max(id), 0) FROM security_event`).Scan(&before))
+		c.params.ClientAuthMethod = fixture.Verified
+		row, err := w.Q.RevokeAccessTokenByID(w.Ctx, c.params)
+		w.OK(err)
+		w.want(what, row.Outcome, store.OutcomeEnded)
+		if (row.AuthorizationID != nil) != c.isHers {
+			t.Errorf("%s: of the family %v", what, row.AuthorizationID)
+		}
+		events := w.eventsAfter(before)
+		if len(events) != 1 || (events[0].UserID != nil) != c.isHers || c.isHers && *events[0].UserID != w.User {
+			t.Errorf("%s: events %+v", what, events)
+		}
+	}
+}

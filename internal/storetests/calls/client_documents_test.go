@@ -122,13 +122,38 @@ func TestWhatFindsItsWorkDoneIsSettled(t *testing.T) {
 	w.register(p, store.OutcomeRegistered)
 	token := w.initialToken("iat", 1)
 	w.want("RevokeInitialAccessToken", w.outcome(w.Q.RevokeInitialAccessToken(w.Ctx, token)), store.OutcomeEnded)
+	k := w.Redeem()
+	access := w.accessTokenOf(k.Access).ID
+	w.revokeByID(access, w.Client)
+	w.revokeFamily(k.Authorization)
+	w.endSession(w.Session)
+	w.suspend(w.User)
 	w.Exec(`CREATE OR REPLACE FUNCTION settled(verdict outcome) RETURNS outcome LANGUAGE plpgsql AS $$ BEGIN RAISE 'settled as %', verdict; END $$`)
-	for call, err := range map[string]func() error{
-		"retried": func() error { _, err := w.Q.RegisterClient(w.Ctx, p); return err },
-		"revoked": func() error { _, err := w.Q.RevokeInitialAccessToken(w.Ctx, token); return err },
-		"unknown": func() error { _, err := w.Q.DeleteClient(w.Ctx, "none"); return err },
+	for call, c := range map[string]struct {
+		want store.Outcome
+		call func() error
+	}{
+		"RegisterClient":           {store.OutcomeRetried, func() error { _, err := w.Q.RegisterClient(w.Ctx, p); return err }},
+		"RevokeInitialAccessToken": {store.OutcomeRevoked, func() error { _, err := w.Q.RevokeInitialAccessToken(w.Ctx, token); return err }},
+		"RevokeToken":              {store.OutcomeRevoked, func() error { _, err := w.Q.RevokeToken(w.Ctx, w.RevokeParams(k.Refresh)); return err }},
+		"RevokeAccessTokenByID": {store.OutcomeRevoked, func() error {
+			_, err := w.Q.RevokeAccessTokenByID(w.Ctx, store.RevokeAccessTokenByIDParams{ID: access, ClientID: w.Client, ClientAuthMethod: fixture.Verified})
+			return err
+		}},
+		"RevokeAuthorization": {store.OutcomeRevoked, func() error { _, err := w.Q.RevokeAuthorization(w.Ctx, k.Authorization); return err }},
+		"EndSession":          {store.OutcomeRevoked, func() error { _, err := w.Q.EndSession(w.Ctx, w.Session); return err }},
+		"SuspendUser":         {store.OutcomeRevoked, func() error { _, err := w.Q.SuspendUser(w.Ctx, w.User); return err }},
+		"DeleteUser":          {store.OutcomeUnknown, func() error { _, err := w.Q.DeleteUser(w.Ctx, "none"); return err }},
+		"DeleteClient":        {store.OutcomeUnknown, func() error { _, err := w.Q.DeleteClient(w.Ctx, "none"); return err }},
+		"DeleteTrustedIssuer": {store.OutcomeUnknown, func() error { _, err := w.Q.DeleteTrustedIssuer(w.Ctx, "none"); return err }},
+		"DeletePasskey": {store.OutcomeUnknown, func() error {
+			_, err := w.Q.DeletePasskey(w.Ctx, store.DeletePasskeyParams{UserID: w.User})
+			return err
+		}},
+		"DeleteTOTP":          {store.OutcomeUnknown, func() error { _, err := w.Q.DeleteTOTP(w.Ctx, store.DeleteTOTPParams{UserID: w.User}); return err }},
+		"DeleteRecoveryCodes": {store.OutcomeUnknown, func() error { _, err := w.Q.DeleteRecoveryCodes(w.Ctx, w.User); return err }},
 	} {
-		wantEqual(t, call, pgErrorOf(err()).Message, "settled as "+call)
+		wantEqual(t, call, pgErrorOf(c.call()).Message, "settled as "+string(c.want))
 	}
 }
 

@@ -56,6 +56,15 @@ func TestIssueGrantWritesTheFamilyAndItsTokens(t *testing.T) {
 	}
 	wantEqual(t, "resources", a.Resources, []string{"https://api.example"})
 	wantEqual(t, "scopes", a.GrantedScopes, p.Scopes)
+	for what, ends := range map[string]struct {
+		at    *time.Time
+		after time.Duration
+	}{
+		"access token": {row.AccessTokenExpiresAt, p.AccessTokenLifetime}, "refresh token": {row.RefreshTokenExpiresAt, p.RefreshTokenLifetime},
+		"family": {a.MaxExpiresAt, p.FamilyLifetime},
+	} {
+		wantEqual(t, "end of the "+what, ends.at.Sub(a.CreatedAt), ends.after)
+	}
 	access, refresh := w.Introspect("at-x"), w.Introspect("rt-x")
 	for kind, got := range map[string]store.IntrospectTokenRow{"access": access, "refresh": refresh} {
 		if got.Outcome != store.OutcomeActive || *got.AuthorizationID != p.ID || *got.UserID != w.User || *got.ACR != "high" ||

@@ -241,6 +241,11 @@ func TestRepeatedRedemptionAfterItsTokensAreGone(t *testing.T) {
 		first, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 		w.OK(err)
 		w.Want(name, first.Outcome, store.OutcomeRedeemed)
+		var session time.Time
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT expires_at FROM session WHERE id = $1`, w.Session).Scan(&session))
+		if ends := first.AccessTokenExpiresAt; (ends != nil && ends.Equal(session)) != (name == "bounded by the session") {
+			t.Errorf("%s: the access token ends at %v, the session at %v", name, ends, session)
+		}
 		again := func(gone string) {
 			row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
 			w.OK(err)
