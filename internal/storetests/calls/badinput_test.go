@@ -106,12 +106,18 @@ func TestNULAndInvalidUTF8AreRefusedWhereverTheyStand(t *testing.T) {
 func TestUnstorableDigestFindsNoRowWithoutOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	w.pending()
+	taken := store.TakeAuthorizationByRequestURIParams{Lifetime: time.Hour, RequestURI: fixture.Digest("uri"), ClientID: w.Client}
+	w.pending(func(p *store.CreateAuthorizationParams) {
+		p.RequestURI, p.RequestURILifetime = &taken.RequestURI, time.Minute
+	})
+	_, err := w.Q.TakeAuthorizationByRequestURI(w.Ctx, taken)
+	w.OK(err)
 	w.Exec(`UPDATE oauth_client SET previous_registration_access_token = $2 WHERE client_id = $1`, w.Client, string(fixture.Digest("replaced")))
 	w.Unchanged(func() {
 		_, err := w.Q.FindClientByRegistrationToken(w.Ctx, store.FindClientByRegistrationTokenParams{ClientID: w.Client, RegistrationAccessToken: "\x00"})
 		w.None(err)
-		_, err = w.Q.TakeAuthorizationByRequestURI(w.Ctx, store.TakeAuthorizationByRequestURIParams{Lifetime: time.Hour, RequestURI: "\x00", ClientID: w.Client})
+		taken.RequestURI = "\x00"
+		_, err = w.Q.TakeAuthorizationByRequestURI(w.Ctx, taken)
 		w.None(err)
 	})
 }

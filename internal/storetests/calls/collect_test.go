@@ -300,6 +300,11 @@ func TestWalkLooksAtAPageAtATime(t *testing.T) {
 			for range 3 {
 				c.due(w)
 			}
+			w.Unchanged(func() {
+				n, last := c.page(w, "~", 2) // which is behind all ids
+				wantEqual(t, "done by an empty page", n, 0)
+				wantEqual(t, "its last row", last, nil)
+			})
 			var done int64
 			for after := ""; ; {
 				n, last := c.page(w, after, 2)
@@ -454,6 +459,37 @@ func TestExpiryOfASessionDetachesWhatGoesOnWithoutIt(t *testing.T) {
 	row, _ := w.Rotate(offline.Refresh, store.OutcomeRotated)
 	wantEqual(t, "session of the answer", row.SessionID, nil)
 	w.Rotate(bound.Refresh, store.OutcomeRevoked)
+}
+
+// What refers to a session that is over keeps it until it is detached, whichever table it is in.
+func TestExpiredSessionStaysUntilNothingRefersToIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Redeem()
+	w.Redeem()
+	tables := []string{"oauth_access_token", "oauth_refresh_token", "oauth_authorization"}
+	for _, table := range tables {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			for _, other := range tables {
+				if other != table {
+					exec(`UPDATE ` + other + ` SET session_id = NULL, updated_at = now()`)
+				}
+			}
+			var rows []store.DeleteExpiredSessionsRow
+			collect := func() {
+				row, err := q.DeleteExpiredSessions(w.Ctx, 1)
+				w.OK(err)
+				rows = append(rows, row)
+			}
+			exec(`UPDATE session SET expires_at = now() + interval '1 microsecond' WHERE id = $1`, string(w.Session))
+			collect()
+			exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(w.Session))
+			for range 4 {
+				collect()
+			}
+			wantEqual(t, table, rows, []store.DeleteExpiredSessionsRow{{}, {Detached: 1}, {Detached: 1}, {Deleted: 1}, {}})
+		})
+	}
 }
 
 // pausing makes calls stop that read a table, until the returned function is called: they have their snapshot by then, and hold no row.

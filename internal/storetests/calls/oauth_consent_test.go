@@ -357,6 +357,7 @@ func TestConsentOfAUserWhoMayNotGiveOneDoesNotCount(t *testing.T) {
 	suspended, deleted := w.NewUser(), w.NewUser()
 	w.suspend(suspended)
 	w.deleteUser(deleted)
+	w.Exec(`UPDATE "user" SET suspended_at = NULL WHERE id = $1`, deleted) // it is enough that the user is deleted
 	w.Exec(`INSERT INTO oauth_consent (id, client_id, scopes) VALUES ('nobody', $1, '{openid}')`, string(w.Client))
 	for _, user := range []store.UserID{suspended, deleted, "nobody"} {
 		if user != "nobody" {

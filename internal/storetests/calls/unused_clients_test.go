@@ -200,6 +200,21 @@ func TestUnusedClientIsJudgedToTheInstant(t *testing.T) {
 	}
 }
 
+// A consent is of late if it was given no longer ago than UnusedFor.
+func TestConsentCountsAsUseToTheInstant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Client = w.registered()
+	w.consent("", false, "openid")
+	for ago, want := range map[time.Duration]int64{unusedFor: 0, unusedFor + time.Microsecond: 1} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(`UPDATE oauth_client SET unused_since = now() - $2::interval, unused_checked_at = now() WHERE client_id = $1`, w.Client, unusedFor)
+			exec(`UPDATE oauth_consent SET updated_at = now() - $2::interval WHERE client_id = $1`, w.Client, ago)
+			wantEqual(t, "deleted, with a consent of "+ago.String()+" ago", w.on(q).markUnused(), want)
+		})
+	}
+}
+
 func TestWhichUnusedClientsAreDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
