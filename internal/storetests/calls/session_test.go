@@ -712,3 +712,37 @@ func TestEndingLeavesWhatIsOver(t *testing.T) {
 		wantEqual(t, "row of a deleted user", row, store.EndUserSessionsRow{Outcome: store.OutcomeUnknown})
 	}, sessionRow("~", live), rowName("~", "user", w.User))
 }
+
+// What another call holds is left to those that walk, by whichever lock it is held.
+func TestEndingSkipsWhatAnotherCallHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Client = w.NewClient(withLogoutURI)
+	w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ($1, $2, $3, '', '')`, string(w.Session), string(w.Client), string(w.User))
+	for _, lock := range []string{"FOR NO KEY UPDATE", "FOR SHARE"} {
+		within := func(table string, call func(q *store.Queries)) {
+			t.Helper()
+			release := w.holding(`SELECT FROM ` + table + ` ` + lock)
+			defer release()
+			w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+				exec(`SET LOCAL lock_timeout = '5s'`)
+				call(q)
+			})
+		}
+		within("session_client", func(q *store.Queries) {
+			row, err := q.EndSession(w.Ctx, w.Session)
+			w.OK(err)
+			w.want("EndSession", row.Outcome, store.OutcomeEnded)
+			known, err := q.ListSessionClients(w.Ctx, w.Session)
+			w.OK(err)
+			wantEqual(t, "due, while it is held", known[0].DueAt, nil)
+		})
+		within("session", func(q *store.Queries) {
+			row, err := q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User})
+			w.OK(err)
+			wantEqual(t, "row", row, store.EndUserSessionsRow{Outcome: store.OutcomeEnded})
+			_, err = q.FindSessionByToken(w.Ctx, fixture.Digest(string(w.Session)))
+			w.None(err)
+		})
+	}
+}
