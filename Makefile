@@ -48,11 +48,15 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
+.PHONY: test race betterauth crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
 test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
 	$(two-at-once)
+betterauth: ## run a better-auth server on the store's database; make betterauth NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "betterauth: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
+	cd internal/storetests && go test ./betterauth -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes

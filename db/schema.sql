@@ -299,6 +299,11 @@ CREATE DOMAIN public.stored_array AS jsonb
 
 COMMENT ON DOMAIN public.stored_array IS 'A JSON array of 64 KiB and 32 levels at most.';
 
+CREATE DOMAIN public.stored_assertion_id AS public.token_digest
+	CONSTRAINT assertion_id_is_digest CHECK (((octet_length((VALUE)::text) = ANY (ARRAY[32, 43])) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)));
+
+COMMENT ON DOMAIN public.stored_assertion_id IS 'A digest by which an assertion is remembered: 43 base64url characters, or the first 32 as a better-auth server has them.';
+
 CREATE DOMAIN public.stored_authorization_id AS public.authorization_id
 	CONSTRAINT authorization_id_length CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)));
 
@@ -1630,6 +1635,18 @@ $$;
 
 COMMENT ON FUNCTION public.find_issued_access_token(of_token public.access_token_id, issued_to public.client_id, presented_as public.token_digest, exchanged_for public.access_token_id, name text, OUT authorization_id public.authorization_id, OUT expires_at timestamp with time zone, OUT scopes text[], OUT resources text[], OUT authorization_details jsonb, OUT act jsonb) IS 'Part of the calls that issue access tokens: what the same call issued before; NULLs if it has been collected. The id or digest of another token is an error that names the parameter. VOLATILE, so that it sees what was committed while the statement waited for the id.';
 
+CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN COALESCE((grant_type = ANY (COALESCE(((c).grant_types)::text[], '{authorization_code,refresh_token}'::text[]))), false);
+
+COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
+
+CREATE FUNCTION public.gets_refresh_token(c public.oauth_client, granted_scopes text[], needs_offline_access boolean) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (public.uses_grant_type(c, 'refresh_token'::text) AND ((NOT needs_offline_access) OR ('offline_access'::text = ANY (COALESCE(granted_scopes, '{}'::text[])))));
+
+COMMENT ON FUNCTION public.gets_refresh_token(c public.oauth_client, granted_scopes text[], needs_offline_access boolean) IS 'Whether a client gets a refresh token with a grant, if the server issues one: it has to be registered for refresh_token and, if the server wants it so, granted offline_access (OpenID Connect Core, section 11). Never NULL.';
+
 CREATE FUNCTION public.give_family() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2806,12 +2823,6 @@ CREATE FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user
 
 COMMENT ON FUNCTION public.subject_of(c public.oauth_client, of_client text, of_user text) IS 'The subject (sub) by which a client knows a user. It writes nothing, so it is NULL for a client with pairwise subjects that has been granted nothing yet. c spares a look-up if it is the client''s row.';
 
-CREATE FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN COALESCE((grant_type = ANY (COALESCE(((c).grant_types)::text[], '{authorization_code,refresh_token}'::text[]))), false);
-
-COMMENT ON FUNCTION public.uses_grant_type(c public.oauth_client, grant_type text) IS 'Whether a client is registered for a grant type (RFC 7591, section 2). A client without registered grant types uses authorization_code, and the refresh tokens that a server chooses to issue with it. Never NULL.';
-
 CREATE FUNCTION public.was_granted_by(assertion public.token_digest, of_token public.access_token_id) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2916,7 +2927,9 @@ CREATE TABLE public.device_code (
     last_polled_at timestamp with time zone,
     polling_interval integer,
     client_id public.short_text,
-    scope text
+    scope text,
+    oauth_client_id public.short_text,
+    resources public.text_list
 );
 
 COMMENT ON TABLE public.device_code IS 'Requests of devices at a better-auth server (RFC 8628). Ours are in oauth_polled_request. Its rows refer to no other table and are deleted once they have expired.';
@@ -2938,6 +2951,10 @@ COMMENT ON COLUMN public.device_code.polling_interval IS 'Milliseconds between t
 COMMENT ON COLUMN public.device_code.client_id IS 'The client, by its client_id.';
 
 COMMENT ON COLUMN public.device_code.scope IS 'The scopes asked for, separated by spaces.';
+
+COMMENT ON COLUMN public.device_code.oauth_client_id IS 'The client, by its client_id, if it is registered: its device gets tokens. NULL for a device of that server''s own, which gets a session.';
+
+COMMENT ON COLUMN public.device_code.resources IS 'The resources asked for (RFC 8707).';
 
 CREATE TABLE public.jwks (
     id public.stored_jwk_id NOT NULL,
@@ -2968,7 +2985,7 @@ COMMENT ON COLUMN public.jwks.expires_at IS 'When the key is no longer published
 COMMENT ON COLUMN public.jwks.private_key_uri IS 'Where the private key is kept, if it isn''t here: a reference into a key management service.';
 
 CREATE TABLE public.oauth_client_assertion (
-    id public.stored_token_digest NOT NULL,
+    id public.stored_assertion_id NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at public.finite_timestamptz NOT NULL,

@@ -3,6 +3,7 @@
 -- ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 -- confirmation is the key that the caller has proven to hold. It binds the token.
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+-- data is what a library on top keeps with the token. Introspection returns it.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - issued: the token is written
 --   - retried: the same call, with the same id, had issued it before; the id of another token, or of one with other scopes, is an error
@@ -43,10 +44,10 @@ WITH client AS MATERIALIZED (
     FROM client AS c
     WHERE c.outcome = 'issued'
 ), new_access_token AS (
-    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch)
+    INSERT INTO oauth_access_token (id, token, client_id, reference_id, expires_at, scopes, resources, confirmation, client_epoch, data)
     SELECT @id::access_token_id, sqlc.narg('access_token')::token_digest, m.client_id,
         sqlc.narg('reference_id')::reference_id, m.expires_at, as_set(@scopes::text[]), nullif(as_set(@resources::text[]), '{}'),
-        sqlc.narg('confirmation')::token_confirmation, m.grants_epoch
+        sqlc.narg('confirmation')::token_confirmation, m.grants_epoch, sqlc.narg('data')::jsonb
     FROM admitted AS m
     WHERE m.fresh
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -421,6 +422,7 @@ ORDER BY t.created_at, t.id;
 -- authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 -- client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
 -- token, and for a token of another server whose client has no pairwise subject of the user yet.
+-- data is what a library on top keeps with the token or, if it keeps nothing there, with the grant.
 --   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -428,7 +430,8 @@ ORDER BY t.created_at, t.id;
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
         t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
-        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username,
+        coalesce(t.data, a.data)::jsonb AS data
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -439,7 +442,8 @@ WITH live AS (
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
+    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username,
+    t.data
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
@@ -450,7 +454,8 @@ LEFT JOIN live AS t ON one.is_server OR k.id IS NOT NULL;
 WITH live AS (
     SELECT t.id, t.client_id, t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id,
         t.refresh_id, t.scopes, t.resources, t.authorization_details, t.confirmation, coalesce(t.act, a.act)::jsonb AS act,
-        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username
+        t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr, u.email AS username,
+        coalesce(t.data, a.data)::jsonb AS data
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -460,7 +465,8 @@ WITH live AS (
 )
 SELECT (CASE WHEN t.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     t.id, t.client_id, t.user_id, t.sub, t.session_id, t.reference_id, t.authorization_id, t.refresh_id, t.scopes, t.resources,
-    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username
+    t.authorization_details, t.confirmation, t.act, t.issued_at, t.expires_at, t.auth_time, t.acr, t.amr, t.username,
+    t.data
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
@@ -474,7 +480,7 @@ WITH live AS (
         t.user_id, subject_of(c, t.client_id, t.user_id) AS sub, t.session_id, t.reference_id, t.authorization_id, t.scopes, t.resources,
         t.authorization_details, t.confirmation::token_confirmation AS confirmation, coalesce(t.act, a.act)::jsonb AS act,
         t.created_at AS issued_at, t.expires_at, a.auth_time, a.acr, a.amr,
-        u.email AS username
+        u.email AS username, coalesce(t.data, a.data)::jsonb AS data
     FROM oauth_access_token AS t
     LEFT JOIN oauth_authorization AS a ON a.id = t.authorization_id
     LEFT JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -484,7 +490,7 @@ WITH live AS (
     UNION ALL
     SELECT 'refresh_token', NULL, r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id), r.session_id, r.reference_id,
         r.authorization_id, r.scopes, r.resources, r.authorization_details, r.confirmation, NULL, r.created_at, r.expires_at,
-        coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email
+        coalesce(a.auth_time, r.auth_time), a.acr, a.amr, u.email, coalesce(r.data, a.data)
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
     JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -494,7 +500,8 @@ WITH live AS (
 )
 SELECT (CASE WHEN i.kind IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     i.kind, i.access_token_id, i.refresh_token_id, i.client_id, i.user_id, i.sub, i.session_id, i.reference_id, i.authorization_id, i.scopes,
-    i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username
+    i.resources, i.authorization_details, i.confirmation, i.act, i.issued_at, i.expires_at, i.auth_time, i.acr, i.amr, i.username,
+    i.data
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)

@@ -209,6 +209,7 @@ LIMIT @page_size::integer;
 -- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 -- redirect_uri is where the answer to the client goes.
 -- A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+-- data is what a library on top keeps with the grant. Introspection returns it.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - approved: the approval is recorded
 --   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -286,6 +287,7 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('auth_time')::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('acr')::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('amr')::text[] ELSE a.amr END,
+        data = CASE WHEN q.outcome = 'approved' THEN sqlc.narg('data')::jsonb ELSE a.data END,
         decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
         code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
@@ -405,6 +407,7 @@ LEFT JOIN request AS q ON true;
 -- users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 -- CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
 -- ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
+-- data is what a library on top keeps with the grant. Introspection returns it.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - granted: the authorization is written
 --   - unknown: there is no such client or user (an error page)
@@ -453,7 +456,7 @@ WITH locked AS MATERIALIZED (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
         code_challenge_method, resources, authorization_details, claims, acr_values, max_age, request, expires_at, user_id, session_id,
         reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
-        confirmation
+        confirmation, data
     )
     SELECT @id::authorization_id, p.client_id, 'approved', sqlc.narg('redirect_uri')::text,
         sqlc.narg('response_type')::text, sqlc.narg('response_mode')::text, as_set(@scopes::text[]), sqlc.narg('state')::text,
@@ -466,7 +469,7 @@ WITH locked AS MATERIALIZED (
         sqlc.narg('session_id')::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce(@granted_scopes::text[], '{}')),
         p.user_epoch, p.client_epoch, p.pair_epoch,
         sqlc.narg('auth_time')::timestamptz, sqlc.narg('acr')::text, sqlc.narg('amr')::text[],
-        now(), @code::token_digest, p.code_expires_at, sqlc.narg('confirmation')::token_confirmation
+        now(), @code::token_digest, p.code_expires_at, sqlc.narg('confirmation')::token_confirmation, sqlc.narg('data')::jsonb
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT DO NOTHING -- of id and code: of two same calls at once, either may conflict first
@@ -497,15 +500,18 @@ LEFT JOIN parents AS p ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 -- access_token_id is made once for a request and kept for its retries.
--- Without refresh_token and refresh_token_id no refresh token is issued.
+-- Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
+-- offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 -- resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
 -- granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
 -- The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
--- registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
+-- registered for grant types without refresh_token gets no refresh token either.
 -- access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 -- IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 -- sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+-- id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
+-- section 2), NULL if it has registered none.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - redeemed: the tokens are written
 --   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
@@ -540,8 +546,8 @@ WITH caller AS MATERIALIZED (
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
-        a.amr, a.expires_at, sector_of(c) AS sector,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
+        a.amr, a.expires_at, sector_of(c) AS sector, (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE WHEN gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean) THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
         sqlc.narg('confirmation')::token_confirmation AS confirmation,
@@ -551,12 +557,12 @@ WITH caller AS MATERIALIZED (
             expiry(coalesce(a.redeemed_at, now()), @access_token_lifetime::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
-        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+        CASE WHEN sqlc.narg('refresh_token')::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean)
             THEN expiry(now(), @refresh_token_lifetime::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         family_expiry(
             coalesce(a.redeemed_at, now()), @family_lifetime::interval, c.authorization_lifetime,
-            sqlc.narg('refresh_token')::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            sqlc.narg('refresh_token')::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean)
         ) AS family_ends_at,
         (
             CASE
@@ -666,7 +672,8 @@ SELECT noted(
         from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
-    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at
+    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
+    f.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN answer AS w ON true

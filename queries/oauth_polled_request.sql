@@ -201,8 +201,8 @@ LEFT JOIN claimed AS n ON true;
 -- proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 -- access_token_id is made once for a request and kept for its retries.
 -- Without refresh_token and refresh_token_id no refresh token is issued.
--- resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
--- RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+-- resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
+-- access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
 -- gets no refresh token.
 -- sub is the subject by which the client knows the user.
 -- No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
@@ -236,7 +236,8 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, s.expires_at AS session_ends_at, a.max_expires_at,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
+        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE WHEN gets_refresh_token(c, a.granted_scopes, @refresh_token_needs_offline_access::boolean) THEN sqlc.narg('refresh_token')::token_digest END)::token_digest AS refresh_token,
         asked_or_granted(@resources::text[], a.resources)::text[] AS access_resources,
         coalesce(details_as_set(sqlc.narg('authorization_details')::jsonb), a.authorization_details)::jsonb AS access_details,
         CASE WHEN is_public(c) THEN sqlc.narg('confirmation')::token_confirmation END AS family_confirmation,
@@ -413,7 +414,7 @@ SELECT noted(
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.granted_scopes, w.resources,
     w.authorization_details, p.auth_time, p.acr, p.amr, w.refresh_token, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
-    s.poll_interval
+    s.poll_interval, p.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true

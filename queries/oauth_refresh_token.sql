@@ -19,8 +19,8 @@ WHERE r.authorization_id = @authorization_id::authorization_id
 ORDER BY r.created_at, r.id;
 
 -- IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
--- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
--- IntrospectAccessToken.
+-- authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub and data
+-- are those of IntrospectAccessToken.
 --   - active: the token is neither expired nor spent, and its family is live
 --   - inactive: there is no such token, or it is not live; an answer with "active": false
 --   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -29,7 +29,7 @@ WITH live AS (
     SELECT r.id, r.client_id, r.user_id, subject_of(c, r.client_id, r.user_id) AS sub, r.session_id, r.reference_id, r.authorization_id,
         r.scopes, r.resources, r.authorization_details,
         r.confirmation, r.created_at AS issued_at, r.expires_at, coalesce(a.auth_time, r.auth_time)::timestamptz AS auth_time, a.acr, a.amr,
-        u.email AS username
+        u.email AS username, coalesce(r.data, a.data)::jsonb AS data
     FROM oauth_refresh_token AS r
     JOIN oauth_authorization AS a ON a.id = r.authorization_id
     JOIN oauth_client AS c ON c.client_id = a.client_id
@@ -39,7 +39,7 @@ WITH live AS (
 )
 SELECT (CASE WHEN r.id IS NOT NULL THEN 'active' WHEN one.is_server OR k.id IS NOT NULL THEN 'inactive' ELSE 'unauthenticated' END)::outcome AS outcome,
     r.id, r.client_id, r.user_id, r.sub, r.session_id, r.reference_id, r.authorization_id, r.scopes, r.resources, r.authorization_details,
-    r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username
+    r.confirmation, r.issued_at, r.expires_at, r.auth_time, r.acr, r.amr, r.username, r.data
 FROM (VALUES (@client_auth_method::text = 'server')) AS one (is_server)
 LEFT JOIN oauth_client AS k
     ON k.client_id = @client_id::client_id AND may_introspect(k, @client_auth_method::text, @client_secret::token_digest)
@@ -62,6 +62,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 -- access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 -- No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+-- id_token_signed_response_alg is that of RedeemAuthorizationCode.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - rotated: the successor and the access token are written
 --   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
@@ -75,7 +76,8 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 --     client (invalid_grant)
 --   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 --   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
---   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+--   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+--     authorization_code (unauthorized_client)
 --   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 --     (invalid_scope)
 --   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted
@@ -88,8 +90,10 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 WITH presented AS MATERIALIZED (
     SELECT r.id, r.client_id, r.user_id, r.session_id, r.reference_id, r.scopes, r.auth_time, r.resources, r.authorization_details,
         r.confirmation, r.authorization_id, coalesce(r.authorization_code_id, r.authorization_id) AS authorization_code_id, r.data,
+        r.requested_user_info_claims,
         r.revoked IS NOT NULL AS spent, a.acr, a.amr, a.act, a.max_expires_at,
         CASE WHEN a.bound THEN s.expires_at END AS session_expires_at, c.access_token_lifetime,
+        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
         c.refresh_token_lifetime, sector_of(c) AS sector,
         coalesce(c.refresh_grace, @grace::interval) AS grace, coalesce(c.refresh_grace_until_used, @grace_until_used::boolean) AS until_used,
         kept_within(asked_or_granted(@scopes::text[], r.scopes), coalesce(c.scopes, @default_scopes::text[]))::text[] AS access_scopes,
@@ -105,7 +109,8 @@ WITH presented AS MATERIALIZED (
             WHEN NOT binds_as_registered(c, sqlc.narg('confirmation')::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
             WHEN r.revoked IS NULL AND r.expires_at <= now() THEN 'expired'
-            WHEN NOT uses_grant_type(c, 'refresh_token') THEN 'unauthorized_client'
+            -- another server takes authorization_code for enough
+            WHEN NOT (uses_grant_type(c, 'refresh_token') OR a.kind = 'foreign' AND uses_grant_type(c, 'authorization_code')) THEN 'unauthorized_client'
             WHEN cardinality(r.scopes) > 0 AND cardinality(kept_within(r.scopes, coalesce(c.scopes, @default_scopes::text[]))) = 0 THEN 'invalid_scope'
             ELSE coalesce(
                 judge_narrowed(
@@ -164,10 +169,11 @@ WITH presented AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
+        confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
         g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
+        g.requested_user_info_claims,
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.is_new
@@ -184,11 +190,12 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, act, authorization_id, authorization_code_id
+        confirmation, act, authorization_id, authorization_code_id, requested_user_info_claims
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
-        g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id
+        g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
+        g.requested_user_info_claims
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -222,7 +229,7 @@ SELECT noted(
         of_family => p.authorization_id, from_address => sqlc.narg('ip_address')::text
     )::outcome AS outcome,
     p.authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.successor, w.successor_id, w.scopes, w.resources,
-    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at
+    w.authorization_details, p.auth_time, p.acr, p.amr, w.access_token_expires_at, w.refresh_token_expires_at, p.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true

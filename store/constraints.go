@@ -368,6 +368,12 @@ const (
 	ConstraintArrayIsSmall Constraint = "array_is_small"
 )
 
+// What a row of stored_assertion_id has to satisfy.
+const (
+	// CHECK (((octet_length((VALUE)::text) = ANY (ARRAY[32, 43])) AND ((VALUE)::text ~ '^[A-Za-z0-9_-]*$'::text)))
+	ConstraintAssertionIDIsDigest Constraint = "assertion_id_is_digest"
+)
+
 // What a row of stored_authorization_id has to satisfy.
 const (
 	// CHECK (((octet_length((VALUE)::text) >= 1) AND (octet_length((VALUE)::text) <= 255)))

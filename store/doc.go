@@ -27,8 +27,8 @@
 //
 // # Outcomes
 //
-// A word means the same in every call. The contract of a call lists its words, and the OAuth error to answer for each. The call
-// has done what it is for, or what was asked about is so:
+// A word means the same in every call. The contract of a call lists its words, and the OAuth error to answer for each; package
+// oautherror has them in code. The call has done what it is for, or what was asked about is so:
 //
 //	created, inserted, registered    something new is stored
 //	granted                          an authorization or a consent is stored

@@ -784,6 +784,10 @@ type DeviceCode struct {
 	ClientID *string
 	// The scopes asked for, separated by spaces.
 	Scope *string
+	// The client, by its client_id, if it is registered: its device gets tokens. NULL for a device of that server's own, which gets a session.
+	OAuthClientID *string
+	// The resources asked for (RFC 8707).
+	Resources []string
 }
 
 // Access tokens (RFC 6749, section 1.4), opaque or JWT.

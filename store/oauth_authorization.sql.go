@@ -71,6 +71,7 @@ WITH asked AS MATERIALIZED (
         auth_time = CASE WHEN q.outcome = 'approved' THEN $13::timestamptz ELSE a.auth_time END,
         acr = CASE WHEN q.outcome = 'approved' THEN $14::text ELSE a.acr END,
         amr = CASE WHEN q.outcome = 'approved' THEN $15::text[] ELSE a.amr END,
+        data = CASE WHEN q.outcome = 'approved' THEN $16::jsonb ELSE a.data END,
         decided_at = q.decided_at, request_uri = NULL, code = coalesce(q.code, a.code),
         code_expires_at = CASE WHEN q.code IS NULL THEN a.code_expires_at ELSE q.code_expires_at END,
         expires_at = q.code_expires_at, updated_at = now()
@@ -110,6 +111,7 @@ type ApproveAuthorizationParams struct {
 	AuthTime             *time.Time
 	ACR                  *string
 	AMR                  []string
+	Data                 json.RawMessage
 }
 
 type ApproveAuthorizationRow struct {
@@ -127,6 +129,7 @@ type ApproveAuthorizationRow struct {
 // The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 // redirect_uri is where the answer to the client goes.
 // A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+// data is what a library on top keeps with the grant. Introspection returns it.
 // ip_address is for the security event (ListSecurityEvents).
 //   - approved: the approval is recorded
 //   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -163,6 +166,7 @@ func (q *Queries) ApproveAuthorization(ctx context.Context, arg ApproveAuthoriza
 		arg.AuthTime,
 		arg.ACR,
 		arg.AMR,
+		arg.Data,
 	)
 	var i ApproveAuthorizationRow
 	err := row.Scan(
@@ -830,7 +834,7 @@ WITH locked AS MATERIALIZED (
         id, client_id, status, redirect_uri, response_type, response_mode, scopes, state, nonce, code_challenge,
         code_challenge_method, resources, authorization_details, claims, acr_values, max_age, request, expires_at, user_id, session_id,
         reference_id, granted_scopes, bound, user_epoch, client_epoch, pair_epoch, auth_time, acr, amr, decided_at, code, code_expires_at,
-        confirmation
+        confirmation, data
     )
     SELECT $21::authorization_id, p.client_id, 'approved', $7::text,
         $8::text, $22::text, as_set($12::text[]), $23::text,
@@ -843,7 +847,7 @@ WITH locked AS MATERIALIZED (
         $3::session_id IS NOT NULL AND NOT 'offline_access' = ANY (coalesce($18::text[], '{}')),
         p.user_epoch, p.client_epoch, p.pair_epoch,
         $29::timestamptz, $30::text, $31::text[],
-        now(), $32::token_digest, p.code_expires_at, $33::token_confirmation
+        now(), $32::token_digest, p.code_expires_at, $33::token_confirmation, $34::jsonb
     FROM parents AS p
     WHERE p.outcome = 'granted'
     ON CONFLICT DO NOTHING -- of id and code: of two same calls at once, either may conflict first
@@ -900,12 +904,14 @@ type GrantAuthorizationParams struct {
 	AMR                              []string
 	Code                             token.Digest
 	Confirmation                     *token.Confirmation
+	Data                             json.RawMessage
 }
 
 // GrantAuthorization creates an authorization that is approved and has its code, for servers that keep pending requests elsewhere, and for
 // users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 // CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
 // ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
+// data is what a library on top keeps with the grant. Introspection returns it.
 // ip_address is for the security event (ListSecurityEvents).
 //   - granted: the authorization is written
 //   - unknown: there is no such client or user (an error page)
@@ -960,6 +966,7 @@ func (q *Queries) GrantAuthorization(ctx context.Context, arg GrantAuthorization
 		arg.AMR,
 		arg.Code,
 		arg.Confirmation,
+		arg.Data,
 	)
 	var outcome Outcome
 	err := row.Scan(&outcome)
@@ -1649,23 +1656,23 @@ WITH caller AS MATERIALIZED (
 ), family AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, (CASE WHEN p.parents = 'locked' THEN a.session_id END)::session_id AS session_id, a.reference_id,
         a.redirect_uri, a.code_challenge, a.granted_scopes, a.resources, a.authorization_details, a.nonce, a.claims, a.auth_time, a.acr,
-        a.amr, a.expires_at, sector_of(c) AS sector,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $10::token_digest END)::token_digest AS refresh_token,
-        asked_or_granted($11::text[], a.resources)::text[] AS access_resources,
-        coalesce(details_as_set($12::jsonb), a.authorization_details)::jsonb AS access_details,
-        $13::token_confirmation AS confirmation,
-        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $13::token_confirmation) END AS family_confirmation,
+        a.amr, a.expires_at, sector_of(c) AS sector, (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE WHEN gets_refresh_token(c, a.granted_scopes, $10::boolean) THEN $11::token_digest END)::token_digest AS refresh_token,
+        asked_or_granted($12::text[], a.resources)::text[] AS access_resources,
+        coalesce(details_as_set($13::jsonb), a.authorization_details)::jsonb AS access_details,
+        $14::token_confirmation AS confirmation,
+        CASE WHEN is_public(c) THEN coalesce(a.confirmation, $14::token_confirmation) END AS family_confirmation,
         -- counted from the redemption, so that a repeated call gets the same answer
         least(
-            expiry(coalesce(a.redeemed_at, now()), $14::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
+            expiry(coalesce(a.redeemed_at, now()), $15::interval, c.access_token_lifetime, 'AccessTokenLifetime'),
             CASE WHEN a.bound THEN s.expires_at END
         ) AS access_token_ends_at,
-        CASE WHEN $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
-            THEN expiry(now(), $15::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
+        CASE WHEN $11::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, $10::boolean)
+            THEN expiry(now(), $16::interval, c.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         family_expiry(
-            coalesce(a.redeemed_at, now()), $16::interval, c.authorization_lifetime,
-            $10::token_digest IS NOT NULL AND uses_grant_type(c, 'refresh_token')
+            coalesce(a.redeemed_at, now()), $17::interval, c.authorization_lifetime,
+            $11::token_digest IS NOT NULL AND gets_refresh_token(c, a.granted_scopes, $10::boolean)
         ) AS family_ends_at,
         (
             CASE
@@ -1674,18 +1681,18 @@ WITH caller AS MATERIALIZED (
                 WHEN $2::text IS DISTINCT FROM a.code_challenge THEN 'mismatched'
                 WHEN $3::text IS DISTINCT FROM a.redirect_uri
                     AND NOT ($3::text IS NULL AND a.code_challenge IS NOT NULL) THEN 'mismatched'
-                WHEN NOT p.fresh AND (a.redeemed_as = $17::access_token_id) IS NOT TRUE THEN 'proof_replayed'
-                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $17::access_token_id THEN 'replayed'
-                WHEN NOT key_fits(a.confirmation, $13::token_confirmation) THEN 'mismatched'
-                WHEN NOT binds_as_registered(c, $13::token_confirmation) THEN 'mismatched'
+                WHEN NOT p.fresh AND (a.redeemed_as = $18::access_token_id) IS NOT TRUE THEN 'proof_replayed'
+                WHEN a.redeemed_at IS NOT NULL AND a.redeemed_as IS DISTINCT FROM $18::access_token_id THEN 'replayed'
+                WHEN NOT key_fits(a.confirmation, $14::token_confirmation) THEN 'mismatched'
+                WHEN NOT binds_as_registered(c, $14::token_confirmation) THEN 'mismatched'
                 WHEN c.disabled THEN 'disabled'
                 WHEN NOT is_live(a, c, u, s) THEN 'revoked'
                 WHEN a.redeemed_at IS NULL AND a.code_expires_at <= now() THEN 'expired'
-                WHEN NOT is_within($11::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
-                WHEN NOT details_within($12::jsonb, a.authorization_details, $18::text[])
+                WHEN NOT is_within($12::text[], coalesce(a.resources, '{}')) THEN 'invalid_target'
+                WHEN NOT details_within($13::jsonb, a.authorization_details, $19::text[])
                 THEN 'invalid_authorization_details'
                 WHEN a.redeemed_at IS NOT NULL THEN 'retried'
-                ELSE coalesce(judge_again(c, a, a.granted_scopes, $19::text[], $20::text[]), 'redeemed')
+                ELSE coalesce(judge_again(c, a, a.granted_scopes, $20::text[], $21::text[]), 'redeemed')
             END
         )::outcome AS outcome
     FROM presented AS p
@@ -1695,30 +1702,30 @@ WITH caller AS MATERIALIZED (
     LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
     FOR NO KEY UPDATE OF a
 ), granted AS MATERIALIZED (
-    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.redirect_uri, f.code_challenge, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
+    SELECT f.id, f.client_id, f.user_id, f.session_id, f.reference_id, f.redirect_uri, f.code_challenge, f.granted_scopes, f.resources, f.authorization_details, f.nonce, f.claims, f.auth_time, f.acr, f.amr, f.expires_at, f.sector, f.id_token_signed_response_alg, f.refresh_token, f.access_resources, f.access_details, f.confirmation, f.family_confirmation, f.access_token_ends_at, f.refresh_token_ends_at, f.family_ends_at, f.outcome, give_subject(f.sector, f.user_id) AS sub,
         (CASE
             WHEN f.outcome = 'retried' THEN r.id
-            WHEN f.refresh_token IS NOT NULL THEN $21::refresh_token_id
+            WHEN f.refresh_token IS NOT NULL THEN $22::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         (CASE
-            WHEN f.outcome = 'retried' AND $22::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
+            WHEN f.outcome = 'retried' AND $23::boolean THEN coalesce(r.access_token_expires_at, f.expires_at)
             ELSE least(f.access_token_ends_at, f.family_ends_at)
         END)::timestamptz AS access_token_expires_at,
         (CASE
             WHEN f.outcome = 'redeemed' THEN CASE WHEN f.refresh_token IS NOT NULL THEN least(f.refresh_token_ends_at, f.family_ends_at) END
-            WHEN r.id IS NOT NULL AND (r.authorization_id <> f.id OR r.token IS DISTINCT FROM $10::token_digest)
+            WHEN r.id IS NOT NULL AND (r.authorization_id <> f.id OR r.token IS DISTINCT FROM $11::token_digest)
             THEN refuse_parameter('RefreshTokenID', 'is that of another token')::timestamptz
             ELSE r.expires_at
         END)::timestamptz AS refresh_token_expires_at
     FROM family AS f
-    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $21::refresh_token_id END
+    LEFT JOIN oauth_refresh_token AS r ON r.id = CASE WHEN f.outcome = 'retried' THEN $22::refresh_token_id END
     WHERE f.outcome IN ('redeemed', 'retried')
 ), redeemed AS (
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $17::access_token_id, confirmation = g.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $18::access_token_id, confirmation = g.family_confirmation,
         max_expires_at = g.family_ends_at,
-        expires_at = CASE WHEN $22::boolean AND g.refresh_token IS NULL
-            THEN expiry_without_row(g.access_token_expires_at, $23::token_digest)
+        expires_at = CASE WHEN $23::boolean AND g.refresh_token IS NULL
+            THEN expiry_without_row(g.access_token_expires_at, $24::token_digest)
         END,
         updated_at = now()
     FROM granted AS g
@@ -1734,7 +1741,7 @@ WITH caller AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $22::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
+        CASE WHEN $23::boolean THEN expiry_without_row(g.access_token_expires_at, $24::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), new_access_token AS (
@@ -1742,16 +1749,16 @@ WITH caller AS MATERIALIZED (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $17::access_token_id, $23::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
+    SELECT $18::access_token_id, $24::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
         g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
     FROM granted AS g
-    WHERE g.outcome = 'redeemed' AND NOT $22::boolean
+    WHERE g.outcome = 'redeemed' AND NOT $23::boolean
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
     FROM granted AS g
-    CROSS JOIN find_issued_access_token($17::access_token_id, g.client_id, $23::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $24::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE g.outcome = 'retried' AND NOT $22::boolean
+    WHERE g.outcome = 'retried' AND NOT $23::boolean
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.refresh_token_id, g.refresh_token_expires_at,
@@ -1775,7 +1782,8 @@ SELECT noted(
         from_address => $4::text
     )::outcome AS outcome,
     f.id AS authorization_id, f.user_id, w.sub, f.session_id, f.reference_id, f.granted_scopes, w.resources, w.authorization_details, f.nonce,
-    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at
+    f.claims, f.auth_time, f.acr, f.amr, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
+    f.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN family AS f ON true
 LEFT JOIN answer AS w ON true
@@ -1783,49 +1791,51 @@ LEFT JOIN replayed_family AS r ON true
 `
 
 type RedeemAuthorizationCodeParams struct {
-	ClientID              ClientID
-	CodeChallenge         *string
-	RedirectURI           *string
-	IPAddress             *string
-	ClientAuthMethod      string
-	ClientSecret          token.Digest
-	Proof                 *token.Digest
-	ProofExpiresAt        *time.Time
-	Code                  token.Digest
-	RefreshToken          *token.Digest
-	Resources             []string
-	AuthorizationDetails  json.RawMessage
-	Confirmation          *token.Confirmation
-	AccessTokenLifetime   time.Duration
-	RefreshTokenLifetime  time.Duration
-	FamilyLifetime        time.Duration
-	AccessTokenID         AccessTokenID
-	ComparedTypes         []string
-	DefaultScopes         []string
-	DefaultResources      []string
-	RefreshTokenID        *RefreshTokenID
-	AccessTokenWithoutRow bool
-	AccessToken           *token.Digest
+	ClientID                       ClientID
+	CodeChallenge                  *string
+	RedirectURI                    *string
+	IPAddress                      *string
+	ClientAuthMethod               string
+	ClientSecret                   token.Digest
+	Proof                          *token.Digest
+	ProofExpiresAt                 *time.Time
+	Code                           token.Digest
+	RefreshTokenNeedsOfflineAccess bool
+	RefreshToken                   *token.Digest
+	Resources                      []string
+	AuthorizationDetails           json.RawMessage
+	Confirmation                   *token.Confirmation
+	AccessTokenLifetime            time.Duration
+	RefreshTokenLifetime           time.Duration
+	FamilyLifetime                 time.Duration
+	AccessTokenID                  AccessTokenID
+	ComparedTypes                  []string
+	DefaultScopes                  []string
+	DefaultResources               []string
+	RefreshTokenID                 *RefreshTokenID
+	AccessTokenWithoutRow          bool
+	AccessToken                    *token.Digest
 }
 
 type RedeemAuthorizationCodeRow struct {
-	Outcome               Outcome
-	AuthorizationID       *AuthorizationID
-	UserID                *UserID
-	Sub                   *Subject
-	SessionID             *SessionID
-	ReferenceID           *ReferenceID
-	GrantedScopes         []string
-	Resources             []string
-	AuthorizationDetails  json.RawMessage
-	Nonce                 *string
-	Claims                json.RawMessage
-	AuthTime              *time.Time
-	ACR                   *string
-	AMR                   []string
-	RefreshTokenID        *RefreshTokenID
-	AccessTokenExpiresAt  *time.Time
-	RefreshTokenExpiresAt *time.Time
+	Outcome                  Outcome
+	AuthorizationID          *AuthorizationID
+	UserID                   *UserID
+	Sub                      *Subject
+	SessionID                *SessionID
+	ReferenceID              *ReferenceID
+	GrantedScopes            []string
+	Resources                []string
+	AuthorizationDetails     json.RawMessage
+	Nonce                    *string
+	Claims                   json.RawMessage
+	AuthTime                 *time.Time
+	ACR                      *string
+	AMR                      []string
+	RefreshTokenID           *RefreshTokenID
+	AccessTokenExpiresAt     *time.Time
+	RefreshTokenExpiresAt    *time.Time
+	IDTokenSignedResponseAlg *string
 }
 
 // RedeemAuthorizationCode exchanges a code for tokens (RFC 6749, section 4.1.3). A code is redeemed once, however many callers present it.
@@ -1837,15 +1847,18 @@ type RedeemAuthorizationCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 // access_token_id is made once for a request and kept for its retries.
-// Without refresh_token and refresh_token_id no refresh token is issued.
+// Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
+// offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 // resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
 // granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
 // The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
-// registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
+// registered for grant types without refresh_token gets no refresh token either.
 // access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 // IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+// id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
+// section 2), NULL if it has registered none.
 // ip_address is for the security event (ListSecurityEvents).
 //   - redeemed: the tokens are written
 //   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
@@ -1878,6 +1891,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.Proof,
 		arg.ProofExpiresAt,
 		arg.Code,
+		arg.RefreshTokenNeedsOfflineAccess,
 		arg.RefreshToken,
 		arg.Resources,
 		arg.AuthorizationDetails,
@@ -1912,6 +1926,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		&i.RefreshTokenID,
 		&i.AccessTokenExpiresAt,
 		&i.RefreshTokenExpiresAt,
+		&i.IDTokenSignedResponseAlg,
 	)
 	if err != nil {
 		err = fmt.Errorf("query RedeemAuthorizationCode: %w", err)

@@ -411,12 +411,13 @@ WITH presented AS MATERIALIZED (
     SELECT a.id, a.client_id, a.user_id, a.session_id, a.reference_id, a.granted_scopes, a.resources, a.authorization_details, a.auth_time,
         a.acr, a.amr, a.redeemed_at IS NOT NULL AS is_redeemed, sector_of(c) AS sector, c.access_token_lifetime, c.refresh_token_lifetime,
         c.authorization_lifetime, s.expires_at AS session_ends_at, a.max_expires_at,
-        (CASE WHEN uses_grant_type(c, 'refresh_token') THEN $3::token_digest END)::token_digest AS refresh_token,
-        asked_or_granted($4::text[], a.resources)::text[] AS access_resources,
-        coalesce(details_as_set($5::jsonb), a.authorization_details)::jsonb AS access_details,
-        CASE WHEN is_public(c) THEN $6::token_confirmation END AS family_confirmation,
+        (c.metadata ->> 'id_token_signed_response_alg')::text AS id_token_signed_response_alg,
+        (CASE WHEN gets_refresh_token(c, a.granted_scopes, $3::boolean) THEN $4::token_digest END)::token_digest AS refresh_token,
+        asked_or_granted($5::text[], a.resources)::text[] AS access_resources,
+        coalesce(details_as_set($6::jsonb), a.authorization_details)::jsonb AS access_details,
+        CASE WHEN is_public(c) THEN $7::token_confirmation END AS family_confirmation,
         (CASE
-            WHEN NOT authenticates(c, $7::text, $8::token_digest) THEN 'unauthenticated'
+            WHEN NOT authenticates(c, $8::text, $9::token_digest) THEN 'unauthenticated'
             WHEN a.id IS NULL THEN 'unknown'
             WHEN a.client_id <> c.client_id THEN 'mismatched'
             WHEN p.expires_at <= now() THEN 'expired'
@@ -426,13 +427,13 @@ WITH presented AS MATERIALIZED (
             WHEN a.revoked_at IS NOT NULL THEN 'revoked'
             WHEN a.status = 'pending' THEN 'authorization_pending'
             WHEN a.status = 'denied' THEN 'denied'
-            WHEN NOT key_fits(a.confirmation, $6::token_confirmation) THEN 'mismatched'
-            WHEN NOT binds_as_registered(c, $6::token_confirmation) THEN 'mismatched'
+            WHEN NOT key_fits(a.confirmation, $7::token_confirmation) THEN 'mismatched'
+            WHEN NOT binds_as_registered(c, $7::token_confirmation) THEN 'mismatched'
             WHEN NOT is_live(a, c, u, s) THEN 'revoked'
-            WHEN NOT is_within(coalesce($4::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
-            WHEN NOT details_within($5::jsonb, a.authorization_details, $9::text[])
+            WHEN NOT is_within(coalesce($5::text[], '{}'), coalesce(a.resources, '{}')) THEN 'invalid_target'
+            WHEN NOT details_within($6::jsonb, a.authorization_details, $10::text[])
             THEN 'invalid_authorization_details'
-            ELSE coalesce(judge_again(c, a, a.granted_scopes, $10::text[], $11::text[]), 'redeemed')
+            ELSE coalesce(judge_again(c, a, a.granted_scopes, $11::text[], $12::text[]), 'redeemed')
         END)::outcome AS outcome
     FROM oauth_client AS c
     LEFT JOIN (
@@ -440,20 +441,20 @@ WITH presented AS MATERIALIZED (
         JOIN oauth_authorization AS a ON a.id = p.id
         LEFT JOIN "user" AS u ON u.id = a.user_id
         LEFT JOIN session AS s ON s.id = CASE WHEN a.bound THEN a.session_id END
-    ) ON p.code = $12::token_digest
+    ) ON p.code = $13::token_digest
     WHERE c.client_id = $1::client_id
 ), admitted AS MATERIALIZED (
-    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.refresh_token, p.access_resources, p.access_details, p.family_confirmation, p.outcome,
-        least(expiry(now(), $13::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
+    SELECT p.id, p.client_id, p.user_id, p.session_id, p.reference_id, p.granted_scopes, p.resources, p.authorization_details, p.auth_time, p.acr, p.amr, p.is_redeemed, p.sector, p.access_token_lifetime, p.refresh_token_lifetime, p.authorization_lifetime, p.session_ends_at, p.max_expires_at, p.id_token_signed_response_alg, p.refresh_token, p.access_resources, p.access_details, p.family_confirmation, p.outcome,
+        least(expiry(now(), $14::interval, p.access_token_lifetime, 'AccessTokenLifetime'), p.session_ends_at) AS access_token_ends_at,
         CASE WHEN p.refresh_token IS NOT NULL
-            THEN expiry(now(), $14::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
+            THEN expiry(now(), $15::interval, p.refresh_token_lifetime, 'RefreshTokenLifetime')
         END AS refresh_token_ends_at,
         CASE
             WHEN p.is_redeemed THEN p.max_expires_at
-            ELSE family_expiry(now(), $15::interval, p.authorization_lifetime, p.refresh_token IS NOT NULL)
+            ELSE family_expiry(now(), $16::interval, p.authorization_lifetime, p.refresh_token IS NOT NULL)
         END AS family_ends_at,
         CASE WHEN p.outcome <> 'authorization_pending' THEN lock_parents(p.user_id, p.client_id, p.session_id) END AS parents,
-        proof_is_fresh($16::token_digest, $17::timestamptz) AS fresh
+        proof_is_fresh($17::token_digest, $18::timestamptz) AS fresh
     FROM presented AS p
     WHERE p.outcome IN ('authorization_pending', 'redeemed', 'invalid_scope', 'invalid_target', 'invalid_authorization_details')
 ), polled AS (
@@ -470,10 +471,10 @@ WITH presented AS MATERIALIZED (
 ), redeemed AS (
     -- the gate: of all calls that present the code, one updates the row
     UPDATE oauth_authorization AS a
-    SET redeemed_at = now(), redeemed_as = $18::access_token_id, confirmation = p.family_confirmation,
+    SET redeemed_at = now(), redeemed_as = $19::access_token_id, confirmation = p.family_confirmation,
         max_expires_at = p.family_ends_at,
-        expires_at = CASE WHEN $19::boolean AND p.refresh_token IS NULL
-            THEN expiry_without_row(least(p.access_token_ends_at, p.family_ends_at), $20::token_digest)
+        expires_at = CASE WHEN $20::boolean AND p.refresh_token IS NULL
+            THEN expiry_without_row(least(p.access_token_ends_at, p.family_ends_at), $21::token_digest)
         END,
         updated_at = now()
     FROM admitted AS p
@@ -482,7 +483,7 @@ WITH presented AS MATERIALIZED (
 ), judged AS MATERIALIZED (
     SELECT j.verdict, j.refresh_token, j.refresh_token_id, j.refresh_token_expires_at, j.access_token_expires_at
     FROM admitted AS p
-    CROSS JOIN judge_redeemed_request(p.id, $18::access_token_id, $21::interval, p.fresh)
+    CROSS JOIN judge_redeemed_request(p.id, $19::access_token_id, $22::interval, p.fresh)
         AS j (verdict, refresh_token, refresh_token_id, refresh_token_expires_at, access_token_expires_at)
     WHERE (p.outcome = 'redeemed' OR p.is_redeemed) AND NOT EXISTS (SELECT FROM redeemed)
 ), granted AS MATERIALIZED (
@@ -493,7 +494,7 @@ WITH presented AS MATERIALIZED (
         (CASE WHEN j.verdict IS NULL THEN p.refresh_token ELSE j.refresh_token END)::token_digest AS refresh_token,
         (CASE
             WHEN j.verdict IS NOT NULL THEN j.refresh_token_id
-            WHEN p.refresh_token IS NOT NULL THEN $22::refresh_token_id
+            WHEN p.refresh_token IS NOT NULL THEN $23::refresh_token_id
         END)::refresh_token_id AS refresh_token_id,
         (CASE
             WHEN j.access_token_expires_at IS NOT NULL THEN j.access_token_expires_at
@@ -514,7 +515,7 @@ WITH presented AS MATERIALIZED (
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
         g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
-        CASE WHEN $19::boolean THEN expiry_without_row(g.access_token_expires_at, $20::token_digest) END
+        CASE WHEN $20::boolean THEN expiry_without_row(g.access_token_expires_at, $21::token_digest) END
     FROM granted AS g
     WHERE g.is_new AND g.refresh_token IS NOT NULL
     RETURNING id, authorization_id
@@ -527,37 +528,37 @@ WITH presented AS MATERIALIZED (
     -- the row is kept until the last access token without a row has expired
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $20::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $21::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
-    WHERE r.id = g.refresh_token_id AND $19::boolean
+    WHERE r.id = g.refresh_token_id AND $20::boolean
       AND r.access_token_expires_at IS DISTINCT FROM g.access_token_expires_at
 ), raised_family AS (
     UPDATE oauth_authorization AS a
-    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $20::token_digest)),
+    SET expires_at = greatest(a.expires_at, expiry_without_row(g.access_token_expires_at, $21::token_digest)),
         updated_at = now()
     FROM granted AS g
-    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $19::boolean
+    WHERE a.id = g.id AND g.refresh_token_id IS NULL AND NOT g.is_new AND $20::boolean
       AND a.expires_at IS DISTINCT FROM g.access_token_expires_at
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
         confirmation, authorization_id, authorization_code_id
     )
-    SELECT $18::access_token_id, $20::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $19::access_token_id, $21::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details,
-        $6::token_confirmation, g.id, g.id
+        $7::token_confirmation, g.id, g.id
     FROM granted AS g
-    WHERE NOT $19::boolean
+    WHERE NOT $20::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
     RETURNING id
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.resources, e.authorization_details
     FROM granted AS g
-    CROSS JOIN find_issued_access_token($18::access_token_id, g.client_id, $20::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($19::access_token_id, g.client_id, $21::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
-    WHERE NOT $19::boolean AND NOT EXISTS (SELECT FROM new_access_token)
+    WHERE NOT $20::boolean AND NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
     -- a repeated call gets what was written before, even if the session was extended or the client changed since
     SELECT g.sub, g.live_session_id, g.refresh_token, g.refresh_token_id, g.refresh_token_expires_at,
@@ -588,7 +589,7 @@ SELECT noted(
     )::outcome AS outcome,
     p.id AS authorization_id, p.user_id, w.sub, w.live_session_id AS session_id, p.reference_id, w.granted_scopes, w.resources,
     w.authorization_details, p.auth_time, p.acr, p.amr, w.refresh_token, w.refresh_token_id, w.access_token_expires_at, w.refresh_token_expires_at,
-    s.poll_interval
+    s.poll_interval, p.id_token_signed_response_alg
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN presented AS p ON true
 LEFT JOIN admitted AS m ON true
@@ -598,48 +599,50 @@ LEFT JOIN answer AS w ON true
 `
 
 type PollDeviceCodeParams struct {
-	ClientID              ClientID
-	IPAddress             *string
-	RefreshToken          *token.Digest
-	Resources             []string
-	AuthorizationDetails  json.RawMessage
-	Confirmation          *token.Confirmation
-	ClientAuthMethod      string
-	ClientSecret          token.Digest
-	ComparedTypes         []string
-	DefaultScopes         []string
-	DefaultResources      []string
-	DeviceCode            token.Digest
-	AccessTokenLifetime   time.Duration
-	RefreshTokenLifetime  time.Duration
-	FamilyLifetime        time.Duration
-	Proof                 *token.Digest
-	ProofExpiresAt        *time.Time
-	AccessTokenID         AccessTokenID
-	AccessTokenWithoutRow bool
-	AccessToken           *token.Digest
-	Grace                 time.Duration
-	RefreshTokenID        *RefreshTokenID
+	ClientID                       ClientID
+	IPAddress                      *string
+	RefreshTokenNeedsOfflineAccess bool
+	RefreshToken                   *token.Digest
+	Resources                      []string
+	AuthorizationDetails           json.RawMessage
+	Confirmation                   *token.Confirmation
+	ClientAuthMethod               string
+	ClientSecret                   token.Digest
+	ComparedTypes                  []string
+	DefaultScopes                  []string
+	DefaultResources               []string
+	DeviceCode                     token.Digest
+	AccessTokenLifetime            time.Duration
+	RefreshTokenLifetime           time.Duration
+	FamilyLifetime                 time.Duration
+	Proof                          *token.Digest
+	ProofExpiresAt                 *time.Time
+	AccessTokenID                  AccessTokenID
+	AccessTokenWithoutRow          bool
+	AccessToken                    *token.Digest
+	Grace                          time.Duration
+	RefreshTokenID                 *RefreshTokenID
 }
 
 type PollDeviceCodeRow struct {
-	Outcome               Outcome
-	AuthorizationID       *AuthorizationID
-	UserID                *UserID
-	Sub                   *Subject
-	SessionID             *SessionID
-	ReferenceID           *ReferenceID
-	GrantedScopes         []string
-	Resources             []string
-	AuthorizationDetails  json.RawMessage
-	AuthTime              *time.Time
-	ACR                   *string
-	AMR                   []string
-	RefreshToken          *token.Digest
-	RefreshTokenID        *RefreshTokenID
-	AccessTokenExpiresAt  *time.Time
-	RefreshTokenExpiresAt *time.Time
-	PollInterval          *time.Duration
+	Outcome                  Outcome
+	AuthorizationID          *AuthorizationID
+	UserID                   *UserID
+	Sub                      *Subject
+	SessionID                *SessionID
+	ReferenceID              *ReferenceID
+	GrantedScopes            []string
+	Resources                []string
+	AuthorizationDetails     json.RawMessage
+	AuthTime                 *time.Time
+	ACR                      *string
+	AMR                      []string
+	RefreshToken             *token.Digest
+	RefreshTokenID           *RefreshTokenID
+	AccessTokenExpiresAt     *time.Time
+	RefreshTokenExpiresAt    *time.Time
+	PollInterval             *time.Duration
+	IDTokenSignedResponseAlg *string
 }
 
 // PollDeviceCode answers a client that asks whether its request has been decided, and issues the tokens if it has been approved (RFC 8628,
@@ -652,8 +655,8 @@ type PollDeviceCodeRow struct {
 // proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
-// resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
-// RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+// resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
+// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
 // gets no refresh token.
 // sub is the subject by which the client knows the user.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
@@ -687,6 +690,7 @@ func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) 
 	row := q.db.QueryRow(ctx, PollDeviceCode,
 		arg.ClientID,
 		arg.IPAddress,
+		arg.RefreshTokenNeedsOfflineAccess,
 		arg.RefreshToken,
 		arg.Resources,
 		arg.AuthorizationDetails,
@@ -727,6 +731,7 @@ func (q *Queries) PollDeviceCode(ctx context.Context, arg PollDeviceCodeParams) 
 		&i.AccessTokenExpiresAt,
 		&i.RefreshTokenExpiresAt,
 		&i.PollInterval,
+		&i.IDTokenSignedResponseAlg,
 	)
 	if err != nil {
 		err = fmt.Errorf("query PollDeviceCode: %w", err)

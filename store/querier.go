@@ -16,6 +16,7 @@ type Querier interface {
 	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. The answer's
 	// redirect_uri is where the answer to the client goes.
 	// A request of a device or of CIBA gets no code, and the approval lasts until the request expires: pass neither.
+	// data is what a library on top keeps with the grant. Introspection returns it.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - approved: the approval is recorded
 	//   - retried: the same user had approved it in the same session, and no code has been redeemed; the new code replaces the earlier one
@@ -506,6 +507,7 @@ type Querier interface {
 	// users who need not be asked, because a consent covers the request or the client skips consent. The request is judged as in
 	// CheckAuthorizationRequest, which also says where the answer goes; what is granted (granted_scopes, granted_authorization_details), as in
 	// ApproveAuthorization. code is the digest of the code, which lasts for code_lifetime.
+	// data is what a library on top keeps with the grant. Introspection returns it.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - granted: the authorization is written
 	//   - unknown: there is no such client or user (an error page)
@@ -541,6 +543,7 @@ type Querier interface {
 	// authenticated as in AuthenticateClient. A server that asks for itself, for its UserInfo endpoint for example, passes
 	// client_auth_method server and no client. sub is the subject by which the token's client knows the user, whoever asks; NULL for a client's own
 	// token, and for a token of another server whose client has no pairwise subject of the user yet.
+	// data is what a library on top keeps with the token or, if it keeps nothing there, with the grant.
 	//   - active: the token is neither expired nor revoked, and its family, or its client where it has no family, is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -557,8 +560,8 @@ type Querier interface {
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
 	IntrospectAuthorization(ctx context.Context, arg IntrospectAuthorizationParams) (IntrospectAuthorizationRow, error)
 	// IntrospectRefreshToken says whether a refresh token, given by its digest, is live, and describes it (RFC 7662, section 2.2). The caller is
-	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub is that of
-	// IntrospectAccessToken.
+	// authenticated as in AuthenticateClient. A server that asks for itself passes client_auth_method server and no client. sub and data
+	// are those of IntrospectAccessToken.
 	//   - active: the token is neither expired nor spent, and its family is live
 	//   - inactive: there is no such token, or it is not live; an answer with "active": false
 	//   - unauthenticated: the caller is not authenticated, or is disabled (invalid_client); none is no authentication here
@@ -571,6 +574,7 @@ type Querier interface {
 	// ask for if nothing is registered for it. The client is authenticated as in AuthenticateClient.
 	// confirmation is the key that the caller has proven to hold. It binds the token.
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
+	// data is what a library on top keeps with the token. Introspection returns it.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - issued: the token is written
 	//   - retried: the same call, with the same id, had issued it before; the id of another token, or of one with other scopes, is an error
@@ -764,8 +768,8 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
-	// resources, authorization_details, compared_types, default_scopes, default_resources and access_token_without_row are those of
-	// RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
+	// resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
+	// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
 	// gets no refresh token.
 	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
@@ -827,15 +831,18 @@ type Querier interface {
 	// proof is the digest of the DPoP proof, which is remembered until proof_expires_at.
 	// access_token and refresh_token are the digests of the new tokens. access_token is NULL if that token is a JWT, which is known by its id.
 	// access_token_id is made once for a request and kept for its retries.
-	// Without refresh_token and refresh_token_id no refresh token is issued.
+	// Without refresh_token and refresh_token_id no refresh token is issued. With refresh_token_needs_offline_access none is issued unless
+	// offline_access was granted (OpenID Connect Core, section 11): the answer's refresh_token_id is NULL.
 	// resources and authorization_details narrow the access token (RFC 8707, section 2.2; RFC 9396, section 6.1); empty leaves all that was
 	// granted. Elements of authorization_details are compared whole; those of a type in compared_types the caller has compared itself.
 	// The client's registration counts as it is now. default_scopes and default_resources are those of CreateAuthorization. A client that is
-	// registered for grant types without refresh_token gets no refresh token: the answer's refresh_token_id is NULL.
+	// registered for grant types without refresh_token gets no refresh token either.
 	// access_token_without_row says that no row is written for the access token. That is for JWTs whose resource servers ask
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+	// id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
+	// section 2), NULL if it has registered none.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - redeemed: the tokens are written
 	//   - retried: the same call, with the same access_token_id, had redeemed the code; the answer is the same
@@ -1017,6 +1024,7 @@ type Querier interface {
 	// what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+	// id_token_signed_response_alg is that of RedeemAuthorizationCode.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - rotated: the successor and the access token are written
 	//   - retried: the successor had been written before; the access token is new, unless the very same call is repeated
@@ -1030,7 +1038,8 @@ type Querier interface {
 	//     client (invalid_grant)
 	//   - superseded: the very same call had been made before, and the successor that it wrote has been used since (invalid_grant)
 	//   - expired: the token has expired, or the successor that a retry would get (invalid_grant)
-	//   - unauthorized_client: the client is not registered for refresh_token (unauthorized_client)
+	//   - unauthorized_client: the client is not registered for refresh_token, or, where another server began the family, for neither that nor
+	//     authorization_code (unauthorized_client)
 	//   - invalid_scope: the scopes go beyond those of the token, or the client may no longer ask for one of them, or for any that was granted
 	//     (invalid_scope)
 	//   - invalid_target: the resources go beyond the grant, or the client may no longer ask for one of them, or for any that was granted

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -36,7 +38,7 @@ type Request struct {
 
 // unsupportedResponseType is of RFC 6749, section 4.1.2.1; the library has no function for it.
 func unsupportedResponseType() *oidc.Error {
-	return &oidc.Error{ErrorType: "unsupported_response_type", Description: "only response_type code is served"}
+	return withCode("unsupported_response_type").WithDescription("only response_type code is served")
 }
 
 // CreateAuthRequest records a request that awaits the user's decision: [store.Queries.CreateAuthorization], which judges it by the
@@ -113,6 +115,25 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	case r.CodeChallenge != "" && r.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return nil, oidc.ErrInvalidRequest().WithDescription("code_challenge_method must be S256")
 	}
+	more := url.Values{} // of what the library doesn't read
+	if x := exchangeFrom(ctx); x != nil {
+		more = x.request.Form
+	}
+	asked, err := resources(more)
+	if err != nil {
+		return nil, err
+	}
+	var boundTo *token.Confirmation
+	switch jkt := more.Get("dpop_jkt"); {
+	case more.Get("authorization_details") != "":
+		return nil, withCode("invalid_authorization_details").WithDescription("authorization_details are not served") // RFC 9396, section 5
+	case more.Get("registration") != "":
+		return nil, withCode("registration_not_supported") // OpenID Connect Core 1.0, section 3.1.2.6
+	case jkt != "" && !storable(jkt):
+		return nil, oidc.ErrInvalidRequest().WithDescription("dpop_jkt is not a thumbprint")
+	case jkt != "":
+		boundTo = &token.Confirmation{JKT: jkt} // RFC 9449, section 10
+	}
 	scopes := slices.DeleteFunc(slices.Clone([]string(r.Scopes)), func(scope string) bool { return !c.IsScopeAllowed(scope) })
 	if len(scopes) == 0 {
 		return nil, oidc.ErrInvalidScope().WithDescription("the client may ask for none of the scopes")
@@ -133,9 +154,12 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		Request:      rest,
 		Lifetime:     s.opts.RequestLifetime,
 
-		DefaultScopes: s.opts.defaultScopes(),
-		ACRValues:     r.ACRValues,
-		RequestURI:    requestURI,
+		DefaultScopes:    s.opts.defaultScopes(),
+		Resources:        asked,
+		DefaultResources: s.opts.Resources,
+		Confirmation:     boundTo,
+		ACRValues:        r.ACRValues,
+		RequestURI:       requestURI,
 	}
 	if requestURI != nil {
 		p.RequestURILifetime = RequestURILifetime
@@ -147,11 +171,15 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		p.CodeChallenge, p.CodeChallengeMethod = optional(r.CodeChallenge), optional(r.CodeChallengeMethod)
 	}
 	created, err := s.store.CreateAuthorization(ctx, p)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, s.fault(ctx, err)
-	case created.Outcome != store.OutcomeCreated:
-		return nil, requestError(created)
+	}
+	at := oautherror.Authorization
+	if requestURI != nil {
+		at = oautherror.PushedAuthorization
+	}
+	if err := requestRefused(at, created); err != nil {
+		return nil, err
 	}
 	return &authRequest{skew: s.opts.ClockSkew, row: store.OAuthAuthorization{
 		ID: p.ID, ClientID: p.ClientID, Status: store.AuthorizationStatusPending, RedirectURI: p.RedirectURI,
@@ -202,15 +230,12 @@ func (s *Storage) authRequestByCode(ctx context.Context, code string) (op.AuthRe
 func (s *Storage) SaveAuthCode(ctx context.Context, id, code string) error {
 	issued, err := s.store.IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{
 		ID: store.AuthorizationID(id), Code: token.DigestOf(code), CodeLifetime: s.opts.CodeLifetime,
-		DefaultScopes: s.opts.defaultScopes(),
+		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources,
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return s.fault(ctx, err)
-	case issued.Outcome != store.OutcomeIssued:
-		return authorizationError(issued.Outcome)
 	}
-	return nil
+	return refused(oautherror.Authorization, oautherror.IssueAuthorizationCode, issued.Outcome)
 }
 
 // DeleteAuthRequest does nothing. The library calls it when the tokens are written; from then on the row is the family of these
@@ -224,6 +249,9 @@ type authRequest struct {
 	skew   time.Duration
 	sub    *store.Subject // once the code is redeemed
 	minted minted
+
+	confirmation *token.Confirmation // of the access token
+	act          json.RawMessage     // of an exchanged one
 }
 
 var (
@@ -239,9 +267,10 @@ func (r *authRequest) GetNonce() string       { return deref(r.row.Nonce) }
 func (r *authRequest) GetRedirectURI() string { return deref(r.row.RedirectURI) }
 func (r *authRequest) GetState() string       { return deref(r.row.State) }
 
-func (r *authRequest) GetAudience() []string     { return audience(r.row.ClientID, r.row.Resources) }
-func (r *authRequest) GetAuthTime() time.Time    { return authTime(r.row.AuthTime, r.skew) }
-func (r *authRequest) session() *store.SessionID { return r.row.SessionID }
+func (r *authRequest) GetAudience() []string        { return audience(r.row.ClientID, r.row.Resources) }
+func (r *authRequest) GetAuthTime() time.Time       { return authTime(r.row.AuthTime, r.skew) }
+func (r *authRequest) session() *store.SessionID    { return r.row.SessionID }
+func (r *authRequest) boundTo() *token.Confirmation { return r.confirmation }
 
 // GetSubject is the user or, once the code is redeemed, the subject by which the client knows the user, as it stands in the tokens.
 func (r *authRequest) GetSubject() string {

@@ -43,36 +43,40 @@ func TestAuthorizationRequestIsRefused(t *testing.T) {
 		change func(url.Values)
 		want   string // the error that the client is told; empty: none; "page": the user is
 	}{
-		"as it should be":                  {c, func(url.Values) {}, ""},
-		"implicit":                         {c, func(f url.Values) { f.Set("response_type", "id_token token") }, "unauthorized_client"},
-		"no response_type":                 {c, func(f url.Values) { f.Del("response_type") }, "invalid_request"},
-		"plain":                            {c, func(f url.Values) { f.Set("code_challenge_method", "plain") }, "invalid_request"},
-		"plain by default":                 {c, func(f url.Values) { f.Del("code_challenge_method") }, "invalid_request"},
-		"unknown challenge method":         {c, func(f url.Values) { f.Set("code_challenge_method", "S512") }, "invalid_request"},
-		"no challenge":                     {c, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
-		"a challenge that isn't by S256":   {c, func(f url.Values) { f.Set("code_challenge", "verifier") }, "invalid_request"},
-		"a request that must be pushed":    {pushing, func(url.Values) {}, "invalid_request"},
-		"no challenge, public":             {spa, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
-		"no challenge where required":      {strict, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
-		"no challenge where not required":  {lax, func(f url.Values) { f.Del("code_challenge") }, ""},
-		"a scope that it may not have":     {narrow, func(url.Values) {}, ""},
-		"no scope that it may have":        {narrow, func(f url.Values) { f.Set("scope", "email files") }, "invalid_scope"},
-		"no scope":                         {c, func(f url.Values) { f.Del("scope") }, "invalid_request"},
-		"NUL in the state":                 {c, func(f url.Values) { f.Set("state", "\x00") }, "invalid_request"},
-		"no UTF-8 in the nonce":            {c, func(f url.Values) { f.Set("nonce", "\xff") }, "invalid_request"},
-		"NUL in the login_hint":            {c, func(f url.Values) { f.Set("login_hint", "a\x00b") }, "invalid_request"},
-		"two states":                       {c, func(f url.Values) { f.Add("state", "t") }, "page"},
-		"unknown client":                   {c, func(f url.Values) { f.Set("client_id", "nobody") }, "page"},
-		"a client_id that isn't text":      {c, func(f url.Values) { f.Set("client_id", "\x00") }, "page"},
-		"no client":                        {c, func(f url.Values) { f.Del("client_id") }, "page"},
-		"another redirect_uri":             {c, func(f url.Values) { f.Set("redirect_uri", redirectURI+"/../evil") }, "page"},
-		"no redirect_uri":                  {c, func(f url.Values) { f.Del("redirect_uri") }, "page"},
-		"a request object, not supported":  {c, func(f url.Values) { f.Set("request", "e30.e30.") }, "request_not_supported"},
-		"a hint that isn't a token":        {c, func(f url.Values) { f.Set("id_token_hint", "x") }, "login_required"},
-		"prompt none with something else":  {c, func(f url.Values) { f.Set("prompt", "none login") }, "invalid_request"},
-		"an empty prompt, which is none":   {c, func(f url.Values) { f.Set("prompt", "") }, ""},
-		"unknown parameters, left aside":   {c, func(f url.Values) { f.Set("foo", "bar"); f["resource"] = []string{"a", "b"} }, ""},
-		"a request_uri, which is not read": {c, func(f url.Values) { f.Set("request_uri", "urn:x") }, ""},
+		"as it should be":                 {c, func(url.Values) {}, ""},
+		"implicit":                        {c, func(f url.Values) { f.Set("response_type", "id_token token") }, "unauthorized_client"},
+		"no response_type":                {c, func(f url.Values) { f.Del("response_type") }, "invalid_request"},
+		"plain":                           {c, func(f url.Values) { f.Set("code_challenge_method", "plain") }, "invalid_request"},
+		"plain by default":                {c, func(f url.Values) { f.Del("code_challenge_method") }, "invalid_request"},
+		"unknown challenge method":        {c, func(f url.Values) { f.Set("code_challenge_method", "S512") }, "invalid_request"},
+		"no challenge":                    {c, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
+		"a challenge that isn't by S256":  {c, func(f url.Values) { f.Set("code_challenge", "verifier") }, "invalid_request"},
+		"a request that must be pushed":   {pushing, func(url.Values) {}, "invalid_request"},
+		"no challenge, public":            {spa, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
+		"no challenge where required":     {strict, func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
+		"no challenge where not required": {lax, func(f url.Values) { f.Del("code_challenge") }, ""},
+		"a scope that it may not have":    {narrow, func(url.Values) {}, ""},
+		"no scope that it may have":       {narrow, func(f url.Values) { f.Set("scope", "email files") }, "invalid_scope"},
+		"no scope":                        {c, func(f url.Values) { f.Del("scope") }, "invalid_request"},
+		"NUL in the state":                {c, func(f url.Values) { f.Set("state", "\x00") }, "invalid_request"},
+		"no UTF-8 in the nonce":           {c, func(f url.Values) { f.Set("nonce", "\xff") }, "invalid_request"},
+		"NUL in the login_hint":           {c, func(f url.Values) { f.Set("login_hint", "a\x00b") }, "invalid_request"},
+		"two states":                      {c, func(f url.Values) { f.Add("state", "t") }, "page"},
+		"unknown client":                  {c, func(f url.Values) { f.Set("client_id", "nobody") }, "page"},
+		"a client_id that isn't text":     {c, func(f url.Values) { f.Set("client_id", "\x00") }, "page"},
+		"no client":                       {c, func(f url.Values) { f.Del("client_id") }, "page"},
+		"another redirect_uri":            {c, func(f url.Values) { f.Set("redirect_uri", redirectURI+"/../evil") }, "page"},
+		"no redirect_uri":                 {c, func(f url.Values) { f.Del("redirect_uri") }, "page"},
+		"a request object, not supported": {c, func(f url.Values) { f.Set("request", "e30.e30.") }, "request_not_supported"},
+		"a hint that isn't a token":       {c, func(f url.Values) { f.Set("id_token_hint", "x") }, "login_required"},
+		"prompt none with something else": {c, func(f url.Values) { f.Set("prompt", "none login") }, "invalid_request"},
+		"an empty prompt, which is none":  {c, func(f url.Values) { f.Set("prompt", "") }, ""},
+		"unknown parameters, left aside":  {c, func(f url.Values) { f.Set("foo", "bar") }, ""},
+		"a request_uri that is not ours":  {c, func(f url.Values) { f.Set("request_uri", "urn:x") }, "page"},
+		"a resource that is no URI":       {c, func(f url.Values) { f["resource"] = []string{"a", "b"} }, "invalid_target"},
+		"a resource that is not served":   {c, func(f url.Values) { f.Set("resource", "https://bank.example") }, "invalid_target"},
+		"authorization_details":           {c, func(f url.Values) { f.Set("authorization_details", `[{"type":"pay"}]`) }, "invalid_authorization_details"},
+		"registration":                    {c, func(f url.Values) { f.Set("registration", "{}") }, "registration_not_supported"},
 	} {
 		got := request(attempt.by, attempt.change)
 		location, err := url.Parse(got.location)
@@ -303,7 +307,7 @@ func TestTokenThatIsBoundToAKeyIsNoBearerToken(t *testing.T) {
 	_, told := resource.post("/oauth/introspect", url.Values{"token": {tokens.AccessToken}})
 	wantEqual(t, "introspection", []any{told["active"], told["token_type"], told["cnf"]}, []any{true, "DPoP", map[string]string{"jkt": "thumbprint"}})
 	status, _ := w.userinfo(tokens.AccessToken)
-	wantEqual(t, "userinfo", status, http.StatusForbidden)
+	wantEqual(t, "userinfo", status, http.StatusUnauthorized)
 	_, err = c.refreshWith(c.oauth2(), tokens.RefreshToken)
 	w.wantOAuthError(err, http.StatusBadRequest, "invalid_grant")
 }
@@ -331,7 +335,7 @@ func TestRefusalsSayHowToAuthenticate(t *testing.T) {
 	wantEqual(t, "by form", header(r), []any{http.StatusUnauthorized, "", "invalid_client"})
 	r = w.get("/userinfo")
 	r.Header.Set("Authorization", "Bearer x.y.z")
-	wantEqual(t, "userinfo", header(r), []any{http.StatusUnauthorized, `Bearer error="invalid_token"`, nil})
+	wantEqual(t, "userinfo", header(r), []any{http.StatusUnauthorized, `Bearer error="invalid_token"`, "invalid_token"})
 	tokens := c.login(c.oauth2())
 	r = c.form("/oauth/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.RefreshToken}})
 	response, err := http.DefaultClient.Do(r)
@@ -349,10 +353,10 @@ func TestDiscoverySaysWhatIsServed(t *testing.T) {
 		d.ResponseTypesSupported, d.ResponseModesSupported, d.GrantTypesSupported, d.ScopesSupported, d.IDTokenSigningAlgValuesSupported,
 		d.CodeChallengeMethodsSupported, d.DeviceAuthorizationEndpoint, d.TokenEndpointAuthSigningAlgValuesSupported,
 	}, []any{
-		"[code]", "[query fragment form_post]", "[authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:jwt-bearer]",
-		"[openid profile email offline_access calendar]", "[ES256]", "[S256]", "", "[RS256 ES256 PS256]",
+		"[code]", "[query fragment form_post]", "[authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:jwt-bearer urn:ietf:params:oauth:grant-type:token-exchange]",
+		"[openid profile email offline_access calendar]", "[ES256 RS256]", "[S256]", "", "[RS256 ES256 PS256]",
 	})
-	for _, grant := range []string{"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange", "password"} {
+	for _, grant := range []string{"urn:ietf:params:oauth:grant-type:device_code", "password"} {
 		status, body := w.register().post("/oauth/token", url.Values{"grant_type": {grant}})
 		wantEqual(t, grant, []any{status, body["error"]}, []any{http.StatusBadRequest, "unsupported_grant_type"})
 	}

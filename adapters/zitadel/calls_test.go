@@ -166,6 +166,7 @@ func TestMethodsMakeTheCallsThatTheDocumentationSays(t *testing.T) {
 			func() error { return asError(s.RevokeToken(w.ctx, jti, string(w.user.ID), c.id)) },
 			func() error { return asError(s.RevokeToken(w.ctx, "whatever", "", c.id)) },
 		},
+		"SigningKeyFor":       {func() error { _, err := s.SigningKeyFor(w.ctx, store.ClientID(c.id)); return err }},
 		"SignatureAlgorithms": {func() error { _, err := s.SignatureAlgorithms(w.ctx); return err }},
 		"SigningKey": {
 			func() error { _, err := s.SigningKey(w.ctx); return err },
@@ -269,8 +270,8 @@ func rotateTwice(w *world) error {
 
 func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	c, resource := w.register(), w.register()
+	w := newWorld(t, func(w *world) { w.opts.DeviceURL = "https://op.example/device" })
+	c, resource := w.register(devices, exchanges), w.register()
 	cfg := c.oauth2()
 	verifier := oauth2.GenerateVerifier()
 	authorizeURL := pathOf(w, cfg.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)))
@@ -280,8 +281,12 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	jwt := c.login(cfg).AccessToken
 	w.opts.AccessTokenType = nil
 	w.serve()
+	_, err := w.storage.SigningKey(w.ctx) // once a minute
+	w.ok(err)
 	login := w.fetch(w.get(authorizeURL)).location
 	code := w.browse(w.issuer + login).Get("code")
+	resource.wantActive(true, jwt) // keys to verify by, once a minute
+	_, device := c.post("/device_authorization", url.Values{"scope": {"calendar"}})
 	pending := strings.TrimPrefix(w.fetch(w.get(authorizeURL)).location, "/login?id=")
 	costs := map[string]func(){
 		"authorize": func() { w.fetch(w.get(authorizeURL)) },
@@ -298,6 +303,21 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 			_, err := c.refreshWith(cfg, tokens.RefreshToken)
 			w.ok(err)
 		},
+		"device_code": func() {
+			c.post("/oauth/token", url.Values{"grant_type": {string(oidc.GrantTypeDeviceCode)}, "device_code": {device["device_code"].(string)}})
+		},
+		"token-exchange": func() {
+			c.post("/oauth/token", url.Values{
+				"grant_type": {string(oidc.GrantTypeTokenExchange)}, "subject_token": {tokens.AccessToken}, "subject_token_type": {string(oidc.AccessTokenType)},
+			})
+		},
+		"device_authorization": func() { c.post("/device_authorization", url.Values{"scope": {"calendar"}}) },
+		"par": func() {
+			c.post("/par", url.Values{
+				"redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid"},
+				"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
+			})
+		},
 		"client_credentials":     func() { c.post("/oauth/token", url.Values{"grant_type": {"client_credentials"}}) },
 		"introspection":          func() { resource.wantActive(true, tokens.AccessToken) },
 		"introspection of a JWT": func() { resource.wantActive(true, jwt) },
@@ -311,7 +331,8 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	wantEqual(t, "documented requests", slices.Sorted(maps.Keys(table)), slices.Sorted(maps.Keys(costs)))
 	// In the order of a grant's life.
 	for _, name := range []string{
-		"authorize", "approve", "authorization_code", "refresh_token", "client_credentials", "introspection", "introspection of a JWT",
+		"authorize", "par", "approve", "authorization_code", "refresh_token", "client_credentials", "device_authorization", "device_code",
+		"token-exchange", "introspection", "introspection of a JWT",
 		"userinfo", "revocation", "end_session",
 	} {
 		w.calls.take()

@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -115,9 +117,6 @@ func (s *Storage) userOf(ctx context.Context, c store.OAuthClient, subject strin
 func (s *Storage) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, tokenID, _, _ string) error {
 	t, err := s.introspectAccessToken(ctx, caller{method: methodServer}, tokenID)
 	if err != nil {
-		if x := exchangeFrom(ctx); x != nil && errors.Is(err, errNotLive) {
-			x.invalid = true
-		}
 		return err
 	}
 	if t.sub == nil || t.confirmation != nil || !slices.Contains(t.scopes, oidc.ScopeOpenID) {
@@ -144,6 +143,7 @@ type liveToken struct {
 	acr          *string
 	amr          []string
 	username     *string
+	act          json.RawMessage
 	sessionID    *store.SessionID
 }
 
@@ -152,6 +152,7 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 	digest, isDigest := digestOf(tokenID)
 	var row store.IntrospectAccessTokenRow
 	var err error
+	call := oautherror.IntrospectAccessToken
 	if isDigest {
 		row, err = s.store.IntrospectAccessToken(ctx, store.IntrospectAccessTokenParams{
 			ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, Token: digest,
@@ -161,32 +162,28 @@ func (s *Storage) introspectAccessToken(ctx context.Context, by caller, tokenID 
 		byID, err = s.store.IntrospectAccessTokenByID(ctx, store.IntrospectAccessTokenByIDParams{
 			ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, ID: store.AccessTokenID(tokenID),
 		})
-		row = store.IntrospectAccessTokenRow(byID)
+		row, call = store.IntrospectAccessTokenRow(byID), oautherror.IntrospectAccessTokenByID
 	}
-	if err := s.introspected(ctx, by, row.Outcome, err); err != nil {
+	if err := s.introspected(ctx, by, call, row.Outcome, err); err != nil {
 		return liveToken{}, err
 	}
 	return liveToken{
 		id: string(deref(row.ID)), kind: store.TokenKindAccessToken, clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
-		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
+		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID, act: row.Act,
 	}, nil
 }
 
 // introspected is nil for a token that is live.
-func (s *Storage) introspected(ctx context.Context, by caller, outcome store.Outcome, err error) error {
+func (s *Storage) introspected(ctx context.Context, by caller, call oautherror.Call, outcome store.Outcome, err error) error {
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	judged(ctx, by, outcome)
-	switch outcome {
-	case store.OutcomeActive:
-		return nil
-	case store.OutcomeInactive:
+	if outcome == store.OutcomeInactive {
 		return errNotLive
-	default: // unauthenticated
-		return tokenError(outcome)
 	}
+	return refused(oautherror.Introspection, call, outcome)
 }
 
 // introspect is introspectAccessToken for a client that asks, and knows refresh tokens too where it is given a digest.
@@ -198,7 +195,7 @@ func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (li
 	row, err := s.store.IntrospectToken(ctx, store.IntrospectTokenParams{
 		ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret, Token: digest,
 	})
-	if err := s.introspected(ctx, by, row.Outcome, err); err != nil {
+	if err := s.introspected(ctx, by, oautherror.IntrospectToken, row.Outcome, err); err != nil {
 		return liveToken{}, err
 	}
 	id := string(deref(row.AccessTokenID))
@@ -208,7 +205,7 @@ func (s *Storage) introspect(ctx context.Context, by caller, tokenID string) (li
 	return liveToken{
 		id: id, kind: deref(row.Kind), clientID: deref(row.ClientID), userID: row.UserID, sub: row.Sub, referenceID: row.ReferenceID,
 		scopes: row.Scopes, resources: row.Resources, confirmation: row.Confirmation, issuedAt: deref(row.IssuedAt), expiresAt: row.ExpiresAt,
-		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID,
+		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, username: row.Username, sessionID: row.SessionID, act: row.Act,
 	}, nil
 }
 
@@ -254,6 +251,9 @@ func (s *Storage) SetIntrospectionFromToken(ctx context.Context, response *oidc.
 	if t.acr != nil {
 		response.Claims["acr"] = *t.acr // RFC 9470, section 6.2
 	}
+	if t.act != nil {
+		response.Claims["act"] = t.act // RFC 8693, section 4.1
+	}
 	if t.sessionID != nil {
 		response.Claims["sid"] = string(*t.sessionID)
 	}
@@ -281,6 +281,12 @@ func (s *Storage) GetPrivateClaimsFromRequest(ctx context.Context, request op.To
 	}
 	if scopes := request.GetScopes(); len(scopes) > 0 {
 		claims["scope"] = strings.Join(scopes, " ")
+	}
+	if r, isOurs := request.(interface{ boundTo() *token.Confirmation }); isOurs && r.boundTo() != nil {
+		claims["cnf"] = r.boundTo() // RFC 9449, section 6.1
+	}
+	if r, isOurs := request.(*authRequest); isOurs && r.act != nil {
+		claims["act"] = r.act // RFC 8693, section 4.1
 	}
 	return claims, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -231,10 +232,7 @@ func (s *Storage) authenticate(ctx context.Context, c caller) error {
 		return s.fault(ctx, err)
 	}
 	judged(ctx, c, outcome)
-	if outcome != store.OutcomeAuthenticated {
-		return tokenError(outcome)
-	}
-	return nil
+	return refused(oautherror.Token, oautherror.AuthenticateClient, outcome)
 }
 
 // GetKeyByIDAndClientID returns a client's public key, to verify request objects: [store.Queries.GetClient]. A [Provider]

@@ -12,6 +12,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -22,14 +23,20 @@ var ErrNoRequest = errors.New("no such authorization request")
 
 // DecisionError says why a decision was not recorded: another stands, the request has expired or was ended, the client is disabled,
 // the user is suspended, the session is over, or more scopes were granted than asked for. Nothing has changed.
-type DecisionError struct{ Outcome store.Outcome }
+type DecisionError struct {
+	Outcome store.Outcome
+
+	call oautherror.Call
+}
 
 // Error implements error.
 func (e *DecisionError) Error() string { return fmt.Sprintf("authorization request: %s", e.Outcome) }
 
 // OAuth is the same as an error of the authorization endpoint, for [Provider.Deny]: login_required where the session is over,
-// access_denied where the user is suspended.
-func (e *DecisionError) OAuth() *oidc.Error { return authorizationError(e.Outcome) }
+// access_denied where the user is suspended (package oautherror). Where its IsRedirectDisabled is true, the answer is an error page.
+func (e *DecisionError) OAuth() *oidc.Error {
+	return refusal(oautherror.Authorization, e.call, e.Outcome)
+}
 
 // PendingRequest is a request that awaits the user's decision, or that the user has approved and whose code is not redeemed yet:
 // who clicks twice approves twice.
@@ -103,23 +110,23 @@ func (s *Storage) approve(ctx context.Context, id string, a Approval) (token.Raw
 		AMR:           a.AMR,
 		Code:          new(code.Digest()),
 		CodeLifetime:  s.opts.CodeLifetime,
-		DefaultScopes: s.opts.defaultScopes(),
+		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources,
 	})
 	if err != nil {
 		return none, row, s.fault(ctx, err)
 	}
-	return code, row, decided(row.Outcome)
+	return code, row, decided(oautherror.ApproveAuthorization, row.Outcome)
 }
 
 // decided is nil for a decision that was recorded, now or by an earlier click.
-func decided(outcome store.Outcome) error {
+func decided(call oautherror.Call, outcome store.Outcome) error {
 	switch outcome {
-	case store.OutcomeApproved, store.OutcomeDenied, store.OutcomeRetried:
+	case store.OutcomeApproved, store.OutcomeDenied, store.OutcomeRetried: // a denial, too, is what was asked for here
 		return nil
 	case store.OutcomeUnknown:
 		return ErrNoRequest
 	default:
-		return &DecisionError{outcome}
+		return &DecisionError{Outcome: outcome, call: call}
 	}
 }
 
@@ -129,7 +136,7 @@ func (s *Storage) deny(ctx context.Context, id string) (store.DenyAuthorizationR
 	if err != nil {
 		return row, s.fault(ctx, err)
 	}
-	return row, decided(row.Outcome)
+	return row, decided(oautherror.DenyAuthorization, row.Outcome)
 }
 
 // Approve records the approval, in one statement with the code that it gives the client, and sends the browser back with it

@@ -10,10 +10,10 @@
 //	provider, err := zitadel.NewProvider(storage, config, op.StaticIssuer(issuer))
 //	mux.Handle("/", provider)
 //
-// The library looks a code or a refresh token up first and creates the tokens later, as if nothing could happen in between.
-// Here the lookup decides nothing. The decision is taken where the tokens are created, by RedeemAuthorizationCode or
-// RotateRefreshToken, together with them and in the database, whatever the number of servers and of callers. A code that is
-// presented twice ends what it gave; refreshes of one token, in parallel or again, converge on one successor.
+// The library looks a client and a code or a refresh token up first and creates the tokens later, as if nothing could happen in between.
+// A Provider serves the token endpoint itself: RedeemAuthorizationCode or RotateRefreshToken authenticates the client, decides and creates
+// the tokens, in one statement, whatever the number of servers and of callers. A code that is presented twice ends what it gave; refreshes
+// of one token, in parallel or again, converge on one successor. There is an ID token where openid was granted, and nowhere else.
 //
 // # Which method makes which call
 //
@@ -37,6 +37,7 @@
 //	SetUserinfoFromRequest         GetUser
 //	SetUserinfoFromToken           IntrospectAccessToken, IntrospectAccessTokenByID, GetUser
 //	SignatureAlgorithms            ListSigningKeys
+//	SigningKeyFor                  GetClient, FindCurrentSigningKey
 //	SigningKey                     FindCurrentSigningKey, RotateSigningKeyIfDue
 //	TerminateSession               GetClient, RevokeUserAuthorizationsByClient
 //	TerminateSessionFromRequest    GetClient, EndSession
@@ -50,7 +51,7 @@
 //	PendingRequest                 GetAuthorization
 //	PushAuthRequest                GetClient, CreateAuthorization
 //	RetireSigningKeys              RetireReplacedSigningKeys
-//	RotateSigningKey               RetireReplacedSigningKeys, RotateSigningKeyIfDue
+//	RotateSigningKey               FindCurrentSigningKey, RetireReplacedSigningKeys, RotateSigningKeyIfDue
 //	Provider.Approve               ApproveAuthorization
 //	Provider.Deny                  DenyAuthorization
 //	Provider.JWTProfileVerifier    GetClient, RememberClientAssertion
@@ -61,22 +62,26 @@
 //
 //	authorize                      GetClient, CreateAuthorization
 //	approve                        ApproveAuthorization
-//	authorization_code             FindAuthorizationByCode, GetClient, FindCurrentSigningKey, RedeemAuthorizationCode
-//	refresh_token                  GetClient, FindRefreshTokenByToken, RotateRefreshToken, FindCurrentSigningKey
+//	authorization_code             RedeemAuthorizationCode
+//	refresh_token                  RotateRefreshToken
+//	device_code                    PollDeviceCode
+//	token-exchange                 ExchangeToken
 //	client_credentials             GetClient, IssueAccessToken
 //	introspection                  IntrospectToken
-//	introspection of a JWT         ListSigningKeys, IntrospectAccessTokenByID
+//	introspection of a JWT         IntrospectAccessTokenByID
 //	userinfo                       IntrospectAccessToken, GetUser
 //	revocation                     RevokeToken
-//	end_session                    ListSigningKeys, GetClient, EndSession
+//	end_session                    GetClient, EndSession
+//	device_authorization           CreateDeviceAuthorization
+//	par                            AuthenticateClient, GetClient, CreateAuthorization
 //
-// A client that authenticates by a key costs RememberClientAssertion in addition, and GetClient where it isn't there. So does, at
-// the revocation endpoint, one without the Authorization header. UserinfoInIDToken or a Userinfo hook adds GetUser.
+// Once a minute FindCurrentSigningKey is added where something is signed, and ListSigningKeys where it is verified. A client that authenticates by a key costs RememberClientAssertion
+// in addition, and GetClient where it isn't there. AccessTokenType adds GetClient; UserinfoInIDToken or a Userinfo hook adds GetUser, and
+// FindAuthorizationByCode before a code is redeemed. client_credentials with a scope needs no GetClient.
 //
 // # Who calls
 //
-// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request: the library's
-// own step before it, AuthorizeClientIDSecret, only notes the secret. Where a request fails before it gets that far, the Provider asks
+// The token, introspection and revocation endpoints authenticate the client by the statement that answers the request. Where a request fails before it gets that far, the Provider asks
 // AuthenticateClient, and who is not authenticated is told that and nothing else.
 //
 // # Retries and verdicts
@@ -93,6 +98,16 @@
 // A JWT access token is known by its jti, which is its row's id; it can be revoked, and introspection says so, as long as a
 // resource server asks.
 //
+// # Devices, exchange, pushed requests, bound tokens, resources
+//
+// A Provider also serves what the library has no place for, or decides about in Go. A client has to be registered for the grant type.
+//
+//   - Devices (RFC 8628), if Options.DeviceURL is set.
+//   - Token exchange (RFC 8693) of access tokens for access tokens, the client's own or those for its resources.
+//   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
+//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. There are no nonces.
+//   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
+//
 // # The pages
 //
 // Options.LoginURL leads to a page of the application's own. It reads the request with [Storage.PendingRequest], finds the
@@ -104,7 +119,7 @@
 // # Telling clients of a sign-out
 //
 // The library sends no logout tokens (OpenID Connect Back-Channel Logout 1.0). db.LogoutWorker finds who has to be told;
-// sign its tokens with [Storage.SigningKey], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
+// sign its tokens with [Storage.SigningKeyFor], and set BackChannelLogoutSupported and BackChannelLogoutSessionSupported in op.Config.
 // examples/authserver has the whole of it in logout.go.
 //
 // # Without the Provider
@@ -118,18 +133,16 @@
 // # Signing keys
 //
 // They are in the table jwks, the private ones encrypted under Options.KeyEncryptionKeys and made when the first is needed.
-// Have a timer call [Storage.RotateSigningKey] each hour, with the age at which a key is replaced, a month say. To change the
-// algorithm, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
+// Have a timer call [Storage.RotateSigningKey] each hour, with the age at which a key is replaced, a month say. ES256 signs unless
+// Options.SigningAlgorithm says otherwise, and RS256 for clients that have registered it; its key is made for the first of them. To change
+// the default, call RotateSigningKey once with a Storage that has the new one, and give it to the servers when KeyLeadTime has
 // passed. Another server that keeps its own keys in the table must use another algorithm: what it has encrypted can't sign
 // here.
 //
 // # What is not served
 //
-// The implicit and hybrid flows (OAuth 2.1, section 10), the device grant (RFC 8628), token exchange (RFC 8693), resource
-// indicators (RFC 8707), sender-constrained tokens (RFC 8705, RFC 9449) and the claims parameter: the library has none of them, or decides
-// about them in Go. The store has calls for most, which handlers beside the Provider can make: examples/authserver serves devices so, in
-// device.go. Pushed requests (RFC 9126) need such handlers, too; see PushAuthRequest, and par.go there. A token that was bound to a key by another server
-// is introspected with its cnf, and refused at userinfo and for refreshing. After a refresh an ID token lacks amr and acr.
+// The implicit and hybrid flows (OAuth 2.1, section 10), authorization_details (RFC 9396), request objects, the registration and claims
+// parameters, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
 //
 // # What it must not do
 //

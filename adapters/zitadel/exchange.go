@@ -3,9 +3,6 @@ package zitadel
 import (
 	"context"
 	"net/http"
-	"net/url"
-
-	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
@@ -17,7 +14,6 @@ import (
 type exchange struct {
 	request *http.Request
 	fault   bool // the database gave no answer
-	invalid bool // the access token that was presented is not live
 
 	// At the endpoints whose calls authenticate the client themselves, the library's own step only notes what was presented.
 	callsAuthenticate bool
@@ -26,7 +22,6 @@ type exchange struct {
 	unauthenticated   bool // and has said so
 
 	client *client
-	key    op.SigningKey
 	user   *store.User
 }
 
@@ -86,27 +81,10 @@ func judged(ctx context.Context, by caller, outcome store.Outcome) {
 	}
 }
 
-// unjudged is the client that has presented a secret in a request which failed before a call was told of it.
+// unjudged is the client that has presented itself in a request which failed before a call was told of it.
 func (x *exchange) unjudged() (caller, bool) {
-	switch {
-	case !x.callsAuthenticate || x.judged || x.client != nil && x.client.public():
-		return caller{}, false
-	case x.caller.method != "":
-		return x.caller, true
-	case x.form("client_assertion") != "": // more than one method: the library has refused that
+	if !x.callsAuthenticate || x.judged || x.caller.method == "" || x.client != nil && x.client.public() {
 		return caller{}, false
 	}
-	c := caller{method: methodPost}
-	id, secret := x.form("client_id"), x.form("client_secret")
-	if user, password, inHeader := x.request.BasicAuth(); inHeader {
-		c.method = methodBasic
-		var idErr, secretErr error
-		id, idErr = url.QueryUnescape(user)
-		secret, secretErr = url.QueryUnescape(password)
-		if idErr != nil || secretErr != nil {
-			return caller{}, false // the library has refused it
-		}
-	}
-	c.client, c.secret = store.ClientID(id), token.DigestOf(secret)
-	return c, secret != ""
+	return x.caller, true
 }

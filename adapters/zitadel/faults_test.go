@@ -131,6 +131,20 @@ func (w *world) requests(c registered) []struct {
 		{"client_credentials", func() *http.Request {
 			return c.form("/oauth/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"files"}})
 		}, "access_token"},
+		{"token-exchange", func() *http.Request {
+			return c.form("/oauth/token", url.Values{
+				"grant_type": {string(oidc.GrantTypeTokenExchange)}, "subject_token": {tokens.AccessToken}, "subject_token_type": {string(oidc.AccessTokenType)},
+			})
+		}, "issued_token_type"},
+		{"device_authorization", func() *http.Request {
+			return c.form("/device_authorization", url.Values{"scope": {"calendar"}})
+		}, "user_code"},
+		{"par", func() *http.Request {
+			return c.form("/par", url.Values{
+				"redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid"},
+				"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
+			})
+		}, "request_uri"},
 		{"introspection of an access token", func() *http.Request {
 			return c.form("/oauth/introspect", url.Values{"token": {tokens.AccessToken}})
 		}, `"active":true`},
@@ -154,7 +168,7 @@ func TestFaultIsAnsweredAsOneAtEveryStatementOfEveryEndpoint(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(w *world) {
-				w.opts.UserinfoInIDToken = true
+				w.opts.UserinfoInIDToken, w.opts.DeviceURL = true, "https://op.example/device"
 				if strings.HasSuffix(kind, "JWT") {
 					w.opts.AccessTokenType = zitadel.JWTs
 				}
@@ -162,9 +176,9 @@ func TestFaultIsAnsweredAsOneAtEveryStatementOfEveryEndpoint(t *testing.T) {
 			broken := &flaky{DB: w.db.Pool}
 			broken.left.Store(-1)
 			w.handler.Store(w.pages(w.newServer(broken)))
-			c := w.register()
+			c := w.register(devices, exchanges)
 			if strings.HasPrefix(kind, "key") {
-				c = w.registerKey()
+				c = w.registerKey(devices, exchanges)
 			}
 			for _, request := range w.requests(c) {
 				for statement := 0; ; statement++ {
@@ -204,8 +218,8 @@ func TestFaultIsAnsweredAsOneAtEveryStatementOfEveryEndpoint(t *testing.T) {
 
 func TestServerWithoutDatabaseIsAtFault(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	c := w.register()
+	w := newWorld(t, func(w *world) { w.opts.DeviceURL = "https://op.example/device" })
+	c := w.register(devices, exchanges)
 	requests := w.requests(c)
 	pool, err := pgxpool.New(w.ctx, w.db.URL)
 	w.ok(err)

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	httphelper "github.com/zitadel/oidc/v3/pkg/http"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
@@ -20,16 +18,22 @@ import (
 
 // machineRequest is that of a client which acts for itself (RFC 6749, section 4.4).
 type machineRequest struct {
-	client string
-	scopes []string
-	minted minted
+	client       string
+	scopes       []string
+	resources    []string
+	confirmation *token.Confirmation
+	minted       minted
 }
 
 var _ op.TokenRequest = (*machineRequest)(nil)
 
-func (r *machineRequest) GetSubject() string    { return r.client }
-func (r *machineRequest) GetAudience() []string { return []string{r.client} }
-func (r *machineRequest) GetScopes() []string   { return r.scopes }
+func (r *machineRequest) GetSubject() string { return r.client }
+func (r *machineRequest) GetAudience() []string {
+	return audience(store.ClientID(r.client), r.resources)
+}
+func (r *machineRequest) GetScopes() []string { return r.scopes }
+
+func (r *machineRequest) boundTo() *token.Confirmation { return r.confirmation }
 
 // ClientCredentials returns a client that has a secret, and authenticates it as [Storage.AuthorizeClientIDSecret] does:
 // [store.Queries.GetClient], [store.Queries.AuthenticateClient].
@@ -156,46 +160,6 @@ func (k assertionKeySet) VerifySignature(ctx context.Context, jws *jose.JSONWebS
 		x.caller = caller{client: c.row.ClientID, method: methodKey}
 	}
 	return payload, nil
-}
-
-// clientCredentials is the library's grant of this name for clients that authenticate by an assertion, which the library itself
-// serves with a secret only.
-func (p *Provider) clientCredentials(w http.ResponseWriter, r *http.Request) {
-	response, err := p.grantByAssertion(r)
-	if err != nil {
-		op.RequestError(w, r, err, nil)
-		return
-	}
-	httphelper.MarshalJSON(w, response)
-}
-
-func (p *Provider) grantByAssertion(r *http.Request) (*oidc.AccessTokenResponse, error) {
-	request, err := op.ParseClientCredentialsRequest(r, p.Decoder())
-	switch {
-	case err != nil:
-		return nil, err
-	case request.ClientAssertionType != oidc.ClientAssertionTypeJWTAssertion:
-		return nil, oidc.ErrInvalidClient().WithDescription("unknown client_assertion_type")
-	case request.ClientSecret != "":
-		return nil, oidc.ErrInvalidRequest().WithDescription("client authentication must not use more than one method") // RFC 6749, section 2.3
-	case !p.AuthMethodPrivateKeyJWTSupported():
-		return nil, oidc.ErrInvalidClient().WithDescription("auth_method private_key_jwt not supported")
-	}
-	client, err := op.AuthorizePrivateJWTKey(r.Context(), request.ClientAssertion, p)
-	if err != nil {
-		return nil, err
-	}
-	if request.ClientID != "" && request.ClientID != client.GetID() {
-		return nil, oidc.ErrInvalidClient().WithDescription("client_id is not that of the assertion") // RFC 7521, section 4.2
-	}
-	if !op.ValidateGrantType(client, oidc.GrantTypeClientCredentials) {
-		return nil, oidc.ErrUnauthorizedClient()
-	}
-	tokens, err := p.storage.ClientCredentialsTokenRequest(r.Context(), client.GetID(), request.Scope)
-	if err != nil {
-		return nil, err
-	}
-	return op.CreateClientCredentialsTokenResponse(r.Context(), tokens, p, client)
 }
 
 var errNotLive = errors.New("the token is not live")

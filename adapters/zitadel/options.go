@@ -23,7 +23,8 @@ const (
 	DefaultIDTokenLifetime      = time.Hour
 	DefaultGrace                = 30 * time.Second
 	DefaultKeyLeadTime          = 24 * time.Hour
-	DefaultSigningAlgorithm     = jose.RS256
+	DefaultDeviceCodeLifetime   = 10 * time.Minute
+	DefaultSigningAlgorithm     = jose.ES256
 )
 
 // Options say how a Storage serves. SuccessorKeys, KeyEncryptionKeys and LoginURL are required; the zero value of everything
@@ -100,9 +101,21 @@ type Options struct {
 	// of its own network, and should cache. Nil: such clients can't authenticate by their keys.
 	JWKS func(ctx context.Context, uri string) (*jose.JSONWebKeySet, error)
 
-	// SigningAlgorithm signs ID tokens and JWT access tokens: RS256 or ES256. Empty means [DefaultSigningAlgorithm], which every
-	// client knows (OpenID Connect Core 1.0, section 15.1).
+	// SigningAlgorithm signs ID tokens and JWT access tokens: ES256 or RS256. ID tokens of a client that has registered the other one
+	// (id_token_signed_response_alg; OpenID Connect Dynamic Client Registration 1.0, section 2) are signed by that. Empty means
+	// [DefaultSigningAlgorithm], unless the database has keys of RS256 alone, which was the default before: then these go on alone.
 	SigningAlgorithm jose.SignatureAlgorithm
+
+	// Resources are those that a client may name which has none registered (RFC 8707, section 2). An access token that is for resources
+	// says so in its aud.
+	Resources []string
+
+	// DeviceURL is the page on which a user enters the code that a device shows (RFC 8628, section 3.3). It looks the code up with
+	// store.FindAuthorizationByUserCode ([UserCode]), and ends in store.ApproveAuthorization or DenyAuthorization. Empty: devices aren't
+	// served.
+	DeviceURL string
+	// DeviceCodeLifetime is for how long a device waits. Zero means [DefaultDeviceCodeLifetime].
+	DeviceCodeLifetime time.Duration
 
 	// KeyLeadTime is for how long a new signing key is published before it signs: as long as verifiers cache the key set. Zero
 	// means [DefaultKeyLeadTime].
@@ -111,6 +124,8 @@ type Options struct {
 	// Logger, if set, gets a line for each fault of the database, without values, and for each code or refresh token that was
 	// replayed, with the ids of authorization and client.
 	Logger *slog.Logger
+
+	allOpaque bool // AccessTokenType was nil, so no client has to be fetched to know
 }
 
 // Subject is whom claims are made about, and to whom.
@@ -162,6 +177,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"AccessTokenLifetime", &o.AccessTokenLifetime, DefaultAccessTokenLifetime, time.Second},
 		{"RefreshTokenLifetime", &o.RefreshTokenLifetime, DefaultRefreshTokenLifetime, time.Second},
 		{"FamilyLifetime", &o.FamilyLifetime, 0, time.Second},
+		{"DeviceCodeLifetime", &o.DeviceCodeLifetime, DefaultDeviceCodeLifetime, time.Second},
 		{"IDTokenLifetime", &o.IDTokenLifetime, DefaultIDTokenLifetime, time.Second},
 		{"KeyLeadTime", &o.KeyLeadTime, DefaultKeyLeadTime, 0},
 		{"ClockSkew", &o.ClockSkew, 0, 0},
@@ -180,13 +196,11 @@ func (o Options) withDefaults() (Options, error) {
 		o.Grace = 0
 	}
 	switch o.SigningAlgorithm {
-	case "":
-		o.SigningAlgorithm = DefaultSigningAlgorithm
-	case jose.RS256, jose.ES256:
+	case "", jose.RS256, jose.ES256:
 	default:
 		return o, fmt.Errorf("zitadel: Options.SigningAlgorithm: %s is neither RS256 nor ES256", o.SigningAlgorithm)
 	}
-	if o.AccessTokenType == nil {
+	if o.allOpaque = o.AccessTokenType == nil; o.allOpaque {
 		o.AccessTokenType = func(store.OAuthClient) op.AccessTokenType { return op.AccessTokenTypeBearer }
 	}
 	if o.Logger == nil {

@@ -1,72 +1,64 @@
 package zitadel
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 )
 
-// tokenError is what the token, introspection and revocation endpoints answer to a call that came to nothing (RFC 6749, section 5.2).
-func tokenError(outcome store.Outcome) *oidc.Error {
-	switch outcome {
-	case store.OutcomeUnauthenticated:
-		return oidc.ErrInvalidClient().WithDescription("the client is not authenticated")
-	case store.OutcomeDisabled:
-		return unknownClient()
-	case store.OutcomeUnauthorizedClient:
-		return oidc.ErrUnauthorizedClient()
-	case store.OutcomeInvalidScope:
-		return oidc.ErrInvalidScope()
-	case store.OutcomeInvalidTarget:
-		return &oidc.Error{ErrorType: "invalid_target"} // RFC 8707, section 2
-	default: // unknown, mismatched, expired, revoked, replayed
-		return oidc.ErrInvalidGrant()
-	}
+// descriptions tell the client's developer what the code alone doesn't.
+var descriptions = map[store.Outcome]string{
+	store.OutcomeUnauthenticated:       "the client is not authenticated",
+	store.OutcomeDisabled:              "unknown client",
+	store.OutcomeRequestMustBePushed:   "the client has to push its requests",
+	store.OutcomePKCERequired:          "code_challenge required",
+	store.OutcomePKCEMethodRefused:     "code_challenge must be one by S256",
+	store.OutcomeRedirectURIMismatched: "the redirect_uri is not registered",
 }
 
-// requestError is what the authorization endpoint answers to a request that was not recorded (RFC 6749, section 4.1.2.1).
-func requestError(row store.CreateAuthorizationRow) *oidc.Error {
-	switch row.Outcome {
-	case store.OutcomeRedirectURIMismatched:
-		return oidc.ErrInvalidRequestRedirectURI()
-	case store.OutcomeRequestMustBePushed:
-		return oidc.ErrInvalidRequest().WithDescription("the client has to push its requests")
-	case store.OutcomeUnsupportedResponseType:
-		return unsupportedResponseType()
-	case store.OutcomeUnauthorizedClient:
-		return oidc.ErrUnauthorizedClient()
-	case store.OutcomePKCERequired:
-		return oidc.ErrInvalidRequest().WithDescription("code_challenge required")
-	case store.OutcomePKCEMethodRefused:
-		return oidc.ErrInvalidRequest().WithDescription("code_challenge must be one by S256")
-	case store.OutcomeInvalidScope:
-		return oidc.ErrInvalidScope().WithDescription("the client may not ask for %s", strings.Join(row.RefusedScopes, " "))
-	case store.OutcomeInvalidTarget:
-		return &oidc.Error{ErrorType: "invalid_target"} // RFC 8707, section 2
-	default: // unknown, disabled: a moment ago
-		return unknownClient()
+// refusal is the error of package oautherror as the library knows it, or nil.
+func refusal(at oautherror.Endpoint, call oautherror.Call, outcome store.Outcome) *oidc.Error {
+	refused := oautherror.For(at, call, outcome)
+	if refused == nil {
+		return nil
 	}
+	if refused.Page {
+		return oidc.ErrInvalidRequestRedirectURI().WithDescription("%s", cmp.Or(descriptions[outcome], "the request can't be served"))
+	}
+	e := withCode(refused.Code)
+	e.Description = descriptions[outcome]
+	return e
 }
 
-// authorizationError is what the authorization endpoint answers to a decision that was not recorded (RFC 6749, section 4.1.2.1;
-// OpenID Connect Core 1.0, section 3.1.2.6).
-func authorizationError(outcome store.Outcome) *oidc.Error {
-	switch outcome {
-	case store.OutcomeUndecided:
-		return oidc.ErrInteractionRequired()
-	case store.OutcomeSignedOut:
-		return oidc.ErrLoginRequired()
-	case store.OutcomeDisabled, store.OutcomeUnauthorizedClient:
-		return oidc.ErrUnauthorizedClient()
-	case store.OutcomeRedirectURIMismatched: // no longer registered
-		return oidc.ErrInvalidRequestRedirectURI()
-	case store.OutcomeInvalidScope:
-		return oidc.ErrInvalidScope()
-	case store.OutcomeInvalidTarget:
-		return &oidc.Error{ErrorType: "invalid_target"} // RFC 8707, section 2
-	default: // denied, suspended; decided, expired, revoked, replayed, unknown: the request serves no more
-		return oidc.ErrAccessDenied()
+// refused is refusal as an error.
+func refused(at oautherror.Endpoint, call oautherror.Call, outcome store.Outcome) error {
+	if e := refusal(at, call, outcome); e != nil {
+		return e
 	}
+	return nil
+}
+
+// withCode returns an error with any code. The library exports those that it knows, and not their type.
+func withCode(code string) *oidc.Error {
+	e := new(oidc.Error)
+	set(&e.ErrorType, code)
+	return e
+}
+
+func set[T ~string](to *T, text string) { *to = T(text) }
+
+// requestRefused is why a request was not recorded, nil if it was.
+func requestRefused(at oautherror.Endpoint, row store.CreateAuthorizationRow) error {
+	e := refusal(at, oautherror.CreateAuthorization, row.Outcome)
+	switch {
+	case e == nil:
+		return nil
+	case row.Outcome == store.OutcomeInvalidScope:
+		e.Description = "the client may not ask for " + strings.Join(row.RefusedScopes, " ")
+	}
+	return e
 }

@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/rs/cors"
 	httphelper "github.com/zitadel/oidc/v3/pkg/http"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -25,7 +27,9 @@ import (
 //
 //   - Opaque access tokens and codes are those of package token, known to the database by their digests. The library's own are
 //     encryptions of a row's id under a key of the configuration.
-//   - A client assertion is good once (RFC 7523, section 3, jti), and also serves the client_credentials grant.
+//   - The token endpoint, introspection, revocation and UserInfo are served by the calls of the store, one to a request as a rule.
+//   - A client assertion is good once (RFC 7523, section 3, jti).
+//   - Devices, token exchange, pushed requests, DPoP and resource indicators.
 //   - A fault of the database is answered with status 500 and server_error, at every endpoint. By itself the library would say
 //     that a code or refresh token is invalid, and a client would throw it away; or that a token is not active.
 //   - The discovery document says what is served.
@@ -59,7 +63,9 @@ func NewProvider(storage *Storage, config *op.Config, issuer func(insecure bool)
 	if c.SupportedClaims == nil {
 		c.SupportedClaims = slices.Clone(servedClaims)
 	}
-	options = append(slices.Clone(options), op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
+	verifies := publishedKeys{storage}
+	options = append([]op.Option{op.WithCORSOptions(p.crossOrigin()), op.WithAccessTokenKeySet(verifies), op.WithIDTokenHintKeySet(verifies)}, options...)
+	options = append(options, op.WithCrypto(opaque{}), op.WithHttpInterceptors(p.intercept))
 	inner, err := op.NewProvider(&c, storage, issuer, options...)
 	if err != nil {
 		return nil, err
@@ -80,7 +86,8 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		}
 		path := routePath(r)
 		switch path {
-		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative():
+		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative(),
+			p.DeviceAuthorizationEndpoint().Relative(), PushedAuthorizationPath:
 			x.callsAuthenticate = true
 		}
 		switch path {
@@ -89,14 +96,25 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		case p.IntrospectionEndpoint().Relative():
 			p.introspect(answer, r)
 		case p.RevocationEndpoint().Relative():
-			op.Revoke(answer, r, p)
+			p.revoke(answer, r)
+		case p.UserinfoEndpoint().Relative():
+			p.userinfo(answer, r)
+		case PushedAuthorizationPath:
+			p.push(answer, r)
 		case oidc.DiscoveryEndpoint:
 			p.discover(answer, r)
 		case p.KeysEndpoint().Relative():
 			next.ServeHTTP(answer, r)
 			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 		default:
-			next.ServeHTTP(answer, r)
+			switch {
+			case path == p.AuthorizationEndpoint().Relative() && r.Form.Has("request_uri"):
+				p.open(answer, r)
+			case path == p.DeviceAuthorizationEndpoint().Relative() && p.storage.opts.DeviceURL != "":
+				p.authorizeDevice(answer, r)
+			default:
+				next.ServeHTTP(answer, r)
+			}
 		}
 		if c, found := x.unjudged(); found && !x.fault {
 			_ = p.storage.authenticate(r.Context(), c) // x has the result
@@ -104,13 +122,13 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 		if x.unauthenticated && !x.fault {
 			answer = &response{header: maps.Clone(w.Header())}
 			answer.header.Set("Cache-Control", "no-store")
-			httphelper.MarshalJSONWithStatus(answer, tokenError(store.OutcomeUnauthenticated), http.StatusUnauthorized)
+			httphelper.MarshalJSONWithStatus(answer, refusal(oautherror.Token, oautherror.AuthenticateClient, store.OutcomeUnauthenticated), http.StatusUnauthorized)
 		}
 		if x.fault && !answer.tellsServerError() {
 			answer = &response{header: maps.Clone(w.Header())}
 			httphelper.MarshalJSONWithStatus(answer, oidc.ErrServerError(), http.StatusInternalServerError)
 		}
-		p.challenge(answer, r, path, x.invalid)
+		challenge(answer, r, path == p.UserinfoEndpoint().Relative())
 		answer.send(w)
 	})
 }
@@ -138,6 +156,21 @@ func tidy(r *http.Request) error {
 	return nil
 }
 
+// crossOrigin lets scripts of every origin call the endpoints that take tokens or a client's authentication, without cookies. The pages to
+// which a browser is sent are for nobody's scripts.
+func (p *Provider) crossOrigin() *cors.Options {
+	return &cors.Options{
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders: []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
+		ExposedHeaders: []string{"WWW-Authenticate"},
+		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
+			path := routePath(r)
+			authorize := p.AuthorizationEndpoint().Relative()
+			return path != authorize && !strings.HasPrefix(path, authorize+"/") && path != p.EndSessionEndpoint().Relative(), nil
+		},
+	}
+}
+
 // routePath is the path by which chi routes a request.
 func routePath(r *http.Request) string {
 	if c := chi.RouteContext(r.Context()); c != nil && c.RoutePath != "" {
@@ -151,21 +184,12 @@ func routePath(r *http.Request) string {
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
-	if r.FormValue("grant_type") == string(oidc.GrantTypeClientCredentials) && r.FormValue("client_assertion") != "" {
-		p.clientCredentials(w, r)
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		httphelper.MarshalJSONWithStatus(w, oidc.ErrInvalidRequest().WithDescription("the token endpoint takes POST"), http.StatusMethodNotAllowed)
 		return
 	}
-	op.Exchange(w, r, p)
-}
-
-// introspect has one who may not ask be told so as RFC 7662, section 2.3 says; the library writes its error as text.
-func (p *Provider) introspect(answer *response, r *http.Request) {
-	op.Introspect(answer, r, p)
-	if answer.status == http.StatusUnauthorized {
-		answer.body.Reset()
-		answer.status = 0
-		httphelper.MarshalJSONWithStatus(answer, oidc.ErrInvalidClient(), http.StatusUnauthorized)
-	}
+	p.grant(w, r)
 }
 
 // maxKeyCache is for how long verifiers may cache the key set at most, so that a key which has leaked and was deleted is
@@ -181,20 +205,10 @@ func (p *Provider) keysCacheControl(answer *response) string {
 	return fmt.Sprintf("max-age=%d", int64(min(p.storage.opts.KeyLeadTime, maxKeyCache).Seconds()))
 }
 
-// challenge adds what goes with a 401: at the userinfo endpoint, where the library says 403 of a dead token (RFC 6750,
-// section 3), and to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser would ask
-// its user for a password.
-func (p *Provider) challenge(answer *response, r *http.Request, path string, invalid bool) {
-	_, _, basic := r.BasicAuth()
-	switch {
-	case path == p.UserinfoEndpoint().Relative():
-		if invalid && answer.status == http.StatusForbidden {
-			answer.status = http.StatusUnauthorized
-		}
-		if answer.status == http.StatusUnauthorized {
-			answer.header.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		}
-	case basic && answer.status == http.StatusUnauthorized:
+// challenge adds what goes with a 401 to a client that used the Authorization header (RFC 6749, section 5.2). Not to others: a browser
+// would ask its user for a password.
+func challenge(answer *response, r *http.Request, isResource bool) {
+	if _, _, basic := r.BasicAuth(); basic && !isResource && answer.status == http.StatusUnauthorized {
 		answer.header.Set("WWW-Authenticate", `Basic realm="client"`)
 	}
 }
@@ -205,7 +219,12 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
 	config.ResponseModesSupported = []string{string(oidc.ResponseModeQuery), string(oidc.ResponseModeFragment), string(oidc.ResponseModeFormPost)}
 	config.GrantTypesSupported = slices.DeleteFunc(config.GrantTypesSupported, func(t oidc.GrantType) bool { return t == oidc.GrantTypeImplicit })
-	config.DeviceAuthorizationEndpoint = ""
+	if p.storage.opts.DeviceURL == "" {
+		config.DeviceAuthorizationEndpoint = ""
+	} else {
+		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
+	}
+	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
 		&config.TokenEndpointAuthSigningAlgValuesSupported,
@@ -216,7 +235,10 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 			*supported = algorithms
 		}
 	}
-	op.Discover(w, config)
+	document := &response{header: w.Header()}
+	op.Discover(document, config)
+	w.WriteHeader(document.status)
+	_, _ = w.Write(p.served(document.body.Bytes(), config.Issuer)) // whoever asked may have gone
 }
 
 // response is an answer that has not been sent yet.

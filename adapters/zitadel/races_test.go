@@ -191,7 +191,7 @@ func TestCodeIsBoundToWhatTheRequestSaid(t *testing.T) {
 		"another client":       {other, func(url.Values) {}, "invalid_grant"},
 		"another redirect_uri": {c, func(f url.Values) { f.Set("redirect_uri", "https://client.example/other") }, "invalid_grant"},
 		"another verifier":     {c, func(f url.Values) { f.Set("code_verifier", oauth2.GenerateVerifier()) }, "invalid_grant"},
-		"no verifier":          {c, func(f url.Values) { f.Del("code_verifier") }, "invalid_request"},
+		"no verifier":          {c, func(f url.Values) { f.Del("code_verifier") }, "invalid_grant"},
 		"two verifiers":        {c, func(f url.Values) { f.Add("code_verifier", verifier) }, "invalid_request"},
 		"the digest":           {c, func(f url.Values) { f.Set("code", string(token.DigestOf(code))) }, "invalid_grant"},
 		"another code":         {c, func(f url.Values) { f.Set("code", token.Mint(token.AuthorizationCode).Reveal()) }, "invalid_grant"},

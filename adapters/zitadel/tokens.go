@@ -12,6 +12,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
+	"github.com/oauthdb/oauthdb/oautherror"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -66,11 +67,15 @@ func (s *Storage) mint(ctx context.Context, m *minted, clientID string) error {
 	made := minted{accessTokenID: store.NewAccessTokenID(), refreshTokenID: store.NewRefreshTokenID(), refreshToken: token.Mint(token.RefreshToken)}
 	made.answer = string(made.accessTokenID)
 	if exchangeFrom(ctx) != nil {
-		c, err := s.client(ctx, clientID)
-		if err != nil {
-			return err
+		opaque := s.opts.allOpaque
+		if !opaque {
+			c, err := s.client(ctx, clientID)
+			if err != nil {
+				return err
+			}
+			opaque = c.AccessTokenType() != op.AccessTokenTypeJWT
 		}
-		if c.AccessTokenType() != op.AccessTokenTypeJWT {
+		if opaque {
 			raw := token.Mint(token.AccessToken)
 			made.accessToken, made.answer = new(raw.Digest()), raw.Reveal()
 		}
@@ -96,20 +101,6 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 		AccessTokenLifetime: s.opts.AccessTokenLifetime,
 		DefaultScopes:       s.opts.defaultScopes(),
 	}
-	if x := exchangeFrom(ctx); x != nil {
-		// What the client presented, not what the library has compared it with.
-		p.RedirectURI, p.CodeChallenge = optional(x.form("redirect_uri")), nil
-		if verifier := x.form("code_verifier"); verifier != "" {
-			p.CodeChallenge = new(token.S256(verifier))
-		}
-		if x.client != nil {
-			p.ClientID = x.client.row.ClientID
-		}
-		// A code is good once: what the answer needs beside is fetched before, so that it is not lost for lack of that.
-		if err := s.prepare(ctx, r); err != nil {
-			return "", "", time.Time{}, err
-		}
-	}
 	by := callerOf(ctx, p.ClientID)
 	p.ClientAuthMethod, p.ClientSecret = by.method, by.secret
 	if withRefreshToken {
@@ -118,7 +109,7 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 		refreshToken = r.minted.refreshToken.Reveal()
 	}
 	row, err := s.store.RedeemAuthorizationCode(ctx, p)
-	if err := s.granted(ctx, by, row.Outcome, err, "authorization code", row.AuthorizationID); err != nil {
+	if err := s.granted(ctx, by, oautherror.RedeemAuthorizationCode, row.Outcome, err, row.AuthorizationID); err != nil {
 		return "", "", time.Time{}, err
 	}
 	if row.RefreshTokenID == nil { // the client isn't registered for refresh_token
@@ -129,19 +120,23 @@ func (s *Storage) redeem(ctx context.Context, r *authRequest, withRefreshToken b
 }
 
 // granted is nil where tokens were issued, now or by the same call before.
-func (s *Storage) granted(ctx context.Context, by caller, outcome store.Outcome, err error, what string, family *store.AuthorizationID) error {
+func (s *Storage) granted(ctx context.Context, by caller, call oautherror.Call, outcome store.Outcome, err error, family *store.AuthorizationID) error {
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	judged(ctx, by, outcome)
-	switch outcome {
-	case store.OutcomeRedeemed, store.OutcomeRotated, store.OutcomeIssued, store.OutcomeRetried:
-		return nil
-	case store.OutcomeReplayed:
+	if outcome == store.OutcomeReplayed {
+		what := "refresh token"
+		switch call {
+		case oautherror.RedeemAuthorizationCode:
+			what = "authorization code"
+		case oautherror.PollDeviceCode:
+			what = "device code"
+		}
 		s.opts.Logger.LogAttrs(ctx, slog.LevelWarn, what+" replayed: its family is ended",
 			slog.String("authorization_id", string(deref(family))), slog.String("client_id", string(by.client)))
 	}
-	return tokenError(outcome)
+	return refused(oautherror.Token, call, outcome)
 }
 
 // prepare fetches, and keeps for this HTTP request, what an ID token will be made of. What is said of a user who is gone is left to
@@ -238,7 +233,7 @@ func (s *Storage) rotate(ctx context.Context, r *refreshRequest, presented strin
 		AccessTokenLifetime:  s.opts.AccessTokenLifetime,
 		DefaultScopes:        s.opts.defaultScopes(),
 	})
-	if err := s.granted(ctx, by, row.Outcome, err, "refresh token", row.AuthorizationID); err != nil {
+	if err := s.granted(ctx, by, oautherror.RotateRefreshToken, row.Outcome, err, row.AuthorizationID); err != nil {
 		return "", "", time.Time{}, err
 	}
 	r.sub = deref(row.Sub)
@@ -262,7 +257,7 @@ func (s *Storage) issue(ctx context.Context, r *machineRequest) (string, time.Ti
 		Lifetime: s.opts.AccessTokenLifetime,
 		ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
 	})
-	if err := s.granted(ctx, by, row.Outcome, err, "", nil); err != nil {
+	if err := s.granted(ctx, by, oautherror.IssueAccessToken, row.Outcome, err, nil); err != nil {
 		return "", time.Time{}, err
 	}
 	return r.minted.answer, deref(row.ExpiresAt), nil
@@ -306,7 +301,7 @@ func (s *Storage) RevokeToken(ctx context.Context, tokenOrTokenID, userID, clien
 		row, err := s.store.RevokeAccessTokenByID(ctx, store.RevokeAccessTokenByIDParams{
 			ID: store.AccessTokenID(tokenOrTokenID), ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
 		})
-		return s.revoked(ctx, by, row.Outcome, err)
+		return s.revoked(ctx, by, oautherror.RevokeAccessTokenByID, row.Outcome, err)
 	}
 	if !isDigest {
 		digest = token.DigestOf(tokenOrTokenID) // the library could make nothing of it and passes it on as it was presented
@@ -314,17 +309,14 @@ func (s *Storage) RevokeToken(ctx context.Context, tokenOrTokenID, userID, clien
 	row, err := s.store.RevokeToken(ctx, store.RevokeTokenParams{
 		Token: digest, ClientID: by.client, ClientAuthMethod: by.method, ClientSecret: by.secret,
 	})
-	return s.revoked(ctx, by, row.Outcome, err)
+	return s.revoked(ctx, by, oautherror.RevokeToken, row.Outcome, err)
 }
 
-// revoked is nil whatever became of the token, as long as the client was authenticated.
-func (s *Storage) revoked(ctx context.Context, by caller, outcome store.Outcome, err error) *oidc.Error {
+// revoked is nil whatever became of the token, as long as the client was authenticated and the token can be revoked alone.
+func (s *Storage) revoked(ctx context.Context, by caller, call oautherror.Call, outcome store.Outcome, err error) *oidc.Error {
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	judged(ctx, by, outcome)
-	if outcome == store.OutcomeUnauthenticated {
-		return tokenError(outcome)
-	}
-	return nil
+	return refusal(oautherror.Revocation, call, outcome)
 }

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 )
 
@@ -189,7 +187,7 @@ func (c *config) options(logger *slog.Logger) options {
 			SuccessorKeys: c.successorKeys, KeyEncryptionKeys: c.keyEncryptionKeys,
 			RequestLifetime: c.requestLifetime, CodeLifetime: c.codeLifetime, AccessTokenLifetime: c.accessTokenLifetime,
 			IDTokenLifetime: c.idTokenLifetime, RefreshTokenLifetime: c.refreshTokenLifetime, FamilyLifetime: c.familyLifetime, Grace: c.grace,
-			SigningAlgorithm: jose.RS256, Logger: logger,
+			Logger: logger,
 		},
 	}
 }

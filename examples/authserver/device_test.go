@@ -17,7 +17,12 @@ import (
 // device is an app on a screen without a keyboard.
 type device struct{ *world }
 
-const deviceClient = "big-screen"
+const (
+	deviceClient            = "big-screen"
+	deviceGrant             = "urn:ietf:params:oauth:grant-type:device_code"
+	deviceAuthorizationPath = "/device_authorization"
+	tokenPath               = "/oauth/token"
+)
 
 // call posts a form as the device does, and returns what it is told.
 func (d device) call(path string, form url.Values) (status int, told map[string]any) {
@@ -113,7 +118,7 @@ func TestDeviceIsConnectedByTheUserWhoEntersItsCode(t *testing.T) {
 	}
 	b.wantPage(b.get(w.issuer+accountPath), http.StatusOK, accountPath, "Big Screen")
 
-	// The library refreshes what this handler has issued; then the code is spent.
+	// What a device gets is refreshed like any other token; then the code is spent.
 	status, told := d.call(tokenPath, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first["refresh_token"].(string)}})
 	if status != http.StatusOK {
 		t.Fatalf("refreshing: %d %v", status, told)
@@ -178,7 +183,7 @@ func TestDeviceRequestsAreRefused(t *testing.T) {
 		{deviceAuthorizationPath, url.Values{"scope": {"photos.write"}}, 400, "invalid_scope"},
 		{deviceAuthorizationPath, url.Values{"scope": {"openid", "openid"}}, 400, "invalid_request"},
 		{deviceAuthorizationPath, url.Values{"client_secret": {"a secret"}}, 401, "invalid_client"},
-		{tokenPath, url.Values{"grant_type": {deviceGrant}}, 400, "invalid_grant"},
+		{tokenPath, url.Values{"grant_type": {deviceGrant}}, 400, "invalid_request"},
 		{tokenPath, url.Values{"grant_type": {deviceGrant}, "device_code": {"odb_dc_nonsense"}}, 400, "invalid_grant"},
 		{tokenPath, url.Values{"grant_type": {"password"}}, 400, "unsupported_grant_type"},
 	} {

@@ -3,9 +3,17 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"time"
 
+	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
+)
+
+const (
+	devicePath       = "/device"
+	userCodeAttempts = 10 // of a user, and of a network, in userCodeWindow
+	userCodeWindow   = 10 * time.Minute
 )
 
 // deviceQuestion is what the page shows: a form for the code or, once the code is found, who asks for what.
@@ -62,7 +70,7 @@ func (s *server) findDevice(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	found, err := s.store.FindAuthorizationByUserCode(r.Context(), store.FindAuthorizationByUserCodeParams{
-		UserCode: userCodeDigest(q.UserCode), UserID: session.User.ID, SessionID: &session.Session.ID, IPAddress: new(s.address(r).String()),
+		UserCode: zitadel.UserCode(q.UserCode), UserID: session.User.ID, SessionID: &session.Session.ID, IPAddress: new(s.address(r).String()),
 	})
 	switch {
 	case err != nil:

@@ -26,7 +26,7 @@ var logoutClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Reque
 // logoutToken tells a client that a session is over (OpenID Connect Back-Channel Logout 1.0, section 2.4). Each attempt has a jti of its own,
 // because a client refuses one that it has seen, and may have seen the last one although we got no answer.
 func (s *server) logoutToken(ctx context.Context, d db.LogoutDelivery) (string, error) {
-	key, err := s.storage.SigningKey(ctx)
+	key, err := s.storage.SigningKeyFor(ctx, d.ClientID)
 	if err != nil {
 		return "", err
 	}

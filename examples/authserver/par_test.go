@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
@@ -21,7 +22,7 @@ func (w *world) push(secret string, change ...string) (status int, requestURI, r
 	for i := 0; i < len(change); i += 2 {
 		form.Set(change[i], change[i+1])
 	}
-	r, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.issuer+parPath, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.issuer+zitadel.PushedAuthorizationPath, strings.NewReader(form.Encode()))
 	if err != nil {
 		w.Fatal(err)
 	}

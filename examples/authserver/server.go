@@ -15,13 +15,11 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/store"
-	"github.com/oauthdb/oauthdb/token"
 )
 
 type options struct {
@@ -44,8 +42,6 @@ type server struct {
 	pages     pages
 	passwords *passwords
 	cookie    cookie
-
-	successors *token.Successors // refresh tokens of devices
 
 	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
 	tenants func(ctx context.Context, user store.User) ([]tenant, error)
@@ -70,11 +66,9 @@ func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	if s.passwords, err = newPasswords(o.passwordParams); err != nil {
 		return nil, err
 	}
-	if s.successors, err = token.NewSuccessors(o.storage.SuccessorKeys...); err != nil {
-		return nil, err
-	}
 	o.storage.LoginURL = func(id string) string { return "/continue?" + url.Values{"id": {id}}.Encode() }
 	o.storage.LogoutURL = logoutURL
+	o.storage.DeviceURL = o.issuer + devicePath
 	o.storage.MayIntrospect = mayIntrospect
 	if s.storage, err = zitadel.New(pool, o.storage); err != nil {
 		return nil, err
@@ -157,13 +151,10 @@ func (s *server) routes() http.Handler {
 	page("GET "+signedOutPath, s.signedOutPage)
 	mux.Handle("GET /static/", staticFiles())
 
-	mux.HandleFunc("POST "+deviceAuthorizationPath, s.deviceAuthorization)
-	mux.HandleFunc("POST "+tokenPath, s.tokens)
-	mux.HandleFunc("GET "+oidc.DiscoveryEndpoint, s.discovery)
-	mux.HandleFunc("POST "+parPath, s.push)
-	mux.HandleFunc("/authorize", s.authorize)
-	mux.Handle("/end_session", s.explain(s.provider))
-	mux.Handle("/", s.provider)
+	endpoints := http.MaxBytesHandler(s.provider, maxFormLength)
+	mux.Handle("/authorize", s.explain(endpoints))
+	mux.Handle("/end_session", s.explain(endpoints))
+	mux.Handle("/", endpoints)
 	return s.commonHeaders(mux)
 }
 
@@ -254,6 +245,10 @@ func (s *server) explain(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Del("Content-Length")
 		pageHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.TrimSpace(told.Description) == "invalid_request_uri" {
+				s.fail(w, r, zitadel.ErrNoRequest)
+				return
+			}
 			title, detail := "The app sent a request that we can't follow", "Go back to the app, and try again. If this happens again, tell whoever runs the app what it says here: "+strings.TrimSpace(told.Description)
 			if e.status >= http.StatusInternalServerError {
 				title, detail = "Something went wrong on our side", "Please try again in a moment."

@@ -16,6 +16,7 @@ func TestParagraphs(t *testing.T) {
 		"Do does.\ndone: it is. late: it is not,\nsince. Zero rows: no such thing.":   "Do does.|[done] it is.|[late] it is not, since.|Zero rows: no such thing.",
 		"Do does. late. done: it is. But for 'done' nothing changes.":                 "Do does.|[late] |[done] it is.|But for 'done' nothing changes.",
 		"Do does. late; lost; done: it is.":                                           "Do does.|[late] |[lost] |[done] it is.",
+		"Do does.\n  - done: it is,\n    at last\n  - late\nNot so.":                  "Do does.|[done] it is, at last|[late] |Not so.",
 		"Do does. late; a retry is not. done: it is; so be it. Not a done: it isn't.": "Do does.|[late] a retry is not.|[done] it is; so be it.|Not a done: it isn't.",
 	} {
 		q := catalog.Query{Contract: contract, Columns: []catalog.Value{{}, {Values: []string{"done", "late", "lost"}}}}

@@ -5,7 +5,8 @@
 //	                 migrations/migrations.sum, if one has a SET that outlives it, or if a routine differs from what the
 //	                 migrations make of it
 //	sums             adds the new files to migrations.sum; it never touches a line that is there
-//	routine [name…]  writes the next migration, which carries the routines that have changed: those named, or all
+//	routine [name…]  writes the next migration, which carries the routines that have changed: those named, or all. To write
+//	                 one anew that hasn't landed, delete it first: the new one gets its number
 //
 // A file has landed once it is listed. As long as no release has it, a file may still be changed: delete its line by hand,
 // and say in the commit why databases that have it may be made anew. tools/previous-release.sh refuses that for a file that a
@@ -57,7 +58,11 @@ func (t tree) check() error {
 		return errors.Join(append(problems, err)...)
 	}
 	problems = append(problems, lasting...)
-	changes, err := t.changedRoutines(nil)
+	files, err := t.readMigrations()
+	if err != nil {
+		return errors.Join(append(problems, err)...)
+	}
+	changes, err := t.changedRoutines(files, nil)
 	if err != nil {
 		return errors.Join(append(problems, err)...)
 	}
@@ -105,31 +110,47 @@ var fileName = regexp.MustCompile(`^(\d{5})_[a-z0-9_]+\.sql$`)
 
 // readMigrations reads the files in order. They are numbered from 1 on, without gaps.
 func (t tree) readMigrations() ([]migration, error) {
+	files, _, err := t.readNumbered(false)
+	return files, err
+}
+
+// readNumbered reads the files in order and says which number a new one gets: the one that is missing, if one may be, or the next.
+func (t tree) readNumbered(oneMayBeMissing bool) (files []migration, free int, err error) {
 	paths, err := filepath.Glob(filepath.Join(t.migrations, "*.sql"))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	slices.Sort(paths)
-	var files []migration
 	for i, path := range paths {
 		m := migration{name: filepath.Base(path)}
 		match := fileName.FindStringSubmatch(m.name)
 		if match == nil {
-			return nil, fmt.Errorf("migrations/%s: the name is not NNNNN_what_it_does.sql", m.name)
+			return nil, 0, fmt.Errorf("migrations/%s: the name is not NNNNN_what_it_does.sql", m.name)
 		}
 		if m.version, err = strconv.Atoi(match[1]); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if m.version != i+1 {
-			return nil, fmt.Errorf("migrations/%s: this is file %d; numbers go up by one", m.name, i+1)
+		number := i + 1
+		if free > 0 {
+			number++
+		}
+		if oneMayBeMissing && free == 0 && m.version == number+1 {
+			free = number
+			number++
+		}
+		if m.version != number {
+			return nil, 0, fmt.Errorf("migrations/%s: this is file %d; numbers go up by one", m.name, i+1)
 		}
 		if m.text, err = os.ReadFile(path); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		files = append(files, m)
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("no migrations in %s", t.migrations)
+		return nil, 0, fmt.Errorf("no migrations in %s", t.migrations)
 	}
-	return files, nil
+	if free == 0 {
+		free = len(files) + 1
+	}
+	return files, free, nil
 }

@@ -243,6 +243,43 @@ const aFunction = "-- +goose Up\nCREATE TABLE one (id int);\n-- +goose Statement
 
 // Each step changes routines/, writes the migration, and applies it. Then the functions are what the files make of them, and its
 // Down leaves what was there before.
+func TestARoutineMigrationThatIsWrittenAnewKeepsItsNumber(t *testing.T) {
+	t.Parallel()
+	f := func(what string) string {
+		return "CREATE OR REPLACE FUNCTION f(a int) RETURNS int\nLANGUAGE sql AS $$ SELECT " + what + "; $$;\n"
+	}
+	root := files(t, "migrations/00001_one.sql", one, "routines/f.sql", f("1"))
+	requireRun(t, root, "routine")
+	write(t, root, "migrations/00003_three.sql", three)
+	requireRun(t, root, "sums")
+	for _, what := range []string{"2", "3"} {
+		write(t, root, "routines/f.sql", f(what))
+		write(t, root, "migrations/migrations.sum", strings.SplitAfter(read(t, root, "migrations/migrations.sum"), "\n")[0])
+		if err := os.Remove(filepath.Join(root, "migrations/00002_routine_f.sql")); err != nil {
+			t.Fatal(err)
+		}
+		requireRefused(t, root, "numbers go up by one", "check")
+		requireRefused(t, root, "numbers go up by one", "sums")
+		requireRun(t, root, "routine")
+		if text := read(t, root, "migrations/00002_routine_f.sql"); !strings.Contains(text, "SELECT "+what+";") {
+			t.Errorf("it carries\n%s", text)
+		}
+		requireRun(t, root, "sums")
+		requireRun(t, root, "check")
+	}
+	write(t, root, "routines/f.sql", f("4"))
+	requireRun(t, root, "routine")
+	if text := read(t, root, "migrations/00004_routine_f.sql"); !strings.Contains(text, "SELECT 4;") {
+		t.Errorf("the next carries\n%s", text)
+	}
+	for _, name := range []string{"00002_routine_f.sql", "00003_three.sql"} { // two are missing
+		if err := os.Remove(filepath.Join(root, "migrations", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	requireRefused(t, root, "numbers go up by one", "routine")
+}
+
 func TestRoutineMigrationsCarryTheFilesAndUndoThem(t *testing.T) {
 	t.Parallel()
 	const (

@@ -162,13 +162,9 @@ func signature(create string) string {
 
 var returnsNull = regexp.MustCompile(`(?is)^RETURNS\s+NULL\s+ON\b`)
 
-// changedRoutines compares routines/ with the migrations, for the names given or for all. They come in an order in which each can
+// changedRoutines compares routines/ with the files of migrations/, for the names given or for all. They come in an order in which each can
 // be created: callees first.
-func (t tree) changedRoutines(names []string) ([]change, error) {
-	files, err := t.readMigrations()
-	if err != nil {
-		return nil, err
-	}
+func (t tree) changedRoutines(files []migration, names []string) ([]change, error) {
 	before, err := t.migrated(files)
 	if err != nil {
 		return nil, err
@@ -228,7 +224,11 @@ func (t tree) changedRoutines(names []string) ([]change, error) {
 // writeRoutines writes the next migration. Its Up carries the functions as they are in routines/, its Down as the migrations before
 // leave them.
 func (t tree) writeRoutines(names []string, out io.Writer) error {
-	changes, err := t.changedRoutines(names)
+	files, number, err := t.readNumbered(true)
+	if err != nil {
+		return err
+	}
+	changes, err := t.changedRoutines(files, names)
 	if err != nil {
 		return err
 	}
@@ -239,15 +239,11 @@ func (t tree) writeRoutines(names []string, out io.Writer) error {
 		fmt.Fprintln(out, "the migrations make every function as routines/ has it")
 		return nil
 	}
-	files, err := t.readMigrations()
-	if err != nil {
-		return err
-	}
 	what := "routines"
 	if len(changes) == 1 {
 		what = "routine_" + changes[0].name
 	}
-	path := filepath.Join(t.migrations, fmt.Sprintf("%05d_%s.sql", len(files)+1, what))
+	path := filepath.Join(t.migrations, fmt.Sprintf("%05d_%s.sql", number, what))
 	if err := os.WriteFile(path, []byte(renderMigration(changes)), 0o644); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ type Query struct {
 	Line     int      // of its name
 	Name     string   // "GetSession"
 	Cmd      string   // sqlc's command: one, many, exec, execrows
-	Contract []string // the lines of the comment above the name, without the dashes
+	Contract []string // the lines of the comment above the name, without the dashes; lists keep their indentation
 	SQL      string   // from the line below the name to the end of the statement
 }
 
@@ -60,7 +60,7 @@ func Parse(file, text string) ([]Query, error) {
 			found = append(found, Query{File: file, Line: i + 1, Name: name, Cmd: cmd, Contract: comment})
 			comment = nil
 		case strings.HasPrefix(line, "--"):
-			comment = append(comment, strings.TrimSpace(strings.TrimPrefix(line, "--")))
+			comment = append(comment, strings.TrimPrefix(strings.TrimPrefix(line, "--"), " "))
 		case comment != nil:
 			return nil, fmt.Errorf("%s:%d: this comment stands above no query's name: indent it if it is a part of the statement", file, i)
 		case len(found) > 0:

@@ -25,7 +25,7 @@ UPDATE "user" SET updated_at = now() WHERE true;
 `)
 	want := []queryfile.Query{
 		{
-			File: "user.sql", Line: 4, Name: "GetUser", Cmd: "one", Contract: []string{"GetUser returns one.", "- zero rows: none"},
+			File: "user.sql", Line: 4, Name: "GetUser", Cmd: "one", Contract: []string{"GetUser returns one.", "  - zero rows: none"},
 			SQL: "SELECT u.id\n    -- by its key\nFROM \"user\" AS u\n\nWHERE u.id = @id::user_id;",
 		},
 		{File: "user.sql", Line: 11, Name: "Touch", Cmd: "execrows", SQL: `UPDATE "user" SET updated_at = now() WHERE true;`},

@@ -35,7 +35,7 @@ GRANT
     INSERT,
     UPDATE (
         updated_at, status, authorization_details, request_uri, request_uri_expires_at, expires_at, user_id, session_id,
-        reference_id, granted_scopes, auth_time, acr, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, code,
+        reference_id, granted_scopes, auth_time, acr, amr, decided_at, bound, user_epoch, client_epoch, pair_epoch, data, code,
         code_expires_at, redeemed_at, redeemed_as, confirmation, max_expires_at, revoked_at, revoked_reason
     )
 ON oauth_authorization TO {{.Application}};
@@ -163,7 +163,8 @@ GRANT SELECT (
 ) ON account TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, purpose, attempts, resets_at) ON attempt_count TO {{.Auditor}};
 GRANT SELECT (
-    id, created_at, updated_at, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope
+    id, created_at, updated_at, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope, oauth_client_id,
+    resources
 ) ON device_code TO {{.Auditor}};
 GRANT SELECT (id, created_at, updated_at, public_key, alg, crv, expires_at) ON jwks TO {{.Auditor}};
 GRANT SELECT (

@@ -57,8 +57,8 @@ type hunter struct {
 	trusted map[string]bool           // by unit and test: it is green without a mutant
 }
 
-// order puts those in front that are promising for the time that they take: they killed others of the call, or what is changed is named in
-// them. Where a mutant changes what is locked, those come first that are otherwise last: they run calls side by side, and others can't tell.
+// order puts those in front that are promising for the time that they take: they killed others of the call, what is changed is named in them, or
+// they make the call often. Where a mutant changes what is locked, those come first that are otherwise last: they run calls side by side, and others can't tell.
 func (h *hunter) order(m *mutant, tests []chosen) []chosen {
 	about := likeness(m.words(), tests)
 	h.mu.Lock()
@@ -66,7 +66,7 @@ func (h *hunter) order(m *mutant, tests []chosen) []chosen {
 	kills := h.killers[m.group()]
 	promise := map[string]float64{}
 	for i, t := range tests {
-		promise[t.name] = float64(1+kills[t.name]) * (0.1 + about[i]) / (t.took + 50*time.Millisecond).Seconds()
+		promise[t.name] = float64(1+kills[t.name]) * (0.1 + about[i]) * math.Log2(float64(1+t.count)) / (t.took + 50*time.Millisecond).Seconds()
 	}
 	tests = slices.Clone(tests)
 	slices.SortStableFunc(tests, func(a, b chosen) int {

@@ -67,10 +67,10 @@ func mutantsOf(u unit, locks bool, notNull func(table, column string) bool) ([]*
 
 var word = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_]{3,}`)
 
-// words are those that the change is about: of refresh_token, as of RefreshToken, refreshtoken, refresh and token.
+// words are those that the change is about, and those of the unit's name: of refresh_token, as of RefreshToken, refreshtoken, refresh and token.
 func (m *mutant) words() []string {
 	var found []string
-	for _, w := range word.FindAllString(m.removed, -1) {
+	for _, w := range word.FindAllString(m.unit+" "+m.removed, -1) {
 		parts := strings.FieldsFunc(strings.ToLower(camel.ReplaceAllString(w, "${1}_$2")), func(r rune) bool { return r == '_' })
 		found = append(found, strings.Join(parts, ""))
 		for _, p := range parts {

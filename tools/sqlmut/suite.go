@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -264,14 +263,14 @@ func tail(output string) string {
 
 // chosen is a test that runs a unit.
 type chosen struct {
-	b    *compiled
-	name string
-	took time.Duration
-	cost time.Duration // of one run of the unit
-	text string
+	b     *compiled
+	name  string
+	took  time.Duration
+	text  string
+	count int // how often it runs the unit
 }
 
-// calling are the tests that run a unit, those first that run it most often in the time that they take.
+// calling are the tests that run a unit.
 func (s *suite) calling(unit string, closures *closures) []chosen {
 	var found []chosen
 	for _, b := range s.packages {
@@ -281,19 +280,10 @@ func (s *suite) calling(unit string, closures *closures) []chosen {
 				continue
 			}
 			if n := closures.count(t, unit); n > 0 {
-				found = append(found, chosen{b, name, t.Took, t.Took / time.Duration(n), b.texts[name]})
+				found = append(found, chosen{b, name, t.Took, b.texts[name], n})
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(x, y chosen) int {
-		if x.b.Last != y.b.Last {
-			if x.b.Last {
-				return 1
-			}
-			return -1
-		}
-		return cmp.Compare(x.cost, y.cost)
-	})
 	return found
 }
 

@@ -17,6 +17,22 @@ func TestBetterAuth(t *testing.T) {
 		name string
 		test func(*world)
 	}{
+		{"each server signs with its own key", signingKeys}, // first, as the server there has none yet
+		{"the whole flow of a client that registers there", wholeFlow},
+		{"a client that a user registers there ends with its owner", registeredByUser},
+		{"a client with keys", privateKeys},
+		{"a client's own token", clientsOwnToken},
+		{"tokens for a resource", forResource},
+		{"RP-initiated logout there ends what is bound to the session", loggedOutThere},
+		{"a device", devices},
+		{"a device that asks for a resource", deviceForResource},
+		{"a device of that server's own", deviceOfTheirOwn},
+		{"a client that its owner manages there", managed},
+		{"a token that is presented to both at once", atBoth},
+		{"tokens that are bound to a key", bound},
+		{"claims that a request names", claims},
+		{"a pairwise client's users have other names there", subjects},
+		{"what never expires has expired there", neverThere},
 		{"an address is one user's whatever its ASCII case", oneAddress},
 		{"a password of ours signs in there", passwordOfOurs},
 		{"the whole flow of a public client", func(w *world) { flow(w, w.register()) }},
@@ -69,11 +85,11 @@ func passwordOfOurs(w *world) {
 	if in := w.signIn("Edsger@example.com"); in.id != id {
 		w.Errorf("signed in as %s, want %s", in.id, id)
 	}
-	// It looks for the address in lower case and as it stands, so README.md says to store it so.
+	// It looks for the address in lower case and as it stands, so docs/better-auth.md says to store it so.
 	_, err = w.q.UpdateUser(w.ctx, store.UpdateUserParams{ID: id, Email: new("Edsger@example.com")})
 	w.ok(err)
 	if a := w.post("/sign-in/email", map[string]string{"email": "edsger@example.com", "password": password}, ""); a.status == 200 {
-		w.Errorf("found whatever its case, so README.md is wrong: %s", a)
+		w.Errorf("found whatever its case, so docs/better-auth.md is wrong: %s", a)
 	}
 }
 

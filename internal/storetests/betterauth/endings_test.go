@@ -105,7 +105,7 @@ func (e ending) holds(w *world) {
 	if e.leavesOffline { // before the server there looks for the session: it revokes the access tokens of one that it finds expired
 		w.wantLive(g.there.access, g.here.access)
 	}
-	// What README.md says of access tokens and codes that the server there holds.
+	// What docs/better-auth.md says of access tokens and codes that the server there holds.
 	if a := w.get("/oauth2/userinfo", "Bearer "+g.thereBound.access); (a.status != 200) != e.leavesMark {
 		w.Errorf("an access token there: %s", a)
 	}

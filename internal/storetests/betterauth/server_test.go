@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -54,22 +55,32 @@ type server struct {
 	log  *lockedBuffer
 }
 
-// startServer starts a server on a database, and stops it when the test is over.
-func startServer(t *testing.T, database string) *server {
+// installed installs what the server needs, or skips the test.
+func installed(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it installs a server of another kind")
 	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", program)
+			}
 			t.Skipf("%s is not installed", program)
 		}
 	}
 	if err := install(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// startServer starts a server on a database, with more in its environment, and stops it when the test is over.
+func startServer(t *testing.T, database string, env ...string) *server {
+	t.Helper()
+	installed(t)
 	node := exec.Command("node", "server.mjs")
 	node.Dir, node.Env = folder, append(os.Environ(), "DATABASE_URL="+database, "NODE_ENV=production", "BETTER_AUTH_SECRET="+secret)
+	node.Env = append(node.Env, env...)
 	s := &server{log: &lockedBuffer{}, http: &http.Client{
 		Timeout:       20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -133,8 +144,8 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d %s %s", a.status, a.header.Get("Location"), a.raw)
 }
 
-// do sends a request with a form, a value to be sent as JSON, or nothing.
-func (s *server) do(ctx context.Context, t testing.TB, method, path string, body any, cookie string) answer {
+// do sends a request with a form, a value to be sent as JSON, or nothing. header may be nil.
+func (s *server) do(ctx context.Context, t testing.TB, method, path string, body any, cookie string, header http.Header) answer {
 	t.Helper()
 	var content io.Reader
 	kind := "application/json"
@@ -153,6 +164,7 @@ func (s *server) do(ctx context.Context, t testing.TB, method, path string, body
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(r.Header, header)
 	if body != nil {
 		r.Header.Set("Content-Type", kind)
 	}

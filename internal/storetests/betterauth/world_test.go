@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
@@ -37,31 +39,51 @@ type world struct {
 	server *server
 }
 
-func newWorld(t *testing.T) *world {
+// peerName is the application name that the sessions of the server there have, if they have the options of asPeer.
+const peerName = "betterauth_peer"
+
+func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	d := storetest.New(t, fixture.WithRoles)
-	if _, err := d.Pool.Exec(t.Context(), `ALTER TABLE account ADD COLUMN written_by text DEFAULT current_user`); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		var peers int
-		err := d.Pool.QueryRow(context.WithoutCancel(t.Context()), `SELECT count(*) FROM account WHERE written_by = session_user || '_peer'`).Scan(&peers)
-		if err != nil || peers == 0 && !t.Failed() && !t.Skipped() {
-			t.Errorf("the server has written %d accounts in its role, %v", peers, err)
+	peer := asPeer(t, d.URL)
+	mustBePeer(t, peer)
+	w := &world{t, t.Context(), d.Pool, d.Store, startServer(t, peer, env...)}
+	t.Cleanup(func() { // before the server stops
+		var sessions int
+		err := d.Pool.QueryRow(context.WithoutCancel(t.Context()), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, peerName).Scan(&sessions)
+		if err != nil || sessions == 0 && !t.Failed() && !t.Skipped() {
+			t.Errorf("the server has %d sessions as the peer, %v", sessions, err)
 		}
 	})
-	return &world{t, t.Context(), d.Pool, d.Store, startServer(t, asPeer(t, d.URL))}
+	return w
 }
 
-// asPeer is the URL of a session that may do what the role of package roles may.
+// asPeer is the URL of a session that may do what the peer of package roles may.
 func asPeer(t *testing.T, database string) string {
 	t.Helper()
 	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal("the database's URL cannot be read")
 	}
-	u.RawQuery += "&options=" + url.PathEscape("-c role="+u.User.Username()+"_"+string(fixture.Peer))
+	options := url.QueryEscape("-c role=" + u.User.Username() + "_" + string(fixture.Peer) + " -c application_name=" + peerName)
+	u.RawQuery += "&options=" + strings.ReplaceAll(options, "+", "%20")
 	return u.String()
+}
+
+func mustBePeer(t *testing.T, database string) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatalf("no session as the peer: %v", err)
+	}
+	defer c.Close(context.WithoutCancel(t.Context()))
+	var is bool
+	err = c.QueryRow(t.Context(), `
+		SELECT current_user = session_user || '_peer' AND current_setting('application_name') = $1`, peerName).Scan(&is)
+	if err != nil || !is {
+		t.Fatalf("the session is not the peer's: %v", err)
+	}
 }
 
 func (w *world) in(t testing.TB) *world { return &world{t, t.Context(), w.pool, w.q, w.server} }
@@ -75,12 +97,12 @@ func (w *world) ok(err error) {
 
 func (w *world) post(path string, body any, cookie string) answer {
 	w.Helper()
-	return w.server.do(w.ctx, w.TB, "POST", path, body, cookie)
+	return w.server.do(w.ctx, w.TB, "POST", path, body, cookie, nil)
 }
 
 func (w *world) get(path, cookie string) answer {
 	w.Helper()
-	return w.server.do(w.ctx, w.TB, "GET", path, nil, cookie)
+	return w.server.do(w.ctx, w.TB, "GET", path, nil, cookie, nil)
 }
 
 // person is signed in at the better-auth server.
@@ -186,24 +208,40 @@ type tokens struct {
 	family          store.AuthorizationID
 }
 
-// code has the user grant the client's request there, agreeing if asked to, and returns the code.
-func (w *world) code(p person, c client, scope string) string {
+// authorize sends the user to the authorization endpoint there, and says where they are sent next.
+func (w *world) authorize(p person, c client, scope string, more ...url.Values) string {
 	w.Helper()
-	a := w.get("/oauth2/authorize?"+url.Values{
+	query := url.Values{
 		"response_type": {"code"}, "client_id": {string(c.id)}, "redirect_uri": {redirectURI}, "scope": {scope}, "state": {"xyz"},
 		"code_challenge": {token.S256(verifier)}, "code_challenge_method": {"S256"},
-	}.Encode(), p.cookie)
-	to := a.header.Get("Location")
-	if to == "" {
-		to = a.text("url")
 	}
-	if _, query, asked := strings.Cut(to, "/consent?"); asked {
-		a = w.post("/oauth2/consent", map[string]any{"accept": true, "oauth_query": query}, p.cookie)
-		to = a.text("url")
+	for _, m := range more {
+		maps.Copy(query, m)
 	}
+	a := w.get("/oauth2/authorize?"+query.Encode(), p.cookie)
+	if to := a.header.Get("Location"); to != "" {
+		return to
+	}
+	return a.text("url")
+}
+
+// decide answers the consent page there, if the user was sent to it, and says where they are sent next.
+func (w *world) decide(p person, to string, accept bool) string {
+	w.Helper()
+	_, query, asked := strings.Cut(to, "/consent?")
+	if !asked {
+		return to
+	}
+	return w.post("/oauth2/consent", map[string]any{"accept": accept, "oauth_query": query}, p.cookie).text("url")
+}
+
+// code has the user grant the client's request there, agreeing if asked to, and returns the code.
+func (w *world) code(p person, c client, scope string, more ...url.Values) string {
+	w.Helper()
+	to := w.decide(p, w.authorize(p, c, scope, more...), true)
 	u, err := url.Parse(to)
 	if err != nil || u.Query().Get("code") == "" || u.Query().Get("state") != "xyz" {
-		w.Fatalf("no code: %q (%v) %s", to, err, a)
+		w.Fatalf("no code: %q (%v)", to, err)
 	}
 	return u.Query().Get("code")
 }
@@ -266,16 +304,20 @@ func (w *world) grantHere(p person, c client, scope string) tokens {
 }
 
 // rotateHere presents a refresh token to the store.
-func (w *world) rotateHere(c client, refresh string, want store.Outcome) tokens {
+func (w *world) rotateHere(c client, refresh string, want store.Outcome, change ...func(*store.RotateRefreshTokenParams)) tokens {
 	w.Helper()
 	access, successor := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
 	method, digest := c.who()
-	r, err := w.q.RotateRefreshToken(w.ctx, store.RotateRefreshTokenParams{
+	p := store.RotateRefreshTokenParams{
 		ClientID: c.id, ClientAuthMethod: method, ClientSecret: digest, Token: token.DigestOf(refresh), Grace: grace,
 		Successor: successor.Digest(), SuccessorID: store.NewRefreshTokenID(), RefreshTokenLifetime: time.Hour,
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: 10 * time.Minute,
-		DefaultScopes: []string{"openid", "profile", "email", "offline_access"},
-	})
+		DefaultScopes: []string{"openid", "profile", "email", "offline_access"}, DefaultResources: []string{resource},
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	r, err := w.q.RotateRefreshToken(w.ctx, p)
 	w.ok(err)
 	if r.Outcome != want {
 		w.Fatalf("RotateRefreshToken: %s, want %s", r.Outcome, want)

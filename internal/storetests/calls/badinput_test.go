@@ -481,7 +481,8 @@ var constraintViolations = []struct {
 	{store.ConstraintTokenDigestIsDigest, `UPDATE recovery_code SET digest = 'code'`},
 
 	{store.ConstraintOAuthClientAssertionPKey, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES (DIGEST, now())`},
-	{store.ConstraintTokenDigestIsDigest, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('jti', now())`},
+	{store.ConstraintAssertionIDIsDigest, `INSERT INTO oauth_client_assertion (id, expires_at) VALUES ('jti', now())`},
+	{store.ConstraintTokenDigestIsDigest, `INSERT INTO oauth_proof (id, expires_at) VALUES ('jti', now())`},
 }
 
 // newRowOfEach has one row in each table, by plain SQL.

@@ -87,7 +87,7 @@ func (r recordedRow) Scan(dest ...any) error {
 }
 
 // contractLine is how a contract lists an outcome: "- expired: the request has lapsed".
-var contractLine = regexp.MustCompile(`^- ([a-z_]+)(?:$|[ :(])`)
+var contractLine = regexp.MustCompile(`^ *- ([a-z_]+)(?:$|[ :(])`)
 
 // sameAs is how a contract refers to another one's: "IntrospectAccessTokenByID is IntrospectAccessToken for a JWT".
 var sameAs = regexp.MustCompile(`^\w+ is (\w+)`)

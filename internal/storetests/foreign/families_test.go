@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -474,6 +475,54 @@ func TestAFamilyKeepsTogetherHoweverItIsRotated(t *testing.T) {
 }
 
 // Deleted by hand and made again under the same identifier, as another server does.
+// Another server refreshes for a client that is registered for codes and leaves refresh_token out, which is the default of RFC 7591. What it
+// has granted is refreshed here too; what is granted here asks for the registration.
+func TestWhatAnotherServerGrantedIsRefreshedForAClientOfCodesAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	registered := func(grantTypes ...string) {
+		w.exec(`UPDATE oauth_client SET grant_types = $2 WHERE client_id = $1`, string(w.client), grantTypes)
+	}
+	r := w.refresh(w.row(offline))
+	registered("urn:ietf:params:oauth:grant-type:device_code")
+	if outcome, _, _ := w.rotate(r); outcome != store.OutcomeUnauthorizedClient {
+		t.Errorf("a client without codes: %s", outcome)
+	}
+	registered("authorization_code")
+	outcome, access, successor := w.rotate(r)
+	if outcome != store.OutcomeRotated {
+		t.Fatalf("a client of codes: %s", outcome)
+	}
+	w.wantLive(access, successor)
+	if outcome, _, _ = w.rotate(successor); outcome != store.OutcomeRotated {
+		t.Errorf("once more: %s", outcome)
+	}
+
+	ours := w.refresh(w.row(offline))
+	w.exec(`UPDATE oauth_authorization SET kind = 'code' WHERE id = $1`, w.family(ours))
+	if outcome, _, _ = w.rotate(ours); outcome != store.OutcomeUnauthorizedClient {
+		t.Errorf("a family of ours: %s", outcome)
+	}
+}
+
+func TestRotationKeepsTheClaimsThatTheRequestNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	r := w.refresh(w.row(offline))
+	w.exec(`UPDATE oauth_refresh_token SET requested_user_info_claims = '{email,name}' WHERE id = $1`, r.id)
+	_, access, successor := w.rotate(r)
+	_, retried, _ := w.rotate(r)
+	for _, id := range []string{access.id, retried.id, successor.id} {
+		kept := value[[]string](w, `
+			SELECT requested_user_info_claims FROM oauth_refresh_token WHERE id = $1
+			UNION ALL
+			SELECT requested_user_info_claims FROM oauth_access_token WHERE id = $1`, id)
+		if !slices.Equal(kept, []string{"email", "name"}) {
+			t.Errorf("kept %q", kept)
+		}
+	}
+}
+
 func TestNothingComesBackWithARecreatedUserOrClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

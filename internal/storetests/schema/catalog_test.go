@@ -139,7 +139,9 @@ var schemaTables = []tableSpec{
 			last_polled_at timestamp with time zone
 			polling_interval integer
 			client_id short_text (text)
-			scope text`,
+			scope text
+			oauth_client_id short_text (text)
+			resources text_list (text[])`,
 		indexes: `
 			device_code_pkey UNIQUE (id)
 			device_code_device_code_uidx UNIQUE (device_code)
@@ -556,7 +558,7 @@ var schemaTables = []tableSpec{
 	{
 		name: "oauth_client_assertion",
 		core: `
-			id stored_token_digest (text) NOT NULL
+			id stored_assertion_id (text) NOT NULL
 			created_at timestamp with time zone NOT NULL DEFAULT now()
 			updated_at timestamp with time zone NOT NULL DEFAULT now()
 			expires_at finite_timestamptz (timestamp with time zone) NOT NULL`,
@@ -758,6 +760,7 @@ const schemaDomains = `
 	stored_verification_id verification_id verification_id_length
 	stored_reference_id reference_id reference_id_length
 	stored_token_digest token_digest token_digest_is_digest
+	stored_assertion_id token_digest assertion_id_is_digest
 	session_cookie token_digest session_token_length
 	email_address text user_email_is_address
 	short_text text short_text_length
@@ -858,6 +861,7 @@ const schemaFunctions = `
 	family_expiry(timestamp with time zone,interval,interval,boolean)
 	find_grant_by_assertion(text)
 	find_issued_access_token(access_token_id,client_id,token_digest,access_token_id,text)
+	gets_refresh_token(oauth_client,text[],boolean)
 	give_family()
 	give_subject(text,text)
 	granter_refusal(text,"user",text,session)
@@ -1203,8 +1207,9 @@ var foreignInserts = []struct{ table, columns, values string }{
 		"'v1', now(), now(), 'qGf3', '{\"type\": \"authorization_code\"}', now() + interval '10 minutes'",
 	},
 	{
-		"device_code", "id, created_at, updated_at, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id, scope",
-		"'d1', now(), now(), 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid'",
+		"device_code", `id, created_at, updated_at, device_code, user_code, user_id, expires_at, status, last_polled_at, polling_interval, client_id,
+			scope, oauth_client_id, resources`,
+		"'d1', now(), now(), 'ZGV2aWNl', 'WDJBMJHT', NULL, now() + interval '30 minutes', 'pending', NULL, 5000, 'tv', 'openid', 'tv', '{https://api.example}'",
 	},
 	{
 		"oauth_client", `id, created_at, updated_at, client_id, client_secret, disabled, skip_consent, enable_end_session, scopes,
@@ -1235,7 +1240,7 @@ var foreignInserts = []struct{ table, columns, values string }{
 	},
 	{
 		"oauth_client_assertion", "id, created_at, updated_at, expires_at",
-		"'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg', now(), now(), now() + interval '5 minutes'",
+		"'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is', now(), now(), now() + interval '5 minutes'",
 	},
 }
 

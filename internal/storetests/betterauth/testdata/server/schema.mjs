@@ -1,9 +1,15 @@
 // The tables of the migrations as Drizzle sees them: better-auth's names on the left, the columns on the right.
-import { boolean, integer, jsonb, pgTable, text, timestamp, uniqueIndex } from "drizzle-orm/pg-core";
+import { boolean, customType, integer, pgTable, text, timestamp, uniqueIndex } from "drizzle-orm/pg-core";
 
 const time = (column) => timestamp(column, { withTimezone: true, precision: 6 });
 const times = { createdAt: time("created_at").notNull().defaultNow(), updatedAt: time("updated_at").notNull().defaultNow() };
 const id = text("id").primaryKey();
+
+// better-auth hands some objects over as text that is JSON already; Drizzle's jsonb would make a JSON string of it. What it reads
+// again by JSON.parse is jsonText.
+const toDriver = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const jsonb = customType({ dataType: () => "jsonb", toDriver });
+const jsonText = customType({ dataType: () => "jsonb", toDriver, fromDriver: JSON.stringify });
 
 export const user = pgTable("user", {
 	id, ...times, name: text("name").notNull(), email: text("email").unique(), emailVerified: boolean("email_verified").notNull(), image: text("image"),
@@ -39,7 +45,7 @@ export const oauthClient = pgTable("oauth_client", {
 	redirectUris: text("redirect_uris").array().notNull(), postLogoutRedirectUris: text("post_logout_redirect_uris").array(),
 	backchannelLogoutUri: text("backchannel_logout_uri"), backchannelLogoutSessionRequired: boolean("backchannel_logout_session_required"),
 	tokenEndpointAuthMethod: text("token_endpoint_auth_method"), applicationType: text("application_type"),
-	jwks: jsonb("jwks"), jwksUri: text("jwks_uri"), grantTypes: text("grant_types").array(), responseTypes: text("response_types").array(),
+	jwks: jsonText("jwks"), jwksUri: text("jwks_uri"), grantTypes: text("grant_types").array(), responseTypes: text("response_types").array(),
 	requirePKCE: boolean("require_pkce"), dpopBoundAccessTokens: boolean("dpop_bound_access_tokens"), referenceId: text("reference_id"),
 	metadata: jsonb("metadata"), clientDiscoveryId: text("client_discovery_id"), clientCredentialsScopes: text("client_credentials_scopes").array(),
 });
@@ -75,6 +81,14 @@ export const oauthAccessToken = pgTable("oauth_access_token", {
 export const oauthConsent = pgTable("oauth_consent", {
 	id, ...times, clientId: text("client_id").notNull(), userId: text("user_id"), referenceId: text("reference_id"),
 	scopes: text("scopes").array().notNull(), resources: text("resources").array(), requestedUserInfoClaims: text("requested_user_info_claims").array(),
+});
+
+// oauthDeviceAuthorization adds the last two.
+export const deviceCode = pgTable("device_code", {
+	id, deviceCode: text("device_code").notNull().unique(), userCode: text("user_code").notNull().unique(), userId: text("user_id"),
+	expiresAt: time("expires_at").notNull(), status: text("status").notNull(), lastPolledAt: time("last_polled_at"),
+	pollingInterval: integer("polling_interval"), clientId: text("client_id"), scope: text("scope"),
+	oauthClientId: text("oauth_client_id"), resources: text("resources").array(),
 });
 
 export const oauthClientAssertion = pgTable("oauth_client_assertion", { id, expiresAt: time("expires_at").notNull() });

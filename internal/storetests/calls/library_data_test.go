@@ -1,0 +1,67 @@
+package calls
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
+	"github.com/oauthdb/oauthdb/store"
+)
+
+// dataOf is what each kind of introspection returns of a token's data. All kinds agree.
+func (w *world) dataOf(raw string) string {
+	w.Helper()
+	either := w.Introspect(raw)
+	got := map[string]string{}
+	if either.RefreshTokenID != nil && either.AccessTokenID == nil {
+		row, err := w.Q.IntrospectRefreshToken(w.Ctx, store.IntrospectRefreshTokenParams{Token: fixture.Digest(raw), ClientAuthMethod: fixture.Server})
+		w.OK(err)
+		got["IntrospectRefreshToken"] = string(row.Data)
+	} else {
+		row, err := w.Q.IntrospectAccessToken(w.Ctx, store.IntrospectAccessTokenParams{Token: fixture.Digest(raw), ClientAuthMethod: fixture.Server})
+		w.OK(err)
+		got["IntrospectAccessToken"] = string(row.Data)
+		byID, err := w.Q.IntrospectAccessTokenByID(w.Ctx, store.IntrospectAccessTokenByIDParams{ID: *row.ID, ClientAuthMethod: fixture.Server})
+		w.OK(err)
+		got["IntrospectAccessTokenByID"] = string(byID.Data)
+	}
+	for call, data := range got {
+		wantEqual(w, call, data, string(either.Data))
+	}
+	return string(either.Data)
+}
+
+// A library on top gets back what it has kept with a grant or with a client's own token, and of each what is its own.
+func TestIntrospectionReturnsTheDataOfALibrary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	kept := func(name string) json.RawMessage { return json.RawMessage(`{"of": "` + name + `"}`) }
+
+	granted := w.Redeem(func(p *store.GrantAuthorizationParams) { p.Data = kept("grant") })
+	_, access := w.Rotate(granted.Refresh, store.OutcomeRotated)
+	successor := fixture.SuccessorOf(granted.Refresh)
+	for _, raw := range []string{granted.Access, access, successor} {
+		wantEqual(t, "data of a grant", w.dataOf(raw), string(kept("grant")))
+	}
+
+	id := w.pending()
+	w.approve(id, store.OutcomeApproved, func(p *store.ApproveAuthorizationParams) { p.Data = kept("approval") })
+	w.approve(id, store.OutcomeRetried, func(p *store.ApproveAuthorizationParams) { p.Data = kept("second click") })
+	w.redeem("code of "+string(id), store.OutcomeRedeemed)
+	wantEqual(t, "data of an approval, which was given twice", w.dataOf("at-code of "+string(id)), string(kept("approval")))
+
+	w.issue("own", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.Data = kept("token") })
+	wantEqual(t, "data of a client's own token", w.dataOf("own"), string(kept("token")))
+
+	// a token's own come before those of the grant
+	w.Exec(`UPDATE oauth_access_token SET data = '{"of": "access"}' WHERE token = $1`, fixture.Digest(granted.Access))
+	w.Exec(`UPDATE oauth_refresh_token SET data = '{"of": "refresh"}' WHERE token = $1`, fixture.Digest(successor))
+	wantEqual(t, "data of an access token", w.dataOf(granted.Access), string(kept("access")))
+	wantEqual(t, "data of a refresh token", w.dataOf(successor), string(kept("refresh")))
+
+	without := w.Redeem()
+	w.issue("plain", store.OutcomeIssued)
+	for _, raw := range []string{without.Access, without.Refresh, "plain"} {
+		wantEqual(t, "data where nothing is kept", w.dataOf(raw), "")
+	}
+}
