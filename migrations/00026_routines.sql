@@ -1,6 +1,30 @@
 -- +goose Up
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION authenticates(c oauth_client, method text, presented token_digest) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(
+    c.client_id IS NOT NULL
+    AND CASE
+        WHEN method = 'verified' THEN true
+        WHEN is_public(c) THEN method = 'none'
+        WHEN method IN ('client_secret_basic', 'client_secret_post')
+        THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+            AND (
+                (c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()))
+                OR is_older_secret(c.client_id, presented)
+            )
+        WHEN method = 'private_key_jwt'
+        THEN c.token_endpoint_auth_method = method
+            OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+        THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+    END,
+    false
+);
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION gets_refresh_token(c oauth_client, granted_scopes text[], needs_offline_access boolean) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN uses_grant_type(c, 'refresh_token') AND (NOT needs_offline_access OR 'offline_access' = ANY (coalesce(granted_scopes, '{}')));
@@ -14,4 +38,28 @@ COMMENT ON FUNCTION gets_refresh_token(oauth_client, text[], boolean) IS 'Whethe
 
 -- +goose StatementBegin
 DROP FUNCTION gets_refresh_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION authenticates(c oauth_client, method text, presented token_digest) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(
+    c.client_id IS NOT NULL
+    AND CASE
+        WHEN method = 'verified' THEN true
+        WHEN is_public(c) THEN method = 'none'
+        WHEN method IN ('client_secret_basic', 'client_secret_post')
+        THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
+            AND (
+                coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                OR is_older_secret(c.client_id, presented)
+            )
+        WHEN method = 'private_key_jwt'
+        THEN c.token_endpoint_auth_method = method
+            OR (c.token_endpoint_auth_method IS NULL AND c.client_secret IS NULL AND c.foreign_secret_hash IS NULL)
+        WHEN method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+        THEN c.token_endpoint_auth_method IN ('tls_client_auth', 'self_signed_tls_client_auth')
+    END,
+    false
+);
 -- +goose StatementEnd

@@ -380,7 +380,7 @@ WITH stated AS MATERIALIZED (
         authorization_details_types = sqlc.narg('authorization_details_types')::text[],
         updated_at = now()
     FROM judged AS j
-    WHERE c.client_id = @client_id::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
+    WHERE c.client_id = @client_id::client_id AND NOT c.disabled AND j.refused IS NULL -- nor is it deleted
       AND manages(c, @registration_access_token::token_digest, sqlc.narg('new_registration_access_token')::token_digest)
       AND (NOT j.uses_secret OR sqlc.narg('client_secret')::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
       AND NOT leaves_sector(
@@ -758,7 +758,7 @@ WITH bounds AS MATERIALIZED (
     FROM bounds AS b
     CROSS JOIN oauth_client AS c
     WHERE c.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND c.deleted_at IS NULL AND NOT c.disabled
+      AND NOT c.disabled -- nor deleted
       AND (@any_client::boolean OR c.registration_access_token IS NOT NULL OR c.document_fetched_at IS NOT NULL)
       AND NOT coalesce(c.grant_types, '{}') && ARRAY['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
       AND (c.unused_since IS NULL OR c.unused_since <= b.unused_before OR c.unused_checked_at <= now() - b.retention / 2)

@@ -24,7 +24,7 @@ WITH owner AS MATERIALIZED (
     SELECT k.held, k.is_new
     FROM owner AS o
     JOIN oauth_client AS c ON c.client_id = @client_id::client_id AND c.deleted_at IS NULL
-    CROSS JOIN keep_subject(sector_of(c), o.id, coalesce(@subject::subject, '')) AS k (held, is_new)
+    CROSS JOIN keep_subject(sector_of(c), o.id, @subject::subject) AS k (held, is_new)
     WHERE sector_of(c) IS NOT NULL
 )
 SELECT (

@@ -8,7 +8,7 @@ RETURN coalesce(
         WHEN method IN ('client_secret_basic', 'client_secret_post')
         THEN coalesce(c.token_endpoint_auth_method, method) IN ('client_secret_basic', 'client_secret_post')
             AND (
-                coalesce(c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()), false)
+                (c.client_secret = presented AND (c.client_secret_expires_at IS NULL OR c.client_secret_expires_at > now()))
                 OR is_older_secret(c.client_id, presented)
             )
         WHEN method = 'private_key_jwt'

@@ -1198,7 +1198,7 @@ WITH bounds AS MATERIALIZED (
     FROM bounds AS b
     CROSS JOIN oauth_client AS c
     WHERE c.id = ANY (ARRAY(SELECT p.id::text FROM page AS p))
-      AND c.deleted_at IS NULL AND NOT c.disabled
+      AND NOT c.disabled -- nor deleted
       AND ($5::boolean OR c.registration_access_token IS NOT NULL OR c.document_fetched_at IS NOT NULL)
       AND NOT coalesce(c.grant_types, '{}') && ARRAY['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange']
       AND (c.unused_since IS NULL OR c.unused_since <= b.unused_before OR c.unused_checked_at <= now() - b.retention / 2)
@@ -2254,7 +2254,7 @@ WITH stated AS MATERIALIZED (
         authorization_details_types = $39::text[],
         updated_at = now()
     FROM judged AS j
-    WHERE c.client_id = $1::client_id AND c.deleted_at IS NULL AND NOT c.disabled AND j.refused IS NULL
+    WHERE c.client_id = $1::client_id AND NOT c.disabled AND j.refused IS NULL -- nor is it deleted
       AND manages(c, $2::token_digest, $3::token_digest)
       AND (NOT j.uses_secret OR $4::token_digest IS NOT NULL OR c.client_secret IS NOT NULL OR c.foreign_secret_hash IS NOT NULL)
       AND NOT leaves_sector(

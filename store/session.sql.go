@@ -221,7 +221,7 @@ WITH owner AS MATERIALIZED (
 )
 SELECT noted((CASE WHEN o.id IS NULL THEN 'unknown' ELSE 'ended' END)::outcome, 'EndUserSessions', of_user => o.id)::outcome AS outcome,
     -- the one to keep comes first: a statement that holds sessions must not wait for another one
-    coalesce(end_user_sessions(o.id, k.id), 0)::bigint AS sessions
+    end_user_sessions(o.id, k.id)::bigint AS sessions
 FROM (VALUES (true)) AS one (n)
 LEFT JOIN owner AS o ON true
 LEFT JOIN kept AS k ON true

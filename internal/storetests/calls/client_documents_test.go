@@ -156,3 +156,22 @@ func TestWhatFindsItsWorkDoneIsSettled(t *testing.T) {
 		wantEqual(t, call, pgErrorOf(c.call()).Message, "settled as "+string(c.want))
 	}
 }
+
+// Why a call has changed nothing is asked for only where it has changed nothing.
+func TestWhatIsStoredIsNotJudgedOnceMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, routine := range []string{"judge_client_document", "judge_registration_update", "return_initial_access_token"} {
+		w.replaceRoutine(routine, `RAISE 'judged';`)
+	}
+	p := documentParams(time.Now().Add(-time.Hour))
+	w.put(p, store.OutcomeInserted)
+	p.FetchedAt = p.FetchedAt.Add(time.Minute)
+	w.put(p, store.OutcomeFresh)
+	row, err := w.Q.RefreshClientDocument(w.Ctx, store.RefreshClientDocumentParams{
+		ClientID: p.ClientID, DocumentETag: *p.DocumentETag, FetchedAt: time.Now(), FreshFor: time.Minute,
+	})
+	w.OK(err)
+	w.want("RefreshClientDocument", row.Outcome, store.OutcomeFresh)
+	w.update(updateParams(w.open(), "r1"), store.OutcomeUpdated)
+}

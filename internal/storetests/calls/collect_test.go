@@ -255,6 +255,18 @@ var walks = map[string]struct {
 			return row.Marked, (*string)(row.LastID)
 		},
 	},
+	"MarkUnusedClients": {
+		func(w *world) {
+			w.Exec(`UPDATE oauth_client SET unused_since = now() - $2::interval, unused_checked_at = now() WHERE client_id = $1`, w.registered(), unusedFor)
+		},
+		func(w *world, after string, size int32) (int64, *string) {
+			row, err := w.Q.MarkUnusedClients(w.Ctx, store.MarkUnusedClientsParams{
+				AfterID: store.OAuthClientID(after), PageSize: size, UnusedFor: unusedFor, Retention: unusedRetention,
+			})
+			w.OK(err)
+			return row.Deleted, (*string)(row.LastID)
+		},
+	},
 	"SweepSessionClients, which deletes": {
 		func(w *world) {
 			w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ('gone', $1, '', '', '')`, string(w.NewClient()))
@@ -288,6 +300,11 @@ func TestWalkLooksAtAPageAtATime(t *testing.T) {
 			for range 3 {
 				c.due(w)
 			}
+			w.Unchanged(func() {
+				n, last := c.page(w, "~", 2) // which is behind all ids
+				wantEqual(t, "done by an empty page", n, 0)
+				wantEqual(t, "its last row", last, nil)
+			})
 			var done int64
 			for after := ""; ; {
 				n, last := c.page(w, after, 2)
@@ -442,6 +459,37 @@ func TestExpiryOfASessionDetachesWhatGoesOnWithoutIt(t *testing.T) {
 	row, _ := w.Rotate(offline.Refresh, store.OutcomeRotated)
 	wantEqual(t, "session of the answer", row.SessionID, nil)
 	w.Rotate(bound.Refresh, store.OutcomeRevoked)
+}
+
+// What refers to a session that is over keeps it until it is detached, whichever table it is in.
+func TestExpiredSessionStaysUntilNothingRefersToIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Redeem()
+	w.Redeem()
+	tables := []string{"oauth_access_token", "oauth_refresh_token", "oauth_authorization"}
+	for _, table := range tables {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			for _, other := range tables {
+				if other != table {
+					exec(`UPDATE ` + other + ` SET session_id = NULL, updated_at = now()`)
+				}
+			}
+			var rows []store.DeleteExpiredSessionsRow
+			collect := func() {
+				row, err := q.DeleteExpiredSessions(w.Ctx, 1)
+				w.OK(err)
+				rows = append(rows, row)
+			}
+			exec(`UPDATE session SET expires_at = now() + interval '1 microsecond' WHERE id = $1`, string(w.Session))
+			collect()
+			exec(`UPDATE session SET expires_at = now() WHERE id = $1`, string(w.Session))
+			for range 4 {
+				collect()
+			}
+			wantEqual(t, table, rows, []store.DeleteExpiredSessionsRow{{}, {Detached: 1}, {Detached: 1}, {Deleted: 1}, {}})
+		})
+	}
 }
 
 // pausing makes calls stop that read a table, until the returned function is called: they have their snapshot by then, and hold no row.

@@ -51,6 +51,9 @@ func TestForeignSecretHashIsReplacedAtTheFirstUse(t *testing.T) {
 		w.want("no such client", w.firstUse("none", bcryptOfA, "A"), store.OutcomeUnknown)
 		_, err := w.Q.ReplaceForeignSecretHash(w.Ctx, store.ReplaceForeignSecretHashParams{ClientID: id, ForeignSecretHash: bcryptOfA})
 		wantEqual(t, "without a digest", pgErrorOf(err).Message, "ClientSecret is missing")
+		w.want("another hash, without a digest", w.outcome(w.Q.ReplaceForeignSecretHash(w.Ctx, store.ReplaceForeignSecretHashParams{
+			ClientID: id, ForeignSecretHash: bcryptOfA + "x",
+		})), store.OutcomeMismatched)
 	})
 	w.changesRows(func() { w.want("the first use", w.firstUse(id, bcryptOfA, "A"), store.OutcomeReplaced) }, rowName("~", "oauth_client", c.ID))
 	got, err := w.Q.GetClient(w.Ctx, id)
@@ -92,6 +95,16 @@ func TestForeignSecretThatDoesNotCountIsNotReplaced(t *testing.T) {
 			})
 		}
 	}
+	id := w.imported()
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		for _, c := range []struct {
+			left string
+			want store.Outcome
+		}{{"0", store.OutcomeExpired}, {"0.000001 seconds", store.OutcomeReplaced}} {
+			exec(`UPDATE oauth_client SET client_secret_expires_at = now() + $2::text::interval WHERE client_id = $1`, id, c.left)
+			w.want(c.left+" left", w.on(q).firstUse(id, bcryptOfA, "A"), c.want)
+		}
+	})
 }
 
 // While the hash is being checked, which takes long, the secret is rotated: the new one stands.

@@ -2,6 +2,7 @@ package calls
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -111,4 +112,14 @@ func (w *world) issue(raw string, want store.Outcome, change ...func(*store.Issu
 func (w *world) spentElsewhere(refresh string) {
 	w.Helper()
 	w.Exec(`UPDATE oauth_refresh_token SET revoked = now() WHERE token = $1`, string(fixture.Digest(refresh)))
+}
+
+// replaceRoutine gives a routine of the test's database another body. The one that it had is that of NAME_before.
+func (w *world) replaceRoutine(name, body string) {
+	w.Helper()
+	var was string
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT pg_get_functiondef($1::text::regproc)`, name).Scan(&was))
+	head, _, _ := strings.Cut(was, "AS $function$")
+	w.Exec(`ALTER ROUTINE ` + name + ` RENAME TO ` + name + `_before`)
+	w.Exec(head + "AS $function$ BEGIN " + body + " END $function$")
 }

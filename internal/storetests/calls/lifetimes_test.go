@@ -255,3 +255,14 @@ func TestFamilyLifetimeBoundsAnAccessTokenAlone(t *testing.T) {
 		in("IssueTokenByAssertion: expires_at", asserted.ExpiresAt, 2*time.Minute)
 	}
 }
+
+// A second is the shortest.
+func TestLifetimeMayBeASecond(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	got, err := w.Q.CreateInitialAccessToken(w.Ctx, store.CreateInitialAccessTokenParams{ID: "iat", Token: fixture.Digest("iat"), MaxUses: 1, Lifetime: time.Second})
+	w.OK(err)
+	wantAt(t, "expires_at of a token", got.ExpiresAt, got.CreatedAt, time.Second)
+	_, row := w.createSession(func(p *store.CreateSessionParams) { p.Lifetime = time.Second })
+	w.want("CreateSession", row.Outcome, store.OutcomeCreated)
+}

@@ -667,6 +667,9 @@ func TestClientMovesItsKeysFromOnePlaceToTheOther(t *testing.T) {
 	if got.JWKS != nil || *got.JWKSURI != "https://app.example/jwks" {
 		t.Errorf("got %s and %v", got.JWKS, got.JWKSURI)
 	}
+	got, err = w.Q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: id, Name: new("Notes")})
+	w.OK(err)
+	wantEqual(t, "jwks_uri after another update", got.JWKSURI, new("https://app.example/jwks"))
 }
 
 // Two who change different fields at the same time both get their way.

@@ -106,6 +106,9 @@ func TestConsentOfOneTenantNeverServesAnother(t *testing.T) {
 	w.Client, w.User = client, w.NewUser()
 	_, err = w.consentIn("")
 	w.None(err)
+	check, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: w.Client, UserID: w.User, Scopes: []string{"openid"}})
+	w.OK(err)
+	wantEqual(t, "CheckConsent of another user", check, store.CheckConsentRow{Outcome: store.OutcomeActive, Missing: []string{"openid"}, MissingResources: []string{}})
 	w.User = user
 }
 
@@ -142,8 +145,9 @@ func TestCheckConsentSaysWhatIsMissing(t *testing.T) {
 	}
 	w.disable(trusted)
 	w.disable(w.Client)
+	w.deleteClient(asking)
 	for client, want := range map[store.ClientID]store.Outcome{
-		trusted: store.OutcomeDisabled, w.Client: store.OutcomeDisabled, "unknown": store.OutcomeUnknown, "": store.OutcomeUnknown,
+		trusted: store.OutcomeDisabled, w.Client: store.OutcomeDisabled, asking: store.OutcomeUnknown, "unknown": store.OutcomeUnknown, "": store.OutcomeUnknown,
 	} {
 		got, err := w.Q.CheckConsent(w.Ctx, store.CheckConsentParams{ClientID: client, UserID: w.User, Scopes: []string{"openid"}})
 		w.OK(err)
@@ -160,6 +164,7 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 	for range 2 {
 		w.Redeem(inAcme)
 	}
+	w.Redeem(inAcme, online)                       // it is as live as its session
 	w.Grant(inAcme)                                // its code has not been redeemed yet
 	w.Redeem()                                     // in no tenant
 	w.revokeFamily(w.Redeem(inAcme).Authorization) // not in force any more
@@ -184,7 +189,7 @@ func TestListedConsentsCarryWhatASettingsPageShows(t *testing.T) {
 	w.consent("acme", false, "openid")
 
 	want := []store.ListUserConsentsRow{
-		{ID: first.ID, ClientID: first.ClientID, ReferenceID: first.ReferenceID, Scopes: first.Scopes, UpdatedAt: first.UpdatedAt, Authorizations: 3},
+		{ID: first.ID, ClientID: first.ClientID, ReferenceID: first.ReferenceID, Scopes: first.Scopes, UpdatedAt: first.UpdatedAt, Authorizations: 4},
 		{
 			ID: second.ID, ClientID: second.ClientID, Scopes: second.Scopes, UpdatedAt: second.UpdatedAt, ClientName: new("Calendar"),
 			ClientURI: new("https://c"), ClientIcon: new("https://c/i"), ClientTOS: new("https://c/t"), ClientPolicy: new("https://c/p"),
@@ -352,6 +357,7 @@ func TestConsentOfAUserWhoMayNotGiveOneDoesNotCount(t *testing.T) {
 	suspended, deleted := w.NewUser(), w.NewUser()
 	w.suspend(suspended)
 	w.deleteUser(deleted)
+	w.Exec(`UPDATE "user" SET suspended_at = NULL WHERE id = $1`, deleted) // it is enough that the user is deleted
 	w.Exec(`INSERT INTO oauth_consent (id, client_id, scopes) VALUES ('nobody', $1, '{openid}')`, string(w.Client))
 	for _, user := range []store.UserID{suspended, deleted, "nobody"} {
 		if user != "nobody" {

@@ -389,7 +389,7 @@ func TestSubjectsOfAnotherServerAreKept(t *testing.T) {
 		w.putSubject("unknown", bob, "x", store.OutcomeUnknown)
 		w.putSubject(client, "unknown", "x", store.OutcomeUnknown)
 		w.putSubject(client, gone, "x", store.OutcomeUnknown)
-		for _, bad := range []store.Subject{"", "ä", "x\n", store.Subject(strings.Repeat("x", 256))} {
+		for _, bad := range []store.Subject{"", "ä", "x\n", "x\x00", store.Subject(strings.Repeat("x", 256))} {
 			_, err := w.Q.CreatePairwiseSubject(w.Ctx, store.CreatePairwiseSubjectParams{ClientID: client, UserID: bob, Subject: bad})
 			w.violation(err, "CreatePairwiseSubject", store.ConstraintSubjectIsPrintable)
 		}

@@ -63,6 +63,16 @@ func TestTrustedIssuerIsReplacedDisabledAndDeleted(t *testing.T) {
 	if !got.UpdatedAt.After(got.CreatedAt) {
 		t.Error("updated_at is not later")
 	}
+	u = store.UpdateTrustedIssuerParams{
+		ID: id, Name: new("Issuer"), JWKS: json.RawMessage(`{"keys": [{}]}`), Audiences: []string{"c"}, SigningAlgorithms: []string{"EdDSA"},
+		ClientIDs: []string{"d"}, AnyClient: true, MaxLifetime: new(time.Minute),
+	}
+	got, err = w.Q.UpdateTrustedIssuer(w.Ctx, u)
+	w.OK(err)
+	wantEqual(t, "replaced", got, store.OAuthTrustedIssuer{
+		ID: id, CreatedAt: got.CreatedAt, UpdatedAt: got.UpdatedAt, Issuer: fixture.Issuer, Name: u.Name, JWKS: u.JWKS, Audiences: u.Audiences,
+		SigningAlgorithms: u.SigningAlgorithms, ClientIDs: u.ClientIDs, AnyClient: true, MaxLifetime: u.MaxLifetime,
+	})
 	w.want("DisableTrustedIssuer", w.outcome(w.Q.DisableTrustedIssuer(w.Ctx, id)), store.OutcomeEnded)
 	got, err = w.Q.GetTrustedIssuer(w.Ctx, id)
 	w.OK(err)

@@ -90,6 +90,7 @@ func TestSignCountOfAPasskeyGrows(t *testing.T) {
 		w.usePasskey(store.OutcomeAccepted, silent, 0)
 	}
 	wantEqual(t, "count", *w.passkeyOf(silent).SignCount, 0)
+	w.usePasskey(store.OutcomeRegressed, silent, -1)
 	w.usePasskey(store.OutcomeAccepted, silent, 1)
 	w.usePasskey(store.OutcomeRegressed, silent, 0)
 }

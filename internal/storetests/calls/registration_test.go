@@ -293,6 +293,22 @@ func TestInitialAccessTokensAreListedAndCollected(t *testing.T) {
 	w.None(err)
 }
 
+// A token that is revoked after it has expired keeps its expiry, so it is collected no later.
+func TestRevokedInitialAccessTokenExpiresNoLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, c := range []struct{ left, want time.Duration }{{time.Hour, 0}, {-time.Hour, -time.Hour}} {
+		id := w.initialToken(fixture.Unique("iat"), 1)
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(`UPDATE oauth_initial_access_token SET expires_at = now() + $2::interval WHERE id = $1`, string(id), c.left)
+			w.want("RevokeInitialAccessToken", w.outcome(q.RevokeInitialAccessToken(w.Ctx, id)), store.OutcomeEnded)
+			got, err := q.GetInitialAccessToken(w.Ctx, id)
+			w.OK(err)
+			wantAt(t, c.left.String()+" left", got.ExpiresAt, *got.RevokedAt, c.want)
+		})
+	}
+}
+
 // What a client states about itself is judged alike, whichever call states it.
 func TestStatedMetadataAreJudged(t *testing.T) {
 	t.Parallel()
@@ -482,6 +498,7 @@ func TestUpdateOfARegistrationSurvivesALostAnswer(t *testing.T) {
 		other.NewRegistrationAccessToken = nil
 		w.update(other, store.OutcomeUnauthenticated)
 		w.want("DeleteRegistration", w.deleteRegistration(client, "r1"), store.OutcomeUnauthenticated)
+		w.None(w.managed(w.Client, "r1+"))
 	})
 	w.OK(w.managed(client, "r1+"))
 	w.Unchanged(func() { w.update(p, store.OutcomeUnauthenticated) })

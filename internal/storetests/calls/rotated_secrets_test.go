@@ -29,6 +29,16 @@ func TestRotationOfASecretThatHadBeenRotatedOut(t *testing.T) {
 	wantEqual(t, "updated_at", older[0].UpdatedAt, c.UpdatedAt)
 }
 
+// Two clients may have had one secret. What one does with it is not the other's.
+func TestRotationLeavesTheSameSecretOfAnotherClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	client, other := w.open(), w.open(func(p *store.RegisterClientParams) { p.ClientSecret = new(fixture.Digest("A")) })
+	w.rotateSecret(w.Q, other, "B", time.Hour, store.OutcomeRotated)
+	w.rotateSecret(w.Q, client, "A", 0, store.OutcomeRotated)
+	wantEqual(t, "the other still authenticates by it", w.authenticated(w.Q, other, "A"), true)
+}
+
 // What no longer counts leaves no row, and what is missing is refused, also where the client has no secret that it would equal.
 func TestRotationWithoutOverlapOrSecret(t *testing.T) {
 	t.Parallel()

@@ -114,3 +114,28 @@ func TestRegistrationThatWaitedForItselfIsRetried(t *testing.T) {
 		wantEqual(t, what+": once more", []*time.Time{again.ClientIDIssuedAt, again.ClientSecretExpiresAt}, []*time.Time{&stored.CreatedAt, stored.ClientSecretExpiresAt})
 	}
 }
+
+// A client that is enabled while an update is on its way is told that it was disabled, and of a secret only if it lacks one.
+func TestUpdateThatFoundItsClientDisabled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.replaceRoutine("judge_registration_update", `
+		UPDATE oauth_client AS c SET disabled = false, updated_at = now() WHERE c.client_id = of_client;
+		RETURN judge_registration_update_before(
+			of_client, manager, successor, refused, wants_secret, verified, subject_type, redirect_uris, grant_types
+		);`)
+	for _, c := range []struct {
+		method string
+		secret *token.Digest
+		want   store.Outcome
+	}{
+		{"client_secret_basic", new(fixture.Digest("new")), store.OutcomeDisabled},
+		{"client_secret_basic", nil, store.OutcomeInvalidClientMetadata},
+		{"none", nil, store.OutcomeDisabled},
+	} {
+		p := updateParams(w.open(func(p *store.RegisterClientParams) { p.TokenEndpointAuthMethod = new("none") }), "r1")
+		w.disable(p.ClientID)
+		p.TokenEndpointAuthMethod, p.ClientSecret, p.ClientSecretLifetime = &c.method, c.secret, store.Never
+		w.update(p, c.want)
+	}
+}

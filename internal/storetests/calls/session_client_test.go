@@ -314,6 +314,14 @@ func TestDeliveriesAreClaimedInTheOrderInWhichTheyAreDue(t *testing.T) {
 	for i, c := range clients {
 		w.Exec(`UPDATE session_client SET due_at = now() + make_interval(mins => $2 - 10) WHERE client_id = $1`, string(c), i)
 	}
+	w.stillTime(func(q *store.Queries, _ func(string, ...any)) {
+		var claimed []store.ClientID
+		for _, d := range w.on(q).claim(2) {
+			claimed = append(claimed, d.ClientID)
+		}
+		slices.Sort(claimed)
+		wantEqual(t, "claimed on a page of two", claimed, slices.Sorted(slices.Values(clients[:2])))
+	})
 	for _, c := range clients[:2] {
 		rows := w.claim(1)
 		if len(rows) != 1 || rows[0].ClientID != c {

@@ -573,7 +573,9 @@ func TestEndUserSessionsEndsAllButTheOneToKeep(t *testing.T) {
 	w.WantLive(offline.Access, offline.Refresh)
 
 	tablet := w.NewSession(user)
-	end(&anothersSession, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1}) // another user's is neither kept nor ended
+	w.changesRows(func() { // another user's is neither kept nor ended
+		end(&anothersSession, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1})
+	}, rowName("~", "user", user), sessionRow("~", tablet))
 	w.NewSession(user)
 	end(nil, store.EndUserSessionsRow{Outcome: store.OutcomeEnded, Sessions: 1})
 	wantEqual(t, "live", w.liveSessions(), nil)
@@ -610,8 +612,44 @@ func TestSessionsThatAnEndingDidNotSeeAreMarked(t *testing.T) {
 		wantEqual(t, "pages", pages, 3)
 	}, sessionRow("~", w.Session), sessionRow("~", unseen))
 	wantEqual(t, "marked", marked, 2)
+	for _, id := range []store.SessionID{w.Session, unseen} {
+		s := w.sessionOf(id)
+		wantAt(t, "ended_at", s.EndedAt, s.UpdatedAt, 0)
+		wantAt(t, "expires_at", &s.ExpiresAt, s.UpdatedAt, 0)
+	}
 	for _, id := range []store.SessionID{late, other} {
 		wantEqual(t, "ended_at of a live one", w.sessionOf(id).EndedAt, nil)
+	}
+}
+
+// A session is as live as its own user lets it be, whatever the others are.
+func TestSessionGoesByItsOwnUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid, due_at) VALUES ($1, $2, $3, '', '', now())`,
+		string(w.Session), string(w.NewClient(withLogoutURI)), string(w.User))
+	w.deleteUser(w.NewUser())
+	look := func(what string, live bool) {
+		w.Helper()
+		w.undone(func(_ pgx.Tx, q *store.Queries) {
+			w := w.on(q)
+			_, err := q.FindSessionByToken(w.Ctx, fixture.Digest(string(w.Session)))
+			wantEqual(t, what+": found", err == nil, live)
+			wantEqual(t, what+": listed", len(w.liveSessions()) == 1, live)
+			extended, err := q.ExtendSession(w.Ctx, store.ExtendSessionParams{ID: w.Session, Lifetime: 10 * fixture.Long})
+			w.OK(err)
+			wantEqual(t, what+": extended", extended.Outcome == store.OutcomeExtended, live)
+			again, err := q.ReauthenticateSession(w.Ctx, store.ReauthenticateSessionParams{ID: w.Session, UserID: w.User})
+			w.OK(err)
+			wantEqual(t, what+": authenticated again", again.Outcome == store.OutcomeAuthenticated, live)
+			wantEqual(t, what+": to be told of", len(w.claim(10)) == 0, live)
+		})
+	}
+	look("live", true)
+	for _, change := range []string{"sessions_epoch = sessions_epoch + 1", "suspended_at = now()", "deleted_at = now()"} {
+		w.Exec(`UPDATE "user" SET `+change+` WHERE id = $1`, w.User)
+		look(change, false)
+		w.Exec(`UPDATE "user" SET sessions_epoch = 0, suspended_at = NULL, deleted_at = NULL WHERE id = $1`, w.User)
 	}
 }
 
@@ -673,4 +711,38 @@ func TestEndingLeavesWhatIsOver(t *testing.T) {
 		w.OK(err)
 		wantEqual(t, "row of a deleted user", row, store.EndUserSessionsRow{Outcome: store.OutcomeUnknown})
 	}, sessionRow("~", live), rowName("~", "user", w.User))
+}
+
+// What another call holds is left to those that walk, by whichever lock it is held.
+func TestEndingSkipsWhatAnotherCallHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.Client = w.NewClient(withLogoutURI)
+	w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ($1, $2, $3, '', '')`, string(w.Session), string(w.Client), string(w.User))
+	for _, lock := range []string{"FOR NO KEY UPDATE", "FOR SHARE"} {
+		within := func(table string, call func(q *store.Queries)) {
+			t.Helper()
+			release := w.holding(`SELECT FROM ` + table + ` ` + lock)
+			defer release()
+			w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+				exec(`SET LOCAL lock_timeout = '5s'`)
+				call(q)
+			})
+		}
+		within("session_client", func(q *store.Queries) {
+			row, err := q.EndSession(w.Ctx, w.Session)
+			w.OK(err)
+			w.want("EndSession", row.Outcome, store.OutcomeEnded)
+			known, err := q.ListSessionClients(w.Ctx, w.Session)
+			w.OK(err)
+			wantEqual(t, "due, while it is held", known[0].DueAt, nil)
+		})
+		within("session", func(q *store.Queries) {
+			row, err := q.EndUserSessions(w.Ctx, store.EndUserSessionsParams{UserID: w.User})
+			w.OK(err)
+			wantEqual(t, "row", row, store.EndUserSessionsRow{Outcome: store.OutcomeEnded})
+			_, err = q.FindSessionByToken(w.Ctx, fixture.Digest(string(w.Session)))
+			w.None(err)
+		})
+	}
 }

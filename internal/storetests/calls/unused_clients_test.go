@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/oauthdb/oauthdb/internal/storetests/fixture"
 	"github.com/oauthdb/oauthdb/store"
 )
@@ -125,6 +127,7 @@ func TestClientThatIsUsedStays(t *testing.T) {
 		c, err := w.Q.GetClient(w.Ctx, w.Client)
 		w.OK(err)
 		wantEqual(t, name+": unused since", []*time.Time{c.UnusedSince, c.UnusedCheckedAt}, []*time.Time{nil, nil})
+		w.Unchanged(func() { w.markUnused() })
 		stop()
 		wantEqual(t, name+", and then nine days", w.watched(9), 0)
 		wantEqual(t, name+", and then", w.watched(2), 1)
@@ -162,6 +165,54 @@ func TestUseThatIsSeenLateCounts(t *testing.T) {
 	wantEqual(t, "at the very end", w.markUnused(), 0)
 	w.WantLive(k.Access, k.Refresh)
 	wantEqual(t, "exists", w.exists(w.Client), true)
+}
+
+// A client is deleted once it has been unused for all of UnusedFor. It is looked at again after half of the retention, and has been watched
+// if that was less than the retention ago.
+func TestUnusedClientIsJudgedToTheInstant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	id := w.registered()
+	const instant = time.Microsecond
+	for what, c := range map[string]struct {
+		since, checked time.Duration // ago
+		deleted        int64
+		want           [2]time.Duration // the same afterwards
+	}{
+		"for all of the time":           {unusedFor, 0, 1, [2]time.Duration{unusedFor, 0}},
+		"for almost all of the time":    {unusedFor - instant, 0, 0, [2]time.Duration{unusedFor - instant, 0}},
+		"half of the retention ago":     {unusedRetention, unusedRetention / 2, 0, [2]time.Duration{unusedRetention, 0}},
+		"less than half of it ago":      {unusedRetention, unusedRetention/2 - instant, 0, [2]time.Duration{unusedRetention, unusedRetention/2 - instant}},
+		"all of the retention ago":      {unusedRetention, unusedRetention, 0, [2]time.Duration{}},
+		"less than all of it ago":       {unusedRetention, unusedRetention - instant, 0, [2]time.Duration{unusedRetention, 0}},
+		"unused for too long unwatched": {unusedFor, unusedRetention, 0, [2]time.Duration{}},
+	} {
+		w.undone(func(tx pgx.Tx, q *store.Queries) {
+			w := w.on(q)
+			_, err := tx.Exec(w.Ctx, `UPDATE oauth_client SET unused_since = now() - $2::interval, unused_checked_at = now() - $3::interval WHERE client_id = $1`,
+				id, c.since, c.checked)
+			w.OK(err)
+			wantEqual(t, what+": deleted", w.markUnused(), c.deleted)
+			var got [2]time.Duration
+			w.OK(tx.QueryRow(w.Ctx, `SELECT now() - unused_since, now() - unused_checked_at FROM oauth_client WHERE client_id = $1`, id).Scan(&got[0], &got[1]))
+			wantEqual(t, what, got, c.want)
+		})
+	}
+}
+
+// A consent is of late if it was given no longer ago than UnusedFor.
+func TestConsentCountsAsUseToTheInstant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.Client = w.registered()
+	w.consent("", false, "openid")
+	for ago, want := range map[time.Duration]int64{unusedFor: 0, unusedFor + time.Microsecond: 1} {
+		w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+			exec(`UPDATE oauth_client SET unused_since = now() - $2::interval, unused_checked_at = now() WHERE client_id = $1`, w.Client, unusedFor)
+			exec(`UPDATE oauth_consent SET updated_at = now() - $2::interval WHERE client_id = $1`, w.Client, ago)
+			wantEqual(t, "deleted, with a consent of "+ago.String()+" ago", w.on(q).markUnused(), want)
+		})
+	}
 }
 
 func TestWhichUnusedClientsAreDeleted(t *testing.T) {

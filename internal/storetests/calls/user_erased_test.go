@@ -111,6 +111,22 @@ func TestTokensOfADeletedUserAreNotErasedWithTheUser(t *testing.T) {
 	w.erase(10, 0, 0)
 }
 
+// A client that is deleted already takes no place in a batch.
+func TestClientsOfADeletedUserAreDeletedAmongDeletedOnes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	user := w.NewUser()
+	last := w.NewClient(func(p *store.CreateClientParams) { p.UserID = &user })
+	for range 2 {
+		w.NewClient(func(p *store.CreateClientParams) { p.UserID = &user })
+	}
+	w.Exec(`UPDATE "user" SET deleted_at = now(), suspended_at = now() WHERE id = $1`, user)
+	w.Exec(`UPDATE oauth_client SET disabled = true, deleted_at = now() WHERE user_id = $1`, user)
+	w.Exec(`UPDATE oauth_client SET deleted_at = NULL WHERE client_id = $1`, last) // the row that is written last is read last
+	w.erase(1, 0, 1, "~oauth_client")
+	w.erase(1, 0, 0)
+}
+
 func TestUsersAreErasedInTheOrderOfTheirDeletion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -376,6 +376,9 @@ func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
 		wantEqual(t, "row", row, store.DeleteUserRow{Outcome: store.OutcomeDeleted, Sessions: 1})
 	}, rowName("~", "user", w.User), sessionRow("~", w.Session), w.knownRow("~"), rowName("-", "account", account), rowName("~", "oauth_client", w.oauthClientID(owned)))
 	w.WantDead(k.Access, k.Refresh, own)
+	var epoch int64
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT grants_epoch FROM oauth_client WHERE client_id = $1`, owned).Scan(&epoch))
+	wantEqual(t, "grants_epoch of the owned client", epoch, 1)
 	var name string
 	var email, image *string
 	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT name, email, image FROM "user" WHERE id = $1`, string(w.User)).Scan(&name, &email, &image))
@@ -516,4 +519,35 @@ func TestUserWhoIsErasedMeanwhileIsUnknown(t *testing.T) {
 	w.OK(errors.Join(errs...))
 	unknown := store.OutcomeUnknown
 	wantEqual(t, "outcomes", outcomes, []store.Outcome{unknown, unknown, unknown, unknown})
+}
+
+// A client that is stored while its user is being deleted waits, and is stored as disabled. It waits for nobody else, and one that is handed
+// over doesn't wait: the deletion locks the user and then the clients.
+func TestClientStoredWhileItsUserIsDeletedIsDisabled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	user, other := w.NewUser(), w.NewUser()
+	w.deleteUser(w.NewUser())
+	client := w.NewClient()
+	tx := w.otherSession()
+	_, err := recorded(tx, w.diary).DeleteUser(w.Ctx, user)
+	w.OK(err)
+	w.stillTime(func(q *store.Queries, exec func(string, ...any)) {
+		exec(`SET LOCAL lock_timeout = '5s'`)
+		w := w.on(q)
+		c, err := q.GetClient(w.Ctx, w.NewClient(func(p *store.CreateClientParams) { p.UserID = &other }))
+		w.OK(err)
+		wantEqual(t, "disabled, of another user", c.Disabled, false)
+		_, err = q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: client, UserID: &user})
+		w.OK(err)
+	})
+	stored := make(chan store.ClientID, 1)
+	go func() {
+		stored <- w.NewClient(func(p *store.CreateClientParams) { p.UserID = &user })
+	}()
+	w.Until("the client waits", func() bool { return w.activity(tx, "a.wait_event_type = 'Lock'") == 1 })
+	w.OK(tx.Commit(w.Ctx))
+	c, err := w.Q.GetClient(w.Ctx, <-stored)
+	w.OK(err)
+	wantEqual(t, "disabled", c.Disabled, true)
 }
