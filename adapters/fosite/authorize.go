@@ -147,19 +147,26 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	}
 	r := s.request(ctx, row, session)
 	r.Form = formOf(map[string]*string{"redirect_uri": row.RedirectURI})
-	if row.RedeemedAt != nil {
-		m.code = code
-		return r, fosite.ErrInvalidatedAuthorizeCode
+	if row.RedeemedAt != nil && ctx.Value(fosite.AccessResponseContextKey) == nil {
+		return r, fosite.ErrInvalidatedAuthorizeCode // when the answer is being made already, Commit says so
 	}
-	err = hydrate(session, row.Data, held{
-		subject: string(*row.UserID), authTime: row.AuthTime, acr: row.ACR, amr: row.AMR,
-		ends: map[fosite.TokenType]*time.Time{fosite.AuthorizeCode: row.CodeExpiresAt},
-	})
+	h := heldBy(row)
+	h.ends = map[fosite.TokenType]*time.Time{fosite.AuthorizeCode: row.CodeExpiresAt}
+	if c := s.clientOf(ctx, row.ClientID); deref(c.row.SubjectType) != "pairwise" {
+		h.subject = string(*row.UserID) // else Commit says it
+	}
+	err = hydrate(session, row.Data, h)
 	if err != nil {
 		return nil, err
 	}
 	m.code, m.codeRequest = code, r
 	return r, nil
+}
+
+func heldBy(row store.OAuthAuthorization) held {
+	return held{
+		user: row.UserID, session: row.SessionID, reference: row.ReferenceID, authTime: row.AuthTime, acr: row.ACR, amr: row.AMR,
+	}
 }
 
 // authorization is the row of a code.

@@ -96,6 +96,7 @@
 //   - It has no resource parameter (RFC 8707): audience stands for it. An audience is granted as a whole where a request was pushed.
 //   - It has no authorization_details, no sender-constrained tokens and no token exchange. A token that another server has bound to a key is
 //     not found.
+//   - It makes a JWT before the code is redeemed, so one for a client with pairwise subjects has no sub until it is refreshed.
 //   - It refuses a refresh where the client has lost one of the granted scopes, and doesn't narrow scopes.
 //   - Revocation ends the whole grant, also by an access token.
 //   - It says whether a code was issued to the client only after it has treated a used one as replayed. Here a replay is judged by

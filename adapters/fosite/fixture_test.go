@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/token/jwt"
 
 	fositedb "github.com/oauthdb/oauthdb/adapters/fosite"
@@ -85,6 +87,7 @@ type server struct {
 	url      string
 	config   *fosite.Config
 	provider fosite.OAuth2Provider
+	widen    atomic.Bool // the token endpoint grants calendar to everybody
 }
 
 // how a server is made.
@@ -92,6 +95,7 @@ type how struct {
 	opts    fositedb.Options
 	config  fosite.Config
 	hmac    bool // the library's own tokens, by compose.ComposeAllEnabled as it is
+	jwt     bool // access tokens are JWTs
 	bare    bool // not in a Provider
 	storage any  // another one
 	pool    store.DBTX
@@ -124,8 +128,12 @@ func (w *world) serve(change ...func(*how)) *server {
 		s.provider = compose.ComposeAllEnabled(s.config, h.storage, signingKey)
 	} else {
 		key := func(context.Context) (any, error) { return signingKey, nil }
+		var core oauth2.CoreStrategy = h.storage.(*fositedb.Store).Strategy()
+		if h.jwt {
+			core = compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(s.config), s.config)
+		}
 		s.provider = compose.Compose(s.config, h.storage, &compose.CommonStrategy{
-			CoreStrategy:               h.storage.(*fositedb.Store).Strategy(),
+			CoreStrategy:               core,
 			OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, s.config),
 			Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
 		}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2RefreshTokenGrantFactory,
@@ -194,6 +202,9 @@ func (s *server) endpoints(mux *http.ServeMux) {
 				ar.GrantScope(scope)
 			}
 			ar.GetSession().(*fositedb.Session).Extra = map[string]any{"plan": "machine"}
+		}
+		if s.widen.Load() {
+			ar.GrantScope("calendar")
 		}
 		response, err := p.NewAccessResponse(r.Context(), ar)
 		if err != nil {

@@ -22,6 +22,10 @@ type gate struct {
 // GetAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage. A redemption calls it twice.
 func (g *gate) GetAuthorizeCodeSession(ctx context.Context, code string, session fosite.Session) (fosite.Requester, error) {
 	r, err := g.MemoryStore.GetAuthorizeCodeSession(ctx, code, session)
+	if err == nil { // the store returns one and the same to all, and its session isn't safe for that
+		r = r.Sanitize([]string{"redirect_uri"})
+		r.SetSession(r.GetSession().Clone())
+	}
 	if !g.closed.Load() {
 		return r, err
 	}

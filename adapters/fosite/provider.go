@@ -47,6 +47,8 @@ func (x *exchange) correct(at oautherror.Endpoint, err error) error {
 		return fosite.ErrTemporarilyUnavailable.WithHint("Please retry the request.").WithWrap(err)
 	case x.fault != nil:
 		return fosite.ErrServerError.WithWrap(err)
+	case errors.Is(err, errUnstorable):
+		return fosite.ErrInvalidRequest.WithHint("A parameter can't be stored.").WithWrap(err)
 	}
 	if d, found := decision(err); found {
 		if e := d.At(at); e != nil {

@@ -7,27 +7,39 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/handler/rfc7523"
+	"github.com/ory/fosite/token/jwt"
 
 	"github.com/oauthdb/oauthdb/store"
 )
 
 // Session is a session of the library that says in which session of the user, and in which tenant, a grant is made. Sessions of other
-// types serve too, if they marshal to JSON; their grants are made in no session. The subject is the user's id.
+// types serve too, if they marshal to JSON; their grants are made in no session, and their subject is the user's id.
 type Session struct {
 	*openid.DefaultSession
-	// SessionID is the session in which the user agrees: its end ends the grant, unless that has offline_access.
+	// UserID is the user. The subject, by which the client knows the user, is another one where that is pairwise.
+	UserID store.UserID `json:"-"`
+	// SessionID is the session in which the user agrees: its end ends the grant, unless that has offline_access. Empty: in none.
 	SessionID store.SessionID `json:"-"`
-	// ReferenceID is the tenant in which the user agrees; empty: in none.
+	// ReferenceID is the tenant in which the user agrees. Empty: in none.
 	ReferenceID store.ReferenceID `json:"-"`
-	// Extra are further claims of introspection.
+	// Extra are further claims of introspection, and of access tokens that are JWTs.
 	Extra map[string]any `json:"extra,omitempty"`
 }
+
+var (
+	_ openid.Session             = (*Session)(nil)
+	_ rfc7523.Session            = (*Session)(nil)
+	_ oauth2.JWTSessionContainer = (*Session)(nil)
+	_ fosite.ExtraClaimsSession  = (*Session)(nil)
+)
 
 // NewSession returns a session of a user, for [fosite.OAuth2Provider.NewAuthorizeResponse]. For the token endpoint user and session are
 // empty: they come from the database.
 func NewSession(user store.UserID, session store.SessionID) *Session {
-	s := &Session{DefaultSession: openid.NewDefaultSession(), SessionID: session}
+	s := &Session{DefaultSession: openid.NewDefaultSession(), UserID: user, SessionID: session}
 	s.Subject, s.Claims.Subject = string(user), string(user)
 	return s
 }
@@ -50,6 +62,14 @@ func (s *Session) GetExtraClaims() map[string]any {
 	}
 	return s.Extra
 }
+
+// GetJWTClaims implements oauth2.JWTSessionContainer: what a JWT access token says beside what the library adds.
+func (s *Session) GetJWTClaims() jwt.JWTClaimsContainer {
+	return &jwt.JWTClaims{Subject: s.Subject, Extra: maps.Clone(s.Extra)}
+}
+
+// GetJWTHeader implements oauth2.JWTSessionContainer.
+func (s *Session) GetJWTHeader() *jwt.Headers { return &jwt.Headers{} }
 
 // GrantedIn implements the interface by which a session says where a grant is made.
 func (s *Session) GrantedIn() (store.SessionID, store.ReferenceID) { return s.SessionID, s.ReferenceID }
@@ -146,11 +166,14 @@ func dropEmpty(m map[string]any, names ...string) {
 
 // held is what columns hold of a session.
 type held struct {
-	subject  string
-	authTime *time.Time
-	acr      *string
-	amr      []string
-	ends     map[fosite.TokenType]*time.Time
+	subject   string // empty: not known yet, or there is none
+	user      *store.UserID
+	session   *store.SessionID
+	reference *store.ReferenceID
+	authTime  *time.Time
+	acr       *string
+	amr       []string
+	ends      map[fosite.TokenType]*time.Time
 }
 
 // hydrate fills a session of the application's with what was kept of it, and with what the columns hold. It leaves nil as it is: the
@@ -168,16 +191,26 @@ func hydrate(session fosite.Session, data json.RawMessage, h held) error {
 	for of, end := range h.ends {
 		session.SetExpiresAt(of, deref(end))
 	}
-	if h.subject == "" {
+	if s, ok := session.(*Session); ok {
+		s.UserID, s.SessionID, s.ReferenceID = deref(h.user), deref(h.session), deref(h.reference)
+	}
+	if h.user == nil {
 		return nil // a client's own token
 	}
-	if s, ok := session.(interface{ SetSubject(string) }); ok {
-		s.SetSubject(h.subject)
-	}
+	setSubject(session, h.subject)
 	if s, ok := session.(openid.Session); ok {
 		c := s.IDTokenClaims()
-		c.Subject, c.AuthTime = h.subject, deref(h.authTime)
-		c.AuthenticationContextClassReference, c.AuthenticationMethodsReferences = deref(h.acr), h.amr
+		c.AuthTime, c.AuthenticationContextClassReference, c.AuthenticationMethodsReferences = deref(h.authTime), deref(h.acr), h.amr
 	}
 	return nil
+}
+
+// setSubject sets the subject by which the client knows the user.
+func setSubject(session fosite.Session, subject string) {
+	if s, ok := session.(interface{ SetSubject(string) }); ok {
+		s.SetSubject(subject)
+	}
+	if s, ok := session.(openid.Session); ok {
+		s.IDTokenClaims().Subject = subject
+	}
 }

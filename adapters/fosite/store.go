@@ -75,17 +75,21 @@ func (s *Store) Configure(config *fosite.Config) {
 // library shows some errors to clients; Options.Logger is told.
 var ErrStore = errors.New("the database gave no answer")
 
-// fault turns an error that is not an answer into one of the library's: a conflict into fosite.ErrSerializationFailure, everything else
-// into fosite.ErrServerError.
+// errUnstorable: a client has sent what PostgreSQL can't store, or what is too long.
+var errUnstorable = errors.New("a parameter can't be stored")
+
+// fault turns an error that is not an answer into one of the library's: a conflict into fosite.ErrSerializationFailure, what can't be stored
+// into fosite.ErrInvalidRequest, everything else into fosite.ErrServerError.
 func (s *Store) fault(ctx context.Context, err error) error {
 	level := slog.LevelError
 	if db.IsCanceled(err) {
 		level = slog.LevelDebug // whoever asked has gone
 	}
-	s.opts.Logger.Log(ctx, level, "database fault", "error", db.Describe(err))
 	if db.IsUnstorable(err) || db.IsCheckViolation(err) {
-		return fosite.ErrInvalidRequest.WithHint("A parameter can't be stored.")
+		s.opts.Logger.Log(ctx, slog.LevelDebug, "a parameter was refused", "error", db.Describe(err))
+		return fosite.ErrInvalidRequest.WithWrap(errUnstorable)
 	}
+	s.opts.Logger.Log(ctx, level, "database fault", "error", db.Describe(err))
 	told := fosite.ErrServerError
 	if isConflict(err) {
 		told = fosite.ErrSerializationFailure

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
-	"github.com/ory/fosite/handler/openid"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/oautherror"
@@ -207,12 +206,8 @@ func tell(ctx context.Context, asked time.Duration, ends *time.Time, sub *store.
 			delete(r.Extra, "refresh_token")
 		}
 	}
-	r := accessRequest(ctx)
-	if r == nil || sub == nil {
-		return
-	}
-	if session, ok := r.GetSession().(openid.Session); ok {
-		session.IDTokenClaims().Subject = string(*sub)
+	if r := accessRequest(ctx); r != nil && sub != nil {
+		setSubject(r.GetSession(), string(*sub))
 	}
 }
 
@@ -294,25 +289,17 @@ func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, ses
 		return nil, fosite.ErrNotFound
 	}
 	id := ownToken + string(deref(row.ID))
-	subject := ""
 	if row.AuthorizationID != nil {
-		id, subject = string(*row.AuthorizationID), deref(subjectAt(row.Sub, row.UserID))
+		id = string(*row.AuthorizationID)
 	}
 	err = hydrate(session, row.Data, held{
-		subject: subject, authTime: row.AuthTime, acr: row.ACR, amr: row.AMR,
-		ends: map[fosite.TokenType]*time.Time{fosite.AccessToken: row.ExpiresAt},
+		subject: string(deref(row.Sub)), user: row.UserID, session: row.SessionID, reference: row.ReferenceID,
+		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR, ends: map[fosite.TokenType]*time.Time{fosite.AccessToken: row.ExpiresAt},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s.issued(ctx, id, *row.ClientID, session, *row.IssuedAt, row.Scopes, row.Resources)
-}
-
-func subjectAt(sub *store.Subject, user *store.UserID) *string {
-	if sub != nil {
-		return new(string(*sub))
-	}
-	return new(string(deref(user)))
 }
 
 // issued is a token as the library sees it. A session says that it will look at the client.
@@ -344,7 +331,8 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, se
 		return nil, fosite.ErrNotFound
 	}
 	err = hydrate(session, row.Data, held{
-		subject: deref(subjectAt(row.Sub, row.UserID)), authTime: row.AuthTime, acr: row.ACR, amr: row.AMR,
+		subject: string(deref(row.Sub)), user: row.UserID, session: row.SessionID, reference: row.ReferenceID,
+		authTime: row.AuthTime, acr: row.ACR, amr: row.AMR,
 		ends: map[fosite.TokenType]*time.Time{fosite.RefreshToken: row.ExpiresAt, fosite.AccessToken: nil},
 	})
 	if err != nil {
@@ -379,10 +367,12 @@ func (s *Store) inactive(ctx context.Context, signature string, session fosite.S
 	case err != nil:
 		return nil, s.fault(ctx, err)
 	}
-	return r, hydrate(session, family.Data, held{
-		subject: string(row.UserID), authTime: family.AuthTime, acr: family.ACR, amr: family.AMR,
-		ends: map[fosite.TokenType]*time.Time{fosite.RefreshToken: nil, fosite.AccessToken: nil},
-	})
+	h := heldBy(family)
+	h.ends = map[fosite.TokenType]*time.Time{fosite.RefreshToken: nil, fosite.AccessToken: nil}
+	if deref(r.Client.(*Client).row.SubjectType) != "pairwise" {
+		h.subject = string(row.UserID) // else Commit says it
+	}
+	return r, hydrate(session, family.Data, h)
 }
 
 // DeleteAccessTokenSession revokes a single access token: [store.Queries.FindAccessTokenByToken], [store.Queries.RevokeToken].
