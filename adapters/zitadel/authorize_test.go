@@ -44,7 +44,7 @@ func TestAuthorizationRequestIsRefused(t *testing.T) {
 		want   string // the error that the client is told; empty: none; "page": the user is
 	}{
 		"as it should be":                 {c, func(url.Values) {}, ""},
-		"implicit":                        {c, func(f url.Values) { f.Set("response_type", "id_token token") }, "unauthorized_client"},
+		"implicit":                        {c, func(f url.Values) { f.Set("response_type", "id_token token") }, "unsupported_response_type"},
 		"no response_type":                {c, func(f url.Values) { f.Del("response_type") }, "invalid_request"},
 		"plain":                           {c, func(f url.Values) { f.Set("code_challenge_method", "plain") }, "invalid_request"},
 		"plain by default":                {c, func(f url.Values) { f.Del("code_challenge_method") }, "invalid_request"},
@@ -173,7 +173,7 @@ func TestDecisionIsTakenOnce(t *testing.T) {
 	w.ok(err)
 	location, err := url.Parse(rw.Header().Get("Location"))
 	w.ok(err)
-	wantEqual(t, "denied", location.Query().Encode(), "error=login_required&error_description=no+session&state=state")
+	wantEqual(t, "denied", location.Query().Encode(), "error=login_required&error_description=no+session&iss="+url.QueryEscape(w.issuer)+"&state=state")
 	_, err = approve(id, approval)
 	wantOutcome("approved after it was denied", err, store.OutcomeDecided)
 	if _, err = w.storage.PendingRequest(w.ctx, id); !errors.Is(err, zitadel.ErrNoRequest) {

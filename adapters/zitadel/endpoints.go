@@ -306,6 +306,9 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 		}
 		r.Form.Set("dpop_jkt", key.confirmation.JKT)
 	}
+	if request.ResponseType != "" && request.ResponseType != oidc.ResponseTypeCode {
+		return "", unsupportedResponseType()
+	}
 	request.ClientID = string(by.client)
 	c, err := p.storage.client(r.Context(), request.ClientID)
 	if err != nil {
@@ -340,6 +343,8 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 	for name, value := range map[string]any{
 		"pushed_authorization_request_endpoint": issuer + PushedAuthorizationPath, // RFC 9126, section 5
 		"dpop_signing_alg_values_supported":     proofAlgorithms,                  // RFC 9449, section 5.1
+
+		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {
