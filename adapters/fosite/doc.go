@@ -32,10 +32,10 @@
 //
 // # Sessions
 //
-// A session of the library is kept with the grant, without what columns hold: subject, expiries, nonce, auth_time, acr and amr. [Session] also
-// says in which session of the user the grant is made. What a handler changes in a session at the token endpoint reaches the tokens that
-// are signed there, and is not kept; a client's own token (client credentials) keeps its session. Of a request's form nothing is kept but
-// what has a column, and prompt. A pushed request keeps its other parameters for the page, credentials excepted.
+// A session of the library is kept with the grant, without what columns hold: subject, expiries, nonce, auth_time, acr and amr. What a
+// handler changes in it at the token endpoint is kept with the tokens that are issued there, and goes on with their refreshes. [Session] also
+// says in which session of the user, and in which tenant, the grant is made. Of a request's form nothing is kept but what has a column, and
+// prompt. A pushed request keeps its other parameters for the page, credentials excepted.
 //
 // # Which method makes which call
 //
