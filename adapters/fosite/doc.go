@@ -63,17 +63,19 @@
 // # What a request costs
 //
 // Each call is one statement and one round trip. The client is confidential, and has a secret. A public one costs no AuthenticateClient. One
-// that has a key costs RememberClientAssertion instead.
+// that has a key costs RememberClientAssertion instead. This is with a [Provider]: without it a push asks for the client twice, and a
+// revocation ends the grant twice.
 //
 //	authorize                   GetClient, GrantAuthorization
-//	push                        GetClient, AuthenticateClient, GetClient, CreateAuthorization
+//	push                        GetClient, AuthenticateClient, CreateAuthorization
 //	authorize what was pushed   FindAuthorizationByRequestURI, GetClient, ApproveAuthorization
 //	authorization_code          GetClient, AuthenticateClient, FindAuthorizationByCode, RedeemAuthorizationCode
 //	refresh_token               GetClient, AuthenticateClient, IntrospectRefreshToken, RotateRefreshToken
 //	client_credentials          GetClient, AuthenticateClient, IssueAccessToken
 //	jwt-bearer                  GetClient, AuthenticateClient, FindTrustedIssuerByIssuer, IssueTokenByAssertion
 //	introspection               GetClient, AuthenticateClient, IntrospectAccessToken, GetClient
-//	revocation                  GetClient, AuthenticateClient, IntrospectRefreshToken, RevokeAuthorization, RevokeAuthorization
+//	introspection of its own    GetClient, AuthenticateClient, IntrospectAccessToken
+//	revocation                  GetClient, AuthenticateClient, IntrospectRefreshToken, RevokeAuthorization
 //	replayed code               GetClient, AuthenticateClient, FindAuthorizationByCode, RedeemAuthorizationCode
 //	replayed refresh token      GetClient, AuthenticateClient, IntrospectRefreshToken, FindRefreshTokenByToken, RotateRefreshToken
 //

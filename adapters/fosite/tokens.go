@@ -458,9 +458,9 @@ func (s *Store) RevokeAccessToken(ctx context.Context, requestID string) error {
 }
 
 func (s *Store) end(ctx context.Context, id store.AuthorizationID) error {
-	m := memoryOf(ctx)
+	m, x := memoryOf(ctx), exchangeFrom(ctx)
 	switch tx := transactionOf(ctx); {
-	case m.ended == id || tx != nil && tx.decided:
+	case m.ended == id || x != nil && x.ended == id || tx != nil && tx.decided:
 		return nil
 	case accessRequest(ctx) != nil && m.authorization.ID == id && m.authorization.RedeemedAt != nil:
 		p, _, err := s.redemption(ctx, m.code)
@@ -480,5 +480,8 @@ func (s *Store) end(ctx context.Context, id store.AuthorizationID) error {
 		}
 	}
 	m.ended = id
+	if x != nil {
+		x.ended = id
+	}
 	return nil
 }
