@@ -306,19 +306,12 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 		}
 		r.Form.Set("dpop_jkt", key.confirmation.JKT)
 	}
-	if request.ResponseType != "" && request.ResponseType != oidc.ResponseTypeCode {
-		return "", unsupportedResponseType()
-	}
 	request.ClientID = string(by.client)
-	c, err := p.storage.client(r.Context(), request.ClientID)
-	if err != nil {
+	reference := token.Mint(token.RequestURI)
+	if _, err := p.requested(r, request, new(reference.Digest())); err != nil {
 		return "", err
 	}
-	subject, err := op.ValidateAuthRequestClient(r.Context(), request, c, p.IDTokenHintVerifier(r.Context()))
-	if err != nil {
-		return "", err
-	}
-	return p.storage.PushAuthRequest(r.Context(), request, subject)
+	return requestURIPrefix + reference.Reveal(), nil
 }
 
 // open sends a browser on that comes with the request_uri of a pushed request (RFC 9126, section 4).

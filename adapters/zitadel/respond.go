@@ -2,14 +2,20 @@ package zitadel
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
+	"context"
 	"html/template"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/oauthdb/oauthdb/oautherror"
+	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/token"
 )
 
@@ -91,63 +97,127 @@ func codeParams(code token.Raw, state string) url.Values {
 	return params
 }
 
-// authorize serves the authorization endpoint. An error by which the library sends the browser back to the client is sent in the response
-// mode that the request named.
-func (p *Provider) authorize(w *response, r *http.Request, next http.Handler) {
+// authorize serves the authorization endpoint (RFC 6749, section 3.1). The library compares redirect URIs and response types in Go, by rules
+// of its own; here [store.Queries.CreateAuthorization] judges the request. Where that has not been asked, or has said no,
+// [store.Queries.CheckAuthorizationRequest] says where the error goes: to a registered redirect URI, or to a page.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if r.Form.Has("request_uri") {
 		p.open(w, r)
 		return
 	}
-	next.ServeHTTP(w, r)
-	to, err := url.Parse(w.header.Get("Location"))
-	asked, askedErr := url.Parse(r.Form.Get("redirect_uri"))
-	if w.status/100 != 3 || err != nil || askedErr != nil || to.Scheme != asked.Scheme || to.Host != asked.Host || to.Path != asked.Path {
-		return // on to the login page, or an error page
-	}
-	mode := r.Form.Get("response_mode")
-	told := to.Query()
-	if to.Fragment != "" { // also where the response type is one that the library answers so
-		mode = string(oidc.ResponseModeFragment)
-		if told, err = url.ParseQuery(to.EscapedFragment()); err != nil {
-			return
-		}
-	}
-	if !told.Has("error") {
+	s := p.storage
+	request, err := op.ParseAuthorizeRequest(r, p.Decoder())
+	if err != nil {
+		http.Error(w, "the request can't be read", http.StatusBadRequest)
 		return
 	}
-	e := withCode(told.Get("error"))
-	e.Description = told.Get("error_description")
-	if t := r.Form.Get("response_type"); t != "" && t != string(oidc.ResponseTypeCode) {
-		e = unsupportedResponseType() // whatever the library calls it
+	created, err := p.requested(r, request, nil)
+	if err == nil {
+		http.Redirect(w, r, s.opts.LoginURL(created.GetID()), http.StatusSeeOther)
+		return
 	}
-	*w = response{header: w.header}
-	w.header.Del("Location")
-	w.header.Del("Content-Type")
-	if err := p.answer(w, r, r.Form.Get("redirect_uri"), mode, errorParams(e, r.Form.Get("state"))); err != nil {
-		op.RequestError(w, r, err, nil)
+	refused := oidc.DefaultToServerError(err, "the request can't be served")
+	var redirectURI *string
+	if err = nil; !refused.IsRedirectDisabled() {
+		redirectURI, err = s.answerTo(r.Context(), request)
+	}
+	switch {
+	case err != nil, exchangeFrom(r.Context()).fault: // which is answered as one
+	case redirectURI == nil:
+		http.Error(w, cmp.Or(refused.Description, string(refused.ErrorType)), http.StatusBadRequest)
+	default:
+		mode := request.ResponseMode
+		if mode == "" && strings.Contains(string(request.ResponseType), "token") {
+			mode = oidc.ResponseModeFragment // OAuth 2.0 Multiple Response Type Encoding Practices, section 5
+		}
+		if err := p.answer(w, r, *redirectURI, string(mode), errorParams(refused, request.State)); err != nil {
+			http.Error(w, "the request can't be served", http.StatusBadRequest)
+		}
 	}
 }
+
+// requested records a request, pushed or not. An error is one for the client.
+func (p *Provider) requested(r *http.Request, request *oidc.AuthRequest, requestURI *token.Digest) (op.AuthRequest, error) {
+	if request.RequestParam != "" && p.RequestObjectSupported() {
+		if err := op.ParseRequestObject(r.Context(), request, p.storage, op.IssuerFromContext(r.Context())); err != nil {
+			return nil, withCode("invalid_request_object").WithDescription("the request object is not accepted") // RFC 9101, section 7
+		}
+	}
+	c, err := p.storage.client(r.Context(), request.ClientID)
+	switch {
+	case err != nil:
+		return nil, err
+	case request.RedirectURI == "" && slices.Contains(request.Scopes, oidc.ScopeOpenID):
+		return nil, oidc.ErrInvalidRequestRedirectURI().WithDescription("redirect_uri is missing") // OpenID Connect Core 1.0, section 3.1.2.1
+	case request.RequestParam != "":
+		return nil, oidc.ErrRequestNotSupported() // OpenID Connect Core 1.0, section 3.1.2.6
+	case request.ResponseType == "":
+		return nil, oidc.ErrInvalidRequest().WithDescription("response_type is missing")
+	case c.public() && !p.storage.opts.DevMode && inTheClear(request.RedirectURI):
+		return nil, oidc.ErrInvalidRequestRedirectURI().WithDescription("a public client's redirect_uri has to be https")
+	}
+	if request.MaxAge, err = op.ValidateAuthReqPrompt(request.Prompt, request.MaxAge); err != nil {
+		return nil, err
+	}
+	subject, err := op.ValidateAuthReqIDTokenHint(r.Context(), request.IDTokenHint, p.IDTokenHintVerifier(r.Context()))
+	if err != nil {
+		return nil, err
+	}
+	return p.storage.createAuthRequest(r.Context(), request, subject, requestURI)
+}
+
+// inTheClear says whether an answer would cross a network unencrypted.
+func inTheClear(redirectURI string) bool {
+	u, err := url.Parse(redirectURI)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+}
+
+// answerTo is where the answer to a request goes; nil: nowhere.
+func (s *Storage) answerTo(ctx context.Context, r *oidc.AuthRequest) (*string, error) {
+	if !storable(r.ClientID, r.RedirectURI) {
+		return nil, nil
+	}
+	row, err := s.store.CheckAuthorizationRequest(ctx, store.CheckAuthorizationRequestParams{
+		ClientID: store.ClientID(r.ClientID), RedirectURI: optional(r.RedirectURI),
+	})
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return row.RedirectURI, nil
+}
+
+// errOver is for the user: there is nowhere to answer to.
+const errOver = "this request is over"
 
 // callback gives the client its code in exchange for the ticket of [Storage.Approve]: [store.Queries.FindAuthorizationByCode],
 // [store.Queries.IssueAuthorizationCode].
 func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
-	request, err := p.storage.authRequestByCode(r.Context(), r.Form.Get("id"))
+	s := p.storage
+	request, err := s.authRequestByCode(r.Context(), r.Form.Get("id"))
 	if err != nil {
-		http.Error(w, "this request is over", http.StatusBadRequest) // or a fault, which is answered as one
+		http.Error(w, errOver, http.StatusBadRequest) // or a fault, which is answered as one
 		return
 	}
 	a := request.(*authRequest)
 	code := token.Mint(token.AuthorizationCode)
+	issued, err := s.issueCode(r.Context(), a.GetID(), code.Digest())
+	if err != nil {
+		_ = s.fault(r.Context(), err)
+		return
+	}
 	params := codeParams(code, a.GetState())
-	if err := p.storage.SaveAuthCode(r.Context(), a.GetID(), code.Reveal()); err != nil {
-		var refused *oidc.Error
-		if !errors.As(err, &refused) || refused.IsRedirectDisabled() {
-			http.Error(w, "this request is over", http.StatusBadRequest)
+	if refused := refusal(oautherror.Authorization, oautherror.IssueAuthorizationCode, issued.Outcome); refused != nil {
+		if refused.IsRedirectDisabled() || issued.RedirectURI == nil {
+			http.Error(w, errOver, http.StatusBadRequest)
 			return
 		}
 		params = errorParams(refused, a.GetState())
 	}
-	if err := p.answer(w, r, a.GetRedirectURI(), string(a.GetResponseMode()), params); err != nil {
-		http.Error(w, "this request is over", http.StatusBadRequest)
+	if err := p.answer(w, r, deref(issued.RedirectURI), string(a.GetResponseMode()), params); err != nil {
+		http.Error(w, errOver, http.StatusBadRequest)
 	}
 }
