@@ -62,6 +62,7 @@ LEFT JOIN live AS r ON one.is_server OR k.id IS NOT NULL;
 -- what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 -- access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 -- No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+-- data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 -- id_token_signed_response_alg is that of RedeemAuthorizationCode.
 -- ip_address is for the security event (ListSecurityEvents).
 --   - rotated: the successor and the access token are written
@@ -172,8 +173,8 @@ WITH presented AS MATERIALIZED (
         confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
-        g.requested_user_info_claims,
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id,
+        coalesce(sqlc.narg('data')::jsonb, g.data), g.requested_user_info_claims,
         CASE WHEN @access_token_without_row::boolean THEN expiry_without_row(g.access_token_expires_at, sqlc.narg('access_token')::token_digest) END
     FROM granted AS g
     WHERE g.is_new
@@ -190,12 +191,12 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, act, authorization_id, authorization_code_id, requested_user_info_claims
+        confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
     SELECT @access_token_id::access_token_id, sqlc.narg('access_token')::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
         g.access_resources, g.access_details, sqlc.narg('confirmation')::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
-        g.requested_user_info_claims
+        coalesce(sqlc.narg('data')::jsonb, g.data), g.requested_user_info_claims
     FROM granted AS g
     WHERE NOT @access_token_without_row::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first

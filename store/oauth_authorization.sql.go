@@ -1737,20 +1737,21 @@ WITH caller AS MATERIALIZED (
 ), new_refresh_token AS (
     INSERT INTO oauth_refresh_token (
         id, token, client_id, session_id, user_id, reference_id, expires_at, scopes, auth_time, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id, access_token_expires_at
+        confirmation, authorization_id, authorization_code_id, data, access_token_expires_at
     )
     SELECT g.refresh_token_id, g.refresh_token, g.client_id, g.session_id, g.user_id, g.reference_id, g.refresh_token_expires_at,
-        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id,
+        g.granted_scopes, g.auth_time, g.resources, g.authorization_details, g.family_confirmation, g.id, g.id, $25::jsonb,
         CASE WHEN $23::boolean THEN expiry_without_row(g.access_token_expires_at, $24::token_digest) END
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND g.refresh_token IS NOT NULL
 ), new_access_token AS (
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, authorization_id, authorization_code_id
+        confirmation, authorization_id, authorization_code_id, data
     )
     SELECT $18::access_token_id, $24::token_digest, g.client_id, g.session_id, g.user_id, g.reference_id,
-        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id
+        g.refresh_token_id, g.access_token_expires_at, g.granted_scopes, g.access_resources, g.access_details, g.confirmation, g.id, g.id,
+        $25::jsonb
     FROM granted AS g
     WHERE g.outcome = 'redeemed' AND NOT $23::boolean
 ), earlier_access_token AS MATERIALIZED (
@@ -1815,6 +1816,7 @@ type RedeemAuthorizationCodeParams struct {
 	RefreshTokenID                 *RefreshTokenID
 	AccessTokenWithoutRow          bool
 	AccessToken                    *token.Digest
+	Data                           json.RawMessage
 }
 
 type RedeemAuthorizationCodeRow struct {
@@ -1857,6 +1859,7 @@ type RedeemAuthorizationCodeRow struct {
 // IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+// data is what a library on top keeps with the tokens, if that is another than what it keeps with the grant.
 // id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
 // section 2), NULL if it has registered none.
 // ip_address is for the security event (ListSecurityEvents).
@@ -1906,6 +1909,7 @@ func (q *Queries) RedeemAuthorizationCode(ctx context.Context, arg RedeemAuthori
 		arg.RefreshTokenID,
 		arg.AccessTokenWithoutRow,
 		arg.AccessToken,
+		arg.Data,
 	)
 	var i RedeemAuthorizationCodeRow
 	err := row.Scan(

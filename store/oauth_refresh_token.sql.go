@@ -417,16 +417,16 @@ WITH presented AS MATERIALIZED (
         confirmation, authorization_id, authorization_code_id, data, requested_user_info_claims, access_token_expires_at
     )
     SELECT g.successor_id, g.successor, g.client_id, g.live_session_id, g.user_id, g.reference_id, g.refresh_token_expires_at, g.scopes,
-        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id, g.data,
-        g.requested_user_info_claims,
-        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $22::token_digest) END
+        g.auth_time, g.resources, g.authorization_details, g.confirmation, g.authorization_id, g.authorization_code_id,
+        coalesce($22::jsonb, g.data), g.requested_user_info_claims,
+        CASE WHEN $21::boolean THEN expiry_without_row(g.access_token_expires_at, $23::token_digest) END
     FROM granted AS g
     WHERE g.is_new
 ), raised_refresh_token AS (
     -- for an access token without a row, a retry raises the expiry on the token presented
     UPDATE oauth_refresh_token AS r
     SET access_token_expires_at = greatest(
-            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $22::token_digest)
+            r.access_token_expires_at, expiry_without_row(g.access_token_expires_at, $23::token_digest)
         ),
         updated_at = now()
     FROM granted AS g
@@ -435,12 +435,12 @@ WITH presented AS MATERIALIZED (
     -- a retry's access token refers to the token presented, which is locked; the successor may be gone
     INSERT INTO oauth_access_token (
         id, token, client_id, session_id, user_id, reference_id, refresh_id, expires_at, scopes, resources, authorization_details,
-        confirmation, act, authorization_id, authorization_code_id, requested_user_info_claims
+        confirmation, act, authorization_id, authorization_code_id, data, requested_user_info_claims
     )
-    SELECT $23::access_token_id, $22::token_digest, g.client_id, g.live_session_id, g.user_id,
+    SELECT $24::access_token_id, $23::token_digest, g.client_id, g.live_session_id, g.user_id,
         g.reference_id, CASE WHEN g.is_new THEN g.successor_id ELSE g.id END, g.access_token_expires_at, g.access_scopes,
         g.access_resources, g.access_details, $12::token_confirmation, g.act, g.authorization_id, g.authorization_code_id,
-        g.requested_user_info_claims
+        coalesce($22::jsonb, g.data), g.requested_user_info_claims
     FROM granted AS g
     WHERE NOT $21::boolean
     ON CONFLICT DO NOTHING -- of id and token: of two same calls at once, either may conflict first
@@ -448,7 +448,7 @@ WITH presented AS MATERIALIZED (
 ), earlier_access_token AS MATERIALIZED (
     SELECT e.authorization_id, e.expires_at, e.scopes, e.resources, e.authorization_details
     FROM granted AS g
-    CROSS JOIN find_issued_access_token($23::access_token_id, g.client_id, $22::token_digest, NULL, 'AccessTokenID')
+    CROSS JOIN find_issued_access_token($24::access_token_id, g.client_id, $23::token_digest, NULL, 'AccessTokenID')
         AS e (authorization_id, expires_at, scopes, resources, authorization_details, act)
     WHERE NOT $21::boolean AND NOT EXISTS (SELECT FROM new_access_token)
 ), answer AS MATERIALIZED (
@@ -504,6 +504,7 @@ type RotateRefreshTokenParams struct {
 	AccessTokenLifetime   time.Duration
 	RefreshTokenLifetime  time.Duration
 	AccessTokenWithoutRow bool
+	Data                  json.RawMessage
 	AccessToken           *token.Digest
 	AccessTokenID         AccessTokenID
 }
@@ -545,6 +546,7 @@ type RotateRefreshTokenRow struct {
 // what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 // access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 // No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+// data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 // id_token_signed_response_alg is that of RedeemAuthorizationCode.
 // ip_address is for the security event (ListSecurityEvents).
 //   - rotated: the successor and the access token are written
@@ -593,6 +595,7 @@ func (q *Queries) RotateRefreshToken(ctx context.Context, arg RotateRefreshToken
 		arg.AccessTokenLifetime,
 		arg.RefreshTokenLifetime,
 		arg.AccessTokenWithoutRow,
+		arg.Data,
 		arg.AccessToken,
 		arg.AccessTokenID,
 	)

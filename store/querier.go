@@ -841,6 +841,7 @@ type Querier interface {
 	// IntrospectAuthorization about the family. access_token_id is the jti all the same, and access_token is NULL. The token has to expire.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// sub is the subject by which the client knows the user (OpenID Connect Core, section 8): user_id, unless the client has pairwise subjects.
+	// data is what a library on top keeps with the tokens, if that is another than what it keeps with the grant.
 	// id_token_signed_response_alg is the algorithm by which the client wants its ID tokens signed (OpenID Connect Dynamic Client Registration,
 	// section 2), NULL if it has registered none.
 	// ip_address is for the security event (ListSecurityEvents).
@@ -1024,6 +1025,7 @@ type Querier interface {
 	// what a retry was answered without a row, so if that retry is repeated, its access token expires later.
 	// access_token_id and successor_id are made once for a request and kept for its retries. The access_token_id of another token is an error.
 	// No token outlives the family's max_expires_at. No access token of a bound family outlives the session.
+	// data is what a library on top keeps with the new tokens; NULL leaves what it keeps with the token presented.
 	// id_token_signed_response_alg is that of RedeemAuthorizationCode.
 	// ip_address is for the security event (ListSecurityEvents).
 	//   - rotated: the successor and the access token are written

@@ -159,7 +159,7 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	if err != nil {
 		return nil, err
 	}
-	m.code, m.codeRequest = code, r
+	m.code, m.codeRequest, m.looked, m.kept = code, r, true, row.Data
 	return r, nil
 }
 

@@ -139,13 +139,14 @@ func TestRequestsCostWhatTheDocumentationSays(t *testing.T) {
 	c.redeem(replayed)
 	c.refresh(c.refresh(refreshed.str("refresh_token")).str("refresh_token"))
 	own := map[string]func(){
-		"push":          func() { c.post("/par", c.request()) },
-		"authorize":     func() { c.code() },
-		"replayed code": func() { c.redeem(replayed) },
-		"refresh_token": func() { c.refresh(tokens.str("refresh_token")) },
-		"introspection": func() { resource.introspect(tokens.str("access_token")) },
-		"revocation":    func() { c.post("/revoke", url.Values{"token": {c.login().str("refresh_token")}}) },
-		"jwt-bearer":    func() { c.grant("https://idp.example", "subject", "jti") },
+		"push":                     func() { c.post("/par", c.request()) },
+		"authorize":                func() { c.code() },
+		"replayed code":            func() { c.redeem(replayed) },
+		"refresh_token":            func() { c.refresh(tokens.str("refresh_token")) },
+		"introspection of its own": func() { c.introspect(tokens.str("access_token")) },
+		"introspection":            func() { resource.introspect(tokens.str("access_token")) },
+		"revocation":               func() { c.post("/revoke", url.Values{"token": {c.login().str("refresh_token")}}) },
+		"jwt-bearer":               func() { c.grant("https://idp.example", "subject", "jti") },
 		"client_credentials": func() {
 			c.post("/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"calendar"}})
 		},

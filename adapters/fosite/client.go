@@ -158,7 +158,7 @@ func (c *Client) GetEffectiveLifespan(_ fosite.GrantType, of fosite.TokenType, f
 		registered = c.row.RefreshTokenLifetime
 	}
 	switch {
-	case registered == nil || *registered == store.Never:
+	case registered == nil || *registered >= store.Never.Truncate(time.Microsecond):
 		return fallback
 	case fallback < 0: // unlimited
 		return *registered
@@ -169,6 +169,10 @@ func (c *Client) GetEffectiveLifespan(_ fosite.GrantType, of fosite.TokenType, f
 
 // GetClient returns an enabled client: [store.Queries.GetClient].
 func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error) {
+	x := exchangeFrom(ctx)
+	if x != nil && x.client != nil && x.client.GetID() == id {
+		return x.client, nil
+	}
 	row, err := s.queries.GetClient(ctx, store.ClientID(id))
 	switch {
 	case db.IsNotFound(err):
@@ -178,7 +182,11 @@ func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error)
 	case row.Disabled:
 		return nil, fosite.ErrNotFound
 	}
-	return s.newClient(row), nil
+	c := s.newClient(row)
+	if x != nil {
+		x.client = c
+	}
+	return c, nil
 }
 
 func (s *Store) newClient(row store.OAuthClient) *Client {

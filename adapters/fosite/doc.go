@@ -32,10 +32,10 @@
 //
 // # Sessions
 //
-// A session of the library is kept with the grant, without what columns hold: subject, expiries, nonce, auth_time, acr and amr. [Session] also
-// says in which session of the user the grant is made. What a handler changes in a session at the token endpoint reaches the tokens that
-// are signed there, and is not kept; a client's own token (client credentials) keeps its session. Of a request's form nothing is kept but
-// what has a column, and prompt. A pushed request keeps its other parameters for the page, credentials excepted.
+// A session of the library is kept with the grant, without what columns hold: subject, expiries, nonce, auth_time, acr and amr. What a
+// handler changes in it at the token endpoint is kept with the tokens that are issued there, and goes on with their refreshes. [Session] also
+// says in which session of the user, and in which tenant, the grant is made. Of a request's form nothing is kept but what has a column, and
+// prompt. A pushed request keeps its other parameters for the page, credentials excepted.
 //
 // # Which method makes which call
 //
@@ -63,17 +63,19 @@
 // # What a request costs
 //
 // Each call is one statement and one round trip. The client is confidential, and has a secret. A public one costs no AuthenticateClient. One
-// that has a key costs RememberClientAssertion instead.
+// that has a key costs RememberClientAssertion instead. This is with a [Provider]: without it a push asks for the client twice, and a
+// revocation ends the grant twice.
 //
 //	authorize                   GetClient, GrantAuthorization
-//	push                        GetClient, AuthenticateClient, GetClient, CreateAuthorization
+//	push                        GetClient, AuthenticateClient, CreateAuthorization
 //	authorize what was pushed   FindAuthorizationByRequestURI, GetClient, ApproveAuthorization
 //	authorization_code          GetClient, AuthenticateClient, FindAuthorizationByCode, RedeemAuthorizationCode
 //	refresh_token               GetClient, AuthenticateClient, IntrospectRefreshToken, RotateRefreshToken
 //	client_credentials          GetClient, AuthenticateClient, IssueAccessToken
 //	jwt-bearer                  GetClient, AuthenticateClient, FindTrustedIssuerByIssuer, IssueTokenByAssertion
 //	introspection               GetClient, AuthenticateClient, IntrospectAccessToken, GetClient
-//	revocation                  GetClient, AuthenticateClient, IntrospectRefreshToken, RevokeAuthorization, RevokeAuthorization
+//	introspection of its own    GetClient, AuthenticateClient, IntrospectAccessToken
+//	revocation                  GetClient, AuthenticateClient, IntrospectRefreshToken, RevokeAuthorization
 //	replayed code               GetClient, AuthenticateClient, FindAuthorizationByCode, RedeemAuthorizationCode
 //	replayed refresh token      GetClient, AuthenticateClient, IntrospectRefreshToken, FindRefreshTokenByToken, RotateRefreshToken
 //

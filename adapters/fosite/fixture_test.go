@@ -206,6 +206,9 @@ func (s *server) endpoints(mux *http.ServeMux) {
 		if s.widen.Load() {
 			ar.GrantScope("calendar")
 		}
+		if plan := r.Form.Get("plan"); plan != "" {
+			ar.GetSession().(*fositedb.Session).Extra = map[string]any{"plan": plan}
+		}
 		response, err := p.NewAccessResponse(r.Context(), ar)
 		if err != nil {
 			p.WriteAccessError(r.Context(), w, ar, err)

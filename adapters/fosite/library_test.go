@@ -319,3 +319,27 @@ func TestSessionNamesTheUserAndWhereTheGrantWasMade(t *testing.T) {
 		t.Errorf("the client is %+v", got)
 	}
 }
+
+// A handler may change a session at the token endpoint, as the library lets it.
+func TestChangedSessionIsKeptWithTheTokens(t *testing.T) {
+	t.Parallel()
+	for name, kind := range kinds() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			c := w.serve(kind).register()
+			plan := func(a answer) any { return c.introspect(a.str("access_token")).body["plan"] }
+			refresh := func(a answer, plan string) answer {
+				return c.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {a.str("refresh_token")}, "plan": {plan}})
+			}
+			form := redemption(c.code())
+			form.Set("plan", "silver")
+			first := c.post("/token", form)
+			second := refresh(first, "")
+			third := refresh(second, "bronze")
+			fourth := refresh(third, "")
+			wantEqual(t, "plans", []any{plan(first), plan(second), plan(third), plan(fourth)}, []any{"silver", "silver", "bronze", "bronze"})
+			wantEqual(t, "subject", claims(t, fourth.str("id_token"))["sub"], w.user)
+		})
+	}
+}

@@ -2,6 +2,8 @@ package fositedb
 
 import (
 	"context"
+	"encoding/json"
+	"reflect"
 
 	"github.com/ory/fosite"
 
@@ -20,6 +22,9 @@ type memory struct {
 	code          string // by whose signature the authorization was found
 	authorization store.OAuthAuthorization
 	codeRequest   *fosite.Request
+
+	looked bool // something was looked up, of which this is kept:
+	kept   json.RawMessage
 
 	spent     string        // signature of a refresh token that is spent
 	successor *token.Digest // of the presented refresh token, if it is spent
@@ -58,4 +63,26 @@ func accessRequest(ctx context.Context) fosite.AccessRequester {
 func authorizeRequest(ctx context.Context) fosite.AuthorizeRequester {
 	r, _ := ctx.Value(fosite.AuthorizeRequestContextKey).(fosite.AuthorizeRequester)
 	return r
+}
+
+// changed is what is to be kept of a session with the new tokens: nothing where it is what is kept already.
+func (m *memory) changed(session fosite.Session) (json.RawMessage, error) {
+	if !m.looked {
+		return nil, nil
+	}
+	now, err := keep(session, false)
+	if err != nil {
+		return nil, fosite.ErrMisconfiguration.WithHint(err.Error())
+	}
+	var before, after any
+	if m.kept != nil && json.Unmarshal(m.kept, &before) != nil || now != nil && json.Unmarshal(now, &after) != nil {
+		return nil, fosite.ErrServerError.WithHint("The session of a grant can't be read.")
+	}
+	if reflect.DeepEqual(before, after) {
+		return nil, nil
+	}
+	if now == nil {
+		return json.RawMessage("{}"), nil
+	}
+	return now, nil
 }

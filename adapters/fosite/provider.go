@@ -10,6 +10,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/oauthdb/oauthdb/oautherror"
+	"github.com/oauthdb/oauthdb/store"
 )
 
 // Provider is a fosite.OAuth2Provider that answers what a Store has said where the library would say something else: the error of the
@@ -22,8 +23,12 @@ var _ fosite.OAuth2Provider = (*Provider)(nil)
 // Wrap returns the provider that was composed with a Store as a Provider.
 func Wrap(composed fosite.OAuth2Provider) *Provider { return &Provider{composed} }
 
-// exchange is what a Provider is told by the Store in one call of the library.
-type exchange struct{ fault error }
+// exchange is one call of the library: what the Provider is told by the Store, and what the Store need not ask or do twice in it.
+type exchange struct {
+	fault  error
+	client *Client               // the latest that was fetched
+	ended  store.AuthorizationID // the latest that was ended
+}
 
 type exchangeKey struct{}
 

@@ -51,14 +51,22 @@ func TestTheLibrarysOwnStoreGivesMoreThanOneAnswer(t *testing.T) {
 	w := newWorld(t)
 	memory := storage.NewMemoryStore()
 	lookups := &gate{MemoryStore: memory, parties: 8, opened: [2]chan struct{}{make(chan struct{}), make(chan struct{})}}
-	s := w.serve(func(h *how) { h.hmac, h.bare, h.storage = true, true, lookups })
+	s := w.serve(func(h *how) {
+		h.hmac, h.bare, h.storage = true, true, lookups
+		// which the library sets itself at the first request, and unguarded
+		h.config.ScopeStrategy, h.config.AudienceMatchingStrategy = fosite.ExactScopeStrategy, fosite.ExactAudienceMatchingStrategy
+	})
 	c := client{server: s, id: "public"}
 	memory.Clients["public"] = &fosite.DefaultClient{
 		ID: "public", Public: true, RedirectURIs: []string{redirectURI}, ResponseTypes: []string{"code"},
 		GrantTypes: []string{"authorization_code", "refresh_token"}, Scopes: []string{"openid", "offline_access", "calendar"},
 		Audience: []string{"https://api.example"},
 	}
-	code := c.code(func(f url.Values) { f.Del("code_challenge"); f.Del("code_challenge_method") })
+	code := c.code(func(f url.Values) {
+		f.Del("code_challenge") // whose session the first one to redeem would delete
+		f.Del("code_challenge_method")
+		f.Set("scope", "offline_access calendar")
+	})
 	form := redemption(code)
 	form.Del("code_verifier")
 	form.Set("client_id", c.id)

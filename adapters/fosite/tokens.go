@@ -163,6 +163,9 @@ func (s *Store) redeem(ctx context.Context, tx transaction) error {
 		return fosite.ErrMisconfiguration.WithHint("What a code gives was decided when it was issued.")
 	}
 	session := tx.request.GetSession()
+	if p.Data, err = memoryOf(ctx).changed(session); err != nil {
+		return err
+	}
 	p.AccessToken, p.AccessTokenLifetime = new(digestOf(tx.access)), lifetime(session, fosite.AccessToken)
 	if tx.refresh != "" {
 		p.RefreshTokenID, p.RefreshToken = new(memoryOf(ctx).refreshTokenID), new(digestOf(tx.refresh))
@@ -221,6 +224,10 @@ func (s *Store) rotate(ctx context.Context, tx transaction) error {
 	p.Scopes, p.Resources = tx.request.GetGrantedScopes(), tx.request.GetGrantedAudience()
 	if s.successors != nil {
 		p.Grace = s.opts.Grace
+	}
+	var err error
+	if p.Data, err = m.changed(session); err != nil {
+		return err
 	}
 	answer, err := s.queries.RotateRefreshToken(ctx, p)
 	if err != nil {
@@ -338,6 +345,8 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, se
 	if err != nil {
 		return nil, err
 	}
+	m := memoryOf(ctx)
+	m.looked, m.kept = true, row.Data
 	return s.issued(ctx, string(*row.AuthorizationID), *row.ClientID, session, *row.IssuedAt, row.Scopes, row.Resources)
 }
 
@@ -372,7 +381,12 @@ func (s *Store) inactive(ctx context.Context, signature string, session fosite.S
 	if deref(r.Client.(*Client).row.SubjectType) != "pairwise" {
 		h.subject = string(row.UserID) // else Commit says it
 	}
-	return r, hydrate(session, family.Data, h)
+	data := family.Data
+	if row.Data != nil {
+		data = row.Data
+	}
+	m.looked, m.kept = true, data
+	return r, hydrate(session, data, h)
 }
 
 // DeleteAccessTokenSession revokes a single access token: [store.Queries.FindAccessTokenByToken], [store.Queries.RevokeToken].
@@ -458,9 +472,9 @@ func (s *Store) RevokeAccessToken(ctx context.Context, requestID string) error {
 }
 
 func (s *Store) end(ctx context.Context, id store.AuthorizationID) error {
-	m := memoryOf(ctx)
+	m, x := memoryOf(ctx), exchangeFrom(ctx)
 	switch tx := transactionOf(ctx); {
-	case m.ended == id || tx != nil && tx.decided:
+	case m.ended == id || x != nil && x.ended == id || tx != nil && tx.decided:
 		return nil
 	case accessRequest(ctx) != nil && m.authorization.ID == id && m.authorization.RedeemedAt != nil:
 		p, _, err := s.redemption(ctx, m.code)
@@ -480,5 +494,8 @@ func (s *Store) end(ctx context.Context, id store.AuthorizationID) error {
 		}
 	}
 	m.ended = id
+	if x != nil {
+		x.ended = id
+	}
 	return nil
 }

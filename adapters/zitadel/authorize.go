@@ -228,14 +228,18 @@ func (s *Storage) authRequestByCode(ctx context.Context, code string) (op.AuthRe
 
 // SaveAuthCode gives an approved request the code that the library has made: [store.Queries.IssueAuthorizationCode].
 func (s *Storage) SaveAuthCode(ctx context.Context, id, code string) error {
-	issued, err := s.store.IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{
-		ID: store.AuthorizationID(id), Code: token.DigestOf(code), CodeLifetime: s.opts.CodeLifetime,
-		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources,
-	})
+	issued, err := s.issueCode(ctx, id, token.DigestOf(code))
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	return refused(oautherror.Authorization, oautherror.IssueAuthorizationCode, issued.Outcome)
+}
+
+func (s *Storage) issueCode(ctx context.Context, id string, code token.Digest) (store.IssueAuthorizationCodeRow, error) {
+	return s.store.IssueAuthorizationCode(ctx, store.IssueAuthorizationCodeParams{
+		ID: store.AuthorizationID(id), Code: code, CodeLifetime: s.opts.CodeLifetime,
+		DefaultScopes: s.opts.defaultScopes(), DefaultResources: s.opts.Resources,
+	})
 }
 
 // DeleteAuthRequest does nothing. The library calls it when the tokens are written; from then on the row is the family of these

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/oautherror"
@@ -147,8 +146,10 @@ func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, id string, a 
 	if err != nil {
 		return err
 	}
-	response := &op.CodeResponseType{Code: code.Reveal(), State: deref(row.State)}
-	return p.respond(w, r, row.RedirectURI, row.ResponseMode, response)
+	if row.RedirectURI == nil {
+		return ErrNoRequest // a request of another server that allows to leave it out
+	}
+	return p.answer(w, r, *row.RedirectURI, deref(row.ResponseMode), codeParams(code, deref(row.State)))
 }
 
 // Deny records a refusal and sends the browser back with the reason, access_denied if it is nil (RFC 6749, section 4.1.2.1;
@@ -162,26 +163,8 @@ func (p *Provider) Deny(w http.ResponseWriter, r *http.Request, id string, reaso
 	if reason == nil {
 		reason = oidc.ErrAccessDenied()
 	}
-	response := *reason
-	response.State = deref(row.State)
-	return p.respond(w, r, row.RedirectURI, row.ResponseMode, &response)
-}
-
-// respond sends the browser back to the client, in the response mode that the request named.
-func (p *Provider) respond(w http.ResponseWriter, r *http.Request, redirectURI, responseMode *string, response any) error {
-	if redirectURI == nil {
-		return ErrNoRequest // a request of another server that allows to leave it out
+	if row.RedirectURI == nil {
+		return ErrNoRequest
 	}
-	mode := oidc.ResponseMode(deref(responseMode))
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	if mode == oidc.ResponseModeFormPost {
-		return op.AuthResponseFormPost(w, *redirectURI, response, p.Encoder())
-	}
-	location, err := op.AuthResponseURL(*redirectURI, oidc.ResponseTypeCode, mode, response, p.Encoder())
-	if err != nil {
-		return err
-	}
-	http.Redirect(w, r, location, http.StatusSeeOther) // RFC 9700, section 4.12
-	return nil
+	return p.answer(w, r, *row.RedirectURI, deref(row.ResponseMode), errorParams(reason, deref(row.State)))
 }

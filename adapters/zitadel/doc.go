@@ -75,8 +75,9 @@
 //	device_authorization           CreateDeviceAuthorization
 //	par                            AuthenticateClient, GetClient, CreateAuthorization
 //
-// Once a minute FindCurrentSigningKey is added where something is signed, and ListSigningKeys where it is verified. A client that authenticates by a key costs RememberClientAssertion
-// in addition, and GetClient where it isn't there. AccessTokenType adds GetClient; UserinfoInIDToken or a Userinfo hook adds GetUser, and
+// Once a minute FindCurrentSigningKey is added where something is signed, and ListSigningKeys where it is verified. A client that
+// authenticates by a key costs RememberClientAssertion in addition, and GetClient where it isn't there. An authorization request that
+// is refused adds CheckAuthorizationRequest. AccessTokenType adds GetClient; UserinfoInIDToken or a Userinfo hook adds GetUser, and
 // FindAuthorizationByCode before a code is redeemed. client_credentials with a scope needs no GetClient.
 //
 // # Who calls

@@ -307,15 +307,11 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 		r.Form.Set("dpop_jkt", key.confirmation.JKT)
 	}
 	request.ClientID = string(by.client)
-	c, err := p.storage.client(r.Context(), request.ClientID)
-	if err != nil {
+	reference := token.Mint(token.RequestURI)
+	if _, err := p.requested(r, request, new(reference.Digest())); err != nil {
 		return "", err
 	}
-	subject, err := op.ValidateAuthRequestClient(r.Context(), request, c, p.IDTokenHintVerifier(r.Context()))
-	if err != nil {
-		return "", err
-	}
-	return p.storage.PushAuthRequest(r.Context(), request, subject)
+	return requestURIPrefix + reference.Reveal(), nil
 }
 
 // open sends a browser on that comes with the request_uri of a pushed request (RFC 9126, section 4).
@@ -340,6 +336,8 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 	for name, value := range map[string]any{
 		"pushed_authorization_request_endpoint": issuer + PushedAuthorizationPath, // RFC 9126, section 5
 		"dpop_signing_alg_values_supported":     proofAlgorithms,                  // RFC 9449, section 5.1
+
+		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {

@@ -334,7 +334,7 @@ func TestRequestIsPushed(t *testing.T) {
 		"a scope":               {c, func(f url.Values) { f.Set("scope", "admin") }, 400, "invalid_scope"},
 		"a resource":            {c, func(f url.Values) { f.Set("resource", "https://bank.example") }, 400, "invalid_target"},
 		"a plain challenge":     {c, func(f url.Values) { f.Set("code_challenge_method", "plain") }, 400, "invalid_request"},
-		"another response":      {c, func(f url.Values) { f.Set("response_type", "token") }, 400, "unauthorized_client"},
+		"another response":      {c, func(f url.Values) { f.Set("response_type", "token") }, 400, "unsupported_response_type"},
 		"authorization_details": {c, func(f url.Values) { f.Set("authorization_details", `[{"type":"pay"}]`) }, 400, "invalid_authorization_details"},
 	} {
 		status, body := push(attempt.by, attempt.change)

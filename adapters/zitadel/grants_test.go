@@ -181,3 +181,57 @@ func TestLifetimesAreThoseOfTheClient(t *testing.T) {
 		}
 	}
 }
+
+// Who calls comes first: whoever is not authenticated hears that alone, and a code that was presented is as good as before.
+func TestClientAuthenticationComesBeforeTheCode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.register()
+	cfg := c.oauth2("openid")
+	code, verifier := c.authorize(cfg)
+	for what, alter := range map[string]func(*http.Request, url.Values){
+		"an unknown client": func(r *http.Request, _ url.Values) { r.SetBasicAuth("nobody", "secret") },
+		"a wrong secret":    func(r *http.Request, _ url.Values) { r.SetBasicAuth(c.id, "wrong") },
+		"an empty secret":   func(r *http.Request, _ url.Values) { r.SetBasicAuth(c.id, "") },
+		"nothing at all":    func(*http.Request, url.Values) {},
+		"a name alone":      func(_ *http.Request, f url.Values) { f.Set("client_id", c.id) },
+		"another scheme": func(r *http.Request, f url.Values) {
+			r.Header.Set("Authorization", "Bearer x")
+			f.Set("client_id", c.id)
+		},
+		"two names":              func(r *http.Request, f url.Values) { r.SetBasicAuth(c.id, c.secret); f.Set("client_id", "nobody") },
+		"a broken escape":        func(r *http.Request, _ url.Values) { r.SetBasicAuth(c.id, "%zz") },
+		"a wrong secret by form": func(_ *http.Request, f url.Values) { f.Set("client_id", c.id); f.Set("client_secret", "wrong") },
+		"a name that isn't text": func(_ *http.Request, f url.Values) { f.Set("client_id", "\x00"); f.Set("client_secret", "wrong") },
+		"a broken assertion": func(_ *http.Request, f url.Values) {
+			f.Set("client_assertion", "x.y.z")
+			f.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		},
+		"an assertion of no type": func(_ *http.Request, f url.Values) { f.Set("client_assertion", "x.y.z") },
+	} {
+		for grant, form := range map[string]url.Values{
+			"a code":             {"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {verifier}, "redirect_uri": {redirectURI}},
+			"no code":            {"grant_type": {"authorization_code"}},
+			"a refresh token":    {"grant_type": {"refresh_token"}, "refresh_token": {"x"}},
+			"no grant":           {},
+			"a grant not served": {"grant_type": {"password"}},
+			"client credentials": {"grant_type": {"client_credentials"}},
+			"a bad resource":     {"grant_type": {"authorization_code"}, "code": {code}, "resource": {"x"}},
+			"details":            {"grant_type": {"authorization_code"}, "code": {code}, "authorization_details": {"[]"}},
+		} {
+			r := w.get("/oauth/token")
+			alter(r, form)
+			authorization := r.Header.Get("Authorization")
+			r, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.issuer+"/oauth/token", strings.NewReader(form.Encode()))
+			w.ok(err)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if authorization != "" {
+				r.Header.Set("Authorization", authorization)
+			}
+			status, body := w.send(r)
+			wantEqual(t, what+", with "+grant, []any{status, body["error"]}, []any{http.StatusUnauthorized, "invalid_client"})
+		}
+	}
+	_, err := cfg.Exchange(w.ctx, code, oauth2.VerifierOption(verifier))
+	w.ok(err)
+}

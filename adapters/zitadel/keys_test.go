@@ -86,13 +86,16 @@ func TestKeysRotateWithoutAFailedVerification(t *testing.T) {
 	for range 3 {
 		old := kid(t, idToken())
 		time.Sleep(w.opts.KeyLeadTime) // a younger key is not followed by another
+		published := time.Now()
 		next, err := w.storage.RotateSigningKey(w.ctx, 0)
 		w.ok(err)
 		again, err := w.storage.RotateSigningKey(w.ctx, 0)
 		w.ok(err)
 		wantEqual(t, "a second rotation at once", again, next)
 		check()
-		wantEqual(t, "kid while the new key is only published", kid(t, idToken()), old)
+		if signer := kid(t, idToken()); time.Since(published) < w.opts.KeyLeadTime {
+			wantEqual(t, "kid while the new key is only published", signer, old)
+		}
 		for kid(t, idToken()) == old {
 			time.Sleep(50 * time.Millisecond)
 		}

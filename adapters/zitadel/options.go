@@ -76,7 +76,7 @@ type Options struct {
 	// openid, profile, email and offline_access go without saying; a client that acts for itself never gets a scope about users.
 	Scopes []string
 
-	// DevMode allows redirect URIs with http for clients that run in a browser. For development only.
+	// DevMode allows public clients redirect URIs with http beyond the loopback addresses and localhost. For development only.
 	DevMode bool
 
 	// AccessTokenType says which clients get JWTs as access tokens. Nil: all get opaque ones. [JWTs] is for all.

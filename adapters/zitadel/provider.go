@@ -30,6 +30,8 @@ import (
 //   - The token endpoint, introspection, revocation and UserInfo are served by the calls of the store, one to a request as a rule.
 //   - A client assertion is good once (RFC 7523, section 3, jti).
 //   - Devices, token exchange, pushed requests, DPoP and resource indicators.
+//   - The store judges authorization requests, by the rules of its registration: any port of a loopback address, for instance.
+//   - Answers to the client, errors too, come in the response mode that was asked for, and name the issuer (RFC 9207).
 //   - A fault of the database is answered with status 500 and server_error, at every endpoint. By itself the library would say
 //     that a code or refresh token is invalid, and a client would throw it away; or that a token is not active.
 //   - The discovery document says what is served.
@@ -108,8 +110,10 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 		default:
 			switch {
-			case path == p.AuthorizationEndpoint().Relative() && r.Form.Has("request_uri"):
-				p.open(answer, r)
+			case path == p.AuthorizationEndpoint().Relative():
+				p.authorize(answer, r)
+			case path == p.AuthorizationEndpoint().Relative()+"/callback":
+				p.callback(answer, r)
 			case path == p.DeviceAuthorizationEndpoint().Relative() && p.storage.opts.DeviceURL != "":
 				p.authorizeDevice(answer, r)
 			default:

@@ -53,11 +53,22 @@ func TestIntrospectionReturnsTheDataOfALibrary(t *testing.T) {
 	w.issue("own", store.OutcomeIssued, func(p *store.IssueAccessTokenParams) { p.Data = kept("token") })
 	wantEqual(t, "data of a client's own token", w.dataOf("own"), string(kept("token")))
 
-	// a token's own come before those of the grant
-	w.Exec(`UPDATE oauth_access_token SET data = '{"of": "access"}' WHERE token = $1`, fixture.Digest(granted.Access))
-	w.Exec(`UPDATE oauth_refresh_token SET data = '{"of": "refresh"}' WHERE token = $1`, fixture.Digest(successor))
-	wantEqual(t, "data of an access token", w.dataOf(granted.Access), string(kept("access")))
-	wantEqual(t, "data of a refresh token", w.dataOf(successor), string(kept("refresh")))
+	// a token's own come before those of the grant, and go on to those that it is exchanged for
+	_, access = w.Rotate(successor, store.OutcomeRotated, func(p *store.RotateRefreshTokenParams) { p.Data = kept("rotation") })
+	_, retried := w.Rotate(successor, store.OutcomeRetried, func(p *store.RotateRefreshTokenParams) { p.Data = kept("retry") })
+	wantEqual(t, "data of a retry", w.dataOf(retried), string(kept("retry")))
+	successor = fixture.SuccessorOf(successor)
+	_, next := w.Rotate(successor, store.OutcomeRotated)
+	for _, raw := range []string{access, next, fixture.SuccessorOf(successor)} {
+		wantEqual(t, "data of a rotation", w.dataOf(raw), string(kept("rotation")))
+	}
+	wantEqual(t, "data of a token before it", w.dataOf(granted.Access), string(kept("grant")))
+
+	_, code := w.Grant(func(p *store.GrantAuthorizationParams) { p.Data = kept("grant") })
+	w.redeem(code, store.OutcomeRedeemed, func(p *store.RedeemAuthorizationCodeParams) { p.Data = kept("redemption") })
+	for _, raw := range []string{"at-" + code, "rt-" + code} {
+		wantEqual(t, "data of a redemption", w.dataOf(raw), string(kept("redemption")))
+	}
 
 	without := w.Redeem()
 	w.issue("plain", store.OutcomeIssued)
