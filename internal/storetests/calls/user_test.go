@@ -398,6 +398,12 @@ func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
 		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Name: new("Ada")})
 		w.None(err)
 	})
+	w.Exec(`UPDATE "user" SET suspended_at = NULL WHERE id = $1`, w.User) // it is enough that the user is deleted
+	w.Unchanged(func() {
+		suspended, err := w.Q.SuspendUser(w.Ctx, w.User)
+		w.OK(err)
+		w.want("SuspendUser", suspended.Outcome, store.OutcomeUnknown)
+	})
 	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, owned)), store.OutcomeDisabled)
 	w.WantDead(own)
 	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "ada2", Email: new(string(w.User) + "@example.com")}) // the address is free
