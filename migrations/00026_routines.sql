@@ -25,6 +25,26 @@ RETURN coalesce(
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+CREATE OR REPLACE FUNCTION disable_client_of_deleted_user() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- This waits for DeleteUser, or DeleteUser for this. A client that is handed over doesn't wait: DeleteUser locks the user first.
+        PERFORM FROM "user" AS u WHERE u.id = NEW.user_id FOR SHARE;
+    END IF;
+    NEW.disabled := EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Trigger, for a client that is not disabled: one that is stored for a deleted user is stored as disabled.';
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 CREATE FUNCTION gets_refresh_token(c oauth_client, granted_scopes text[], needs_offline_access boolean) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN uses_grant_type(c, 'refresh_token') AND (NOT needs_offline_access OR 'offline_access' = ANY (coalesce(granted_scopes, '{}')));
@@ -38,6 +58,26 @@ COMMENT ON FUNCTION gets_refresh_token(oauth_client, text[], boolean) IS 'Whethe
 
 -- +goose StatementBegin
 DROP FUNCTION gets_refresh_token;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION disable_client_of_deleted_user() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- This waits for DeleteUser, or DeleteUser for this. A client that is handed over doesn't wait: DeleteUser locks the user first.
+        PERFORM FROM "user" AS u WHERE u.id = NEW.user_id FOR SHARE;
+    END IF;
+    NEW.disabled := NEW.disabled OR EXISTS (SELECT FROM "user" AS u WHERE u.id = NEW.user_id AND u.deleted_at IS NOT NULL);
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+COMMENT ON FUNCTION disable_client_of_deleted_user() IS 'Trigger: a client that is stored for a deleted user is stored as disabled.';
 -- +goose StatementEnd
 
 -- +goose StatementBegin

@@ -746,3 +746,20 @@ func TestEndingSkipsWhatAnotherCallHolds(t *testing.T) {
 		})
 	}
 }
+
+func TestEndingTellsOnlyClientsWithALogoutURI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	told := w.NewClient(withLogoutURI)
+	for _, client := range []store.ClientID{w.Client, told} {
+		w.Exec(`INSERT INTO session_client (session_id, client_id, user_id, sub, sid) VALUES ($1, $2, $3, '', '')`, string(w.Session), string(client), string(w.User))
+	}
+	w.endSession(w.Session)
+	rows, err := w.Q.ListSessionClients(w.Ctx, w.Session)
+	w.OK(err)
+	due := map[store.ClientID]bool{}
+	for _, k := range rows {
+		due[k.ClientID] = k.DueAt != nil
+	}
+	wantEqual(t, "due", due, map[store.ClientID]bool{w.Client: false, told: true})
+}

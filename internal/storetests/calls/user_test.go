@@ -398,6 +398,12 @@ func TestDeletedUserIsGoneAtOnceAndBlank(t *testing.T) {
 		_, err = w.Q.UpdateUser(w.Ctx, store.UpdateUserParams{ID: w.User, Name: new("Ada")})
 		w.None(err)
 	})
+	w.Exec(`UPDATE "user" SET suspended_at = NULL WHERE id = $1`, w.User) // it is enough that the user is deleted
+	w.Unchanged(func() {
+		suspended, err := w.Q.SuspendUser(w.Ctx, w.User)
+		w.OK(err)
+		w.want("SuspendUser", suspended.Outcome, store.OutcomeUnknown)
+	})
 	w.want("EnableClient", w.outcome(w.Q.EnableClient(w.Ctx, owned)), store.OutcomeDisabled)
 	w.WantDead(own)
 	_, err := w.Q.CreateUser(w.Ctx, store.CreateUserParams{ID: "ada2", Email: new(string(w.User) + "@example.com")}) // the address is free
@@ -538,6 +544,10 @@ func TestClientStoredWhileItsUserIsDeletedIsDisabled(t *testing.T) {
 		c, err := q.GetClient(w.Ctx, w.NewClient(func(p *store.CreateClientParams) { p.UserID = &other }))
 		w.OK(err)
 		wantEqual(t, "disabled, of another user", c.Disabled, false)
+		w.disable(c.ClientID)
+		c, err = q.GetClient(w.Ctx, c.ClientID)
+		w.OK(err)
+		wantEqual(t, "disabled by DisableClient", c.Disabled, true)
 		_, err = q.UpdateClient(w.Ctx, store.UpdateClientParams{ClientID: client, UserID: &user})
 		w.OK(err)
 	})

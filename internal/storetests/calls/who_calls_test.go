@@ -180,6 +180,11 @@ func TestClientIsAuthenticatedByItsOwnSecretAlone(t *testing.T) {
 			t.Errorf("%s with %q: %t", c.client, c.secret, got)
 		}
 	}
+	for _, method := range []string{fixture.Verified, "none", "client_secret_basic"} {
+		got, err := w.Q.AuthenticateClient(w.Ctx, store.AuthenticateClientParams{ClientID: "none", ClientAuthMethod: method})
+		w.OK(err)
+		w.want("a client that there isn't, by "+method, got, store.OutcomeUnauthenticated)
+	}
 }
 
 // A client that has changed its method authenticates neither with its present secret nor with an older one.
