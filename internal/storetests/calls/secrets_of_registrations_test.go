@@ -127,16 +127,17 @@ func TestUpdateThatFoundItsClientDisabled(t *testing.T) {
 	for _, c := range []struct {
 		method string
 		secret *token.Digest
-		hash   *string // of another server, which the client has
+		has    string // what the client has, as an UPDATE sets it
 		want   store.Outcome
 	}{
-		{"client_secret_basic", new(fixture.Digest("new")), nil, store.OutcomeDisabled},
-		{"client_secret_basic", nil, nil, store.OutcomeInvalidClientMetadata},
-		{"client_secret_basic", nil, new(bcryptOfA), store.OutcomeDisabled},
-		{"none", nil, nil, store.OutcomeDisabled},
+		{"client_secret_basic", new(fixture.Digest("new")), "foreign_secret_hash = NULL", store.OutcomeDisabled},
+		{"client_secret_basic", nil, "foreign_secret_hash = NULL", store.OutcomeInvalidClientMetadata},
+		{"client_secret_basic", nil, "foreign_secret_hash = '" + bcryptOfA + "'", store.OutcomeDisabled},
+		{"client_secret_basic", nil, "client_secret = repeat('A', 43)", store.OutcomeDisabled},
+		{"none", nil, "foreign_secret_hash = NULL", store.OutcomeDisabled},
 	} {
 		p := updateParams(w.open(func(p *store.RegisterClientParams) { p.TokenEndpointAuthMethod = new("none") }), "r1")
-		w.Exec(`UPDATE oauth_client SET foreign_secret_hash = $2 WHERE client_id = $1`, p.ClientID, c.hash)
+		w.Exec(`UPDATE oauth_client SET `+c.has+` WHERE client_id = $1`, p.ClientID)
 		w.disable(p.ClientID)
 		p.TokenEndpointAuthMethod, p.ClientSecret, p.ClientSecretLifetime = &c.method, c.secret, store.Never
 		w.update(p, c.want)
