@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"crypto/md5"
 	"fmt"
 	"slices"
 	"strings"
@@ -197,6 +198,46 @@ func TestRulesAboutClients(t *testing.T) {
 
 	w.holds(`client_key(repeat('x', (e.x ->> 'length')::integer)) = repeat('x', (e.x ->> 'length')::integer)`, choices{"length": {1, 63, 64, 65}},
 		func(x map[string]any) bool { return x["length"] != 65 })
+	w.holds(`tenant_key(repeat('x', (e.x ->> 'length')::integer)) = '.' || repeat('x', (e.x ->> 'length')::integer)`, choices{"length": {0, 1, 63, 64, 65}},
+		func(x map[string]any) bool { return x["length"] != 65 })
+	w.holds(`tenant_key(repeat('x', 65)) = e.x ->> 'key'`, choices{
+		"key": {"-", ".", "." + strings.Repeat("x", 65), fmt.Sprintf(".%x", md5.Sum([]byte(strings.Repeat("x", 65))))},
+	}, func(x map[string]any) bool {
+		return strings.HasPrefix(x["key"].(string), ".") && len(x["key"].(string)) == 33
+	})
+	var none string
+	w.OK(w.Pool.QueryRow(w.Ctx, `SELECT tenant_key(NULL)`).Scan(&none))
+	wantEqual(t, "key of no tenant", none, "-")
+}
+
+// Without a synchronous standby there is nothing to wait for, and nothing is written.
+func TestSettledWritesNothingWithoutAStandby(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.undone(func(tx pgx.Tx, _ *store.Queries) {
+		var verdict store.Outcome
+		var wrote bool
+		w.OK(tx.QueryRow(w.Ctx, `SELECT settled('revoked')`).Scan(&verdict))
+		w.OK(tx.QueryRow(w.Ctx, `SELECT pg_current_xact_id_if_assigned() IS NOT NULL`).Scan(&wrote))
+		if verdict != store.OutcomeRevoked || wrote {
+			t.Errorf("settled answers %s, and wrote something: %t", verdict, wrote)
+		}
+	})
+}
+
+// A proof is remembered for a time that lies ahead.
+func TestProofThatIsOverNowIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for ahead, refused := range map[string]bool{"0": true, "1 microsecond": false} {
+		w.undone(func(tx pgx.Tx, _ *store.Queries) {
+			var fresh bool
+			err := tx.QueryRow(w.Ctx, `SELECT proof_is_fresh($1, now() + $2::interval)`, string(fixture.Digest("proof")), ahead).Scan(&fresh)
+			if (err != nil) != refused || !refused && !fresh {
+				t.Errorf("%s ahead: fresh %t, %v", ahead, fresh, err)
+			}
+		})
+	}
 }
 
 func TestFamilyIsInForceWhileSomethingCanBeUsed(t *testing.T) {
