@@ -170,7 +170,12 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	}
 	if isPast(deadline) { // the score of what was tried before
 		for _, m := range todo {
-			report.add(result{Key: m.key(), ID: m.id, Verdict: untried, mutant: m})
+			r := result{Key: m.key(), Verdict: untried}
+			if old, ok := results.known[m.key()]; ok && !o.fresh {
+				r = old
+			}
+			r.ID, r.mutant = m.id, m
+			report.add(r)
 		}
 	} else if len(todo) > 0 {
 		if err := hunt(ctx, o, c, server, refs, todo, deadline, results, report); err != nil {

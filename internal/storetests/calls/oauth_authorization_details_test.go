@@ -262,6 +262,33 @@ func TestRepeatedRedemptionAfterItsTokensAreGone(t *testing.T) {
 	}
 }
 
+// A repeated call that names a refresh token of another grant is a mistake of the server's, not an answer about that token.
+func TestRepeatedRedemptionNamesItsOwnRefreshToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	redeemed := func() store.RedeemAuthorizationCodeParams {
+		_, code := w.Grant()
+		p := w.RedeemParams(code)
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+		w.OK(err)
+		w.want("RedeemAuthorizationCode", row.Outcome, store.OutcomeRedeemed)
+		return p
+	}
+	p, other := redeemed(), redeemed()
+	for what, change := range map[string]func(*store.RedeemAuthorizationCodeParams){
+		"its id alone":     func(p *store.RedeemAuthorizationCodeParams) { p.RefreshTokenID = other.RefreshTokenID },
+		"its digest alone": func(p *store.RedeemAuthorizationCodeParams) { p.RefreshToken = other.RefreshToken },
+		"its id and digest": func(p *store.RedeemAuthorizationCodeParams) {
+			p.RefreshTokenID, p.RefreshToken = other.RefreshTokenID, other.RefreshToken
+		},
+	} {
+		again := p
+		change(&again)
+		_, err := w.Q.RedeemAuthorizationCode(w.Ctx, again)
+		wantEqual(t, what, pgErrorOf(err).Message, "RefreshTokenID is that of another token")
+	}
+}
+
 func TestExpiryOfATokenWithoutARowStandsWhereItIsLookedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
