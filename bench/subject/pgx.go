@@ -63,6 +63,7 @@ type (
 		acr                                                                           *string
 		amr                                                                           []string
 		username                                                                      *string
+		data                                                                          []byte
 	}
 	plainGrant struct {
 		outcome                                              string
@@ -75,6 +76,7 @@ type (
 		acr                                                  *string
 		amr                                                  []string
 		accessTokenExpires, refreshTokenExpires              *time.Time
+		idTokenAlg                                           *string
 	}
 	plainConsent struct {
 		id, clientID         string
@@ -128,7 +130,7 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 		var r plainIntrospection
 		err := s.pool.QueryRow(ctx, store.IntrospectAccessToken, itself, "", nil, string(c.Presented)).Scan(
 			&r.outcome, &r.id, &r.clientID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.authorizationID, &r.refreshID, &r.scopes,
-			&r.resources, &r.details, &r.confirmation, &r.act, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username)
+			&r.resources, &r.details, &r.confirmation, &r.act, &r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username, &r.data)
 		if w != IntrospectHit {
 			return expect(r.outcome, "inactive", err)
 		}
@@ -139,18 +141,18 @@ func (s *pgxSession) Do(ctx context.Context, w Work, c *Case) error {
 	case Redeem:
 		var r plainGrant
 		err := s.pool.QueryRow(ctx, store.RedeemAuthorizationCode, string(c.ClientID), c.CodeChallenge, c.RedirectURI, nil, authenticated, nil,
-			nil, nil, string(c.Presented), string(c.RefreshToken), nil, nil, nil, AccessTokenLifetime, RefreshTokenLifetime, FamilyLifetime,
-			string(c.AccessTokenID), nil, nil, nil, string(c.RefreshTokenID), false, string(c.AccessToken)).Scan(
+			nil, nil, string(c.Presented), false, string(c.RefreshToken), nil, nil, nil, AccessTokenLifetime, RefreshTokenLifetime, FamilyLifetime,
+			string(c.AccessTokenID), nil, nil, nil, string(c.RefreshTokenID), false, string(c.AccessToken), nil).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.scopes, &r.resources, &r.details, &r.nonce,
-			&r.claims, &r.authTime, &r.acr, &r.amr, &r.refreshTokenID, &r.accessTokenExpires, &r.refreshTokenExpires)
+			&r.claims, &r.authTime, &r.acr, &r.amr, &r.refreshTokenID, &r.accessTokenExpires, &r.refreshTokenExpires, &r.idTokenAlg)
 		return expect(r.outcome, "redeemed", err)
 	case Rotate, Retry:
 		var r plainGrant
 		err := s.pool.QueryRow(ctx, store.RotateRefreshToken, string(c.ClientID), nil, Grace, false, nil, nil, nil, nil, nil, authenticated, nil,
 			nil, nil, string(c.Presented), nil, nil, string(c.RefreshTokenID), string(c.RefreshToken), AccessTokenLifetime, RefreshTokenLifetime,
-			false, string(c.AccessToken), string(c.AccessTokenID)).Scan(
+			false, nil, string(c.AccessToken), string(c.AccessTokenID)).Scan(
 			&r.outcome, &r.authorizationID, &r.userID, &r.sub, &r.sessionID, &r.referenceID, &r.successor, &r.successorID, &r.scopes,
-			&r.resources, &r.details, &r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires)
+			&r.resources, &r.details, &r.authTime, &r.acr, &r.amr, &r.accessTokenExpires, &r.refreshTokenExpires, &r.idTokenAlg)
 		if w == Rotate {
 			return expect(r.outcome, "rotated", err)
 		}

@@ -388,7 +388,7 @@ var faults = []fault{
 	{in: "RevokeUserAuthorizationsByClient", name: "nothing", scene: "a token is exchanged", right: "ended_grants = end_pair(u.ended_grants, $1::client_id, ''),", wrong: ""},
 	{in: "DisableClient", name: "nothing", scene: "a client is disabled", right: "disabled = true", wrong: "disabled = c.disabled"},
 	{in: "EnableClient", name: "a deleted client", scene: "a client is deleted", right: "AND c.deleted_at IS NULL", wrong: ""},
-	{in: "disable_client_of_deleted_user", name: "an owner who is deleted", scene: "the owner of a client is deleted", right: "OR EXISTS (", wrong: "OR false AND EXISTS ("},
+	{in: "disable_client_of_deleted_user", name: "an owner who is deleted", scene: "the owner of a client is deleted", right: ":= EXISTS (", wrong: ":= false AND EXISTS ("},
 	{in: "delete_client", name: "twice", scene: "a client is deleted", right: "AND c.deleted_at IS NULL", wrong: ""},
 	{in: "delete_client", name: "its secret", scene: "a client is deleted", right: "client_secret = NULL, ", wrong: ""},
 	{in: "SuspendUser", name: "twice", scene: "a user is suspended", right: "AND u.suspended_at IS NULL AND", wrong: "AND"},
