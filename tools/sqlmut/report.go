@@ -221,7 +221,11 @@ func (r *report) page(o options) []byte {
 	if survivors := r.with(survived); len(survivors) > 0 {
 		b.WriteString("\nSurvivors:\n\n")
 		for _, one := range survivors {
-			fmt.Fprintf(&b, "- `%s`\n", one.ID)
+			fmt.Fprintf(&b, "- `%s`", one.ID)
+			if one.Left > 0 {
+				fmt.Fprintf(&b, ": %d tests ran, %d did not", one.Ran, one.Left)
+			}
+			b.WriteByte('\n')
 		}
 	}
 	return b.Bytes()
