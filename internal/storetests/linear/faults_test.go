@@ -34,6 +34,7 @@ var faults = []struct {
 	{
 		"proof_is_fresh", "it asks first and writes then", "gates", `INSERT INTO oauth_proof [^;]*;\s*RETURN FOUND;`,
 		`IF EXISTS (SELECT FROM oauth_proof WHERE id = proof) THEN RETURN false; END IF;
+		PERFORM pg_sleep(0.005); -- a window that a busy machine has, too
 		INSERT INTO oauth_proof (id, expires_at) VALUES (proof, until) ON CONFLICT (id) DO NOTHING; RETURN true;`, true,
 	},
 	{"RedeemOneTimeCode", "the code is not locked", "gates", ` FOR UPDATE\n`, "\n", false},
