@@ -289,6 +289,22 @@ func TestRepeatedRedemptionNamesItsOwnRefreshToken(t *testing.T) {
 	}
 }
 
+// A JWT has no digest to be known by, so one that was collected is not mistaken for another.
+func TestRepeatedRedemptionForAJWTThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.issueJWT()
+	_, code := w.Grant()
+	p := w.RedeemParams(code)
+	p.AccessToken = nil
+	for _, want := range []store.Outcome{store.OutcomeRedeemed, store.OutcomeRetried} {
+		row, err := w.Q.RedeemAuthorizationCode(w.Ctx, p)
+		w.OK(err)
+		w.want("RedeemAuthorizationCode", row.Outcome, want)
+		w.Exec(`DELETE FROM oauth_access_token WHERE id = $1`, string(p.AccessTokenID))
+	}
+}
+
 func TestExpiryOfATokenWithoutARowStandsWhereItIsLookedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
