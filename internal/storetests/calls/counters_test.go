@@ -57,3 +57,20 @@ func TestAllCountersOfTheLongestNamesHaveRoom(t *testing.T) {
 	wantEqual(t, "counters", counters(), 0)
 	w.WantDead(before.Access, before.Refresh) // the counter that had no room has ended all grants
 }
+
+// A token that another server spent and that comes back ends the grants of its client, by all grants where there is no room for a counter.
+func TestReuseThatHasNoRoomForACounterEndsAllGrants(t *testing.T) {
+	t.Parallel()
+	for counters, all := range map[int]bool{255: false, 256: true} {
+		w := newWorld(t, 1)
+		other := w.NewClient()
+		spent, others := w.Redeem(), w.Redeem(func(p *store.GrantAuthorizationParams) { p.ClientID = other })
+		w.spentElsewhere(spent.Refresh)
+		w.Exec(`UPDATE "user" SET ended_grants = (SELECT jsonb_object_agg('client ' || n, '{"": 1}'::jsonb) FROM generate_series(1, $2::integer) AS s (n)) WHERE id = $1`, w.User, counters)
+		w.Rotate(spent.Refresh, store.OutcomeReplayed)
+		w.WantDead(spent.Access)
+		if w.Live(others.Access) == all {
+			t.Errorf("with %d counters, a grant to another client is live: %t", counters, !all)
+		}
+	}
+}

@@ -138,3 +138,25 @@ func TestTokenOfAnotherServerIsGivenItsFamily(t *testing.T) {
 	})
 	w.OK(other.Rollback(w.Ctx))
 }
+
+// Another server's tokens make the client known to each session that they are issued in, and to each session each client.
+func TestForeignTokensNoteEachClientInEachSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	clients := []store.ClientID{w.Client, w.NewClient()}
+	sessions := []store.SessionID{w.Session, w.NewSession(w.User)}
+	for _, session := range sessions {
+		for _, client := range clients {
+			w.Session, w.Client = session, client
+			w.ForeignRefreshToken(fixture.Unique("a"))
+			w.ForeignRefreshToken(fixture.Unique("b"))
+		}
+	}
+	for _, session := range sessions {
+		known, err := w.Q.ListSessionClients(w.Ctx, session)
+		w.OK(err)
+		if len(known) != len(clients) {
+			t.Errorf("a session knows %d clients, want %d", len(known), len(clients))
+		}
+	}
+}

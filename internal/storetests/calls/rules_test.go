@@ -283,3 +283,101 @@ func TestFamilyIsInForceWhileSomethingCanBeUsed(t *testing.T) {
 		}
 	}
 }
+
+// A token that is locked to be exchanged is judged as by introspection.
+func TestTokenIsLockedWhileItIsLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	bound, unbound := w.Redeem(online), w.Redeem()
+	for sql, live := range map[string]string{ // which of the two are live then
+		`SELECT`:                                                  "11",
+		`UPDATE "user" SET grants_epoch = 1`:                      "00",
+		`UPDATE "user" SET suspended_at = now()`:                  "00",
+		`UPDATE session SET ended_at = now(), expires_at = now()`: "01",
+		`UPDATE oauth_client SET grants_epoch = 1 WHERE client_id = '` + string(w.Client) + `'`: "00",
+		`UPDATE oauth_client SET disabled = true WHERE client_id = '` + string(w.Client) + `'`:  "00",
+		`UPDATE oauth_authorization SET revoked_at = now(), revoked_reason = 'token_revoked'`:   "00",
+		`UPDATE oauth_access_token SET revoked = now()`:                                         "00",
+	} {
+		w.undone(func(tx pgx.Tx, _ *store.Queries) {
+			_, err := tx.Exec(w.Ctx, sql)
+			w.OK(err)
+			got := ""
+			for _, k := range []fixture.Tokens{bound, unbound} {
+				var is bool
+				w.OK(tx.QueryRow(w.Ctx, `SELECT lock_live_access_token(t.id) FROM oauth_access_token AS t WHERE t.token = $1`, string(fixture.Digest(k.Access))).Scan(&is))
+				got += map[bool]string{true: "1", false: "0"}[is]
+			}
+			if got != live {
+				t.Errorf("%s: live %s, want %s", sql, got, live)
+			}
+		})
+	}
+}
+
+// Parents that are not there, or a session that is over, are told apart whoever else is there.
+func TestParentsAreLockedOrMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	ended, expired := w.NewSession(w.User), w.NewSession(w.User)
+	// by a clock that is ahead, as that of a transaction which began later
+	w.Exec(`UPDATE session SET ended_at = now() + interval '1 hour', expires_at = now() + interval '1 hour' WHERE id = $1`, ended)
+	w.Exec(`UPDATE session SET expires_at = now() WHERE id = $1`, expired)
+	for _, c := range []struct{ user, client, session, want string }{
+		{string(w.User), string(w.Client), string(w.Session), "locked"},
+		{string(w.User), string(w.Client), "", "locked"},
+		{"", string(w.Client), "", "locked"},
+		{"", "", "", "locked"},
+		{"none", string(w.Client), string(w.Session), "unknown"},
+		{string(w.User), "none", string(w.Session), "unknown"},
+		{string(w.User), string(w.Client), "none", "signed_out"},
+		{string(w.User), string(w.Client), string(ended), "signed_out"},
+		{string(w.User), string(w.Client), string(expired), "signed_out"},
+	} {
+		var got string
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT lock_parents(nullif($1, ''), nullif($2, ''), nullif($3, ''))`, c.user, c.client, c.session).Scan(&got))
+		wantEqual(t, fmt.Sprintf("parents %v", c), got, c.want)
+	}
+}
+
+// What a repeated call with the same proof is recognised by.
+func TestWhatTheSameCallIssuedBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	own := w.accessTokenOf(w.issue("own", store.OutcomeIssued)).ID
+	k, exchanger := w.Redeem(), w.NewExchanger()
+	subject := w.accessTokenOf(k.Access).ID
+	_, raw := w.Exchange(k.Access, exchanger, store.OutcomeExchanged)
+	exchanged := w.accessTokenOf(raw).ID
+	for _, c := range []struct {
+		token   store.AccessTokenID
+		client  store.ClientID
+		subject store.AccessTokenID
+		want    bool
+	}{
+		{own, w.machine(), "", true},
+		{own, w.Client, "", false},
+		{own, w.machine(), subject, false},
+		{"none", w.machine(), "", false},
+		{exchanged, exchanger, subject, true},
+		{exchanged, exchanger, own, false},
+		{exchanged, exchanger, "", false},
+		{exchanged, w.Client, subject, false},
+		{subject, w.Client, "", false}, // of a grant
+	} {
+		var got bool
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT was_issued_to($1, $2, nullif($3, ''))`, c.token, c.client, string(c.subject)).Scan(&got))
+		wantEqual(t, fmt.Sprintf("issued: %v", c), got, c.want)
+	}
+
+	w.Rotate(k.Refresh, store.OutcomeRotated)
+	first, other := w.refreshTokenOf(k.Refresh), w.refreshTokenOf(w.Redeem().Refresh)
+	for _, c := range []struct {
+		token store.RefreshTokenID
+		want  bool
+	}{{first.ID, true}, {other.ID, false}} {
+		var got bool
+		w.OK(w.Pool.QueryRow(w.Ctx, `SELECT was_rotated_into($1, $2)`, c.token, *first.SuccessorID).Scan(&got))
+		wantEqual(t, fmt.Sprintf("rotated: %v", c), got, c.want)
+	}
+}
