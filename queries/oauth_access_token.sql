@@ -628,8 +628,8 @@ DELETE FROM oauth_access_token AS t -- by an array, not a join: for an unknown L
 WHERE t.id = ANY (ARRAY(SELECT d.id::text FROM due AS d));
 
 -- DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own, or an exchanged one, that an
--- ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
--- when no token is left. It skips rows that are locked.
+-- ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with
+-- last_id, which is NULL when no token is left. It skips rows that are locked.
 -- name: DeleteDeadAccessTokens :one
 WITH page AS MATERIALIZED (
     SELECT p.id

@@ -54,8 +54,8 @@ type DeleteDeadAccessTokensRow struct {
 }
 
 // DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own, or an exchanged one, that an
-// ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
-// when no token is left. It skips rows that are locked.
+// ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with
+// last_id, which is NULL when no token is left. It skips rows that are locked.
 func (q *Queries) DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error) {
 	row := q.db.QueryRow(ctx, DeleteDeadAccessTokens, arg.AfterID, arg.PageSize)
 	var i DeleteDeadAccessTokensRow

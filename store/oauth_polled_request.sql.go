@@ -656,8 +656,8 @@ type PollDeviceCodeRow struct {
 // access_token_id is made once for a request and kept for its retries.
 // Without refresh_token and refresh_token_id no refresh token is issued.
 // resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
-// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
-// gets no refresh token.
+// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is
+// now. A client that is registered for grant types without refresh_token gets no refresh token.
 // sub is the subject by which the client knows the user.
 // No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 // ip_address is for the security event (ListSecurityEvents).

@@ -221,8 +221,8 @@ type Querier interface {
 	//   - unknown: there is no such client
 	DeleteClient(ctx context.Context, clientID ClientID) (Outcome, error)
 	// DeleteDeadAccessTokens deletes access tokens that have no expiry and are dead: revoked, or a client's own, or an exchanged one, that an
-	// ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with last_id, which is NULL
-	// when no token is left. It skips rows that are locked.
+	// ending has reached. It looks at page_size tokens in the order of their ids, those after after_id; begin with the empty id and go on with
+	// last_id, which is NULL when no token is left. It skips rows that are locked.
 	DeleteDeadAccessTokens(ctx context.Context, arg DeleteDeadAccessTokensParams) (DeleteDeadAccessTokensRow, error)
 	// DeleteDeadConsents deletes consents that no longer count. It looks at page_size consents in the order of their ids, those after after_id;
 	// begin with the empty id and go on with last_id, which is NULL when no consent is left. It skips rows that are locked.
@@ -769,8 +769,8 @@ type Querier interface {
 	// access_token_id is made once for a request and kept for its retries.
 	// Without refresh_token and refresh_token_id no refresh token is issued.
 	// resources, authorization_details, compared_types, default_scopes, default_resources, refresh_token_needs_offline_access,
-	// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is now. A client that is registered for grant types without refresh_token
-	// gets no refresh token.
+	// access_token_without_row and id_token_signed_response_alg are those of RedeemAuthorizationCode. The client's registration counts as it is
+	// now. A client that is registered for grant types without refresh_token gets no refresh token.
 	// sub is the subject by which the client knows the user.
 	// No token lives longer than family_lifetime from now. No access token of a bound family outlives the session.
 	// ip_address is for the security event (ListSecurityEvents).

@@ -75,20 +75,38 @@ func asServer(digest token.Digest) store.IntrospectAccessTokenParams {
 
 // plainRow is what introspection is by hand, with pgx and nothing else.
 type plainRow struct {
-	outcome                                                              string
-	id, clientID, userID, sessionID, referenceID, authorization, refresh *string
-	scopes, resources, amr                                               []string
-	details, act                                                         json.RawMessage
-	confirmation                                                         *token.Confirmation
-	issuedAt, expiresAt, authTime                                        *time.Time
-	acr, username                                                        *string
+	outcome                                                                   string
+	id, clientID, userID, sub, sessionID, referenceID, authorization, refresh *string
+	scopes, resources, amr                                                    []string
+	details, act, data                                                        json.RawMessage
+	confirmation                                                              *token.Confirmation
+	issuedAt, expiresAt, authTime                                             *time.Time
+	acr, username                                                             *string
 }
 
 func introspectByHand(ctx context.Context, pool *pgxpool.Pool, digest string) (r plainRow, err error) {
 	err = pool.QueryRow(ctx, store.IntrospectAccessToken, "server", nil, nil, digest).Scan(&r.outcome, &r.id, &r.clientID, &r.userID,
-		&r.sessionID, &r.referenceID, &r.authorization, &r.refresh, &r.scopes, &r.resources, &r.details, &r.confirmation, &r.act,
-		&r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username)
+		&r.sub, &r.sessionID, &r.referenceID, &r.authorization, &r.refresh, &r.scopes, &r.resources, &r.details, &r.confirmation, &r.act,
+		&r.issuedAt, &r.expiresAt, &r.authTime, &r.acr, &r.amr, &r.username, &r.data)
 	return r, err
+}
+
+// What is compared with the store has to read the same row.
+func TestIntrospectionByHandReadsTheSame(t *testing.T) {
+	t.Parallel()
+	d := storetest.New(t)
+	digest := grantToken(t, d.Store)
+	want, err := d.Store.IntrospectAccessToken(t.Context(), asServer(digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := introspectByHand(t.Context(), d.Pool, string(digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.outcome != string(want.Outcome) || *got.id != string(*want.ID) || *got.sub != string(*want.Sub) || !got.expiresAt.Equal(*want.ExpiresAt) {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
 }
 
 // cpu is what the process has used of the processors, in nanoseconds, by itself and in system calls.
@@ -157,9 +175,9 @@ func BenchmarkCodec(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var r store.IntrospectAccessTokenRow
-				if err := pgx.ScanRow(m.types, fields, values, &r.Outcome, &r.ID, &r.ClientID, &r.UserID, &r.SessionID,
+				if err := pgx.ScanRow(m.types, fields, values, &r.Outcome, &r.ID, &r.ClientID, &r.UserID, &r.Sub, &r.SessionID,
 					&r.ReferenceID, &r.AuthorizationID, &r.RefreshID, &r.Scopes, &r.Resources, &r.AuthorizationDetails, &r.Confirmation,
-					&r.Act, &r.IssuedAt, &r.ExpiresAt, &r.AuthTime, &r.ACR, &r.AMR, &r.Username); err != nil {
+					&r.Act, &r.IssuedAt, &r.ExpiresAt, &r.AuthTime, &r.ACR, &r.AMR, &r.Username, &r.Data); err != nil {
 					b.Fatal(err)
 				}
 			}
