@@ -119,8 +119,9 @@ check-queries: # each query is prepared by the server, too, in a database that s
 	@url="$$($(OAUTHDB) url -cluster test -database postgres)" && echo "$(SQLC) vet" && SQLC_SERVER_URL="$$url" $(SQLC) vet
 	tools/vet.sh
 check-generated:
-	$(SQLC) diff
-	go run ./internal/gen -check
+	@fresh="$$(mktemp -d)" && trap 'rm -rf "$$fresh"' EXIT && cp -R sqlc.yaml migrations queries "$$fresh" && \
+		echo "$(SQLC) generate && go run ./internal/gen -check" && $(SQLC) generate -f "$$fresh/sqlc.yaml" && \
+		go run ./internal/gen -check -sqlc "$$fresh/store"
 	go run -C tools/review . -check
 	cd tools/review && go test ./...
 check-migrations:
