@@ -22,7 +22,7 @@ type method struct {
 	signature string
 	params    []field  // without the context
 	passed    []string // fields of its Params, in the order of the statement's parameters
-	result    string  // the type of the first result, without the slice of a :many
+	result    string   // the type of the first result, without the slice of a :many
 }
 
 type field struct{ name, typ string }
