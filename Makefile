@@ -36,7 +36,7 @@ status: ## list the migrations and which of them the database has
 rollback: ## undo the latest migration, or all above a version: make rollback TO=3
 	@$(OAUTHDB) rollback $(if $(TO),-to $(TO))
 run: ## a provider and a demo client, to click through in a browser
-	go run -C examples/authserver . -demo
+	@url="$$($(OAUTHDB) url -database oauthdb_authserver)" && DATABASE_URL="$$url" go run -C examples/authserver . -demo
 gc: ## delete what has expired or was ended
 	@$(OAUTHDB) gc
 psql: ## open psql on the database
