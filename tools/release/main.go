@@ -195,6 +195,14 @@ func (r *release) proxy(to, revision string) error {
 	if err != nil {
 		return err
 	}
+	tree, err := os.MkdirTemp("", "release")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tree)
+	if _, err := git(r.dir, "--work-tree="+tree, "restore", "--source="+revision, "--worktree", ":/"); err != nil {
+		return err
+	}
 	for _, folder := range published {
 		m := module.Version{Path: pathOf(folder), Version: version}
 		escaped, err := module.EscapePath(m.Path)
@@ -205,33 +213,30 @@ func (r *release) proxy(to, revision string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		mod, err := git(r.dir, "show", revision+":"+filepath.ToSlash(filepath.Join(folder, "go.mod")))
+		mod, err := os.ReadFile(filepath.Join(tree, folder, "go.mod"))
 		if err != nil {
 			return err
 		}
 		info := fmt.Sprintf(`{"Version":%q,"Time":"2006-01-02T15:04:05Z"}`, version)
-		for name, text := range map[string]string{"list": version, version + ".info": info, version + ".mod": mod} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o644); err != nil {
+		for name, text := range map[string]string{"list": version + "\n", version + ".info": info, version + ".mod": string(mod)} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 				return err
 			}
 		}
-		if err := archive(filepath.Join(dir, version+".zip"), m, r.dir, revision, folder); err != nil {
+		if err := archive(filepath.Join(dir, version+".zip"), m, filepath.Join(tree, folder)); err != nil {
 			return fmt.Errorf("%s: %w", m, err)
 		}
 	}
 	return nil
 }
 
-func archive(name string, m module.Version, repository, revision, folder string) (err error) {
+func archive(name string, m module.Version, dir string) (err error) {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if folder == "." {
-		folder = ""
-	}
-	return zip.CreateFromVCS(f, m, repository, revision, folder)
+	return zip.CreateFromDir(f, m, dir)
 }
 
 func git(dir string, args ...string) (string, error) {
