@@ -215,6 +215,9 @@ func (p *Provider) deviceRequest(r *http.Request) (*oidc.DeviceAuthorizationResp
 	if err != nil {
 		return nil, err
 	}
+	if err := p.know(r.Context(), string(by.client)); err != nil {
+		return nil, err
+	}
 	if r.PostForm.Get("authorization_details") != "" {
 		return nil, withCode("invalid_authorization_details")
 	}
@@ -279,6 +282,9 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := p.know(r.Context(), string(by.client)); err != nil {
+		return "", err
+	}
 	if err := p.storage.authenticate(r.Context(), by); err != nil {
 		return "", err
 	}
@@ -333,12 +339,16 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 	if json.Unmarshal(document, &members) != nil {
 		return document
 	}
-	for name, value := range map[string]any{
+	more := map[string]any{
 		"pushed_authorization_request_endpoint": issuer + PushedAuthorizationPath, // RFC 9126, section 5
 		"dpop_signing_alg_values_supported":     proofAlgorithms,                  // RFC 9449, section 5.1
 
 		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
-	} {
+	}
+	if p.storage.opts.ClientDocuments != nil {
+		more["client_id_metadata_document_supported"] = true
+	}
+	for name, value := range more {
 		text, err := json.Marshal(value)
 		if err != nil {
 			return document

@@ -103,13 +103,15 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 			p.userinfo(answer, r)
 		case PushedAuthorizationPath:
 			p.push(answer, r)
-		case oidc.DiscoveryEndpoint:
-			p.discover(answer, r)
 		case p.KeysEndpoint().Relative():
 			next.ServeHTTP(answer, r)
 			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
 		default:
 			switch {
+			case isMetadataPath(path, op.IssuerFromContext(r.Context())):
+				p.discover(answer, r)
+			case p.registers(path):
+				p.register(answer, r)
 			case path == p.AuthorizationEndpoint().Relative():
 				p.authorize(answer, r)
 			case path == p.AuthorizationEndpoint().Relative()+"/callback":
@@ -164,7 +166,7 @@ func tidy(r *http.Request) error {
 // which a browser is sent are for nobody's scripts.
 func (p *Provider) crossOrigin() *cors.Options {
 	return &cors.Options{
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}, // the last two for registrations
 		AllowedHeaders: []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
 		ExposedHeaders: []string{"WWW-Authenticate"},
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
@@ -217,6 +219,25 @@ func challenge(answer *response, r *http.Request, isResource bool) {
 	}
 }
 
+// AuthorizationServerMetadataPath is where the server's metadata are found, beside the discovery document (RFC 8414, section 3). Both are
+// also found where the issuer's path comes last, at the root of the host (section 3.1): to serve them there, route these paths to the Provider as
+// they are.
+const AuthorizationServerMetadataPath = "/.well-known/oauth-authorization-server"
+
+// isMetadataPath says whether the metadata are asked for.
+func isMetadataPath(path, issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	for _, known := range []string{oidc.DiscoveryEndpoint, AuthorizationServerMetadataPath} {
+		if path == known || path == known+strings.TrimSuffix(u.EscapedPath(), "/") {
+			return true
+		}
+	}
+	return false
+}
+
 // discover says what is served, of which the library knows less (OpenID Connect Discovery 1.0, section 3).
 func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config := op.CreateDiscoveryConfig(r.Context(), p.Provider, p.storage)
@@ -229,6 +250,10 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	config.SubjectTypesSupported = []string{"public", "pairwise"}
+	if p.storage.opts.Registration != nil {
+		config.RegistrationEndpoint = config.Issuer + RegistrationPath
+	}
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
 		&config.TokenEndpointAuthSigningAlgValuesSupported,

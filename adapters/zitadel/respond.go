@@ -111,7 +111,12 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request can't be read", http.StatusBadRequest)
 		return
 	}
-	created, err := p.requested(r, request, nil)
+	var created op.AuthRequest
+	if err = p.know(r.Context(), request.ClientID); err != nil { // without its document there is no redirect URI to answer to
+		err = oidc.ErrInvalidRequestRedirectURI().WithDescription("%s", oidc.DefaultToServerError(err, "unknown client").Description)
+	} else {
+		created, err = p.requested(r, request, nil)
+	}
 	if err == nil {
 		http.Redirect(w, r, s.opts.LoginURL(created.GetID()), http.StatusSeeOther)
 		return
