@@ -173,12 +173,12 @@ func TestDocumentIsFetchedWhereverItsClientComesFirst(t *testing.T) {
 	at := func(name string) registered {
 		return registered{world: w, id: site.URL + "/" + name, redirectURI: redirectURI}
 	}
-	status, body := at("pushes").post("/par", url.Values{
+	status, _ := at("pushes").post("/par", url.Values{
 		"redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid"},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(oauth2.GenerateVerifier())}, "code_challenge_method": {"S256"},
 	})
 	wantEqual(t, "par", status, 201)
-	status, body = at("device").post("/device_authorization", url.Values{"scope": {"openid"}})
+	status, body := at("device").post("/device_authorization", url.Values{"scope": {"openid"}})
 	wantEqual(t, "device authorization", []any{status, body["error"]}, []any{200, nil})
 	for _, path := range []string{"/par", "/device_authorization"} {
 		site.change(func() { site.answer = http.NotFound })

@@ -324,8 +324,12 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 func (p *Provider) open(w http.ResponseWriter, r *http.Request) {
 	id, err := p.storage.OpenAuthRequest(r.Context(), r.Form.Get("client_id"), r.Form.Get("request_uri"))
 	switch {
-	case errors.Is(err, ErrNoRequest):
+	case errors.Is(err, ErrNoRequest) && r.Form.Get("redirect_uri") == "":
 		http.Error(w, "invalid_request_uri", http.StatusBadRequest)
+	case errors.Is(err, ErrNoRequest) && strings.HasPrefix(r.Form.Get("request_uri"), requestURIPrefix):
+		p.refuse(w, r, plainRequest(r.Form), withCode("invalid_request_uri").WithDescription("the request is over"))
+	case errors.Is(err, ErrNoRequest):
+		p.refuse(w, r, plainRequest(r.Form), withCode("request_uri_not_supported")) // OpenID Connect Core 1.0, section 3.1.2.6
 	case err != nil:
 		return // a fault, which is answered as one
 	default:
@@ -342,6 +346,7 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 	more := map[string]any{
 		"pushed_authorization_request_endpoint": issuer + PushedAuthorizationPath, // RFC 9126, section 5
 		"dpop_signing_alg_values_supported":     proofAlgorithms,                  // RFC 9449, section 5.1
+		"prompt_values_supported":               servedPrompts,                    // Initiating User Registration via OpenID Connect 1.0, section 4.2
 
 		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
 	}
