@@ -111,7 +111,6 @@ func ExampleQueries_RotateRefreshToken() {
 			Successor:            successor.Digest(),
 			RefreshTokenLifetime: 30 * 24 * time.Hour,
 			Grace:                30 * time.Second,
-			DefaultScopes:        []string{"openid", "offline_access"},
 		})
 		must(err)
 		return row.Outcome, successor
@@ -215,13 +214,13 @@ func grant(ctx context.Context) (q *store.Queries, client store.ClientID, refres
 	must(err)
 	_, err = q.CreateClient(ctx, store.CreateClientParams{
 		ID: store.NewOAuthClientID(), ClientID: client, TokenEndpointAuthMethod: new("none"), RedirectURIs: []string{"https://notes.example/callback"},
-		GrantTypes: []string{"authorization_code", "refresh_token"},
+		GrantTypes: []string{"authorization_code", "refresh_token"}, Scopes: []string{"openid", "offline_access"},
 	})
 	must(err)
 	access, refresh := token.Mint(token.AccessToken), token.Mint(token.RefreshToken)
 	_, err = q.IssueGrant(ctx, store.IssueGrantParams{
 		ID: store.NewAuthorizationID(), ClientID: client, UserID: user.ID, GrantType: "authorization_code",
-		Scopes: []string{"openid", "offline_access"}, DefaultScopes: []string{"openid", "offline_access"},
+		Scopes:        []string{"openid", "offline_access"},
 		AccessTokenID: store.NewAccessTokenID(), AccessToken: new(access.Digest()), AccessTokenLifetime: 10 * time.Minute,
 		RefreshTokenID: new(store.NewRefreshTokenID()), RefreshToken: new(refresh.Digest()), RefreshTokenLifetime: 30 * 24 * time.Hour,
 		FamilyLifetime: store.Never,
