@@ -123,10 +123,12 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if err != nil {
 		return nil, err
 	}
+	details, err := s.details(more)
+	if err != nil {
+		return nil, err
+	}
 	var boundTo *token.Confirmation
 	switch jkt := more.Get("dpop_jkt"); {
-	case more.Get("authorization_details") != "":
-		return nil, withCode("invalid_authorization_details").WithDescription("authorization_details are not served") // RFC 9396, section 5
 	case more.Get("registration") != "":
 		return nil, withCode("registration_not_supported") // OpenID Connect Core 1.0, section 3.1.2.6
 	case jkt != "" && !storable(jkt):
@@ -158,8 +160,10 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 		Resources:        asked,
 		DefaultResources: s.opts.Resources,
 		Confirmation:     boundTo,
-		ACRValues:        r.ACRValues,
-		RequestURI:       requestURI,
+
+		AuthorizationDetails: details, DefaultAuthorizationDetailsTypes: s.opts.detailTypes(),
+		ACRValues:  r.ACRValues,
+		RequestURI: requestURI,
 	}
 	if requestURI != nil {
 		p.RequestURILifetime = RequestURILifetime

@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -112,6 +113,11 @@ type Options struct {
 	// Resources are those that a client may name which has none registered (RFC 8707, section 2). An access token that is for resources
 	// says so in its aud.
 	Resources []string
+
+	// AuthorizationDetails are the types of authorization_details that are served (RFC 9396, section 2), each with what checks an element of it: an
+	// error tells the client's developer what is amiss. Nil checks nothing but the type. A client may use those that it has registered
+	// (authorization_details_types), or all if it has none. The pages show them to the user and pass on what is granted ([Approval]).
+	AuthorizationDetails map[string]func(element json.RawMessage) error
 
 	// DeviceURL is the page on which a user enters the code that a device shows (RFC 8628, section 3.3). It looks the code up with
 	// store.FindAuthorizationByUserCode ([UserCode]), and ends in store.ApproveAuthorization or DenyAuthorization. Empty: devices aren't
