@@ -110,7 +110,8 @@
 //   - Devices (RFC 8628), if Options.DeviceURL is set.
 //   - Token exchange (RFC 8693) of access tokens for access tokens, the client's own or those for its resources.
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
-//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. There are no nonces.
+//   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. Options.DPoPNonces asks for
+//     nonces (section 8), which no server has to keep.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
 //   - Authorization details (RFC 9396) of the types in Options.AuthorizationDetails. The pages show them and pass on what is granted
 //     ([Approval]); the answer of the token endpoint, introspection and JWT access tokens have it.

@@ -150,6 +150,10 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	key, err := p.prove(r, p.UserinfoEndpoint())
 	hash := sha256.Sum256([]byte(presented))
+	if refused := (*oidc.Error)(nil); errors.As(err, &refused) && string(refused.ErrorType) == useNonce {
+		refusedAccess(w, http.StatusUnauthorized, useNonce) // RFC 9449, section 9
+		return
+	}
 	if err != nil || scheme == "dpop" && key.accessTokenHash != base64.RawURLEncoding.EncodeToString(hash[:]) {
 		refusedAccess(w, http.StatusUnauthorized, "invalid_dpop_proof")
 		return

@@ -119,6 +119,10 @@ type Options struct {
 	// (authorization_details_types), or all if it has none. The pages show them to the user and pass on what is granted ([Approval]).
 	AuthorizationDetails map[string]func(element json.RawMessage) error
 
+	// DPoPNonces has DPoP proofs carry a nonce of the server's (RFC 9449, section 8), so that none can be made in advance. A proof without one is
+	// answered by use_dpop_nonce. All servers need the same SuccessorKeys, by which nonces are made.
+	DPoPNonces bool
+
 	// DeviceURL is the page on which a user enters the code that a device shows (RFC 8628, section 3.3). It looks the code up with
 	// store.FindAuthorizationByUserCode ([UserCode]), and ends in store.ApproveAuthorization or DenyAuthorization. Empty: devices aren't
 	// served.
