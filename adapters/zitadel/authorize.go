@@ -26,7 +26,8 @@ type Request struct {
 	// Prompt has none, login, consent or select_account. With none no page may be shown: where one would be needed, end in
 	// [Provider.Deny] with login_required, consent_required or interaction_required.
 	Prompt []string `json:"prompt,omitempty"`
-	// MaxAge is the greatest age of the sign-in, in seconds; 0 asks for a new one, nil for none.
+	// MaxAge is the greatest age of the sign-in, in seconds; 0 asks for a new one, nil for none. It is the client's default_max_age if the request
+	// doesn't say.
 	MaxAge    *uint    `json:"max_age,omitempty"`
 	LoginHint string   `json:"login_hint,omitempty"`
 	Display   string   `json:"display,omitempty"`
@@ -92,8 +93,12 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if err != nil {
 		return nil, err
 	}
+	maxAge := r.MaxAge
+	if maxAge == nil && c.row.DefaultMaxAge != nil {
+		maxAge = new(uint(*c.row.DefaultMaxAge / time.Second))
+	}
 	request := Request{
-		Prompt: r.Prompt, MaxAge: r.MaxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: r.ACRValues,
+		Prompt: r.Prompt, MaxAge: maxAge, LoginHint: r.LoginHint, Display: string(r.Display), ACRValues: r.ACRValues,
 		Subject: store.UserID(userID),
 	}
 	if request.Subject, err = s.userOf(ctx, c.row, userID); err != nil {
@@ -168,8 +173,8 @@ func (s *Storage) createAuthRequest(ctx context.Context, r *oidc.AuthRequest, us
 	if requestURI != nil {
 		p.RequestURILifetime = RequestURILifetime
 	}
-	if r.MaxAge != nil {
-		p.MaxAge = new(int64(min(uint64(*r.MaxAge), math.MaxInt64)))
+	if maxAge != nil {
+		p.MaxAge = new(int64(min(uint64(*maxAge), math.MaxInt64)))
 	}
 	if r.CodeChallenge != "" {
 		p.CodeChallenge, p.CodeChallengeMethod = optional(r.CodeChallenge), optional(r.CodeChallengeMethod)

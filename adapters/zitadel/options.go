@@ -119,6 +119,10 @@ type Options struct {
 	// (authorization_details_types), or all if it has none. The pages show them to the user and pass on what is granted ([Approval]).
 	AuthorizationDetails map[string]func(element json.RawMessage) error
 
+	// ACRValues are those that the pages can reach ([Approval].ACR), for the discovery document. A request's acr_values, max_age and prompt are in
+	// [Request]; the pages follow them (RFC 9470, section 5).
+	ACRValues []string
+
 	// DPoPNonces has DPoP proofs carry a nonce of the server's (RFC 9449, section 8), so that none can be made in advance. A proof without one is
 	// answered by use_dpop_nonce. All servers need the same SuccessorKeys, by which nonces are made.
 	DPoPNonces bool
