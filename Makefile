@@ -36,7 +36,7 @@ status: ## list the migrations and which of them the database has
 rollback: ## undo the latest migration, or all above a version: make rollback TO=3
 	@$(OAUTHDB) rollback $(if $(TO),-to $(TO))
 run: ## a provider and a demo client, to click through in a browser
-	go run -C examples/authserver . -demo
+	@url="$$($(OAUTHDB) url -database oauthdb_authserver)" && DATABASE_URL="$$url" go run -C examples/authserver . -demo
 gc: ## delete what has expired or was ended
 	@$(OAUTHDB) gc
 psql: ## open psql on the database
@@ -119,8 +119,9 @@ check-queries: # each query is prepared by the server, too, in a database that s
 	@url="$$($(OAUTHDB) url -cluster test -database postgres)" && echo "$(SQLC) vet" && SQLC_SERVER_URL="$$url" $(SQLC) vet
 	tools/vet.sh
 check-generated:
-	$(SQLC) diff
-	go run ./internal/gen -check
+	@fresh="$$(mktemp -d)" && trap 'rm -rf "$$fresh"' EXIT && cp -R sqlc.yaml migrations queries "$$fresh" && \
+		echo "$(SQLC) generate && go run ./internal/gen -check" && $(SQLC) generate -f "$$fresh/sqlc.yaml" && \
+		go run ./internal/gen -check -sqlc "$$fresh/store"
 	go run -C tools/review . -check
 	cd tools/review && go test ./...
 check-migrations:
