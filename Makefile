@@ -57,6 +57,11 @@ betterauth: ## run a better-auth server on the store's database; make betterauth
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "betterauth: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
 	cd internal/storetests && go test ./betterauth -count=1 -v $(TESTFLAGS)
+.PHONY: clients
+clients: ## let client libraries from npm and of Go use the example's provider; make clients NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
+	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
