@@ -36,7 +36,7 @@ status: ## list the migrations and which of them the database has
 rollback: ## undo the latest migration, or all above a version: make rollback TO=3
 	@$(OAUTHDB) rollback $(if $(TO),-to $(TO))
 run: ## a provider and a demo client, to click through in a browser
-	go run -C examples/authserver . -demo
+	@url="$$($(OAUTHDB) url -database oauthdb_authserver)" && DATABASE_URL="$$url" go run -C examples/authserver . -demo
 gc: ## delete what has expired or was ended
 	@$(OAUTHDB) gc
 psql: ## open psql on the database
@@ -57,6 +57,11 @@ betterauth: ## run a better-auth server on the store's database; make betterauth
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "betterauth: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
 	cd internal/storetests && go test ./betterauth -count=1 -v $(TESTFLAGS)
+.PHONY: clients
+clients: ## let client libraries from npm and of Go use the example's provider; make clients NEWEST=1 takes what npm has today
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
+	$(if $(NEWEST),npm update --prefix internal/clienttests/testdata/npm)
+	cd internal/clienttests && go test . -count=1 -v $(TESTFLAGS)
 plans: ## explain and measure every query on a million rows, which takes some minutes
 	cd internal/plan && go test -run '^TestPlans$$' -count=1 -timeout 60m -size 1000000
 bench: ## compare with other ways to do the same and write docs/performance.md, in about 40 minutes
@@ -119,8 +124,9 @@ check-queries: # each query is prepared by the server, too, in a database that s
 	@url="$$($(OAUTHDB) url -cluster test -database postgres)" && echo "$(SQLC) vet" && SQLC_SERVER_URL="$$url" $(SQLC) vet
 	tools/vet.sh
 check-generated:
-	$(SQLC) diff
-	go run ./internal/gen -check
+	@fresh="$$(mktemp -d)" && trap 'rm -rf "$$fresh"' EXIT && cp -R sqlc.yaml migrations queries "$$fresh" && \
+		echo "$(SQLC) generate && go run ./internal/gen -check" && $(SQLC) generate -f "$$fresh/sqlc.yaml" && \
+		go run ./internal/gen -check -sqlc "$$fresh/store"
 	go run -C tools/review . -check
 	cd tools/review && go test ./...
 check-migrations:

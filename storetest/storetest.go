@@ -75,3 +75,9 @@ func New(t testing.TB, opts ...Option) *DB {
 	d := testdb.New(t, c)
 	return &DB{Pool: d.Pool, Store: d.Store, URL: d.URL}
 }
+
+// Reuse returns m, whose tests hand their databases on: what a test has written is deleted, and the next test gets the database
+// with its pool. A test finds what it would find in a new database, and a package with many tests is faster for it.
+//
+//	func TestMain(m *testing.M) { os.Exit(storetest.Reuse(m).Run()) }
+func Reuse(m *testing.M) interface{ Run() int } { return testdb.Reuse(m) }

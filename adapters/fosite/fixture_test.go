@@ -305,6 +305,7 @@ func (c client) assertion(jti string) string {
 // answer is what came back: a JSON object, or the parameters of a redirect.
 type answer struct {
 	status int
+	header http.Header
 	body   map[string]any
 	to     url.Values
 	text   string
@@ -323,7 +324,7 @@ func (s *server) send(r *http.Request) answer {
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	s.ok(err)
-	a := answer{status: response.StatusCode, text: string(text)}
+	a := answer{status: response.StatusCode, header: response.Header, text: string(text)}
 	_ = json.Unmarshal(text, &a.body)
 	if l, err := response.Location(); err == nil {
 		a.to = l.Query()

@@ -74,6 +74,10 @@
 //	end_session                    GetClient, EndSession
 //	device_authorization           CreateDeviceAuthorization
 //	par                            AuthenticateClient, GetClient, CreateAuthorization
+//	registration                   RegisterClient
+//	registration, read             FindClientByRegistrationToken
+//	registration, update           UpdateRegistration
+//	registration, delete           DeleteRegistration
 //
 // Once a minute FindCurrentSigningKey is added where something is signed, and ListSigningKeys where it is verified. A client that
 // authenticates by a key costs RememberClientAssertion in addition, and GetClient where it isn't there. An authorization request that
@@ -108,6 +112,12 @@
 //   - Pushed requests (RFC 9126), at [PushedAuthorizationPath].
 //   - DPoP (RFC 9449): tokens are bound to the key of the proof, and the UserInfo endpoint asks for one. There are no nonces.
 //   - Resource indicators (RFC 8707): an access token says in its aud what it is for. An ID token is for the client.
+//   - Registration by the client itself and its management (RFC 7591 and 7592), at [RegistrationPath], if Options.Registration is set. A client
+//     keeps its secret and its registration access token when it updates.
+//   - Clients that bring a metadata document (draft-ietf-oauth-client-id-metadata-document), if Options.ClientDocuments is set. One that is fresh
+//     costs nothing; else it is fetched, and PutClientDocument or RefreshClientDocument is added. No redirect is followed, and no address inside
+//     of the server's own network is asked. A document that can't be fetched for the moment counts for an hour longer.
+//   - The server's metadata (RFC 8414), at [AuthorizationServerMetadataPath].
 //
 // # The pages
 //
@@ -143,7 +153,7 @@
 // # What is not served
 //
 // The implicit and hybrid flows (OAuth 2.1, section 10), authorization_details (RFC 9396), request objects, the registration and claims
-// parameters, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
+// parameters, software statements, and tokens bound to certificates (RFC 8705). A request that needs one of them is refused, but for claims, which are voluntary.
 //
 // # What it must not do
 //

@@ -215,6 +215,9 @@ func (p *Provider) deviceRequest(r *http.Request) (*oidc.DeviceAuthorizationResp
 	if err != nil {
 		return nil, err
 	}
+	if err := p.know(r.Context(), string(by.client)); err != nil {
+		return nil, err
+	}
 	if r.PostForm.Get("authorization_details") != "" {
 		return nil, withCode("invalid_authorization_details")
 	}
@@ -279,6 +282,9 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := p.know(r.Context(), string(by.client)); err != nil {
+		return "", err
+	}
 	if err := p.storage.authenticate(r.Context(), by); err != nil {
 		return "", err
 	}
@@ -318,8 +324,12 @@ func (p *Provider) pushed(r *http.Request) (string, error) {
 func (p *Provider) open(w http.ResponseWriter, r *http.Request) {
 	id, err := p.storage.OpenAuthRequest(r.Context(), r.Form.Get("client_id"), r.Form.Get("request_uri"))
 	switch {
-	case errors.Is(err, ErrNoRequest):
+	case errors.Is(err, ErrNoRequest) && r.Form.Get("redirect_uri") == "":
 		http.Error(w, "invalid_request_uri", http.StatusBadRequest)
+	case errors.Is(err, ErrNoRequest) && strings.HasPrefix(r.Form.Get("request_uri"), requestURIPrefix):
+		p.refuse(w, r, plainRequest(r.Form), withCode("invalid_request_uri").WithDescription("the request is over"))
+	case errors.Is(err, ErrNoRequest):
+		p.refuse(w, r, plainRequest(r.Form), withCode("request_uri_not_supported")) // OpenID Connect Core 1.0, section 3.1.2.6
 	case err != nil:
 		return // a fault, which is answered as one
 	default:
@@ -333,12 +343,17 @@ func (p *Provider) served(document []byte, issuer string) []byte {
 	if json.Unmarshal(document, &members) != nil {
 		return document
 	}
-	for name, value := range map[string]any{
+	more := map[string]any{
 		"pushed_authorization_request_endpoint": issuer + PushedAuthorizationPath, // RFC 9126, section 5
 		"dpop_signing_alg_values_supported":     proofAlgorithms,                  // RFC 9449, section 5.1
+		"prompt_values_supported":               servedPrompts,                    // Initiating User Registration via OpenID Connect 1.0, section 4.2
 
 		"authorization_response_iss_parameter_supported": true, // RFC 9207, section 3
-	} {
+	}
+	if p.storage.opts.ClientDocuments != nil {
+		more["client_id_metadata_document_supported"] = true
+	}
+	for name, value := range more {
 		text, err := json.Marshal(value)
 		if err != nil {
 			return document

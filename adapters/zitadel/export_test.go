@@ -7,3 +7,6 @@ func WithExchange(r *http.Request) *http.Request {
 	_, r = withExchange(r)
 	return r
 }
+
+// PublicClient is what fetches the documents of clients by default.
+var PublicClient = publicClient

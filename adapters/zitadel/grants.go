@@ -2,6 +2,7 @@ package zitadel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -196,18 +197,49 @@ func (p *Provider) asserted(r *http.Request, id string) (caller, error) {
 	return x.caller, nil
 }
 
-// verifyAssertion verifies the assertion of a client, which becomes the exchange's caller. It may be meant for the issuer or for the token
-// endpoint (RFC 7523, section 3, item 3). What it is meant for is looked at before it is remembered.
+// verifyAssertion verifies the assertion of a client, which becomes the exchange's caller. The library takes no assertion without iat, and
+// doesn't look at nbf.
 func (p *Provider) verifyAssertion(ctx context.Context, assertion string) error {
-	issuer := op.IssuerFromContext(ctx)
-	var err error
-	for _, audience := range []string{issuer, p.TokenEndpoint().Absolute(issuer)} {
-		verifier := op.NewJWTProfileVerifierKeySet(assertionKeySet{p.storage}, audience, assertionMaxAge, assertionSkew)
-		if _, err = op.VerifyJWTAssertion(ctx, assertion, verifier); !errors.Is(err, oidc.ErrAudience) {
+	claims := new(oidc.JWTTokenRequest)
+	payload, err := oidc.ParseToken(assertion, claims)
+	if err != nil {
+		return err
+	}
+	var more struct {
+		NotBefore oidc.Time `json:"nbf"`
+	}
+	if err := json.Unmarshal(payload, &more); err != nil {
+		return err
+	}
+	switch {
+	case !slices.ContainsFunc(p.assertionAudiences(ctx), func(audience string) bool { return slices.Contains(claims.Audience, audience) }):
+		return oidc.ErrAudience
+	case more.NotBefore.AsTime().After(time.Now().Add(assertionSkew)):
+		return errors.New("the assertion is not good yet") // RFC 7523, section 3, item 5
+	}
+	if err := oidc.CheckExpiration(claims, assertionSkew); err != nil {
+		return err
+	}
+	if claims.IssuedAt != 0 { // it is optional (item 6)
+		if err := oidc.CheckIssuedAt(claims, assertionMaxAge, assertionSkew); err != nil {
 			return err
 		}
 	}
-	return err
+	if err := op.SubjectIsIssuer(claims); err != nil {
+		return err
+	}
+	return oidc.CheckSignature(ctx, assertion, payload, claims, nil, assertionKeySet{p.storage})
+}
+
+// assertionAudiences are the names by which an assertion may call this server: the issuer and the token endpoint (RFC 7523, section 3, item
+// 3), and, where a request is pushed, that endpoint (RFC 9126, section 2).
+func (p *Provider) assertionAudiences(ctx context.Context) []string {
+	issuer := op.IssuerFromContext(ctx)
+	audiences := []string{issuer, p.TokenEndpoint().Absolute(issuer)}
+	if x := exchangeFrom(ctx); x != nil && routePath(x.request) == PushedAuthorizationPath {
+		audiences = append(audiences, issuer+PushedAuthorizationPath)
+	}
+	return audiences
 }
 
 // bearer is the client whose assertion is the grant (RFC 7523, section 2.1).

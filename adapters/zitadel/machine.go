@@ -145,7 +145,10 @@ func (k assertionKeySet) VerifySignature(ctx context.Context, jws *jose.JSONWebS
 	if claims.JWTID == "" { // OpenID Connect Core 1.0, section 9 requires it
 		return nil, refuse("the assertion has no jti")
 	}
-	until := min(claims.ExpiresAt.AsTime().Unix(), claims.IssuedAt.AsTime().Add(assertionMaxAge).Unix())
+	until := claims.ExpiresAt.AsTime().Unix()
+	if claims.IssuedAt != 0 {
+		until = min(until, claims.IssuedAt.AsTime().Add(assertionMaxAge).Unix())
+	}
 	outcome, err := k.storage.store.RememberClientAssertion(ctx, store.RememberClientAssertionParams{
 		ID: token.AssertionID(claims.Issuer, claims.JWTID), ExpiresAt: until,
 		MaxLifetime: assertionMaxAge + assertionMargin, ClockSkew: assertionMargin,

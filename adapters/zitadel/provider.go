@@ -82,43 +82,20 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, r := withExchange(r)
 		answer := &response{header: maps.Clone(w.Header())}
-		if err := tidy(r); err != nil {
-			op.RequestError(w, r, err, nil)
-			return
-		}
+		malformed := tidy(r)
 		path := routePath(r)
 		switch path {
 		case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative(),
 			p.DeviceAuthorizationEndpoint().Relative(), PushedAuthorizationPath:
 			x.callsAuthenticate = true
 		}
-		switch path {
-		case p.TokenEndpoint().Relative():
-			p.token(answer, r)
-		case p.IntrospectionEndpoint().Relative():
-			p.introspect(answer, r)
-		case p.RevocationEndpoint().Relative():
-			p.revoke(answer, r)
-		case p.UserinfoEndpoint().Relative():
-			p.userinfo(answer, r)
-		case PushedAuthorizationPath:
-			p.push(answer, r)
-		case oidc.DiscoveryEndpoint:
-			p.discover(answer, r)
-		case p.KeysEndpoint().Relative():
-			next.ServeHTTP(answer, r)
-			answer.header.Set("Cache-Control", p.keysCacheControl(answer))
+		switch {
+		case malformed == nil:
+			p.serve(answer, r, path, next)
+		case path == p.AuthorizationEndpoint().Relative():
+			p.refuse(answer, r, plainRequest(r.Form), malformed)
 		default:
-			switch {
-			case path == p.AuthorizationEndpoint().Relative():
-				p.authorize(answer, r)
-			case path == p.AuthorizationEndpoint().Relative()+"/callback":
-				p.callback(answer, r)
-			case path == p.DeviceAuthorizationEndpoint().Relative() && p.storage.opts.DeviceURL != "":
-				p.authorizeDevice(answer, r)
-			default:
-				next.ServeHTTP(answer, r)
-			}
+			op.RequestError(answer, r, malformed, nil)
 		}
 		if c, found := x.unjudged(); found && !x.fault {
 			_ = p.storage.authenticate(r.Context(), c) // x has the result
@@ -137,6 +114,40 @@ func (p *Provider) intercept(next http.Handler) http.Handler {
 	})
 }
 
+// serve answers at an endpoint. What isn't here is next's.
+func (p *Provider) serve(answer *response, r *http.Request, path string, next http.Handler) {
+	switch path {
+	case p.TokenEndpoint().Relative():
+		p.token(answer, r)
+	case p.IntrospectionEndpoint().Relative():
+		p.introspect(answer, r)
+	case p.RevocationEndpoint().Relative():
+		p.revoke(answer, r)
+	case p.UserinfoEndpoint().Relative():
+		p.userinfo(answer, r)
+	case PushedAuthorizationPath:
+		p.push(answer, r)
+	case p.KeysEndpoint().Relative():
+		next.ServeHTTP(answer, r)
+		answer.header.Set("Cache-Control", p.keysCacheControl(answer))
+	default:
+		switch {
+		case isMetadataPath(path, op.IssuerFromContext(r.Context())):
+			p.discover(answer, r)
+		case p.registers(path):
+			p.register(answer, r)
+		case path == p.AuthorizationEndpoint().Relative():
+			p.authorize(answer, r)
+		case path == p.AuthorizationEndpoint().Relative()+"/callback":
+			p.callback(answer, r)
+		case path == p.DeviceAuthorizationEndpoint().Relative() && p.storage.opts.DeviceURL != "":
+			p.authorizeDevice(answer, r)
+		default:
+			next.ServeHTTP(answer, r)
+		}
+	}
+}
+
 // tidy has a parameter without a value be as if it had been omitted, where the library takes an empty scope for one, and
 // refuses a parameter that comes twice, of which the library takes one (RFC 6749, sections 3.1 and 3.2). resource may (RFC
 // 8707, section 2).
@@ -144,6 +155,7 @@ func tidy(r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return oidc.ErrInvalidRequest().WithDescription("error parsing form").WithParent(err)
 	}
+	var twice error
 	for _, form := range []url.Values{r.Form, r.PostForm} {
 		for name, values := range form {
 			values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
@@ -153,26 +165,32 @@ func tidy(r *http.Request) error {
 			}
 			form[name] = values
 			if len(values) > 1 && name != "resource" && name != "audience" {
-				return oidc.ErrInvalidRequest().WithDescription("a parameter is given twice")
+				twice = oidc.ErrInvalidRequest().WithDescription("a parameter is given twice")
 			}
 		}
 	}
-	return nil
+	return twice
 }
 
 // crossOrigin lets scripts of every origin call the endpoints that take tokens or a client's authentication, without cookies. The pages to
 // which a browser is sent are for nobody's scripts.
 func (p *Provider) crossOrigin() *cors.Options {
 	return &cors.Options{
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		AllowedHeaders: []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
-		ExposedHeaders: []string{"WWW-Authenticate"},
-		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
-			path := routePath(r)
-			authorize := p.AuthorizationEndpoint().Relative()
-			return path != authorize && !strings.HasPrefix(path, authorize+"/") && path != p.EndSessionEndpoint().Relative(), nil
-		},
+		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
+		AllowedHeaders:             []string{"Accept", "Accept-Language", "Authorization", "Content-Type", "DPoP", "X-Requested-With"},
+		ExposedHeaders:             []string{"WWW-Authenticate"},
+		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return p.isForPrograms(routePath(r)), nil },
 	}
+}
+
+// isForPrograms says whether a path is an endpoint that programs call. Others are pages, of the library or of the application.
+func (p *Provider) isForPrograms(path string) bool {
+	switch path {
+	case p.TokenEndpoint().Relative(), p.IntrospectionEndpoint().Relative(), p.RevocationEndpoint().Relative(), p.UserinfoEndpoint().Relative(),
+		p.KeysEndpoint().Relative(), p.DeviceAuthorizationEndpoint().Relative(), PushedAuthorizationPath:
+		return true
+	}
+	return strings.HasPrefix(path, "/.well-known/") || p.registers(path)
 }
 
 // routePath is the path by which chi routes a request.
@@ -217,6 +235,25 @@ func challenge(answer *response, r *http.Request, isResource bool) {
 	}
 }
 
+// AuthorizationServerMetadataPath is where the server's metadata are found, beside the discovery document (RFC 8414, section 3). Both are
+// also found where the issuer's path comes last, at the root of the host (section 3.1): to serve them there, route these paths to the Provider as
+// they are.
+const AuthorizationServerMetadataPath = "/.well-known/oauth-authorization-server"
+
+// isMetadataPath says whether the metadata are asked for.
+func isMetadataPath(path, issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	for _, known := range []string{oidc.DiscoveryEndpoint, AuthorizationServerMetadataPath} {
+		if path == known || path == known+strings.TrimSuffix(u.EscapedPath(), "/") {
+			return true
+		}
+	}
+	return false
+}
+
 // discover says what is served, of which the library knows less (OpenID Connect Discovery 1.0, section 3).
 func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 	config := op.CreateDiscoveryConfig(r.Context(), p.Provider, p.storage)
@@ -229,6 +266,10 @@ func (p *Provider) discover(w http.ResponseWriter, r *http.Request) {
 		config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeDeviceCode)
 	}
 	config.GrantTypesSupported = append(config.GrantTypesSupported, oidc.GrantTypeTokenExchange)
+	config.SubjectTypesSupported = []string{"public", "pairwise"}
+	if p.storage.opts.Registration != nil {
+		config.RegistrationEndpoint = config.Issuer + RegistrationPath
+	}
 	algorithms := []string{"RS256", "ES256", "PS256"}
 	for _, supported := range []*[]string{
 		&config.TokenEndpointAuthSigningAlgValuesSupported,

@@ -105,21 +105,47 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.open(w, r)
 		return
 	}
-	s := p.storage
 	request, err := op.ParseAuthorizeRequest(r, p.Decoder())
-	if err != nil {
-		http.Error(w, "the request can't be read", http.StatusBadRequest)
+	if err != nil { // a max_age that is no number, say
+		p.refuse(w, r, plainRequest(r.Form), err)
+		return
+	}
+	if err := p.know(r.Context(), request.ClientID); err != nil { // without its document there is no redirect URI to answer to
+		p.refuse(w, r, request, oidc.ErrInvalidRequestRedirectURI().WithDescription("%s", oidc.DefaultToServerError(err, "unknown client").Description))
 		return
 	}
 	created, err := p.requested(r, request, nil)
-	if err == nil {
-		http.Redirect(w, r, s.opts.LoginURL(created.GetID()), http.StatusSeeOther)
+	if err != nil {
+		p.refuse(w, r, request, err)
 		return
 	}
+	http.Redirect(w, r, p.storage.opts.LoginURL(created.GetID()), http.StatusSeeOther)
+}
+
+// plainRequest is as much of a request that can't be read as says where to answer. What is given twice says nothing.
+func plainRequest(form url.Values) *oidc.AuthRequest {
+	once := func(name string) string {
+		if len(form[name]) != 1 {
+			return ""
+		}
+		return form[name][0]
+	}
+	request := &oidc.AuthRequest{
+		ClientID: once("client_id"), RedirectURI: once("redirect_uri"), State: once("state"),
+		ResponseType: oidc.ResponseType(once("response_type")), ResponseMode: oidc.ResponseMode(once("response_mode")),
+	}
+	if len(form["redirect_uri"]) > 1 {
+		request.ClientID = "" // nor is it the one that the client has
+	}
+	return request
+}
+
+// refuse tells the client why its request isn't served, or, where that is not known to be the client, the user.
+func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, request *oidc.AuthRequest, err error) {
 	refused := oidc.DefaultToServerError(err, "the request can't be served")
 	var redirectURI *string
 	if err = nil; !refused.IsRedirectDisabled() {
-		redirectURI, err = s.answerTo(r.Context(), request)
+		redirectURI, err = p.storage.answerTo(r.Context(), request)
 	}
 	switch {
 	case err != nil, exchangeFrom(r.Context()).fault: // which is answered as one
@@ -155,6 +181,8 @@ func (p *Provider) requested(r *http.Request, request *oidc.AuthRequest, request
 		return nil, oidc.ErrInvalidRequest().WithDescription("response_type is missing")
 	case c.public() && !p.storage.opts.DevMode && inTheClear(request.RedirectURI):
 		return nil, oidc.ErrInvalidRequestRedirectURI().WithDescription("a public client's redirect_uri has to be https")
+	case slices.ContainsFunc(request.Prompt, func(prompt string) bool { return !slices.Contains(servedPrompts, prompt) }):
+		return nil, oidc.ErrInvalidRequest().WithDescription("unknown prompt") // Initiating User Registration via OpenID Connect 1.0, section 4.1
 	}
 	if request.MaxAge, err = op.ValidateAuthReqPrompt(request.Prompt, request.MaxAge); err != nil {
 		return nil, err
@@ -165,6 +193,9 @@ func (p *Provider) requested(r *http.Request, request *oidc.AuthRequest, request
 	}
 	return p.storage.createAuthRequest(r.Context(), request, subject, requestURI)
 }
+
+// servedPrompts are those of OpenID Connect Core 1.0, section 3.1.2.1.
+var servedPrompts = []string{oidc.PromptNone, oidc.PromptLogin, oidc.PromptConsent, oidc.PromptSelectAccount}
 
 // inTheClear says whether an answer would cross a network unencrypted.
 func inTheClear(redirectURI string) bool {

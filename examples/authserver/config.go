@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -19,37 +20,68 @@ import (
 )
 
 // config is what flags and the environment say. Each flag has its environment variable, AUTHSERVER_SESSION_LIFETIME for
-// -session-lifetime; keys come from the environment alone, since a command line can be read by all users of a machine.
+// -session-lifetime; secrets come from the environment or from files alone, since a command line can be read by all users of a machine.
 type config struct {
 	addr, demoAddr           string
 	addrGiven, demoAddrGiven bool
 	issuer                   string
-	databaseURL              string
 	demo                     bool
 	behindProxy              bool
 	logLevel                 slog.Level
 	addUser, addClient       string
+	migrate, migrateOnly     bool
+	healthcheck              bool
+	drain, shutdownTimeout   time.Duration
 
 	requestLifetime, codeLifetime, accessTokenLifetime, idTokenLifetime, refreshTokenLifetime, familyLifetime, grace time.Duration
 	sessionLifetime, maxSessionLifetime                                                                              time.Duration
 	maxSessions                                                                                                      int
 
-	successorKeys, keyEncryptionKeys [][]byte
+	databaseURL, collectorDatabaseURL string
+	successorKeys, keyEncryptionKeys  [][]byte
+}
+
+// secrets are the variables that no flag stands for. Each may name a file instead, as containers are given them: DATABASE_URL_FILE for
+// DATABASE_URL.
+var secrets = []struct {
+	name, usage string
+	set         func(c *config, value string) error
+}{
+	{
+		"DATABASE_URL", "PostgreSQL connection string: the application's role, or the owner's for -migrate-only",
+		func(c *config, value string) error { c.databaseURL = value; return nil },
+	},
+	{
+		environmentPrefix + "COLLECTOR_DATABASE_URL", "connection string of the collector's role, if DATABASE_URL may not delete what is over",
+		func(c *config, value string) error { c.collectorDatabaseURL = value; return nil },
+	},
+	{
+		environmentPrefix + "SUCCESSOR_KEYS", "keys that refresh tokens are derived with: 32 bytes in base64 each, the newest first, separated by commas",
+		func(c *config, value string) (err error) { c.successorKeys, err = keysOf(value); return err },
+	},
+	{
+		environmentPrefix + "KEY_ENCRYPTION_KEYS", "keys that encrypt the signing keys in the database, written alike",
+		func(c *config, value string) (err error) { c.keyEncryptionKeys, err = keysOf(value); return err },
+	},
 }
 
 const environmentPrefix = "AUTHSERVER_"
 
-func parseConfig(args []string, getenv func(string) string, output io.Writer) (*config, error) {
-	c := &config{}
+// flags are those that set c.
+func (c *config) flags(output io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet("authserver", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`address` to serve on")
-	flags.StringVar(&c.issuer, "issuer", "", "`URL` by which clients and browsers reach this server; https, except on this machine (default http://<addr>)")
-	flags.StringVar(&c.databaseURL, "database-url", getenv("DATABASE_URL"), "PostgreSQL connection `string`; without it and DATABASE_URL a private PostgreSQL is started")
-	flags.BoolVar(&c.demo, "demo", false, "seed a demo user and demo clients, known to everybody, and serve a demo app; on this machine only")
+	flags.StringVar(&c.issuer, "issuer", "", "`URL` by which clients and browsers reach this server; https, except on this machine (default: http and -addr)")
+	flags.BoolVar(&c.demo, "demo", false, "migrate, seed a demo user and demo clients, known to everybody, and serve a demo app; on this machine only")
 	flags.StringVar(&c.demoAddr, "demo-addr", "127.0.0.1:8081", "`address` of the demo app")
 	flags.BoolVar(&c.behindProxy, "behind-proxy", false, "take the browser's address from the last X-Forwarded-For, which a proxy of yours sets")
 	flags.TextVar(&c.logLevel, "log-level", slog.LevelWarn, "debug, info, warn or error")
+	flags.BoolVar(&c.migrate, "migrate", false, "bring the database's schema up to date before serving, for which the database role has to own the tables")
+	flags.BoolVar(&c.migrateOnly, "migrate-only", false, "bring the database's schema up to date, give the roles of docs/privileges.md what they need if there are any, and exit")
+	flags.BoolVar(&c.healthcheck, "healthcheck", false, "ask the server at -addr whether it is ready, and exit with 0 if it is, for containers without a shell")
+	flags.DurationVar(&c.drain, "drain", 5*time.Second, "when stopped, how long to go on serving while /readyz says no, so that load balancers look elsewhere; with -demo 0 by default")
+	flags.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 20*time.Second, "after that, how long requests under way may take")
 	flags.StringVar(&c.addUser, "add-user", "", "add a user with this `e-mail` address, reading the password from standard input, and exit")
 	flags.StringVar(&c.addClient, "add-client", "", "register a client by its RFC 7591 document in this JSON `file`, print its id and secret, and exit")
 	flags.DurationVar(&c.requestLifetime, "request-lifetime", zitadel.DefaultRequestLifetime, "how long an authorization request awaits the user")
@@ -63,9 +95,29 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	flags.DurationVar(&c.maxSessionLifetime, "max-session-lifetime", 90*24*time.Hour, "how long a browser stays signed in at most")
 	flags.IntVar(&c.maxSessions, "max-sessions", listLength, "in how many browsers a user is signed in at most, of which the oldest is signed out; 0: any number")
 
+	flags.Usage = func() {
+		fmt.Fprintf(output, "Usage of %s:\n", flags.Name())
+		flags.PrintDefaults()
+		fmt.Fprintf(output, "\nEach flag has an environment variable, %s for -%s. These have no flag; with %s they name a file:\n", variableOf(flags.Lookup("addr")), "addr", fileSuffix)
+		for _, s := range secrets {
+			fmt.Fprintf(output, "  %s\n    \t%s\n", s.name, s.usage)
+		}
+	}
+	return flags
+}
+
+// variableOf is the environment variable of a flag.
+func variableOf(f *flag.Flag) string {
+	return environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+func parseConfig(args []string, getenv func(string) string, output io.Writer) (*config, error) {
+	c := &config{}
+	flags := c.flags(output)
 	var err error
+	var drainGiven bool
 	flags.VisitAll(func(f *flag.Flag) {
-		name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variableOf(f)
 		if value := getenv(name); value != "" && err == nil {
 			if setErr := flags.Set(f.Name, value); setErr != nil {
 				err = fmt.Errorf("%s: %w", name, setErr)
@@ -84,34 +136,69 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	flags.Visit(func(f *flag.Flag) {
 		c.addrGiven = c.addrGiven || f.Name == "addr"
 		c.demoAddrGiven = c.demoAddrGiven || f.Name == "demo-addr"
+		drainGiven = drainGiven || f.Name == "drain"
 	})
-	if c.successorKeys, err = keysOf(getenv, "SUCCESSOR_KEYS"); err != nil {
-		return nil, err
+	if c.demo && !drainGiven {
+		c.drain = 0
 	}
-	if c.keyEncryptionKeys, err = keysOf(getenv, "KEY_ENCRYPTION_KEYS"); err != nil {
-		return nil, err
+	for _, s := range secrets {
+		value, err := secretOf(getenv, s.name)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.set(c, value); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
 	}
 	return c, c.check()
 }
 
+const fileSuffix = "_FILE"
+
+// secretOf is the value of a variable, or what the file holds that it names with _FILE. Line ends at its end are no part of it.
+func secretOf(getenv func(string) string, name string) (string, error) {
+	value, file := getenv(name), getenv(name+fileSuffix)
+	switch {
+	case file == "":
+		return value, nil
+	case value != "":
+		return "", fmt.Errorf("%[1]s and %[1]s%[2]s are both set: unset one", name, fileSuffix)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s%s: %w", name, fileSuffix, err)
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}
+
 // keysOf reads keys, the newest first, in base64 and separated by commas. Its errors hold nothing of them.
-func keysOf(getenv func(string) string, name string) ([][]byte, error) {
+func keysOf(value string) ([][]byte, error) {
 	var keys [][]byte
-	for i, encoded := range strings.Split(getenv(environmentPrefix+name), ",") {
+	for i, encoded := range strings.Split(value, ",") {
 		encoded = strings.TrimSpace(encoded)
 		if encoded == "" {
 			continue
 		}
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("%s%s: key %d is not 32 bytes in base64, as from openssl rand -base64 32", environmentPrefix, name, i+1)
+			return nil, fmt.Errorf("key %d is not 32 bytes in base64, as from openssl rand -base64 32", i+1)
 		}
 		keys = append(keys, key)
 	}
 	return keys, nil
 }
 
+// noDatabase is what whoever starts the server without a database is told.
+const noDatabase = "no database: set DATABASE_URL, or DATABASE_URL_FILE, to the connection string of a PostgreSQL; in a clone of oauthdb `make run` " +
+	"starts one, and `DATABASE_URL=$(go run github.com/oauthdb/oauthdb/cmd/oauthdb url)` does so for any other command"
+
 func (c *config) check() error {
+	if c.healthcheck {
+		return nil
+	}
+	if c.databaseURL == "" {
+		return errors.New(noDatabase)
+	}
 	if c.demo {
 		for flag, addr := range map[string]string{"-addr": c.addr, "-demo-addr": c.demoAddr} {
 			if !loopbackAddress(addr) {
@@ -140,10 +227,13 @@ func (c *config) check() error {
 			return fmt.Errorf("-issuer %s: -demo is for this machine alone", c.issuer)
 		}
 		c.issuer = strings.TrimSuffix(c.issuer, "/")
-	} else if !loopbackAddress(c.addr) {
+	} else if !loopbackAddress(c.addr) && !c.administers() {
 		return errors.New("-issuer is required when others than this machine can reach the server: its https URL")
 	}
-	if c.addUser != "" || c.addClient != "" {
+	if c.drain < 0 || c.shutdownTimeout < 0 {
+		return errors.New("-drain and -shutdown-timeout can't be negative")
+	}
+	if c.administers() {
 		return nil
 	}
 	if len(c.successorKeys) == 0 || len(c.keyEncryptionKeys) == 0 {
@@ -166,6 +256,9 @@ func (c *config) check() error {
 	}
 	return nil
 }
+
+// administers says that the command is there to do something else than serve.
+func (c *config) administers() bool { return c.migrateOnly || c.addUser != "" || c.addClient != "" }
 
 // settle completes the issuer, once it is known which port is served.
 func (c *config) settle(addr net.Addr) {

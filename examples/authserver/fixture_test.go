@@ -22,14 +22,13 @@ import (
 
 	"github.com/oauthdb/oauthdb/adapters/zitadel"
 	"github.com/oauthdb/oauthdb/examples/authserver/democlient"
-	"github.com/oauthdb/oauthdb/internal/testdb"
 	"github.com/oauthdb/oauthdb/store"
 	"github.com/oauthdb/oauthdb/storetest"
 )
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the library logs each refused request
-	os.Exit(testdb.Reuse(m).Run())
+	os.Exit(storetest.Reuse(m).Run())
 }
 
 // world is the provider and the demo app, on loopback and on a database of the test's own.

@@ -1,18 +1,19 @@
 // Command authserver is an OAuth 2.1 / OpenID Connect provider that a person can use: the library github.com/zitadel/oidc on
-// oauthdb, and the pages around it. It is there to be read, run and copied from.
+// oauthdb, and the pages around it. It is there to be read, run, copied from and deployed; README.md says how.
 //
-//	go run . -demo
+//	make run
 //
-// starts it with a demo user, demo clients, and one of these clients as an app in the browser, so that the whole dance is
-// visible: sign in, consent, tokens, refresh, connected apps, sign out. Another client is a device without a keyboard; ask for it, enter the
-// code that it is told at /device, and poll /oauth/token:
+// in a clone of oauthdb starts a private PostgreSQL and the server with -demo: a demo user, demo clients, and one of these clients as an app
+// in the browser, so that the whole dance is visible: sign in, consent, tokens, refresh, connected apps, sign out. Another client is a device
+// without a keyboard; ask for it, enter the code that it is told at /device, and poll /oauth/token:
 //
 //	curl -d client_id=big-screen -d scope='openid profile' http://127.0.0.1:8080/device_authorization
 //
 // Without -demo nothing is known by heart, and keys are required:
 //
+//	DATABASE_URL=postgres://owner@… authserver -migrate-only
 //	AUTHSERVER_SUCCESSOR_KEYS=$(openssl rand -base64 32) AUTHSERVER_KEY_ENCRYPTION_KEYS=$(openssl rand -base64 32) \
-//		DATABASE_URL=postgres://… authserver -addr 127.0.0.1:8080 -issuer https://id.example.com
+//		DATABASE_URL=postgres://server@… authserver -addr 127.0.0.1:8080 -issuer https://id.example.com
 package main
 
 import (
@@ -26,22 +27,21 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"github.com/oauthdb/oauthdb/db"
 	"github.com/oauthdb/oauthdb/examples/authserver/democlient"
-	"github.com/oauthdb/oauthdb/internal/devdb"
-	"github.com/oauthdb/oauthdb/migrations"
 	"github.com/oauthdb/oauthdb/store"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -58,16 +58,28 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if err != nil {
 		return err
 	}
+	if c.healthcheck {
+		return checkHealth(ctx, c.addr)
+	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.logLevel}))
 	slog.SetDefault(logger) // the library's
-	pool, err := openDatabase(ctx, c, logger, stderr)
+	pool, err := db.Open(ctx, c.databaseURL, db.Options{ApplicationName: "authserver"})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-
-	if c.addUser != "" || c.addClient != "" {
+	if err := prepareSchema(ctx, pool, c, logger); err != nil || c.migrateOnly {
+		return err
+	}
+	if c.administers() {
 		return administer(ctx, store.New(pool), c, stdin, stdout)
+	}
+	collecting := pool
+	if c.collectorDatabaseURL != "" {
+		if collecting, err = db.Open(ctx, c.collectorDatabaseURL, db.Options{ApplicationName: "authserver collector", MaxConns: 2}); err != nil {
+			return err
+		}
+		defer collecting.Close()
 	}
 
 	listener, err := listen(ctx, c.addr, c.demo && !c.addrGiven, "-addr")
@@ -80,6 +92,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if err != nil {
 		return err
 	}
+	stopping := stopping{drain: c.drain, timeout: c.shutdownTimeout, begin: server.health.drain}
 	services := []service{{listener, server}}
 
 	var app *democlient.Client
@@ -103,12 +116,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		fmt.Fprintf(stdout, "Serving %s on %s. Stop with Ctrl+C.\n", c.issuer, listener.Addr())
 	}
 	return serve(ctx, services, []func(context.Context){
-		func(ctx context.Context) {
-			_ = db.NewCollector(server.store, db.CollectorOptions{Logger: logger}).Run(ctx) // ends when ctx does
-		},
-		func(ctx context.Context) { _ = server.logoutWorker().Run(ctx) },
+		func(ctx context.Context) { collect(ctx, collecting, logger) },
+		func(ctx context.Context) { _ = server.logoutWorker().Run(ctx) }, // ends when ctx does, as the others do
 		server.tendKeys,
-	})
+	}, stopping)
 }
 
 const welcome = `
@@ -126,29 +137,8 @@ const welcome = `
 
 `
 
-// openDatabase finds the database, starts a private PostgreSQL if there is none, and migrates.
-func openDatabase(ctx context.Context, c *config, logger *slog.Logger, stderr io.Writer) (*pgxpool.Pool, error) {
-	url := c.databaseURL
-	if url == "" {
-		var err error
-		url, err = devdb.URL(ctx, devdb.Options{Database: "oauthdb_authserver", Logf: func(format string, args ...any) {
-			fmt.Fprintf(stderr, format+"\n", args...)
-		}})
-		if err != nil {
-			return nil, err
-		}
-	}
-	pool, err := db.Open(ctx, url, db.Options{ApplicationName: "authserver"})
-	if err != nil {
-		return nil, err
-	}
-	conn := stdlib.OpenDBFromPool(pool)
-	defer conn.Close()
-	if _, err := migrations.Up(ctx, conn, migrations.Options{Logger: logger}); err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return pool, nil
+func collect(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) {
+	_ = db.NewCollector(store.New(pool), db.CollectorOptions{Logger: logger}).Run(ctx)
 }
 
 // listen opens an address; if it is taken, another port of the same host, or an error that says how to choose one.
@@ -169,40 +159,66 @@ type service struct {
 	handler  http.Handler
 }
 
-// shutdownTimeout is how long requests under way may take when the server is asked to stop.
-const shutdownTimeout = 10 * time.Second
+// stopping is how serve ends.
+type stopping struct {
+	begin   func()        // is called first: from here on the server says that it isn't ready
+	drain   time.Duration // how long it goes on serving all the same
+	timeout time.Duration // how long requests under way may take after that
+	after   func(time.Duration) <-chan time.Time
+}
 
-// serve runs the services and the background work, until ctx ends or a service fails.
-func serve(ctx context.Context, services []service, background []func(context.Context)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error)
-	for _, s := range services {
-		server := &http.Server{
+// serve runs the services and the background work, until ctx ends or a service fails. Then load balancers are told, after a while nothing new is
+// accepted, requests under way end, and the background work does at last: what a request leaves to it is done still.
+func serve(ctx context.Context, services []service, background []func(context.Context), stop stopping) error {
+	if stop.after == nil {
+		stop.after = time.After
+	}
+	failed := make(chan error, len(services))
+	servers := make([]*http.Server, len(services))
+	for i, s := range services {
+		servers[i] = &http.Server{
 			Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
 			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		}
-		go func() { ended <- server.Serve(s.listener) }()
-		go func() {
-			<-ctx.Done()
-			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-			defer cancel()
-			ended <- server.Shutdown(grace)
-		}()
+		go func() { failed <- servers[i].Serve(s.listener) }()
 	}
-	done := make(chan struct{})
-	for _, work := range background {
-		go func() { work(ctx); done <- struct{}{} }()
+	working, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+	var work sync.WaitGroup
+	for _, f := range background {
+		work.Go(func() { f(working) })
 	}
-	var first error
-	for range 2 * len(services) {
-		if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) && first == nil {
-			first = err
+
+	var errs []error
+	select {
+	case err := <-failed:
+		errs = append(errs, err)
+	case <-ctx.Done():
+		stop.begin()
+		if stop.drain > 0 {
+			for _, s := range servers {
+				s.SetKeepAlivesEnabled(false)
+			}
+			<-stop.after(stop.drain)
 		}
-		cancel()
 	}
-	for range background {
-		<-done
+	grace, cancel := context.WithTimeout(working, stop.timeout)
+	defer cancel()
+	var ending sync.WaitGroup
+	problems := make(chan error, len(servers))
+	for _, s := range servers {
+		ending.Go(func() {
+			if err := s.Shutdown(grace); err != nil {
+				problems <- errors.Join(fmt.Errorf("requests were still under way after %s", stop.timeout), s.Close())
+			}
+		})
 	}
-	return first
+	ending.Wait()
+	close(problems)
+	for err := range problems {
+		errs = append(errs, err)
+	}
+	endWork()
+	work.Wait()
+	return errors.Join(errs...)
 }

@@ -32,14 +32,26 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// environment holds the pairs and nothing else.
+func environment(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
 func TestTheCommandServesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	d := storetest.New(t)
 	ctx, stop := context.WithCancel(t.Context())
 	said, ended := &output{}, make(chan error, 1)
 	go func() {
-		args := []string{"-demo", "-addr", "127.0.0.1:0", "-demo-addr", "127.0.0.1:0", "-database-url", d.URL, "-log-level", "error"}
-		ended <- run(ctx, args, func(string) string { return "" }, strings.NewReader(""), said, io.Discard)
+		args := []string{"-demo", "-addr", "127.0.0.1:0", "-demo-addr", "127.0.0.1:0", "-log-level", "error"}
+		ended <- run(ctx, args, environment("DATABASE_URL", d.URL), strings.NewReader(""), said, io.Discard)
 	}()
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(said.String(), "Ctrl+C"); time.Sleep(10 * time.Millisecond) {
 		select {

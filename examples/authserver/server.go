@@ -42,6 +42,7 @@ type server struct {
 	pages     pages
 	passwords *passwords
 	cookie    cookie
+	health    *health
 
 	// tenants are those in which a user may grant access. This is where a provider asks its own tables; the demo has two.
 	tenants func(ctx context.Context, user store.User) ([]tenant, error)
@@ -59,7 +60,7 @@ type tenant struct {
 // the request.
 func newServer(pool *pgxpool.Pool, o options) (*server, error) {
 	s := &server{
-		options: o, store: store.New(pool), pages: parsePages(), cookie: cookieFor(o.issuer),
+		options: o, store: store.New(pool), pages: parsePages(), cookie: cookieFor(o.issuer), health: newHealth(pool, o.logger),
 		tenants: func(context.Context, store.User) ([]tenant, error) { return nil, nil },
 	}
 	var err error
@@ -150,6 +151,7 @@ func (s *server) routes() http.Handler {
 	page("POST /signout", s.signOut)
 	page("GET "+signedOutPath, s.signedOutPage)
 	mux.Handle("GET /static/", staticFiles())
+	s.health.routes(mux)
 
 	endpoints := http.MaxBytesHandler(s.provider, maxFormLength)
 	mux.Handle("/authorize", s.explain(endpoints))

@@ -1,0 +1,147 @@
+package clienttests
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/oauthdb/oauthdb/storetest"
+)
+
+// server is the process that all tests ask.
+type server struct {
+	issuer string
+	db     *storetest.DB
+	log    *output
+}
+
+var shared *server
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (code int) {
+	whole := &wholeRun{ctx: context.Background(), code: 1}
+	defer func() {
+		for i := len(whole.cleanups) - 1; i >= 0; i-- {
+			whole.cleanups[i]()
+		}
+		code = whole.code
+	}()
+	folder, err := os.MkdirTemp("", "authserver")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	whole.Cleanup(func() { os.RemoveAll(folder) })
+	shared = &server{db: storetest.New(whole), log: &output{}}
+	stop, err := shared.start(folder)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "authserver: %v\n%s", err, shared.log)
+		return
+	}
+	whole.code = m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "authserver:", err)
+		whole.code = 1
+	}
+	if said := shared.log.String(); said != "" { // it logs faults of its own, and nothing else
+		fmt.Fprint(os.Stderr, "authserver has logged:\n", said)
+		whole.code = 1
+	}
+	return
+}
+
+// start builds and starts the server, and answers how to stop it.
+func (s *server) start(folder string) (func() error, error) {
+	program := filepath.Join(folder, "authserver")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Dir = filepath.Join("..", "..", "examples", "authserver")
+	if said, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building: %w\n%s", err, said)
+	}
+	key := func(c string) string { return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(c, 32))) }
+	process := exec.Command(program, "-addr", "127.0.0.1:0", "-behind-proxy", "-log-level", "error")
+	process.Env = append(os.Environ(), "DATABASE_URL="+s.db.URL, "AUTHSERVER_SUCCESSOR_KEYS="+key("s"), "AUTHSERVER_KEY_ENCRYPTION_KEYS="+key("k"))
+	process.Stderr = s.log
+	said, err := process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := process.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(said)
+	for s.issuer == "" && lines.Scan() {
+		s.issuer = regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(lines.Text())
+	}
+	if s.issuer == "" {
+		return nil, fmt.Errorf("it ends: %w", process.Wait())
+	}
+	read := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, said); close(read) }()
+	return func() error {
+		if err := process.Process.Signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-read
+		return process.Wait()
+	}, nil
+}
+
+// output is what the server has said so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// wholeRun is all tests together, whose database storetest makes.
+type wholeRun struct {
+	testing.TB
+	ctx      context.Context
+	cleanups []func()
+	code     int
+}
+
+func (w *wholeRun) Helper()                           {}
+func (w *wholeRun) Name() string                      { return "clienttests" }
+func (w *wholeRun) Context() context.Context          { return w.ctx }
+func (w *wholeRun) Cleanup(f func())                  { w.cleanups = append(w.cleanups, f) }
+func (w *wholeRun) Failed() bool                      { return w.code != 0 }
+func (w *wholeRun) Logf(format string, args ...any)   { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func (w *wholeRun) Errorf(format string, args ...any) { w.code = 1; w.Logf(format, args...) }
+func (w *wholeRun) Fatalf(format string, args ...any) { w.Logf(format, args...); os.Exit(1) }
+
+// httpClient follows no redirects.
+var httpClient = &http.Client{
+	Timeout:       time.Minute,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
