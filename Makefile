@@ -48,7 +48,7 @@ stop: ## stop the private PostgreSQL, and the one of the tests
 
 ##@ Work on it
 
-.PHONY: test race betterauth crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
+.PHONY: test race betterauth storm crash linear failover rounds schedules locks plans bench bench-quick generate routine sums review check format clean pgbouncer
 test: ## run the tests, on the installed PostgreSQL; make test PG=18 on another one; make test LONG=1 for all of each
 	$(two-at-once)
 race: ## run all tests with the race detector
@@ -57,6 +57,8 @@ betterauth: ## run a better-auth server on the store's database; make betterauth
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "betterauth: node and npm are needed" >&2; exit 1; }
 	$(if $(NEWEST),npm update --prefix internal/storetests/betterauth/testdata/server)
 	cd internal/storetests && go test ./betterauth -count=1 -v $(TESTFLAGS)
+storm: ## have three servers issue, refresh and end each other's tokens at random: make storm LASTS=10m SEED=7
+	cd internal/storm && go test . -run '^TestStorm$$' -count=1 -v -timeout 24h -lasts $(or $(LASTS),1m) $(if $(SEED),-seed $(SEED)) $(TESTFLAGS)
 .PHONY: clients
 clients: ## let client libraries from npm and of Go use the example's provider; make clients NEWEST=1 takes what npm has today
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "clients: node and npm are needed" >&2; exit 1; }
