@@ -36,6 +36,7 @@ type config struct {
 	requestLifetime, codeLifetime, accessTokenLifetime, idTokenLifetime, refreshTokenLifetime, familyLifetime, grace time.Duration
 	sessionLifetime, maxSessionLifetime                                                                              time.Duration
 	maxSessions                                                                                                      int
+	protocol                                                                                                         protocol
 
 	databaseURL, collectorDatabaseURL string
 	successorKeys, keyEncryptionKeys  [][]byte
@@ -94,6 +95,11 @@ func (c *config) flags(output io.Writer) *flag.FlagSet {
 	flags.DurationVar(&c.sessionLifetime, "session-lifetime", 14*24*time.Hour, "how long a browser that does not come back stays signed in")
 	flags.DurationVar(&c.maxSessionLifetime, "max-session-lifetime", 90*24*time.Hour, "how long a browser stays signed in at most")
 	flags.IntVar(&c.maxSessions, "max-sessions", listLength, "in how many browsers a user is signed in at most, of which the oldest is signed out; 0: any number")
+	flags.StringVar(&c.protocol.registration, "registration", registrationClosed, "who may register clients (RFC 7591): nobody (closed), who has an initial access `token`, or everybody (open); with -demo open by default")
+	flags.BoolVar(&c.protocol.clientDocuments, "client-documents", false, "serve clients whose id is the URL of their metadata document; with -demo true by default")
+	flags.BoolVar(&c.protocol.dpopNonces, "dpop-nonces", false, "have DPoP proofs carry a nonce of this server's")
+	flags.Var(&c.protocol.scopes, "scopes", "`scopes` that clients may ask for which have none registered, beside those about the user, separated by spaces")
+	flags.Var(&c.protocol.resources, "resources", "`URIs` of the resource servers that clients may name which have none registered (RFC 8707), separated by spaces")
 
 	flags.Usage = func() {
 		fmt.Fprintf(output, "Usage of %s:\n", flags.Name())
@@ -116,6 +122,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 	flags := c.flags(output)
 	var err error
 	var drainGiven bool
+	given := map[string]bool{}
 	flags.VisitAll(func(f *flag.Flag) {
 		name := variableOf(f)
 		if value := getenv(name); value != "" && err == nil {
@@ -134,12 +141,19 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (*
 		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	flags.Visit(func(f *flag.Flag) {
+		given[f.Name] = true
 		c.addrGiven = c.addrGiven || f.Name == "addr"
 		c.demoAddrGiven = c.demoAddrGiven || f.Name == "demo-addr"
 		drainGiven = drainGiven || f.Name == "drain"
 	})
 	if c.demo && !drainGiven {
 		c.drain = 0
+	}
+	if c.demo && !given["registration"] {
+		c.protocol.registration = registrationOpen
+	}
+	if c.demo && !given["client-documents"] {
+		c.protocol.clientDocuments = true
 	}
 	for _, s := range secrets {
 		value, err := secretOf(getenv, s.name)
@@ -230,6 +244,9 @@ func (c *config) check() error {
 	} else if !loopbackAddress(c.addr) && !c.administers() {
 		return errors.New("-issuer is required when others than this machine can reach the server: its https URL")
 	}
+	if err := c.protocol.check(); err != nil {
+		return err
+	}
 	if c.drain < 0 || c.shutdownTimeout < 0 {
 		return errors.New("-drain and -shutdown-timeout can't be negative")
 	}
@@ -268,7 +285,7 @@ func (c *config) settle(addr net.Addr) {
 }
 
 func (c *config) options(logger *slog.Logger) options {
-	return options{
+	o := options{
 		issuer:             c.issuer,
 		behindProxy:        c.behindProxy,
 		sessionLifetime:    c.sessionLifetime,
@@ -283,6 +300,8 @@ func (c *config) options(logger *slog.Logger) options {
 			Logger: logger,
 		},
 	}
+	c.protocol.configure(&o.storage, c.demo)
+	return o
 }
 
 // demoKey is known to everybody, so that a restarted demo reads what it wrote before.

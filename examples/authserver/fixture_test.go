@@ -44,13 +44,17 @@ type world struct {
 // cheap is fast, and protects nothing.
 var cheap = &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-func start(t *testing.T) *world {
+func start(t *testing.T, change ...func(*options)) *world {
 	t.Helper()
 	d := storetest.New(t)
 	web, app := serverOn(t, "127.0.0.1:8080"), serverOn(t, "127.0.0.1:8081")
 	w := &world{T: t, store: d.Store, issuer: "http://" + web.Listener.Addr().String(), app: "http://" + app.Listener.Addr().String()}
 	var err error
-	w.server, err = newServer(d.Pool, optionsFor(w.issuer))
+	o := optionsFor(w.issuer)
+	for _, c := range change {
+		c(&o)
+	}
+	w.server, err = newServer(d.Pool, o)
 	if err != nil {
 		t.Fatal(err)
 	}
